@@ -1,0 +1,131 @@
+import type { Clock } from './clock.ts';
+import type { BackendError } from './errors.ts';
+import type { InferenceEvent } from './events.ts';
+import type { ChatRequest, Tier } from './request.ts';
+
+/** One engine behind a uniform seam: an embedded model, a device, a model server, a cloud provider. */
+export interface Backend {
+  /** Unique in the fleet, stable across restarts; from configuration. */
+  readonly id: string;
+  readonly tier: Tier;
+  /** Model ids it serves, the default first. May grow when the backend reports. */
+  readonly models: readonly string[];
+  readonly capabilities: Capabilities;
+  /** What the pool knows without asking. Cheap: called for every request. */
+  status(): BackendStatus;
+  /**
+   * Runs one request. Grammar: start (text|reasoning|refusal|tool-call|scores|self-report)* finish; finish once and
+   * last. Throws BackendError. Stops the upstream within 250 ms when the signal aborts, then throws its reason.
+   */
+  infer(request: ChatRequest, call: CallContext): AsyncIterable<InferenceEvent>;
+  /** Exact prompt tokens with template and tools, where the backend can count; else `undefined`. */
+  countTokens?(request: ChatRequest, signal: AbortSignal): Promise<number | undefined>;
+  /** Cheap; never runs inference. */
+  probe(signal: AbortSignal): Promise<BackendStatus>;
+  /** Idempotent; running calls end with an error. */
+  close(): Promise<void>;
+}
+
+/** What a backend can do; `undefined` means unknown, which never excludes it. */
+export interface Capabilities {
+  readonly contextTokens?: number;
+  readonly tools: boolean;
+  readonly jsonSchema: boolean;
+  readonly images: boolean;
+  readonly audio: boolean;
+  /** Scores of its own tokens, usable by the gate. */
+  readonly logprobs: boolean;
+}
+
+/** A snapshot; numbers are measured, absent until then. */
+export interface BackendStatus {
+  readonly state: 'ready' | 'loading' | 'down';
+  /** Shown to those who hold a key: what it is doing, or what is wrong and how to mend it. */
+  readonly detail?: string;
+  /** Fraction 0..1 of a download or load under way. */
+  readonly progress?: number;
+  /** Tokens per second. */
+  readonly prefillRate?: number;
+  readonly decodeRate?: number;
+  readonly active?: number;
+  readonly queued?: number;
+  readonly slots?: number;
+}
+
+/** What one attempt at one backend may use and must obey. */
+export interface CallContext {
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  /** The model id to ask this backend for. */
+  readonly model: string;
+  /** Monotonic time by which the whole request must be over. */
+  readonly deadlineMs?: number;
+  /** The gate will judge this answer: take scores even where the client asked for none. */
+  readonly wantScores: boolean;
+  /** Names a request parameter this backend cannot honour (`x-lfo-warning`). Idempotent for each name. */
+  warn(param: string, why: string): void;
+  /** The backend is alive though silent (queued, prefill): extends the first-token budget. */
+  keepAlive(): void;
+}
+
+/** One planned try: a tier, or one backend of it. */
+export interface Attempt {
+  readonly tier: Tier;
+  /** Only this backend (a pinned model). */
+  readonly backend?: string;
+  /** Only this model id; absent: the backend's default. */
+  readonly model?: string;
+  /** Whether the answer is judged before it is let out; false for the last resort. */
+  readonly gated: boolean;
+}
+
+/** Immutable snapshot of all backends for policies, explanations and the dashboard. */
+export interface FleetView {
+  readonly backends: readonly BackendView[];
+}
+
+export interface BackendView {
+  readonly id: string;
+  readonly tier: Tier;
+  readonly models: readonly string[];
+  readonly capabilities: Capabilities;
+  readonly status: BackendStatus;
+  readonly breaker: 'closed' | 'open' | 'half-open';
+  /** Requests running through the router now. */
+  readonly inFlight: number;
+}
+
+/** Result of one attempt as its breaker counts it: neutral is the client's leaving, our own 4xx, a lost race. */
+export type Outcome = 'success' | 'failure' | 'neutral';
+
+/** One backend held for one attempt; ends exactly once, later calls do nothing. */
+export interface Lease {
+  readonly backend: Backend;
+  /** Model id to ask for. */
+  readonly model: string;
+  /** The error, where there is one, tells rate limits and key faults apart from the backend's ill health. */
+  done(outcome: Outcome, error?: unknown): void;
+}
+
+/** Backends of one or both tiers with balancing and breakers. */
+export interface BackendPool {
+  /**
+   * Picks among eligible backends; may queue until the signal aborts.
+   * @throws NoBackendError listing why each candidate was skipped.
+   */
+  acquire(attempt: Attempt, choice: PoolChoice): Promise<Lease>;
+  view(): FleetView;
+}
+
+export interface PoolChoice {
+  readonly request: ChatRequest;
+  readonly signal: AbortSignal;
+  /** Ids that have already failed this request. */
+  readonly exclude: ReadonlySet<string>;
+  readonly promptTokens: number;
+}
+
+/** What a failure means for the lease that carried it. */
+export function outcomeOf(error: unknown, isBackendError: (e: unknown) => e is BackendError): Outcome {
+  return isBackendError(error) && error.countsAgainstBackend ? 'failure' : 'neutral';
+}

@@ -1,0 +1,24 @@
+import type { InferenceEvent } from './events.ts';
+import type { Reason } from './reason.ts';
+import type { ChatRequest } from './request.ts';
+
+/** Judges one answer while it is held back; one session an attempt. */
+export interface ConfidenceSession {
+  /** Called for each event in order. */
+  observe(event: InferenceEvent): Verdict;
+  /** The stream has ended: the last word. */
+  end(): FinalVerdict;
+}
+
+/** Makes sessions; holds nothing of a request. */
+export interface ConfidenceEstimator {
+  readonly name: string;
+  begin(request: ChatRequest, threshold: number): ConfidenceSession;
+}
+
+/** A score is 0..1; absent means no evidence, never a guess. */
+export type Verdict = { readonly type: 'hold' } | FinalVerdict;
+
+export type FinalVerdict =
+  | { readonly type: 'commit'; readonly score?: number; readonly reason: Reason }
+  | { readonly type: 'escalate'; readonly score?: number; readonly reason: Reason };

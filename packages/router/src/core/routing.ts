@@ -1,0 +1,43 @@
+import type { Attempt, FleetView } from './backend.ts';
+import type { Reason } from './reason.ts';
+import type { ChatRequest, Mode, Tier } from './request.ts';
+
+/** What policies may know of a request: measured once, before the pure decision. */
+export interface RequestFeatures {
+  readonly request: ChatRequest;
+  readonly mode: Mode;
+  /** Prompt tokens as the chosen local model sees them, template and tools included. */
+  readonly promptTokens: number;
+  /** How `promptTokens` came about: counted by the model's tokenizer, bounded from above by bytes, or estimated. */
+  readonly promptTokensFrom: 'count' | 'bound' | 'estimate';
+  /** Tokens of the prompt already in the local model's cache; 0 when unknown. */
+  readonly warmTokens: number;
+  readonly limits: RoutingLimits;
+}
+
+/** The operator's numbers. */
+export interface RoutingLimits {
+  readonly maxLocalTokens: number;
+  /** Longest acceptable wait for the first local token in `auto`, in milliseconds. */
+  readonly firstTokenBudgetMs: number;
+  /** 0..1 */
+  readonly confidenceThreshold: number;
+}
+
+/** A pure vote: no I/O, no clock, no randomness. */
+export interface RoutingPolicy {
+  readonly name: string;
+  vote(features: RequestFeatures, fleet: FleetView): Vote;
+}
+
+/** `require` and `forbid` bind, `prefer` orders. */
+export type Vote =
+  | { readonly type: 'pass' }
+  | { readonly type: 'require' | 'prefer' | 'forbid'; readonly tier: Tier; readonly reason: Reason };
+
+/** Attempts in order, at least one; reasons with the decisive one first. */
+export interface Decision {
+  readonly attempts: readonly Attempt[];
+  readonly reasons: readonly Reason[];
+  readonly votes: readonly { readonly policy: string; readonly vote: Vote }[];
+}

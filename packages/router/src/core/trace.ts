@@ -1,0 +1,65 @@
+import type { ErrorSource } from './errors.ts';
+import type { FinishReason, Usage } from './events.ts';
+import type { Reason } from './reason.ts';
+import type { Mode, Tier } from './request.ts';
+
+/**
+ * What happened to one request: written by the pipeline alone, read by egress (headers, `lfo_metadata`), records and
+ * logs. Holds no prompt and no answer.
+ */
+export interface RequestTrace {
+  readonly id: string;
+  /** Unix milliseconds. */
+  readonly startedAtMs: number;
+  /** Monotonic. */
+  readonly startMs: number;
+  mode: Mode;
+  /** As asked; logged only when it resolved to a known model. */
+  requestedModel: string;
+  stream: boolean;
+  promptTokens: number | undefined;
+  promptTokensFrom: 'count' | 'bound' | 'estimate' | undefined;
+  threshold: number;
+  /** Decisive reason of the route so far. */
+  reason: Reason | undefined;
+  reasons: readonly Reason[];
+  route: Tier | undefined;
+  backend: string | undefined;
+  model: string | undefined;
+  /** Score of the answer that was given. */
+  confidence: number | undefined;
+  /** The best local answer was given though it did not pass. */
+  degraded: boolean;
+  readonly attempts: AttemptTrace[];
+  readonly warnings: Map<string, string>;
+  usage: Usage | undefined;
+  finishReason: FinishReason | undefined;
+  nativeFinishReason: string | undefined;
+  /** Monotonic times; undefined until reached. */
+  committedMs: number | undefined;
+  firstTokenMs: number | undefined;
+  endMs: number | undefined;
+  /** Milliseconds spent inside the router itself, upstream waits excluded, up to the commit point. */
+  overheadMs: number | undefined;
+  costUsd: number | undefined;
+}
+
+/** One try at one backend. Times are monotonic milliseconds. */
+export interface AttemptTrace {
+  readonly tier: Tier;
+  backend: string | undefined;
+  model: string | undefined;
+  readonly startMs: number;
+  leasedMs: number | undefined;
+  firstEventMs: number | undefined;
+  endMs: number | undefined;
+  outcome: 'answered' | 'escalated' | 'failed' | 'cancelled' | undefined;
+  reason: Reason | undefined;
+  score: number | undefined;
+  /** Stable code of the error that ended it. */
+  error: { readonly code: string; readonly status: number; readonly source: ErrorSource } | undefined;
+  /** Time its text was held back before the commit point. */
+  heldMs: number | undefined;
+  heldTokens: number | undefined;
+  usage: Usage | undefined;
+}
