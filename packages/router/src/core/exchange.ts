@@ -1,0 +1,51 @@
+import type { ServerResponse } from 'node:http';
+
+import type { Attempt } from './backend.ts';
+import type { Reason } from './reason.ts';
+import type { ChatRequest, Mode, Tier } from './request.ts';
+
+/** One validated chat request and the way back to whoever sent it; ends when its response does. */
+export interface ChatExchange {
+  readonly request: ChatRequest;
+  /** Untouched so far: egress alone writes it. */
+  readonly response: ServerResponse;
+  /** Aborts with ClientGoneError when the client leaves before its answer is finished. */
+  readonly signal: AbortSignal;
+  /** Monotonic time at which the request's head had arrived. */
+  readonly receivedMs: number;
+  /** Parameters that will not be honoured and why (`x-lfo-warning`); becomes the trace's map. */
+  readonly warnings: Map<string, string>;
+}
+
+/** One id clients may ask for. */
+export interface ListedModel {
+  readonly id: string;
+  /** Name of the backend, or `lfo` for an alias. */
+  readonly ownedBy: string;
+  /** Tier the id pins; absent for aliases, which choose. */
+  readonly tier?: Tier;
+  /** Mode an alias stands for; absent for real models. */
+  readonly aliasOf?: Mode;
+}
+
+/** What would happen to a request, without running it. */
+export interface RouteExplanation {
+  readonly mode: Mode;
+  /** Tier of the first attempt; absent when nothing can take the request. */
+  readonly route?: Tier;
+  /** The decisive one first. */
+  readonly reasons: readonly Reason[];
+  readonly attempts: readonly Attempt[];
+  readonly threshold: number;
+  readonly promptTokens: number;
+  readonly promptTokensFrom: 'count' | 'bound' | 'estimate';
+  /** Candidates that would be passed over, and why. */
+  readonly skipped: readonly { readonly backend: string; readonly why: string }[];
+}
+
+/** How ready the process is to answer; reasons are for those who hold a key. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly draining: boolean;
+  readonly reasons: readonly string[];
+}
