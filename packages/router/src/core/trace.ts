@@ -63,3 +63,61 @@ export interface AttemptTrace {
   heldTokens: number | undefined;
   usage: Usage | undefined;
 }
+
+/** A fresh trace of a request that has just arrived; `startMs` may lie before now (receipt of the first byte). */
+export function beginTrace(
+  request: { readonly id: string; readonly model: string; readonly stream: boolean; readonly hints: { readonly mode: Mode } },
+  times: { readonly startMs: number; readonly startedAtMs: number },
+  threshold: number,
+): RequestTrace {
+  return {
+    id: request.id,
+    startedAtMs: times.startedAtMs,
+    startMs: times.startMs,
+    mode: request.hints.mode,
+    requestedModel: request.model,
+    stream: request.stream,
+    promptTokens: undefined,
+    promptTokensFrom: undefined,
+    threshold,
+    reason: undefined,
+    reasons: [],
+    route: undefined,
+    backend: undefined,
+    model: undefined,
+    confidence: undefined,
+    degraded: false,
+    attempts: [],
+    warnings: new Map(),
+    usage: undefined,
+    finishReason: undefined,
+    nativeFinishReason: undefined,
+    committedMs: undefined,
+    firstTokenMs: undefined,
+    endMs: undefined,
+    overheadMs: undefined,
+    costUsd: undefined,
+  };
+}
+
+/** Adds an attempt that starts now. */
+export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): AttemptTrace {
+  const attempt: AttemptTrace = {
+    tier,
+    backend: undefined,
+    model: undefined,
+    startMs,
+    leasedMs: undefined,
+    firstEventMs: undefined,
+    endMs: undefined,
+    outcome: undefined,
+    reason: undefined,
+    score: undefined,
+    error: undefined,
+    heldMs: undefined,
+    heldTokens: undefined,
+    usage: undefined,
+  };
+  trace.attempts.push(attempt);
+  return attempt;
+}
