@@ -1,0 +1,58 @@
+import type { Carrier } from './carrier.ts';
+import { encodeFrame, FrameDecoder, FrameError, handshakeFrameBytes } from './frame.ts';
+
+/**
+ * Moves whole payloads both ways in order. Encryption is a channel around a channel; a WebSocket (one message, one
+ * payload) is one by itself.
+ */
+export interface Channel {
+  /** Queues a payload; false asks the sender to hold what can wait until `onDrain`. Does nothing once closed. */
+  send(payload: Uint8Array): boolean;
+  /** Largest payload accepted from now on. */
+  limit(bytes: number): void;
+  /** Starts delivery; called once. */
+  listen(listener: ChannelListener): void;
+  /** Ends it, after what was sent unless `now`; `reason` reaches our own `onClose`, not the peer. Idempotent. */
+  close(reason: string, now?: boolean): void;
+}
+
+export interface ChannelListener {
+  onPayload(payload: Uint8Array): void;
+  onDrain(): void;
+  /** Once, and last: a short code of ours, or `carrier_closed` when the other side went. */
+  onClose(reason: string): void;
+}
+
+/** Payloads as frames on a carrier. Starts with the limit that holds before a handshake. */
+export function framedChannel(carrier: Carrier, limitBytes: number = handshakeFrameBytes): Channel {
+  const decoder = new FrameDecoder(limitBytes);
+  let closed: string | undefined;
+  const close = (reason: string, now = false): void => {
+    if (closed !== undefined) return;
+    closed = reason;
+    carrier.close(now);
+  };
+  return {
+    send: (payload) => closed === undefined && carrier.write(encodeFrame(payload)),
+    limit(bytes) {
+      decoder.limitBytes = bytes;
+    },
+    listen({ onPayload, onDrain, onClose }) {
+      carrier.listen({
+        onData(bytes) {
+          if (closed !== undefined) return;
+          try {
+            // A payload may lead its receiver to close: what follows it in the same bytes is then not delivered.
+            decoder.push(bytes, (payload) => closed === undefined && onPayload(payload));
+          } catch (error) {
+            if (!(error instanceof FrameError)) throw error;
+            close(error.code);
+          }
+        },
+        onDrain,
+        onClose: () => onClose((closed ??= 'carrier_closed')),
+      });
+    },
+    close,
+  };
+}
