@@ -1,0 +1,54 @@
+import { statfs } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { env, kill, pid, platform } from 'node:process';
+import { systemClock, type Clock } from '../clock.ts';
+import { errnoOf } from './model-error.ts';
+
+/** What fetching a model needs of the machine; tests bring their own. */
+export interface Machine {
+  readonly clock: Clock;
+  /** Command that starts Python 3. */
+  readonly python: string;
+  /** Handed on to Python, which finds its package index there. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly hostname: string;
+  readonly pid: number;
+  isAlive(pid: number): boolean;
+  /** Bytes an ordinary user may still write there. */
+  freeBytes(folder: string): Promise<number>;
+  /** The hub counts as unreachable when it has not answered by then. */
+  readonly hubAnswerMs: number;
+  /** A download that brings nothing for this long is cut and resumed. */
+  readonly stallMs: number;
+  /** A lock that has not moved for this long belongs to nobody any more. */
+  readonly staleLockMs: number;
+}
+
+/** The machine we run on. */
+export function thisMachine(): Machine {
+  return {
+    clock: systemClock,
+    python: platform === 'win32' ? 'python' : 'python3',
+    environment: env,
+    hostname: hostname(),
+    pid,
+    isAlive,
+    async freeBytes(folder) {
+      const { bavail, bsize } = await statfs(folder);
+      return bavail * bsize;
+    },
+    hubAnswerMs: 4500,
+    stallMs: 30_000,
+    staleLockMs: 15_000,
+  };
+}
+
+function isAlive(other: number): boolean {
+  try {
+    kill(other, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it is there, and somebody else's.
+    return errnoOf(error) === 'EPERM';
+  }
+}

