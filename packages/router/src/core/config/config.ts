@@ -21,6 +21,10 @@ export interface LfoConfig {
   readonly offline: boolean;
   /** The file read, if any. */
   readonly file?: string;
+  /** A phone the router is to dial (`ANDROID_HOST`). */
+  readonly android?: { readonly host: string; readonly port: number };
+  /** What deserves a word at the start though nothing is wrong; sentences without secrets. */
+  readonly warnings: readonly string[];
 }
 
 export interface ServerConfig {
@@ -115,6 +119,8 @@ export interface EmbeddedConfig {
   /** Catalogue name, path of a GGUF file, or `hf:owner/repo/file`. */
   readonly model: string;
   readonly modelsDir: string;
+  /** Mirror of the model hub (`LFO_MODEL_BASE_URL`). */
+  readonly modelBaseUrl?: string;
   readonly contextTokens: number;
   readonly slots: number;
   /** Absent: one fewer than the cores. */
@@ -135,7 +141,12 @@ export interface HttpBackendConfig {
   readonly models: readonly string[];
   readonly contextTokens?: number;
   /** What the server is known to offer; absent: probed or assumed. */
-  readonly capabilities: { readonly tools?: boolean; readonly logprobs?: boolean; readonly jsonSchema?: boolean; readonly images?: boolean };
+  readonly capabilities: {
+    readonly tools?: boolean;
+    readonly logprobs?: boolean;
+    readonly jsonSchema?: boolean;
+    readonly images?: boolean;
+  };
   /** Requests at once. */
   readonly concurrency: number;
   /** Which shims a server needs. */

@@ -1,0 +1,57 @@
+import * as z from 'zod';
+
+const name = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/i, 'must be letters, digits, dots, dashes or underscores, at most 63')
+  .describe('Unique; shown in metadata, headers and the dashboard.');
+const models = z.array(z.string().min(1));
+const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https address' });
+const concurrency = z.int().min(1).max(100_000).default(1000).describe('Requests at once.');
+const fallbackModels = models.default([]).describe('Other models of this backend, tried in order when one fails.');
+
+const openAiCompatible = z
+  .strictObject({
+    kind: z.literal('openai-compatible'),
+    name,
+    tier: z.enum(['local', 'cloud']).describe('`local` promises that the server is on your own network.'),
+    base_url: httpUrl.describe('Address of the API, with its `/v1`.'),
+    api_key: z.string().min(1).optional().describe('Key of the server; several separated by commas take turns.'),
+    models: models.default([]).describe("Models to offer, the default first; empty: the server's own list."),
+    context_tokens: z.int().min(1).optional().describe('Context length, where the server does not tell.'),
+    capabilities: z
+      .strictObject({
+        tools: z.boolean().optional(),
+        logprobs: z.boolean().optional(),
+        json_schema: z.boolean().optional(),
+        images: z.boolean().optional(),
+      })
+      .default({})
+      .describe('What the server is known to offer; what is left out is assumed or found out.'),
+    concurrency,
+    dialect: z.enum(['standard', 'google']).default('standard').describe('Which habits of a server to allow for.'),
+    fallback_models: fallbackModels,
+  })
+  .describe('A server that speaks the OpenAI API: Ollama, llama-server, LM Studio, vLLM, OpenRouter …');
+
+const gemini = z
+  .strictObject({
+    kind: z.literal('gemini'),
+    name: name.default('gemini'),
+    tier: z.literal('cloud').default('cloud'),
+    base_url: httpUrl.optional().describe('Address of the API without a version; default: `GEMINI_BASE_URL`.'),
+    api_key: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Several separated by commas take turns; default: `GEMINI_API_KEY`.'),
+    auth: z.enum(['api_key', 'bearer']).default('api_key').describe('How the key is sent: `bearer` for Vertex AI.'),
+    models: models.default([]).describe('Models to offer, the default first; empty: `GEMINI_MODEL`.'),
+    concurrency,
+    fallback_models: fallbackModels,
+  })
+  .describe('Google Gemini.');
+
+/** One entry of `backends` in the file. */
+export const backendEntry = z.discriminatedUnion('kind', [openAiCompatible, gemini]);
+
+export type BackendEntry = z.output<typeof backendEntry>;

@@ -1,0 +1,116 @@
+import type { BackendEntry } from './backend-schema.ts';
+import { isPrivateHost } from './addresses.ts';
+import type { BackendConfig, GeminiBackendConfig } from './config.ts';
+import type { Environment } from './environment.ts';
+
+const geminiBaseUrl = 'https://generativelanguage.googleapis.com';
+const geminiModel = 'gemini-2.5-flash';
+
+/** Collects what is wrong or odd with an entry of the file; `index` is its place in `backends`. */
+export interface Findings {
+  problem(path: readonly PropertyKey[], message: string): void;
+  warning(message: string): void;
+}
+
+/** The backends of the file, and the implied `gemini` last where a key is set and the file has none of that kind. */
+export function resolveBackends(
+  entries: readonly BackendEntry[],
+  env: Environment,
+  findings: Findings,
+): BackendConfig[] {
+  const backends = entries.map((entry, index) => resolveEntry(entry, index, env, findings));
+  if (!backends.some(({ kind }) => kind === 'gemini')) {
+    const implied = impliedGemini(env, findings);
+    if (implied !== undefined) backends.push(implied);
+  }
+  const seen = new Set(['embedded', 'lfo']);
+  backends.forEach(({ name }, index) => {
+    if (seen.has(name)) findings.problem(['backends', index, 'name'], `"${name}" is taken: names must be unique`);
+    seen.add(name);
+  });
+  return backends;
+}
+
+function resolveEntry(entry: BackendEntry, index: number, env: Environment, findings: Findings): BackendConfig {
+  if (entry.kind === 'gemini') {
+    const apiKeys = splitKeys(entry.api_key ?? env['GEMINI_API_KEY']);
+    if (apiKeys.length === 0) {
+      findings.problem(['backends', index], 'has no key: set GEMINI_API_KEY or add api_key');
+    }
+    return {
+      kind: 'gemini',
+      name: entry.name,
+      tier: 'cloud',
+      baseUrl: trimSlash(entry.base_url ?? env['GEMINI_BASE_URL'] ?? geminiBaseUrl),
+      apiKeys,
+      auth: entry.auth,
+      models: entry.models.length > 0 ? entry.models : [env['GEMINI_MODEL'] ?? geminiModel],
+      concurrency: entry.concurrency,
+      fallbackModels: entry.fallback_models,
+    };
+  }
+  noteTier(entry.name, entry.tier, entry.base_url, findings);
+  const { tools, logprobs, json_schema: jsonSchema, images } = entry.capabilities;
+  return {
+    kind: 'openai-compatible',
+    name: entry.name,
+    tier: entry.tier,
+    baseUrl: trimSlash(entry.base_url),
+    apiKeys: splitKeys(entry.api_key),
+    models: entry.models,
+    ...(entry.context_tokens === undefined ? {} : { contextTokens: entry.context_tokens }),
+    capabilities: {
+      ...(tools === undefined ? {} : { tools }),
+      ...(logprobs === undefined ? {} : { logprobs }),
+      ...(jsonSchema === undefined ? {} : { jsonSchema }),
+      ...(images === undefined ? {} : { images }),
+    },
+    concurrency: entry.concurrency,
+    dialect: entry.dialect,
+    fallbackModels: entry.fallback_models,
+  };
+}
+
+function impliedGemini(env: Environment, findings: Findings): GeminiBackendConfig | undefined {
+  const apiKeys = splitKeys(env['GEMINI_API_KEY']);
+  if (apiKeys.length === 0) return undefined;
+  const baseUrl = env['GEMINI_BASE_URL'] ?? geminiBaseUrl;
+  if (!/^https?:\/\//.test(baseUrl) || !URL.canParse(baseUrl)) {
+    findings.problem(['GEMINI_BASE_URL'], 'must be an http or https address');
+  }
+  return {
+    kind: 'gemini',
+    name: 'gemini',
+    tier: 'cloud',
+    baseUrl: trimSlash(baseUrl),
+    apiKeys,
+    auth: 'api_key',
+    models: [env['GEMINI_MODEL'] ?? geminiModel],
+    concurrency: 1000,
+    fallbackModels: [],
+  };
+}
+
+function noteTier(name: string, tier: string, baseUrl: string, findings: Findings): void {
+  const url = new URL(baseUrl);
+  const isPrivate = isPrivateHost(url.hostname);
+  if (tier === 'local' && !isPrivate) {
+    findings.warning(
+      `Backend ${name} is in the local tier but its address does not look like your own network: mode "local" will send prompts there.`,
+    );
+  }
+  if (!isPrivate && url.protocol === 'http:') {
+    findings.warning(`Backend ${name} is reached over plain http: prompts and keys can be read on the way.`);
+  }
+}
+
+function splitKeys(keys: string | undefined): string[] {
+  return (keys ?? '')
+    .split(',')
+    .map((key) => key.trim())
+    .filter((key) => key !== '');
+}
+
+function trimSlash(url: string): string {
+  return url.replace(/\/+$/, '');
+}
