@@ -126,7 +126,7 @@ export interface Sampling {
   readonly logprobs: boolean;
   /** 0..20; alternatives per token. */
   readonly topLogprobs?: number;
-  readonly reasoningEffort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh';
+  readonly reasoningEffort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max';
 }
 
 /** What the client said about where and how to run, already intersected (strictest wins). */
