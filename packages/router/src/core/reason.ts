@@ -14,6 +14,7 @@ export const reasons = {
   local_loading: 'The local model is still loading.',
   cloud_not_configured: 'No cloud backend is configured.',
   cloud_unavailable: 'No cloud backend is ready.',
+  cloud_unsuitable: 'No cloud backend takes a request of this size or kind.',
   confident: 'The local answer reached the confidence threshold.',
   low_confidence: 'The local answer stayed below the confidence threshold.',
   no_evidence: 'The local engine gave no scores to judge by.',

@@ -1,0 +1,196 @@
+import type { ConfidenceEstimator, ConfidenceSession, FinalVerdict, Verdict } from '../core/confidence.ts';
+import type { FinishEvent, InferenceEvent } from '../core/events.ts';
+import { isJsonObject, parseJson } from '../core/json.ts';
+import type { Reason } from '../core/reason.ts';
+import type { ChatRequest } from '../core/request.ts';
+import { judgeLogprobs, logistic } from './logprob-judge.ts';
+import { misfit } from './schema-check.ts';
+import { judgeStructure, type StructureSigns, type WrittenCall } from './structural-judge.ts';
+
+/** The shipped estimator: tool calls by structure first and then by probability, text by probability. */
+export const answerJudge: ConfidenceEstimator = {
+  name: 'answer-judge',
+  begin: (request, threshold) => new AnswerSession(request, threshold),
+};
+
+/**
+ * Score 0..1 of valid tool calls: total uncertainty (it beats its mean), arguments that rest on nothing, and names and
+ * numbers of the question that no call takes up (the sign of a missing second call). `surpriseNats` is undefined where
+ * the engine gives no scores; structure is evidence enough then.
+ */
+export function toolCallScore(signs: StructureSigns, surpriseNats: number | undefined): number {
+  const { bias, surprise, ungrounded, leftOut, repaired } = callWeights;
+  return logistic(
+    bias -
+      surprise * Math.min(surpriseNats ?? typicalCallNats, maxCallNats) -
+      ungrounded * (1 - (signs.grounded ?? 1)) -
+      leftOut * (signs.leftOut ?? 0) -
+      repaired * Number(signs.repaired),
+  );
+}
+
+class AnswerSession implements ConfidenceSession {
+  readonly #request: ChatRequest;
+  readonly #threshold: number;
+  readonly #structure: ReturnType<typeof judgeStructure>;
+  readonly #textScores = judgeLogprobs();
+  readonly #callScores = judgeLogprobs();
+  readonly #open = new Map<number, { readonly name: string; json: string }>();
+  readonly #calls: WrittenCall[] = [];
+  #text = '';
+  #textDeltas = 0;
+  #isReasoning = false;
+  #handOff = false;
+  #fault: Reason | undefined;
+  #finish: FinishEvent | undefined;
+
+  constructor(request: ChatRequest, threshold: number) {
+    this.#request = request;
+    this.#threshold = threshold;
+    this.#structure = judgeStructure(request);
+  }
+
+  observe(event: InferenceEvent): Verdict {
+    this.#take(event);
+    if (this.#finish !== undefined) return this.end();
+    if (this.#fault !== undefined) return { type: 'escalate', score: 0, reason: this.#fault };
+    if (this.#open.size > 0 || this.#calls.length > 0 || this.#isHeldToTheEnd()) return { type: 'hold' };
+    return this.#judgeRunningText();
+  }
+
+  end(): FinalVerdict {
+    const fault = this.#fault ?? this.#faultAtEnd();
+    if (fault !== undefined) return { type: 'escalate', score: 0, reason: fault };
+    if (this.#calls.length > 0) return this.#judgeCalls();
+    const { score } = this.#textScores;
+    if (score !== undefined) return this.#byThreshold(score, 'low_confidence');
+    return { type: this.#handOff ? 'escalate' : 'commit', reason: this.#handOff ? 'engine_handed_off' : 'no_evidence' };
+  }
+
+  #take(event: InferenceEvent): void {
+    switch (event.type) {
+      case 'text-delta':
+      case 'refusal-delta':
+        this.#isReasoning = false;
+        this.#textDeltas++;
+        this.#text += event.text;
+        break;
+      case 'reasoning-delta':
+        this.#isReasoning = true;
+        break;
+      case 'tool-call-start':
+        this.#open.set(event.index, { name: event.name, json: '' });
+        if (!this.#request.tools.some((tool) => tool.name === event.name)) this.#fault ??= 'unknown_tool';
+        break;
+      case 'tool-call-delta': {
+        const call = this.#open.get(event.index);
+        if (call !== undefined) call.json += event.json;
+        break;
+      }
+      case 'tool-call-end':
+        this.#endCall(event.index, event.repaired ?? false);
+        break;
+      case 'token-scores':
+        if (event.about === 'tool-call') this.#callScores.observe(event.scores);
+        else if (!this.#isReasoning) this.#textScores.observe(event.scores);
+        break;
+      case 'self-report':
+        this.#handOff ||= event.handOff ?? false;
+        break;
+      case 'finish':
+        this.#finish = event;
+        break;
+      case 'start':
+        break;
+    }
+  }
+
+  #endCall(index: number, repaired: boolean): void {
+    const open = this.#open.get(index);
+    if (open === undefined) return;
+    this.#open.delete(index);
+    const call = { ...open, repaired };
+    this.#calls.push(call);
+    this.#fault ??= this.#structure.faultOf(call) ?? this.#structure.faultOfAll(this.#calls);
+  }
+
+  /** The score of text only falls: below the threshold is final, above it counts once it is settled. */
+  #judgeRunningText(): Verdict {
+    const { score, isSettled } = this.#textScores;
+    if (score === undefined) {
+      const scoresAreOverdue = this.#textDeltas >= patienceDeltas && !this.#handOff;
+      return scoresAreOverdue ? { type: 'commit', reason: 'no_evidence' } : { type: 'hold' };
+    }
+    if (score < this.#threshold) return { type: 'escalate', score, reason: 'low_confidence' };
+    return isSettled && this.#text !== '' ? { type: 'commit', score, reason: 'confident' } : { type: 'hold' };
+  }
+
+  /** A promised format, a promised call, or text that begins like an unread call can only be judged whole. */
+  #isHeldToTheEnd(): boolean {
+    const format = this.#request.responseFormat?.type ?? 'text';
+    return format !== 'text' || this.#owesCall() || (this.#mayCall() && looksLikeCall(this.#text));
+  }
+
+  #faultAtEnd(): Reason | undefined {
+    if (this.#open.size > 0) return this.#finish === undefined ? 'hold_limit' : 'tool_call_unparsed';
+    if (this.#calls.length > 0) return undefined;
+    // At a limit the rest is still to come: nothing is missing yet.
+    if (this.#finish === undefined) return this.#isHeldToTheEnd() ? 'hold_limit' : undefined;
+    if (this.#owesCall()) return 'tool_call_unparsed';
+    if (this.#text.trim() === '') return 'empty_answer';
+    if (this.#isCutOff()) return 'truncated_answer';
+    if (this.#mayCall() && looksLikeCall(this.#text) && /"(?:name|function)"/.test(this.#text)) return 'tool_call_unparsed';
+    return this.#fitsFormat() ? undefined : 'schema_violation';
+  }
+
+  /** Cut by the engine's own limits; reaching the client's `max_tokens` is what the client asked for. */
+  #isCutOff(): boolean {
+    const finish = this.#finish;
+    if (finish?.reason !== 'length') return false;
+    return finish.usage.completionTokens < (this.#request.sampling.maxTokens ?? Infinity);
+  }
+
+  #fitsFormat(): boolean {
+    const format = this.#request.responseFormat;
+    if (format === undefined || format.type === 'text' || this.#finish?.reason === 'length') return true;
+    const value = parseJson(this.#text);
+    if (value === undefined) return false;
+    if (format.type === 'json_object') return isJsonObject(value);
+    return !('schema' in format) || format.schema === undefined || misfit(value, format.schema) === undefined;
+  }
+
+  #judgeCalls(): FinalVerdict {
+    const signs = this.#structure.signsOf(this.#calls);
+    const { surprise, tokens } = this.#callScores;
+    const score = toolCallScore(signs, tokens === 0 ? undefined : surprise);
+    const isInvented = (signs.grounded ?? 1) < 0.5;
+    return this.#byThreshold(score, isInvented ? 'ungrounded_arguments' : 'low_confidence');
+  }
+
+  #byThreshold(score: number, belowReason: Reason): FinalVerdict {
+    return score >= this.#threshold
+      ? { type: 'commit', score, reason: 'confident' }
+      : { type: 'escalate', score, reason: belowReason };
+  }
+
+  #owesCall(): boolean {
+    const choice = this.#request.toolChoice?.type;
+    return choice === 'required' || choice === 'function';
+  }
+
+  #mayCall(): boolean {
+    return this.#request.tools.length > 0 && this.#request.toolChoice?.type !== 'none';
+  }
+}
+
+/** How small models begin a call that the engine then failed to read. */
+function looksLikeCall(text: string): boolean {
+  return /^\s*(?:```(?:json)?\s*)?[[{<]/.test(text.slice(0, 64));
+}
+
+/** Text pieces without a score after which none is expected to come. */
+const patienceDeltas = 4;
+/** Uncalibrated; how they were found is in `docs/routing.md`. */
+const callWeights = { bias: 2.5, surprise: 0.5, ungrounded: 3, leftOut: 3, repaired: 0.5 } as const;
+const typicalCallNats = 1;
+const maxCallNats = 12;

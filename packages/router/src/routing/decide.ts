@@ -1,0 +1,95 @@
+import type { Attempt, FleetView } from '../core/backend.ts';
+import { RequestError } from '../core/errors.ts';
+import type { Reason } from '../core/reason.ts';
+import type { Tier } from '../core/request.ts';
+import type { Decision, RequestFeatures, RoutingPolicy, Vote } from '../core/routing.ts';
+import { intersectModes, resolveModel, type ModelTarget } from './model-aliases.ts';
+import { refusal } from './refusal.ts';
+import { isReady, suitable } from './suitability.ts';
+
+type SpokenVote = Exclude<Vote, { readonly type: 'pass' }>;
+
+/**
+ * Turns votes into attempts: `require` and `forbid` bind, the first `prefer` orders, local comes first otherwise.
+ * A local answer is gated only where a cloud that can be asked now stands behind it; behind a cloud attempt, local
+ * remains as the last resort. Pure.
+ * @throws RequestError 404 for a model nobody serves, 400 for contradictory modes, for a prompt too long and for
+ * content no allowed backend takes; NoBackendError where an allowed tier has no backends at all.
+ */
+export function decide(features: RequestFeatures, fleet: FleetView, policies: readonly RoutingPolicy[]): Decision {
+  const target = resolveModel(features.request.model, fleet.backends);
+  if (target === undefined) throw unknownModel();
+  const mode = intersectModes(features.mode, target.mode);
+  if (mode === undefined) throw contradiction();
+  const scope = { backends: fleet.backends.filter((backend) => serves(backend, target)) };
+  const scoped = { ...features, mode };
+
+  const votes = policies.map((policy) => ({ policy: policy.name, vote: policy.vote(scoped, scope) }));
+  const spoken = votes.flatMap(({ vote }) => (vote.type === 'pass' ? [] : [vote]));
+  const allowed = allowedTiers(spoken);
+  const order = inOrder(allowed, spoken);
+  const [first] = order;
+  if (first === undefined) throw refusal(scoped, scope);
+
+  const cloudReady = suitable(scope, 'cloud', scoped).some(isReady);
+  const attempts = order.map((tier): Attempt => ({
+    tier,
+    ...(target.backend !== undefined && { backend: target.backend }),
+    ...(target.model !== undefined && { model: target.model }),
+    gated: tier === 'local' && first === 'local' && order.includes('cloud') && cloudReady,
+  }));
+  return { attempts, reasons: reasonsFor(first, spoken), votes };
+}
+
+function serves(backend: FleetView['backends'][number], target: ModelTarget): boolean {
+  if (target.backend !== undefined) return backend.id === target.backend;
+  return target.model === undefined || backend.models.includes(target.model);
+}
+
+function allowedTiers(votes: readonly SpokenVote[]): readonly Tier[] {
+  return tiers.filter((tier) => !votes.some((vote) => excludes(vote, tier)));
+}
+
+function excludes(vote: SpokenVote, tier: Tier): boolean {
+  return (vote.type === 'forbid' && vote.tier === tier) || (vote.type === 'require' && vote.tier !== tier);
+}
+
+function inOrder(allowed: readonly Tier[], votes: readonly SpokenVote[]): readonly Tier[] {
+  const preferred = wish(votes);
+  return allowed.toSorted((one, other) => Number(other === preferred) - Number(one === preferred));
+}
+
+/** The tier one would start with if nothing were forbidden. */
+function wish(votes: readonly SpokenVote[]): Tier {
+  return votes.find((vote) => vote.type === 'prefer')?.tier ?? 'local';
+}
+
+/** The vote that fixed the first tier, then all others as they were cast, each once. */
+function reasonsFor(first: Tier, votes: readonly SpokenVote[]): readonly Reason[] {
+  const required = votes.find((vote) => vote.type === 'require');
+  const barred = first === wish(votes) ? undefined : votes.find((vote) => excludes(vote, otherTier(first)));
+  const preferred = votes.find((vote) => vote.type === 'prefer');
+  const decisive = required?.reason ?? barred?.reason ?? preferred?.reason ?? 'local_first';
+  return [...new Set([decisive, ...votes.map((vote) => vote.reason)])];
+}
+
+function otherTier(tier: Tier): Tier {
+  return tier === 'local' ? 'cloud' : 'local';
+}
+
+function unknownModel(): RequestError {
+  return new RequestError('This model is not served here; GET /v1/models lists those that are.', {
+    code: 'model_not_found',
+    status: 404,
+    param: 'model',
+  });
+}
+
+function contradiction(): RequestError {
+  return new RequestError('The mode and the model exclude each other: drop one, or choose a model of that tier.', {
+    code: 'conflicting_modes',
+    param: 'model',
+  });
+}
+
+const tiers = ['local', 'cloud'] as const;

@@ -1,0 +1,66 @@
+import { textOf, type ChatRequest } from '../core/request.ts';
+import { estimateTokens } from './estimate-tokens.ts';
+import { usesTools } from './suitability.ts';
+
+/**
+ * Most tokens the rendered prompt can have: a byte-level vocabulary spends at most one token a byte, so UTF-8 bytes of
+ * the texts, of the tools as JSON (twice for each structural sign: templates indent and space them) and the template's
+ * own words bound the count. Undefined where content other than text makes bytes meaningless.
+ */
+export function boundPromptTokens(request: ChatRequest): number | undefined {
+  if (mediaParts(request) > 0) return undefined;
+  let bytes = templateTokens(request);
+  for (const text of textsOf(request)) bytes += Buffer.byteLength(text);
+  const tools = toolsJson(request);
+  return bytes + Buffer.byteLength(tools) + 2 * structuralSigns(tools);
+}
+
+/** What the prompt probably has, by the estimator; images, audio and files count a flat sum each. */
+export function estimatePromptTokens(request: ChatRequest): number {
+  let tokens = (templateTokens(request) * 2) / 5 + mediaParts(request) * tokensPerMediaPart;
+  for (const text of textsOf(request)) tokens += estimateTokens(text);
+  return Math.ceil(tokens + estimateTokens(toolsJson(request)));
+}
+
+function* textsOf(request: ChatRequest): Generator<string> {
+  for (const message of request.messages) {
+    yield textOf(message);
+    if (message.role !== 'assistant') continue;
+    for (const call of message.toolCalls) {
+      yield call.name;
+      yield call.arguments;
+    }
+  }
+}
+
+function toolsJson({ tools, toolChoice }: ChatRequest): string {
+  return tools.length === 0 || toolChoice?.type === 'none' ? '' : JSON.stringify(tools);
+}
+
+function templateTokens(request: ChatRequest): number {
+  const calls = request.messages.reduce((sum, m) => sum + (m.role === 'assistant' ? m.toolCalls.length : 0), 0);
+  const preamble = usesTools(request) ? toolPreambleTokens : 0;
+  return preambleTokens + preamble + tokensPerTurn * (request.messages.length + calls);
+}
+
+function mediaParts(request: ChatRequest): number {
+  return request.messages.reduce((sum, m) => sum + m.content.filter((part) => part.type !== 'text').length, 0);
+}
+
+function structuralSigns(json: string): number {
+  let signs = 0;
+  for (let index = 0; index < json.length; index++) if (isStructural(json.charCodeAt(index))) signs++;
+  return signs;
+}
+
+/** `,` `:` `[` `]` `{` `}` */
+function isStructural(code: number): boolean {
+  return code === 0x2c || code === 0x3a || code === 0x5b || code === 0x5d || code === 0x7b || code === 0x7d;
+}
+
+/** Default system prompts run to 60 tokens, instructions for tools to 250; role, marks and line ends of a turn to 12. */
+const preambleTokens = 64;
+const toolPreambleTokens = 256;
+const tokensPerTurn = 12;
+/** A tiled image of a common vision model; only estimates use it. */
+const tokensPerMediaPart = 768;

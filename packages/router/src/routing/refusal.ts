@@ -1,0 +1,41 @@
+import type { FleetView } from '../core/backend.ts';
+import { NoBackendError, RequestError, type LfoError } from '../core/errors.ts';
+import { reasons, type Reason } from '../core/reason.ts';
+import type { RequestFeatures } from '../core/routing.ts';
+import { incapable } from './suitability.ts';
+
+/** The error for a request that no allowed tier can take: whose fault it is and what would help. */
+export function refusal(features: RequestFeatures, fleet: FleetView): LfoError {
+  const allowed = fleet.backends.filter((backend) => features.mode === 'auto' || backend.tier === features.mode);
+  if (allowed.length === 0) return nothingConfigured(features);
+  const lacks = allowed.map((backend) => incapable(backend, features.request));
+  if (lacks.includes(undefined)) return tooLong(features, fleet);
+  return unsupported(lacks.find((reason) => reason !== undefined) ?? 'tools_unsupported');
+}
+
+function nothingConfigured({ mode }: RequestFeatures): NoBackendError {
+  const reason = mode === 'local' ? 'local_unavailable' : 'cloud_not_configured';
+  const remedy =
+    mode === 'local'
+      ? 'Set LFO_LOCAL_MODEL or add a backend with tier: local.'
+      : 'Set GEMINI_API_KEY or add a backend with tier: cloud.';
+  return new NoBackendError(`${reasons[reason]} ${remedy}`, { reason, skipped: [], retryable: false });
+}
+
+function tooLong({ promptTokens, mode }: RequestFeatures, fleet: FleetView): RequestError {
+  const contexts = fleet.backends
+    .filter((backend) => mode === 'auto' || backend.tier === mode)
+    .map((backend) => backend.capabilities.contextTokens ?? 0);
+  const message =
+    `The prompt has about ${promptTokens} tokens; the largest context of an allowed model is ` +
+    `${Math.max(...contexts)}. Shorten the messages, or allow a model with a larger context.`;
+  return new RequestError(message, { code: 'context_length_exceeded', param: 'messages' });
+}
+
+function unsupported(reason: Reason): RequestError {
+  const what = reason === 'tools_unsupported' ? 'tools' : 'this kind of content';
+  return new RequestError(`No allowed backend takes ${what}. Use another mode or model, or leave it out.`, {
+    code: 'unsupported_by_backend',
+    param: reason === 'tools_unsupported' ? 'tools' : 'messages',
+  });
+}

@@ -1,0 +1,69 @@
+import type { BackendView, FleetView } from '../core/backend.ts';
+import type { Reason } from '../core/reason.ts';
+import type { ChatRequest, Tier } from '../core/request.ts';
+import type { RequestFeatures } from '../core/routing.ts';
+
+/** Backends of one tier, whatever their state. */
+export function ofTier(fleet: FleetView, tier: Tier): readonly BackendView[] {
+  return fleet.backends.filter((backend) => backend.tier === tier);
+}
+
+/** Why a backend cannot take this kind of request at all; undefined when it can. */
+export function incapable(backend: BackendView, request: ChatRequest): Reason | undefined {
+  const { capabilities } = backend;
+  const content = contentOf(request);
+  if (content.images && !capabilities.images) return 'images_unsupported';
+  if (content.audio && !capabilities.audio) return 'images_unsupported';
+  if (usesTools(request) && !capabilities.tools) return 'tools_unsupported';
+  return undefined;
+}
+
+/** Whether prompt and one token of answer fit; an unknown context, or a mere byte bound, excludes nothing. */
+export function fits(backend: BackendView, features: RequestFeatures): boolean {
+  const { contextTokens } = backend.capabilities;
+  if (contextTokens === undefined || features.promptTokensFrom === 'bound') return true;
+  return features.promptTokens < contextTokens;
+}
+
+/** Capable and large enough. */
+export function suitable(fleet: FleetView, tier: Tier, features: RequestFeatures): readonly BackendView[] {
+  return ofTier(fleet, tier).filter(
+    (backend) => incapable(backend, features.request) === undefined && fits(backend, features),
+  );
+}
+
+/** Could be asked now: up and not held back by its breaker. A half-open breaker lets a probe through. */
+export function isReady(backend: BackendView): boolean {
+  return backend.status.state === 'ready' && backend.breaker !== 'open';
+}
+
+/**
+ * Predicted wait for the first token in milliseconds: the part of the prompt that is not warm over the measured
+ * prefill rate. Undefined until a rate has been measured.
+ */
+export function predictedFirstTokenMs(backend: BackendView, features: RequestFeatures): number | undefined {
+  const rate = backend.status.prefillRate;
+  if (rate === undefined || rate <= 0) return undefined;
+  return (Math.max(0, features.promptTokens - features.warmTokens) / rate) * 1000;
+}
+
+/** Tools count as used when they may be called now or were called earlier in the conversation. */
+export function usesTools(request: ChatRequest): boolean {
+  if (request.tools.length > 0 && request.toolChoice?.type !== 'none') return true;
+  return request.messages.some(
+    (message) => message.role === 'tool' || (message.role === 'assistant' && message.toolCalls.length > 0),
+  );
+}
+
+function contentOf(request: ChatRequest): { readonly images: boolean; readonly audio: boolean } {
+  let images = false;
+  let audio = false;
+  for (const message of request.messages) {
+    for (const part of message.content) {
+      // A file is a document page by page: who takes images takes it.
+      if (part.type === 'image' || part.type === 'file') images = true;
+      if (part.type === 'audio') audio = true;
+    }
+  }
+  return { images, audio };
+}
