@@ -1,9 +1,8 @@
 #!/usr/bin/env node
-// Plain JavaScript, so that a Node too old for TypeScript reads far enough to be told what to do.
-const [major] = process.versions.node.split('.');
-if (Number(major) < 24) {
-  process.stderr.write(`lfo-device-host needs Node 24 or later; this is ${process.version}.\n`);
-  process.exit(2);
+// Plain JavaScript, so that an old Node gets this far and is told what is missing.
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  console.error(`LFO needs Node 24; this is ${process.version}. Run "npm ci" in the project and start it with npm or npx.`);
+  process.exit(1);
 }
 const { main } = await import('../src/main.ts');
 await main(process.argv.slice(2));

@@ -1,9 +1,50 @@
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Command } from 'commander';
 import { childMain } from './child-main.ts';
+import { systemClock } from './clock.ts';
+import { ModelError } from './models/model-error.ts';
+import { modelsCommand, type ModelsCommandHost } from './models-command.ts';
+import { progressBar, progressLines } from './progress-display.ts';
 
 /** The `lfo-device-host` command line. */
-export async function main(args: readonly string[]): Promise<void> {
-  const [command, ...rest] = args;
-  if (command === 'child') return childMain(rest[0]);
-  process.stderr.write('usage: lfo-device-host child <options as JSON>\n');
-  process.exitCode = 2;
+export async function main(argv: readonly string[]): Promise<void> {
+  const program = new Command('lfo-device-host').description('hosts a model behind the device protocol');
+  program
+    .command('child', { hidden: true })
+    .argument('<options>', 'JSON')
+    .action((options: string) => childMain(options));
+  program.addCommand(modelsCommand(terminalHost()));
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
+  }
+}
+
+function terminalHost(): ModelsCommandHost {
+  const { env, stderr } = process;
+  const abort = new AbortController();
+  const progress = stderr.isTTY ? progressBar(stderr, systemClock) : progressLines((line) => stderr.write(`${line}\n`), systemClock);
+  return {
+    modelsDir: modelsDirOf(env),
+    offline: env.LFO_OFFLINE === '1' || env.LFO_OFFLINE === 'true',
+    ...(env.LFO_MODEL_BASE_URL ? { baseUrl: env.LFO_MODEL_BASE_URL } : {}),
+    // Ctrl-C is asked for only once a command waits on it: the child keeps its own rule.
+    get signal() {
+      process.once('SIGINT', () => abort.abort(new ModelError('unavailable', 'Stopped. What was fetched is kept; run it again to go on.')));
+      return abort.signal;
+    },
+    print: (line) => process.stdout.write(`${line}\n`),
+    progress,
+  };
+}
+
+/** The same folder that the router uses, with the same variables. */
+function modelsDirOf(env: NodeJS.ProcessEnv): string {
+  if (env.LFO_MODELS_DIR) return resolve(env.LFO_MODELS_DIR);
+  if (env.LFO_DATA_DIR) return resolve(env.LFO_DATA_DIR, 'models');
+  return join(env.XDG_DATA_HOME ?? join(homedir(), '.local', 'share'), 'lfo', 'models');
 }

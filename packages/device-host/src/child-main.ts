@@ -1,0 +1,83 @@
+import { Socket } from 'node:net';
+import { hostname, platform, release } from 'node:os';
+import { deviceLink, framedChannel, maxFrameBytes, streamCarrier } from '@lfo/protocol';
+import { childOptions, type ChildOptions } from './child-options.ts';
+import { systemClock } from './clock.ts';
+import type { Engine, ModelFile } from './engine/engine.ts';
+import { scriptedEngine } from './engine/scripted.ts';
+import { DeviceHost } from './host/host.ts';
+import type { LoadProgress, ModelOpener } from './host/hosted-model.ts';
+
+/** The pipe a parent hands down. */
+const pipeFd = 3;
+
+/**
+ * Hosts one model for the process that forked this one, over the pipe on fd 3. Lives exactly as long as the pipe:
+ * Ctrl-C is the parent's to handle (it reaches the whole group and would break draining), and SIGTERM is left to
+ * its default, which ends the process at once, where `process.exit` would wait for the batch that runs.
+ */
+export async function childMain(json: string | undefined): Promise<void> {
+  const options = childOptions.parse(JSON.parse(json ?? '{}'));
+  process.on('SIGINT', () => {});
+  const engine = await engineOf(options);
+  const host = new DeviceHost({
+    identity: { id: 'embedded', name: hostname(), app: 'lfo-device-host/0.1.0', os: `${platform()} ${release()}` },
+    engine,
+    openModel: opener(options, engine),
+    slots: options.slots,
+    clock: systemClock,
+  });
+  host.load();
+  const pipe = openPipe();
+  if (pipe === undefined) {
+    process.stderr.write('lfo-device-host child: no pipe on fd 3. It is started by lfo, not by hand.\n');
+    process.exitCode = 2;
+    return host.close();
+  }
+  pipe.on('close', () => process.kill(process.pid, 'SIGTERM'));
+  // No handshake: the parent made the pipe, and nobody else can reach it.
+  host.serve(deviceLink(framedChannel(streamCarrier(pipe), maxFrameBytes), systemClock));
+}
+
+function openPipe(): Socket | undefined {
+  try {
+    return new Socket({ fd: pipeFd, readable: true, writable: true });
+  } catch {
+    return undefined;
+  }
+}
+
+async function engineOf(options: ChildOptions): Promise<Engine> {
+  if (options.engine === 'llama') {
+    const { llamaEngine } = await import('./engine/llama/llama-engine.ts');
+    return llamaEngine();
+  }
+  const { partMs = 1, loadMs = 0, words = 10 } = options.scripted;
+  const parts = Array.from({ length: words }, (_, at) => ({ k: 'text', text: at === 0 ? '0' : ` ${at}` }) as const);
+  return scriptedEngine({ clock: systemClock, loadMs, answer: () => ({ parts, partMs }) });
+}
+
+function opener(options: ChildOptions, engine: Engine): ModelOpener {
+  const { contextTokens, slots, threads, gpu } = options;
+  return async (onProgress, signal) => {
+    const file = await modelFile(options, onProgress, signal);
+    const engineOptions = { contextTokens, slots, gpu, ...(threads === undefined ? {} : { threads }) };
+    return engine.load(file, engineOptions, (done, total) => onProgress({ phase: 'load', done, total, what: file.id }), signal);
+  };
+}
+
+async function modelFile(
+  { engine, model, modelsDir, offline, modelBaseUrl }: ChildOptions,
+  onProgress: (progress: LoadProgress) => void,
+  signal: AbortSignal,
+): Promise<ModelFile> {
+  if (engine === 'scripted') return { id: model, path: model };
+  const { resolveModel } = await import('./models/resolve.ts');
+  const options = { modelsDir, offline, ...(modelBaseUrl === undefined ? {} : { baseUrl: modelBaseUrl }) };
+  return resolveModel(
+    model,
+    options,
+    ({ phase, done, total, what }) => onProgress({ phase: phase === 'download' ? phase : 'load', done, total, what }),
+    signal,
+  );
+}

@@ -1,0 +1,149 @@
+import { DeltaOutbox, FrameError } from '@lfo/protocol';
+import type { DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
+import { every, type Clock } from '../clock.ts';
+import { EngineError } from '../engine/engine.ts';
+import type { EngineDone, EngineRequest, LoadedModel } from '../engine/engine.ts';
+import type { Place } from './slot-queue.ts';
+import type { Vitals } from './vitals.ts';
+import { errorMessage } from './wire-error.ts';
+
+/** Silence after which a running or waiting request is vouched for. */
+export const keepAliveMs = 5_000;
+/** Progress is not told more often. */
+export const progressPeriodMs = 250;
+
+export interface AnswerContext {
+  readonly link: Link<RouterMessage, DeviceMessage>;
+  readonly clock: Clock;
+  readonly vitals: Vitals;
+}
+
+/** One `complete` from its acceptance to its `done` or `error`; exactly one of the two is sent. */
+export class Answer {
+  readonly #request: MessageOf<RouterMessage, 'complete'>;
+  readonly #context: AnswerContext;
+  readonly #outbox: DeltaOutbox;
+  readonly #abort = new AbortController();
+  #resume: (() => void) | undefined;
+  #prefill = { done: 0, total: 0 };
+  #lastProgressMs = -Infinity;
+
+  constructor(request: MessageOf<RouterMessage, 'complete'>, context: AnswerContext) {
+    this.#request = request;
+    this.#context = context;
+    this.#outbox = new DeltaOutbox(request.id, context.link, context.clock);
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Ends it early; the error is what the router is told. */
+  end(error: EngineError): void {
+    this.#abort.abort(error);
+  }
+
+  /** The link takes writes again. */
+  drained(): void {
+    this.#outbox.drained();
+    if (this.#outbox.full) return;
+    this.#resume?.();
+    this.#resume = undefined;
+  }
+
+  /** Waits for its turn and answers; never rejects. */
+  async run(place: Place, modelFor: (name: string) => LoadedModel): Promise<void> {
+    const { link, clock } = this.#context;
+    const { id, model, deadline_ms: deadlineMs } = this.#request;
+    const cancelDeadline =
+      deadlineMs === undefined
+        ? undefined
+        : clock.schedule(deadlineMs, () => this.end(new EngineError('deadline', 'The deadline passed.', false)));
+    const endKeepAlive = every(clock, keepAliveMs, () => this.#keepAlive());
+    try {
+      await place.turn;
+      const done = await this.#stream(modelFor(model));
+      this.#outbox.flush();
+      link.send(doneMessage(id, done));
+    } catch (error) {
+      // What was said before the failure is not taken back: it leaves before the error does.
+      if (this.signal.aborted || error instanceof FrameError) this.#outbox.discard();
+      else this.#outbox.flush();
+      link.send(errorMessage(this.signal.aborted ? this.signal.reason : error, id));
+    } finally {
+      endKeepAlive();
+      cancelDeadline?.();
+      place.leave();
+    }
+  }
+
+  async #stream(model: LoadedModel): Promise<EngineDone> {
+    const { vitals } = this.#context;
+    const onPrefill = (done: number, total: number): void => this.#onPrefill(done, total);
+    for await (const event of model.run(engineRequest(this.#request), this.signal, onPrefill)) {
+      this.signal.throwIfAborted();
+      vitals.beat();
+      if (event.k === 'done') return event;
+      this.#outbox.push(event);
+      if (this.#outbox.full) await this.#untilDrained();
+    }
+    throw new EngineError('engine', 'The engine ended its answer without saying so.', true);
+  }
+
+  #untilDrained(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const onAbort = (): void => reject(this.signal.reason);
+    this.signal.addEventListener('abort', onAbort, { once: true });
+    this.#resume = () => {
+      this.signal.removeEventListener('abort', onAbort);
+      resolve();
+    };
+    return promise;
+  }
+
+  #onPrefill(done: number, total: number): void {
+    this.#context.vitals.beat();
+    this.#prefill = { done, total };
+    if (done < total && this.#context.clock.nowMs() - this.#lastProgressMs < progressPeriodMs) return;
+    this.#sendProgress();
+  }
+
+  #keepAlive(): void {
+    if (this.#context.vitals.alive) this.#sendProgress();
+  }
+
+  #sendProgress(): void {
+    this.#lastProgressMs = this.#context.clock.nowMs();
+    this.#context.link.send({ t: 'progress', id: this.#request.id, phase: 'prefill', ...this.#prefill });
+  }
+}
+
+function doneMessage(id: number, done: EngineDone): MessageOf<DeviceMessage, 'done'> {
+  return {
+    t: 'done',
+    id,
+    finish_reason: done.finishReason,
+    usage: done.usage,
+    ...(done.timing === undefined ? {} : { timing: done.timing }),
+    ...(done.confidence === undefined ? {} : { confidence: done.confidence }),
+    ...(done.cloudHandoff === undefined ? {} : { cloud_handoff: done.cloudHandoff }),
+  };
+}
+
+function engineRequest(message: MessageOf<RouterMessage, 'complete'>): EngineRequest {
+  return {
+    messages: message.messages,
+    tools: message.tools,
+    stop: message.stop ?? [],
+    ...(message.prefix_key === undefined ? {} : { prefixKey: message.prefix_key }),
+    ...(message.tool_choice === undefined ? {} : { toolChoice: message.tool_choice }),
+    ...(message.response_format === undefined ? {} : { responseFormat: message.response_format }),
+    ...(message.max_tokens === undefined ? {} : { maxTokens: message.max_tokens }),
+    ...(message.temperature === undefined ? {} : { temperature: message.temperature }),
+    ...(message.top_p === undefined ? {} : { topP: message.top_p }),
+    ...(message.seed === undefined ? {} : { seed: message.seed }),
+    ...(message.frequency_penalty === undefined ? {} : { frequencyPenalty: message.frequency_penalty }),
+    ...(message.presence_penalty === undefined ? {} : { presencePenalty: message.presence_penalty }),
+    ...(message.scores === undefined ? {} : { scores: message.scores }),
+  };
+}

@@ -1,0 +1,77 @@
+import type { DeviceMessage, MessageOf } from '@lfo/protocol';
+import { EngineError, type LoadedModel } from '../engine/engine.ts';
+
+/** Progress of a download or load, as the router is told. */
+export type LoadProgress = Pick<MessageOf<DeviceMessage, 'progress'>, 'phase' | 'done' | 'total' | 'what'>;
+
+/** Fetches the model where needed and loads it. */
+export type ModelOpener = (onProgress: (progress: LoadProgress) => void, signal: AbortSignal) => Promise<LoadedModel>;
+
+export type ModelState =
+  | { readonly kind: 'unloaded' }
+  | { readonly kind: 'loading' }
+  | { readonly kind: 'loaded'; readonly model: LoadedModel }
+  | { readonly kind: 'failed'; readonly error: EngineError };
+
+/** The one model of a host, on its way in and out of memory. */
+export class HostedModel {
+  readonly #open: ModelOpener;
+  readonly #onChange: () => void;
+  readonly #onProgress: (progress: LoadProgress) => void;
+  #state: ModelState = { kind: 'unloaded' };
+  #abort = new AbortController();
+  #closing: Promise<void> = Promise.resolve();
+
+  constructor(open: ModelOpener, onChange: () => void, onProgress: (progress: LoadProgress) => void) {
+    this.#open = open;
+    this.#onChange = onChange;
+    this.#onProgress = onProgress;
+  }
+
+  get state(): ModelState {
+    return this.#state;
+  }
+
+  /** The model, while it can run. */
+  get loaded(): LoadedModel | undefined {
+    return this.#state.kind === 'loaded' ? this.#state.model : undefined;
+  }
+
+  /** Begins to load; does nothing while loading or loaded. The outcome is a change of state. */
+  load(): void {
+    if (this.#state.kind === 'loading' || this.#state.kind === 'loaded') return;
+    this.#abort = new AbortController();
+    const { signal } = this.#abort;
+    this.#become({ kind: 'loading' });
+    void this.#closing.then(() => this.#open(this.#onProgress, signal)).then(
+      async (model) => {
+        if (signal.aborted) await model.close();
+        else this.#become({ kind: 'loaded', model });
+      },
+      (error: unknown) => {
+        if (!signal.aborted) this.#become({ kind: 'failed', error: asNoModel(error) });
+      },
+    );
+  }
+
+  /** Takes the model out of memory or ends its loading; whoever runs on it must have ended. */
+  unload(): Promise<void> {
+    const { loaded } = this;
+    this.#abort.abort(new EngineError('no_model', 'The model is being unloaded.', true));
+    if (loaded !== undefined) this.#closing = loaded.close();
+    if (this.#state.kind !== 'unloaded') this.#become({ kind: 'unloaded' });
+    return this.#closing;
+  }
+
+  #become(state: ModelState): void {
+    this.#state = state;
+    this.#onChange();
+  }
+}
+
+/** Model and engine errors are written for the owner; anything else is described, not shown. */
+function asNoModel(error: unknown): EngineError {
+  const isOurs = error instanceof Error && (error.name === 'ModelError' || error.name === 'EngineError');
+  const message = isOurs ? error.message : 'The model could not be loaded. Its log has more.';
+  return new EngineError('no_model', message, false, { cause: error });
+}
