@@ -1,0 +1,92 @@
+import type { Outcome } from '../core/backend.ts';
+import type { Clock } from '../core/clock.ts';
+import type { BreakerConfig } from '../core/config/config.ts';
+
+/** Leave to make one call; the first `settle` counts, later ones do nothing. */
+export interface Permit {
+  settle(outcome: Outcome): void;
+}
+
+export type BreakerState = 'closed' | 'open' | 'half-open';
+
+/** Times are monotonic milliseconds. Every change of state makes a new object, which is what a permit belongs to. */
+type State =
+  | { readonly type: 'closed'; failures: number; readonly sinceMs: number; readonly lastOpenMs: number }
+  | { readonly type: 'open'; readonly untilMs: number; readonly openMs: number }
+  | { readonly type: 'half-open'; readonly probeUntilMs: number; readonly openMs: number };
+
+/** A probe whose result never comes must not block the backend for good. */
+const probeTimeoutMs = 60_000;
+
+/**
+ * A circuit breaker. Failures in a row open it; after a while one caller may probe while all others are refused, never
+ * queued; a probe's success closes it, its failure opens it for twice as long. A result counts only for the state its
+ * permit was given in, so a late one cannot flip a newer state. A neutral probe hands the probe to the next caller.
+ */
+export class CircuitBreaker {
+  readonly #config: BreakerConfig;
+  readonly #clock: Clock;
+  #state: State;
+
+  constructor(config: BreakerConfig, clock: Clock) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#state = { type: 'closed', failures: 0, sinceMs: clock.nowMs(), lastOpenMs: 0 };
+  }
+
+  /** `half-open` from the moment a probe would be let through until its result. */
+  get state(): BreakerState {
+    const state = this.#state;
+    return state.type === 'open' && this.#clock.nowMs() >= state.untilMs ? 'half-open' : state.type;
+  }
+
+  /** Milliseconds until a caller may be let through; 0 when one may now. */
+  get waitMs(): number {
+    const state = this.#state;
+    if (state.type === 'closed') return 0;
+    const untilMs = state.type === 'open' ? state.untilMs : state.probeUntilMs;
+    return Math.max(0, untilMs - this.#clock.nowMs());
+  }
+
+  /** A permit, or `undefined` for refused. */
+  tryAcquire(): Permit | undefined {
+    if (this.#state.type !== 'closed') {
+      if (this.waitMs > 0) return undefined;
+      this.#state = { type: 'half-open', probeUntilMs: this.#clock.nowMs() + probeTimeoutMs, openMs: this.#state.openMs };
+    }
+    return this.#permitFor(this.#state);
+  }
+
+  #permitFor(state: State): Permit {
+    let isSettled = false;
+    return {
+      settle: (outcome) => {
+        if (isSettled) return;
+        isSettled = true;
+        if (this.#state !== state) return;
+        if (state.type === 'half-open') this.#probed(state.openMs, outcome);
+        else if (state.type === 'closed') this.#called(state, outcome);
+      },
+    };
+  }
+
+  #called(state: Extract<State, { type: 'closed' }>, outcome: Outcome): void {
+    if (outcome === 'success') state.failures = 0;
+    if (outcome !== 'failure' || ++state.failures < this.#config.failures) return;
+    // Back within the time it had been away: it flaps, so each absence is longer than the last.
+    const isFlapping = this.#clock.nowMs() - state.sinceMs < state.lastOpenMs;
+    this.#open(isFlapping ? state.lastOpenMs * 2 : this.#config.openMs);
+  }
+
+  #probed(openMs: number, outcome: Outcome): void {
+    const nowMs = this.#clock.nowMs();
+    if (outcome === 'success') this.#state = { type: 'closed', failures: 0, sinceMs: nowMs, lastOpenMs: openMs };
+    else if (outcome === 'failure') this.#open(openMs * 2);
+    else this.#state = { type: 'open', untilMs: nowMs, openMs };
+  }
+
+  #open(openMs: number): void {
+    const cappedMs = Math.min(openMs, this.#config.maxOpenMs);
+    this.#state = { type: 'open', untilMs: this.#clock.nowMs() + cappedMs, openMs: cappedMs };
+  }
+}

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
+import { childOf } from '../core/abort.ts';
+import { BackendError, LfoError } from '../core/errors.ts';
+import type { InferenceEvent } from '../core/events.ts';
+import { watch, type WatchedContext, type WatchOptions } from './watch.ts';
+
+const start: InferenceEvent = { type: 'start', model: 'm' };
+const text = (value: string): InferenceEvent => ({ type: 'text-delta', text: value });
+const finish: InferenceEvent = { type: 'finish', reason: 'stop', usage: { promptTokens: 1, completionTokens: 1 } };
+
+/** Milliseconds of silence, or an event. */
+type Step = number | 'keep-alive' | InferenceEvent;
+
+interface Run {
+  readonly clock: FakeClock;
+  readonly events: InferenceEvent[];
+  /** What it threw, once it has. */
+  error: unknown;
+  ended: boolean;
+  readonly client: AbortController;
+  signal: AbortSignal | undefined;
+}
+
+function runWatch(steps: readonly Step[], options: Partial<WatchOptions> = {}, onEvent?: () => Promise<void>): Run {
+  const clock = new FakeClock();
+  const client = new AbortController();
+  const run: Run = { clock, events: [], error: undefined, ended: false, client, signal: undefined };
+  const events = watch((context) => ((run.signal = context.signal), play(clock, steps, context)), {
+    ...{ backend: 'b', clock, abort: childOf(client.signal), promptTokens: 7 },
+    budgets: { connectMs: 2000, firstTokenMs: 1000, idleMs: 300, totalMs: 10_000 },
+    limits: { answerBytes: 1000, answerTokens: 100 },
+    ...options,
+  });
+  const consume = async (): Promise<void> => {
+    try {
+      for await (const event of events) {
+        run.events.push(event);
+        await onEvent?.();
+      }
+    } catch (error) {
+      run.error = error;
+    }
+    run.ended = true;
+  };
+  void consume();
+  return run;
+}
+
+/** Deaf to aborts on purpose: the watch must not depend on a backend's manners. */
+async function* play(clock: FakeClock, steps: readonly Step[], context: WatchedContext): AsyncGenerator<InferenceEvent> {
+  for (const step of steps) {
+    if (typeof step === 'number') await new Promise<void>((resolve) => clock.schedule(step, resolve));
+    else if (step === 'keep-alive') context.keepAlive();
+    else yield step;
+  }
+}
+
+function assertTimeout(run: Run): void {
+  assert.ok(run.error instanceof BackendError, String(run.error));
+  assert.equal(run.error.fault, 'timeout');
+  assert.equal(run.signal?.aborted, true);
+  assert.equal(run.signal.reason, run.error);
+}
+
+test('an answer within its budgets passes unchanged and leaves no timer', async () => {
+  const run = runWatch([start, 900, text('a'), 200, text('b'), 299, finish]);
+  await run.clock.advanceAsync(2000);
+  assert.deepEqual(run.events, [start, text('a'), text('b'), finish]);
+  assert.equal(run.error, undefined);
+  assert.equal(run.clock.pendingTimers, 0);
+});
+
+test('a start and an empty delta do not end the first-token budget', async () => {
+  const run = runWatch([start, 400, text(''), 5000, text('late')]);
+  await run.clock.advanceAsync(999);
+  assert.equal(run.ended, false);
+  await run.clock.advanceAsync(1);
+  assertTimeout(run);
+});
+
+test('keep-alives alone extend the first-token budget', async () => {
+  const run = runWatch([start, 900, 'keep-alive', 900, 'keep-alive', 900, text('a'), finish]);
+  await run.clock.advanceAsync(3000);
+  assert.equal(run.error, undefined);
+  assert.equal(run.events.length, 3);
+});
+
+test('keep-alives do not extend the gap between events', async () => {
+  const run = runWatch([text('a'), 200, 'keep-alive', 200, text('b'), finish]);
+  await run.clock.advanceAsync(299);
+  assert.equal(run.ended, false);
+  await run.clock.advanceAsync(1);
+  assertTimeout(run);
+});
+
+test('a caller that holds an event does not use up the gap', async () => {
+  const held = { release: (): void => undefined };
+  const run = runWatch([text('a'), 100, finish], {}, () => new Promise((resolve) => (held.release = resolve)));
+  await run.clock.advanceAsync(5000);
+  assert.equal(run.ended, false);
+  held.release();
+  await run.clock.advanceAsync(200);
+  held.release();
+  await settle();
+  assert.equal(run.error, undefined);
+  assert.equal(run.events.length, 2);
+});
+
+test('nothing at all within the total time is a timeout', async () => {
+  const run = runWatch(Array.from({ length: 30 }, () => [900, 'keep-alive'] satisfies Step[]).flat());
+  await run.clock.advanceAsync(9999);
+  assert.equal(run.ended, false);
+  await run.clock.advanceAsync(1);
+  assertTimeout(run);
+});
+
+test('an answer still flowing at the end of the total time finishes with length', async () => {
+  const run = runWatch(Array.from({ length: 1000 }, () => [200, text('a')] satisfies Step[]).flat());
+  await run.clock.advanceAsync(11_000);
+  assert.equal(run.error, undefined);
+  const last = run.events.at(-1);
+  assert.ok(last?.type === 'finish' && last.reason === 'length');
+  assert.equal(last.usage.estimated, true);
+  assert.equal(run.signal?.aborted, true);
+});
+
+for (const [name, limits] of [
+  ['size', { answerBytes: 10, answerTokens: 100 }],
+  ['tokens', { answerBytes: 1000, answerTokens: 5 }],
+] as const) {
+  test(`an answer beyond its ${name} finishes with length and the upstream is stopped`, async () => {
+    const run = runWatch(Array.from({ length: 100 }, () => text('ab')), { limits });
+    await settle();
+    assert.deepEqual(run.events.slice(0, 5), Array.from({ length: 5 }, () => text('ab')));
+    assert.equal(run.events.length, 6);
+    assert.deepEqual(run.events[5], {
+      ...{ type: 'finish', reason: 'length', nativeReason: 'answer_limit' },
+      usage: { promptTokens: 7, completionTokens: 3, estimated: true },
+    });
+    assert.equal(run.signal?.aborted, true);
+  });
+}
+
+test('the deadline of the client is no fault of the backend', async () => {
+  const run = runWatch([500, 'keep-alive', 900, text('a')], { deadlineMs: 600 });
+  await run.clock.advanceAsync(600);
+  assert.ok(run.error instanceof LfoError && !(run.error instanceof BackendError));
+  assert.equal(run.error.code, 'deadline_exceeded');
+  assert.equal(run.error.status, 504);
+});
+
+test('an abort ends it at once with its reason though the backend is deaf', async () => {
+  const run = runWatch([text('a'), 100_000]);
+  await settle();
+  const reason = new Error('gone');
+  run.client.abort(reason);
+  await settle();
+  assert.equal(run.error, reason);
+});
+
+test('an answer without a finish is cut, never complete', async () => {
+  const run = runWatch([start, text('a')]);
+  await settle();
+  assert.ok(run.error instanceof BackendError && run.error.fault === 'cut');
+});
+
+test('what the backend throws passes through, and its finally runs when the caller leaves', async () => {
+  const error = new BackendError('x', { fault: 'server', backend: 'b' });
+  let cleaned = 0;
+  async function* failing(): AsyncGenerator<InferenceEvent> {
+    try {
+      yield text('a');
+      throw error;
+    } finally {
+      cleaned++;
+    }
+  }
+  const options: WatchOptions = {
+    ...{ backend: 'b', clock: new FakeClock(), abort: childOf(new AbortController().signal), promptTokens: 7 },
+    budgets: { connectMs: 2000, firstTokenMs: 1000, idleMs: 300, totalMs: 10_000 },
+    limits: { answerBytes: 1000, answerTokens: 100 },
+  };
+  const seen: InferenceEvent[] = [];
+  await assert.rejects(async () => {
+    for await (const event of watch(failing, options)) seen.push(event);
+  }, error);
+  assert.equal(seen.length, 1);
+  for await (const _ of watch(failing, options)) break;
+  await settle();
+  assert.equal(cleaned, 2);
+});
+
+test('a thousand events schedule a handful of timers', async () => {
+  let scheduled = 0;
+  class CountingClock extends FakeClock {
+    override schedule(delayMs: number, run: () => void): () => void {
+      scheduled++;
+      return super.schedule(delayMs, run);
+    }
+  }
+  const clock = new CountingClock();
+  const events = Array.from({ length: 1000 }, () => text('a'));
+  const run = runWatch([...events, finish], { clock, limits: { answerBytes: 1e6, answerTokens: 1e6 } });
+  for (let turn = 0; turn < 20 && !run.ended; turn++) await settle(50);
+  assert.equal(run.events.length, 1001);
+  assert.ok(scheduled < 10, `${scheduled} timers`);
+});
