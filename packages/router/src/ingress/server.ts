@@ -1,25 +1,153 @@
-import type { FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 
 import type { Clock } from '../core/clock.ts';
 import type { LfoConfig } from '../core/config/config.ts';
+import { errorBody, retryHeaders, toLfoError } from '../core/error-body.ts';
+import { LfoError } from '../core/errors.ts';
 import type { ChatExchange, ListedModel, Readiness, RouteExplanation } from '../core/exchange.ts';
+import { uuidV7Source } from '../core/id.ts';
 import type { ChatRequest } from '../core/request.ts';
+import { checkEncoding, useJsonBodies } from './body-parser.ts';
+import { createGuard } from './guard.ts';
+import { type KeyIdentity, singleKey, type VerifyKey } from './identity.ts';
+import { answerClientError } from './raw-errors.ts';
+import { addRoutes } from './routes.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whose request it is; set before any handler runs. */
+    identity: KeyIdentity;
+    /** Monotonic time at which the head had arrived. */
+    receivedMs: number;
+  }
+}
 
 /** What the HTTP server needs of the rest. */
 export interface ServerDeps {
   readonly config: LfoConfig;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Absent: the configured key alone is valid. */
+  readonly verifyKey?: VerifyKey;
   /** Answers one exchange completely; resolves when its response has ended. */
-  chat(exchange: ChatExchange): Promise<void>;
-  /** Aliases and every model id of every backend; ids are unique. */
-  models(): readonly ListedModel[];
-  explain(request: ChatRequest, signal: AbortSignal): Promise<RouteExplanation>;
-  readiness(): Readiness;
+  readonly chat: (exchange: ChatExchange) => Promise<void>;
+  /** Aliases and every model id of every backend; ids are unique. Cheap: called for every request. */
+  readonly models: () => readonly ListedModel[];
+  readonly explain: (request: ChatRequest, signal: AbortSignal) => Promise<RouteExplanation>;
+  /** Cheap: called for every request. */
+  readonly readiness: () => Readiness;
 }
 
-/** The HTTP server with all its routes, not yet listening. */
-export function buildServer(_deps: ServerDeps): FastifyInstance {
-  throw new Error('not written yet');
+const nobody: KeyIdentity = { id: 'nobody', scopes: [] };
+/** Node looks for overdue requests only this often; its default of 30 s would triple a 10 s limit. */
+const overdueCheckMs = 1000;
+
+/** The HTTP server with all its routes, not yet listening. Every error it answers has the OpenAI envelope. */
+export function buildServer(deps: ServerDeps): FastifyInstance {
+  const { config, clock, log } = deps;
+  const nextId = uuidV7Source(clock);
+  const guard = createGuard(config, clock, deps.verifyKey ?? singleKey(config.server.authToken));
+
+  const app = Fastify({
+    genReqId: nextId,
+    bodyLimit: config.limits.bodyBytes,
+    trustProxy: config.server.trustedProxies.length > 0 ? [...config.server.trustedProxies] : false,
+    requestTimeout: config.server.bodyTimeoutMs,
+    // Its own answer has no envelope; a draining chat route refuses by itself.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 500 },
+    http: {
+      headersTimeout: config.server.headersTimeoutMs,
+      connectionsCheckingInterval: Math.min(overdueCheckMs, config.server.headersTimeoutMs),
+      // A missing Host is refused by the guard, which has words for it.
+      requireHostHeader: false,
+    },
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, nextId),
+    // Bad URLs never reach a hook, but must not tell strangers apart from friends either.
+    frameworkErrors(error, request, reply) {
+      try {
+        guard.admit(request);
+        sendError(error, request, reply);
+      } catch (refusal) {
+        sendError(refusal, request, reply);
+      }
+    },
+  });
+
+  app.decorateRequest('identity');
+  app.decorateRequest('receivedMs', 0);
+  useJsonBodies(app, config.limits);
+
+  app.addHook('onRequest', (request, reply, done) => {
+    request.receivedMs = clock.nowMs();
+    reply.header('x-request-id', request.id);
+    const origin = guard.allowedOrigin(request);
+    if (origin !== undefined) {
+      allowOrigin(reply, origin);
+      if (request.method === 'OPTIONS') return void reply.status(204).send();
+    }
+    request.identity = guard.admit(request) ?? nobody;
+    checkEncoding(request);
+    done();
+  });
+  app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
+  app.setNotFoundHandler(() => {
+    throw new LfoError('There is nothing at this address and method: see /openapi.json.', {
+      code: 'not_found',
+      status: 404,
+    });
+  });
+
+  addRoutes(app, deps);
+  return app;
+
+  function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    const error = fromFastify(thrown) ?? toLfoError(thrown);
+    const facts = { requestId: request.id, route: request.routeOptions.url, status: error.status, code: error.code };
+    if (error.status >= 500) log.error({ ...facts, stack: framesOf(thrown) }, 'request failed');
+    else log.info(facts, 'request refused');
+    // What is left of a refused body is not waited for.
+    if (error.status === 413) reply.header('connection', 'close');
+    if (error.status === 401) reply.header('www-authenticate', 'Bearer');
+    void reply.header('x-request-id', request.id).headers(retryHeaders(error)).status(error.status).send(errorBody(error));
+  }
+}
+
+/** Set on the raw response, since chat answers bypass Fastify's. */
+function allowOrigin({ raw }: FastifyReply, origin: string): void {
+  raw.setHeader('access-control-allow-origin', origin);
+  raw.setHeader('vary', 'Origin');
+  raw.setHeader('access-control-allow-methods', 'GET, POST');
+  raw.setHeader('access-control-allow-headers', 'authorization, content-type, x-api-key, x-lfo-mode, x-lfo-session');
+  raw.setHeader('access-control-expose-headers', '*');
+}
+
+/** Refusals of the framework, in our words. */
+function fromFastify(thrown: unknown): LfoError | undefined {
+  if (!(thrown instanceof Error) || thrown instanceof LfoError || !('code' in thrown)) return undefined;
+  switch (thrown.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new LfoError('The request body is too large.', { code: 'request_too_large', status: 413 });
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new LfoError('Send the body as "content-type: application/json".', {
+        code: 'unsupported_media_type',
+        status: 415,
+        param: 'content-type',
+      });
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+      return new LfoError('The body is not as long as its Content-Length says.', { code: 'bad_http', status: 400 });
+    case 'FST_ERR_BAD_URL':
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return new LfoError('The request target is not a valid path.', { code: 'bad_url', status: 400 });
+    default:
+      return undefined;
+  }
+}
+
+/** Where it happened; an error's message may quote what a client sent. */
+function framesOf(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Error)) return undefined;
+  return thrown.stack?.split('\n').filter((line) => /^\s+at /.test(line)).join('\n');
 }

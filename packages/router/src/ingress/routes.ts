@@ -1,0 +1,110 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+
+import { ClientGoneError, LfoError } from '../core/errors.ts';
+import type { ChatExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
+import { reasons } from '../core/reason.ts';
+import { receivedBody } from './body-parser.ts';
+import { openApiDocument } from './openapi.ts';
+import { chatReader, findModel, type ReadChat } from './read-chat.ts';
+import type { ServerDeps } from './server.ts';
+
+/** Every route there is. Guarding and errors are the server's, see `server.ts`. */
+export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
+  const read = chatReader(deps.config.limits, deps.models);
+  const created = Math.floor(deps.clock.wallMs() / 1000);
+  const document = openApiDocument(deps.config.limits);
+
+  app.post('/v1/chat/completions', (request, reply) => {
+    if (deps.readiness().draining) throw draining();
+    const { request: chat, warnings } = readChat(request);
+    const signal = departureSignal(reply);
+    const exchange: ChatExchange = {
+      request: chat,
+      response: reply.raw,
+      signal,
+      receivedMs: request.receivedMs,
+      warnings,
+    };
+    reply.hijack();
+    deps.chat(exchange).catch((error: unknown) => abandon(exchange, error));
+  });
+
+  app.post('/v1/route', async (request, reply) => {
+    const { request: chat } = readChat(request);
+    return explanationBody(await deps.explain(chat, departureSignal(reply)));
+  });
+
+  app.get('/v1/models', ({ identity }) => ({
+    object: 'list',
+    data: deps.models().filter((model) => isAllowed(model, identity.models)).map((model) => modelBody(model, created)),
+  }));
+  // Ids of real models have slashes.
+  app.get<{ Params: { '*': string } }>('/v1/models/*', ({ params, identity }) =>
+    modelBody(findModel(deps.models(), params['*'], identity), created),
+  );
+
+  app.get('/health', (_request, reply) => {
+    if (!deps.readiness().draining) return { status: 'ok' };
+    return reply.status(503).send({ status: 'draining' });
+  });
+  app.get('/ready', (_request, reply) => {
+    const { ready, draining: isDraining, reasons: why } = deps.readiness();
+    const status = isDraining ? 'draining' : ready ? 'ready' : 'not_ready';
+    return reply.status(ready && !isDraining ? 200 : 503).send({ status, reasons: why });
+  });
+  app.get('/openapi.json', () => document);
+
+  function readChat(request: FastifyRequest): ReadChat {
+    const { id, headers, identity } = request;
+    return read({ id, headers, identity, body: receivedBody(request) });
+  }
+
+  /** The pipeline itself failed, which it must not: nothing more can be said than that. */
+  function abandon({ request, response }: ChatExchange, error: unknown): void {
+    deps.log.error({ requestId: request.id, error: error instanceof Error ? error.name : typeof error }, 'chat failed');
+    response.destroy();
+  }
+}
+
+/** Aborts when the client leaves before its answer is finished; nothing else in Node says so after the body is read. */
+function departureSignal({ raw }: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  raw.once('close', () => {
+    if (!raw.writableFinished) controller.abort(new ClientGoneError());
+  });
+  return controller.signal;
+}
+
+function draining(): LfoError {
+  return new LfoError('LFO is shutting down: try again in a moment.', {
+    code: 'shutting_down',
+    status: 503,
+    retryable: true,
+    retryAfterMs: 1000,
+  });
+}
+
+function isAllowed(model: ListedModel, allowed: readonly string[] | undefined): boolean {
+  return allowed === undefined || model.aliasOf !== undefined || allowed.includes(model.id);
+}
+
+function modelBody({ id, ownedBy }: ListedModel, created: number) {
+  return { id, object: 'model', created, owned_by: ownedBy };
+}
+
+function explanationBody(explanation: RouteExplanation) {
+  const [decisive] = explanation.reasons;
+  return {
+    object: 'route',
+    mode: explanation.mode,
+    route: explanation.route ?? null,
+    routing_reason: decisive ?? null,
+    explanation: decisive === undefined ? null : reasons[decisive],
+    reasons: explanation.reasons,
+    attempts: explanation.attempts,
+    threshold: explanation.threshold,
+    prompt_tokens: explanation.promptTokens,
+    prompt_tokens_from: explanation.promptTokensFrom,
+    skipped: explanation.skipped,
+  };
+}
