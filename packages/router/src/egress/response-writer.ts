@@ -1,0 +1,94 @@
+import type { ServerResponse } from 'node:http';
+
+import type { Clock } from '../core/clock.ts';
+
+/** Text gathered beyond this is written at once rather than at the end of the turn. */
+const flushChars = 16_384;
+
+/**
+ * Writes to one client no faster than it reads, and cuts it off when it stops reading. What is pushed within one turn
+ * of the event loop leaves in one write: a system call costs more than encoding a chunk.
+ */
+export class ResponseWriter {
+  readonly #response: ServerResponse;
+  readonly #clock: Clock;
+  readonly #slowReaderMs: number;
+  #pending = '';
+  #scheduled: NodeJS.Immediate | undefined;
+  #isBlocked = false;
+  #lastWriteMs: number;
+
+  constructor(response: ServerResponse, clock: Clock, slowReaderMs: number) {
+    this.#response = response;
+    this.#clock = clock;
+    this.#slowReaderMs = slowReaderMs;
+    this.#lastWriteMs = clock.nowMs();
+  }
+
+  /** Whether the client has yet to take what was written: await `drained` before pushing more. */
+  get isBlocked(): boolean {
+    return this.#isBlocked;
+  }
+
+  /** Monotonic time of the last write. */
+  get lastWriteMs(): number {
+    return this.#lastWriteMs;
+  }
+
+  /** Text to leave by the end of this turn. */
+  push(text: string): void {
+    this.#pending += text;
+    if (this.#pending.length >= flushChars) this.flush();
+    else this.#scheduled ??= setImmediate(() => this.flush());
+  }
+
+  flush(): void {
+    const text = this.#takePending();
+    if (text !== '') this.write(text);
+  }
+
+  /** Writes at once, past what is pending. */
+  write(bytes: string | Buffer): void {
+    if (this.#response.destroyed) return;
+    this.#lastWriteMs = this.#clock.nowMs();
+    if (!this.#response.write(bytes)) this.#isBlocked = true;
+  }
+
+  /** Resolves once the client has taken what was written, or is gone. */
+  async drained(): Promise<void> {
+    if (!this.#isBlocked) return;
+    await this.#taken('drain');
+    this.#isBlocked = false;
+  }
+
+  /** Ends the response with `bytes`; resolves when its last byte has left, or the client is gone. */
+  async end(bytes: string | Buffer): Promise<void> {
+    this.flush();
+    if (this.#response.destroyed) return;
+    this.#response.end(bytes);
+    if (!this.#response.writableFinished) await this.#taken('finish');
+  }
+
+  #takePending(): string {
+    clearImmediate(this.#scheduled);
+    this.#scheduled = undefined;
+    const text = this.#pending;
+    this.#pending = '';
+    return text;
+  }
+
+  #taken(event: 'drain' | 'finish'): Promise<void> {
+    const response = this.#response;
+    if (response.destroyed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const settle = (): void => {
+        cancel();
+        response.off(event, settle).off('close', settle);
+        resolve();
+      };
+      // Destroying it closes it, which aborts the exchange and with it whatever still works for this client.
+      const cancel = this.#clock.schedule(this.#slowReaderMs, () => response.destroy());
+      response.once(event, settle).once('close', settle);
+    });
+  }
+}
