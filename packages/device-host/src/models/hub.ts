@@ -102,6 +102,8 @@ async function fetchOnce(
 ): Promise<string | undefined> {
   using deadline = new Deadline(machine, signal);
   const answer = await ask(download.url, file.size, dispatcher, deadline, machine);
+  // Destroying a body that nobody has read yet emits an error; what went wrong is thrown here already.
+  answer.body.on('error', () => {});
   try {
     const total = await prepare(download, answer, file, machine);
     for await (const chunk of answer.body) {
