@@ -140,8 +140,7 @@ function parseValue(kind: EnvironmentVariable['kind'], text: string, cwd: string
       return resolve(cwd, text);
     case 'model':
       return isModelPath(text) ? resolve(cwd, text) : text;
-    case 'text':
-    case 'secret':
+    default:
       return text.trim();
   }
 }

@@ -33,7 +33,7 @@ function problemsOf(t: TestContext, setup: Setup): string[] {
     assert.ok(error instanceof ConfigError, String(error));
     return error.message.split('\n');
   }
-  assert.fail('the configuration was accepted');
+  return assert.fail('the configuration was accepted');
 }
 
 test('nothing at all is a configuration', (t) => {

@@ -14,7 +14,7 @@ export interface Places {
 export function describeIssues(issues: readonly z.core.$ZodIssue[], value: unknown, places: Places): ConfigProblem[] {
   return issues.flatMap((issue) => {
     if (issue.code === 'unrecognized_keys') return unknownKeys(issue.keys, issue.path, value, places);
-    return [{ where: places.of(issue.path), message: `${expectation(issue, valueAt(value, issue.path))}` }];
+    return [{ where: places.of(issue.path), message: expectation(issue, valueAt(value, issue.path)) }];
   });
 }
 

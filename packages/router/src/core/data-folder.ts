@@ -1,0 +1,14 @@
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+
+/** Makes the data folder if it is missing, for its owner alone (0700); a folder that exists is left as it is. */
+export function createDataFolder(path: string): void {
+  if (existsSync(path)) return;
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  chmodSync(path, 0o700);
+}
+
+/** Makes a file for its owner alone (0600) before anything is written to it, and narrows one that was wider. */
+export function createPrivateFile(path: string): void {
+  closeSync(openSync(path, 'a', 0o600));
+  chmodSync(path, 0o600);
+}

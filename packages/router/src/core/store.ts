@@ -1,0 +1,87 @@
+import type { Kysely } from 'kysely';
+
+/** One finished request, without a word of prompt or answer. JSON columns hold text. Absent is `null`. */
+export interface RequestRow {
+  /** UUIDv7. */
+  readonly id: string;
+  /** Unix milliseconds of arrival. */
+  readonly time_ms: number;
+  /** Id of the client's key, never the key. */
+  readonly client_key: string | null;
+  readonly mode: string;
+  readonly stream: 0 | 1;
+  /** As the client saw it; 499 when it had left. */
+  readonly status: number;
+  readonly error_code: string | null;
+  readonly error_source: string | null;
+  readonly route: string | null;
+  readonly backend: string | null;
+  /** Resolved; what the client asked for is kept only where it names a model we know. */
+  readonly model: string | null;
+  readonly reason: string | null;
+  /** JSON: reason codes, the decisive one first. */
+  readonly reasons: string;
+  /** JSON: attempts with times relative to arrival. */
+  readonly attempts: string;
+  readonly degraded: 0 | 1;
+  readonly confidence: number | null;
+  readonly threshold: number;
+  /** JSON: what the policies knew, for replays. */
+  readonly features: string | null;
+  /** JSON: what the judges saw, for replays. */
+  readonly signals: string | null;
+  /** As routing saw the prompt. */
+  readonly routed_tokens: number | null;
+  readonly routed_tokens_from: string | null;
+  readonly prompt_tokens: number | null;
+  readonly completion_tokens: number | null;
+  readonly reasoning_tokens: number | null;
+  readonly cached_tokens: number | null;
+  readonly tokens_estimated: 0 | 1;
+  readonly cost_usd: number | null;
+  readonly cost_avoided_usd: number | null;
+  readonly finish_reason: string | null;
+  readonly native_finish_reason: string | null;
+  /** Milliseconds. */
+  readonly total_ms: number | null;
+  readonly first_token_ms: number | null;
+  readonly committed_ms: number | null;
+  /** Sum over the attempts. */
+  readonly queue_ms: number | null;
+  readonly local_ms: number | null;
+  readonly cloud_ms: number | null;
+  readonly held_ms: number | null;
+  readonly overhead_ms: number | null;
+  /** JSON: names of the parameters that were not honoured. */
+  readonly warnings: string;
+}
+
+/** Opaque provider state of a tool call, found by a digest that is scoped to the client's key. */
+export interface SignatureRow {
+  readonly key: string;
+  readonly signature: string;
+  readonly time_ms: number;
+}
+
+/** Every table, as kysely sees it. */
+export interface StoreTables {
+  readonly requests: RequestRow;
+  readonly signatures: SignatureRow;
+}
+
+/**
+ * The database behind records and keys. Opens when it is first used and again after it failed, so that a router starts
+ * and serves without it; every method rejects while it cannot be reached, and none blocks the event loop.
+ */
+export interface Store {
+  /** Typed queries. Transactions serialise with everything else. */
+  readonly db: Kysely<StoreTables>;
+  /**
+   * Adds rows in one transaction. A row whose primary key exists is replaced when `replace` is set, else skipped, so
+   * that a batch whose acknowledgement was lost can be sent again. The rows have the same columns, the primary key first.
+   * Acknowledged rows survive the death of the process.
+   */
+  append<T extends keyof StoreTables>(table: T, rows: readonly StoreTables[T][], replace?: 'replace'): Promise<void>;
+  /** Idempotent; what was asked before is finished first. */
+  close(): Promise<void>;
+}

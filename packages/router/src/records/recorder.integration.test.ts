@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { DatabaseSync } from 'node:sqlite';
+import { FakeClock } from '@lfo/testing/fake-clock.ts';
+import { BoundedSignatureStore } from '../core/signatures.ts';
+import { beginTrace } from '../core/trace.ts';
+import { Recorder } from './recorder.ts';
+import { StoredSignatureJournal } from './signature-journal.ts';
+import { SqliteStore } from './store/sqlite-store.ts';
+
+function temporaryFile(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'lfo-records-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  return join(folder, 'lfo.db');
+}
+
+function trace(id: string) {
+  const request = { id, model: 'lfo-auto', stream: false, hints: { mode: 'auto' } } as const;
+  return beginTrace(request, { startMs: 0, startedAtMs: 1 }, 0.7);
+}
+
+test('while the database cannot be opened rows wait, and they are there once it can', async (t) => {
+  const file = temporaryFile(t);
+  const clock = new FakeClock();
+  mkdirSync(file);
+  const store = new SqliteStore(file);
+  t.after(() => store.close());
+  const recorder = new Recorder(store, clock);
+  recorder.record(trace('a'), { status: 200 });
+  await recorder.flush();
+  assert.deepEqual(recorder.status(), { pending: 1, written: 0, dropped: 0, degraded: true });
+  rmSync(file, { recursive: true });
+  recorder.record(trace('b'), { status: 200 });
+  await recorder.flush();
+  assert.deepEqual(recorder.status(), { pending: 0, written: 2, dropped: 0, degraded: false });
+  const rows = await store.db.selectFrom('requests').select('id').orderBy('id').execute();
+  assert.deepEqual(
+    rows.map(({ id }) => id),
+    ['a', 'b'],
+  );
+});
+
+test('signatures survive a restart, the oldest beyond the limit do not', async (t) => {
+  const file = temporaryFile(t);
+  const clock = new FakeClock();
+  const call = (id: string) => ({ id, name: 'f', arguments: `{"id":"${id}"}` });
+  const store = new SqliteStore(file);
+  const journal = new StoredSignatureJournal(store, clock);
+  const before = new BoundedSignatureStore(undefined, journal);
+  for (const id of ['one', 'two', 'three']) {
+    before.put('key', call(id), `signature ${id}`);
+    clock.advance(1);
+  }
+  await journal.close();
+  await store.close();
+
+  const reopened = new SqliteStore(file);
+  t.after(() => reopened.close());
+  const after = new BoundedSignatureStore(undefined, new StoredSignatureJournal(reopened, clock, undefined, 4));
+  await after.restore();
+  assert.equal(after.get('key', call('one')), undefined);
+  assert.equal(after.get('key', call('two')), 'signature two');
+  assert.equal(after.get('key', call('three')), 'signature three');
+  assert.equal(after.get('other', call('three')), undefined);
+  const left = await reopened.db.selectFrom('signatures').select('key').execute();
+  assert.equal(left.length, 4);
+});
+
+test(
+  'rows acknowledged before kill -9 are there after it, and the database is sound',
+  { timeout: 60_000 },
+  async (t) => {
+    const file = temporaryFile(t);
+    const writer = new URL('./store/sqlite-store.ts', import.meta.url).href;
+    const sample = new URL('./store/store-contract.ts', import.meta.url).href;
+    const program = `
+    const { SqliteStore } = await import(${JSON.stringify(writer)});
+    const { sampleRow } = await import(${JSON.stringify(sample)});
+    const store = new SqliteStore(${JSON.stringify(file)});
+    for (let batch = 0; ; batch += 1) {
+      await store.append('requests', Array.from({ length: 20 }, (_, row) => sampleRow(process.pid + '-' + batch + '-' + row)));
+      process.stdout.write(process.pid + '-' + batch + '\\n');
+    }`;
+    const acknowledged: string[] = [];
+    for (let round = 0; round < 5; round += 1) {
+      const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      let output = '';
+      for await (const chunk of child.stdout) {
+        output += chunk;
+        if (output.split('\n').length > 5 + round) child.kill('SIGKILL');
+      }
+      acknowledged.push(...output.split('\n').slice(0, -1));
+    }
+    const db = new DatabaseSync(file);
+    t.after(() => db.close());
+    assert.equal(db.prepare('pragma integrity_check').get()?.['integrity_check'], 'ok');
+    const count = db.prepare('select count(*) as count from requests where id like ?');
+    assert.ok(acknowledged.length >= 25);
+    for (const batch of acknowledged) assert.equal(count.get(`${batch}-%`)?.['count'], 20, batch);
+  },
+);

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeClock } from '@lfo/testing/fake-clock.ts';
+import type { RequestTrace } from '../core/trace.ts';
+import { requestRow } from './request-row.ts';
+
+function escalatedTrace(): RequestTrace {
+  const clock = new FakeClock(1000, 1_700_000_000_000);
+  return {
+    id: '0190-a',
+    startedAtMs: clock.wallMs(),
+    startMs: clock.nowMs(),
+    mode: 'auto',
+    requestedModel: 'a prompt in the place of a model',
+    stream: false,
+    promptTokens: 40,
+    promptTokensFrom: 'bound',
+    threshold: 0.7,
+    reason: 'low_confidence',
+    reasons: ['low_confidence', 'local_first'],
+    route: 'cloud',
+    backend: 'gemini',
+    model: 'gemini-2.5-flash',
+    confidence: undefined,
+    degraded: false,
+    attempts: [
+      {
+        tier: 'local',
+        backend: 'embedded',
+        model: 'qwen',
+        startMs: 1001,
+        leasedMs: 1003,
+        firstEventMs: 1010,
+        endMs: 1050.0004,
+        outcome: 'escalated',
+        reason: 'low_confidence',
+        score: 0.2,
+        error: undefined,
+        heldMs: 30,
+        heldTokens: 4,
+        usage: undefined,
+      },
+      {
+        tier: 'cloud',
+        backend: 'gemini',
+        model: 'gemini-2.5-flash',
+        startMs: 1051,
+        leasedMs: 1052,
+        firstEventMs: 1100,
+        endMs: 1200,
+        outcome: 'answered',
+        reason: undefined,
+        score: undefined,
+        error: undefined,
+        heldMs: undefined,
+        heldTokens: undefined,
+        usage: undefined,
+      },
+    ],
+    warnings: new Map([['seed', 'not here']]),
+    usage: { promptTokens: 30, completionTokens: 7, estimated: true },
+    finishReason: 'stop',
+    nativeFinishReason: 'STOP',
+    committedMs: 1110,
+    firstTokenMs: 1105,
+    endMs: 1201,
+    overheadMs: 1.23456,
+    costUsd: 0.001,
+  };
+}
+
+test('a row splits the latency by tier and counts from arrival', () => {
+  const row = requestRow(escalatedTrace(), { status: 200, clientKey: 'key-1', features: { tokens: 40 } });
+  assert.equal(row.total_ms, 201);
+  assert.equal(row.first_token_ms, 105);
+  assert.equal(row.committed_ms, 110);
+  assert.equal(row.queue_ms, 3);
+  assert.equal(row.local_ms, 47);
+  assert.equal(row.cloud_ms, 148);
+  assert.equal(row.held_ms, 30);
+  assert.equal(row.overhead_ms, 1.235);
+  assert.equal(row.time_ms, 1_700_000_000_000);
+  assert.equal(row.tokens_estimated, 1);
+  assert.equal(row.features, '{"tokens":40}');
+  assert.equal(row.warnings, '["seed"]');
+  assert.equal(JSON.parse(row.attempts)[1].start_ms, 51);
+});
+
+test('what the client wrote in the place of a model is not kept', () => {
+  assert.doesNotMatch(JSON.stringify(requestRow(escalatedTrace(), { status: 200 })), /a prompt in the place/);
+});
+
+test('a request that was turned away has a row with nulls for what it never reached', () => {
+  const trace = { ...escalatedTrace(), attempts: [], usage: undefined, route: undefined, committedMs: undefined };
+  const row = requestRow(trace, { status: 503, error: { code: 'no_backend_available', source: 'lfo' } });
+  assert.equal(row.error_code, 'no_backend_available');
+  assert.deepEqual([row.queue_ms, row.local_ms, row.prompt_tokens, row.committed_ms], [null, null, null, null]);
+  assert.equal(row.attempts, '[]');
+});

@@ -1,0 +1,38 @@
+import type { Clock } from '../core/clock.ts';
+import type { RequestRow, Store } from '../core/store.ts';
+import type { RequestTrace } from '../core/trace.ts';
+import { requestRow, type RequestOutcome } from './request-row.ts';
+import { WriteBehind, type WriteHealth, type WriteStatus } from './write-behind.ts';
+
+/** Keeps one row a request, off the request's path: recording costs microseconds and cannot fail. */
+export class Recorder {
+  readonly #rows: WriteBehind<RequestRow>;
+
+  constructor(store: Store, clock: Clock, onHealth?: (health: WriteHealth) => void) {
+    this.#rows = new WriteBehind({
+      write: (rows) => store.append('requests', rows),
+      clock,
+      ...(onHealth === undefined ? {} : { onHealth }),
+    });
+  }
+
+  /** Call once a request has ended, whatever its end. */
+  record(trace: RequestTrace, outcome: RequestOutcome): void {
+    this.#rows.add(requestRow(trace, outcome));
+  }
+
+  /** Degraded means that the database refuses and rows wait or are lost. */
+  status(): WriteStatus {
+    return this.#rows.status();
+  }
+
+  /** Resolves when what waits is stored, or at the first failure. */
+  flush(): Promise<void> {
+    return this.#rows.flush();
+  }
+
+  /** A last flush; what cannot be stored is counted as dropped. The store stays open. */
+  close(): Promise<void> {
+    return this.#rows.close();
+  }
+}

@@ -1,0 +1,14 @@
+import type { Kysely } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import { requests } from './migrations/001-requests.ts';
+import { signatures } from './migrations/002-signatures.ts';
+
+/** Every step of the schema in order; a released one is never edited. */
+const migrations = { '001-requests': requests, '002-signatures': signatures };
+
+/** Brings a database up to date; of several routers that start at once, one does the work and the others wait. */
+export async function migrate<T>(db: Kysely<T>): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
+  const { error } = await migrator.migrateToLatest();
+  if (error !== undefined) throw error;
+}

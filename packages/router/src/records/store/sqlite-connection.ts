@@ -1,0 +1,71 @@
+import { Worker } from 'node:worker_threads';
+import type { SqliteAnswer, SqliteRequest } from './sqlite-messages.ts';
+
+/** A database operation failed; `code` is SQLite's own, or `STORE_CLOSED`. The message names no values. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+  readonly code: string;
+
+  constructor(code: string, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.code = code;
+  }
+}
+
+type Done = Extract<SqliteAnswer, { type: 'done' }>;
+
+/** One database in its worker thread; ask it to open a file first. When the thread dies, everything pending and later is rejected. */
+export class SqliteConnection {
+  readonly #worker: Worker;
+  /** Answers come in the order of the questions. */
+  readonly #pending: PromiseWithResolvers<Done>[] = [];
+  readonly #exited = Promise.withResolvers<void>();
+  #failure: StoreError | undefined;
+
+  constructor() {
+    this.#worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), { execArgv: [] });
+    this.#worker.unref();
+    this.#worker.on('message', (answer: SqliteAnswer) => this.#onAnswer(answer));
+    this.#worker.on('error', (error) =>
+      this.#fail(new StoreError('STORE_FAILED', 'The database cannot be used.', error)),
+    );
+    this.#worker.on('exit', () => {
+      this.#fail(new StoreError('STORE_CLOSED', 'The database is closed.'));
+      this.#exited.resolve();
+    });
+  }
+
+  /** Whether it can still be used. */
+  get isOpen(): boolean {
+    return this.#failure === undefined;
+  }
+
+  ask(request: SqliteRequest): Promise<Done> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const pending = Promise.withResolvers<Done>();
+    this.#pending.push(pending);
+    // A question under way keeps the process alive, an idle database does not.
+    this.#worker.ref();
+    this.#worker.postMessage(request);
+    return pending.promise;
+  }
+
+  /** Finishes what was asked, then ends the thread. Idempotent. */
+  async close(): Promise<void> {
+    this.#worker.ref();
+    this.#worker.postMessage('close');
+    await this.#exited.promise;
+  }
+
+  #onAnswer(answer: SqliteAnswer): void {
+    const pending = this.#pending.shift();
+    if (this.#pending.length === 0) this.#worker.unref();
+    if (answer.type === 'done') pending?.resolve(answer);
+    else pending?.reject(new StoreError(answer.code, answer.message));
+  }
+
+  #fail(error: StoreError): void {
+    this.#failure ??= error;
+    for (const pending of this.#pending.splice(0)) pending.reject(this.#failure);
+  }
+}

@@ -1,0 +1,86 @@
+import { dirname } from 'node:path';
+import { Kysely } from 'kysely';
+import { createDataFolder, createPrivateFile } from '../../core/data-folder.ts';
+import type { Store, StoreTables } from '../../core/store.ts';
+import { migrate } from './migrate.ts';
+import { SqliteConnection, StoreError } from './sqlite-connection.ts';
+import { Mutex, sqliteDialect, toSqlValue } from './sqlite-dialect.ts';
+
+/** The store in one SQLite file (0600), in write-ahead mode, owned by a worker thread. */
+export class SqliteStore implements Store {
+  readonly db: Kysely<StoreTables>;
+  readonly #file: string;
+  readonly #lock = new Mutex();
+  #opening: Promise<SqliteConnection> | undefined;
+  #closed = false;
+
+  constructor(file: string) {
+    this.#file = file;
+    this.db = new Kysely({ dialect: sqliteDialect(() => this.#open(), this.#lock) });
+  }
+
+  async append<T extends keyof StoreTables>(
+    table: T,
+    rows: readonly StoreTables[T][],
+    replace?: 'replace',
+  ): Promise<void> {
+    const [first] = rows;
+    if (first === undefined) return;
+    const columns = Object.keys(first);
+    const cells = rows.map((row) => {
+      const named: Readonly<Record<string, unknown>> = { ...row };
+      return columns.map((column) => toSqlValue(named[column]));
+    });
+    const release = await this.#lock.acquire();
+    try {
+      const connection = await this.#open();
+      await connection.ask({ type: 'batch', sql: insertSql(table, columns, replace), rows: cells });
+    } finally {
+      release();
+    }
+  }
+
+  async close(): Promise<void> {
+    const release = await this.#lock.acquire();
+    this.#closed = true;
+    const connection = await this.#opening?.catch(() => undefined);
+    await connection?.close();
+    release();
+  }
+
+  /** Only under the lock. A connection that has died is replaced, one that could not be opened is tried again. */
+  async #open(): Promise<SqliteConnection> {
+    if (this.#closed) throw new StoreError('STORE_CLOSED', 'The database is closed.');
+    const current = await this.#opening?.catch(() => undefined);
+    if (current?.isOpen === true) return current;
+    this.#opening = connect(this.#file);
+    return this.#opening;
+  }
+}
+
+async function connect(file: string): Promise<SqliteConnection> {
+  createDataFolder(dirname(file));
+  createPrivateFile(file);
+  const connection = new SqliteConnection();
+  try {
+    await connection.ask({ type: 'open', file });
+    await migrate(new Kysely({ dialect: sqliteDialect(async () => connection, new Mutex()) }));
+    return connection;
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
+
+/** Names are ours, never a client's. */
+function insertSql(table: string, columns: readonly string[], replace: 'replace' | undefined): string {
+  const names = columns.map((column) => `"${column}"`).join(', ');
+  const marks = columns.map(() => '?').join(', ');
+  const [key = ''] = columns;
+  const update = columns
+    .slice(1)
+    .map((column) => `"${column}" = excluded."${column}"`)
+    .join(', ');
+  const conflict = replace === undefined ? 'do nothing' : `("${key}") do update set ${update}`;
+  return `insert into "${table}" (${names}) values (${marks}) on conflict ${conflict}`;
+}

@@ -1,0 +1,85 @@
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { isNativeError } from 'node:util/types';
+import { parentPort } from 'node:worker_threads';
+import type { SqliteAnswer, SqliteRequest, SqlValue } from './sqlite-messages.ts';
+
+/** Runs in a worker thread of its own, because SQLite here is synchronous and a slow disk would stall every stream. */
+class Database {
+  #db: DatabaseSync | undefined;
+  readonly #batches = new Map<string, StatementSync>();
+
+  /** Never throws: what went wrong is the answer. */
+  answer(request: SqliteRequest): SqliteAnswer {
+    try {
+      return this.#run(request);
+    } catch (error) {
+      return { type: 'failed', code: codeOf(error), message: isNativeError(error) ? error.message : 'unknown' };
+    }
+  }
+
+  close(): void {
+    this.#db?.close();
+  }
+
+  #run(request: SqliteRequest): SqliteAnswer {
+    if (request.type === 'open') {
+      this.#db = open(request.file);
+      return { type: 'done', rows: [], changes: 0n, lastId: 0n };
+    }
+    if (this.#db === undefined) throw new TypeError('The database is not open.');
+    if (request.type === 'query') return query(this.#db.prepare(request.sql), request.parameters);
+    const statement = this.#batches.get(request.sql) ?? this.#db.prepare(request.sql);
+    this.#batches.set(request.sql, statement);
+    return batch(this.#db, statement, request.rows);
+  }
+}
+
+function open(file: string): DatabaseSync {
+  const db = new DatabaseSync(file, { timeout: 2_000 });
+  // WAL: readers and one writer at once, and nothing acknowledged is lost when the process dies.
+  db.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on;');
+  return db;
+}
+
+function query(statement: StatementSync, parameters: readonly SqlValue[]): SqliteAnswer {
+  if (statement.columns().length > 0) {
+    return { type: 'done', rows: statement.all(...parameters), changes: 0n, lastId: 0n };
+  }
+  const { changes, lastInsertRowid } = statement.run(...parameters);
+  return { type: 'done', rows: [], changes: BigInt(changes), lastId: BigInt(lastInsertRowid) };
+}
+
+function batch(db: DatabaseSync, statement: StatementSync, rows: readonly (readonly SqlValue[])[]): SqliteAnswer {
+  db.exec('begin immediate');
+  try {
+    for (const row of rows) statement.run(...row);
+    db.exec('commit');
+  } catch (error) {
+    if (db.isTransaction) db.exec('rollback');
+    throw error;
+  }
+  return { type: 'done', rows: [], changes: BigInt(rows.length), lastId: 0n };
+}
+
+/** Primary SQLite result codes worth telling apart; a full disk heals, a file that is no database does not. */
+const codes = new Map([
+  [5, 'SQLITE_BUSY'],
+  [8, 'SQLITE_READONLY'],
+  [10, 'SQLITE_IOERR'],
+  [11, 'SQLITE_CORRUPT'],
+  [13, 'SQLITE_FULL'],
+  [14, 'SQLITE_CANTOPEN'],
+  [26, 'SQLITE_NOTADB'],
+]);
+
+function codeOf(error: unknown): string {
+  if (!isNativeError(error) || !('errcode' in error) || typeof error.errcode !== 'number') return 'SQLITE_ERROR';
+  return codes.get(error.errcode & 0xff) ?? 'SQLITE_ERROR';
+}
+
+const database = new Database();
+parentPort?.on('message', (request: SqliteRequest | 'close') => {
+  if (request !== 'close') return parentPort?.postMessage(database.answer(request));
+  database.close();
+  parentPort?.close();
+});

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
+import { WriteBehind, type WriteHealth } from './write-behind.ts';
+
+function setUp(options: { maxPending?: number; batchRows?: number } = {}) {
+  const clock = new FakeClock();
+  const batches: number[][] = [];
+  const health: WriteHealth[] = [];
+  const disk: { failure: Error | undefined } = { failure: undefined };
+  const rows = new WriteBehind<number>({
+    write: async (batch) => {
+      if (disk.failure !== undefined) throw disk.failure;
+      batches.push([...batch]);
+    },
+    clock,
+    onHealth: (change) => health.push(change),
+    ...options,
+  });
+  return { clock, batches, health, disk, rows };
+}
+
+test('rows wait 100 ms for company and are written together', async () => {
+  const { clock, batches, rows } = setUp();
+  rows.add(1);
+  await clock.advanceAsync(99);
+  rows.add(2);
+  assert.deepEqual(batches, []);
+  await clock.advanceAsync(1);
+  assert.deepEqual(batches, [[1, 2]]);
+  assert.deepEqual(rows.status(), { pending: 0, written: 2, dropped: 0, degraded: false });
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('a full batch is written at once, and batches follow each other in order', async () => {
+  const { batches, rows, clock } = setUp({ batchRows: 2 });
+  for (let row = 1; row <= 5; row += 1) rows.add(row);
+  await settle();
+  assert.deepEqual(batches, [
+    [1, 2],
+    [3, 4],
+  ]);
+  await clock.advanceAsync(100);
+  assert.deepEqual(batches.at(-1), [5]);
+});
+
+test('a failing disk degrades once, is tried again with growing pauses, and nothing is lost or doubled', async () => {
+  const { clock, batches, health, disk, rows } = setUp();
+  disk.failure = new Error('full');
+  rows.add(1);
+  await clock.advanceAsync(100);
+  assert.equal(rows.status().degraded, true);
+  rows.add(2);
+  await clock.advanceAsync(1000);
+  await clock.advanceAsync(1999);
+  disk.failure = undefined;
+  assert.deepEqual(batches, []);
+  await clock.advanceAsync(1);
+  assert.deepEqual(batches, [[1, 2]]);
+  assert.deepEqual(
+    health.map(({ type }) => type),
+    ['degraded', 'recovered'],
+  );
+  assert.equal(rows.status().degraded, false);
+});
+
+test('beyond its bound rows are dropped and counted, and the recovery says how many', async () => {
+  const { clock, health, disk, rows } = setUp({ maxPending: 3 });
+  disk.failure = new Error('full');
+  for (let row = 0; row < 3; row += 1) rows.add(row);
+  await clock.advanceAsync(100);
+  for (let row = 0; row < 4; row += 1) rows.add(row);
+  assert.deepEqual(rows.status(), { pending: 3, written: 0, dropped: 4, degraded: true });
+  disk.failure = undefined;
+  await clock.advanceAsync(1000);
+  assert.deepEqual(health.at(-1), { type: 'recovered', dropped: 4 });
+});
+
+test('a write that never ends holds up nobody: rows pile up to the bound', async () => {
+  const clock = new FakeClock();
+  const rows = new WriteBehind<number>({ write: () => new Promise(() => {}), clock, maxPending: 10, batchRows: 2 });
+  for (let row = 0; row < 50; row += 1) rows.add(row);
+  await clock.advanceAsync(60_000);
+  assert.deepEqual(rows.status(), { pending: 10, written: 0, dropped: 40, degraded: false });
+});
+
+test('closing writes what waits', async () => {
+  const { clock, batches, rows } = setUp({ batchRows: 2 });
+  for (let row = 1; row <= 3; row += 1) rows.add(row);
+  await rows.close();
+  assert.deepEqual(batches, [[1, 2], [3]]);
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('closing on a failing disk ends after one try and counts the loss', async () => {
+  const { clock, disk, rows } = setUp();
+  disk.failure = new Error('full');
+  rows.add(1);
+  await rows.close();
+  assert.deepEqual(rows.status(), { pending: 0, written: 0, dropped: 1, degraded: true });
+  assert.equal(clock.pendingTimers, 0);
+});

@@ -1,0 +1,137 @@
+import type { Clock } from '../core/clock.ts';
+
+export interface WriteBehindOptions<Row> {
+  /** Stores a batch; called one at a time and again with the same rows after a failure. */
+  readonly write: (rows: readonly Row[]) => Promise<void>;
+  readonly clock: Clock;
+  /** Told when writing begins to fail and when it works again, not of each failure between. */
+  readonly onHealth?: (health: WriteHealth) => void;
+  /** Rows waiting at most; beyond, new ones are dropped and counted. */
+  readonly maxPending?: number;
+  readonly batchRows?: number;
+  /** Longest time a row waits for company. */
+  readonly batchMs?: number;
+}
+
+export type WriteHealth =
+  | { readonly type: 'degraded'; readonly error: unknown }
+  /** `dropped` counts the rows lost meanwhile. */
+  | { readonly type: 'recovered'; readonly dropped: number };
+
+/** Counters since the start. */
+export interface WriteStatus {
+  readonly pending: number;
+  readonly written: number;
+  readonly dropped: number;
+  readonly degraded: boolean;
+}
+
+const firstRetryMs = 1_000;
+const longestRetryMs = 30_000;
+
+/** Collects rows and writes them in batches off the caller's path. Adding a row never waits and never throws. */
+export class WriteBehind<Row> {
+  readonly #write: (rows: readonly Row[]) => Promise<void>;
+  readonly #clock: Clock;
+  readonly #onHealth: (health: WriteHealth) => void;
+  readonly #maxPending: number;
+  readonly #batchRows: number;
+  readonly #batchMs: number;
+  #queue: Row[] = [];
+  #writing: Promise<void> | undefined;
+  #cancelTimer: (() => void) | undefined;
+  #written = 0;
+  #dropped = 0;
+  /** Failures in a row; 0 is healthy. */
+  #failures = 0;
+  #droppedBefore = 0;
+
+  constructor(options: WriteBehindOptions<Row>) {
+    this.#write = options.write;
+    this.#clock = options.clock;
+    this.#onHealth = options.onHealth ?? ((): void => {});
+    this.#maxPending = options.maxPending ?? 10_000;
+    this.#batchRows = options.batchRows ?? 256;
+    this.#batchMs = options.batchMs ?? 100;
+  }
+
+  /** Takes a row, or drops it when too many wait. */
+  add(row: Row): void {
+    if (this.#queue.length >= this.#maxPending) {
+      this.#dropped += 1;
+      return;
+    }
+    this.#queue.push(row);
+    if (this.#failures > 0 || this.#writing !== undefined) return;
+    if (this.#queue.length >= this.#batchRows) this.#start();
+    else this.#schedule(this.#batchMs);
+  }
+
+  status(): WriteStatus {
+    return {
+      pending: this.#queue.length,
+      written: this.#written,
+      dropped: this.#dropped,
+      degraded: this.#failures > 0,
+    };
+  }
+
+  /** Writes what waits now; resolves when it is stored or the first write fails. Never rejects. */
+  async flush(): Promise<void> {
+    do {
+      this.#start();
+      await this.#writing;
+    } while (this.#queue.length > 0 && this.#failures === 0);
+  }
+
+  /** As `flush`, then stops. */
+  async close(): Promise<void> {
+    await this.flush();
+    this.#stopTimer();
+    this.#dropped += this.#queue.length;
+    this.#queue = [];
+  }
+
+  #start(): void {
+    this.#stopTimer();
+    if (this.#writing !== undefined || this.#queue.length === 0) return;
+    const batch = this.#queue.slice(0, this.#batchRows);
+    this.#writing = this.#writeBatch(batch).finally(() => {
+      this.#writing = undefined;
+      this.#continue();
+    });
+  }
+
+  async #writeBatch(batch: readonly Row[]): Promise<void> {
+    try {
+      await this.#write(batch);
+    } catch (error) {
+      this.#failures += 1;
+      if (this.#failures > 1) return;
+      this.#droppedBefore = this.#dropped;
+      this.#onHealth({ type: 'degraded', error });
+      return;
+    }
+    this.#queue.splice(0, batch.length);
+    this.#written += batch.length;
+    if (this.#failures === 0) return;
+    this.#failures = 0;
+    this.#onHealth({ type: 'recovered', dropped: this.#dropped - this.#droppedBefore });
+  }
+
+  #continue(): void {
+    if (this.#queue.length === 0) return;
+    if (this.#failures > 0) this.#schedule(Math.min(longestRetryMs, firstRetryMs * 2 ** (this.#failures - 1)));
+    else if (this.#queue.length >= this.#batchRows) this.#start();
+    else this.#schedule(this.#batchMs);
+  }
+
+  #schedule(delayMs: number): void {
+    this.#cancelTimer ??= this.#clock.schedule(delayMs, () => this.#start());
+  }
+
+  #stopTimer(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+}
