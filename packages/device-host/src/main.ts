@@ -1,13 +1,13 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { childMain } from './child-main.ts';
 import { systemClock } from './clock.ts';
 import { ModelError } from './models/model-error.ts';
 import { modelsCommand, type ModelsCommandHost } from './models-command.ts';
 import { progressBar, progressLines } from './progress-display.ts';
 
-/** The `lfo-device-host` command line. */
+/** The `lfo-device-host` command line. Sets the exit code: 0 done, 1 failed, 2 wrong usage. */
 export async function main(argv: readonly string[]): Promise<void> {
   const program = new Command('lfo-device-host').description('hosts a model behind the device protocol');
   program
@@ -15,13 +15,25 @@ export async function main(argv: readonly string[]): Promise<void> {
     .argument('<options>', 'JSON')
     .action((options: string) => childMain(options));
   program.addCommand(modelsCommand(terminalHost()));
+  throwInsteadOfExit(program);
   try {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
-    if (!(error instanceof ModelError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    process.exitCode = 1;
+    process.exitCode = exitCodeOf(error);
   }
+}
+
+function exitCodeOf(error: unknown): number {
+  // Commander has said it already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (!(error instanceof ModelError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  return 1;
+}
+
+function throwInsteadOfExit(command: Command): void {
+  command.exitOverride();
+  for (const each of command.commands) throwInsteadOfExit(each);
 }
 
 function terminalHost(): ModelsCommandHost {

@@ -68,11 +68,8 @@ async function list(folder: string, json: boolean, host: ModelsCommandHost): Pro
 async function pull(model: string, modelsDir: string, json: boolean, host: ModelsCommandHost): Promise<void> {
   const { offline, baseUrl } = host;
   const options = { modelsDir, offline, ...(baseUrl === undefined ? {} : { baseUrl }) };
-  try {
-    const file = await resolveModel(model, options, (progress) => host.progress.update(progress), host.signal);
-    host.progress.done();
-    host.print(json ? JSON.stringify(file) : `${file.id} is ready: ${file.path}`);
-  } finally {
-    host.progress.done();
-  }
+  const file = await resolveModel(model, options, (progress) => host.progress.update(progress), host.signal).finally(() =>
+    host.progress.done(),
+  );
+  host.print(json ? JSON.stringify(file) : `${file.id} is ready: ${file.path}`);
 }
