@@ -1,0 +1,228 @@
+import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
+import type { Clock } from '../../../core/clock.ts';
+import type { GeminiBackendConfig, LimitsConfig } from '../../../core/config/config.ts';
+import { BackendError } from '../../../core/errors.ts';
+import type { InferenceEvent } from '../../../core/events.ts';
+import type { ChatRequest } from '../../../core/request.ts';
+import type { SignatureStore } from '../../../core/signatures.ts';
+import type { HttpClient } from '../../http/client.ts';
+import { ModelCatalogue } from './catalogue.ts';
+import type { Refusal } from './errors.ts';
+import { AnswerReader, malformedCall } from './events.ts';
+import type { ImageFetcher } from './images.ts';
+import { withImages } from './images.ts';
+import type { KeyPermit } from './keys.ts';
+import { KeyRing } from './keys.ts';
+import type { ModelTraits } from './models.ts';
+import { traitsOf } from './models.ts';
+import { serialise, translateRequest } from './request.ts';
+import { sentinelsOnly, signaturesFor } from './signatures.ts';
+import { ToolCallIds } from './tool-call-ids.ts';
+import { ToolNames } from './tool-names.ts';
+import { GeminiTransport, RefusedError } from './transport.ts';
+
+/** What a Gemini backend works with; it closes the client. */
+export interface GeminiDependencies {
+  readonly client: HttpClient;
+  readonly clock: Clock;
+  readonly signatures: SignatureStore;
+  readonly limits: LimitsConfig;
+  /** Fetches `http(s)` images; used only where `limits.fetchImages` allows it. */
+  readonly fetchImage?: ImageFetcher;
+  /** Called for each call sent with the sentinel in place of its signature: it costs quality. */
+  readonly onSentinel?: () => void;
+}
+
+/** Gemini through its REST interface, on the Gemini API (`api_key`) or Vertex AI (`bearer`). No I/O before a request. */
+export function createGeminiBackend(config: GeminiBackendConfig, dependencies: GeminiDependencies): Backend {
+  return new GeminiBackend(config, dependencies);
+}
+
+type Disliked = NonNullable<Refusal['disliked']>;
+
+/** How a request is put after Gemini refused to take it as it was. */
+interface Wording {
+  readonly without: ReadonlySet<Disliked>;
+  readonly hasRetriedCall: boolean;
+}
+
+class GeminiBackend implements Backend {
+  readonly id: string;
+  readonly tier = 'cloud';
+  readonly #config: GeminiBackendConfig;
+  readonly #dependencies: GeminiDependencies;
+  readonly #transport: GeminiTransport;
+  readonly #keys: KeyRing;
+  readonly #catalogue = new ModelCatalogue();
+  readonly #closing = new AbortController();
+  /** What a model turned out not to take, so that it is not asked twice again. */
+  readonly #disliked = new Map<string, ReadonlySet<Disliked>>();
+  #hasListed = false;
+  #active = 0;
+
+  constructor(config: GeminiBackendConfig, dependencies: GeminiDependencies) {
+    const { client, clock, limits } = dependencies;
+    this.id = config.name;
+    this.#config = config;
+    this.#dependencies = dependencies;
+    this.#transport = new GeminiTransport({ config, client, clock, limits });
+    this.#keys = new KeyRing(config.name, config.apiKeys, clock);
+  }
+
+  get models(): readonly string[] {
+    return this.#config.models.length > 0 ? this.#config.models : this.#catalogue.names;
+  }
+
+  get capabilities(): Capabilities {
+    const model = this.models[0] ?? '';
+    const { tools, logprobs } = traitsOf(model);
+    const contextTokens = this.#catalogue.contextTokens(model);
+    return {
+      tools,
+      jsonSchema: true,
+      images: true,
+      audio: true,
+      logprobs,
+      ...(contextTokens === undefined ? {} : { contextTokens }),
+    };
+  }
+
+  status(): BackendStatus {
+    const { refused } = this.#keys;
+    const detail = refused === 0 ? {} : { detail: `${refused} of ${this.#config.apiKeys.length} API keys were refused; check them.` };
+    return { state: 'ready', active: this.#active, ...detail };
+  }
+
+  /** Asks nobody: nothing goes to the cloud but requests that may be answered there. */
+  probe(): Promise<BackendStatus> {
+    return Promise.resolve(this.status());
+  }
+
+  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
+    this.#active++;
+    try {
+      yield* this.#answer(await this.#withImages(request, call), call);
+    } finally {
+      this.#active--;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#dependencies.client.close();
+  }
+
+  async *#answer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
+    let wording: Wording = { without: this.#disliked.get(call.model) ?? new Set(), hasRetriedCall: false };
+    while (true) {
+      call.signal.throwIfAborted();
+      const attempt = this.#prepare(request, call, wording);
+      const permit = this.#keys.take(call.model);
+      let hasBegun = false;
+      try {
+        for await (const events of this.#run(attempt, permit.secret, call)) {
+          for (const event of events) {
+            hasBegun = true;
+            yield event;
+          }
+        }
+        permit.succeeded();
+        this.#listModelsOnce(permit.secret);
+        return;
+      } catch (error) {
+        const next = this.#afterFailure(error, permit, call, wording);
+        if (hasBegun || next === undefined) throw error instanceof RefusedError ? error.refusal.error : error;
+        wording = next;
+      }
+    }
+  }
+
+  #prepare(request: ChatRequest, call: CallContext, { without }: Wording): Prepared {
+    const { signatures, onSentinel = () => undefined } = this.#dependencies;
+    const traits = lacking(traitsOf(call.model), without);
+    const names = new ToolNames(request.tools.map(({ name }) => name));
+    const { clientKey } = request.hints;
+    const body = serialise(
+      translateRequest(request, {
+        traits,
+        names,
+        sendsIds: this.#config.auth === 'api_key',
+        wantScores: call.wantScores,
+        signatures: without.has('signatures')
+          ? sentinelsOnly(onSentinel)
+          : signaturesFor(traits, signatures, clientKey, onSentinel),
+        warn: (param, why) => call.warn(param, why),
+      }),
+    );
+    const reader = new AnswerReader({
+      backend: this.id,
+      model: call.model,
+      names,
+      ids: new ToolCallIds(),
+      keepsFirstCall: request.parallelToolCalls === false,
+      promptCharacters: body.length,
+      onSigned: (signed, signature) => signatures.put(clientKey, signed, signature),
+    });
+    // A judged answer is streamed even where the client waits for the whole: the gate wants to see it grow.
+    return { body, reader, isStreamed: request.stream || call.wantScores };
+  }
+
+  async *#run({ body, reader, isStreamed }: Prepared, secret: string, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
+    const { model, signal } = call;
+    try {
+      for await (const chunks of this.#transport.generate({ model, body, isStreamed, secret, signal })) {
+        for (const chunk of chunks) yield reader.read(chunk);
+      }
+    } catch (error) {
+      // Cut after its last word: nothing is missing but counts that may have followed.
+      if (signal.aborted || !reader.isOver || !(error instanceof BackendError)) throw error;
+    }
+    yield reader.end();
+  }
+
+  /** How to ask again, or `undefined`. The key is told in any case. */
+  #afterFailure(error: unknown, permit: KeyPermit, call: CallContext, wording: Wording): Wording | undefined {
+    if (error instanceof BackendError && error.code === malformedCall && !wording.hasRetriedCall) {
+      return { ...wording, hasRetriedCall: true };
+    }
+    if (!(error instanceof RefusedError)) return undefined;
+    const { limit, isKeyBad, disliked } = error.refusal;
+    if (limit !== undefined) permit.limited(limit);
+    if (isKeyBad === true) permit.refused();
+    if (limit !== undefined || isKeyBad === true) return this.#keys.size > 1 ? wording : undefined;
+    if (disliked === undefined || wording.without.has(disliked)) return undefined;
+    const without = new Set([...wording.without, disliked]);
+    // A history's signatures are the request's own; the other two are the model's.
+    if (disliked !== 'signatures') this.#disliked.set(call.model, without);
+    return { ...wording, without };
+  }
+
+  #withImages(request: ChatRequest, call: CallContext): Promise<ChatRequest> | ChatRequest {
+    const { fetchImage, limits } = this.#dependencies;
+    return fetchImage === undefined || !limits.fetchImages ? request : withImages(request, fetchImage, call.signal);
+  }
+
+  /** Once, after the first answer: limits of the models as the provider states them. Not worth failing for. */
+  #listModelsOnce(secret: string): void {
+    if (this.#hasListed || this.#config.auth === 'bearer') return;
+    this.#hasListed = true;
+    this.#transport.listModels(secret, this.#closing.signal).then(
+      (answer) => this.#catalogue.read(answer),
+      () => undefined,
+    );
+  }
+}
+
+interface Prepared {
+  readonly body: string;
+  readonly reader: AnswerReader;
+  readonly isStreamed: boolean;
+}
+
+function lacking(traits: ModelTraits, without: ReadonlySet<Disliked>): ModelTraits {
+  return {
+    ...traits,
+    penalties: traits.penalties && !without.has('penalties'),
+    logprobs: traits.logprobs && !without.has('logprobs'),
+  };
+}

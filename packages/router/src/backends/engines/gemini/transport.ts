@@ -1,0 +1,191 @@
+import type { Clock } from '../../../core/clock.ts';
+import type { GeminiBackendConfig, LimitsConfig } from '../../../core/config/config.ts';
+import { BackendError } from '../../../core/errors.ts';
+import type { JsonValue } from '../../../core/json.ts';
+import { parseJson } from '../../../core/json.ts';
+import type { HttpClient, HttpResponse } from '../../http/client.ts';
+import { readTextBody } from '../../http/json-body.ts';
+import { readSse } from '../../http/sse.ts';
+import type { Refusal } from './errors.ts';
+import { findError, readRefusal, refusalOf } from './errors.ts';
+import { bareModelName } from './models.ts';
+import type { AnswerChunk } from './wire.ts';
+import { answerChunk } from './wire.ts';
+
+/** Gemini refused the call; the engine may know a way round. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError';
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    super(refusal.error.message);
+    this.refusal = refusal;
+  }
+}
+
+/** One call of a model. */
+export interface GeminiCall {
+  readonly model: string;
+  /** Serialised body. */
+  readonly body: string;
+  readonly isStreamed: boolean;
+  readonly secret: string;
+  readonly signal: AbortSignal;
+}
+
+export interface TransportOptions {
+  readonly config: GeminiBackendConfig;
+  readonly client: HttpClient;
+  readonly clock: Clock;
+  readonly limits: Pick<LimitsConfig, 'upstreamEventBytes' | 'answerBytes'>;
+}
+
+/** The REST interface of the Gemini API and of Vertex AI. */
+export class GeminiTransport {
+  readonly #options: TransportOptions;
+  readonly #base: string;
+  readonly #backend: string;
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+    this.#base = versioned(options.config.baseUrl);
+    this.#backend = options.config.name;
+  }
+
+  /**
+   * The chunks of one answer, batched as they arrive; a unary answer is one chunk.
+   * @throws RefusedError for an error answer; BackendError for what is no answer at all
+   */
+  async *generate(call: GeminiCall): AsyncGenerator<AnswerChunk[], void> {
+    const method = call.isStreamed ? 'streamGenerateContent?alt=sse' : 'generateContent';
+    const response = await this.#options.client.send({
+      method: 'POST',
+      url: new URL(`${this.#base}/models/${encodeURIComponent(bareModelName(call.model))}:${method}`),
+      headers: { 'content-type': 'application/json', ...this.#credentials(call.secret) },
+      body: call.body,
+      signal: call.signal,
+    });
+    if (response.status >= 400) throw new RefusedError(await this.#readRefusal(response));
+    const body = await peek(response.body);
+    if (body.isJson) yield this.#whole(await this.#readText(body.bytes));
+    else if (isEventStream(response)) yield* this.#streamed(body.bytes);
+    else {
+      response.body.destroy();
+      throw this.#badAnswer('The cloud provider answered with something other than JSON; check its base URL.');
+    }
+  }
+
+  /** The list of models, as it comes. */
+  async listModels(secret: string, signal: AbortSignal): Promise<JsonValue | undefined> {
+    const response = await this.#options.client.send({
+      method: 'GET',
+      url: new URL(`${this.#base}/models?pageSize=1000`),
+      headers: this.#credentials(secret),
+      signal,
+    });
+    const text = await this.#readText(response.body);
+    return response.status === 200 ? parseJson(text) : undefined;
+  }
+
+  async *#streamed(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<AnswerChunk[], void> {
+    const maxEventBytes = this.#options.limits.upstreamEventBytes;
+    for await (const events of readSse(bytes, { backend: this.#backend, maxEventBytes })) {
+      const chunks: AnswerChunk[] = [];
+      for (const { data } of events) {
+        try {
+          if (data !== '[DONE]') chunks.push(this.#chunk(parseJson(data)));
+        } catch (error) {
+          // What came whole before the fault in the same read still counts.
+          if (chunks.length > 0) yield chunks;
+          throw error;
+        }
+      }
+      yield chunks;
+    }
+  }
+
+  /** Without `alt=sse`, as behind some proxies, a stream is an array of chunks. */
+  #whole(text: string): AnswerChunk[] {
+    const value = parseJson(text);
+    return Array.isArray(value) ? value.map((item: JsonValue) => this.#chunk(item)) : [this.#chunk(value)];
+  }
+
+  #chunk(value: JsonValue | undefined): AnswerChunk {
+    const parsed = answerChunk.safeParse(value);
+    const error = hasError(value) ? findError(value) : undefined;
+    if (error !== undefined) throw new RefusedError(refusalOf(200, error, this.#refusalContext()));
+    if (parsed.success) return parsed.data;
+    throw this.#badAnswer('The cloud provider sent an answer that is not in its own format; try again.');
+  }
+
+  async #readRefusal(response: HttpResponse): Promise<Refusal> {
+    const text = await this.#readText(response.body);
+    const retryAfter = response.headers['retry-after'];
+    return readRefusal(response.status, text, {
+      ...this.#refusalContext(),
+      retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
+    });
+  }
+
+  #refusalContext(): { backend: string; wallMs: number } {
+    return { backend: this.#backend, wallMs: this.#options.clock.wallMs() };
+  }
+
+  #readText(bytes: AsyncIterable<Uint8Array>): Promise<string> {
+    return readTextBody(bytes, { backend: this.#backend, maxBytes: this.#options.limits.answerBytes });
+  }
+
+  /** In a header, never in the URL, which ends up in logs. */
+  #credentials(secret: string): Record<string, string> {
+    return this.#options.config.auth === 'bearer' ? { authorization: `Bearer ${secret}` } : { 'x-goog-api-key': secret };
+  }
+
+  #badAnswer(message: string): BackendError {
+    return new BackendError(message, { fault: 'bad_answer', backend: this.#backend });
+  }
+}
+
+/** The Gemini API has its version added; a base with one (Vertex AI, a proxy) stays as it is. */
+function versioned(baseUrl: string): string {
+  const base = baseUrl.replace(/\/+$/, '');
+  return /\/v\d\w*(\/|$)/.test(new URL(base).pathname) ? base : `${base}/v1beta`;
+}
+
+function isEventStream({ headers }: HttpResponse): boolean {
+  return String(headers['content-type']).toLowerCase().startsWith('text/event-stream');
+}
+
+function hasError(value: JsonValue | undefined): boolean {
+  const item: JsonValue | undefined = Array.isArray(value) ? value[0] : value;
+  return typeof item === 'object' && item !== null && 'error' in item;
+}
+
+/** Looks at the first character: Gemini sends bare JSON under an event-stream type when it fails early. */
+async function peek(body: AsyncIterable<Uint8Array>): Promise<{ isJson: boolean; bytes: AsyncIterable<Uint8Array> }> {
+  const iterator = body[Symbol.asyncIterator]();
+  const held: Uint8Array[] = [];
+  let first: number | undefined;
+  while (first === undefined) {
+    const { done, value } = await iterator.next();
+    if (done === true) break;
+    held.push(value);
+    first = value.find((byte) => !skipped.has(byte));
+  }
+  return { isJson: first === openBrace || first === openBracket, bytes: resumed(held, iterator) };
+}
+
+const openBrace = 0x7b;
+const openBracket = 0x5b;
+/** White space and the byte order mark. */
+const skipped: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb, 0xbf]);
+
+function resumed(held: Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
+  const iterator: AsyncIterator<Uint8Array> = {
+    next() {
+      const value = held.shift();
+      return value === undefined ? rest.next() : Promise.resolve({ done: false, value });
+    },
+    return: async () => (await rest.return?.()) ?? { done: true, value: undefined },
+  };
+  return { [Symbol.asyncIterator]: () => iterator };
+}
