@@ -3,7 +3,7 @@ import type { FinishEvent, InferenceEvent } from '../core/events.ts';
 import { isJsonObject, parseJson } from '../core/json.ts';
 import type { Reason } from '../core/reason.ts';
 import type { ChatRequest } from '../core/request.ts';
-import { judgeLogprobs, logistic } from './logprob-judge.ts';
+import { judgeLogprobs, logistic, type LogprobJudge } from './logprob-judge.ts';
 import { misfit } from './schema-check.ts';
 import { judgeStructure, type StructureSigns, type WrittenCall } from './structural-judge.ts';
 
@@ -19,12 +19,13 @@ export const answerJudge: ConfidenceEstimator = {
  * the engine gives no scores; structure is evidence enough then.
  */
 export function toolCallScore(signs: StructureSigns, surpriseNats: number | undefined): number {
-  const { bias, surprise, ungrounded, leftOut, repaired } = callWeights;
+  const { bias, surprise, ungrounded, leftOut, fewCalls, repaired } = callWeights;
   return logistic(
     bias -
       surprise * Math.min(surpriseNats ?? typicalCallNats, maxCallNats) -
       ungrounded * (1 - (signs.grounded ?? 1)) -
       leftOut * (signs.leftOut ?? 0) -
+      fewCalls * Number(signs.fewCalls) -
       repaired * Number(signs.repaired),
   );
 }
@@ -33,8 +34,8 @@ class AnswerSession implements ConfidenceSession {
   readonly #request: ChatRequest;
   readonly #threshold: number;
   readonly #structure: ReturnType<typeof judgeStructure>;
-  readonly #textScores = judgeLogprobs();
-  readonly #callScores = judgeLogprobs();
+  readonly #textScores: LogprobJudge;
+  readonly #callScores = judgeLogprobs('text');
   readonly #open = new Map<number, { readonly name: string; json: string }>();
   readonly #calls: WrittenCall[] = [];
   #text = '';
@@ -48,6 +49,7 @@ class AnswerSession implements ConfidenceSession {
     this.#request = request;
     this.#threshold = threshold;
     this.#structure = judgeStructure(request);
+    this.#textScores = judgeLogprobs(this.#mayCall() ? 'no-call' : 'text');
   }
 
   observe(event: InferenceEvent): Verdict {
@@ -191,6 +193,6 @@ function looksLikeCall(text: string): boolean {
 /** Text pieces without a score after which none is expected to come. */
 const patienceDeltas = 4;
 /** Uncalibrated; how they were found is in `docs/routing.md`. */
-const callWeights = { bias: 2.5, surprise: 0.5, ungrounded: 3, leftOut: 3, repaired: 0.5 } as const;
+const callWeights = { bias: 3.5, surprise: 1.2, ungrounded: 3, leftOut: 2.2, fewCalls: 3, repaired: 0.5 } as const;
 const typicalCallNats = 1;
 const maxCallNats = 12;

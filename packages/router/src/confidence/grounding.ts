@@ -7,6 +7,8 @@ export interface Ground {
   grounded(call: JsonObject, schema: JsonObject | undefined): number | undefined;
   /** Share 0..1 of the names and numbers of the last user turn that no call takes up; undefined without any. */
   leftOut(calls: readonly JsonObject[]): number | undefined;
+  /** Whether the last user turn sounds like several tasks. English cue words; other languages say no. */
+  readonly asksForSeveral: boolean;
 }
 
 /** Reads the conversation once; linear in its text, of which the latest part counts. */
@@ -14,7 +16,8 @@ export function groundOf(request: ChatRequest): Ground {
   const said = normalise(request.messages.map(textOf).join('\n').slice(-maxGroundChars));
   const words = new Set(said.match(wordPattern) ?? []);
   const numbers = numbersIn(said);
-  const entities = entitiesIn(lastUserText(request).slice(0, maxEntityChars));
+  const asked = lastUserText(request).slice(0, maxEntityChars);
+  const entities = entitiesIn(asked);
 
   const rests = (value: string | number): boolean => {
     if (typeof value === 'number') return numbers.has(Math.abs(value));
@@ -25,6 +28,7 @@ export function groundOf(request: ChatRequest): Ground {
     return parts.length > 0 && known.length / parts.length >= 0.5;
   };
   return {
+    asksForSeveral: severalPattern.test(asked),
     grounded(call, schema) {
       let total = 0;
       let resting = 0;
@@ -117,6 +121,7 @@ function singular(word: string): string {
   return word.endsWith('s') ? word.slice(0, -1) : word;
 }
 
+const severalPattern = /\b(?:respectively|both|then|also|each|as well as)\b|;/i;
 const wordPattern = /[\p{L}\d]+/gu;
 const numberWords = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten'] as const;
 const maxGroundChars = 100_000;

@@ -20,8 +20,13 @@ export interface LogprobJudge {
 /** Tokens of a text that decide; also how much of a text is held at most when scores come with it. */
 export const horizonTokens = 16;
 
-/** A fresh judge for one answer. Scores taken under a grammar are left out: they are renormalised and say nothing. */
-export function judgeLogprobs(): LogprobJudge {
+/**
+ * A fresh judge for one answer. Scores taken under a grammar are left out: they are renormalised and say nothing.
+ * `no-call` is text where tools could have been called: honest refusals are written with less confidence than made-up
+ * calls, so they have a constant of their own.
+ */
+export function judgeLogprobs(head: 'text' | 'no-call'): LogprobJudge {
+  const bias = head === 'text' ? textBias : noCallBias;
   let tokens = 0;
   let surprise = 0;
   let worst = 0;
@@ -45,7 +50,7 @@ export function judgeLogprobs(): LogprobJudge {
       return surprise;
     },
     get score() {
-      return tokens === 0 ? undefined : logistic(textBias - textSlope * ((worst + second) / 2));
+      return tokens === 0 ? undefined : logistic(bias - textSlope * ((worst + second) / 2));
     },
     get isSettled() {
       return tokens >= horizonTokens;
@@ -66,4 +71,5 @@ function surpriseOf(logprob: number): number {
 const maxNats = 20;
 /** Uncalibrated: rounded from 120 short answers of one 0.5B model. .7 is reached at a mean of .55 nats. */
 const textBias = 2.5;
+const noCallBias = 4;
 const textSlope = 3;

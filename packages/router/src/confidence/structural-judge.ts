@@ -17,6 +17,8 @@ export interface WrittenCall {
 export interface StructureSigns {
   readonly grounded: number | undefined;
   readonly leftOut: number | undefined;
+  /** One call was made where the question sounds like several tasks. */
+  readonly fewCalls: boolean;
   readonly repaired: boolean;
 }
 
@@ -56,6 +58,7 @@ export function judgeStructure(request: ChatRequest): StructuralJudge {
       return {
         grounded: shares.length === 0 ? undefined : Math.min(...shares),
         leftOut: ground.leftOut(values),
+        fewCalls: calls.length === 1 && ground.asksForSeveral,
         repaired: calls.some((call) => call.repaired),
       };
     },
