@@ -23,7 +23,10 @@ export interface ScriptedHub extends AsyncDisposable {
 }
 
 /** Starts one that serves `content` under every path. */
-export async function scriptedHub(content: Buffer, steps: readonly HubStep[] = [{ type: 'give' }]): Promise<ScriptedHub> {
+export async function scriptedHub(
+  content: Buffer,
+  steps: readonly HubStep[] = [{ type: 'give' }],
+): Promise<ScriptedHub> {
   const requests: { path: string; range: string | undefined }[] = [];
   const server = createServer((request, response) => {
     const step = steps[Math.min(requests.length, steps.length - 1)] ?? { type: 'give' };

@@ -39,14 +39,17 @@ function throwInsteadOfExit(command: Command): void {
 function terminalHost(): ModelsCommandHost {
   const { env, stderr } = process;
   const abort = new AbortController();
-  const progress = stderr.isTTY ? progressBar(stderr, systemClock) : progressLines((line) => stderr.write(`${line}\n`), systemClock);
+  const progress = stderr.isTTY
+    ? progressBar(stderr, systemClock)
+    : progressLines((line) => stderr.write(`${line}\n`), systemClock);
   return {
     modelsDir: modelsDirOf(env),
     offline: env.LFO_OFFLINE === '1' || env.LFO_OFFLINE === 'true',
     ...(env.LFO_MODEL_BASE_URL ? { baseUrl: env.LFO_MODEL_BASE_URL } : {}),
-    // Ctrl-C is asked for only once a command waits on it: the child keeps its own rule.
-    get signal() {
-      process.once('SIGINT', () => abort.abort(new ModelError('unavailable', 'Stopped. What was fetched is kept; run it again to go on.')));
+    signal: () => {
+      const stop = (): void =>
+        abort.abort(new ModelError('stopped', 'Stopped. What was fetched is kept; run it again to go on.'));
+      process.once('SIGINT', stop).once('SIGTERM', stop);
       return abort.signal;
     },
     print: (line) => process.stdout.write(`${line}\n`),

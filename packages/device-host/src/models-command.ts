@@ -12,7 +12,8 @@ export interface ModelsCommandHost {
   readonly modelsDir: string;
   readonly offline: boolean;
   readonly baseUrl?: string;
-  readonly signal: AbortSignal;
+  /** Fires when the user stops the command; asked for only by one that takes long. */
+  signal(): AbortSignal;
   /** Writes one line to standard output. */
   print(line: string): void;
   /** Shows how far a model is; `done` takes what was shown away. */
@@ -29,9 +30,11 @@ export function modelsCommand(host: ModelsCommandHost): Command {
   const models = new Command('models').description('models on this machine');
   const folderOf = (options: ModelsOptions): string => options.modelsDir ?? host.modelsDir;
 
-  action(models, 'list', 'what can be had and what is here', 'lfo models list').action(async (options: ModelsOptions) => {
-    await list(folderOf(options), options.json === true, host);
-  });
+  action(models, 'list', 'what can be had and what is here', 'lfo models list').action(
+    async (options: ModelsOptions) => {
+      await list(folderOf(options), options.json === true, host);
+    },
+  );
   action(models, 'pull', 'fetch a model and verify it', `lfo models pull ${defaultModel}`)
     .argument('[model]', 'catalogue name, or hf:owner/repository/file.gguf', defaultModel)
     .action(async (model: string, options: ModelsOptions) => {
@@ -41,7 +44,11 @@ export function modelsCommand(host: ModelsCommandHost): Command {
     .argument('<model>', 'a name as "models list" shows it')
     .action(async (model: string, options: ModelsOptions) => {
       const freedBytes = await removeModel(model, folderOf(options), thisMachine());
-      host.print(options.json === true ? JSON.stringify({ model, freedBytes }) : `Removed ${model}, ${megabytes(freedBytes)} freed.`);
+      host.print(
+        options.json === true
+          ? JSON.stringify({ model, freedBytes })
+          : `Removed ${model}, ${megabytes(freedBytes)} freed.`,
+      );
     });
   return models;
 }
@@ -68,8 +75,8 @@ async function list(folder: string, json: boolean, host: ModelsCommandHost): Pro
 async function pull(model: string, modelsDir: string, json: boolean, host: ModelsCommandHost): Promise<void> {
   const { offline, baseUrl } = host;
   const options = { modelsDir, offline, ...(baseUrl === undefined ? {} : { baseUrl }) };
-  const file = await resolveModel(model, options, (progress) => host.progress.update(progress), host.signal).finally(() =>
-    host.progress.done(),
+  const file = await resolveModel(model, options, (progress) => host.progress.update(progress), host.signal()).finally(
+    () => host.progress.done(),
   );
   host.print(json ? JSON.stringify(file) : `${file.id} is ready: ${file.path}`);
 }

@@ -53,7 +53,8 @@ function unreadable(path: string, error: unknown): unknown {
   const name = basename(path);
   const hint = 'Check the path, or give a name of the catalogue ("lfo models list").';
   if (errnoOf(error) === 'ENOENT') return new ModelError('missing', `There is no model file ${name}. ${hint}`);
-  if (errnoOf(error) === 'EACCES') return new ModelError('missing', `The model file ${name} may not be read. Change its mode.`);
+  if (errnoOf(error) === 'EACCES')
+    return new ModelError('missing', `The model file ${name} may not be read. Change its mode.`);
   return error;
 }
 

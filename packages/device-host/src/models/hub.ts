@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Agent, EnvHttpProxyAgent, type Dispatcher } from 'undici';
 import type { HubFile } from './catalogue.ts';
@@ -57,6 +58,7 @@ export async function fetchFromHub(download: HubDownload, machine: Machine, sign
     return { sha256: await file.finish(), ...(promised === undefined ? {} : { promised }) };
   } finally {
     await file.close();
+    if (file.size === 0) await rm(download.part, { force: true });
     await dispatcher.destroy();
   }
 }
@@ -180,7 +182,12 @@ export function isSafeRedirect(from: URL, to: URL): boolean {
   return to.protocol === 'https:' || (to.protocol === 'http:' && from.protocol === 'http:');
 }
 
-async function send(url: URL, from: number, dispatcher: Dispatcher, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+async function send(
+  url: URL,
+  from: number,
+  dispatcher: Dispatcher,
+  signal: AbortSignal,
+): Promise<Dispatcher.ResponseData> {
   const range = from > 0 ? { range: `bytes=${from}-` } : {};
   return await dispatcher.request({
     origin: url.origin,

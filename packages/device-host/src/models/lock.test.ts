@@ -21,10 +21,10 @@ function path(): string {
 
 /** Moves the clock on until the promise has settled, file operations taking the time they need. */
 async function settleWith<T>(clock: FakeClock, promise: Promise<T>): Promise<T> {
-  let isSettled = false;
-  const settled = promise.finally(() => (isSettled = true));
+  const state = { isSettled: false };
+  const settled = promise.finally(() => (state.isSettled = true));
   settled.catch(() => {});
-  while (!isSettled) {
+  while (!state.isSettled) {
     clock.advance(250);
     await access(folder);
   }
@@ -33,8 +33,26 @@ async function settleWith<T>(clock: FakeClock, promise: Promise<T>): Promise<T> 
 
 test('the work runs, and the lock is gone afterwards, also when the work fails', async () => {
   const machine = fakeMachine();
-  assert.equal(await withLock(path(), machine, () => {}, never, () => Promise.resolve('done')), 'done');
-  await assert.rejects(withLock(path(), machine, () => {}, never, () => Promise.reject(new Error('no'))), { message: 'no' });
+  assert.equal(
+    await withLock(
+      path(),
+      machine,
+      () => {},
+      never,
+      () => Promise.resolve('done'),
+    ),
+    'done',
+  );
+  await assert.rejects(
+    withLock(
+      path(),
+      machine,
+      () => {},
+      never,
+      () => Promise.reject(new Error('no')),
+    ),
+    { message: 'no' },
+  );
   assert.deepEqual(await readdir(folder), []);
 });
 
@@ -44,12 +62,18 @@ test('a second one waits for the first and sees its progress', async () => {
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   const order: string[] = [];
   const { promise: started, resolve: start } = Promise.withResolvers<void>();
-  const first = withLock(path(), machine, () => {}, never, async (report) => {
-    report(half);
-    start();
-    await gate;
-    order.push('first');
-  });
+  const first = withLock(
+    path(),
+    machine,
+    () => {},
+    never,
+    async (report) => {
+      report(half);
+      start();
+      await gate;
+      order.push('first');
+    },
+  );
   await started;
   const onProgress = (progress: ModelProgress): void => {
     assert.deepEqual(progress, half);
@@ -66,7 +90,16 @@ test('the lock of a dead process is taken over at once', async () => {
   await writeFile(path(), JSON.stringify({ pid: 4711, host: 'here', beat: 3 }));
   const clock = new FakeClock();
   assert.equal(await isLocked(path(), fakeMachine()), false);
-  assert.equal(await withLock(path(), fakeMachine({ clock }), () => {}, never, () => Promise.resolve(1)), 1);
+  assert.equal(
+    await withLock(
+      path(),
+      fakeMachine({ clock }),
+      () => {},
+      never,
+      () => Promise.resolve(1),
+    ),
+    1,
+  );
   assert.equal(clock.nowMs(), 0);
   assert.deepEqual(await readdir(folder), []);
 });
@@ -79,7 +112,16 @@ for (const [name, content] of [
     await writeFile(path(), content);
     const clock = new FakeClock();
     const machine = fakeMachine({ clock, staleLockMs: 2000 });
-    await settleWith(clock, withLock(path(), machine, () => {}, never, () => Promise.resolve()));
+    await settleWith(
+      clock,
+      withLock(
+        path(),
+        machine,
+        () => {},
+        never,
+        () => Promise.resolve(),
+      ),
+    );
     assert.ok(clock.nowMs() >= 2000);
     assert.deepEqual(await readdir(folder), []);
   });
@@ -104,12 +146,18 @@ test('of many who find a dead lock, one at a time works', async () => {
 test('the work is told when its lock was taken away, and the new owner keeps it', async () => {
   const clock = new FakeClock();
   const thief = JSON.stringify({ pid: 1, host: 'there', beat: 0 });
-  const work = withLock(path(), fakeMachine({ clock }), () => {}, never, async (_, signal) => {
-    await rm(path());
-    await writeFile(path(), thief);
-    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
-    signal.throwIfAborted();
-  });
+  const work = withLock(
+    path(),
+    fakeMachine({ clock }),
+    () => {},
+    never,
+    async (_, signal) => {
+      await rm(path());
+      await writeFile(path(), thief);
+      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      signal.throwIfAborted();
+    },
+  );
   await assert.rejects(settleWith(clock, work), { message: /took the download over/ });
   assert.deepEqual(await readdir(folder), ['model.lock']);
 });
@@ -117,7 +165,13 @@ test('the work is told when its lock was taken away, and the new owner keeps it'
 test('who waits can be told to stop', async () => {
   await writeFile(path(), JSON.stringify({ pid: 1, host: 'here', beat: 3 }));
   const stop = new AbortController();
-  const waiting = withLock(path(), fakeMachine({ clock: new FakeClock() }), () => {}, stop.signal, () => Promise.resolve());
+  const waiting = withLock(
+    path(),
+    fakeMachine({ clock: new FakeClock() }),
+    () => {},
+    stop.signal,
+    () => Promise.resolve(),
+  );
   stop.abort(new Error('enough'));
   await assert.rejects(waiting, { message: 'enough' });
 });

@@ -18,7 +18,9 @@ export type ModelFault =
   /** No source gave it. */
   | 'unavailable'
   /** Another process is fetching it. */
-  | 'busy';
+  | 'busy'
+  /** The user ended it. */
+  | 'stopped';
 
 /** A model cannot be had. The message is for the owner, says what to do next and names no host. */
 export class ModelError extends Error {

