@@ -114,6 +114,8 @@ export interface BackendPool {
    * @throws NoBackendError listing why each candidate was skipped.
    */
   acquire(attempt: Attempt, choice: PoolChoice): Promise<Lease>;
+  /** Whether some backend could take the attempt, at once or when it has room. */
+  hasCandidate(attempt: Attempt, asked: Omit<PoolChoice, 'signal'>): boolean;
   view(): FleetView;
 }
 

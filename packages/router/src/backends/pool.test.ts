@@ -1,0 +1,301 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { chatRequest } from '@lfo/testing/chat-request.ts';
+import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
+import type { Attempt, Backend, BackendStatus, Capabilities, Lease, PoolChoice } from '../core/backend.ts';
+import { BackendError, NoBackendError } from '../core/errors.ts';
+import type { RoutingHints, Tier } from '../core/request.ts';
+import { Pool } from './pool.ts';
+
+const local: Attempt = { tier: 'local', gated: true };
+
+interface FakeBackend extends Backend {
+  current: BackendStatus;
+}
+
+interface FakeOptions {
+  readonly tier?: Tier;
+  readonly models?: readonly string[];
+  readonly capabilities?: Partial<Capabilities>;
+  readonly status?: BackendStatus;
+}
+
+function fakeBackend(id: string, options: FakeOptions = {}): FakeBackend {
+  const capabilities = { tools: true, jsonSchema: true, images: false, audio: false, logprobs: true, ...options.capabilities };
+  return {
+    ...{ id, tier: options.tier ?? 'local', models: options.models ?? [`${id}-model`], capabilities },
+    current: options.status ?? { state: 'ready' },
+    status() {
+      return this.current;
+    },
+    async *infer() {
+      yield* [];
+    },
+    probe: () => Promise.resolve({ state: 'ready' }),
+    close: () => Promise.resolve(),
+  };
+}
+
+function setUp(): { clock: FakeClock; pool: Pool } {
+  const clock = new FakeClock();
+  const breaker = { failures: 2, openMs: 1000, maxOpenMs: 8000 };
+  return { clock, pool: new Pool({ clock, breaker, queue: 3, queueWaitMs: 2000 }) };
+}
+
+function choice(hints: Partial<RoutingHints> = {}, rest: Partial<PoolChoice> = {}): PoolChoice {
+  return {
+    ...{ request: chatRequest({ hints: { mode: 'auto', ...hints } }), promptTokens: 10 },
+    ...{ signal: new AbortController().signal, exclude: new Set<string>() },
+    ...rest,
+  };
+}
+
+async function refusal(leased: Promise<Lease>): Promise<NoBackendError> {
+  const error = await leased.then(
+    () => assert.fail('a lease was given'),
+    (error: unknown) => error,
+  );
+  assert.ok(error instanceof NoBackendError, String(error));
+  return error;
+}
+
+const failure = new BackendError('x', { fault: 'server', backend: 'a' });
+
+async function fail(pool: Pool, times: number, rest: Partial<PoolChoice> = {}): Promise<void> {
+  for (let i = 0; i < times; i++) (await pool.acquire(local, choice({}, rest))).done('failure', failure);
+}
+
+test('a lease names the backend and its default model, or the one asked for', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a', { models: ['m', 'n'] }), 1000);
+  assert.equal((await pool.acquire(local, choice())).model, 'm');
+  assert.equal((await pool.acquire({ ...local, model: 'n' }, choice())).model, 'n');
+  assert.equal(pool.view().backends[0]?.inFlight, 2);
+});
+
+test('a lease ends once', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a'), 1000);
+  const lease = await pool.acquire(local, choice());
+  await pool.acquire(local, choice());
+  lease.done('failure', failure);
+  lease.done('failure', failure);
+  assert.equal(pool.view().backends[0]?.inFlight, 1);
+  assert.equal(pool.view().backends[0]?.breaker, 'closed');
+});
+
+const unsuitable: readonly [string, FakeOptions, Attempt, Partial<PoolChoice>, status: number, code: string][] = [
+  ['another tier', { tier: 'cloud' }, local, {}, 503, 'no_backend_available'],
+  ['another backend than the pinned', {}, { ...local, backend: 'z' }, {}, 404, 'model_not_found'],
+  ['another model', {}, { ...local, model: 'z' }, {}, 404, 'model_not_found'],
+  ['too small a context', { capabilities: { contextTokens: 9 } }, local, {}, 400, 'context_length_exceeded'],
+  ['no tools', { capabilities: { tools: false } }, local, { request: chatRequest({ tools: [{ name: 't' }] }) }, 400, 'unsupported_content'],
+  ['no images', {}, local, { request: chatRequest({ messages: [{ role: 'user', content: [{ type: 'image', url: 'data:' }] }] }) }, 400, 'unsupported_content'],
+  ['a failure behind it', {}, local, { exclude: new Set(['a']) }, 503, 'no_backend_available'],
+  ['a fault', { status: { state: 'down', detail: 'model file missing' } }, local, {}, 503, 'no_backend_available'],
+];
+
+for (const [name, options, attempt, rest, status, code] of unsuitable) {
+  test(`a backend with ${name} is not given the request, and the error says so`, async () => {
+    const { pool } = setUp();
+    pool.add(fakeBackend('a', options), 1000);
+    const error = await refusal(pool.acquire(attempt, choice({}, rest)));
+    assert.equal(error.status, status);
+    assert.equal(error.code, code);
+    assert.equal(pool.hasCandidate(attempt, choice({}, rest)), false);
+  });
+}
+
+test('unknown models and an unknown context exclude nobody', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a', { models: [] }), 1000);
+  assert.equal((await pool.acquire({ ...local, model: 'z' }, choice({}, { promptTokens: 1e6 }))).model, 'z');
+});
+
+test('each skipped candidate is listed with its reason', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a', { status: { state: 'down', detail: 'model file missing' } }), 1000);
+  pool.add(fakeBackend('b', { capabilities: { contextTokens: 1 } }), 1000);
+  const error = await refusal(pool.acquire(local, choice()));
+  assert.deepEqual(error.skipped, [
+    { backend: 'a', why: 'model file missing' },
+    { backend: 'b', why: 'its context is too small for the prompt' },
+  ]);
+  assert.equal(error.reason, 'local_unavailable');
+});
+
+test('idle backends take turns, busy ones wait for the others', async () => {
+  const { pool } = setUp();
+  for (const id of ['a', 'b', 'c']) pool.add(fakeBackend(id), 1000);
+  const picks: string[] = [];
+  for (let i = 0; i < 300; i++) picks.push((await pool.acquire(local, choice())).backend.id);
+  for (const id of ['a', 'b', 'c']) assert.equal(picks.filter((pick) => pick === id).length, 100);
+});
+
+test('a backend twice as fast gets twice the load', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('slow', { status: { state: 'ready', prefillRate: 100, decodeRate: 10 } }), 1000);
+  pool.add(fakeBackend('fast', { status: { state: 'ready', prefillRate: 200, decodeRate: 20 } }), 1000);
+  for (let i = 0; i < 90; i++) await pool.acquire(local, choice());
+  const fast = pool.view().backends.find(({ id }) => id === 'fast')?.inFlight ?? 0;
+  assert.ok(Math.abs(fast - 60) <= 6, `${fast} of 90`);
+});
+
+test('a conversation stays with its backend while that costs little, and clients do not share names', async () => {
+  const { pool } = setUp();
+  for (const id of ['a', 'b']) pool.add(fakeBackend(id), 1000);
+  const ids = new Set<string>();
+  for (let i = 0; i < 5; i++) {
+    const lease = await pool.acquire(local, choice({ sessionKey: 's', clientKey: 'k' }));
+    ids.add(lease.backend.id);
+    lease.done('success');
+  }
+  assert.equal(ids.size, 1);
+  const other = await pool.acquire(local, choice({ sessionKey: 's', clientKey: 'l' }));
+  assert.equal(ids.has(other.backend.id), false, 'the idle one’s turn');
+  other.done('success');
+  await Promise.all([1, 2].map(() => pool.acquire(local, choice({ sessionKey: 's', clientKey: 'k' }))));
+  assert.deepEqual(pool.view().backends.map(({ inFlight }) => inFlight), [1, 1], 'load outweighs affinity');
+});
+
+test('a failing backend is left alone, then probed by exactly one of 500', async () => {
+  const { pool, clock } = setUp();
+  pool.add(fakeBackend('a'), 1000);
+  await fail(pool, 2);
+  const error = await refusal(pool.acquire(local, choice()));
+  assert.equal(error.retryAfterMs, 1000);
+  clock.advance(1000);
+  const results = await Promise.allSettled(Array.from({ length: 500 }, () => pool.acquire(local, choice())));
+  const leases = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  assert.equal(leases.length, 1);
+  leases[0]?.done('success');
+  await Promise.all(Array.from({ length: 500 }, () => pool.acquire(local, choice())));
+});
+
+test('while one is probed all others go elsewhere at once', async () => {
+  const { pool, clock } = setUp();
+  pool.add(fakeBackend('a'), 1000);
+  pool.add(fakeBackend('b'), 1000);
+  await fail(pool, 2, { exclude: new Set(['b']) });
+  clock.advance(1000);
+  const leases = await Promise.all(Array.from({ length: 500 }, () => pool.acquire(local, choice())));
+  assert.equal(leases.filter(({ backend }) => backend.id === 'a').length, 1);
+});
+
+test('a device that comes back keeps its record', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a'), 1000);
+  await fail(pool, 2);
+  pool.remove('a');
+  assert.equal((await refusal(pool.acquire(local, choice()))).skipped.length, 0);
+  pool.add(fakeBackend('a'), 1000);
+  assert.equal(pool.view().backends[0]?.breaker, 'open');
+});
+
+test('a backend that asked for a pause gets none before it is over, and its breaker does not count it', async () => {
+  const { pool, clock } = setUp();
+  pool.add(fakeBackend('a'), 1000);
+  const limited = new BackendError('x', { fault: 'rate_limit', backend: 'a', retryAfterMs: 7000 });
+  (await pool.acquire(local, choice())).done('neutral', limited);
+  clock.advance(6999);
+  const error = await refusal(pool.acquire(local, choice()));
+  assert.equal(error.status, 429);
+  assert.equal(error.retryAfterMs, 1);
+  clock.advance(1);
+  (await pool.acquire(local, choice())).done('success');
+  assert.equal(pool.view().backends[0]?.breaker, 'closed');
+});
+
+test('a full backend makes the next wait for its turn; a full queue refuses at once', async () => {
+  const { pool, clock } = setUp();
+  pool.add(fakeBackend('a'), 1);
+  const first = await pool.acquire(local, choice());
+  const got: number[] = [];
+  const waiting = [1, 2, 3].map(async (n) => {
+    const lease = await pool.acquire(local, choice());
+    got.push(n);
+    return lease;
+  });
+  assert.equal(pool.hasCandidate(local, choice()), true);
+  const error = await refusal(pool.acquire(local, choice()));
+  assert.equal(error.code, 'overloaded');
+  assert.equal(error.retryAfterMs, 1000);
+  first.done('success');
+  (await waiting[0])?.done('success');
+  (await waiting[1])?.done('success');
+  (await waiting[2])?.done('success');
+  assert.deepEqual(got, [1, 2, 3]);
+  await clock.advanceAsync(1000);
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('clients take turns however many requests each has waiting', async () => {
+  const clock = new FakeClock();
+  const pool = new Pool({ clock, breaker: { failures: 5, openMs: 1, maxOpenMs: 1 }, queue: 100, queueWaitMs: 60_000 });
+  pool.add(fakeBackend('a'), 1);
+  let held = await pool.acquire(local, choice());
+  const served: string[] = [];
+  for (const clientKey of ['greedy', 'greedy', 'greedy', 'greedy', 'modest', 'other']) {
+    void pool.acquire(local, choice({ clientKey })).then((lease) => {
+      served.push(clientKey);
+      held = lease;
+    });
+  }
+  for (let i = 0; i < 6; i++) {
+    held.done('success');
+    await settle();
+  }
+  assert.deepEqual(served, ['greedy', 'modest', 'other', 'greedy', 'greedy', 'greedy']);
+});
+
+test('a wait ends with its time, or with the client', async () => {
+  const { pool, clock } = setUp();
+  pool.add(fakeBackend('a'), 1);
+  await pool.acquire(local, choice());
+  const controller = new AbortController();
+  const leaving = pool.acquire(local, choice({}, { signal: controller.signal }));
+  const staying = refusal(pool.acquire(local, choice()));
+  const reason = new Error('gone');
+  controller.abort(reason);
+  await assert.rejects(leaving, reason);
+  await clock.advanceAsync(2000);
+  assert.equal((await staying).code, 'overloaded');
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('while the only backend loads, requests wait for it however long', async () => {
+  const { pool, clock } = setUp();
+  const backend = fakeBackend('a', { status: { state: 'loading' } });
+  pool.add(backend, 1000);
+  const leased = pool.acquire(local, choice());
+  await clock.advanceAsync(30_000);
+  backend.current = { state: 'ready' };
+  await clock.advanceAsync(100);
+  assert.equal((await leased).backend.id, 'a');
+});
+
+test('a backend that fails to load ends the wait', async () => {
+  const { pool, clock } = setUp();
+  const backend = fakeBackend('a', { status: { state: 'loading' } });
+  pool.add(backend, 1000);
+  const refused = refusal(pool.acquire(local, choice()));
+  backend.current = { state: 'down', detail: 'wrong hash' };
+  await clock.advanceAsync(100);
+  assert.deepEqual((await refused).skipped, [{ backend: 'a', why: 'wrong hash' }]);
+});
+
+test('a new backend serves those who wait', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a', { status: { state: 'loading' } }), 1000);
+  const leased = pool.acquire(local, choice());
+  pool.add(fakeBackend('b'), 1000);
+  assert.equal((await leased).backend.id, 'b');
+});
+
+test('a signal already aborted gets nothing', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a'), 1000);
+  const reason = new Error('gone');
+  await assert.rejects(pool.acquire(local, choice({}, { signal: AbortSignal.abort(reason) })), reason);
+  assert.equal(pool.view().backends[0]?.inFlight, 0);
+});

@@ -1,0 +1,208 @@
+import type { Attempt, Backend, BackendPool, FleetView, Lease, PoolChoice } from '../core/backend.ts';
+import type { Clock } from '../core/clock.ts';
+import type { BreakerConfig } from '../core/config/config.ts';
+import { BackendError } from '../core/errors.ts';
+import { byPredictedWork } from './balance.ts';
+import { CircuitBreaker, type Permit } from './breaker.ts';
+import { type Asked, type Member, type Skip, skipOf } from './eligibility.ts';
+import { FairQueue } from './fair-queue.ts';
+import { noBackendError, overloadedError } from './no-backend.ts';
+
+export interface PoolOptions {
+  readonly clock: Clock;
+  readonly breaker: BreakerConfig;
+  /** Requests that may wait for a backend. */
+  readonly queue: number;
+  /** Longest wait for one that is full; for one that is loading the signal alone decides. */
+  readonly queueWaitMs: number;
+}
+
+interface Waiter {
+  readonly attempt: Attempt;
+  readonly choice: PoolChoice;
+  readonly dueMs: number;
+  readonly resolve: (lease: Lease) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** How often waiting requests look again: backends load and breakers time out without a word. */
+const lookAgainMs = 100;
+
+/** Conversations whose backend is remembered; the oldest are forgotten first. */
+const maxSessions = 10_000;
+
+/**
+ * The backends and who gets which. Picks by eligibility, breaker, predicted work and affinity; while every eligible
+ * backend is full or loading, requests wait in a bounded queue in which clients take turns.
+ */
+export class Pool implements BackendPool {
+  readonly #options: PoolOptions;
+  readonly #members = new Map<string, Member>();
+  /** Outlives membership: a device that comes and goes keeps its record. */
+  readonly #breakers = new Map<string, CircuitBreaker>();
+  readonly #sessions = new Map<string, string>();
+  readonly #waiting = new FairQueue<Waiter>();
+  #cancelLook: (() => void) | undefined;
+  #picks = 0;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** Takes in a backend, in place of any with the same id. The pool never closes it. */
+  add(backend: Backend, maxInFlight: number): void {
+    const { breaker: config, clock } = this.#options;
+    const breaker = this.#breakers.get(backend.id) ?? new CircuitBreaker(config, clock);
+    this.#breakers.set(backend.id, breaker);
+    this.#members.set(backend.id, { backend, breaker, maxInFlight, inFlight: 0, notBeforeMs: -Infinity, lastPick: 0 });
+    this.#serveWaiting(Infinity);
+  }
+
+  /** Gives it no more requests; leases under way go on. */
+  remove(id: string): void {
+    this.#members.delete(id);
+    this.#serveWaiting(Infinity);
+  }
+
+  view(): FleetView {
+    const backends = Array.from(this.#members.values(), ({ backend, breaker, inFlight }) => ({
+      ...{ id: backend.id, tier: backend.tier, models: backend.models, capabilities: backend.capabilities },
+      ...{ status: backend.status(), breaker: breaker.state, inFlight },
+    }));
+    return { backends };
+  }
+
+  /** Whether some backend could take the attempt, at once or when it has room. */
+  hasCandidate(attempt: Attempt, asked: Asked): boolean {
+    const nowMs = this.#options.clock.nowMs();
+    return this.#candidates(attempt).some((member) => {
+      const skip = skipOf(member, attempt, asked, nowMs);
+      return skip === undefined || skip.kind === 'full';
+    });
+  }
+
+  async acquire(attempt: Attempt, choice: PoolChoice): Promise<Lease> {
+    choice.signal.throwIfAborted();
+    const picked = this.#pick(attempt, choice);
+    if ('lease' in picked) return picked.lease;
+    if (!canWaitFor(picked.skips)) throw noBackendError(attempt, picked.skips);
+    if (this.#waiting.size >= this.#options.queue) throw overloadedError(attempt, picked.skips);
+    return await this.#wait(attempt, choice);
+  }
+
+  #candidates({ tier, backend }: Attempt): Member[] {
+    const members: Member[] = [];
+    for (const member of this.#members.values()) {
+      if (member.backend.tier === tier && (backend === undefined || backend === member.backend.id)) members.push(member);
+    }
+    return members;
+  }
+
+  #pick(attempt: Attempt, choice: PoolChoice): { readonly lease: Lease } | { readonly skips: readonly Skip[] } {
+    const nowMs = this.#options.clock.nowMs();
+    const skips: Skip[] = [];
+    const eligible = this.#candidates(attempt).filter((member) => {
+      const skip = skipOf(member, attempt, choice, nowMs);
+      if (skip !== undefined) skips.push(skip);
+      return skip === undefined;
+    });
+    const session = sessionOf(choice);
+    const preferred = session === undefined ? undefined : this.#sessions.get(session);
+    for (const member of byPredictedWork(eligible, choice.promptTokens, preferred)) {
+      const permit = member.breaker.tryAcquire();
+      if (permit === undefined) continue;
+      if (session !== undefined) this.#remember(session, member.backend.id);
+      return { lease: this.#lease(member, permit, attempt) };
+    }
+    return { skips };
+  }
+
+  #lease(member: Member, permit: Permit, attempt: Attempt): Lease {
+    const { backend } = member;
+    member.inFlight++;
+    member.lastPick = ++this.#picks;
+    let isDone = false;
+    return {
+      backend,
+      model: attempt.model ?? backend.models[0] ?? '',
+      done: (outcome, error) => {
+        if (isDone) return;
+        isDone = true;
+        member.inFlight--;
+        permit.settle(outcome);
+        if (error instanceof BackendError && error.fault === 'rate_limit' && error.retryAfterMs !== undefined) {
+          member.notBeforeMs = Math.max(member.notBeforeMs, this.#options.clock.nowMs() + error.retryAfterMs);
+        }
+        this.#serveWaiting(1);
+      },
+    };
+  }
+
+  #remember(session: string, backend: string): void {
+    this.#sessions.delete(session);
+    this.#sessions.set(session, backend);
+    if (this.#sessions.size <= maxSessions) return;
+    for (const oldest of this.#sessions.keys()) return void this.#sessions.delete(oldest);
+  }
+
+  #wait(attempt: Attempt, choice: PoolChoice): Promise<Lease> {
+    const { clock, queueWaitMs } = this.#options;
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = { attempt, choice, resolve, reject, dueMs: clock.nowMs() + queueWaitMs };
+      const onAbort = (): void => {
+        this.#waiting.delete(ownerOf(waiter), waiter, false);
+        reject(choice.signal.reason);
+      };
+      choice.signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.add(ownerOf(waiter), waiter);
+      this.#lookLater();
+    });
+  }
+
+  #lookLater(): void {
+    if (this.#cancelLook !== undefined || this.#waiting.size === 0) return;
+    this.#cancelLook = this.#options.clock.schedule(lookAgainMs, () => {
+      this.#cancelLook = undefined;
+      this.#serveWaiting(Infinity);
+      this.#lookLater();
+    });
+  }
+
+  /** Serves waiting requests in turn, at most so many; those that can no longer be served hear why. */
+  #serveWaiting(atMost: number): void {
+    if (this.#waiting.size === 0) return;
+    let served = 0;
+    for (const { owner, item: waiter } of this.#waiting.inOrder()) {
+      if (served >= atMost) return;
+      const picked = this.#pick(waiter.attempt, waiter.choice);
+      if ('lease' in picked) {
+        served++;
+        this.#waiting.delete(owner, waiter, true);
+        waiter.resolve(picked.lease);
+        continue;
+      }
+      const refusal = this.#refusalOf(waiter, picked.skips);
+      if (refusal === undefined) continue;
+      this.#waiting.delete(owner, waiter, false);
+      waiter.reject(refusal);
+    }
+  }
+
+  #refusalOf(waiter: Waiter, skips: readonly Skip[]): Error | undefined {
+    if (!canWaitFor(skips)) return noBackendError(waiter.attempt, skips);
+    const isLate = this.#options.clock.nowMs() >= waiter.dueMs && !skips.some(({ kind }) => kind === 'loading');
+    return isLate ? overloadedError(waiter.attempt, skips) : undefined;
+  }
+}
+
+function canWaitFor(skips: readonly Skip[]): boolean {
+  return skips.some(({ kind }) => kind === 'full' || kind === 'loading');
+}
+
+function ownerOf({ choice }: Waiter): string {
+  return choice.request.hints.clientKey ?? '';
+}
+
+function sessionOf({ request: { hints } }: PoolChoice): string | undefined {
+  return hints.sessionKey === undefined ? undefined : `${hints.clientKey ?? ''}\n${hints.sessionKey}`;
+}
