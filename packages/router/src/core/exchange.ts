@@ -13,7 +13,7 @@ export interface ChatExchange {
   readonly signal: AbortSignal;
   /** Monotonic time at which the request's head had arrived. */
   readonly receivedMs: number;
-  /** Parameters that will not be honoured and why (`x-lfo-warning`); becomes the trace's map. */
+  /** Parameters that will not be honoured and why (`x-lfo-warning`); egress adds them to the trace's. */
   readonly warnings: Map<string, string>;
 }
 

@@ -44,6 +44,7 @@ export async function respond(
   trace: RequestTrace,
   options: RespondOptions,
 ): Promise<Delivery> {
+  for (const [param, why] of exchange.warnings) trace.warnings.set(param, why);
   const writer = new ResponseWriter(exchange.response, options.clock, options.slowReaderMs);
   try {
     if (exchange.request.stream) await stream(exchange, events, trace, options, writer);

@@ -21,7 +21,7 @@ const loopbackNames = ['localhost', '127.0.0.1', '[::1]'];
 const wildcards = new Set(['0.0.0.0', '::', '[::]', '']);
 const bearer = /^bearer +(\S+) *$/i;
 
-export function createGuard(config: LfoConfig, clock: Clock, verifyKey: VerifyKey): Guard {
+export function createGuard(config: Pick<LfoConfig, 'server' | 'limits'>, clock: Clock, verifyKey: VerifyKey): Guard {
   const { host, allowedHosts, allowedOrigins } = config.server;
   const hosts = new Set([...loopbackNames, ...[...allowedHosts, host].map(asHostName)].filter((n) => !wildcards.has(n)));
   const origins = new Set(allowedOrigins.map((origin) => origin.toLowerCase()));

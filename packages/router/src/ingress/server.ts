@@ -25,7 +25,7 @@ declare module 'fastify' {
 
 /** What the HTTP server needs of the rest. */
 export interface ServerDeps {
-  readonly config: LfoConfig;
+  readonly config: Pick<LfoConfig, 'server' | 'limits'>;
   readonly clock: Clock;
   readonly log: Logger;
   /** Absent: the configured key alone is valid. */
