@@ -1,0 +1,127 @@
+import type { AnswerPart } from '@lfo/protocol';
+import { EngineError } from '../engine.ts';
+import type { AnswerGrammar } from './grammar.ts';
+import type { Score } from './scores.ts';
+import { StopScanner } from './stop-sequences.ts';
+import { ToolCallParser, type ParsedPart } from './tool-calls/tool-call-parser.ts';
+
+type Scores = Extract<AnswerPart, { k: 'scores' }>;
+
+/** How an answer's text becomes its parts. */
+export interface WriterOptions {
+  /** Names of the tools offered; with none, text is never searched for calls. */
+  readonly tools: readonly string[];
+  readonly stop: readonly string[];
+  readonly taken: Scores['taken'];
+  readonly newCallId: () => string;
+  /** What the grammar could not say; the text or call concerned is then held until it is whole and checked. */
+  readonly checks: Pick<AnswerGrammar, 'isValidText' | 'isValidCall'>;
+}
+
+/** Turns decoded text into the parts of an answer: text up to a stop sequence, whole tool calls, scores. */
+export class AnswerWriter {
+  readonly #options: WriterOptions;
+  readonly #parser: ToolCallParser | undefined;
+  readonly #stops: StopScanner;
+  #scores: Score[] = [];
+  #heldText = '';
+  #calls = 0;
+  #stopped = false;
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+    this.#parser = options.tools.length > 0 ? new ToolCallParser(options.tools) : undefined;
+    this.#stops = new StopScanner(options.stop);
+  }
+
+  /** Whether a stop sequence was met; nothing may be pushed after it. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Calls written so far. */
+  get calls(): number {
+    return this.#calls;
+  }
+
+  /** Takes one token's text and score. @throws EngineError when a call violates its schema. */
+  push(text: string, score?: Score): AnswerPart[] {
+    const parsed: ParsedPart[] = this.#parser?.push(text) ?? [{ k: 'text', text }];
+    const parts = this.#write(parsed);
+    if (score === undefined || this.#stopped) return parts;
+    this.#scores.push(score);
+    const inside = this.#parser?.inside ?? 'text';
+    if (inside === 'undecided') return parts;
+    const isCall = inside === 'call' || parsed.some((part) => part.k === 'call');
+    return [...this.#takeScores(isCall ? 'tool-call' : 'text'), ...parts];
+  }
+
+  /** Ends the answer. @throws EngineError when it violates its schema. */
+  end(why: 'stopped' | 'cut'): AnswerPart[] {
+    const isCall = this.#parser?.inside === 'call';
+    const scores = this.#takeScores(isCall ? 'tool-call' : 'text');
+    if (this.#stopped) return [...scores, ...this.#releaseText(false)];
+    const parts = this.#write(this.#parser?.end(why) ?? []);
+    const rest = this.#stopped ? [] : this.#text(this.#stops.end());
+    return [...scores, ...parts, ...rest, ...this.#releaseText(why === 'stopped')];
+  }
+
+  #write(parsed: readonly ParsedPart[]): AnswerPart[] {
+    const parts: AnswerPart[] = [];
+    for (const part of parsed) {
+      if (this.#stopped) break;
+      if (part.k === 'call') parts.push(...this.#text(this.#stops.end()), ...this.#call(part));
+      else {
+        const { text, stopped } = this.#stops.push(part.text);
+        parts.push(...this.#text(text));
+        this.#stopped = stopped;
+      }
+    }
+    return parts;
+  }
+
+  #text(text: string): AnswerPart[] {
+    if (text === '') return [];
+    if (this.#options.checks.isValidText === undefined) return [{ k: 'text', text }];
+    this.#heldText += text;
+    return [];
+  }
+
+  #releaseText(isWhole: boolean): AnswerPart[] {
+    const text = this.#heldText;
+    const isValid = this.#options.checks.isValidText;
+    if (text === '' || isValid === undefined) return [];
+    if (isWhole && !isValid(parsedJson(text))) throw violation('answer');
+    return [{ k: 'text', text }];
+  }
+
+  #call({ call, isComplete }: Extract<ParsedPart, { k: 'call' }>): AnswerPart[] {
+    const isValid = this.#options.checks.isValidCall;
+    if (isComplete && isValid?.(call.name, parsedJson(call.json)) === false) throw violation('tool call');
+    const index = this.#calls;
+    this.#calls += 1;
+    return [
+      { k: 'call', index, id: this.#options.newCallId(), name: call.name },
+      { k: 'args', index, json: call.json },
+      ...(isComplete ? [{ k: 'call_end' as const, index, ...(call.repaired ? { repaired: true } : {}) }] : []),
+    ];
+  }
+
+  #takeScores(about: Scores['about']): AnswerPart[] {
+    const scores = this.#scores;
+    this.#scores = [];
+    return scores.length === 0 ? [] : [{ k: 'scores', about, taken: this.#options.taken, scores }];
+  }
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function violation(what: string): EngineError {
+  return new EngineError('engine', `The model's ${what} does not satisfy the JSON schema; ask again, simplify the schema or use a larger model.`, true);
+}

@@ -1,0 +1,99 @@
+import type { LlamaContextSequence, SequenceEvaluateOptions, Token } from 'node-llama-cpp';
+import { abortable } from './abortable.ts';
+import type { PrefillPace } from './prefill-pace.ts';
+
+/** A token the model chose; score data where it was asked for. */
+export interface Sampled {
+  readonly token: Token;
+  /** Probability of the token after the sampler, 0..1. */
+  readonly confidence?: number;
+  /** Sorted, the likeliest first. */
+  readonly probabilities?: ReadonlyMap<Token, number>;
+}
+
+/** What one decode needs. */
+export interface DecodeJob {
+  readonly sequence: LlamaContextSequence;
+  /** The whole prompt; the first `reused` tokens are in the sequence already. */
+  readonly tokens: readonly Token[];
+  readonly reused: number;
+  readonly sampling: SequenceEvaluateOptions;
+  readonly metadata: { readonly confidence: boolean; readonly probabilities: boolean };
+  readonly pace: PrefillPace;
+  readonly isAlone: () => boolean;
+  readonly nowMs: () => number;
+  readonly onPrefill: (done: number, total: number) => void;
+}
+
+/** Time spent computing, the reader's own time left out. */
+export interface DecodeTimes {
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  /** Tokens chosen. */
+  readonly sampled: number;
+}
+
+type TokenIterator = ReturnType<LlamaContextSequence['evaluateWithMetadata']>;
+
+/** Reads a prompt in chunks, then chooses one token at a time. */
+export class Decode {
+  readonly #job: DecodeJob;
+  /** The computation under way; it cannot be interrupted. */
+  #pending: Promise<unknown> = Promise.resolve();
+  #iterator: TokenIterator | undefined;
+  #prefillMs = 0;
+  #decodeMs = 0;
+  #sampled = 0;
+
+  constructor(job: DecodeJob) {
+    this.#job = job;
+  }
+
+  get times(): DecodeTimes {
+    return { prefillMs: this.#prefillMs, decodeMs: this.#decodeMs, sampled: this.#sampled };
+  }
+
+  /** The next token, or undefined when the model ended its turn. @throws the signal's reason at once when it aborts */
+  async next(signal: AbortSignal): Promise<Sampled | undefined> {
+    const iterator = this.#iterator ?? (await this.#prefill(signal));
+    const started = this.#job.nowMs();
+    const result = await this.#compute(iterator.next(), signal);
+    const took = this.#job.nowMs() - started;
+    if (this.#sampled === 0) this.#prefillMs += took;
+    else this.#decodeMs += took;
+    if (this.#sampled === 0) this.#job.onPrefill(this.#job.tokens.length, this.#job.tokens.length);
+    if (result.done === true) return undefined;
+    this.#sampled += 1;
+    return result.value;
+  }
+
+  /** Stops; resolves when the sequence is idle, after at most the chunk under way. */
+  async end(): Promise<void> {
+    await this.#pending.catch(() => {});
+    await this.#iterator?.return();
+  }
+
+  /** Reads all but the last chunk, which the first token is computed with. */
+  async #prefill(signal: AbortSignal): Promise<TokenIterator> {
+    const { tokens, reused, sequence, pace, isAlone, nowMs, onPrefill, sampling, metadata } = this.#job;
+    let at = reused;
+    for (;;) {
+      const size = pace.chunkTokens(isAlone());
+      if (tokens.length - at <= size) break;
+      const started = nowMs();
+      await this.#compute(sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(at, at + size)), signal);
+      const took = nowMs() - started;
+      pace.add(size, took);
+      this.#prefillMs += took;
+      at += size;
+      onPrefill(at, tokens.length);
+    }
+    this.#iterator = sequence.evaluateWithMetadata(tokens.slice(at), metadata, sampling);
+    return this.#iterator;
+  }
+
+  async #compute<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+    this.#pending = work;
+    return await abortable(work, signal);
+  }
+}

@@ -1,0 +1,89 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { getLlama, LlamaLogLevel, NoBinaryFoundError, type Llama } from 'node-llama-cpp';
+import { EngineError, type Engine, type EngineOptions, type LoadedModel, type ModelFile } from '../engine.ts';
+import { systemClock } from '../../clock.ts';
+import { LlamaLoadedModel, type LlamaSources } from './llama-model.ts';
+import { checkModelFile, loadWeights, makeContext } from './loading.ts';
+import { Vocabulary } from './vocabulary.ts';
+
+/** Of node-llama-cpp, which names the llama.cpp build; calibrations are keyed by it. */
+const version = '3.21.1';
+
+/** llama.cpp inside this process, through node-llama-cpp. */
+export function llamaEngine(): Engine {
+  return new LlamaEngine();
+}
+
+class LlamaEngine implements Engine {
+  readonly name = 'llama.cpp';
+  readonly version = version;
+  readonly #loaded = new Set<LoadedModel>();
+  #llama: { readonly key: string; readonly instance: Promise<Llama> } | undefined;
+
+  async load(
+    file: ModelFile,
+    options: EngineOptions,
+    onProgress: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<LoadedModel> {
+    signal.throwIfAborted();
+    await checkModelFile(file);
+    const threads = options.threads ?? defaultThreads();
+    const llama = await this.#backend(options.gpu, threads);
+    signal.throwIfAborted();
+    const model = await loadWeights(llama, file, onProgress, signal);
+    try {
+      const context = await makeContext(model, options, threads, signal);
+      const loaded = new LlamaLoadedModel({ llama, model, context, vocabulary: new Vocabulary(model) }, file, sources);
+      this.#loaded.add(loaded);
+      return loaded;
+    } catch (error) {
+      await model.dispose();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#loaded].map((model) => model.close()));
+    this.#loaded.clear();
+    const llama = this.#llama;
+    this.#llama = undefined;
+    await (await llama?.instance.catch(() => undefined))?.dispose();
+  }
+
+  /** One backend a process: loaded once, again only for other threads or another GPU setting. */
+  async #backend(gpu: EngineOptions['gpu'], threads: number): Promise<Llama> {
+    const key = `${gpu} ${threads}`;
+    if (this.#llama?.key !== key) this.#llama = { key, instance: startLlama(gpu, threads) };
+    return this.#llama.instance;
+  }
+}
+
+/** One core is left to everything else: with all of them, any other load cuts the speed to a tenth. */
+function defaultThreads(): number {
+  return Math.max(1, availableParallelism() - 1);
+}
+
+async function startLlama(gpu: EngineOptions['gpu'], threads: number): Promise<Llama> {
+  try {
+    return await getLlama({
+      build: 'never',
+      skipDownload: true,
+      gpu: gpu === 'none' ? false : 'auto',
+      maxThreads: threads,
+      logLevel: LlamaLogLevel.disabled,
+      logger: () => {},
+      progressLogs: false,
+    });
+  } catch (cause) {
+    const why = cause instanceof NoBinaryFoundError ? 'has no prebuilt binary for this machine' : 'cannot start';
+    throw new EngineError('engine', `llama.cpp ${why}; run npm install again, or use a local server or a device instead.`, false, { cause });
+  }
+}
+
+const sources: LlamaSources = {
+  nowMs: () => systemClock.nowMs(),
+  nonce: () => randomBytes(16).toString('hex'),
+  randomSeed: () => randomInt(2 ** 31),
+};

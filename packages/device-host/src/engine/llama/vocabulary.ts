@@ -1,0 +1,69 @@
+import { LlamaVocabularyType, type LlamaModel, type Token } from 'node-llama-cpp';
+import type { TemplateSource } from './chat-template.ts';
+import type { PromptSegment } from './special-text-guard.ts';
+
+/** Token types of the GGUF specification that only the template may produce. */
+const unknownType = 2;
+const controlType = 3;
+/** Control tokens that are part of a call as FunctionGemma writes it. */
+const callMarks = ['<tool_call>', '</tool_call>', '<start_function_call>', '<end_function_call>', '<escape>'];
+/** What a model writes when it waits for a tool's result. */
+const turnMarks = ['<start_function_response>', '<tool_response>'];
+/** Enough to tell whether a space belongs before a token. */
+const recentTokens = 3;
+
+/** The tokens of a loaded model, and its text about prompts. */
+export class Vocabulary {
+  readonly source: TemplateSource;
+  readonly #model: LlamaModel;
+  readonly #callMarks: ReadonlyMap<Token, string>;
+  readonly #turnEnds: ReadonlySet<Token>;
+  readonly #needsBefore: boolean;
+
+  constructor(model: LlamaModel) {
+    const { tokenizer } = model.fileInfo.metadata;
+    const types = tokenizer.ggml.token_type ?? [];
+    const texts = tokenizer.ggml.tokens;
+    this.#model = model;
+    this.source = {
+      template: tokenizer.chat_template,
+      bosToken: model.tokens.bosString ?? '',
+      eosToken: model.tokens.eosString ?? '',
+      controlTexts: texts.filter((_, index) => types[index] === controlType || types[index] === unknownType),
+    };
+    this.#callMarks = new Map(this.#single(callMarks).filter(([token]) => model.detokenize([token]) === ''));
+    this.#turnEnds = new Set(this.#single(turnMarks).map(([token]) => token));
+    this.#needsBefore = model.vocabularyType !== LlamaVocabularyType.bpe;
+  }
+
+  /** Tokens of a rendered prompt. */
+  tokenize(segments: readonly PromptSegment[]): Token[] {
+    const tokens = segments.flatMap(({ text, isTemplate }, index) =>
+      this.#model.tokenize(text, isTemplate, index === 0 ? undefined : 'trimLeadingSpace'),
+    );
+    const { bos, shouldPrependBosToken } = this.#model.tokens;
+    return shouldPrependBosToken && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens;
+  }
+
+  /** Text of tokens, control tokens left out. */
+  detokenize(tokens: readonly Token[], before: readonly Token[]): string {
+    return this.#model.detokenize(tokens, false, this.#needsBefore ? before.slice(-recentTokens) : undefined);
+  }
+
+  /** The text of a token that marks a call and that `detokenize` leaves out, else undefined. */
+  callMark(token: Token): string | undefined {
+    return this.#callMarks.get(token);
+  }
+
+  /** Whether the model hands over to a tool with this token. */
+  endsTurn(token: Token): boolean {
+    return this.#turnEnds.has(token);
+  }
+
+  #single(texts: readonly string[]): Array<[Token, string]> {
+    return texts.flatMap((text): Array<[Token, string]> => {
+      const [token, ...more] = this.#model.tokenize(text, true);
+      return token === undefined || more.length > 0 ? [] : [[token, text]];
+    });
+  }
+}
