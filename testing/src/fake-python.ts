@@ -16,6 +16,8 @@ export interface FakePythonFaults {
   /** Requirement whose download never ends. */
   readonly hanging?: string;
   readonly noPip?: boolean;
+  /** Unpacking fills the disk after half of the file. */
+  readonly fullDisk?: boolean;
 }
 
 /**
@@ -76,6 +78,10 @@ if (args[1] === 'pip') {
   const [wheel, folder] = args.slice(3);
   const { member, content } = members[decodeURIComponent(basename(wheel, '.whl'))];
   mkdirSync(dirname(join(folder, member)), { recursive: true });
+  if (faults.fullDisk) {
+    writeFileSync(join(folder, member), 'half');
+    fail('OSError: [Errno 28] No space left on device');
+  }
   writeFileSync(join(folder, member), Buffer.from(content, 'base64'));
 }
 `;

