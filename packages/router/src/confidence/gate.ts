@@ -41,11 +41,12 @@ export interface GateOptions {
 /**
  * Puts an answer under judgement. In `judge` mode every event is held until the session commits or escalates, the text
  * reaches `maxHoldTokens`, or `maxHoldMs` have passed since the first content; at a limit the evidence so far decides.
- * Tool calls are held whole: tokens do not end the hold while a call is open. Errors of the upstream propagate.
+ * Tool calls are held whole: tokens do not end the hold while a call is open. Errors of the upstream propagate. Without
+ * a session nothing is judged and everything passes.
  */
 export function openGate(
   events: AsyncIterable<InferenceEvent>,
-  session: ConfidenceSession,
+  session: ConfidenceSession | undefined,
   options: GateOptions,
 ): Gate {
   return new EventGate(events, session, options);
@@ -58,14 +59,14 @@ class EventGate implements Gate {
   heldMs = 0;
   heldTokens = 0;
   readonly #upstream: AsyncIterator<InferenceEvent>;
-  readonly #session: ConfidenceSession;
+  readonly #session: ConfidenceSession | undefined;
   readonly #options: GateOptions;
   #held: InferenceEvent[] = [];
   #openCalls = 0;
   #scoredTokens = 0;
   #deltas = 0;
 
-  constructor(events: AsyncIterable<InferenceEvent>, session: ConfidenceSession, options: GateOptions) {
+  constructor(events: AsyncIterable<InferenceEvent>, session: ConfidenceSession | undefined, options: GateOptions) {
     this.#upstream = events[Symbol.asyncIterator]();
     this.#session = session;
     this.#options = options;
@@ -81,8 +82,8 @@ class EventGate implements Gate {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<InferenceEvent, void> {
     try {
-      if (this.#options.mode === 'observe') return yield* this.#observe();
-      await this.#hold();
+      if (this.#options.mode === 'observe' || this.#session === undefined) return yield* this.#observe();
+      await this.#hold(this.#session);
       if (this.escalated) return;
       const released = this.#held;
       this.#held = [];
@@ -99,11 +100,11 @@ class EventGate implements Gate {
       const next = await this.#upstream.next();
       if (next.done === true) break;
       this.#note(next.value);
-      this.#session.observe(next.value);
-      if (next.value.type === 'finish') this.verdict = this.#session.end();
+      this.#session?.observe(next.value);
+      if (next.value.type === 'finish') this.verdict = this.#session?.end();
       yield this.#release(next.value);
     }
-    this.verdict ??= this.#session.end();
+    this.verdict ??= this.#session?.end();
   }
 
   async *#pass(): AsyncGenerator<InferenceEvent, void> {
@@ -115,20 +116,20 @@ class EventGate implements Gate {
   }
 
   /** Pulls until there is a verdict. */
-  async #hold(): Promise<void> {
+  async #hold(session: ConfidenceSession): Promise<void> {
     const { clock, limits } = this.#options;
     const limit = new HoldLimit(clock, limits.maxHoldMs, this.#options.signal);
     try {
       while (this.verdict === undefined) {
         const next = await limit.race(this.#upstream.next());
         if (next === 'over') {
-          this.verdict = this.#atLimit();
+          this.verdict = atLimit(session);
         } else if (next.done === true) {
-          this.verdict = this.#session.end();
+          this.verdict = session.end();
         } else {
           this.#held.push(next.value);
           if (this.#note(next.value)) limit.start();
-          this.verdict = this.#judge(next.value);
+          this.verdict = this.#judge(session, next.value);
         }
       }
     } finally {
@@ -138,17 +139,12 @@ class EventGate implements Gate {
     }
   }
 
-  #judge(event: InferenceEvent): FinalVerdict | undefined {
-    const verdict: Verdict = this.#session.observe(event);
+  #judge(session: ConfidenceSession, event: InferenceEvent): FinalVerdict | undefined {
+    const verdict: Verdict = session.observe(event);
     if (verdict.type !== 'hold') return verdict;
-    if (event.type === 'finish') return this.#session.end();
+    if (event.type === 'finish') return session.end();
     const tokens = Math.max(this.#scoredTokens, this.#deltas);
-    return this.#openCalls === 0 && tokens >= this.#options.limits.maxHoldTokens ? this.#atLimit() : undefined;
-  }
-
-  #atLimit(): FinalVerdict {
-    const verdict = this.#session.end();
-    return verdict.type === 'commit' ? verdict : { ...verdict, reason: 'hold_limit' };
+    return this.#openCalls === 0 && tokens >= this.#options.limits.maxHoldTokens ? atLimit(session) : undefined;
   }
 
   /** Counts what came; true for content. */
@@ -166,6 +162,11 @@ class EventGate implements Gate {
     this.committed ||= isContent(event) || event.type === 'finish';
     return event;
   }
+}
+
+function atLimit(session: ConfidenceSession): FinalVerdict {
+  const verdict = session.end();
+  return verdict.type === 'commit' ? verdict : { ...verdict, reason: 'hold_limit' };
 }
 
 function isContent(event: InferenceEvent): boolean {

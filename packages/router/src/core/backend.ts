@@ -115,6 +115,8 @@ export interface BackendPool {
    */
   acquire(attempt: Attempt, choice: PoolChoice): Promise<Lease>;
   /** Whether some backend could take the attempt, at once or when it has room. */
+  hasCandidate(attempt: Attempt, choice: Omit<PoolChoice, 'signal'>): boolean;
+  /** Whether some backend could take the attempt, at once or when it has room. */
   hasCandidate(attempt: Attempt, asked: Omit<PoolChoice, 'signal'>): boolean;
   view(): FleetView;
 }
