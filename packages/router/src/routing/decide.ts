@@ -67,7 +67,8 @@ function wish(votes: readonly SpokenVote[]): Tier {
 /** The vote that fixed the first tier, then all others as they were cast, each once. */
 function reasonsFor(first: Tier, votes: readonly SpokenVote[]): readonly Reason[] {
   const required = votes.find((vote) => vote.type === 'require');
-  const barred = first === wish(votes) ? undefined : votes.find((vote) => excludes(vote, otherTier(first)));
+  const isAsWished = first === 'local' && wish(votes) === 'local';
+  const barred = isAsWished ? undefined : votes.find((vote) => excludes(vote, otherTier(first)));
   const preferred = votes.find((vote) => vote.type === 'prefer');
   const decisive = required?.reason ?? barred?.reason ?? preferred?.reason ?? 'local_first';
   return [...new Set([decisive, ...votes.map((vote) => vote.reason)])];

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ChatRequest } from '../core/request.ts';
+import { createMeasure, type MeasureOptions } from './measure.ts';
+import { cloudView, fleetOf, localView, requestOf } from './routing-fixture.ts';
+
+const limits = { maxLocalTokens: 1500, firstTokenBudgetMs: 10_000, confidenceThreshold: 0.7 };
+const view = fleetOf(localView(), cloudView());
+const live = new AbortController().signal;
+
+function asking(chars: number, change: Partial<ChatRequest> = {}): ChatRequest {
+  return requestOf({ messages: [{ role: 'user', content: [{ type: 'text', text: 'x'.repeat(chars) }] }], ...change });
+}
+
+function counting(result: () => Promise<number | undefined>): { asked: string[]; options: MeasureOptions } {
+  const asked: string[] = [];
+  const countTokens: MeasureOptions['countTokens'] = (backend) => {
+    asked.push(backend);
+    return result();
+  };
+  return { asked, options: { limits: () => limits, countTokens } };
+}
+
+test('a short prompt is bounded by its bytes and nobody is asked', async () => {
+  const { asked, options } = counting(() => Promise.resolve(7));
+  const features = await createMeasure(options)(asking(1000), view, live);
+  assert.equal(features.promptTokensFrom, 'bound');
+  assert.ok(features.promptTokens >= 1000 && features.promptTokens <= 1500);
+  assert.deepEqual(asked, []);
+});
+
+test('template and tools count towards the bound', async () => {
+  const { asked, options } = counting(() => Promise.resolve(900));
+  const tools = [{ name: 'f', description: 'd'.repeat(900) }];
+  const features = await createMeasure(options)(asking(600, { tools }), view, live);
+  assert.deepEqual([features.promptTokens, features.promptTokensFrom], [900, 'count']);
+  assert.deepEqual(asked, ['embedded']);
+});
+
+test('a request is counted once, however often it is measured', async () => {
+  const { asked, options } = counting(() => Promise.resolve(2000));
+  const measure = createMeasure(options);
+  const request = asking(4000);
+  await measure(request, view, live);
+  const again = await measure(request, view, live);
+  assert.equal(again.promptTokens, 2000);
+  assert.equal(asked.length, 1);
+});
+
+for (const [name, result] of [
+  ['fails', () => Promise.reject(new Error('no tokenizer'))],
+  ['does not know', () => Promise.resolve(undefined)],
+] as const) {
+  test(`a counter that ${name} leaves an estimate, marked as one`, async () => {
+    const features = await createMeasure(counting(result).options)(asking(4000), view, live);
+    assert.equal(features.promptTokensFrom, 'estimate');
+    assert.ok(features.promptTokens > 500);
+  });
+}
+
+test('an aborted count ends the request instead of guessing', async () => {
+  const gone = new AbortController();
+  const { options } = counting(() => {
+    gone.abort(new Error('left'));
+    return Promise.reject(gone.signal.reason);
+  });
+  await assert.rejects(createMeasure(options)(asking(4000), view, gone.signal), /left/);
+});
+
+for (const [name, change] of [
+  ['mode', { hints: { mode: 'cloud' as const } }],
+  ['alias', { model: 'lfo-cloud' }],
+  ['pinned model', { model: 'gemini-2.5-flash' }],
+] as const) {
+  test(`nothing is counted locally when the cloud is asked for by ${name}`, async () => {
+    const { asked, options } = counting(() => Promise.resolve(7));
+    await createMeasure(options)(asking(2_000_000, change), view, live);
+    assert.deepEqual(asked, []);
+  });
+}
+
+test('a prompt out of all proportion is not counted', async () => {
+  const { asked, options } = counting(() => Promise.resolve(7));
+  const text = 'word '.repeat(100_000);
+  const request = requestOf({ messages: [{ role: 'user', content: [{ type: 'text', text }] }] });
+  const features = await createMeasure(options)(request, view, live);
+  assert.equal(features.promptTokensFrom, 'estimate');
+  assert.deepEqual(asked, []);
+});
+
+test('a slow model counts what the byte bound alone would reject', async () => {
+  const slow = fleetOf(localView({ status: { state: 'ready', prefillRate: 50 } }), cloudView());
+  const { asked, options } = counting(() => Promise.resolve(300));
+  const features = await createMeasure(options)(asking(1000), slow, live);
+  assert.deepEqual([features.promptTokens, asked.length], [300, 1]);
+});
+
+test('the threshold of the request stands over the configured one', async () => {
+  const request = asking(10, { hints: { mode: 'auto', confidenceThreshold: 0.2 } });
+  const features = await createMeasure({ limits: () => limits })(request, view, live);
+  assert.equal(features.limits.confidenceThreshold, 0.2);
+});
+
+test('an image makes bytes meaningless: estimate or count', async () => {
+  const request = requestOf({
+    messages: [{ role: 'user', content: [{ type: 'image', url: 'data:image/png;base64,AA' }] }],
+  });
+  const features = await createMeasure({ limits: () => limits })(request, view, live);
+  assert.equal(features.promptTokensFrom, 'estimate');
+  assert.ok(features.promptTokens >= 500);
+});
