@@ -26,9 +26,11 @@ export function compileValidator(schema: Readonly<Record<string, unknown>>): (va
 }
 
 /** A client's pattern may backtrack for ever; a context with a timeout is the one thing that interrupts it. */
-function boundedPattern(pattern: string, flags: string): { test: (text: string) => boolean } {
-  new RegExp(pattern, flags);
+function boundedPattern(pattern: string, flags: string): { test: (text: string) => boolean; toString: () => string } {
+  const { source } = new RegExp(pattern, flags);
   return {
+    // Ajv keeps one pattern for each of these texts.
+    toString: () => `/${source}/${flags}`,
     test: (text) =>
       runInNewContext('new RegExp(pattern, flags).test(text)', { pattern, flags, text }, { timeout: patternTimeoutMs }) === true,
   };

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EngineError } from '../engine.ts';
+import { AnswerWriter, type WriterOptions } from './answer-writer.ts';
+
+function writer(more: Partial<WriterOptions> = {}): AnswerWriter {
+  return new AnswerWriter({ tools: [], stop: [], taken: 'raw', newCallId: () => 'call_x', checks: {}, ...more });
+}
+
+test('scores leave before the text they belong to', () => {
+  assert.deepEqual(writer().push('Hi', { token: 'Hi', lp: -0.5 }), [
+    { k: 'scores', about: 'text', taken: 'raw', scores: [{ token: 'Hi', lp: -0.5 }] },
+    { k: 'text', text: 'Hi' },
+  ]);
+});
+
+test('scores of held text wait until it is known to be a call', () => {
+  const parts = writer({ tools: ['f'] });
+  assert.deepEqual(parts.push('{"', { token: '{"', lp: -1 }), []);
+  assert.deepEqual(parts.push('name": "f"', { token: 'name": "f"', lp: -2 }), [
+    { k: 'scores', about: 'tool-call', taken: 'raw', scores: [{ token: '{"', lp: -1 }, { token: 'name": "f"', lp: -2 }] },
+  ]);
+  assert.deepEqual(parts.push('}'), [
+    { k: 'call', index: 0, id: 'call_x', name: 'f' },
+    { k: 'args', index: 0, json: '{}' },
+    { k: 'call_end', index: 0, repaired: true },
+  ]);
+  assert.deepEqual(parts.end('stopped'), []);
+  assert.equal(parts.calls, 1);
+});
+
+test('without tools a call is text', () => {
+  assert.deepEqual(writer().push('<tool_call>{"name":"f"}'), [{ k: 'text', text: '<tool_call>{"name":"f"}' }]);
+});
+
+test('a stop sequence ends text but not a call', () => {
+  const parts = writer({ tools: ['f'], stop: ['}'] });
+  assert.equal(parts.push('{"name": "f", "arguments": {"a": {}}}').length, 3);
+  assert.equal(parts.stopped, false);
+  assert.deepEqual(parts.push('\nx}y'), [{ k: 'text', text: 'x' }]);
+  assert.equal(parts.stopped, true);
+});
+
+test('a call cut off has no end', () => {
+  const parts = writer({ tools: ['f'] });
+  parts.push('<tool_call>{"name": "f", "arguments": {"a": 1');
+  assert.deepEqual(parts.end('cut'), [
+    { k: 'call', index: 0, id: 'call_x', name: 'f' },
+    { k: 'args', index: 0, json: '{"a": 1' },
+  ]);
+});
+
+test('an answer the grammar cannot vouch for is held, checked and shown or refused', () => {
+  const checks = { isValidText: (value: unknown) => value === 3 };
+  const good = writer({ checks });
+  assert.deepEqual(good.push('3'), []);
+  assert.deepEqual(good.end('stopped'), [{ k: 'text', text: '3' }]);
+  const bad = writer({ checks });
+  bad.push('4');
+  assert.throws(() => bad.end('stopped'), EngineError);
+  const cut = writer({ checks });
+  cut.push('4');
+  assert.deepEqual(cut.end('cut'), [{ k: 'text', text: '4' }]);
+});
+
+test('a call that violates its schema is refused before a part of it is shown', () => {
+  const parts = writer({ tools: ['f'], checks: { isValidCall: () => false } });
+  assert.throws(() => parts.push('{"name": "f", "arguments": {}}'), EngineError);
+});
