@@ -41,3 +41,12 @@ export function every(clock: Clock, periodMs: number, run: () => void): () => vo
   let cancel = clock.schedule(periodMs, again);
   return () => cancel();
 }
+
+/** The same, but its timers keep the process alive: for a command that waits where nothing else would hold it. */
+export const waitingClock: Clock = {
+  ...systemClock,
+  schedule(delayMs, run) {
+    const timer = setTimeout(run, delayMs);
+    return () => clearTimeout(timer);
+  },
+};

@@ -1,11 +1,12 @@
 import { statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { env, kill, pid, platform } from 'node:process';
-import { systemClock, type Clock } from '../clock.ts';
+import { waitingClock, type Clock } from '../clock.ts';
 import { errnoOf } from './model-error.ts';
 
 /** What fetching a model needs of the machine; tests bring their own. */
 export interface Machine {
+  /** Its timers keep the process alive: while one waits for another's download, nothing else does. */
   readonly clock: Clock;
   /** Command that starts Python 3. */
   readonly python: string;
@@ -27,7 +28,7 @@ export interface Machine {
 /** The machine we run on. */
 export function thisMachine(): Machine {
   return {
-    clock: systemClock,
+    clock: waitingClock,
     python: platform === 'win32' ? 'python' : 'python3',
     environment: env,
     hostname: hostname(),
