@@ -28,8 +28,8 @@ export function framedChannel(carrier: Carrier, limitBytes: number = handshakeFr
   const decoder = new FrameDecoder(limitBytes);
   let closed: string | undefined;
   const close = (reason: string, now = false): void => {
-    if (closed !== undefined) return;
-    closed = reason;
+    if (closed !== undefined && !now) return;
+    closed ??= reason;
     carrier.close(now);
   };
   return {

@@ -144,6 +144,18 @@ test('a write stalled for 10 s closes the link', async () => {
   assert.ok(log.includes('device write_stalled'), log.join());
 });
 
+test('a peer that does not take the end of the link is cut off after 10 s', async () => {
+  const clock = new FakeClock();
+  const closes: (boolean | undefined)[] = [];
+  const hung = { write: () => true, listen() {}, close: (now?: boolean) => closes.push(now) };
+  const link = routerLink(framedChannel(hung, maxFrameBytes), clock);
+  link.listen({ onMessage() {}, onClose() {} });
+  link.close('enough');
+  assert.deepEqual(closes, [false]);
+  clock.advance(writeStallMs);
+  assert.deepEqual(closes, [false, true]);
+});
+
 test('a peer that vanishes closes the link once', async () => {
   const { near, log } = pair();
   near.cut();

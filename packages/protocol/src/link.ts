@@ -6,7 +6,7 @@ import { deviceMessage, routerMessage } from './messages.ts';
 import type { DeviceErrorCode, DeviceMessage, RouterMessage } from './messages.ts';
 import { textCodec } from './text-codec.ts';
 
-/** A write that the other side has not taken for this long ends the link. */
+/** A write, or the end of the link, that the other side has not taken for this long is forced. */
 export const writeStallMs = 10_000;
 
 /** What may go either way in answer to a message that cannot be used. */
@@ -118,6 +118,7 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
     this.#closed = true;
     this.#endStall();
     this.#channel.close(code, now);
+    if (!now) this.#cancelStall = this.#clock.schedule(writeStallMs, () => this.#channel.close(code, true));
   }
 
   #send(message: Out | ErrorMessage | { readonly t: 'bye'; readonly code: string }): boolean {

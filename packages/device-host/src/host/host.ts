@@ -9,6 +9,8 @@ import { Vitals } from './vitals.ts';
 
 /** Requests that may wait; more are the router's to queue, where they can still go elsewhere. */
 export const queueMax = 4;
+/** After a load failed for a reason that may pass, such as an unreachable source. */
+export const reloadMs = 60_000;
 
 /** Who this host is to its router. */
 export interface DeviceIdentity {
@@ -41,6 +43,7 @@ export class DeviceHost {
   readonly #sessions = new Set<Session>();
   #progress: LoadProgress | undefined;
   #unloadWhenIdle = false;
+  #cancelReload: (() => void) | undefined;
 
   constructor(options: HostOptions) {
     this.#options = options;
@@ -148,7 +151,11 @@ export class DeviceHost {
     this.vitals.beat();
     if (state.kind !== 'loading') this.#progress = undefined;
     this.queue.setSlots(state.kind === 'loaded' ? state.model.slots : 0);
-    if (state.kind === 'failed') this.queue.failWaiting(state.error);
+    this.#cancelReload?.();
+    if (state.kind === 'failed') {
+      this.queue.failWaiting(state.error);
+      if (state.error.retryable) this.#cancelReload = this.clock.schedule(reloadMs, () => this.load());
+    }
     this.#changed();
   }
 

@@ -1,5 +1,6 @@
 import type { DeviceMessage, MessageOf } from '@lfo/protocol';
 import { EngineError, type LoadedModel } from '../engine/engine.ts';
+import { ModelError, type ModelFault } from '../models/model-error.ts';
 
 /** Progress of a download or load, as the router is told. */
 export type LoadProgress = Pick<MessageOf<DeviceMessage, 'progress'>, 'phase' | 'done' | 'total' | 'what'>;
@@ -69,9 +70,13 @@ export class HostedModel {
   }
 }
 
+/** Faults that end without the owner doing anything. */
+const mayPass: ReadonlySet<ModelFault> = new Set(['source', 'unavailable', 'busy']);
+
 /** Model and engine errors are written for the owner; anything else is described, not shown. */
 function asNoModel(error: unknown): EngineError {
-  const isOurs = error instanceof Error && (error.name === 'ModelError' || error.name === 'EngineError');
-  const message = isOurs ? error.message : 'The model could not be loaded. Its log has more.';
-  return new EngineError('no_model', message, false, { cause: error });
+  const options = { cause: error };
+  if (error instanceof EngineError) return new EngineError('no_model', error.message, error.retryable, options);
+  if (error instanceof ModelError) return new EngineError('no_model', error.message, mayPass.has(error.fault), options);
+  return new EngineError('no_model', 'The model could not be loaded. The log of the device host has more.', false, options);
 }

@@ -1,0 +1,386 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
+import { ScriptedDevice, scriptedHello, scriptedModel } from '@lfo/testing/scripted-device.ts';
+import type { CallContext } from '../../../core/backend.ts';
+import { BackendError } from '../../../core/errors.ts';
+import type { InferenceEvent } from '../../../core/events.ts';
+import type { ChatRequest } from '../../../core/request.ts';
+import { DeviceBackend } from './device-backend.ts';
+import { maxHeldChars, silenceMs } from './device-call.ts';
+import { helloMs } from './device-session.ts';
+
+const request: ChatRequest = {
+  id: 'r',
+  model: 'lfo-auto',
+  messages: [{ role: 'user', content: [{ type: 'text', text: 'Hi ' }, { type: 'text', text: 'there' }] }],
+  tools: [],
+  sampling: { stop: [], logprobs: false },
+  stream: true,
+  hints: { mode: 'auto' },
+  bodyBytes: 100,
+};
+
+function connect() {
+  const clock = new FakeClock();
+  const backend = new DeviceBackend({
+    id: 'phone',
+    clock,
+    expected: { models: ['expected'], capabilities: { tools: true, jsonSchema: false, images: false, audio: false, logprobs: false } },
+  });
+  const device = new ScriptedDevice(clock);
+  const abort = new AbortController();
+  const warnings: string[] = [];
+  let keptAlive = 0;
+  const call: CallContext = {
+    signal: abort.signal,
+    clock,
+    model: 'tiny',
+    wantScores: false,
+    warn: (param) => warnings.push(param),
+    keepAlive: () => keptAlive++,
+  };
+  return { clock, backend, device, abort, warnings, call, keptAlive: () => keptAlive };
+}
+
+async function ready() {
+  const all = connect();
+  all.backend.attach(all.device.channel);
+  await all.device.start();
+  const events: InferenceEvent[] = [];
+  /** Reads an answer into `events`; resolves with what it threw. */
+  const read = (changes: Partial<ChatRequest> = {}, context: Partial<CallContext> = {}): Promise<unknown> =>
+    (async () => {
+      for await (const event of all.backend.infer({ ...request, ...changes }, { ...all.call, ...context })) events.push(event);
+      return undefined;
+    })().catch((error: unknown) => error);
+  return { ...all, events, read };
+}
+
+function faultOf(error: unknown): string | undefined {
+  return error instanceof BackendError ? error.fault : undefined;
+}
+
+test('a device is loading until it reports, and then shows its model and what it can do', async () => {
+  const { backend, device } = connect();
+  assert.equal(backend.status().state, 'down');
+  assert.deepEqual(backend.models, ['expected']);
+  backend.attach(device.channel);
+  assert.equal(backend.status().state, 'loading');
+  await device.start();
+  device.state({ active: 1, queued: 2, tps: { prefill: 100, decode: 9.5 } });
+  await settle();
+  assert.deepEqual(backend.status(), { state: 'ready', active: 1, queued: 2, slots: 2, prefillRate: 100, decodeRate: 9.5 });
+  assert.deepEqual(backend.models, ['tiny']);
+  assert.deepEqual(backend.capabilities, { contextTokens: 2048, tools: true, jsonSchema: true, logprobs: true, images: false, audio: false });
+  assert.deepEqual(device.of('welcome').map(({ v }) => v), [1]);
+});
+
+test('a download and a failed load show in the status', async () => {
+  const { backend, device } = await ready();
+  device.state({ loaded: false, models: [] });
+  device.send({ t: 'progress', phase: 'download', done: 25, total: 100, what: 'tiny' });
+  await settle();
+  assert.deepEqual([backend.status().state, backend.status().progress, backend.status().detail], ['loading', 0.25, 'Downloading tiny: 25 %.']);
+  device.state({ loaded: false, accepting: false, models: [], why: 'The file is missing.' });
+  await settle();
+  assert.deepEqual([backend.status().state, backend.status().detail], ['down', 'The file is missing.']);
+});
+
+test('an old state does not undo a newer one', async () => {
+  const { backend, device } = await ready();
+  device.send({ t: 'state', seq: 9, loaded: true, accepting: true, active: 2, queued: 0 });
+  device.send({ t: 'state', seq: 8, loaded: true, accepting: true, active: 1, queued: 0 });
+  await settle();
+  assert.equal(backend.status().active, 2);
+});
+
+test('a device of another version, or one that never introduces itself, is sent away', async () => {
+  const other = connect();
+  other.backend.attach(other.device.channel);
+  other.device.send({ ...scriptedHello, v: [2, 3] });
+  await settle();
+  assert.deepEqual(other.device.of('bye').map(({ code }) => code), ['unsupported_version']);
+  const mute = connect();
+  mute.backend.attach(mute.device.channel);
+  await mute.clock.advanceAsync(helloMs);
+  assert.equal(mute.device.closed, 'carrier_closed');
+  assert.equal(mute.clock.pendingTimers, 0);
+});
+
+test('a streamed answer becomes events in the grammar of backends', async () => {
+  const { device, read, events, clock } = await ready();
+  const over = read();
+  await settle();
+  device.delta(0, { k: 'reasoning', text: 'hm' }, { k: 'text', text: 'Hello' });
+  device.delta(0, { k: 'scores', about: 'text', taken: 'tempered', scores: [{ token: 'Hello', lp: -0.5, top: [{ token: 'Hi', lp: -1 }] }] });
+  device.delta(0, { k: 'call', index: 0, id: 'c1', name: 'f' }, { k: 'args', index: 0, json: '{}' }, { k: 'call_end', index: 0, repaired: true });
+  device.done(0, { finish_reason: 'tool_calls', confidence: 0.4, cloud_handoff: true, usage: { prompt_tokens: 3, completion_tokens: 5, cached_tokens: 1 } });
+  assert.equal(await over, undefined);
+  assert.deepEqual(events, [
+    { type: 'start', model: 'tiny' },
+    { type: 'reasoning-delta', text: 'hm' },
+    { type: 'text-delta', text: 'Hello' },
+    { type: 'token-scores', about: 'text', scores: [{ token: 'Hello', logprob: -0.5, taken: 'tempered', top: [{ token: 'Hi', logprob: -1 }] }] },
+    { type: 'tool-call-start', index: 0, id: 'c1', name: 'f' },
+    { type: 'tool-call-delta', index: 0, json: '{}' },
+    { type: 'tool-call-end', index: 0, repaired: true },
+    { type: 'self-report', confidence: 0.4, handOff: true },
+    { type: 'finish', reason: 'tool_calls', usage: { promptTokens: 3, completionTokens: 5, cachedTokens: 1 } },
+  ]);
+  assert.deepEqual(device.of('cancel'), []);
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('the whole request goes over the wire; what a device cannot do is warned of', async () => {
+  const { device, read, warnings, clock } = await ready();
+  clock.advance(1000);
+  const over = read(
+    {
+      messages: [
+        { role: 'system', content: [{ type: 'text', text: 'Be brief.' }] },
+        ...request.messages,
+        { role: 'assistant', content: [], toolCalls: [{ id: 'c1', name: 'f', arguments: '{"a": 1}' }] },
+        { role: 'tool', toolCallId: 'c1', content: [{ type: 'text', text: '4' }] },
+      ],
+      tools: [{ name: 'f', description: 'd', parameters: { type: 'object' } }],
+      toolChoice: { type: 'function', name: 'f' },
+      responseFormat: { type: 'json_schema', name: 'n', schema: { type: 'object' } },
+      parallelToolCalls: false,
+      sampling: { stop: ['x'], logprobs: true, topLogprobs: 3, temperature: 0, topP: 1, maxTokens: 9, seed: 2, logitBias: { 1: 1 }, frequencyPenalty: 1, presencePenalty: -1 },
+      hints: { mode: 'auto', clientKey: 'k1' },
+    },
+    { deadlineMs: 6000 },
+  );
+  await settle();
+  assert.deepEqual(device.of('complete'), [
+    {
+      t: 'complete',
+      id: 0,
+      model: 'tiny',
+      messages: [
+        { role: 'system', content: 'Be brief.' },
+        { role: 'user', content: 'Hi there' },
+        { role: 'assistant', content: '', tool_calls: [{ id: 'c1', name: 'f', arguments: '{"a": 1}' }] },
+        { role: 'tool', content: '4', tool_call_id: 'c1' },
+      ],
+      tools: [{ name: 'f', description: 'd', parameters: { type: 'object' } }],
+      tool_choice: { name: 'f' },
+      response_format: { type: 'json_schema', schema: { type: 'object' } },
+      max_tokens: 9,
+      temperature: 0,
+      top_p: 1,
+      seed: 2,
+      frequency_penalty: 1,
+      presence_penalty: -1,
+      stop: ['x'],
+      scores: { top: 3 },
+      deadline_ms: 5000,
+      prefix_key: 'k1',
+    },
+  ]);
+  assert.deepEqual(warnings.sort(), ['logit_bias', 'parallel_tool_calls']);
+  device.done(0);
+  await over;
+});
+
+test('an image is refused without asking the device', async () => {
+  const { device, read } = await ready();
+  const error = await read({ messages: [{ role: 'user', content: [{ type: 'image', url: 'data:image/png;base64,AA==' }] }] });
+  assert.equal(faultOf(error), 'rejected');
+  assert.deepEqual(device.of('complete'), []);
+});
+
+test('a request larger than a frame is refused as too long, and the link lives on', async () => {
+  const { device, read } = await ready();
+  const text = 'x'.repeat(1_100_000);
+  const error = await read({ messages: [{ role: 'user', content: [{ type: 'text', text }] }] });
+  assert.ok(error instanceof BackendError && error.code === 'context_length_exceeded');
+  const over = read();
+  await settle();
+  device.done(device.of('complete')[0]?.id ?? -1);
+  assert.equal(await over, undefined);
+});
+
+for (const [code, fault, status] of [
+  ['busy', 'busy', 503],
+  ['thermal', 'busy', 503],
+  ['battery', 'busy', 503],
+  ['no_model', 'busy', 503],
+  ['too_long', 'rejected', 400],
+  ['bad_request', 'rejected', 400],
+  ['deadline', 'timeout', 504],
+  ['cancelled', 'server', 502],
+  ['engine', 'server', 502],
+  ['internal', 'server', 502],
+  ['unknown_type', 'bad_answer', 502],
+] as const) {
+  test(`a device's ${code} is ${fault}`, async () => {
+    const { device, read } = await ready();
+    const over = read();
+    await settle();
+    device.send({ t: 'error', id: 0, code, message: 'Because.', retryable: true });
+    const error = await over;
+    assert.equal(faultOf(error), fault);
+    assert.equal(error instanceof BackendError && error.status, status);
+    assert.deepEqual(device.of('cancel'), [], 'the device knows already');
+  });
+}
+
+test('a repeated delta is dropped, a missing one ends the answer and cancels it', async () => {
+  const { device, read, events } = await ready();
+  const over = read();
+  await settle();
+  for (const n of [0, 0, 2]) device.send({ t: 'delta', id: 0, n, parts: [{ k: 'text', text: `${n}` }] });
+  assert.equal(faultOf(await over), 'bad_answer');
+  await settle();
+  assert.deepEqual(events.map(({ type }) => type), ['start', 'text-delta']);
+  assert.deepEqual(device.of('cancel'), [{ t: 'cancel', id: 0 }]);
+});
+
+test('a message about a request that does not fit the protocol ends that request alone', async () => {
+  const { device, read, call, backend } = await ready();
+  const broken = read();
+  const sound = Array.fromAsync(backend.infer(request, call));
+  await settle();
+  const frame = Buffer.from('\0\0\0\0{"t":"delta","id":0,"n":0,"parts":[{"k":"text"}]}');
+  frame.writeUInt32BE(frame.length - 4);
+  device.carrier.write(frame);
+  assert.equal(faultOf(await broken), 'bad_answer');
+  device.done(1);
+  assert.equal((await sound).at(-1)?.type, 'finish');
+});
+
+test('an abort cancels on the device and throws its reason at once', async () => {
+  const { device, read, abort, clock } = await ready();
+  const over = read();
+  await settle();
+  device.delta(0, { k: 'text', text: 'a' });
+  await settle();
+  const reason = new Error('left');
+  abort.abort(reason);
+  assert.equal(await over, reason);
+  await settle();
+  assert.deepEqual(device.of('cancel'), [{ t: 'cancel', id: 0 }]);
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('leaving the iteration cancels on the device', async () => {
+  const { device, backend, call } = await ready();
+  const left = (async () => {
+    for await (const event of backend.infer(request, call)) if (event.type === 'text-delta') break;
+  })();
+  await settle();
+  device.delta(0, { k: 'text', text: 'a' });
+  await left;
+  await settle();
+  assert.deepEqual(device.of('cancel'), [{ t: 'cancel', id: 0 }]);
+});
+
+test('a device that vanishes is connect before its first delta and cut after it', async () => {
+  const { device, backend, call, read } = await ready();
+  const before = read();
+  const amid = (async () => {
+    for await (const event of backend.infer(request, call)) if (event.type === 'text-delta') device.carrier.cut();
+  })();
+  await settle();
+  device.delta(1, { k: 'text', text: 'a' });
+  await assert.rejects(amid, (error) => faultOf(error) === 'cut');
+  assert.equal(faultOf(await before), 'connect');
+  assert.equal(backend.status().state, 'down');
+  assert.equal(faultOf(await read()), 'connect');
+});
+
+test('a device that dies over a JSON schema is not tried elsewhere with it', async () => {
+  const { device, read } = await ready();
+  const over = read({ responseFormat: { type: 'json_schema', name: 'n', schema: {} } });
+  await settle();
+  device.send({ t: 'progress', id: 0, phase: 'prefill', done: 5, total: 9 });
+  await settle();
+  device.carrier.cut();
+  const error = await over;
+  assert.ok(error instanceof BackendError && !error.retryable);
+});
+
+test('progress keeps a silent request alive; without any it ends after 15 s', async () => {
+  const { device, read, clock, keptAlive } = await ready();
+  const over = read();
+  await settle();
+  for (let step = 0; step < 5; step++) {
+    await clock.advanceAsync(silenceMs - 1);
+    device.send({ t: 'progress', phase: 'load', done: step, total: 5 });
+    await settle();
+  }
+  assert.ok(keptAlive() >= 5);
+  await clock.advanceAsync(silenceMs);
+  assert.equal(faultOf(await over), 'timeout');
+  await settle();
+  assert.deepEqual(device.of('cancel'), [{ t: 'cancel', id: 0 }]);
+});
+
+test('a reader that takes nothing loses its answer and no other', async () => {
+  const { device, backend, call } = await ready();
+  const slow = backend.infer(request, call);
+  const first = slow.next();
+  const other = Array.fromAsync(backend.infer(request, call));
+  await settle();
+  for (let sent = 0; sent <= maxHeldChars; sent += 100_000) device.delta(0, { k: 'text', text: 'x'.repeat(100_000) });
+  await first;
+  for (let sent = 0; sent <= maxHeldChars; sent += 100_000) device.delta(0, { k: 'text', text: 'x'.repeat(100_000) });
+  device.delta(1, { k: 'text', text: 'a' });
+  device.done(1);
+  assert.equal((await other).at(-1)?.type, 'finish');
+  await settle();
+  assert.deepEqual(device.of('cancel'), [{ t: 'cancel', id: 0 }]);
+  await assert.rejects(Array.fromAsync(slow), (error) => faultOf(error) === 'unusable');
+});
+
+test('tokens are counted by the device; an abort gives up, a refusal gives no number', async () => {
+  const { device, backend } = await ready();
+  const counted = backend.countTokens(request, new AbortController().signal);
+  await settle();
+  device.send({ t: 'counted', id: 0, tokens: 12, warm: 3 });
+  assert.equal(await counted, 12);
+
+  const abort = new AbortController();
+  const aborted = backend.countTokens(request, abort.signal);
+  await settle();
+  abort.abort(new Error('late'));
+  await assert.rejects(aborted, /late/);
+  await settle();
+  assert.deepEqual(device.of('cancel'), [{ t: 'cancel', id: 1 }]);
+
+  const refused = backend.countTokens(request, new AbortController().signal);
+  await settle();
+  device.send({ t: 'error', id: 2, code: 'bad_request', message: 'No.', retryable: false });
+  assert.equal(await refused, undefined);
+
+  device.state({ loaded: false, models: [] });
+  await settle();
+  assert.equal(await backend.countTokens(request, new AbortController().signal), undefined);
+  assert.equal(device.of('count').length, 3);
+});
+
+test('a device that connects again replaces its older self', async () => {
+  const { device, backend, clock, read } = await ready();
+  const again = new ScriptedDevice(clock);
+  backend.attach(again.channel);
+  await again.start();
+  assert.equal(device.closed, 'carrier_closed');
+  assert.equal(backend.status().state, 'ready');
+  const over = read();
+  await settle();
+  again.done(0);
+  assert.equal(await over, undefined);
+  assert.equal(scriptedModel.id, again.of('complete')[0]?.model);
+});
+
+test('close ends running calls and is idempotent', async () => {
+  const { backend, read, clock } = await ready();
+  const over = read();
+  await settle();
+  await Promise.all([backend.close(), backend.close()]);
+  assert.equal(faultOf(await over), 'connect');
+  assert.equal(backend.status().state, 'down');
+  assert.equal(clock.pendingTimers, 0);
+});

@@ -1,0 +1,137 @@
+import { routerLink, type Channel, type ModelInfo } from '@lfo/protocol';
+import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
+import type { Clock } from '../../../core/clock.ts';
+import { BackendError } from '../../../core/errors.ts';
+import type { InferenceEvent } from '../../../core/events.ts';
+import type { ChatRequest } from '../../../core/request.ts';
+import { linkFault } from './device-fault.ts';
+import { DeviceSession } from './device-session.ts';
+
+export interface DeviceBackendOptions {
+  readonly id: string;
+  readonly clock: Clock;
+  /** What is assumed until the device has a model loaded and says so itself. */
+  readonly expected: { readonly models: readonly string[]; readonly capabilities: Capabilities };
+  /** Frees what keeps the device connected; called once, by `close`. */
+  readonly release?: () => Promise<void>;
+}
+
+/** One device, whichever link it comes and goes on. */
+export class DeviceBackend implements Backend {
+  readonly id: string;
+  readonly tier = 'local';
+  readonly #options: DeviceBackendOptions;
+  #session: DeviceSession | undefined;
+  #sessions = 0;
+  #down: BackendStatus = { state: 'down', detail: 'The device has not connected yet.' };
+  #closing: Promise<void> | undefined;
+
+  constructor(options: DeviceBackendOptions) {
+    this.id = options.id;
+    this.#options = options;
+  }
+
+  /** Serves from now on over this channel; a device that connects again replaces its older self. */
+  attach(channel: Channel): void {
+    const { clock } = this.#options;
+    this.#session?.close('replaced');
+    const session = new DeviceSession({
+      backend: this.id,
+      link: routerLink(channel, clock),
+      clock,
+      session: `${this.id}-${++this.#sessions}`,
+      onEnd: () => {
+        if (this.#session === session) this.#session = undefined;
+      },
+    });
+    this.#session = session;
+    this.#down = { state: 'down', detail: 'The device has disconnected.' };
+  }
+
+  /** What to show while no device is connected. */
+  describe(status: BackendStatus): void {
+    this.#down = status;
+  }
+
+  get models(): readonly string[] {
+    const infos = this.#infos();
+    return infos.length === 0 ? this.#options.expected.models : infos.map(({ id }) => id);
+  }
+
+  get capabilities(): Capabilities {
+    const [info] = this.#infos();
+    if (info === undefined) return this.#options.expected.capabilities;
+    return {
+      contextTokens: info.ctx,
+      tools: info.caps.includes('tools'),
+      jsonSchema: info.caps.includes('json_schema'),
+      logprobs: info.caps.includes('scores'),
+      images: false,
+      audio: false,
+    };
+  }
+
+  status(): BackendStatus {
+    const session = this.#session;
+    if (session === undefined) return this.#down;
+    const { hello, state, progress } = session;
+    if (hello === undefined || state === undefined) return { state: 'loading', detail: 'The device is starting.' };
+    const numbers = {
+      active: state.active,
+      queued: state.queued,
+      slots: hello.slots,
+      ...(state.tps?.prefill === undefined ? {} : { prefillRate: state.tps.prefill }),
+      ...(state.tps?.decode === undefined ? {} : { decodeRate: state.tps.decode }),
+    };
+    if (!state.accepting) return { state: 'down', detail: state.why ?? 'The device takes no requests now.', ...numbers };
+    if (state.loaded) return { state: 'ready', ...numbers };
+    if (progress === undefined) return { state: 'loading', detail: 'The model is being loaded.', ...numbers };
+    return { state: 'loading', ...progressOf(progress), ...numbers };
+  }
+
+  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
+    call.signal.throwIfAborted();
+    if (this.#session === undefined) throw linkFault('unreachable', this.id);
+    yield* this.#session.complete(request, call, this.capabilities).events();
+  }
+
+  /** `undefined` while no model is loaded, or where the device cannot count this prompt. */
+  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<number | undefined> {
+    const [info] = this.#infos();
+    if (this.#session === undefined || info === undefined) return undefined;
+    try {
+      return await this.#session.count(request, info.id, signal);
+    } catch (error) {
+      if (error instanceof BackendError) return undefined;
+      throw error;
+    }
+  }
+
+  /** The device reports of itself; there is nothing to ask for. */
+  async probe(signal: AbortSignal): Promise<BackendStatus> {
+    signal.throwIfAborted();
+    return this.status();
+  }
+
+  close(): Promise<void> {
+    this.#session?.close('closing');
+    this.#down = { state: 'down', detail: 'The router is stopping.' };
+    this.#closing ??= this.#options.release?.() ?? Promise.resolve();
+    return this.#closing;
+  }
+
+  #infos(): readonly ModelInfo[] {
+    return this.#session?.state?.models ?? this.#session?.hello?.models ?? [];
+  }
+}
+
+function progressOf(progress: { phase: string; done: number; total: number; what?: string | undefined }): {
+  readonly detail: string;
+  readonly progress?: number;
+} {
+  const { phase, done, total, what = 'the model' } = progress;
+  const verb = phase === 'download' ? 'Downloading' : 'Loading';
+  if (total <= 0) return { detail: `${verb} ${what}.` };
+  const fraction = Math.min(1, done / total);
+  return { detail: `${verb} ${what}: ${Math.floor(fraction * 100)} %.`, progress: fraction };
+}

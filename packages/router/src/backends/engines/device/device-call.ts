@@ -1,0 +1,140 @@
+import { DeltaSequence } from '@lfo/protocol';
+import type { DeviceMessage, MessageOf } from '@lfo/protocol';
+import type { CallContext } from '../../../core/backend.ts';
+import type { InferenceEvent } from '../../../core/events.ts';
+import type { ChatRequest } from '../../../core/request.ts';
+import { DueTimer } from '../../due-timer.ts';
+import { doneEvents, partEvent } from './answer-events.ts';
+import { deviceFault, linkFault } from './device-fault.ts';
+
+/** A device that says nothing of a request for this long is taken for dead; it vouches for one every 5 s. */
+export const silenceMs = 15_000;
+/**
+ * Most characters held for a reader that does not take them. All requests of a device share one pipe, so a slow reader
+ * cannot be answered by not reading: that would stall the others. It loses its own answer instead.
+ */
+export const maxHeldChars = 1024 * 1024;
+
+/** One `complete` on a device: fed by the session, read by the pipeline. */
+export class DeviceCall {
+  readonly #backend: string;
+  readonly #request: ChatRequest;
+  readonly #context: CallContext;
+  readonly #model: () => string;
+  readonly #onAbandon: () => void;
+  readonly #sequence = new DeltaSequence();
+  readonly #silence: DueTimer;
+  #held: InferenceEvent[] = [];
+  #heldChars = 0;
+  #begun = false;
+  /** The engine works on it, so that its death may be this request's doing. */
+  #started = false;
+  #end: { readonly error?: unknown } | undefined;
+  #wake: (() => void) | undefined;
+
+  /** `onAbandon` is called when the call ends otherwise than by the device's own word. */
+  constructor(
+    backend: string,
+    request: ChatRequest,
+    context: CallContext,
+    { model, onAbandon }: { readonly model: () => string; readonly onAbandon: () => void },
+  ) {
+    this.#backend = backend;
+    this.#request = request;
+    this.#context = context;
+    this.#model = model;
+    this.#onAbandon = onAbandon;
+    this.#silence = new DueTimer(context.clock, () => this.#abandon(linkFault('silent', backend)));
+    this.alive();
+  }
+
+  /** The device spoke of this request, or of what it waits for. */
+  alive(): void {
+    if (this.#end !== undefined) return;
+    this.#silence.set(this.#context.clock.nowMs() + silenceMs);
+    if (!this.#begun) this.#context.keepAlive();
+  }
+
+  progress({ done }: MessageOf<DeviceMessage, 'progress'>): void {
+    this.#started ||= done > 0;
+    this.alive();
+  }
+
+  delta({ n, parts }: MessageOf<DeviceMessage, 'delta'>): void {
+    if (this.#end !== undefined) return;
+    const place = this.#sequence.check(n);
+    if (place === 'repeated') return;
+    if (place === 'gap') return this.#abandon(linkFault('outOfOrder', this.#backend));
+    this.alive();
+    this.#push(parts.map(partEvent));
+    for (const part of parts) this.#heldChars += 'text' in part ? part.text.length : 'json' in part ? part.json.length : 40;
+    if (this.#heldChars > maxHeldChars) this.#abandon(linkFault('slowReader', this.#backend));
+  }
+
+  done(message: MessageOf<DeviceMessage, 'done'>): void {
+    if (this.#end !== undefined) return;
+    this.#push(doneEvents(message));
+    this.#finish({});
+  }
+
+  failed(error: MessageOf<DeviceMessage, 'error'>): void {
+    this.#finish({ error: deviceFault(this.#backend, error) });
+  }
+
+  /** A message about this request did not fit the protocol. */
+  malformed(): void {
+    this.#abandon(linkFault('malformed', this.#backend));
+  }
+
+  /** The link is gone. */
+  lost(): void {
+    const isSchema = this.#request.responseFormat?.type === 'json_schema';
+    const name = this.#begun ? 'lostAmid' : this.#started && isSchema ? 'lostOnSchema' : 'lostBefore';
+    this.#finish({ error: linkFault(name, this.#backend) });
+  }
+
+  /** What was answered so far and then as it comes. Read once. */
+  async *events(): AsyncGenerator<InferenceEvent, void> {
+    const { signal } = this.#context;
+    const onAbort = (): void => {
+      this.#held = [];
+      this.#abandon(signal.reason);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      for (;;) {
+        signal.throwIfAborted();
+        const held = this.#held.splice(0);
+        this.#heldChars = 0;
+        yield* held;
+        if (this.#held.length > 0) continue;
+        if (this.#end !== undefined) break;
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+      if ('error' in this.#end) throw this.#end.error;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      this.#abandon(undefined);
+    }
+  }
+
+  #push(events: readonly InferenceEvent[]): void {
+    if (!this.#begun) this.#held.push({ type: 'start', model: this.#model() });
+    this.#begun = true;
+    this.#held.push(...events);
+    this.#wake?.();
+  }
+
+  #abandon(error: unknown): void {
+    if (this.#end !== undefined) return;
+    this.#finish({ error });
+    this.#onAbandon();
+  }
+
+  #finish(end: { readonly error?: unknown }): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    this.#silence.clear();
+    this.#wake?.();
+  }
+}

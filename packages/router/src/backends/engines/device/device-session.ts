@@ -1,0 +1,185 @@
+import { FrameError, maxFrameBytes, protocolVersions } from '@lfo/protocol';
+import type { DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
+import type { CallContext, Capabilities } from '../../../core/backend.ts';
+import type { Clock } from '../../../core/clock.ts';
+import { BackendError } from '../../../core/errors.ts';
+import type { ChatRequest } from '../../../core/request.ts';
+import { completeMessage, wirePrompt } from './complete-message.ts';
+import { DeviceCall } from './device-call.ts';
+import { deviceFault, linkFault } from './device-fault.ts';
+
+/** A device that has not introduced itself after this long is not one. */
+export const helloMs = 30_000;
+/** How often the device repeats its state. */
+const heartbeatMs = 20_000;
+
+interface PendingCount {
+  readonly resolve: (tokens: number) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface SessionOptions {
+  readonly backend: string;
+  readonly link: Link<DeviceMessage, RouterMessage>;
+  readonly clock: Clock;
+  /** Names the session to the device. */
+  readonly session: string;
+  readonly onEnd: (code: string) => void;
+}
+
+/** One device on one link, from its `hello` to the end of the link. */
+export class DeviceSession {
+  readonly #options: SessionOptions;
+  readonly #calls = new Map<number, DeviceCall>();
+  readonly #counts = new Map<number, PendingCount>();
+  readonly #cancelHello: () => void;
+  #nextId = 0;
+  #hello: MessageOf<DeviceMessage, 'hello'> | undefined;
+  #state: MessageOf<DeviceMessage, 'state'> | undefined;
+  #progress: MessageOf<DeviceMessage, 'progress'> | undefined;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    const { link, clock, onEnd } = options;
+    this.#cancelHello = clock.schedule(helloMs, () => link.close('no_hello'));
+    link.listen({
+      onMessage: (message) => this.#receive(message),
+      onInvalid: (_type, id) => id !== undefined && this.#calls.get(id)?.malformed(),
+      onClose: (code) => {
+        this.#cancelHello();
+        this.#lose();
+        onEnd(code);
+      },
+    });
+  }
+
+  get hello(): MessageOf<DeviceMessage, 'hello'> | undefined {
+    return this.#hello;
+  }
+
+  get state(): MessageOf<DeviceMessage, 'state'> | undefined {
+    return this.#state;
+  }
+
+  /** Of a download or load, while one is under way. */
+  get progress(): MessageOf<DeviceMessage, 'progress'> | undefined {
+    return this.#progress;
+  }
+
+  /** @throws BackendError when the device cannot be asked this at all. */
+  complete(request: ChatRequest, call: CallContext, capabilities: Capabilities): DeviceCall {
+    const { backend, link } = this.#options;
+    if (link.closed || this.#hello === undefined) throw linkFault('unreachable', backend);
+    const id = this.#nextId++;
+    const message = completeMessage(request, call, { id, backend, capabilities });
+    this.#send(message);
+    const running = new DeviceCall(backend, request, call, {
+      model: () => this.#state?.model ?? call.model,
+      onAbandon: () => {
+        this.#calls.delete(id);
+        link.send({ t: 'cancel', id });
+      },
+    });
+    this.#calls.set(id, running);
+    return running;
+  }
+
+  /** @throws BackendError, or the signal's reason. */
+  async count(request: ChatRequest, model: string, signal: AbortSignal): Promise<number> {
+    const { backend, link } = this.#options;
+    signal.throwIfAborted();
+    const id = this.#nextId++;
+    this.#send({ t: 'count', id, model, ...wirePrompt(request, backend) });
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    this.#counts.set(id, { resolve, reject });
+    const onAbort = (): void => {
+      link.send({ t: 'cancel', id });
+      reject(signal.reason);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await promise;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      this.#counts.delete(id);
+    }
+  }
+
+  close(code: string): void {
+    this.#options.link.close(code);
+  }
+
+  #send(message: RouterMessage): void {
+    try {
+      this.#options.link.send(message);
+    } catch (error) {
+      throw error instanceof FrameError ? linkFault('tooLarge', this.#options.backend, error) : error;
+    }
+  }
+
+  #receive(message: DeviceMessage): void {
+    if (message.t === 'hello') return this.#welcome(message);
+    if (message.t === 'bye') return this.#options.link.close('bye');
+    if (this.#hello === undefined) return this.#options.link.close('no_hello');
+    switch (message.t) {
+      case 'state':
+        return this.#newState(message);
+      case 'progress':
+        return this.#progressed(message);
+      case 'accepted':
+        return this.#calls.get(message.id)?.alive();
+      case 'delta':
+        return this.#calls.get(message.id)?.delta(message);
+      case 'done':
+        this.#calls.get(message.id)?.done(message);
+        this.#calls.delete(message.id);
+        return;
+      case 'counted':
+        return this.#counts.get(message.id)?.resolve(message.tokens);
+      case 'error':
+        return this.#failed(message);
+      case 'ping':
+        this.#options.link.send({ t: 'pong', n: message.n });
+        return;
+      case 'pong':
+        return;
+    }
+  }
+
+  #welcome(hello: MessageOf<DeviceMessage, 'hello'>): void {
+    const { link, session } = this.#options;
+    const v = protocolVersions.find((ours) => hello.v.includes(ours));
+    if (v === undefined) return link.close('unsupported_version');
+    if (this.#hello !== undefined) return link.close('second_hello');
+    this.#cancelHello();
+    this.#hello = hello;
+    link.agreeMaxFrame(hello.max_frame);
+    link.send({ t: 'welcome', v, session, heartbeat_ms: heartbeatMs, max_frame: Math.min(hello.max_frame, maxFrameBytes) });
+  }
+
+  #newState(state: MessageOf<DeviceMessage, 'state'>): void {
+    if (this.#state !== undefined && state.seq <= this.#state.seq) return;
+    this.#state = state;
+    if (state.loaded || !state.accepting) this.#progress = undefined;
+  }
+
+  #progressed(progress: MessageOf<DeviceMessage, 'progress'>): void {
+    if (progress.id !== undefined) return this.#calls.get(progress.id)?.progress(progress);
+    this.#progress = progress;
+    for (const call of this.#calls.values()) call.alive();
+  }
+
+  #failed(error: MessageOf<DeviceMessage, 'error'>): void {
+    if (error.id === undefined) return;
+    this.#calls.get(error.id)?.failed(error);
+    this.#calls.delete(error.id);
+    this.#counts.get(error.id)?.reject(deviceFault(this.#options.backend, error));
+  }
+
+  #lose(): void {
+    for (const call of this.#calls.values()) call.lost();
+    this.#calls.clear();
+    const error: BackendError = linkFault('lostBefore', this.#options.backend);
+    for (const count of this.#counts.values()) count.reject(error);
+  }
+}

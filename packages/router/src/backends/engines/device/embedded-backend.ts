@@ -1,0 +1,58 @@
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Clock } from '../../../core/clock.ts';
+import type { EmbeddedConfig } from '../../../core/config/config.ts';
+import { DeviceChild } from './child-process.ts';
+import { DeviceBackend } from './device-backend.ts';
+
+export interface EmbeddedOptions {
+  readonly id: string;
+  readonly config: EmbeddedConfig;
+  readonly offline: boolean;
+  /** Path of the Node that runs the router. */
+  readonly execPath: string;
+  /** Whole environment of the child; leave the keys of providers out. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  /** One line the child printed, for the log at debug. */
+  readonly onLine: (line: string) => void;
+  /** The child ended; for the log at warn. */
+  readonly onDown?: (detail: string) => void;
+  /** Further options of the child: tests choose the scripted engine with them. */
+  readonly childOptions?: Readonly<Record<string, unknown>>;
+}
+
+/** The model in a child process of the router's own; starts it at once, and `close` ends it. */
+export function embeddedBackend(options: EmbeddedOptions): DeviceBackend & { readonly child: DeviceChild } {
+  const { id, config, offline, execPath, env, clock, onLine, onDown } = options;
+  const { model, modelsDir, contextTokens, slots, threads, gpu, modelBaseUrl } = config;
+  const json = JSON.stringify({ model, modelsDir, contextTokens, slots, threads, gpu, offline, modelBaseUrl, ...options.childOptions });
+  const child: DeviceChild = new DeviceChild({
+    command: [execPath, deviceHostProgram(), 'child', json],
+    env,
+    clock,
+    onLine,
+    onChannel: (channel) => backend.attach(channel),
+    onDown(detail) {
+      backend.describe({ state: 'down', detail });
+      onDown?.(detail);
+    },
+  });
+  const backend = new DeviceBackend({
+    id,
+    clock,
+    expected: {
+      // As the device host will name it: a path must not show up in the list of models.
+      models: [basename(model).replace(/\.gguf$/i, '')],
+      capabilities: { contextTokens, tools: true, jsonSchema: true, images: false, audio: false, logprobs: true },
+    },
+    release: () => child.close(),
+  });
+  child.start();
+  return Object.assign(backend, { child });
+}
+
+/** Path of the device host's program: forked, never imported. */
+export function deviceHostProgram(): string {
+  return fileURLToPath(import.meta.resolve('@lfo/device-host/bin/lfo-device-host.js'));
+}
