@@ -1,3 +1,5 @@
+import type { Duplex } from 'node:stream';
+
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 
@@ -49,6 +51,9 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   const nextId = uuidV7Source(clock);
   const guard = createGuard(config, clock, deps.verifyKey ?? singleKey(config.server.authToken));
 
+  /** Sockets whose request was refused before it had come to its end: what else comes on them gets no second answer. */
+  const answeredEarly = new WeakSet<Duplex>();
+
   const app = Fastify({
     genReqId: nextId,
     bodyLimit: config.limits.bodyBytes,
@@ -64,7 +69,10 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
       // A missing Host is refused by the guard, which has words for it.
       requireHostHeader: false,
     },
-    clientErrorHandler: (error, socket) => answerClientError(error, socket, nextId),
+    clientErrorHandler(error, socket) {
+      if (answeredEarly.has(socket)) socket.destroy();
+      else answerClientError(error, socket, nextId);
+    },
     // Bad URLs never reach a hook, but must not tell strangers apart from friends either.
     frameworkErrors(error, request, reply) {
       try {
@@ -108,8 +116,10 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     const facts = { requestId: request.id, route: request.routeOptions.url, status: error.status, code: error.code };
     if (error.status >= 500) log.error({ ...facts, stack: framesOf(thrown) }, 'request failed');
     else log.info(facts, 'request refused');
-    // What is left of a refused body is not waited for.
-    if (error.status === 413) reply.header('connection', 'close');
+    // Fastify would hang up after any bad body, and the reset could overtake the answer: Node reads the rest away, for
+    // as long as the request's time lasts.
+    if (error.status === 413 || request.raw.complete) reply.removeHeader('connection');
+    if (!request.raw.complete) answeredEarly.add(request.raw.socket);
     if (error.status === 401) reply.header('www-authenticate', 'Bearer');
     void reply.header('x-request-id', request.id).headers(retryHeaders(error)).status(error.status).send(errorBody(error));
   }
