@@ -17,6 +17,7 @@ test('off a terminal: one line a second, one for each phase, and the last', () =
     clock.advance(100);
   }
   display.update(progress(100));
+  display.update(progress(100));
   display.update(progress(10, 'verify'));
   assert.deepEqual(lines, [progress(0), progress(50), progress(100), progress(10, 'verify')]);
 });

@@ -39,6 +39,7 @@ export function progressBar(stream: NodeJS.WriteStream, clock: Clock): ProgressD
 export function progressLines(print: (line: string) => void, clock: Clock): ProgressDisplay {
   let phase: ModelProgress['phase'] | undefined;
   let printedAtMs = 0;
+  let wasDone = false;
   return {
     done() {
       phase = undefined;
@@ -46,9 +47,10 @@ export function progressLines(print: (line: string) => void, clock: Clock): Prog
     update(progress) {
       const nowMs = clock.nowMs();
       const isDone = progress.total > 0 && progress.done >= progress.total;
-      if (progress.phase === phase && nowMs - printedAtMs < stepMs && !isDone) return;
+      if (progress.phase === phase && nowMs - printedAtMs < stepMs && isDone === wasDone) return;
       phase = progress.phase;
       printedAtMs = nowMs;
+      wasDone = isDone;
       print(JSON.stringify(progress));
     },
   };
