@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { chatRequest } from '@lfo/testing/chat-request.ts';
 import fc from 'fast-check';
 import type { BackendView } from '../core/backend.ts';
 import { LfoError } from '../core/errors.ts';
@@ -7,15 +8,15 @@ import type { Mode } from '../core/request.ts';
 import type { RequestFeatures } from '../core/routing.ts';
 import { decide } from './decide.ts';
 import { defaultPolicies } from './policies/default-policies.ts';
-import { cloudView, featuresOf, fleetOf, localView, requestOf } from './routing-fixture.ts';
+import { cloudView, featuresOf, fleetOf, localView } from './routing-fixture.ts';
 
 const local = localView();
 const cloud = cloudView();
-const image = requestOf({
+const image = chatRequest({
   messages: [{ role: 'user', content: [{ type: 'image', url: 'data:image/png;base64,AA' }] }],
 });
-const withTools = requestOf({ tools: [{ name: 'f' }] });
-const withSchema = requestOf({ responseFormat: { type: 'json_schema', name: 's', schema: {} } });
+const withTools = chatRequest({ tools: [{ name: 'f' }] });
+const withSchema = chatRequest({ responseFormat: { type: 'json_schema', name: 's', schema: {} } });
 const noSchema = localView({ capabilities: { ...local.capabilities, jsonSchema: false } });
 const noTools = localView({ capabilities: { ...local.capabilities, tools: false } });
 const loading = localView({ status: { state: 'loading' } });
@@ -61,9 +62,9 @@ const table: readonly Case[] = [
   { name: 'tools with choice none need no support', mode: 'auto', fleet: [noTools, cloud], features: { request: { ...withTools, toolChoice: { type: 'none' } } }, attempts: ['local?', 'cloud'], reason: 'local_first' },
   { name: 'a schema nobody local enforces: cloud first', mode: 'auto', fleet: [noSchema, cloud], features: { request: withSchema }, attempts: ['cloud', 'local'], reason: 'json_schema_unsupported' },
   { name: 'a schema without a cloud runs locally', mode: 'auto', fleet: [noSchema], features: { request: withSchema }, attempts: ['local'], reason: 'cloud_not_configured' },
-  { name: 'a pinned local model stays local', mode: 'auto', fleet: [local, cloud], features: { request: requestOf({ model: 'qwen' }) }, attempts: ['local'], reason: 'model_pinned' },
-  { name: 'a pinned cloud model stays in the cloud', mode: 'auto', fleet: [local, cloud], features: { request: requestOf({ model: 'gemini-2.5-flash' }) }, attempts: ['cloud'], reason: 'model_pinned' },
-  { name: 'the alias lfo-local is the mode', mode: 'auto', fleet: [local, cloud], features: { request: requestOf({ model: 'lfo-local' }) }, attempts: ['local'], reason: 'mode_local' },
+  { name: 'a pinned local model stays local', mode: 'auto', fleet: [local, cloud], features: { request: chatRequest({ model: 'qwen' }) }, attempts: ['local'], reason: 'model_pinned' },
+  { name: 'a pinned cloud model stays in the cloud', mode: 'auto', fleet: [local, cloud], features: { request: chatRequest({ model: 'gemini-2.5-flash' }) }, attempts: ['cloud'], reason: 'model_pinned' },
+  { name: 'the alias lfo-local is the mode', mode: 'auto', fleet: [local, cloud], features: { request: chatRequest({ model: 'lfo-local' }) }, attempts: ['local'], reason: 'mode_local' },
   { name: 'a cloud too small for the prompt is left out', mode: 'auto', fleet: [local, cloudView({ capabilities: { ...cloud.capabilities, contextTokens: 1000 } })], features: { promptTokens: 1200 }, attempts: ['local'], reason: 'local_first' },
 ];
 
@@ -77,7 +78,7 @@ for (const { name, mode, fleet, features, attempts, reason } of table) {
 }
 
 test('a pin names its backend and model in every attempt', () => {
-  const features = featuresOf('auto', { request: requestOf({ model: 'gemini-2.5-flash' }) });
+  const features = featuresOf('auto', { request: chatRequest({ model: 'gemini-2.5-flash' }) });
   const decision = decide(features, fleetOf(local, cloud), defaultPolicies);
   assert.deepEqual(decision.attempts, [{ tier: 'cloud', backend: 'gemini', model: 'gemini-2.5-flash', gated: false }]);
 });
@@ -97,8 +98,8 @@ const refusals: readonly {
   { name: 'cloud mode without a cloud is a 503', mode: 'cloud', fleet: [local], code: 'no_backend_available', status: 503 },
   { name: 'local mode without local backends is a 503', mode: 'local', fleet: [cloud], code: 'no_backend_available', status: 503 },
   { name: 'an empty fleet is a 503', mode: 'auto', fleet: [], code: 'no_backend_available', status: 503 },
-  { name: 'an unknown model is a 404', mode: 'auto', fleet: [local], features: { request: requestOf({ model: 'gpt-9' }) }, code: 'model_not_found', status: 404 },
-  { name: 'a cloud model in local mode is a 400', mode: 'local', fleet: [local, cloud], features: { request: requestOf({ model: 'gemini-2.5-flash' }) }, code: 'conflicting_modes', status: 400 },
+  { name: 'an unknown model is a 404', mode: 'auto', fleet: [local], features: { request: chatRequest({ model: 'gpt-9' }) }, code: 'model_not_found', status: 404 },
+  { name: 'a cloud model in local mode is a 400', mode: 'local', fleet: [local, cloud], features: { request: chatRequest({ model: 'gemini-2.5-flash' }) }, code: 'conflicting_modes', status: 400 },
 ];
 
 for (const { name, mode, fleet, features, code, status } of refusals) {

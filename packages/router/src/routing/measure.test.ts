@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { chatRequest } from '@lfo/testing/chat-request.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { createMeasure, type MeasureOptions } from './measure.ts';
-import { cloudView, fleetOf, localView, requestOf } from './routing-fixture.ts';
+import { cloudView, fleetOf, localView } from './routing-fixture.ts';
 
 const limits = { maxLocalTokens: 1500, firstTokenBudgetMs: 10_000, confidenceThreshold: 0.7 };
 const view = fleetOf(localView(), cloudView());
 const live = new AbortController().signal;
 
 function asking(chars: number, change: Partial<ChatRequest> = {}): ChatRequest {
-  return requestOf({ messages: [{ role: 'user', content: [{ type: 'text', text: 'x'.repeat(chars) }] }], ...change });
+  return chatRequest({ messages: [{ role: 'user', content: [{ type: 'text', text: 'x'.repeat(chars) }] }], ...change });
 }
 
 function counting(result: () => Promise<number | undefined>): { asked: string[]; options: MeasureOptions } {
@@ -82,7 +83,7 @@ for (const [name, change] of [
 test('a prompt out of all proportion is not counted', async () => {
   const { asked, options } = counting(() => Promise.resolve(7));
   const text = 'word '.repeat(100_000);
-  const request = requestOf({ messages: [{ role: 'user', content: [{ type: 'text', text }] }] });
+  const request = chatRequest({ messages: [{ role: 'user', content: [{ type: 'text', text }] }] });
   const features = await createMeasure(options)(request, view, live);
   assert.equal(features.promptTokensFrom, 'estimate');
   assert.deepEqual(asked, []);
@@ -102,7 +103,7 @@ test('the threshold of the request stands over the configured one', async () => 
 });
 
 test('an image makes bytes meaningless: estimate or count', async () => {
-  const request = requestOf({
+  const request = chatRequest({
     messages: [{ role: 'user', content: [{ type: 'image', url: 'data:image/png;base64,AA' }] }],
   });
   const features = await createMeasure({ limits: () => limits })(request, view, live);

@@ -1,26 +1,12 @@
+import { chatRequest } from '@lfo/testing/chat-request.ts';
 import type { BackendView, FleetView } from '../core/backend.ts';
-import type { ChatRequest, Mode } from '../core/request.ts';
+import type { Mode } from '../core/request.ts';
 import type { RequestFeatures } from '../core/routing.ts';
-
-/** For tests: a plain question, changed as told. */
-export function requestOf(change: Partial<ChatRequest> = {}): ChatRequest {
-  return {
-    id: 'r1',
-    model: 'lfo-auto',
-    messages: [{ role: 'user', content: [{ type: 'text', text: 'What is 2+2?' }] }],
-    tools: [],
-    sampling: { stop: [], logprobs: false },
-    stream: false,
-    hints: { mode: 'auto' },
-    bodyBytes: 100,
-    ...change,
-  };
-}
 
 /** For tests: features of a short question in one mode. */
 export function featuresOf(mode: Mode, change: Partial<RequestFeatures> = {}): RequestFeatures {
   return {
-    request: requestOf({ hints: { mode } }),
+    request: chatRequest({ hints: { mode } }),
     mode,
     promptTokens: 100,
     promptTokensFrom: 'count',
