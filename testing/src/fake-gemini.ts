@@ -88,7 +88,8 @@ export class FakeGemini {
     if (method === 'GET') return exchange.json(200, { models: fakeModels.map(listed) });
     const called = /\/models\/([^/:]+):(generateContent|streamGenerateContent)(\?alt=sse)?$/.exec(path);
     const model = fakeModels.find(({ name }) => name === called?.[1]);
-    if (model === undefined) return sendRefusal(exchange, refusal(404, 'NOT_FOUND', 'The model is not found for API version v1beta.'));
+    if (model === undefined)
+      return sendRefusal(exchange, refusal(404, 'NOT_FOUND', 'The model is not found for API version v1beta.'));
     const complaint = checkRequest(json, model, !this.#isVertex);
     if (complaint !== undefined) return this.#complain(exchange, complaint);
     const answer = this.#queued.shift() ?? helpfulTurn(isObject(json) ? json : {}, model);
@@ -101,7 +102,12 @@ export class FakeGemini {
   }
 }
 
-async function sendAnswer(exchange: Exchange, answer: FakeAnswer, model: FakeModel, isStreamed: boolean): Promise<void> {
+async function sendAnswer(
+  exchange: Exchange,
+  answer: FakeAnswer,
+  model: FakeModel,
+  isStreamed: boolean,
+): Promise<void> {
   if (typeof answer === 'function') await answer(exchange);
   else if ('status' in answer) sendRefusal(exchange, answer);
   else if (isStreamed) sendStream(exchange, 'chunks' in answer ? answer.chunks : streamedAnswer(answer, model));
@@ -119,5 +125,10 @@ function sendRefusal(exchange: Exchange, { status, body, contentType = 'applicat
 }
 
 function listed({ name }: FakeModel): object {
-  return { name: `models/${name}`, inputTokenLimit: 1_000_000, outputTokenLimit: 65_536, supportedGenerationMethods: ['generateContent'] };
+  return {
+    name: `models/${name}`,
+    inputTokenLimit: 1_000_000,
+    outputTokenLimit: 65_536,
+    supportedGenerationMethods: ['generateContent'],
+  };
 }

@@ -29,7 +29,12 @@ function turnOf(content: Readonly<Record<string, unknown>>): Turn {
   return { role: content['role'], parts, calls: members('functionCall'), results: members('functionResponse') };
 }
 
-function checkTurn(turn: Turn, before: Turn | undefined, after: Turn | undefined, takesIds: boolean): string | undefined {
+function checkTurn(
+  turn: Turn,
+  before: Turn | undefined,
+  after: Turn | undefined,
+  takesIds: boolean,
+): string | undefined {
   if (turn.role !== 'user' && turn.role !== 'model') return 'Please use a valid role: user, model.';
   if (turn.parts.length === 0) return 'parts must not be empty.';
   const odd = turn.parts.map(checkPart).find((fault) => fault !== undefined);
@@ -38,25 +43,29 @@ function checkTurn(turn: Turn, before: Turn | undefined, after: Turn | undefined
   if (isFollowing) return 'two contents of one role follow each other.';
   if (turn.results.length > 0) {
     if (turn.results.length < turn.parts.length) return 'a content with function responses holds nothing else.';
-    if (before === undefined || before.calls.length === 0) return 'function response turn comes immediately after a function call turn.';
+    if (before === undefined || before.calls.length === 0)
+      return 'function response turn comes immediately after a function call turn.';
     return checkPairs(before.calls, turn.results, takesIds);
   }
   if (turn.calls.length > 0) {
-    if (turn.role !== 'model') return 'function calls are the model\'s.';
-    if (after === undefined || after.results.length === 0) return 'a function call turn needs its function responses right after it.';
+    if (turn.role !== 'model') return "function calls are the model's.";
+    if (after === undefined || after.results.length === 0)
+      return 'a function call turn needs its function responses right after it.';
   }
   return undefined;
 }
 
 const dataMembers = ['text', 'inlineData', 'functionCall', 'functionResponse', 'fileData'];
-const mediaTypes = /^(image\/(png|jpeg|webp|heic|heif|gif)|audio\/[\w.;=+-]+|video\/\w+|application\/(pdf|json)|text\/\w+)$/;
+const mediaTypes =
+  /^(image\/(png|jpeg|webp|heic|heif|gif)|audio\/[\w.;=+-]+|video\/\w+|application\/(pdf|json)|text\/\w+)$/;
 
 function checkPart(part: Part): string | undefined {
   const set = dataMembers.filter((name) => part[name] !== undefined);
   if (set.length !== 1) return 'each part must hold exactly one kind of data.';
   if (part['text'] === '') return 'Unable to submit request because it must have a text parameter.';
   const blob = part['inlineData'];
-  if (isObject(blob) && !mediaTypes.test(String(blob['mimeType']))) return `Unsupported MIME type: ${String(blob['mimeType'])}`;
+  if (isObject(blob) && !mediaTypes.test(String(blob['mimeType'])))
+    return `Unsupported MIME type: ${String(blob['mimeType'])}`;
   return undefined;
 }
 
@@ -66,11 +75,12 @@ function checkPairs(calls: readonly Part[], results: readonly Part[], takesIds: 
     return 'Please ensure that the number of function response parts is equal to the number of function call parts of the function call turn.';
   }
   const ids = calls.map((call) => call['id']).filter((id) => id !== undefined);
-  if (!takesIds && (ids.length > 0 || results.some((result) => result['id'] !== undefined))) return 'Unknown name "id": Cannot find field.';
+  if (!takesIds && (ids.length > 0 || results.some((result) => result['id'] !== undefined)))
+    return 'Unknown name "id": Cannot find field.';
   if (new Set(ids).size < ids.length) return 'ids of function calls must be unique.';
   for (const [index, call] of calls.entries()) {
-    if (call['name'] !== results[index]?.['name']) return 'the name of a function response differs from its call\'s.';
-    if (call['id'] !== results[index]?.['id']) return 'the id of a function response differs from its call\'s.';
+    if (call['name'] !== results[index]?.['name']) return "the name of a function response differs from its call's.";
+    if (call['id'] !== results[index]?.['id']) return "the id of a function response differs from its call's.";
   }
   return undefined;
 }

@@ -6,7 +6,8 @@ export function checkFields(value: unknown, message: string, path = ''): string 
   const fields = fieldsOf(message) ?? {};
   for (const [name, inner] of Object.entries(value)) {
     const type = Object.hasOwn(fields, name) ? fields[name] : undefined;
-    if (type === undefined) return `Invalid JSON payload received. Unknown name "${name}" at '${path}': Cannot find field.`;
+    if (type === undefined)
+      return `Invalid JSON payload received. Unknown name "${name}" at '${path}': Cannot find field.`;
     const fault = checkType(inner, type, path === '' ? name : `${path}.${name}`);
     if (fault !== undefined) return fault;
   }

@@ -31,19 +31,23 @@ function checkThinking(thinking: unknown, model: FakeModel): string | undefined 
   const { thinkingBudget: budget, thinkingLevel: level } = thinking;
   if (budget !== undefined && level !== undefined) return 'thinking_budget and thinking_level cannot be set together.';
   if (model.generation < 2.5) return 'Thinking is not supported by this model.';
-  if (level !== undefined && model.levels?.includes(String(level)) !== true) return 'Thinking level is not supported for this model.';
+  if (level !== undefined && model.levels?.some((known) => known === level) !== true)
+    return 'Thinking level is not supported for this model.';
   if (budget === undefined || budget === -1) return undefined;
   if (model.budget === undefined) return 'Thinking budget is not supported for this model.';
-  if (budget === 0) return model.budget.zero ? undefined : 'Budget 0 is invalid. This model only works in thinking mode.';
+  if (budget === 0)
+    return model.budget.zero ? undefined : 'Budget 0 is invalid. This model only works in thinking mode.';
   return isOutside(budget, model.budget.min, model.budget.max) ? 'The thinking budget is out of range.' : undefined;
 }
 
 function checkForm(config: Config, hasTools: boolean, model: FakeModel): string | undefined {
   const { responseMimeType: mime, responseSchema: native, responseJsonSchema: json } = config;
-  if (native !== undefined && json !== undefined) return 'response_schema and response_json_schema cannot be set together.';
-  if ((native ?? json) !== undefined && mime !== 'application/json') return 'A response schema needs the mime type application/json.';
+  if (native !== undefined && json !== undefined)
+    return 'response_schema and response_json_schema cannot be set together.';
+  if ((native ?? json) !== undefined && mime !== 'application/json')
+    return 'A response schema needs the mime type application/json.';
   if (mime !== undefined && mime !== 'text/plain' && hasTools && model.generation < 3) {
-    return `Function calling with a response mime type: '${String(mime)}' is unsupported`;
+    return `Function calling with a response mime type: ${JSON.stringify(mime)} is unsupported`;
   }
   if (json !== undefined && model.generation < 2) return 'response_json_schema is not supported for this model.';
   if (json !== undefined) return checkJsonSchema(json, 'generation_config.response_json_schema');
@@ -55,7 +59,8 @@ function checkFeatures(config: Config, model: FakeModel): string | undefined {
     return `Penalty is not enabled for models/${model.name}`;
   }
   if (config['responseLogprobs'] === true && !model.logprobs) return `Logprobs is not enabled for models/${model.name}`;
-  if (config['logprobs'] !== undefined && config['responseLogprobs'] !== true) return 'logprobs needs response_logprobs.';
+  if (config['logprobs'] !== undefined && config['responseLogprobs'] !== true)
+    return 'logprobs needs response_logprobs.';
   return isOutside(config['logprobs'], 0, 20) ? 'logprobs must be between 0 and 20.' : undefined;
 }
 

@@ -39,8 +39,10 @@ function checkDeclarations(declarations: readonly Declaration[], model: FakeMode
 
 function checkDeclaration(declaration: Declaration, path: string, model: FakeModel): string | undefined {
   const { name, parameters, parametersJsonSchema } = declaration;
-  if (typeof name !== 'string' || !/^[A-Za-z_][A-Za-z0-9_.:-]{0,63}$/.test(name)) return `${path}.name: Invalid function name.`;
-  if (parameters !== undefined && parametersJsonSchema !== undefined) return `${path}: parameters and parameters_json_schema exclude each other.`;
+  if (typeof name !== 'string' || !/^[A-Za-z_][A-Za-z0-9_.:-]{0,63}$/.test(name))
+    return `${path}.name: Invalid function name.`;
+  if (parameters !== undefined && parametersJsonSchema !== undefined)
+    return `${path}: parameters and parameters_json_schema exclude each other.`;
   if (parametersJsonSchema !== undefined) {
     if (model.generation < 2.5) return `${path}.parameters_json_schema: not supported for this model.`;
     const isObjectSchema = isObject(parametersJsonSchema) && parametersJsonSchema['type'] === 'object';
@@ -48,14 +50,17 @@ function checkDeclaration(declaration: Declaration, path: string, model: FakeMod
   }
   if (parameters === undefined) return undefined;
   const isObjectSchema = isObject(parameters) && parameters['type'] === 'OBJECT';
-  return isObjectSchema ? checkNativeSchema(parameters, `${path}.parameters`) : `${path}: parameters must be an object.`;
+  return isObjectSchema
+    ? checkNativeSchema(parameters, `${path}.parameters`)
+    : `${path}: parameters must be an object.`;
 }
 
 function checkCalling(body: Declaration, declarations: readonly Declaration[], model: FakeModel): string | undefined {
   const config = isObject(body['toolConfig']) ? body['toolConfig']['functionCallingConfig'] : undefined;
   if (!isObject(config)) return undefined;
   if (declarations.length === 0) return 'Function calling config is set without function_declarations.';
-  if (config['mode'] === 'VALIDATED' && model.generation < 2.5) return 'Mode VALIDATED is not supported for this model.';
+  if (config['mode'] === 'VALIDATED' && model.generation < 2.5)
+    return 'Mode VALIDATED is not supported for this model.';
   const allowed: unknown = config['allowedFunctionNames'];
   if (!Array.isArray(allowed)) return undefined;
   if (config['mode'] !== 'ANY' && config['mode'] !== 'VALIDATED') return 'allowed_function_names needs the mode ANY.';

@@ -23,19 +23,24 @@ function checkJsonNode(root: Schema, schema: unknown, path: string, isOptional: 
   const unknown = Object.keys(schema).find((keyword) => !jsonKeywords.has(keyword));
   if (unknown !== undefined) return `${path}: unknown keyword ${unknown}.`;
   if (schema['$ref'] !== undefined) return checkReference(root, schema, path, isOptional);
-  const fault = checkType(schema, path) ?? checkEnum(schema, path, 'string') ?? checkObjectKeywords(schema, path, 'object');
+  const fault =
+    checkType(schema, path) ?? checkEnum(schema, path, 'string') ?? checkObjectKeywords(schema, path, 'object');
   if (fault !== undefined) return fault;
   const inner = (value: unknown, name: string, optional = isOptional): string | undefined =>
     checkJsonNode(root, value, `${path}.${name}`, optional);
   const required = Array.isArray(schema['required']) ? schema['required'] : [];
   return (
-    eachEntry(schema['properties'], (name, value) => inner(value, `properties.${name}`, isOptional || !required.includes(name))) ??
+    eachEntry(schema['properties'], (name, value) =>
+      inner(value, `properties.${name}`, isOptional || !required.includes(name)),
+    ) ??
     eachEntry(schema['$defs'], (name, value) => inner(value, `$defs.${name}`, false)) ??
     eachItem(schema['anyOf'], (index, value) => inner(value, `anyOf[${index}]`)) ??
     eachItem(schema['oneOf'], (index, value) => inner(value, `oneOf[${index}]`)) ??
     eachItem(schema['prefixItems'], (index, value) => inner(value, `prefixItems[${index}]`)) ??
     (schema['items'] === undefined ? undefined : inner(schema['items'], 'items')) ??
-    (isObject(schema['additionalProperties']) ? inner(schema['additionalProperties'], 'additionalProperties', true) : undefined)
+    (isObject(schema['additionalProperties'])
+      ? inner(schema['additionalProperties'], 'additionalProperties', true)
+      : undefined)
   );
 }
 
@@ -81,7 +86,8 @@ function checkEnum(schema: Schema, path: string, stringType: string): string | u
   if (values === undefined) return undefined;
   if (schema['type'] === undefined) return `${path}.enum: an enum needs a type.`;
   if (schema['type'] !== stringType) return `${path}.enum: only allowed for strings.`;
-  const isSound = Array.isArray(values) && values.length > 0 && values.every((value) => typeof value === 'string' && value !== '');
+  const isSound =
+    Array.isArray(values) && values.length > 0 && values.every((value) => typeof value === 'string' && value !== '');
   return isSound ? undefined : `${path}.enum: members must be strings, none empty.`;
 }
 
@@ -93,7 +99,7 @@ function checkObjectKeywords(schema: Schema, path: string, objectType: string): 
   }
   const required: unknown[] = Array.isArray(schema['required']) ? schema['required'] : [];
   const stray = required.find((name) => typeof name !== 'string' || !Object.hasOwn(properties ?? {}, name));
-  return stray === undefined ? undefined : `${path}.required: ${String(stray)} is not defined.`;
+  return stray === undefined ? undefined : `${path}.required: ${JSON.stringify(stray)} is not defined.`;
 }
 
 /** Why Gemini would refuse a native `Schema` whose fields are known to be right; `undefined` when it takes it. */
@@ -110,7 +116,12 @@ export function checkNativeSchema(schema: unknown, path: string): string | undef
   if (type === 'OBJECT' && Object.keys(isObject(schema['properties']) ? schema['properties'] : {}).length === 0) {
     return `${path}.properties: should be non-empty for OBJECT type.`;
   }
-  if (type === 'STRING' && schema['format'] !== undefined && !['enum', 'date-time'].includes(String(schema['format']))) {
+  if (
+    type === 'STRING' &&
+    schema['format'] !== undefined &&
+    schema['format'] !== 'enum' &&
+    schema['format'] !== 'date-time'
+  ) {
     return `${path}.format: only 'enum' and 'date-time' are supported for STRING type.`;
   }
   return (

@@ -19,17 +19,33 @@ export interface FakeTurn {
  */
 export function helpfulTurn(body: Json, model: FakeModel): FakeTurn {
   const contents = (Array.isArray(body['contents']) ? body['contents'] : []).filter(isObject);
-  const results = partsOf(contents.at(-1)).map((part) => part['functionResponse']).filter(isObject);
-  if (results.length > 0) return { parts: [{ text: `The tools say: ${JSON.stringify(results.map(({ response }) => response))}` }] };
+  const results = partsOf(contents.at(-1))
+    .map((part) => part['functionResponse'])
+    .filter(isObject);
+  if (results.length > 0)
+    return { parts: [{ text: `The tools say: ${JSON.stringify(results.map(({ response }) => response))}` }] };
   const said = textOf(contents.findLast(({ role }) => role === 'user'));
   const calls = callsFor(body, said);
   if (calls.length > 0) return { parts: calls.map((call, index) => signed(call, index, model)) };
   const config = isObject(body['generationConfig']) ? body['generationConfig'] : {};
   if (config['responseMimeType'] === 'application/json') {
-    return { parts: [{ text: JSON.stringify(sampleInstance(config['responseJsonSchema'] ?? config['responseSchema'] ?? { type: 'object' })) }] };
+    return {
+      parts: [
+        {
+          text: JSON.stringify(
+            sampleInstance(config['responseJsonSchema'] ?? config['responseSchema'] ?? { type: 'object' }),
+          ),
+        },
+      ],
+    };
   }
   const thoughts = isObject(config['thinkingConfig']) && config['thinkingConfig']['includeThoughts'] === true;
-  return { parts: [...(thoughts ? [{ text: 'The user speaks.', thought: true }] : []), { text: `Hello from Gemini. You said: ${said}` }] };
+  return {
+    parts: [
+      ...(thoughts ? [{ text: 'The user speaks.', thought: true }] : []),
+      { text: `Hello from Gemini. You said: ${said}` },
+    ],
+  };
 }
 
 interface Call {
@@ -78,7 +94,9 @@ function textOf(content: Json | undefined): string {
 /** A whole answer with counts. */
 export function unaryAnswer(turn: FakeTurn, model: FakeModel): Json {
   return {
-    candidates: [{ content: { role: 'model', parts: turn.parts }, finishReason: turn.finishReason ?? 'STOP', index: 0 }],
+    candidates: [
+      { content: { role: 'model', parts: turn.parts }, finishReason: turn.finishReason ?? 'STOP', index: 0 },
+    ],
     usageMetadata: turn.usage ?? usageOf(turn, turn.parts.length),
     modelVersion: model.name,
     responseId: 'fake',
@@ -87,17 +105,22 @@ export function unaryAnswer(turn: FakeTurn, model: FakeModel): Json {
 
 /** The same answer in chunks: text in two pieces, one call a chunk, counts that grow, an empty last chunk. */
 export function streamedAnswer(turn: FakeTurn, model: FakeModel): Json[] {
-  const pieces = turn.parts.flatMap((part) => (typeof part['text'] === 'string' && part['thought'] !== true ? halves(part) : [part]));
-  const common = { modelVersion: model.name, responseId: 'fake' };
+  const pieces = turn.parts.flatMap((part) =>
+    typeof part['text'] === 'string' && part['thought'] !== true ? halves(part) : [part],
+  );
   const chunks = pieces.map((part, index) => ({
     candidates: [{ content: { role: 'model', parts: [part] }, index: 0 }],
     usageMetadata: usageOf(turn, Math.min(index, turn.parts.length)),
-    ...common,
+    modelVersion: model.name,
+    responseId: 'fake',
   }));
   const end = {
-    candidates: [{ content: { role: 'model', parts: [{ text: '' }] }, finishReason: turn.finishReason ?? 'STOP', index: 0 }],
+    candidates: [
+      { content: { role: 'model', parts: [{ text: '' }] }, finishReason: turn.finishReason ?? 'STOP', index: 0 },
+    ],
     usageMetadata: turn.usage ?? usageOf(turn, turn.parts.length),
-    ...common,
+    modelVersion: model.name,
+    responseId: 'fake',
   };
   return [...chunks, end];
 }

@@ -11,13 +11,18 @@ export const upstreamSecret = 'upstream-secret-7f3a';
 
 /** A Google error; `details` as Google's RPC error model has them. */
 export function refusal(status: number, name: string, message: string, details: readonly object[] = []): FakeRefusal {
-  return { status, body: { error: { code: status, message: `${message} (${upstreamSecret})`, status: name, details } } };
+  return {
+    status,
+    body: { error: { code: status, message: `${message} (${upstreamSecret})`, status: name, details } },
+  };
 }
 
 /** A spent quota with its delay, and with the quota's name where it has one. */
 export function rateLimit(retryDelay: string | undefined, quotaId?: string): FakeRefusal {
   return refusal(429, 'RESOURCE_EXHAUSTED', 'You exceeded your current quota.', [
-    ...(quotaId === undefined ? [] : [{ '@type': 'type.googleapis.com/google.rpc.QuotaFailure', violations: [{ quotaId }] }]),
+    ...(quotaId === undefined
+      ? []
+      : [{ '@type': 'type.googleapis.com/google.rpc.QuotaFailure', violations: [{ quotaId }] }]),
     ...(retryDelay === undefined ? [] : [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay }]),
   ]);
 }

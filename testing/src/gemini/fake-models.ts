@@ -13,9 +13,33 @@ export interface FakeModel {
 export const fakeModels: readonly FakeModel[] = [
   { name: 'gemini-1.5-flash', generation: 1.5, penalties: true, logprobs: true },
   { name: 'gemini-2.0-flash', generation: 2, penalties: true, logprobs: true },
-  { name: 'gemini-2.5-flash', generation: 2.5, budget: { min: 0, max: 24_576, zero: true }, penalties: false, logprobs: true },
-  { name: 'gemini-2.5-flash-lite', generation: 2.5, budget: { min: 512, max: 24_576, zero: true }, penalties: false, logprobs: true },
-  { name: 'gemini-2.5-pro', generation: 2.5, budget: { min: 128, max: 32_768, zero: false }, penalties: false, logprobs: true },
+  {
+    name: 'gemini-2.5-flash',
+    generation: 2.5,
+    budget: { min: 0, max: 24_576, zero: true },
+    penalties: false,
+    logprobs: true,
+  },
+  {
+    name: 'gemini-2.5-flash-lite',
+    generation: 2.5,
+    budget: { min: 512, max: 24_576, zero: true },
+    penalties: false,
+    logprobs: true,
+  },
+  {
+    name: 'gemini-2.5-pro',
+    generation: 2.5,
+    budget: { min: 128, max: 32_768, zero: false },
+    penalties: false,
+    logprobs: true,
+  },
   { name: 'gemini-3-pro-preview', generation: 3, levels: ['LOW', 'HIGH'], penalties: false, logprobs: false },
-  { name: 'gemini-3-flash-preview', generation: 3, levels: ['MINIMAL', 'LOW', 'MEDIUM', 'HIGH'], penalties: false, logprobs: false },
+  {
+    name: 'gemini-3-flash-preview',
+    generation: 3,
+    levels: ['MINIMAL', 'LOW', 'MEDIUM', 'HIGH'],
+    penalties: false,
+    logprobs: false,
+  },
 ];

@@ -121,7 +121,7 @@ function canonicalJson(text: string): string {
   if (value === undefined) return text;
   return JSON.stringify(value, (_, inner: unknown) =>
     isJsonObject(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
       : inner,
   );
 }

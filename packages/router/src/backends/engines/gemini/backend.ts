@@ -89,7 +89,10 @@ class GeminiBackend implements Backend {
 
   status(): BackendStatus {
     const { refused } = this.#keys;
-    const detail = refused === 0 ? {} : { detail: `${refused} of ${this.#config.apiKeys.length} API keys were refused; check them.` };
+    const detail =
+      refused === 0
+        ? {}
+        : { detail: `${refused} of ${this.#config.apiKeys.length} API keys were refused; check them.` };
     return { state: 'ready', active: this.#active, ...detail };
   }
 
@@ -167,7 +170,11 @@ class GeminiBackend implements Backend {
     return { body, reader, isStreamed: request.stream || call.wantScores };
   }
 
-  async *#run({ body, reader, isStreamed }: Prepared, secret: string, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
+  async *#run(
+    { body, reader, isStreamed }: Prepared,
+    secret: string,
+    call: CallContext,
+  ): AsyncGenerator<InferenceEvent[], void> {
     const { model, signal } = call;
     try {
       for await (const chunks of this.#transport.generate({ model, body, isStreamed, secret, signal })) {

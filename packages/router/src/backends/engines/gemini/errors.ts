@@ -62,7 +62,9 @@ export function refusalOf(httpStatus: number, error: GoogleError, context: Refus
     return { error: failure(context, 'rejected', message, { status, code: 'model_not_found', param: 'model' }) };
   }
   if (status === 413 || status === 422) {
-    return { error: failure(context, 'rejected', 'The request is too large for the cloud provider; shorten it.', { status }) };
+    return {
+      error: failure(context, 'rejected', 'The request is too large for the cloud provider; shorten it.', { status }),
+    };
   }
   if (status === 504) return { error: failure(context, 'timeout', 'The cloud provider took too long; try again.') };
   if (status >= 500) {

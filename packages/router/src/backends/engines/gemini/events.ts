@@ -149,7 +149,11 @@ export class AnswerReader {
   }
 
   #fault(fault: 'cut' | 'unusable', message: string, code?: string): BackendError {
-    return new BackendError(message, { fault, backend: this.#context.backend, ...(code === undefined ? {} : { code }) });
+    return new BackendError(message, {
+      fault,
+      backend: this.#context.backend,
+      ...(code === undefined ? {} : { code }),
+    });
   }
 }
 

@@ -10,7 +10,7 @@ export interface GenerationContext {
   readonly traits: ModelTraits;
   /** The gate wants scores though the client asked for none. */
   readonly wantScores: boolean;
-  warn(param: string, why: string): void;
+  readonly warn: (param: string, why: string) => void;
 }
 
 const maxStops = 5;
@@ -18,7 +18,8 @@ const maxStops = 5;
 /** Sampling, thinking and the form of the answer; what the model refuses is left out and named by `warn`. */
 export function translateGeneration(request: ChatRequest, context: GenerationContext): GenerationConfig {
   const { temperature, topP, maxTokens, stop, seed } = request.sampling;
-  if (stop.length > maxStops) throw new RequestError(`Gemini takes at most ${maxStops} stop sequences.`, { param: 'stop' });
+  if (stop.length > maxStops)
+    throw new RequestError(`Gemini takes at most ${maxStops} stop sequences.`, { param: 'stop' });
   if (request.sampling.logitBias !== undefined) context.warn('logit_bias', 'Gemini has no such setting.');
   const thinkingConfig = translateThinking(request.sampling, context);
   return {
@@ -67,7 +68,10 @@ function answerForm(request: ChatRequest, { traits, warn }: GenerationContext): 
     : { responseMimeType, responseSchema: schema };
 }
 
-function penalties({ presencePenalty, frequencyPenalty }: Sampling, { traits, warn }: GenerationContext): GenerationConfig {
+function penalties(
+  { presencePenalty, frequencyPenalty }: Sampling,
+  { traits, warn }: GenerationContext,
+): GenerationConfig {
   const given = {
     ...(presencePenalty === undefined || presencePenalty === 0 ? {} : { presencePenalty }),
     ...(frequencyPenalty === undefined || frequencyPenalty === 0 ? {} : { frequencyPenalty }),
@@ -78,7 +82,10 @@ function penalties({ presencePenalty, frequencyPenalty }: Sampling, { traits, wa
   return {};
 }
 
-function scores({ logprobs, topLogprobs }: Sampling, { traits, wantScores, warn }: GenerationContext): GenerationConfig {
+function scores(
+  { logprobs, topLogprobs }: Sampling,
+  { traits, wantScores, warn }: GenerationContext,
+): GenerationConfig {
   if (!traits.logprobs) {
     if (logprobs) warn('logprobs', 'This model gives no log-probabilities.');
     return {};
@@ -87,7 +94,10 @@ function scores({ logprobs, topLogprobs }: Sampling, { traits, wantScores, warn 
   return { responseLogprobs: true, ...(topLogprobs === undefined ? {} : { logprobs: topLogprobs }) };
 }
 
-function translateThinking({ reasoningEffort }: Sampling, { traits, warn }: GenerationContext): ThinkingConfig | undefined {
+function translateThinking(
+  { reasoningEffort }: Sampling,
+  { traits, warn }: GenerationContext,
+): ThinkingConfig | undefined {
   if (reasoningEffort === undefined) return undefined;
   const { thinking } = traits;
   if (thinking.type === 'fixed') {

@@ -4,7 +4,11 @@ import type { ChatRequest, ContentPart, Message } from '../../../core/request.ts
 export type ImageFetcher = (url: string, signal: AbortSignal) => Promise<string>;
 
 /** The request with every `http(s)` image fetched, one after the other; the request itself where there is none. */
-export async function withImages(request: ChatRequest, fetchImage: ImageFetcher, signal: AbortSignal): Promise<ChatRequest> {
+export async function withImages(
+  request: ChatRequest,
+  fetchImage: ImageFetcher,
+  signal: AbortSignal,
+): Promise<ChatRequest> {
   if (!request.messages.some((message) => message.role === 'user' && message.content.some(isRemote))) return request;
   const messages: Message[] = [];
   for (const message of request.messages) {

@@ -14,7 +14,7 @@ export function inlinePart(part: Media, param: string): Part {
       return inline(readDataUrl(part.url, 'image/', `${param}.image_url.url`));
     case 'audio':
       return inline({ mimeType: audioType(part.format), data: base64(part.data, `${param}.input_audio.data`) });
-    case 'file':
+    default:
       return inline(readFile(part.data, part.filename, `${param}.file.file_data`));
   }
 }
@@ -34,7 +34,10 @@ function readDataUrl(url: string, prefix: string, param: string): Blob {
   if (!/^data:/i.test(url) || comma === -1) {
     throw new RequestError('Only data: URLs are taken here; send the content inline as base64.', { param });
   }
-  const [type = '', ...parameters] = url.slice('data:'.length, comma).split(';').map((piece) => piece.trim().toLowerCase());
+  const [type = '', ...parameters] = url
+    .slice('data:'.length, comma)
+    .split(';')
+    .map((piece) => piece.trim().toLowerCase());
   const payload = url.slice(comma + 1);
   const data = parameters.includes('base64') ? base64(payload, param) : percentDecoded(payload, param);
   const mimeType = type.startsWith(prefix) && /^[\w.+-]+\/[\w.+-]+$/.test(type) ? type : sniff(data);
@@ -77,7 +80,8 @@ const signatures: readonly (readonly [start: string, mimeType: string])[] = [
 ];
 
 function sniff(data: string): string | undefined {
-  if (data.startsWith('UklGR') && Buffer.from(data.slice(0, 16), 'base64').toString('latin1', 8, 12) === 'WEBP') return 'image/webp';
+  if (data.startsWith('UklGR') && Buffer.from(data.slice(0, 16), 'base64').toString('latin1', 8, 12) === 'WEBP')
+    return 'image/webp';
   if (/^AAAA..?.?ZnR5cGhla|^AAAA....ZnR5cG(hlaW|1pZj)/.test(data)) return 'image/heic';
   return signatures.find(([start]) => data.startsWith(start))?.[1];
 }
@@ -96,7 +100,10 @@ const fileTypes: ReadonlyMap<string, string> = new Map([
 
 /** OpenAI names codecs, Gemini media types; `pcm16` has no header, so its rate must be told. */
 function audioType(format: string): string {
-  const name = format.trim().toLowerCase().replace(/^audio\//, '');
+  const name = format
+    .trim()
+    .toLowerCase()
+    .replace(/^audio\//, '');
   if (name === 'pcm16') return 'audio/L16;rate=24000';
   return `audio/${/^[a-z0-9.+-]{1,20}$/.test(name) ? name : 'wav'}`;
 }

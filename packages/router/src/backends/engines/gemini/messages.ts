@@ -85,7 +85,11 @@ function addUserParts(turns: (UserTurn | ModelTurn)[], parts: readonly Part[]): 
   else turns.push({ role: 'user', parts: [...parts] });
 }
 
-function addModelTurn(turns: (UserTurn | ModelTurn)[], message: AssistantMessage, slots: Map<string, CallSlot[]>): void {
+function addModelTurn(
+  turns: (UserTurn | ModelTurn)[],
+  message: AssistantMessage,
+  slots: Map<string, CallSlot[]>,
+): void {
   const text = textOf(message);
   if (text === '' && message.toolCalls.length === 0) return;
   const last = turns.at(-1);

@@ -1,7 +1,15 @@
 import type { RequestError } from '../../../core/errors.ts';
 
 /** A JSON Schema reduced to what Gemini understands, before it is written in one of Gemini's two dialects. */
-export type SchemaNode = AnyNode | UnionNode | ReferenceNode | StringNode | NumberNode | PlainNode | ArrayNode | ObjectNode;
+export type SchemaNode =
+  | AnyNode
+  | UnionNode
+  | ReferenceNode
+  | StringNode
+  | NumberNode
+  | PlainNode
+  | ArrayNode
+  | ObjectNode;
 
 interface Described {
   readonly title?: string;

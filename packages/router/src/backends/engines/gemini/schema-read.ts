@@ -111,7 +111,8 @@ class SchemaReader {
   #nameOf(target: JsonObject, ref: JsonValue): string {
     const known = this.#names.get(target);
     if (known !== undefined) return known;
-    const wish = String(ref).slice(String(ref).lastIndexOf('/') + 1).replaceAll(/[^A-Za-z0-9_]/g, '') || 'root';
+    const [last] = typeof ref === 'string' ? (/[^/]*$/.exec(ref) ?? []) : [];
+    const wish = last?.replaceAll(/[^A-Za-z0-9_]/g, '') || 'root';
     const taken = new Set(this.#names.values());
     let name = wish;
     for (let round = 2; taken.has(name); round++) name = `${wish}${round}`;
@@ -276,7 +277,11 @@ function union(nodes: readonly SchemaNode[]): SchemaNode {
 }
 
 function inferTypes(schema: JsonObject): string[] {
-  const values = Array.isArray(schema['enum']) ? schema['enum'] : schema['const'] === undefined ? [] : [schema['const']];
+  const values = Array.isArray(schema['enum'])
+    ? schema['enum']
+    : schema['const'] === undefined
+      ? []
+      : [schema['const']];
   if (values.length > 0) return [...new Set(values.map(typeOfValue))];
   if (schema['properties'] !== undefined || schema['additionalProperties'] !== undefined) return ['object'];
   if (schema['items'] !== undefined || schema['prefixItems'] !== undefined) return ['array'];

@@ -37,7 +37,7 @@ function jsonShape(node: SchemaNode, words: JsonObject): JsonObject {
       return { type: node.type, ...words };
     case 'array':
       return jsonArray(node, words);
-    case 'object':
+    default:
       return jsonObject(node, words);
   }
 }
@@ -47,7 +47,9 @@ function jsonArray(node: ArrayNode, words: JsonObject): JsonObject {
     type: 'array',
     ...words,
     ...(node.prefixItems === undefined ? {} : { prefixItems: node.prefixItems.map(jsonNode) }),
-    ...(node.items === undefined && node.prefixItems !== undefined ? {} : { items: node.items ? jsonNode(node.items) : {} }),
+    ...(node.items === undefined && node.prefixItems !== undefined
+      ? {}
+      : { items: node.items ? jsonNode(node.items) : {} }),
     ...pick(node, ['minItems', 'maxItems']),
   };
 }
@@ -87,20 +89,23 @@ function nativeNode(node: SchemaNode): JsonObject {
       return { type: 'BOOLEAN', ...words };
     case 'array':
       return nativeArray(node, words);
-    case 'object':
+    default:
       return nativeObject(node, words);
   }
 }
 
 /** `anyOf` stands alone: what is said beside it is said of its first member, where nobody has said it yet. */
 function nativeUnion(members: readonly SchemaNode[], words: JsonObject): JsonObject {
-  return { anyOf: members.map((member, index) => (index === 0 ? withWords(nativeNode(member), words) : nativeNode(member))) };
+  return {
+    anyOf: members.map((member, index) => (index === 0 ? withWords(nativeNode(member), words) : nativeNode(member))),
+  };
 }
 
 function withWords(schema: JsonObject, words: JsonObject): JsonObject {
   const { anyOf } = schema;
   if (!Array.isArray(anyOf)) return { ...words, ...schema };
-  return { anyOf: anyOf.map((member, index) => (index === 0 ? { ...words, ...member } : member)) };
+  const [first, ...others]: readonly JsonObject[] = anyOf;
+  return { anyOf: [{ ...words, ...first }, ...others] };
 }
 
 /** Of the formats of a string the native dialect knows one. */
@@ -112,7 +117,8 @@ function nativeString(node: Extract<SchemaNode, { type: 'string' }>, words: Json
 function nativeArray(node: ArrayNode, words: JsonObject): JsonObject {
   const kinds = [...(node.prefixItems ?? []), ...(node.items === undefined ? [] : [node.items])];
   const [first, second] = kinds;
-  const items: SchemaNode = first === undefined ? { type: 'any' } : second === undefined ? first : { type: 'union', members: kinds };
+  const items: SchemaNode =
+    first === undefined ? { type: 'any' } : second === undefined ? first : { type: 'union', members: kinds };
   return { type: 'ARRAY', ...words, items: nativeNode(items), ...pick(node, ['minItems', 'maxItems']) };
 }
 
@@ -136,8 +142,8 @@ function mapped(node: ObjectNode, write: (node: SchemaNode) => JsonObject): Json
   return Object.fromEntries(node.properties.map(([name, inner]) => [name, write(inner)]));
 }
 
-function pick<Source extends object, Key extends keyof Source & string>(source: Source, keys: readonly Key[]): JsonObject {
-  const picked: Record<string, never> = {};
+function pick<Source extends object>(source: Source, keys: readonly (keyof Source & string)[]): JsonObject {
+  const picked = {};
   for (const key of keys) if (source[key] !== undefined) Object.assign(picked, { [key]: source[key] });
   return picked;
 }

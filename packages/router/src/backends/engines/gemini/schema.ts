@@ -10,7 +10,11 @@ export type SchemaDialect = 'json' | 'native';
  * Parameters of a tool in the model's dialect; `undefined` where the tool takes none. Never edits the schema.
  * @throws RequestError naming the tool and the path
  */
-export function translateParameters(schema: JsonObject, dialect: SchemaDialect, site: SchemaSite): JsonObject | undefined {
+export function translateParameters(
+  schema: JsonObject,
+  dialect: SchemaDialect,
+  site: SchemaSite,
+): JsonObject | undefined {
   const tree = readSchema(schema, site, dialect === 'json' ? 'kept' : 'inlined');
   const root = asObject(tree.root, site);
   return root.properties.length === 0 && !isOpen(root) ? undefined : write({ ...tree, root }, dialect);

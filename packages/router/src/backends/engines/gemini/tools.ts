@@ -13,7 +13,9 @@ export function translateTools(
 ): Pick<GenerateContentBody, 'tools' | 'toolConfig'> {
   if (request.tools.length === 0) return {};
   if (!traits.tools) {
-    throw new RequestError('This model takes no tools; choose a Gemini model or leave the tools out.', { param: 'tools' });
+    throw new RequestError('This model takes no tools; choose a Gemini model or leave the tools out.', {
+      param: 'tools',
+    });
   }
   const functionDeclarations = request.tools.map((tool, index) => declaration(tool, index, traits, names));
   return {
@@ -29,7 +31,11 @@ function declaration(tool: ToolSpec, index: number, traits: ModelTraits, names: 
   return {
     name: names.native(name),
     ...(description === undefined ? {} : { description }),
-    ...(schema === undefined ? {} : traits.toolSchema === 'json' ? { parametersJsonSchema: schema } : { parameters: schema }),
+    ...(schema === undefined
+      ? {}
+      : traits.toolSchema === 'json'
+        ? { parametersJsonSchema: schema }
+        : { parameters: schema }),
   };
 }
 
@@ -43,7 +49,7 @@ function callingConfig(request: ChatRequest, traits: ModelTraits, names: ToolNam
       return { mode: 'ANY' };
     case 'auto':
       return { mode: isStrict ? 'VALIDATED' : 'AUTO' };
-    case 'function':
+    default:
       if (!request.tools.some(({ name }) => name === choice.name)) {
         throw new RequestError('tool_choice names a function that is not among the tools.', { param: 'tool_choice' });
       }

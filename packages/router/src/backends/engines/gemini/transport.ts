@@ -137,7 +137,9 @@ export class GeminiTransport {
 
   /** In a header, never in the URL, which ends up in logs. */
   #credentials(secret: string): Record<string, string> {
-    return this.#options.config.auth === 'bearer' ? { authorization: `Bearer ${secret}` } : { 'x-goog-api-key': secret };
+    return this.#options.config.auth === 'bearer'
+      ? { authorization: `Bearer ${secret}` }
+      : { 'x-goog-api-key': secret };
   }
 
   #badAnswer(message: string): BackendError {
