@@ -62,7 +62,12 @@ function opener(options: ChildOptions, engine: Engine): ModelOpener {
   return async (onProgress, signal) => {
     const file = await modelFile(options, onProgress, signal);
     const engineOptions = { contextTokens, slots, gpu, ...(threads === undefined ? {} : { threads }) };
-    return engine.load(file, engineOptions, (done, total) => onProgress({ phase: 'load', done, total, what: file.id }), signal);
+    return engine.load(
+      file,
+      engineOptions,
+      (done, total) => onProgress({ phase: 'load', done, total, what: file.id }),
+      signal,
+    );
   };
 }
 

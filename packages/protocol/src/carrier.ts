@@ -9,10 +9,10 @@ export interface Carrier {
 }
 
 export interface CarrierListener {
-  onData(bytes: Uint8Array): void;
-  onDrain(): void;
+  readonly onData: (bytes: Uint8Array) => void;
+  readonly onDrain: () => void;
   /** Once, and last; also after our own `close`. */
-  onClose(): void;
+  readonly onClose: () => void;
 }
 
 /** What a duplex stream must offer; Node's sockets and react-native-tcp-socket's both do. */

@@ -17,10 +17,10 @@ export interface Channel {
 }
 
 export interface ChannelListener {
-  onPayload(payload: Uint8Array): void;
-  onDrain(): void;
+  readonly onPayload: (payload: Uint8Array) => void;
+  readonly onDrain: () => void;
   /** Once, and last: a short code of ours, or `carrier_closed` when the other side went. */
-  onClose(reason: string): void;
+  readonly onClose: (reason: string) => void;
 }
 
 /** Payloads as frames on a carrier. Starts with the limit that holds before a handshake. */

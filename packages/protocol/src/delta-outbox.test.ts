@@ -83,9 +83,15 @@ test('an outbox that holds 64 Ki characters is full, and what it held leaves in 
   assert.equal(box.full, true);
   sink.writable = true;
   box.drained();
-  assert.deepEqual(sent.map(({ n }) => n), [0, 1, 2]);
+  assert.deepEqual(
+    sent.map(({ n }) => n),
+    [0, 1, 2],
+  );
   assert.equal(box.full, false);
-  assert.equal(sent.flatMap(({ parts }) => parts.map((part) => (part.k === 'text' ? part.text : ''))).join(''), piece.repeat(3));
+  assert.equal(
+    sent.flatMap(({ parts }) => parts.map((part) => (part.k === 'text' ? part.text : ''))).join(''),
+    piece.repeat(3),
+  );
 });
 
 test('a discarded outbox sends nothing more', () => {
@@ -100,5 +106,8 @@ test('a discarded outbox sends nothing more', () => {
 
 test('a sequence takes each delta once, drops repeats and notices a gap', () => {
   const sequence = new DeltaSequence();
-  assert.deepEqual([0, 1, 1, 0, 2, 4].map((n) => sequence.check(n)), ['next', 'next', 'repeated', 'repeated', 'next', 'gap']);
+  assert.deepEqual(
+    [0, 1, 1, 0, 2, 4].map((n) => sequence.check(n)),
+    ['next', 'next', 'repeated', 'repeated', 'next', 'gap'],
+  );
 });

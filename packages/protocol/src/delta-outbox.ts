@@ -98,7 +98,8 @@ function merge(last: AnswerPart | undefined, part: AnswerPart): AnswerPart | und
   if (last === undefined) return undefined;
   if (part.k === 'text' && last.k === 'text') return { k: 'text', text: last.text + part.text };
   if (part.k === 'reasoning' && last.k === 'reasoning') return { k: 'reasoning', text: last.text + part.text };
-  if (part.k === 'args' && last.k === 'args' && part.index === last.index) return { ...last, json: last.json + part.json };
+  if (part.k === 'args' && last.k === 'args' && part.index === last.index)
+    return { ...last, json: last.json + part.json };
   return undefined;
 }
 
@@ -109,12 +110,10 @@ function sizeOf(part: AnswerPart): number {
       return part.text.length;
     case 'args':
       return part.json.length;
-    case 'call':
-      return part.id.length + part.name.length;
-    case 'call_end':
-      return 1;
     case 'scores':
       // A score is about 40 characters of JSON beside its token, and as much for each alternative.
       return part.scores.reduce((sum, { top }) => sum + 40 * (1 + (top?.length ?? 0)), 0);
+    default:
+      return 40;
   }
 }

@@ -19,7 +19,7 @@ function decode(chunks: Iterable<Uint8Array>, limit = maxFrameBytes): Uint8Array
 /** Splits at pseudo-random places that a seed names (a linear congruential generator). */
 function* splits(bytes: Uint8Array, seed: number): Generator<Uint8Array> {
   let state = seed;
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
     const size = state % 7 === 0 ? state % 5000 : 1 + (state % 9);
     yield bytes.subarray(at, at + size);

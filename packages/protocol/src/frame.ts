@@ -66,7 +66,10 @@ export class FrameDecoder {
     if (this.#headerSeen < headerBytes) return at;
     if (this.#length === 0) throw new FrameError('empty_frame', 'A frame of length 0.');
     if (this.#length > this.limitBytes) {
-      throw new FrameError('frame_too_large', `A frame of ${this.#length} bytes; at most ${this.limitBytes} are allowed.`);
+      throw new FrameError(
+        'frame_too_large',
+        `A frame of ${this.#length} bytes; at most ${this.limitBytes} are allowed.`,
+      );
     }
     return at;
   }

@@ -160,5 +160,5 @@ test('a peer that vanishes closes the link once', async () => {
   const { near, log } = pair();
   near.cut();
   await settle();
-  assert.deepEqual(log.sort(), ['device carrier_closed', 'router carrier_closed']);
+  assert.deepEqual(log.toSorted(), ['device carrier_closed', 'router carrier_closed']);
 });

@@ -55,7 +55,9 @@ export function deviceLink(channel: Channel, clock: Clock): Link<RouterMessage, 
   return new MessageLink<RouterMessage, DeviceMessage>(channel, clock, routerMessage, typesOf(routerMessage.options));
 }
 
-function typesOf(options: readonly { readonly shape: { readonly t: { readonly value: string } } }[]): ReadonlySet<string> {
+function typesOf(
+  options: readonly { readonly shape: { readonly t: { readonly value: string } } }[],
+): ReadonlySet<string> {
   return new Set(options.map((option) => option.shape.t.value));
 }
 
@@ -125,7 +127,10 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
     if (this.#closed) return false;
     const payload = this.#codec.encode(JSON.stringify(message));
     if (payload.length > this.#maxFrame) {
-      throw new FrameError('frame_too_large', `A message of ${payload.length} bytes; at most ${this.#maxFrame} are allowed.`);
+      throw new FrameError(
+        'frame_too_large',
+        `A message of ${payload.length} bytes; at most ${this.#maxFrame} are allowed.`,
+      );
     }
     if (!this.#channel.send(payload)) {
       this.#cancelStall ??= this.#clock.schedule(writeStallMs, () => this.#shut('write_stalled', true));
@@ -156,7 +161,13 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
   }
 
   #refuse(code: DeviceErrorCode, message: string, id: number | undefined): void {
-    this.#send({ t: 'error', ...(id === undefined ? {} : { id }), code, message: message.slice(0, 200), retryable: false });
+    this.#send({
+      t: 'error',
+      ...(id === undefined ? {} : { id }),
+      code,
+      message: message.slice(0, 200),
+      retryable: false,
+    });
   }
 
   #parse(payload: Uint8Array): unknown {
@@ -171,6 +182,9 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
 function envelopeOf(value: unknown): { readonly type: string | undefined; readonly id: number | undefined } {
   if (typeof value !== 'object' || value === null) return { type: undefined, id: undefined };
   const type = 't' in value && typeof value.t === 'string' ? value.t : undefined;
-  const id = 'id' in value && typeof value.id === 'number' && Number.isSafeInteger(value.id) && value.id >= 0 ? value.id : undefined;
+  const id =
+    'id' in value && typeof value.id === 'number' && Number.isSafeInteger(value.id) && value.id >= 0
+      ? value.id
+      : undefined;
   return { type, id };
 }

@@ -177,7 +177,14 @@ export const routerMessage = z.discriminatedUnion('t', [
     /** KV prefixes are shared only between requests of one key. */
     prefix_key: z.string().optional(),
   }),
-  z.object({ t: z.literal('count'), id: requestId, model: z.string(), messages: z.array(message), tools: z.array(tool), prefix_key: z.string().optional() }),
+  z.object({
+    t: z.literal('count'),
+    id: requestId,
+    model: z.string(),
+    messages: z.array(message),
+    tools: z.array(tool),
+    prefix_key: z.string().optional(),
+  }),
   z.object({ t: z.literal('cancel'), id: requestId }),
   z.object({ t: z.literal('prefill'), model: z.string(), messages: z.array(message), tools: z.array(tool) }),
   z.object({ t: z.literal('load'), model: z.string() }),

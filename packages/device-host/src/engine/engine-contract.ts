@@ -13,10 +13,22 @@ export interface EngineUnderTest {
 }
 
 const never = new AbortController().signal;
-const weather = { name: 'get_weather', description: 'Weather of a city', parameters: { type: 'object', properties: { city: { type: 'string' } } } };
+const weather = {
+  name: 'get_weather',
+  description: 'Weather of a city',
+  parameters: { type: 'object', properties: { city: { type: 'string' } } },
+};
 
 function ask(content: string, more: Partial<EngineRequest> = {}): EngineRequest {
-  return { messages: [{ role: 'user', content }], tools: [], stop: [], temperature: 0, seed: 1, maxTokens: 12, ...more };
+  return {
+    messages: [{ role: 'user', content }],
+    tools: [],
+    stop: [],
+    temperature: 0,
+    seed: 1,
+    maxTokens: 12,
+    ...more,
+  };
 }
 
 async function collect(model: LoadedModel, request: EngineRequest, signal = never): Promise<EngineEvent[]> {
@@ -77,12 +89,18 @@ export function describeEngine(name: string, make: () => Promise<EngineUnderTest
 
     test('a load aborted beforehand ends with the reason', async () => {
       const reason = new Error('not wanted');
-      await assert.rejects(under.engine.load(under.model, under.options, () => {}, AbortSignal.abort(reason)), reason);
+      await assert.rejects(
+        under.engine.load(under.model, under.options, () => {}, AbortSignal.abort(reason)),
+        reason,
+      );
     });
 
     test('a file that is missing is an EngineError', async (t) => {
       if (under.missing === undefined) return t.skip('the engine reads no file');
-      await assert.rejects(under.engine.load(under.missing, under.options, () => {}, never), EngineError);
+      await assert.rejects(
+        under.engine.load(under.missing, under.options, () => {}, never),
+        EngineError,
+      );
     });
 
     test('an answer follows the grammar and its usage agrees with count', async () => {
@@ -103,7 +121,10 @@ export function describeEngine(name: string, make: () => Promise<EngineUnderTest
 
     test('a stop text ends the answer with stop and is not part of it', async () => {
       const whole = textOf(await collect(model, ask('Count from one to ten in words.')));
-      const stop = whole.slice(Math.floor(whole.length / 2)).trim().slice(0, 3);
+      const stop = whole
+        .slice(Math.floor(whole.length / 2))
+        .trim()
+        .slice(0, 3);
       assert.notEqual(stop, '', `nothing to stop at in ${whole}`);
       const events = await collect(model, ask('Count from one to ten in words.', { stop: [stop] }));
       assert.equal(doneOf(events).finishReason, 'stop');
@@ -161,13 +182,18 @@ export function describeEngine(name: string, make: () => Promise<EngineUnderTest
     });
 
     test('as many runs as there are slots go on at once', async () => {
-      const answers = await Promise.all(Array.from({ length: model.slots }, (_, at) => collect(model, ask(`Say ${at}`))));
+      const answers = await Promise.all(
+        Array.from({ length: model.slots }, (_, at) => collect(model, ask(`Say ${at}`))),
+      );
       for (const events of answers) assertGrammar(events);
     });
 
     test('a prompt beyond the context is refused as too_long', async () => {
       const request = ask('word '.repeat(model.info.ctx + 1));
-      await assert.rejects(collect(model, request), (error) => error instanceof EngineError && error.code === 'too_long');
+      await assert.rejects(
+        collect(model, request),
+        (error) => error instanceof EngineError && error.code === 'too_long',
+      );
     });
 
     test('rates are measured once something ran', async () => {

@@ -1,4 +1,13 @@
-import type { AnswerPart, DeviceErrorCode, MessageOf, ModelInfo, RouterMessage, DeviceMessage, WireMessage, WireTool } from '@lfo/protocol';
+import type {
+  AnswerPart,
+  DeviceErrorCode,
+  MessageOf,
+  ModelInfo,
+  RouterMessage,
+  DeviceMessage,
+  WireMessage,
+  WireTool,
+} from '@lfo/protocol';
 
 type Complete = MessageOf<RouterMessage, 'complete'>;
 type Done = MessageOf<DeviceMessage, 'done'>;

@@ -11,7 +11,10 @@ describeEngine('scripted', async () => ({
 
 describeEngine('scripted that cannot load a second file', async () => {
   const good = scriptedEngine({ clock: systemClock });
-  const bad = scriptedEngine({ clock: systemClock, loadError: new EngineError('no_model', 'There is no such file.', false) });
+  const bad = scriptedEngine({
+    clock: systemClock,
+    loadError: new EngineError('no_model', 'There is no such file.', false),
+  });
   return {
     engine: { ...good, load: (model, ...rest) => (model.id === 'gone' ? bad : good).load(model, ...rest) },
     model: { id: 'scripted', path: '/scripted' },

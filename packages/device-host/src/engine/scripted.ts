@@ -1,7 +1,16 @@
 import type { AnswerPart } from '@lfo/protocol';
 import { sleep, type Clock } from '../clock.ts';
 import { EngineError } from './engine.ts';
-import type { Engine, EngineDone, EngineEvent, EngineOptions, EnginePrompt, EngineRequest, LoadedModel, ModelFile } from './engine.ts';
+import type {
+  Engine,
+  EngineDone,
+  EngineEvent,
+  EngineOptions,
+  EnginePrompt,
+  EngineRequest,
+  LoadedModel,
+  ModelFile,
+} from './engine.ts';
 
 /** What a scripted model says to one request; each part counts as one token. */
 export interface ScriptedAnswer {
@@ -53,8 +62,17 @@ class ScriptedModel implements LoadedModel {
   readonly #answer: (request: EngineRequest) => ScriptedAnswer;
   #hasRun = false;
 
-  constructor(file: ModelFile, options: EngineOptions, clock: Clock, answer: (request: EngineRequest) => ScriptedAnswer) {
-    this.info = { id: file.id, ctx: options.contextTokens, caps: ['tools' as const, 'json_schema' as const, 'scores' as const] };
+  constructor(
+    file: ModelFile,
+    options: EngineOptions,
+    clock: Clock,
+    answer: (request: EngineRequest) => ScriptedAnswer,
+  ) {
+    this.info = {
+      id: file.id,
+      ctx: options.contextTokens,
+      caps: ['tools' as const, 'json_schema' as const, 'scores' as const],
+    };
     this.slots = options.slots;
     this.#clock = clock;
     this.#answer = answer;
@@ -71,7 +89,8 @@ class ScriptedModel implements LoadedModel {
     onPrefill: (done: number, total: number) => void,
   ): AsyncGenerator<EngineEvent> {
     const promptTokens = wordsOf(request);
-    if (promptTokens > this.info.ctx) throw new EngineError('too_long', 'The prompt is longer than the context.', false);
+    if (promptTokens > this.info.ctx)
+      throw new EngineError('too_long', 'The prompt is longer than the context.', false);
     const { parts, prefillMs = 0, partMs = 0, fault, done } = this.#answer(request);
     for (let step = 1; step <= prefillSteps; step++) {
       await sleep(this.#clock, prefillMs / prefillSteps, signal);
@@ -86,8 +105,11 @@ class ScriptedModel implements LoadedModel {
       if (at > 0) await sleep(this.#clock, partMs, signal);
       signal.throwIfAborted();
       if (fault?.at === at) throw fault.error;
-      if (at >= (request.maxTokens ?? Infinity)) return yield end('length', at);
-      if (part.k === 'text' && request.stop.some((stop) => part.text.includes(stop))) return yield end('stop', at);
+      const isStop = part.k === 'text' && request.stop.some((stop) => part.text.includes(stop));
+      if (isStop || at >= (request.maxTokens ?? Infinity)) {
+        yield end(isStop ? 'stop' : 'length', at);
+        return;
+      }
       yield part;
     }
     if (fault?.at === parts.length) throw fault.error;
@@ -113,6 +135,9 @@ function tenWords(request: EngineRequest): ScriptedAnswer {
 
 function wordsOf(prompt: EnginePrompt): number {
   const text = prompt.messages.map(({ role, content }) => `${role} ${content}`).join(' ');
-  const tools = prompt.tools.length === 0 ? '' : ` ${prompt.tools.map(({ name, description }) => `${name} ${description ?? ''}`).join(' ')}`;
+  const tools =
+    prompt.tools.length === 0
+      ? ''
+      : ` ${prompt.tools.map(({ name, description }) => `${name} ${description ?? ''}`).join(' ')}`;
   return `${text}${tools}`.trim().split(/\s+/).length;
 }

@@ -31,7 +31,12 @@ async function serve(script: Script = {}) {
   const engine = scriptedEngine({ ...script, clock, answer });
   const options = { contextTokens: 100, slots, gpu: 'none' } as const;
   const open: ModelOpener = (onProgress, signal) =>
-    engine.load({ id: 'tiny', path: '/tiny' }, options, (done, total) => onProgress({ phase: 'load', done, total }), signal);
+    engine.load(
+      { id: 'tiny', path: '/tiny' },
+      options,
+      (done, total) => onProgress({ phase: 'load', done, total }),
+      signal,
+    );
   const identity = { id: 'd', name: 'n', app: 'a', os: 'o' };
   const host = new DeviceHost({ identity, engine, openModel: script.openModel ?? open, slots, clock });
   host.load();
@@ -49,7 +54,14 @@ async function serve(script: Script = {}) {
     return got.filter(isOfType);
   };
   const ask = async (id: number, more: Partial<MessageOf<RouterMessage, 'complete'>> = {}): Promise<void> => {
-    router.send({ t: 'complete', id, model: 'tiny', messages: [{ role: 'user', content: 'one two' }], tools: [], ...more });
+    router.send({
+      t: 'complete',
+      id,
+      model: 'tiny',
+      messages: [{ role: 'user', content: 'one two' }],
+      tools: [],
+      ...more,
+    });
     await settle();
   };
   const textOf = (id: number): string =>
@@ -70,27 +82,43 @@ async function ready(script: Script = {}) {
 }
 
 function words(count: number, more: Partial<ScriptedAnswer> = {}): ScriptedAnswer {
-  return { parts: Array.from({ length: count }, (_, at) => ({ k: 'text', text: `w${at} ` }) as const), partMs: 100, ...more };
+  return {
+    parts: Array.from({ length: count }, (_, at) => ({ k: 'text', text: `w${at} ` }) as const),
+    partMs: 100,
+    ...more,
+  };
 }
 
 test('a host introduces itself, is silent until welcomed, and then reports its state', async () => {
   const { got, of, router, welcome, clock } = await serve();
-  assert.deepEqual(got.map(({ t }) => t), ['hello']);
+  assert.deepEqual(
+    got.map(({ t }) => t),
+    ['hello'],
+  );
   router.send(welcome);
   await clock.advanceAsync(0);
   const state = of('state').at(-1);
   assert.equal(state?.loaded, true);
-  assert.deepEqual(state?.models?.map(({ id, ctx }) => [id, ctx]), [['tiny', 100]]);
+  assert.deepEqual(
+    state?.models?.map(({ id, ctx }) => [id, ctx]),
+    [['tiny', 100]],
+  );
 });
 
 test('a request before the welcome, or a version nobody offered, ends the link', async () => {
   const early = await serve();
   await early.ask(1);
-  assert.deepEqual(early.of('bye').map(({ code }) => code), ['no_welcome']);
+  assert.deepEqual(
+    early.of('bye').map(({ code }) => code),
+    ['no_welcome'],
+  );
   const old = await serve();
   old.router.send({ ...old.welcome, v: 7 });
   await settle();
-  assert.deepEqual(old.of('bye').map(({ code }) => code), ['unsupported_version']);
+  assert.deepEqual(
+    old.of('bye').map(({ code }) => code),
+    ['unsupported_version'],
+  );
 });
 
 test('an answer is accepted, streamed in numbered deltas and done with usage', async () => {
@@ -99,8 +127,14 @@ test('an answer is accepted, streamed in numbered deltas and done with usage', a
   await clock.advanceAsync(1000);
   assert.deepEqual(of('accepted'), [{ t: 'accepted', id: 1, position: 0 }]);
   assert.equal(textOf(1), 'w0 w1 w2 ');
-  assert.deepEqual(of('delta').map(({ n }) => n), [0, 1, 2]);
-  assert.deepEqual(of('done').map(({ id, finish_reason, usage }) => [id, finish_reason, usage.completion_tokens]), [[1, 'stop', 3]]);
+  assert.deepEqual(
+    of('delta').map(({ n }) => n),
+    [0, 1, 2],
+  );
+  assert.deepEqual(
+    of('done').map(({ id, finish_reason, usage }) => [id, finish_reason, usage.completion_tokens]),
+    [[1, 'stop', 3]],
+  );
   assert.equal(of('state').at(-1)?.active, 0);
   assert.equal(of('state').at(-1)?.tps?.decode, 100);
 });
@@ -150,10 +184,25 @@ test('every parameter reaches the engine', async () => {
 test('requests beyond the slots wait in order, and beyond the queue are busy at once', async () => {
   const { ask, of, clock } = await ready();
   for (let id = 1; id <= 6; id++) await ask(id);
-  assert.deepEqual(of('accepted').map(({ id, position }) => [id, position]), [[1, 0], [2, 1], [3, 2], [4, 3], [5, 4]]);
-  assert.deepEqual(of('error').map(({ id, code, retryable }) => [id, code, retryable]), [[6, 'busy', true]]);
+  assert.deepEqual(
+    of('accepted').map(({ id, position }) => [id, position]),
+    [
+      [1, 0],
+      [2, 1],
+      [3, 2],
+      [4, 3],
+      [5, 4],
+    ],
+  );
+  assert.deepEqual(
+    of('error').map(({ id, code, retryable }) => [id, code, retryable]),
+    [[6, 'busy', true]],
+  );
   await clock.advanceAsync(10_000);
-  assert.deepEqual(of('done').map(({ id }) => id), [1, 2, 3, 4, 5]);
+  assert.deepEqual(
+    of('done').map(({ id }) => id),
+    [1, 2, 3, 4, 5],
+  );
 });
 
 test('a cancelled request ends within 250 ms and its slot goes to the next', async () => {
@@ -163,7 +212,10 @@ test('a cancelled request ends within 250 ms and its slot goes to the next', asy
   await clock.advanceAsync(300);
   router.send({ t: 'cancel', id: 1 });
   await clock.advanceAsync(250);
-  assert.deepEqual(of('error').map(({ id, code }) => [id, code]), [[1, 'cancelled']]);
+  assert.deepEqual(
+    of('error').map(({ id, code }) => [id, code]),
+    [[1, 'cancelled']],
+  );
   assert.equal(of('delta').filter(({ id }) => id === 2).length > 0, true);
 });
 
@@ -173,9 +225,15 @@ test('a waiting request can be cancelled', async () => {
   await ask(2);
   router.send({ t: 'cancel', id: 2 });
   await settle();
-  assert.deepEqual(of('error').map(({ id, code }) => [id, code]), [[2, 'cancelled']]);
+  assert.deepEqual(
+    of('error').map(({ id, code }) => [id, code]),
+    [[2, 'cancelled']],
+  );
   await clock.advanceAsync(5000);
-  assert.deepEqual(of('done').map(({ id }) => id), [1]);
+  assert.deepEqual(
+    of('done').map(({ id }) => id),
+    [1],
+  );
 });
 
 test('a deadline ends the request, running or waiting', async () => {
@@ -185,7 +243,13 @@ test('a deadline ends the request, running or waiting', async () => {
   await clock.advanceAsync(499);
   assert.deepEqual(of('error'), []);
   await clock.advanceAsync(501);
-  assert.deepEqual(of('error').map(({ id, code }) => [id, code]), [[2, 'deadline'], [1, 'deadline']]);
+  assert.deepEqual(
+    of('error').map(({ id, code }) => [id, code]),
+    [
+      [2, 'deadline'],
+      [1, 'deadline'],
+    ],
+  );
 });
 
 test('an engine error keeps its code; any other is not shown', async () => {
@@ -194,11 +258,17 @@ test('an engine error keeps its code; any other is not shown', async () => {
   await known.ask(1);
   await known.clock.advanceAsync(1000);
   assert.equal(known.textOf(1), 'w0 ', 'what was said before stays said');
-  assert.deepEqual(known.of('error').map(({ code, message }) => [code, message]), [['too_long', 'The prompt is too long.']]);
+  assert.deepEqual(
+    known.of('error').map(({ code, message }) => [code, message]),
+    [['too_long', 'The prompt is too long.']],
+  );
   const unknown = await ready(fault(new Error('/secret/path')));
   await unknown.ask(1);
   await unknown.clock.advanceAsync(1000);
-  assert.deepEqual(unknown.of('error').map(({ code }) => code), ['internal']);
+  assert.deepEqual(
+    unknown.of('error').map(({ code }) => code),
+    ['internal'],
+  );
   assert.doesNotMatch(unknown.of('error')[0]?.message ?? '', /secret/);
 });
 
@@ -215,12 +285,19 @@ test('requests that arrive while the model loads wait for it, with progress', as
 });
 
 test('a model that cannot be loaded keeps the link open and says why', async () => {
-  const loadError = new EngineError('no_model', 'The file /m.gguf is missing. Name another with LFO_LOCAL_MODEL.', false);
+  const loadError = new EngineError(
+    'no_model',
+    'The file /m.gguf is missing. Name another with LFO_LOCAL_MODEL.',
+    false,
+  );
   const { ask, of, clock } = await ready({ loadError, loadMs: 1000 });
   const { loaded, accepting, why } = of('state').at(-1) ?? {};
   assert.deepEqual([loaded, accepting, why], [false, false, loadError.message]);
   await ask(1);
-  assert.deepEqual(of('error').map(({ id, code, message }) => [id, code, message]), [[1, 'no_model', loadError.message]]);
+  assert.deepEqual(
+    of('error').map(({ id, code, message }) => [id, code, message]),
+    [[1, 'no_model', loadError.message]],
+  );
   await clock.advanceAsync(reloadMs);
   assert.equal(of('state').at(-1)?.accepting, false);
 });
@@ -231,7 +308,10 @@ test('a request that waits for a load that fails is told so', async () => {
   router.send(welcome);
   await ask(1);
   await clock.advanceAsync(1000);
-  assert.deepEqual(of('error').map(({ id, code, message }) => [id, code, message]), [[1, 'no_model', loadError.message]]);
+  assert.deepEqual(
+    of('error').map(({ id, code, message }) => [id, code, message]),
+    [[1, 'no_model', loadError.message]],
+  );
 });
 
 test('a load that failed for a passing reason is tried again', async () => {
@@ -253,7 +333,9 @@ test('a long prefill and the request behind it are vouched for every 5 s', async
   for (let slice = 0; slice < 12; slice++) {
     const before = of('progress').length;
     await clock.advanceAsync(keepAliveMs);
-    const ids = of('progress').slice(before).map(({ id }) => id);
+    const ids = of('progress')
+      .slice(before)
+      .map(({ id }) => id);
     assert.ok(ids.includes(1) && ids.includes(2), `slice ${slice}: ${ids.join()}`);
   }
 });
@@ -280,7 +362,10 @@ test('counting does not wait for a slot', async () => {
 test('another model than the one served is no_model', async () => {
   const { ask, of } = await ready();
   await ask(1, { model: 'huge' });
-  assert.deepEqual(of('error').map(({ id, code }) => [id, code]), [[1, 'no_model']]);
+  assert.deepEqual(
+    of('error').map(({ id, code }) => [id, code]),
+    [[1, 'no_model']],
+  );
 });
 
 test('an id that is in use is refused without ending the request that uses it', async () => {
@@ -288,8 +373,14 @@ test('an id that is in use is refused without ending the request that uses it', 
   await ask(1);
   await ask(1);
   await clock.advanceAsync(1000);
-  assert.deepEqual(of('error').map(({ id, code }) => [id, code]), [[undefined, 'bad_request']]);
-  assert.deepEqual(of('done').map(({ id }) => id), [1]);
+  assert.deepEqual(
+    of('error').map(({ id, code }) => [id, code]),
+    [[undefined, 'bad_request']],
+  );
+  assert.deepEqual(
+    of('done').map(({ id }) => id),
+    [1],
+  );
 });
 
 test('a drained device ends what runs, takes nothing new and says bye', async () => {
@@ -298,11 +389,20 @@ test('a drained device ends what runs, takes nothing new and says bye', async ()
   router.send({ t: 'drain' });
   await ask(2);
   assert.equal(of('state').at(-1)?.accepting, false);
-  assert.deepEqual(of('error').map(({ id, code, retryable }) => [id, code, retryable]), [[2, 'busy', true]]);
+  assert.deepEqual(
+    of('error').map(({ id, code, retryable }) => [id, code, retryable]),
+    [[2, 'busy', true]],
+  );
   assert.equal(isClosed(), undefined);
   await clock.advanceAsync(1000);
-  assert.deepEqual(of('done').map(({ id }) => id), [1]);
-  assert.deepEqual(of('bye').map(({ code }) => code), ['drained']);
+  assert.deepEqual(
+    of('done').map(({ id }) => id),
+    [1],
+  );
+  assert.deepEqual(
+    of('bye').map(({ code }) => code),
+    ['drained'],
+  );
 });
 
 test('unload lets what runs end, load brings the model back', async () => {
@@ -311,21 +411,33 @@ test('unload lets what runs end, load brings the model back', async () => {
   router.send({ t: 'unload', model: 'tiny' });
   await ask(2);
   await clock.advanceAsync(1000);
-  assert.deepEqual(of('done').map(({ id }) => id), [1]);
-  assert.deepEqual(of('error').map(({ id, code }) => [id, code]), [[2, 'no_model']]);
+  assert.deepEqual(
+    of('done').map(({ id }) => id),
+    [1],
+  );
+  assert.deepEqual(
+    of('error').map(({ id, code }) => [id, code]),
+    [[2, 'no_model']],
+  );
   assert.equal(of('state').at(-1)?.loaded, false);
   router.send({ t: 'load', model: 'tiny' });
   await clock.advanceAsync(1);
   await ask(3);
   await clock.advanceAsync(1000);
-  assert.deepEqual(of('done').map(({ id }) => id), [1, 3]);
+  assert.deepEqual(
+    of('done').map(({ id }) => id),
+    [1, 3],
+  );
 });
 
 test('prefill warms the cache only while a slot is free', async () => {
   const { ask, seen, router, clock, of } = await ready();
   router.send({ t: 'prefill', model: 'tiny', messages: [{ role: 'system', content: 'be brief' }], tools: [] });
   await clock.advanceAsync(1000);
-  assert.deepEqual(seen.map(({ maxTokens }) => maxTokens), [1]);
+  assert.deepEqual(
+    seen.map(({ maxTokens }) => maxTokens),
+    [1],
+  );
   await ask(1);
   router.send({ t: 'prefill', model: 'tiny', messages: [{ role: 'system', content: 'be brief' }], tools: [] });
   await clock.advanceAsync(1000);
@@ -367,7 +479,10 @@ test('a reader that comes back gets everything', async () => {
   near.flowing = true;
   await clock.advanceAsync(5_000);
   assert.equal(textOf(1), parts.map(({ text }) => text).join(''));
-  assert.deepEqual(of('delta').map(({ n }) => n), of('delta').map((_, at) => at));
+  assert.deepEqual(
+    of('delta').map(({ n }) => n),
+    of('delta').map((_, at) => at),
+  );
   assert.equal(of('done').length, 1);
 });
 

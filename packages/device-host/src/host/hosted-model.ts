@@ -42,26 +42,29 @@ export class HostedModel {
   load(): void {
     if (this.#state.kind === 'loading' || this.#state.kind === 'loaded') return;
     this.#abort = new AbortController();
-    const { signal } = this.#abort;
     this.#become({ kind: 'loading' });
-    void this.#closing.then(() => this.#open(this.#onProgress, signal)).then(
-      async (model) => {
-        if (signal.aborted) await model.close();
-        else this.#become({ kind: 'loaded', model });
-      },
-      (error: unknown) => {
-        if (!signal.aborted) this.#become({ kind: 'failed', error: asNoModel(error) });
-      },
-    );
+    void this.#load(this.#abort.signal);
   }
 
   /** Takes the model out of memory or ends its loading; whoever runs on it must have ended. */
   unload(): Promise<void> {
     const { loaded } = this;
     this.#abort.abort(new EngineError('no_model', 'The model is being unloaded.', true));
-    if (loaded !== undefined) this.#closing = loaded.close();
+    // A model that does not close well keeps its memory and nothing else from going on.
+    if (loaded !== undefined) this.#closing = loaded.close().catch(() => {});
     if (this.#state.kind !== 'unloaded') this.#become({ kind: 'unloaded' });
     return this.#closing;
+  }
+
+  async #load(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#closing;
+      const model = await this.#open(this.#onProgress, signal);
+      if (signal.aborted) await model.close();
+      else this.#become({ kind: 'loaded', model });
+    } catch (error) {
+      if (!signal.aborted) this.#become({ kind: 'failed', error: asNoModel(error) });
+    }
   }
 
   #become(state: ModelState): void {
@@ -78,5 +81,10 @@ function asNoModel(error: unknown): EngineError {
   const options = { cause: error };
   if (error instanceof EngineError) return new EngineError('no_model', error.message, error.retryable, options);
   if (error instanceof ModelError) return new EngineError('no_model', error.message, mayPass.has(error.fault), options);
-  return new EngineError('no_model', 'The model could not be loaded. The log of the device host has more.', false, options);
+  return new EngineError(
+    'no_model',
+    'The model could not be loaded. The log of the device host has more.',
+    false,
+    options,
+  );
 }

@@ -4,6 +4,7 @@ import { every } from '../clock.ts';
 import { EngineError } from '../engine/engine.ts';
 import { Answer, keepAliveMs, progressPeriodMs } from './answer.ts';
 import type { DeviceHost } from './host.ts';
+import type { Place } from './slot-queue.ts';
 import { errorMessage } from './wire-error.ts';
 
 /** Used when the router names no period of its own. */
@@ -138,10 +139,13 @@ export class Session {
       return this.#refuse(id, new EngineError('busy', 'The queue of the device is full.', true));
     }
     this.#link.send({ t: 'accepted', id, position: place.position });
-    void answer.run(place, (name) => this.#host.modelFor(name)).then(() => {
-      this.#answers.delete(id);
-      this.#endWhenDrained();
-    });
+    void this.#answer(id, answer, place);
+  }
+
+  async #answer(id: number, answer: Answer, place: Place): Promise<void> {
+    await answer.run(place, (name) => this.#host.modelFor(name));
+    this.#answers.delete(id);
+    this.#endWhenDrained();
   }
 
   async #count({ id, model, messages, tools, prefix_key }: MessageOf<RouterMessage, 'count'>): Promise<void> {
@@ -164,7 +168,9 @@ export class Session {
     const place = this.#host.queue.enter(this.#gone.signal);
     try {
       await place?.turn;
-      const run = this.#host.modelFor(model).run({ messages, tools, stop: [], maxTokens: 1 }, this.#gone.signal, () => {});
+      const run = this.#host
+        .modelFor(model)
+        .run({ messages, tools, stop: [], maxTokens: 1 }, this.#gone.signal, () => {});
       for await (const event of run) if (event.k === 'done') break;
     } catch (error) {
       if (!this.#gone.signal.aborted) this.#link.send(errorMessage(error));

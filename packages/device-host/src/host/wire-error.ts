@@ -10,6 +10,11 @@ export function errorMessage(error: unknown, id?: number): MessageOf<DeviceMessa
 
 function describe(error: unknown): Pick<EngineError, 'code' | 'message' | 'retryable'> {
   if (error instanceof EngineError) return error;
-  if (error instanceof FrameError) return { code: 'internal', message: 'A part of the answer is too large.', retryable: false };
-  return { code: 'internal', message: 'The engine failed unexpectedly. The log of the device host has more.', retryable: true };
+  if (error instanceof FrameError)
+    return { code: 'internal', message: 'A part of the answer is too large.', retryable: false };
+  return {
+    code: 'internal',
+    message: 'The engine failed unexpectedly. The log of the device host has more.',
+    retryable: true,
+  };
 }

@@ -14,7 +14,7 @@ export function partEvent(part: AnswerPart): InferenceEvent {
       return { type: 'tool-call-delta', index: part.index, json: part.json };
     case 'call_end':
       return { type: 'tool-call-end', index: part.index, ...(part.repaired === true ? { repaired: true } : {}) };
-    case 'scores': {
+    default: {
       const { about, taken } = part;
       const scores = part.scores.map(({ token, lp, top }) => ({
         token,

@@ -12,6 +12,8 @@ const stableMs = 60_000;
 /** After SIGTERM; then SIGKILL. */
 const killGraceMs = 2_000;
 const lastLines = 3;
+/** What Node prints around the message of an error: frames with paths, markers, its version. */
+const isNoise = /^\s*(at .*|[\^~]*|Node\.js v.*|node:internal.*|throw .*|[}\]),;]*)$/;
 
 export interface DeviceChildOptions {
   /** Program and arguments. */
@@ -87,7 +89,7 @@ export class DeviceChild {
       if (stream === null) continue;
       createInterface({ input: stream }).on('line', (line) => {
         this.#options.onLine(line);
-        if (stream !== child.stderr || line.trim() === '') return;
+        if (stream !== child.stderr || isNoise.test(line)) return;
         lines.push(line.trim().slice(0, 200));
         if (lines.length > lastLines) lines.shift();
       });
@@ -100,7 +102,10 @@ export class DeviceChild {
     const restartMs = Math.min(longestRestartMs, firstRestartMs * 2 ** this.#failures++);
     this.#cancelRestart = this.#options.clock.schedule(restartMs, () => this.start());
     const words = lines.length === 0 ? '' : ` Its last words: ${lines.join(' | ')}`;
-    this.#options.onDown(`The model process ended ${how}; it is started again in ${restartMs / 1000} s.${words}`, restartMs);
+    this.#options.onDown(
+      `The model process ended ${how}; it is started again in ${restartMs / 1000} s.${words}`,
+      restartMs,
+    );
   }
 
   #kill(child: ChildProcess): void {

@@ -93,7 +93,11 @@ function wireFormat(format: ResponseFormat): NonNullable<Complete['response_form
   return { type: 'json_schema', ...(format.schema === undefined ? {} : { schema: { ...format.schema } }) };
 }
 
-function warnOfUnsupported({ sampling, parallelToolCalls }: ChatRequest, call: CallContext, capabilities: Capabilities): void {
+function warnOfUnsupported(
+  { sampling, parallelToolCalls }: ChatRequest,
+  call: CallContext,
+  capabilities: Capabilities,
+): void {
   if (sampling.logitBias !== undefined) call.warn('logit_bias', 'not supported by the local model');
   if (sampling.reasoningEffort !== undefined) call.warn('reasoning_effort', 'not supported by the local model');
   if (parallelToolCalls === false) call.warn('parallel_tool_calls', 'not supported by the local model');

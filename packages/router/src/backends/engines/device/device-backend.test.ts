@@ -13,7 +13,15 @@ import { helloMs } from './device-session.ts';
 const request: ChatRequest = {
   id: 'r',
   model: 'lfo-auto',
-  messages: [{ role: 'user', content: [{ type: 'text', text: 'Hi ' }, { type: 'text', text: 'there' }] }],
+  messages: [
+    {
+      role: 'user',
+      content: [
+        { type: 'text', text: 'Hi ' },
+        { type: 'text', text: 'there' },
+      ],
+    },
+  ],
   tools: [],
   sampling: { stop: [], logprobs: false },
   stream: true,
@@ -26,7 +34,10 @@ function connect() {
   const backend = new DeviceBackend({
     id: 'phone',
     clock,
-    expected: { models: ['expected'], capabilities: { tools: true, jsonSchema: false, images: false, audio: false, logprobs: false } },
+    expected: {
+      models: ['expected'],
+      capabilities: { tools: true, jsonSchema: false, images: false, audio: false, logprobs: false },
+    },
   });
   const device = new ScriptedDevice(clock);
   const abort = new AbortController();
@@ -51,7 +62,8 @@ async function ready() {
   /** Reads an answer into `events`; resolves with what it threw. */
   const read = (changes: Partial<ChatRequest> = {}, context: Partial<CallContext> = {}): Promise<unknown> =>
     (async () => {
-      for await (const event of all.backend.infer({ ...request, ...changes }, { ...all.call, ...context })) events.push(event);
+      for await (const event of all.backend.infer({ ...request, ...changes }, { ...all.call, ...context }))
+        events.push(event);
       return undefined;
     })().catch((error: unknown) => error);
   return { ...all, events, read };
@@ -70,10 +82,27 @@ test('a device is loading until it reports, and then shows its model and what it
   await device.start();
   device.state({ active: 1, queued: 2, tps: { prefill: 100, decode: 9.5 } });
   await settle();
-  assert.deepEqual(backend.status(), { state: 'ready', active: 1, queued: 2, slots: 2, prefillRate: 100, decodeRate: 9.5 });
+  assert.deepEqual(backend.status(), {
+    state: 'ready',
+    active: 1,
+    queued: 2,
+    slots: 2,
+    prefillRate: 100,
+    decodeRate: 9.5,
+  });
   assert.deepEqual(backend.models, ['tiny']);
-  assert.deepEqual(backend.capabilities, { contextTokens: 2048, tools: true, jsonSchema: true, logprobs: true, images: false, audio: false });
-  assert.deepEqual(device.of('welcome').map(({ v }) => v), [1]);
+  assert.deepEqual(backend.capabilities, {
+    contextTokens: 2048,
+    tools: true,
+    jsonSchema: true,
+    logprobs: true,
+    images: false,
+    audio: false,
+  });
+  assert.deepEqual(
+    device.of('welcome').map(({ v }) => v),
+    [1],
+  );
 });
 
 test('a download and a failed load show in the status', async () => {
@@ -81,7 +110,10 @@ test('a download and a failed load show in the status', async () => {
   device.state({ loaded: false, models: [] });
   device.send({ t: 'progress', phase: 'download', done: 25, total: 100, what: 'tiny' });
   await settle();
-  assert.deepEqual([backend.status().state, backend.status().progress, backend.status().detail], ['loading', 0.25, 'Downloading tiny: 25 %.']);
+  assert.deepEqual(
+    [backend.status().state, backend.status().progress, backend.status().detail],
+    ['loading', 0.25, 'Downloading tiny: 25 %.'],
+  );
   device.state({ loaded: false, accepting: false, models: [], why: 'The file is missing.' });
   await settle();
   assert.deepEqual([backend.status().state, backend.status().detail], ['down', 'The file is missing.']);
@@ -100,7 +132,10 @@ test('a device of another version, or one that never introduces itself, is sent 
   other.backend.attach(other.device.channel);
   other.device.send({ ...scriptedHello, v: [2, 3] });
   await settle();
-  assert.deepEqual(other.device.of('bye').map(({ code }) => code), ['unsupported_version']);
+  assert.deepEqual(
+    other.device.of('bye').map(({ code }) => code),
+    ['unsupported_version'],
+  );
   const mute = connect();
   mute.backend.attach(mute.device.channel);
   await mute.clock.advanceAsync(helloMs);
@@ -113,15 +148,34 @@ test('a streamed answer becomes events in the grammar of backends', async () => 
   const over = read();
   await settle();
   device.delta(0, { k: 'reasoning', text: 'hm' }, { k: 'text', text: 'Hello' });
-  device.delta(0, { k: 'scores', about: 'text', taken: 'tempered', scores: [{ token: 'Hello', lp: -0.5, top: [{ token: 'Hi', lp: -1 }] }] });
-  device.delta(0, { k: 'call', index: 0, id: 'c1', name: 'f' }, { k: 'args', index: 0, json: '{}' }, { k: 'call_end', index: 0, repaired: true });
-  device.done(0, { finish_reason: 'tool_calls', confidence: 0.4, cloud_handoff: true, usage: { prompt_tokens: 3, completion_tokens: 5, cached_tokens: 1 } });
+  device.delta(0, {
+    k: 'scores',
+    about: 'text',
+    taken: 'tempered',
+    scores: [{ token: 'Hello', lp: -0.5, top: [{ token: 'Hi', lp: -1 }] }],
+  });
+  device.delta(
+    0,
+    { k: 'call', index: 0, id: 'c1', name: 'f' },
+    { k: 'args', index: 0, json: '{}' },
+    { k: 'call_end', index: 0, repaired: true },
+  );
+  device.done(0, {
+    finish_reason: 'tool_calls',
+    confidence: 0.4,
+    cloud_handoff: true,
+    usage: { prompt_tokens: 3, completion_tokens: 5, cached_tokens: 1 },
+  });
   assert.equal(await over, undefined);
   assert.deepEqual(events, [
     { type: 'start', model: 'tiny' },
     { type: 'reasoning-delta', text: 'hm' },
     { type: 'text-delta', text: 'Hello' },
-    { type: 'token-scores', about: 'text', scores: [{ token: 'Hello', logprob: -0.5, taken: 'tempered', top: [{ token: 'Hi', logprob: -1 }] }] },
+    {
+      type: 'token-scores',
+      about: 'text',
+      scores: [{ token: 'Hello', logprob: -0.5, taken: 'tempered', top: [{ token: 'Hi', logprob: -1 }] }],
+    },
     { type: 'tool-call-start', index: 0, id: 'c1', name: 'f' },
     { type: 'tool-call-delta', index: 0, json: '{}' },
     { type: 'tool-call-end', index: 0, repaired: true },
@@ -147,7 +201,18 @@ test('the whole request goes over the wire; what a device cannot do is warned of
       toolChoice: { type: 'function', name: 'f' },
       responseFormat: { type: 'json_schema', name: 'n', schema: { type: 'object' } },
       parallelToolCalls: false,
-      sampling: { stop: ['x'], logprobs: true, topLogprobs: 3, temperature: 0, topP: 1, maxTokens: 9, seed: 2, logitBias: { 1: 1 }, frequencyPenalty: 1, presencePenalty: -1 },
+      sampling: {
+        stop: ['x'],
+        logprobs: true,
+        topLogprobs: 3,
+        temperature: 0,
+        topP: 1,
+        maxTokens: 9,
+        seed: 2,
+        logitBias: { 1: 1 },
+        frequencyPenalty: 1,
+        presencePenalty: -1,
+      },
       hints: { mode: 'auto', clientKey: 'k1' },
     },
     { deadlineMs: 6000 },
@@ -179,14 +244,16 @@ test('the whole request goes over the wire; what a device cannot do is warned of
       prefix_key: 'k1',
     },
   ]);
-  assert.deepEqual(warnings.sort(), ['logit_bias', 'parallel_tool_calls']);
+  assert.deepEqual(warnings.toSorted(), ['logit_bias', 'parallel_tool_calls']);
   device.done(0);
   await over;
 });
 
 test('an image is refused without asking the device', async () => {
   const { device, read } = await ready();
-  const error = await read({ messages: [{ role: 'user', content: [{ type: 'image', url: 'data:image/png;base64,AA==' }] }] });
+  const error = await read({
+    messages: [{ role: 'user', content: [{ type: 'image', url: 'data:image/png;base64,AA==' }] }],
+  });
   assert.equal(faultOf(error), 'rejected');
   assert.deepEqual(device.of('complete'), []);
 });
@@ -234,7 +301,10 @@ test('a repeated delta is dropped, a missing one ends the answer and cancels it'
   for (const n of [0, 0, 2]) device.send({ t: 'delta', id: 0, n, parts: [{ k: 'text', text: `${n}` }] });
   assert.equal(faultOf(await over), 'bad_answer');
   await settle();
-  assert.deepEqual(events.map(({ type }) => type), ['start', 'text-delta']);
+  assert.deepEqual(
+    events.map(({ type }) => type),
+    ['start', 'text-delta'],
+  );
   assert.deepEqual(device.of('cancel'), [{ t: 'cancel', id: 0 }]);
 });
 

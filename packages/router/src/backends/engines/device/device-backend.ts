@@ -71,6 +71,16 @@ export class DeviceBackend implements Backend {
     };
   }
 
+  /** Download or load under way; `total` 0 is unknown. */
+  get progress(): DeviceSession['progress'] {
+    return this.#session?.progress;
+  }
+
+  /** What runs its models, once it has said so. */
+  get engine(): string | undefined {
+    return this.#session?.hello?.engine.name;
+  }
+
   status(): BackendStatus {
     const session = this.#session;
     if (session === undefined) return this.#down;
@@ -83,7 +93,8 @@ export class DeviceBackend implements Backend {
       ...(state.tps?.prefill === undefined ? {} : { prefillRate: state.tps.prefill }),
       ...(state.tps?.decode === undefined ? {} : { decodeRate: state.tps.decode }),
     };
-    if (!state.accepting) return { state: 'down', detail: state.why ?? 'The device takes no requests now.', ...numbers };
+    if (!state.accepting)
+      return { state: 'down', detail: state.why ?? 'The device takes no requests now.', ...numbers };
     if (state.loaded) return { state: 'ready', ...numbers };
     if (progress === undefined) return { state: 'loading', detail: 'The model is being loaded.', ...numbers };
     return { state: 'loading', ...progressOf(progress), ...numbers };

@@ -67,7 +67,8 @@ export class DeviceCall {
     if (place === 'gap') return this.#abandon(linkFault('outOfOrder', this.#backend));
     this.alive();
     this.#push(parts.map(partEvent));
-    for (const part of parts) this.#heldChars += 'text' in part ? part.text.length : 'json' in part ? part.json.length : 40;
+    for (const part of parts)
+      this.#heldChars += 'text' in part ? part.text.length : 'json' in part ? part.json.length : 40;
     if (this.#heldChars > maxHeldChars) this.#abandon(linkFault('slowReader', this.#backend));
   }
 

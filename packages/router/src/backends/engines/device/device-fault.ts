@@ -26,7 +26,11 @@ const maxMessageChars = 300;
 /** The device's refusal or failure as the pool and the client see it. */
 export function deviceFault(
   backend: string,
-  { code, message, retryable }: { readonly code: DeviceErrorCode; readonly message: string; readonly retryable: boolean },
+  {
+    code,
+    message,
+    retryable,
+  }: { readonly code: DeviceErrorCode; readonly message: string; readonly retryable: boolean },
 ): BackendError {
   const { message: ours, ...meaning } = meanings[code];
   // A device's refusals are written for the user; its failures may speak of its insides.
@@ -40,11 +44,17 @@ export const linkFaults = {
   lostBefore: ['The device went away before it answered; try again.', { fault: 'connect' }],
   lostAmid: ['The device went away in the middle of its answer; try again.', { fault: 'cut' }],
   /** A grammar or schema that kills one engine may well kill the next. */
-  lostOnSchema: ['The device went away over this request; simplify its JSON schema.', { fault: 'cut', retryable: false }],
+  lostOnSchema: [
+    'The device went away over this request; simplify its JSON schema.',
+    { fault: 'cut', retryable: false },
+  ],
   silent: ['The device fell silent; try again.', { fault: 'timeout' }],
   outOfOrder: ['The device lost a part of its answer; try again.', { fault: 'bad_answer' }],
   malformed: ['The device sent something that does not fit the protocol; update it.', { fault: 'bad_answer' }],
-  tooLarge: ['The request is too large for the device; shorten it.', { fault: 'rejected', code: 'context_length_exceeded' }],
+  tooLarge: [
+    'The request is too large for the device; shorten it.',
+    { fault: 'rejected', code: 'context_length_exceeded' },
+  ],
   slowReader: ['The answer was not read fast enough and has been stopped.', { fault: 'unusable', retryable: false }],
 } as const satisfies Readonly<Record<string, readonly [string, Omit<BackendErrorInit, 'backend'>]>>;
 

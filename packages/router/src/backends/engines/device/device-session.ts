@@ -2,7 +2,6 @@ import { FrameError, maxFrameBytes, protocolVersions } from '@lfo/protocol';
 import type { DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
 import type { CallContext, Capabilities } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
-import { BackendError } from '../../../core/errors.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { completeMessage, wirePrompt } from './complete-message.ts';
 import { DeviceCall } from './device-call.ts';
@@ -154,7 +153,13 @@ export class DeviceSession {
     this.#cancelHello();
     this.#hello = hello;
     link.agreeMaxFrame(hello.max_frame);
-    link.send({ t: 'welcome', v, session, heartbeat_ms: heartbeatMs, max_frame: Math.min(hello.max_frame, maxFrameBytes) });
+    link.send({
+      t: 'welcome',
+      v,
+      session,
+      heartbeat_ms: heartbeatMs,
+      max_frame: Math.min(hello.max_frame, maxFrameBytes),
+    });
   }
 
   #newState(state: MessageOf<DeviceMessage, 'state'>): void {
@@ -179,7 +184,7 @@ export class DeviceSession {
   #lose(): void {
     for (const call of this.#calls.values()) call.lost();
     this.#calls.clear();
-    const error: BackendError = linkFault('lostBefore', this.#options.backend);
+    const error = linkFault('lostBefore', this.#options.backend);
     for (const count of this.#counts.values()) count.reject(error);
   }
 }

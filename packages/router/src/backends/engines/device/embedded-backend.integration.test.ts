@@ -54,7 +54,10 @@ async function until(what: string, isSo: () => boolean): Promise<void> {
   }
 }
 
-const answer = async (backend: ReturnType<typeof start>['backend'], signal = new AbortController().signal): Promise<string> => {
+const answer = async (
+  backend: ReturnType<typeof start>['backend'],
+  signal = new AbortController().signal,
+): Promise<string> => {
   let text = '';
   for await (const event of backend.infer(request, call(signal))) if (event.type === 'text-delta') text += event.text;
   return text;
@@ -69,36 +72,40 @@ function isAlive(pid: number): boolean {
   }
 }
 
-test('a child serves over its pipe, is killed mid-stream as cut, restarts and serves again', { timeout: 90_000 }, async (t) => {
-  const { backend, downs } = start(t, { words: 30, partMs: 10 });
-  await until('ready', () => backend.status().state === 'ready');
-  assert.deepEqual(backend.models, ['tiny']);
-  const whole = await answer(backend);
-  assert.equal(whole, Array.from({ length: 30 }, (_, at) => at).join(' '));
-  assert.equal(await backend.countTokens(request, AbortSignal.timeout(10_000)), 2);
+test(
+  'a child serves over its pipe, is killed mid-stream as cut, restarts and serves again',
+  { timeout: 90_000 },
+  async (t) => {
+    const { backend, downs } = start(t, { words: 30, partMs: 10 });
+    await until('ready', () => backend.status().state === 'ready');
+    assert.deepEqual(backend.models, ['tiny']);
+    const whole = await answer(backend);
+    assert.equal(whole, Array.from({ length: 30 }, (_, at) => at).join(' '));
+    assert.equal(await backend.countTokens(request, AbortSignal.timeout(10_000)), 2);
 
-  const { pid } = backend.child;
-  assert.ok(pid !== undefined);
-  let killedMs = Infinity;
-  await assert.rejects(
-    async () => {
-      for await (const event of backend.infer(request, call(new AbortController().signal))) {
-        if (event.type !== 'text-delta' || killedMs !== Infinity) continue;
-        killedMs = performance.now();
-        process.kill(pid, 'SIGKILL');
-      }
-    },
-    (error) => error instanceof BackendError && error.fault === 'cut',
-  );
-  assert.ok(performance.now() - killedMs < 2_000, 'the cut is noticed promptly');
-  await until('down', () => downs.length === 1);
-  assert.match(downs[0] ?? '', /by SIGKILL; it is started again in 0\.5 s/);
-  await assert.rejects(answer(backend), (error) => error instanceof BackendError && error.fault === 'connect');
+    const { pid } = backend.child;
+    assert.ok(pid !== undefined);
+    let killedMs = Infinity;
+    await assert.rejects(
+      async () => {
+        for await (const event of backend.infer(request, call(new AbortController().signal))) {
+          if (event.type !== 'text-delta' || killedMs !== Infinity) continue;
+          killedMs = performance.now();
+          process.kill(pid, 'SIGKILL');
+        }
+      },
+      (error) => error instanceof BackendError && error.fault === 'cut',
+    );
+    assert.ok(performance.now() - killedMs < 2_000, 'the cut is noticed promptly');
+    await until('down', () => downs.length === 1);
+    assert.match(downs[0] ?? '', /by SIGKILL; it is started again in 0\.5 s/);
+    await assert.rejects(answer(backend), (error) => error instanceof BackendError && error.fault === 'connect');
 
-  await until('ready again', () => backend.status().state === 'ready');
-  assert.notEqual(backend.child.pid, pid);
-  assert.equal(await answer(backend), whole);
-});
+    await until('ready again', () => backend.status().state === 'ready');
+    assert.notEqual(backend.child.pid, pid);
+    assert.equal(await answer(backend), whole);
+  },
+);
 
 test('an abort reaches the engine: its slot is free for the next request', { timeout: 60_000 }, async (t) => {
   const { backend } = start(t, { words: 100_000, partMs: 20 });
@@ -113,7 +120,10 @@ test('an abort reaches the engine: its slot is free for the next request', { tim
 
 test('a request may arrive before the child is ready to load and waits', { timeout: 60_000 }, async (t) => {
   const { backend } = start(t, { words: 3, loadMs: 500 });
-  await until('connected', () => backend.status().detail !== 'The device is starting.' && backend.status().state !== 'down');
+  await until(
+    'connected',
+    () => backend.status().detail !== 'The device is starting.' && backend.status().state !== 'down',
+  );
   assert.equal(await answer(backend), '0 1 2');
 });
 
@@ -135,8 +145,18 @@ test('a child whose parent goes leaves by itself and ignores Ctrl-C', { timeout:
   const { spawn } = await import('node:child_process');
   const { Socket } = await import('node:net');
   const { deviceHostProgram } = await import('./embedded-backend.ts');
-  const options = { model: 'm', modelsDir: '/nowhere', contextTokens: 9, slots: 1, gpu: 'none', offline: true, engine: 'scripted' };
-  const child = spawn(process.execPath, [deviceHostProgram(), 'child', JSON.stringify(options)], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+  const options = {
+    model: 'm',
+    modelsDir: '/nowhere',
+    contextTokens: 9,
+    slots: 1,
+    gpu: 'none',
+    offline: true,
+    engine: 'scripted',
+  };
+  const child = spawn(process.execPath, [deviceHostProgram(), 'child', JSON.stringify(options)], {
+    stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
+  });
   t.after(() => child.kill('SIGKILL'));
   const pipe = child.stdio[3];
   assert.ok(pipe instanceof Socket);
@@ -152,10 +172,14 @@ test('a child whose parent goes leaves by itself and ignores Ctrl-C', { timeout:
   assert.ok(performance.now() - startMs < 2_000);
 });
 
-test('a child that cannot start is retried with growing pauses and says its last words', { timeout: 60_000 }, async (t) => {
-  const { backend, downs } = start(t, {}, { slots: -1 });
-  await until('two failures', () => downs.length >= 2);
-  assert.match(downs[0] ?? '', /with code 1; it is started again in 0\.5 s\. Its last words: /);
-  assert.match(downs[1] ?? '', /started again in 1 s/);
-  await assert.rejects(answer(backend), (error) => error instanceof BackendError && error.fault === 'connect');
-});
+test(
+  'a child that cannot start is retried with growing pauses and says its last words',
+  { timeout: 60_000 },
+  async (t) => {
+    const { backend, downs } = start(t, {}, { slots: -1 });
+    await until('two failures', () => downs.length >= 2);
+    assert.match(downs[0] ?? '', /with code 1; it is started again in 0\.5 s\. Its last words: /);
+    assert.match(downs[1] ?? '', /started again in 1 s/);
+    await assert.rejects(answer(backend), (error) => error instanceof BackendError && error.fault === 'connect');
+  },
+);

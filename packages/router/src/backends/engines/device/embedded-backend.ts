@@ -26,7 +26,17 @@ export interface EmbeddedOptions {
 export function embeddedBackend(options: EmbeddedOptions): DeviceBackend & { readonly child: DeviceChild } {
   const { id, config, offline, execPath, env, clock, onLine, onDown } = options;
   const { model, modelsDir, contextTokens, slots, threads, gpu, modelBaseUrl } = config;
-  const json = JSON.stringify({ model, modelsDir, contextTokens, slots, threads, gpu, offline, modelBaseUrl, ...options.childOptions });
+  const json = JSON.stringify({
+    model,
+    modelsDir,
+    contextTokens,
+    slots,
+    threads,
+    gpu,
+    offline,
+    modelBaseUrl,
+    ...options.childOptions,
+  });
   const child: DeviceChild = new DeviceChild({
     command: [execPath, deviceHostProgram(), 'child', json],
     env,
