@@ -12,7 +12,6 @@ import type { ServerDeps } from './server.ts';
 export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
   const read = chatReader(deps.config.limits, deps.models);
   const created = Math.floor(deps.clock.wallMs() / 1000);
-  const document = openApiDocument(deps.config.limits);
 
   app.post('/v1/chat/completions', (request, reply) => {
     if (deps.readiness().draining) throw draining();
@@ -52,7 +51,8 @@ export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
     const status = isDraining ? 'draining' : ready ? 'ready' : 'not_ready';
     return reply.status(ready && !isDraining ? 200 : 503).send({ status, reasons: why });
   });
-  app.get('/openapi.json', () => document);
+  // Made when asked for: it takes longer than starting the server.
+  app.get('/openapi.json', () => openApiDocument(deps.config.limits));
 
   function readChat(request: FastifyRequest): ReadChat {
     const { id, headers, identity } = request;

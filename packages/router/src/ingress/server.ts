@@ -1,7 +1,6 @@
 import type { Duplex } from 'node:stream';
 
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import type { Logger } from 'pino';
 
 import type { Clock } from '../core/clock.ts';
 import type { LfoConfig } from '../core/config/config.ts';
@@ -9,6 +8,7 @@ import { errorBody, retryHeaders, toLfoError } from '../core/error-body.ts';
 import { LfoError } from '../core/errors.ts';
 import type { ChatExchange, ListedModel, Readiness, RouteExplanation } from '../core/exchange.ts';
 import { uuidV7Source } from '../core/id.ts';
+import type { Logger } from '../core/log.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { checkEncoding, useJsonBodies } from './body-parser.ts';
 import { createGuard } from './guard.ts';
@@ -119,10 +119,14 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     // Fastify would hang up after any bad body, and the reset could overtake the answer: Node reads the rest away, for
     // as long as the request's time lasts.
     if (error.status === 413 || request.raw.complete) reply.removeHeader('connection');
-    if (!request.raw.complete) answeredEarly.add(request.raw.socket);
+    if (!request.raw.complete && hasBody(request)) answeredEarly.add(request.raw.socket);
     if (error.status === 401) reply.header('www-authenticate', 'Bearer');
     void reply.header('x-request-id', request.id).headers(retryHeaders(error)).status(error.status).send(errorBody(error));
   }
+}
+
+function hasBody({ headers }: FastifyRequest): boolean {
+  return 'transfer-encoding' in headers || 'content-length' in headers;
 }
 
 /** Set on the raw response, since chat answers bypass Fastify's. */
