@@ -169,3 +169,9 @@ export function unknownVariables(env: Environment): readonly ConfigProblem[] {
       };
     });
 }
+
+/** The environment without anything that looks like a secret, ours or not: child processes have no use for it. */
+export function withoutSecrets(env: Environment): Environment {
+  const secret = /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^DATABASE_URL$/i;
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !secret.test(name)));
+}

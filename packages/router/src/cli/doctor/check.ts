@@ -1,0 +1,17 @@
+/** One line of the doctor's report. */
+export interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  /** What was found. */
+  readonly detail: string;
+  /** The command or change that mends it; only when not ok. */
+  readonly fix?: string;
+}
+
+export function passed(name: string, detail: string): Check {
+  return { name, ok: true, detail };
+}
+
+export function broken(name: string, detail: string, fix: string): Check {
+  return { name, ok: false, detail, fix };
+}

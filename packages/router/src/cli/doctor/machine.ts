@@ -1,0 +1,150 @@
+import { spawn } from 'node:child_process';
+import { accessSync, constants, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
+import { dirname } from 'node:path';
+import * as z from 'zod';
+import type { LfoConfig } from '../../core/config/config.ts';
+import { isModelPath } from '../../core/config/environment.ts';
+import { isJsonObject, parseJson } from '../../core/json.ts';
+import { childEnvironment, deviceHostBinary } from '../models.ts';
+import type { RouterClient } from '../router-client.ts';
+import type { Terminal } from '../terminal.ts';
+import { broken, passed, type Check } from './check.ts';
+
+/** Whether this Node can run LFO. */
+export function checkRuntime(version: string): Check {
+  const major = Number(/^v(\d+)/.exec(version)?.[1]);
+  if (major >= 24) return passed('runtime', `Node ${version}`);
+  return broken('runtime', `Node ${version} is too old`, 'npm ci, then npm start or npx lfo, which bring Node 24');
+}
+
+/** Names of the engine's prebuilt packages, by platform and processor. */
+const enginePackages: Readonly<Record<string, string>> = {
+  'linux-x64': 'linux-x64',
+  'linux-arm64': 'linux-arm64',
+  'linux-arm': 'linux-armv7l',
+  'darwin-arm64': 'mac-arm64-metal',
+  'darwin-x64': 'mac-x64',
+  'win32-x64': 'win-x64',
+  'win32-arm64': 'win-arm64',
+};
+
+/** Whether a prebuilt llama.cpp for this machine is installed. */
+export function checkEngine(config: LfoConfig, machine: string): Check {
+  const name = 'engine';
+  if (!config.embedded.enabled) return passed(name, 'not needed: LFO_LOCAL_MODEL=none');
+  const prebuilt = enginePackages[machine];
+  if (prebuilt === undefined) {
+    return broken(
+      name,
+      `no llama.cpp is prebuilt for ${machine}`,
+      'use a model server as backend and set LFO_LOCAL_MODEL=none',
+    );
+  }
+  try {
+    createRequire(deviceHostBinary).resolve(`@node-llama-cpp/${prebuilt}`);
+    return passed(name, `llama.cpp for ${prebuilt}`);
+  } catch {
+    return broken(name, `llama.cpp for ${prebuilt} is not installed`, 'npm ci (without --omit=optional)');
+  }
+}
+
+const modelList = z.array(
+  z.object({ id: z.string(), file: z.string().optional(), bytes: z.number(), state: z.string() }),
+);
+
+/** Whether the embedded model's file is here and verified. Asks the device host, which owns the files. */
+export async function checkModel(config: LfoConfig, terminal: Terminal): Promise<Check> {
+  const name = 'model';
+  const { enabled, model, modelsDir } = config.embedded;
+  if (!enabled) return passed(name, 'none wanted');
+  if (isModelPath(model)) {
+    return statSync(model, { throwIfNoEntry: false })?.isFile() === true
+      ? passed(name, model)
+      : broken(name, `${model} is not a file`, 'correct LFO_LOCAL_MODEL, or unset it for the default model');
+  }
+  const list = modelList.safeParse(parseJson(await deviceHostOutput(['models', 'list', '--json'], config, terminal)));
+  if (!list.success) return broken(name, 'the device host does not answer', 'npm ci');
+  const wanted = model.startsWith('hf:') ? model.slice(model.lastIndexOf('/') + 1) : model;
+  const found = list.data.find(({ id, file }) => id === wanted || file === wanted);
+  const fix = `npx lfo models pull ${model}`;
+  switch (found?.state) {
+    case undefined:
+      return broken(name, `${model} is not known`, 'npx lfo models list shows what there is');
+    case 'ready':
+    case 'own':
+      return passed(name, `${model}, ${(found.bytes / 1e6).toFixed(0)} MB in ${modelsDir}`);
+    case 'unverified':
+      return passed(name, `${model} is here and will be verified at the next start`);
+    case 'partial':
+      return broken(name, `${model} is only partly fetched`, fix);
+    default:
+      return broken(name, `${model} is not fetched yet (the first start does it)`, fix);
+  }
+}
+
+async function deviceHostOutput(args: readonly string[], config: LfoConfig, terminal: Terminal): Promise<string> {
+  const child = spawn(process.execPath, [deviceHostBinary, ...args], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    env: childEnvironment(terminal, config),
+  });
+  child.on('error', () => {});
+  let output = '';
+  for await (const chunk of child.stdout.setEncoding('utf8')) output += chunk;
+  return output;
+}
+
+/** Whether the port is free, or LFO itself has it. */
+export async function checkPort(config: LfoConfig, client: RouterClient): Promise<Check> {
+  const { host, port } = config.server;
+  const status = await client.get('/health', AbortSignal.timeout(2_000)).then(
+    ({ body }) => (isJsonObject(body) ? body['status'] : undefined),
+    () => undefined,
+  );
+  if (status === 'ok' || status === 'draining') return passed('port', `LFO is running at ${client.url}`);
+  const error = await listenOnce(host, port);
+  if (error === undefined) return passed('port', `${port} is free`);
+  if (error === 'EADDRINUSE')
+    return broken('port', `${port} is taken by another program`, `PORT=${port + 1} npm start`);
+  if (error === 'EACCES') return broken('port', `${port} is reserved for root`, 'choose a PORT of 1024 or more');
+  return broken('port', `${host} is not an address of this machine (${error})`, 'correct HOST');
+}
+
+function listenOnce(host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.on('error', (error) => resolve('code' in error ? String(error.code) : error.name));
+    server.listen(port, host, () => server.close(() => resolve(undefined)));
+  });
+}
+
+/** Whether the data folder can be used and is closed to others. */
+export function checkDataFolder(folder: string): Check {
+  const name = 'data';
+  const stats = statSync(folder, { throwIfNoEntry: false });
+  if (stats === undefined) {
+    const parent = existingParent(folder);
+    return isWritable(parent)
+      ? passed(name, `${folder} will be made at the first start`)
+      : broken(name, `${folder} cannot be made: ${parent} is not writable`, 'set LFO_DATA_DIR to a folder of yours');
+  }
+  if (!stats.isDirectory()) return broken(name, `${folder} is not a folder`, 'move it away, or set LFO_DATA_DIR');
+  if (!isWritable(folder)) return broken(name, `${folder} is not writable`, `chmod u+rwx ${folder}`);
+  if ((stats.mode & 0o077) !== 0) return broken(name, `${folder} is open to other users`, `chmod 700 ${folder}`);
+  return passed(name, folder);
+}
+
+function existingParent(path: string): string {
+  const parent = dirname(path);
+  return parent === path || statSync(parent, { throwIfNoEntry: false }) !== undefined ? parent : existingParent(parent);
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK | constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

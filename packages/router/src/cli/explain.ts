@@ -1,0 +1,44 @@
+import type { JsonObject, JsonValue } from '../core/json.ts';
+import { isJsonObject } from '../core/json.ts';
+import type { RouterClient } from './router-client.ts';
+import { coloursFor, exitCodes, printLine, type Terminal } from './terminal.ts';
+
+/** Asks a running LFO where a prompt would go, and why; nothing is run. */
+export async function explain(
+  terminal: Terminal,
+  client: RouterClient,
+  promptText: string,
+  options: { readonly mode: string; readonly json: boolean },
+): Promise<number> {
+  const body = { messages: [{ role: 'user', content: promptText }], metadata: { mode: options.mode } };
+  const answer = await client.post('/v1/route', body);
+  if (options.json) printLine(terminal, JSON.stringify(answer));
+  else for (const line of describe(answer, terminal)) printLine(terminal, line);
+  return exitCodes.done;
+}
+
+function describe(answer: JsonObject, terminal: Terminal): string[] {
+  const colours = coloursFor(terminal);
+  const route = answer['route'];
+  const attempts = list(answer['attempts']).map((attempt) =>
+    [word(attempt['tier']), word(attempt['backend']), attempt['gated'] === true ? '(judged)' : '']
+      .filter(Boolean)
+      .join(' '),
+  );
+  return [
+    `${colours.bold(typeof route === 'string' ? route : 'nowhere')}: ${word(answer['explanation']) || word(answer['routing_reason'])}`,
+    `  reason     ${word(answer['routing_reason'])}`,
+    `  tokens     ${word(answer['prompt_tokens'])} (${word(answer['prompt_tokens_from'])})`,
+    `  threshold  ${word(answer['threshold'])}`,
+    ...(attempts.length > 0 ? [`  attempts   ${attempts.join(', then ')}`] : []),
+    ...list(answer['skipped']).map((skipped) => `  skipped    ${word(skipped['backend'])}: ${word(skipped['why'])}`),
+  ];
+}
+
+function list(value: JsonValue | undefined): readonly JsonObject[] {
+  return Array.isArray(value) ? value.filter(isJsonObject) : [];
+}
+
+function word(value: JsonValue | undefined): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+}

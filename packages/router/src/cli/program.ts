@@ -1,0 +1,219 @@
+import { Argument, Command, CommanderError, Option } from 'commander';
+import type { Clock } from '../core/clock.ts';
+import { ConfigError } from '../core/config/config-error.ts';
+import type { LfoConfig } from '../core/config/config.ts';
+import { loadConfig } from '../core/config/load.ts';
+import { createLogger } from '../core/log.ts';
+import type { AppOptions, RunningApp } from '../core/running-app.ts';
+import { completionScript, shells, type Shell } from './completion.ts';
+import { addressOf, RouterClient } from './router-client.ts';
+import { CliError, coloursFor, exitCodes, type Terminal } from './terminal.ts';
+
+export interface ProgramDeps {
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+  /** `0.1.0` */
+  readonly version: string;
+  /** `linux-x64` */
+  readonly machine: string;
+  /** Loaded when serving begins, so that other commands start fast. */
+  readonly startApp: (options: AppOptions) => Promise<RunningApp>;
+}
+
+interface Common {
+  readonly config?: string;
+  readonly json?: boolean;
+  readonly url?: string;
+  readonly mode?: string;
+  readonly offline?: boolean;
+}
+
+/** Runs one command line (without node and script) and resolves with its exit code: 0, 1 failed, 2 wrong usage. */
+export async function runCli(argv: readonly string[], deps: ProgramDeps): Promise<number> {
+  const { terminal } = deps;
+  let exitCode: number = exitCodes.done;
+  const program = buildProgram(deps, (code) => (exitCode = code));
+  throwInsteadOfExit(program, terminal);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    return report(error, argv, deps);
+  }
+}
+
+/** The tree of commands; each hands its exit code to `done`. */
+function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Command {
+  const program = new Command('lfo')
+    .description('One OpenAI-compatible endpoint in front of local and cloud models.')
+    .version(deps.version)
+    .option('-c, --config <file>', 'configuration file instead of lfo.yaml')
+    .showSuggestionAfterError();
+  const all = (command: Command): Common => command.optsWithGlobals<Common>();
+  const load = (options: Common): LfoConfig =>
+    loadConfig({
+      env: deps.terminal.env,
+      cwd: deps.terminal.cwd,
+      ...(options.config === undefined ? {} : { file: options.config }),
+    });
+  addServing(program, deps, load, all, done);
+  addTalking(program, deps, load, all, done);
+  addLooking(program, deps, load, all, done);
+  return program;
+}
+
+type Load = (options: Common) => LfoConfig;
+type All = (command: Command) => Common;
+type Done = (exitCode: number) => void;
+
+function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, done: Done): void {
+  const { terminal, clock, startApp } = deps;
+  withExample(program.command('serve'), 'PORT=9000 lfo serve')
+    .description('serve the API until stopped')
+    .option('--json', 'JSON lines also on a terminal')
+    .action(async (_options, command: Command) => {
+      const options = all(command);
+      const { serve } = await import('./serve.ts');
+      const quiet = options.json === true ? { ...terminal, isInteractive: false } : terminal;
+      done(await serve(load(options), { terminal: quiet, clock, load: () => load(options), startApp }));
+    });
+  const models = withExample(program.command('models'), 'lfo models list').description('models on this machine');
+  const run = async (command: Command, args: readonly string[]): Promise<void> => {
+    const options = all(command);
+    const { models: runModels } = await import('./models.ts');
+    done(await runModels(terminal, load(options), options.json === true ? [...args, '--json'] : args));
+  };
+  withExample(models.command('list'), 'lfo models list --json')
+    .description('what can be had and what is here')
+    .option('--json', 'JSON for scripts')
+    .action((_options, command: Command) => run(command, ['list']));
+  withExample(models.command('pull'), 'lfo models pull qwen2.5-coder-1.5b')
+    .description('fetch a model and verify it')
+    .argument('[model]', 'name of the catalogue, or hf:owner/repository/file.gguf')
+    .option('--json', 'JSON for scripts')
+    .action((model: string | undefined, _options, command: Command) =>
+      run(command, ['pull', ...(model === undefined ? [] : [model])]),
+    );
+  withExample(models.command('remove'), 'lfo models remove smollm2-135m')
+    .description('delete a model from the models folder')
+    .argument('<model>', 'a name as "models list" shows it')
+    .option('--json', 'JSON for scripts')
+    .action((model: string, _options, command: Command) => run(command, ['remove', model]));
+}
+
+function addTalking(program: Command, deps: ProgramDeps, load: Load, all: All, done: Done): void {
+  const { terminal } = deps;
+  withExample(program.command('chat'), 'lfo chat --mode local')
+    .description('a conversation in the terminal with a running LFO')
+    .addOption(modeOption())
+    .addOption(urlOption())
+    .option('--json', 'one JSON line an answer')
+    .action(async (_options, command: Command) => {
+      const options = all(command);
+      const { chat } = await import('./chat.ts');
+      const settings = { mode: options.mode ?? 'auto', json: options.json === true };
+      done(await withClient(options, load, (client) => chat(terminal, client, settings)));
+    });
+  withExample(program.command('explain'), 'lfo explain "What is 2+2?"')
+    .description('where a prompt would go, and why')
+    .argument('<prompt>')
+    .addOption(modeOption())
+    .addOption(urlOption())
+    .option('--json', 'JSON for scripts')
+    .action(async (prompt: string, _options, command: Command) => {
+      const options = all(command);
+      const { explain } = await import('./explain.ts');
+      const settings = { mode: options.mode ?? 'auto', json: options.json === true };
+      done(await withClient(options, load, (client) => explain(terminal, client, prompt, settings)));
+    });
+}
+
+function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, done: Done): void {
+  const { terminal, clock, machine } = deps;
+  withExample(program.command('doctor'), 'lfo doctor --json')
+    .description('check what LFO needs on this machine')
+    .option('--offline', 'call no backend')
+    .addOption(urlOption())
+    .option('--json', 'JSON for scripts')
+    .action(async (_options, command: Command) => {
+      const options = all(command);
+      const { doctor } = await import('./doctor/doctor.ts');
+      const config = load(options);
+      const settings = { json: options.json === true, live: options.offline !== true && !config.offline, machine };
+      done(
+        await withClient(
+          options,
+          () => config,
+          (client) => doctor(terminal, config, client, clock, settings),
+        ),
+      );
+    });
+  const config = withExample(program.command('config'), 'lfo config show').description('the configuration in force');
+  for (const name of ['check', 'show'] as const) {
+    withExample(config.command(name), `lfo config ${name}`)
+      .description(name === 'check' ? 'say what is wrong, and in which line' : 'print it, secrets masked')
+      .option('--json', 'JSON for scripts')
+      .action(async (_options, command: Command) => {
+        const options = all(command);
+        const { checkConfig, showConfig } = await import('./config-command.ts');
+        done((name === 'check' ? checkConfig : showConfig)(terminal, load(options), options.json === true));
+      });
+  }
+  withExample(program.command('completion'), 'lfo completion bash > /etc/bash_completion.d/lfo')
+    .description('print a completion script for a shell')
+    .addArgument(new Argument('<shell>').choices(shells))
+    .action((shell: Shell) => {
+      terminal.output.write(completionScript(shell, program));
+    });
+}
+
+async function withClient(
+  options: Common,
+  load: Load,
+  use: (client: RouterClient) => Promise<number>,
+): Promise<number> {
+  const config = load(options);
+  const client = new RouterClient(options.url ?? addressOf(config), config.server.authToken);
+  try {
+    return await use(client);
+  } finally {
+    await client.close();
+  }
+}
+
+function withExample(command: Command, example: string): Command {
+  return command.addHelpText('after', `\nExample:\n  ${example}`);
+}
+
+function modeOption(): Option {
+  return new Option('-m, --mode <mode>', 'where answers may come from')
+    .choices(['auto', 'local', 'cloud'])
+    .default('auto');
+}
+
+function urlOption(): Option {
+  return new Option('--url <address>', 'address of the running LFO (default: the one this configuration describes)');
+}
+
+function throwInsteadOfExit(command: Command, terminal: Terminal): void {
+  command.exitOverride();
+  command.configureOutput({
+    writeOut: (text) => void terminal.output.write(text),
+    writeErr: (text) => void terminal.errors.write(text),
+    getOutHasColors: () => coloursFor(terminal).isColorSupported,
+  });
+  for (const each of command.commands) throwInsteadOfExit(each, terminal);
+}
+
+function report(error: unknown, argv: readonly string[], { terminal, clock }: ProgramDeps): number {
+  // Commander has said it already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  if (!(error instanceof ConfigError) && !(error instanceof CliError)) throw error;
+  if (argv.includes('serve') && !terminal.isInteractive) {
+    const problems = error instanceof ConfigError ? { problems: error.problems } : {};
+    createLogger({ level: 'fatal', clock, destination: terminal.output }).fatal(problems, error.message);
+  } else if (argv.includes('--json') && error instanceof ConfigError) {
+    terminal.output.write(`${JSON.stringify({ ok: false, problems: error.problems })}\n`);
+  } else terminal.errors.write(`${coloursFor(terminal).red(error.message)}\n`);
+  return error instanceof CliError ? error.exitCode : exitCodes.failed;
+}

@@ -1,0 +1,121 @@
+import { isNativeError } from 'node:util/types';
+import type { AppOptions, RunningApp } from '../core/running-app.ts';
+import type { Clock } from '../core/clock.ts';
+import { createDataFolder } from '../core/data-folder.ts';
+import { createConfigHandle, type ReloadableConfig } from '../core/config/handle.ts';
+import { secretsOf } from '../core/config/show.ts';
+import { watchFile } from '../core/config/watch.ts';
+import type { LfoConfig } from '../core/config/config.ts';
+import { createLogger, type Logger } from '../core/log.ts';
+import { logReporter, terminalReporter } from './startup-reporter.ts';
+import { CliError, coloursFor, exitCodes, type Terminal } from './terminal.ts';
+
+/** What `serve` needs besides the terminal. */
+export interface ServeContext {
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+  /** Reads the configuration anew. */
+  readonly load: () => LfoConfig;
+  readonly startApp: (options: AppOptions) => Promise<RunningApp>;
+}
+
+/** A terminal's Ctrl-C reaches a launcher and us, and the launcher passes it on: two signals, one meant. */
+const sameSignalMs = 500;
+
+/** Serves until a signal asks for the end; a second one ends the process at once. Resolves with the exit code. */
+export async function serve(initial: LfoConfig, context: ServeContext): Promise<number> {
+  const { terminal, clock } = context;
+  const logger = createLogger({ level: initial.logLevel, secrets: secretsOf(initial), clock });
+  const reporter = terminal.isInteractive
+    ? terminalReporter(terminal.output, coloursFor(terminal), clock)
+    : logReporter(logger, clock);
+  for (const warning of initial.warnings) logger.warn(warning);
+  terminal.onCrash((error) => {
+    logger.fatal({ err: error }, 'LFO met a fault of its own and ends.');
+    terminal.exitNow(exitCodes.failed);
+  });
+  const end = endOf(terminal, clock);
+  const config = createConfigHandle(initial, context.load);
+  try {
+    makeDataFolder(initial.dataDir, logger);
+    // The monotonic clock of a process starts with it.
+    const app = await start(context, { config, clock, logger, processStartMs: 0, startup: reporter });
+    const stopReloading = reloadOnChange(config, logger, terminal, clock);
+    const signal = await end.requested;
+    reporter.stop();
+    stopReloading();
+    logger.info({ signal }, 'Shutting down; running requests are finished first.');
+    await app.close();
+    logger.info('Done.');
+    return exitCodes.done;
+  } finally {
+    reporter.stop();
+    end.forget();
+  }
+}
+
+async function start({ startApp }: ServeContext, options: AppOptions): Promise<RunningApp> {
+  const { host, port } = options.config.current().server;
+  try {
+    return await startApp(options);
+  } catch (error) {
+    const code = isNativeError(error) && 'code' in error ? error.code : undefined;
+    if (code === 'EADDRINUSE')
+      throw new CliError(
+        `Port ${port} is taken: stop the other program, or choose another port with PORT=${port + 1}.`,
+      );
+    if (code === 'EACCES') throw new CliError(`Port ${port} is reserved for root: choose a PORT of 1024 or more.`);
+    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+      throw new CliError(`${host} is not an address of this machine: correct HOST.`);
+    throw error;
+  }
+}
+
+/** Before the model's child makes folders inside it; the router serves without a folder all the same. */
+function makeDataFolder(path: string, logger: Logger): void {
+  try {
+    createDataFolder(path);
+  } catch (error) {
+    logger.warn({ err: error, path }, 'The data folder cannot be made; nothing is recorded. See lfo doctor.');
+  }
+}
+
+function endOf(terminal: Terminal, clock: Clock): { requested: Promise<string>; forget: () => void } {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  let firstAtMs: number | undefined;
+  const stops = (['SIGTERM', 'SIGINT'] as const).map((signal) =>
+    terminal.onSignal(signal, () => {
+      if (firstAtMs !== undefined && clock.nowMs() - firstAtMs > sameSignalMs) terminal.exitNow(exitCodes.failed);
+      firstAtMs ??= clock.nowMs();
+      resolve(signal);
+    }),
+  );
+  return { requested: promise, forget: () => stops.forEach((stop) => stop()) };
+}
+
+function reloadOnChange(config: ReloadableConfig, logger: Logger, terminal: Terminal, clock: Clock): () => void {
+  const reload = (): void => reportReload(config, logger);
+  const { file } = config.current();
+  const stopSignal = terminal.onSignal('SIGHUP', reload);
+  const stopWatching = file === undefined ? (): void => {} : watchFile(file, clock, reload);
+  return () => {
+    stopSignal();
+    stopWatching();
+  };
+}
+
+function reportReload(config: ReloadableConfig, logger: Logger): void {
+  const result = config.reload();
+  switch (result.type) {
+    case 'unchanged':
+      logger.info('The configuration is unchanged.');
+      break;
+    case 'refused':
+      logger.error({ err: result.error }, 'The new configuration is broken; the old one stays in force.');
+      break;
+    case 'applied':
+      logger.level = config.current().logLevel;
+      logger.info({ sections: result.sections }, 'The configuration was reloaded.');
+      if (result.restart.length > 0) logger.warn({ sections: result.restart }, 'Some changes need a restart.');
+  }
+}
