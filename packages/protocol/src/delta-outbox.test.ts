@@ -29,6 +29,15 @@ test('the first part leaves at once, the next ones together after 25 ms', () => 
   assert.equal(clock.pendingTimers, 0);
 });
 
+test('scores that come before the first token do not leave without it, nor delay it', () => {
+  const { sent, box } = outbox();
+  const scores: AnswerPart = { k: 'scores', about: 'text', taken: 'raw', scores: [{ token: 'a', lp: -1 }] };
+  box.push(scores);
+  assert.deepEqual(sent, []);
+  box.push(text('a'));
+  assert.deepEqual(sent, [{ t: 'delta', id: 7, n: 0, parts: [scores, text('a')] }]);
+});
+
 test('512 characters do not wait for the timer', () => {
   const { clock, sent, box } = outbox();
   box.push(text('a'));

@@ -17,14 +17,16 @@ export interface DeltaSink {
 }
 
 /**
- * Merges the parts of one answer into deltas. The first part leaves at once, since it is what the reader waits for;
- * later ones are held for 25 ms or 512 characters, and for as long as the link is full.
+ * Merges the parts of one answer into deltas. The first token leaves at once, with its scores, since it is what the
+ * reader waits for; later parts are held for 25 ms or 512 characters, and for as long as the link is full.
  */
 export class DeltaOutbox {
   readonly #id: number;
   readonly #sink: DeltaSink;
   readonly #clock: Clock;
   #next = 0;
+  /** Something the reader can show has been sent. */
+  #begun = false;
   #parts: AnswerPart[] = [];
   #chars = 0;
   #cancelTimer: (() => void) | undefined;
@@ -47,7 +49,9 @@ export class DeltaOutbox {
     else this.#parts[this.#parts.length - 1] = merged;
 
     if (!this.#sink.writable) return;
-    if (this.#next === 0 || this.#chars >= coalesceChars) this.flush();
+    const isFirst = !this.#begun && part.k !== 'scores';
+    this.#begun ||= isFirst;
+    if (isFirst || this.#chars >= coalesceChars) this.flush();
     else this.#cancelTimer ??= this.#clock.schedule(coalesceMs, () => this.drained());
   }
 
