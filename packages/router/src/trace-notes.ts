@@ -36,6 +36,7 @@ export class AttemptNotes {
     this.#trace = trace;
     this.#clock = clock;
     this.#attempt = beginAttempt(trace, attempt.tier, clock.nowMs());
+    trace.overheadMs ??= this.#attempt.startMs - trace.startMs;
   }
 
   leased(lease: Lease): void {
@@ -43,7 +44,6 @@ export class AttemptNotes {
     this.#attempt.backend = backend.id;
     this.#attempt.model = lease.model;
     this.#attempt.leasedMs = this.#clock.nowMs();
-    this.#trace.overheadMs ??= this.#attempt.leasedMs - this.#trace.startMs;
     noteRoute(this.#trace, this.#attempt);
   }
 

@@ -39,7 +39,7 @@ export interface RequestTrace {
   committedMs: number | undefined;
   firstTokenMs: number | undefined;
   endMs: number | undefined;
-  /** Milliseconds spent inside the router itself, upstream waits excluded, up to the commit point. */
+  /** Milliseconds from arrival to the first attempt: the router's own work, queues and upstreams excluded. */
   overheadMs: number | undefined;
   costUsd: number | undefined;
 }
