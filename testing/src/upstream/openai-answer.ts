@@ -48,7 +48,7 @@ export function openaiChunks(answer: OpenaiAnswer, model = 'scripted'): object[]
       ...argumentDeltas.map((json) => chunk({ tool_calls: [{ index, function: { arguments: json } }] })),
     ]),
     chunk({}, finishOf(answer)),
-    { id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1_700_000_000, model: answer.model ?? model, choices: [], usage: answer.usage ?? usage },
+    { id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1_700_000_000, model: answer.model ?? model, choices: [], usage: answer.usage === undefined ? usage : answer.usage },
   ];
 }
 
@@ -70,7 +70,7 @@ export function openaiCompletion(answer: OpenaiAnswer, model = 'scripted'): obje
         finish_reason: finishOf(answer),
       },
     ],
-    usage: answer.usage ?? usage,
+    usage: answer.usage === undefined ? usage : answer.usage,
   };
 }
 

@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { type Behaviour, describeBackend } from '@lfo/testing/backend-contract.ts';
+import { chatRequest } from '@lfo/testing/chat-request.ts';
+import { collect } from '@lfo/testing/collect.ts';
+import { assertGrammar, textOfEvents } from '@lfo/testing/event-grammar.ts';
+import { settle } from '@lfo/testing/fake-clock.ts';
+import { refusingOrigin, ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
+import type { Script } from '@lfo/testing/upstream/exchange.ts';
+import { answerWith, hello } from '@lfo/testing/upstream/openai-answer.ts';
+import type { Backend, CallContext } from '../../../core/backend.ts';
+import { systemClock } from '../../../core/clock.ts';
+import type { HttpBackendConfig } from '../../../core/config/config.ts';
+import { BackendError, type BackendFault } from '../../../core/errors.ts';
+import type { InferenceEvent } from '../../../core/events.ts';
+import type { ChatRequest } from '../../../core/request.ts';
+import { createHttpClient } from '../../http/undici-client.ts';
+import { createOpenAiCompatibleBackend } from './backend.ts';
+
+const models: Readonly<Partial<Record<Behaviour, string>>> = {
+  'hang-before-first-byte': 'fault-hang-before-head',
+  'hang-mid-stream': 'fault-hang-mid-stream',
+  'reset-mid-stream': 'fault-reset-mid-stream',
+  'no-finish': 'fault-no-finish',
+  'truncated-json': 'fault-truncated-json',
+  'wrong-content-type': 'fault-html',
+  'unknown-fields': 'fault-unknown-fields',
+  length: 'fault-length',
+  'status-401': 'fault-401',
+  'status-429': 'fault-429',
+  'status-500': 'fault-500',
+};
+
+const toolCall = answerWith({ deltas: [], toolCalls: [{ id: 'call_1', name: 'add', argumentDeltas: ['{"a"', ':1}'] }] });
+
+function backendFor(t: TestContext, origin: string, config: Partial<HttpBackendConfig> = {}): Backend {
+  const tier = config.tier ?? 'local';
+  const client = createHttpClient({ backend: 'server', tier, origins: new Set([origin]), clock: systemClock, connectMs: 2000 });
+  const backend = createOpenAiCompatibleBackend(
+    {
+      ...{ kind: 'openai-compatible', name: 'server', tier, baseUrl: `${origin}/v1`, apiKeys: ['key-secret-1'], models: ['scripted'] },
+      ...{ capabilities: {}, concurrency: 1000, dialect: 'standard', fallbackModels: [] },
+      ...config,
+    },
+    { client, clock: systemClock, limits: { upstreamEventBytes: 100_000, answerBytes: 1_000_000 } },
+  );
+  t.after(() => backend.close());
+  return backend;
+}
+
+async function upstreamFor(t: TestContext): Promise<ScriptedUpstream> {
+  const upstream = await ScriptedUpstream.start();
+  t.after(() => upstream.close());
+  return upstream;
+}
+
+for (const tier of ['local', 'cloud'] as const) {
+  describeBackend(`openai-compatible, ${tier}`, async (behaviour, t) => {
+    const upstream = await upstreamFor(t);
+    if (behaviour === 'tool-call') upstream.always(toolCall);
+    const origin = behaviour === 'refused' ? await refusingOrigin() : upstream.origin;
+    const model = models[behaviour] ?? 'scripted';
+    const abandoned = async (): Promise<void> => {
+      await upstream.received(1);
+      assert.equal(await upstream.exchanges[0]?.ended, 'aborted');
+    };
+    return { backend: backendFor(t, origin, { tier }), model, abandoned };
+  });
+}
+
+function infer(backend: Backend, request: Partial<ChatRequest>, call: Partial<CallContext> = {}): Promise<InferenceEvent[]> {
+  return collect(
+    backend.infer(chatRequest(request), {
+      ...{ signal: new AbortController().signal, clock: systemClock, model: 'scripted', wantScores: false },
+      ...{ warn: () => undefined, keepAlive: () => undefined },
+      ...call,
+    }),
+  );
+}
+
+async function faultOf(promise: Promise<unknown>): Promise<BackendError> {
+  const error = await promise.then(
+    () => assert.fail('it succeeded'),
+    (error: unknown) => error,
+  );
+  assert.ok(error instanceof BackendError, String(error));
+  assert.doesNotMatch(JSON.stringify([error.message, error.cause]), /secret/);
+  return error;
+}
+
+for (const model of [
+  ...['fault-byte-by-byte', 'fault-sse-crlf', 'fault-sse-cr', 'fault-sse-bom', 'fault-sse-comments', 'fault-sse-no-space'],
+  ...['fault-sse-multi-line', 'fault-no-done', 'fault-json-for-stream', 'fault-unknown-fields', 'fault-usage-nan', 'fault-usage-missing'],
+]) {
+  test(`${model} changes nothing about the answer`, async (t) => {
+    const upstream = await upstreamFor(t);
+    const events = await infer(backendFor(t, upstream.origin), {}, { model });
+    const finish = assertGrammar(events);
+    assert.equal(textOfEvents(events), 'Hello from upstream.');
+    assert.equal(finish.usage.estimated, model.startsWith('fault-usage') ? true : undefined);
+  });
+}
+
+const faults: readonly [model: string, fault: BackendFault, status: number][] = [
+  ['fault-reset-before-head', 'cut', 502],
+  ['fault-fin-mid-stream', 'cut', 502],
+  ['fault-done-without-finish', 'cut', 502],
+  ['fault-bad-json-event', 'bad_answer', 502],
+  ['fault-html-502', 'server', 502],
+  ['fault-400', 'rejected', 400],
+  ['fault-403', 'auth', 502],
+  ['fault-404', 'rejected', 404],
+  ['fault-413', 'rejected', 413],
+  ['fault-422', 'rejected', 422],
+  ['fault-context-length', 'rejected', 400],
+  ['fault-500', 'server', 502],
+  ['fault-503', 'server', 503],
+  ['fault-504', 'server', 504],
+  ['fault-redirect', 'bad_answer', 502],
+  ['fault-encoded', 'bad_answer', 502],
+  ['fault-error-as-stream', 'server', 503],
+  ['fault-error-in-ok-stream', 'server', 503],
+  ['fault-array-error', 'rate_limit', 429],
+  ['fault-error-frame', 'server', 503],
+  ['fault-error-event', 'server', 502],
+  ['fault-endless-line', 'bad_answer', 502],
+];
+
+for (const [model, fault, status] of faults) {
+  test(`${model} is a ${fault} fault with status ${status}, asked once`, async (t) => {
+    const upstream = await upstreamFor(t);
+    const error = await faultOf(infer(backendFor(t, upstream.origin), {}, { model }));
+    assert.equal(error.fault, fault);
+    assert.equal(error.status, status);
+    assert.equal(upstream.requests.length, 1);
+  });
+}
+
+test('a whole answer without choices is a bad answer', async (t) => {
+  const upstream = await upstreamFor(t);
+  const backend = backendFor(t, upstream.origin, { tier: 'cloud' });
+  assert.equal((await faultOf(infer(backend, { stream: false }, { model: 'fault-no-choices' }))).fault, 'bad_answer');
+});
+
+test('what is neither streamed nor judged is asked for whole in the cloud tier', async (t) => {
+  const upstream = await upstreamFor(t);
+  const backend = backendFor(t, upstream.origin, { tier: 'cloud' });
+  await infer(backend, { stream: false });
+  await infer(backend, { stream: false }, { wantScores: true });
+  assert.deepEqual(upstream.requests.map(({ text }) => text.includes('"stream":true')), [false, true]);
+});
+
+test('scores are asked for when the gate wants them', async (t) => {
+  const upstream = await upstreamFor(t);
+  const events = await infer(backendFor(t, upstream.origin), {}, { wantScores: true });
+  const scores = events.flatMap((event) => (event.type === 'token-scores' ? event.scores : []));
+  assert.deepEqual(scores.map(({ logprob }) => logprob), [-0.1, -0.2, -0.3, -0.4]);
+});
+
+const noLogprobs: Script = (exchange) =>
+  exchange.request.text.includes('"logprobs"')
+    ? exchange.json(400, { error: { message: 'unknown field logprobs' } })
+    : answerWith(hello)(exchange);
+
+test('a server that refuses logprobs is asked once more without, and remembered', async (t) => {
+  const upstream = await upstreamFor(t);
+  upstream.always(noLogprobs);
+  const backend = backendFor(t, upstream.origin);
+  assert.equal(backend.capabilities.logprobs, true);
+  for (let i = 0; i < 3; i++) assert.equal(textOfEvents(await infer(backend, {}, { wantScores: true })), 'Hello from upstream.');
+  assert.equal(upstream.requests.length, 4);
+  assert.equal(backend.capabilities.logprobs, false);
+});
+
+test('a request that is refused for itself teaches nothing', async (t) => {
+  const upstream = await upstreamFor(t);
+  const backend = backendFor(t, upstream.origin);
+  assert.equal((await faultOf(infer(backend, {}, { wantScores: true, model: 'fault-400' }))).fault, 'rejected');
+  assert.equal(upstream.requests.length, 2);
+  assert.equal(backend.capabilities.logprobs, true);
+});
+
+function keyOf(upstream: ScriptedUpstream, at: number): string | undefined {
+  return upstream.requests[at]?.headers.authorization;
+}
+
+test('a limited or refused key makes way for the next, and is not used before its time', async (t) => {
+  for (const [status, laterCalls] of [[429, ['b', 'b']], [401, ['b', 'b']]] as const) {
+    const upstream = await upstreamFor(t);
+    upstream.next((exchange) => exchange.json(status, { error: {} }, { 'retry-after': '60' }));
+    const backend = backendFor(t, upstream.origin, { apiKeys: ['a', 'b'] });
+    await infer(backend, {});
+    await infer(backend, {});
+    assert.deepEqual([0, 1, 2].map((at) => keyOf(upstream, at)), ['a', ...laterCalls].map((key) => `Bearer ${key}`));
+  }
+});
+
+test('with every key limited nothing is sent, and the wait is told', async (t) => {
+  const upstream = await upstreamFor(t);
+  upstream.always((exchange) => exchange.json(429, { error: {} }, { 'retry-after': '60' }));
+  const backend = backendFor(t, upstream.origin, { apiKeys: ['a', 'b'] });
+  assert.equal((await faultOf(infer(backend, {}))).retryAfterMs, 60_000);
+  const again = await faultOf(infer(backend, {}));
+  assert.equal(again.fault, 'rate_limit');
+  assert.ok(again.retryAfterMs !== undefined && again.retryAfterMs > 50_000);
+  assert.equal(upstream.requests.length, 2);
+});
+
+test('a probe of the local tier lists models and their context, or says what is wrong', async (t) => {
+  const { signal } = new AbortController();
+  const upstream = await upstreamFor(t);
+  const backend = backendFor(t, upstream.origin, { models: [] });
+  assert.equal((await backend.probe(signal)).state, 'ready');
+  assert.deepEqual(backend.models, ['scripted']);
+  assert.equal(backend.capabilities.contextTokens, 4096);
+  const gone = backendFor(t, await refusingOrigin());
+  const status = await gone.probe(signal);
+  assert.equal(status.state, 'down');
+  assert.match(status.detail ?? '', /refused/);
+  assert.equal(gone.status().state, 'down');
+});
+
+test('the cloud tier sends nothing before a request, not even for a probe', async (t) => {
+  const upstream = await upstreamFor(t);
+  const backend = backendFor(t, upstream.origin, { tier: 'cloud', models: [] });
+  assert.equal((await backend.probe(new AbortController().signal)).state, 'ready');
+  assert.equal(upstream.openConnections, 0);
+  await infer(backend, {}, { model: '' });
+  assert.deepEqual(upstream.requests.map(({ method }) => method), ['GET', 'POST']);
+});
+
+test('a finished stream leaves its connection for the next request', async (t) => {
+  const upstream = await upstreamFor(t);
+  const backend = backendFor(t, upstream.origin);
+  for (let i = 0; i < 5; i++) {
+    const controller = new AbortController();
+    for await (const event of backend.infer(chatRequest(), {
+      ...{ signal: controller.signal, clock: systemClock, model: 'scripted', wantScores: false },
+      ...{ warn: () => undefined, keepAlive: () => undefined },
+    })) if (event.type === 'finish') break;
+    controller.abort();
+    await settle(20);
+  }
+  assert.deepEqual(new Set(upstream.requests.map(({ connection }) => connection)).size, 1);
+});

@@ -1,0 +1,127 @@
+import type { CallContext } from '../../../core/backend.ts';
+import type { JsonObject, JsonValue } from '../../../core/json.ts';
+import type { ChatRequest, ContentPart, Message, ResponseFormat, ToolCall, ToolChoice, ToolSpec } from '../../../core/request.ts';
+
+/** How much a server is asked beyond what every one of them knows. */
+export interface WireStyle {
+  readonly stream: boolean;
+  /** Ask for log-probabilities, for the client or for the gate. */
+  readonly scores: boolean;
+  /** OpenAI's newer models insist on the one, many other servers know only the other. */
+  readonly maxTokensField: 'max_completion_tokens' | 'max_tokens';
+  readonly dialect: 'standard' | 'google';
+}
+
+/**
+ * The body of a chat completion. Holds only what this function names: nothing unknown, no `metadata`, no `user`.
+ * What the dialect cannot carry is left out with a warning.
+ */
+export function requestBody(request: ChatRequest, call: Pick<CallContext, 'model' | 'warn'>, style: WireStyle): JsonObject {
+  const { tools, toolChoice, parallelToolCalls, responseFormat } = request;
+  const hasTools = tools.length > 0;
+  return defined({
+    model: call.model,
+    messages: request.messages.map((message) => messageBody(message, style.dialect)),
+    tools: hasTools ? tools.map(toolBody) : undefined,
+    tool_choice: hasTools && toolChoice !== undefined ? toolChoiceBody(toolChoice) : undefined,
+    parallel_tool_calls: hasTools ? parallelToolCalls : undefined,
+    response_format: responseFormat === undefined ? undefined : responseFormatBody(responseFormat),
+    ...samplingBody(request, call, style),
+    stream: style.stream ? true : undefined,
+    stream_options: style.stream ? { include_usage: true } : undefined,
+  });
+}
+
+function samplingBody({ sampling }: ChatRequest, call: Pick<CallContext, 'warn'>, style: WireStyle): Partial {
+  const { logprobs, topLogprobs, logitBias } = sampling;
+  if (logprobs && !style.scores) call.warn('logprobs', 'this backend gives no log-probabilities');
+  const takesBias = style.dialect !== 'google';
+  if (logitBias !== undefined && !takesBias) call.warn('logit_bias', 'this backend takes no biases');
+  return {
+    temperature: sampling.temperature,
+    top_p: sampling.topP,
+    [style.maxTokensField]: sampling.maxTokens,
+    stop: sampling.stop.length > 0 ? sampling.stop : undefined,
+    seed: sampling.seed,
+    frequency_penalty: sampling.frequencyPenalty,
+    presence_penalty: sampling.presencePenalty,
+    logit_bias: takesBias ? logitBias : undefined,
+    logprobs: style.scores ? true : undefined,
+    top_logprobs: style.scores && logprobs ? topLogprobs : undefined,
+    reasoning_effort: sampling.reasoningEffort,
+  };
+}
+
+function messageBody(message: Message, dialect: WireStyle['dialect']): JsonObject {
+  switch (message.role) {
+    case 'system':
+    case 'developer':
+      // Every server knows `system`; OpenAI itself reads it as `developer` where that is meant.
+      return { role: 'system', content: contentBody(message.content) };
+    case 'user':
+      return { role: 'user', content: contentBody(message.content) };
+    case 'tool':
+      return { role: 'tool', tool_call_id: message.toolCallId, content: contentBody(message.content) };
+    case 'assistant': {
+      const { content, toolCalls } = message;
+      const text = content.length === 0 && toolCalls.length > 0 ? null : contentBody(content);
+      if (toolCalls.length === 0) return { role: 'assistant', content: text };
+      return { role: 'assistant', content: text, tool_calls: toolCalls.map((call) => toolCallBody(call, dialect)) };
+    }
+  }
+}
+
+/** A lone text goes as a string: that is what every server's template was tried with. */
+function contentBody(parts: readonly ContentPart[]): JsonValue {
+  const [first, second] = parts;
+  if (first === undefined) return '';
+  if (second === undefined && first.type === 'text') return first.text;
+  return parts.map(partBody);
+}
+
+function partBody(part: ContentPart): JsonObject {
+  switch (part.type) {
+    case 'text':
+      return { type: 'text', text: part.text };
+    case 'image':
+      return { type: 'image_url', image_url: defined({ url: part.url, detail: part.detail }) };
+    case 'audio':
+      return { type: 'input_audio', input_audio: { data: part.data, format: part.format } };
+    case 'file':
+      return { type: 'file', file: defined({ file_data: part.data, filename: part.filename }) };
+  }
+}
+
+function toolCallBody(call: ToolCall, dialect: WireStyle['dialect']): JsonObject {
+  const signature = dialect === 'google' ? call.thoughtSignature : undefined;
+  return defined({
+    id: call.id,
+    type: 'function',
+    // Servers that parse the arguments back into an object trip over an empty text.
+    function: { name: call.name, arguments: call.arguments.trim() === '' ? '{}' : call.arguments },
+    extra_content: signature === undefined ? undefined : { google: { thought_signature: signature } },
+  });
+}
+
+function toolBody({ name, description, parameters, strict }: ToolSpec): JsonObject {
+  return { type: 'function', function: defined({ name, description, parameters, strict }) };
+}
+
+function toolChoiceBody(choice: ToolChoice): JsonValue {
+  return choice.type === 'function' ? { type: 'function', function: { name: choice.name } } : choice.type;
+}
+
+function responseFormatBody(format: ResponseFormat): JsonObject {
+  if (format.type !== 'json_schema') return { type: format.type };
+  const { name, description, schema, strict } = format;
+  return { type: 'json_schema', json_schema: defined({ name, description, schema, strict }) };
+}
+
+type Partial = Readonly<Record<string, JsonValue | undefined>>;
+
+/** The object without its absent fields. */
+function defined(fields: Partial): JsonObject {
+  const body: Record<string, JsonValue> = {};
+  for (const [name, value] of Object.entries(fields)) if (value !== undefined) body[name] = value;
+  return body;
+}
