@@ -62,7 +62,16 @@ function printQuality(rows: readonly Row[]): void {
 }
 
 function printGate(rows: readonly Row[]): void {
-  const head = ['at threshold 0.7', 'n', 'committed', 'right if committed', 'right if escalated', 'tokens held', 'of tokens', 'share'];
+  const head = [
+    'at threshold 0.7',
+    'n',
+    'committed',
+    'right if committed',
+    'right if escalated',
+    'tokens held',
+    'of tokens',
+    'share',
+  ];
   console.log(`\n${tableRow(head)}\n${tableRow(head.map(() => '---'))}`);
   const isCall = (row: Row): boolean => row.trace.events.some((event) => event.type === 'tool-call-start');
   const kinds: readonly (readonly [string, (row: Row) => boolean])[] = [

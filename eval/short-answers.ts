@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { InferenceEvent } from '@lfo/router/src/core/events.ts';
-import { isJsonObject, parseJson } from '@lfo/router/src/core/json.ts';
+import { isJsonObject, parseJson, type JsonObject } from '@lfo/router/src/core/json.ts';
 import type { ChatRequest } from '@lfo/router/src/core/request.ts';
 import { judgeAnswer } from './judge-answer.ts';
 import { auroc, mean, shuffledAuroc, tableRow } from './statistics.ts';
@@ -8,14 +8,11 @@ import { auroc, mean, shuffledAuroc, tableRow } from './statistics.ts';
 // How well the text score tells right from wrong on 120 short answers (60 questions, with and without a system prompt)
 // of Qwen2.5-Coder-0.5B-Instruct Q4_K_M at temperature 0. The score's constants come from these rows: in-sample.
 
-const rows = readFileSync(new URL('short-answers.jsonl', import.meta.url), 'utf8').split('\n').map(parseJson).filter(isJsonObject);
-const judged = await Promise.all(
-  rows.map(async (row) => {
-    const logprobs = (Array.isArray(row['logprobs']) ? row['logprobs'] : []).filter((value) => typeof value === 'number');
-    const verdict = await judgeAnswer(request(String(row['question'])), events(logprobs), 0.7);
-    return { ...verdict, logprobs, isRight: row['isRight'] === true };
-  }),
-);
+const rows = readFileSync(new URL('short-answers.jsonl', import.meta.url), 'utf8')
+  .split('\n')
+  .map(parseJson)
+  .filter(isJsonObject);
+const judged = await Promise.all(rows.map(judge));
 const by = (score: (row: (typeof judged)[number]) => number): number =>
   auroc(judged.map((row) => ({ score: score(row), isRight: row.isRight })));
 const first16 = (row: (typeof judged)[number]): readonly number[] => row.logprobs.slice(0, 16);
@@ -41,6 +38,13 @@ console.log(
     `${mean(committed.map((row) => row.heldTokens)).toFixed(1)} of ${mean(committed.map((row) => row.tokens)).toFixed(1)} tokens; ` +
     `escalated after ${mean(judged.filter((row) => !row.isCommitted).map((row) => row.heldTokens)).toFixed(1)}`,
 );
+
+async function judge(row: JsonObject) {
+  const logprobs = (Array.isArray(row['logprobs']) ? row['logprobs'] : []).filter((value) => typeof value === 'number');
+  const question = typeof row['question'] === 'string' ? row['question'] : '';
+  const verdict = await judgeAnswer(request(question), events(logprobs), 0.7);
+  return { ...verdict, logprobs, isRight: row['isRight'] === true };
+}
 
 function events(logprobs: readonly number[]): readonly InferenceEvent[] {
   const usage = { promptTokens: 0, completionTokens: logprobs.length };

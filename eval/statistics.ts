@@ -9,7 +9,8 @@ export function auroc(rows: readonly Scored[]): number {
   const right = rows.filter((row) => row.isRight);
   const wrong = rows.filter((row) => !row.isRight);
   let wins = 0;
-  for (const one of right) for (const other of wrong) wins += Number(one.score > other.score) + Number(one.score === other.score) / 2;
+  for (const one of right)
+    for (const other of wrong) wins += Number(one.score > other.score) + Number(one.score === other.score) / 2;
   return wins / (right.length * wrong.length);
 }
 

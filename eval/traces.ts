@@ -195,5 +195,10 @@ function text(value: JsonValue | undefined): string {
 }
 
 export const categories = ['simple_python', 'multiple', 'parallel', 'parallel_multiple', 'irrelevance'] as const;
-const typeNames = new Map([['dict', 'object'], ['float', 'number'], ['tuple', 'array'], ['any', 'unknown']]);
+const typeNames = new Map([
+  ['dict', 'object'],
+  ['float', 'number'],
+  ['tuple', 'array'],
+  ['any', 'unknown'],
+]);
 const maxTraceTokens = 256;

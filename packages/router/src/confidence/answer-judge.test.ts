@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { FinalVerdict } from '../core/confidence.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
@@ -16,7 +16,11 @@ function ask(text: string, change: Partial<ChatRequest> = {}): ChatRequest {
 }
 
 /** The verdict as the gate comes to it, with the number of events it took. */
-function judge(request: ChatRequest, events: readonly InferenceEvent[], threshold = 0.7): FinalVerdict & { after: number } {
+function judge(
+  request: ChatRequest,
+  events: readonly InferenceEvent[],
+  threshold = 0.7,
+): FinalVerdict & { after: number } {
   const session = answerJudge.begin(request, threshold);
   for (const [index, event] of events.entries()) {
     const verdict = session.observe(event);
@@ -62,32 +66,204 @@ test('the early exit accepts exactly what judging the first sixteen tokens whole
 });
 
 const tools = [weatherTool];
-const calls: readonly (readonly [name: string, request: ChatRequest, events: readonly InferenceEvent[], type: string, reason: string])[] = [
-  ['a grounded sure call', ask('Weather in Paris?', { tools }), callAnswer([['get_weather', '{"city":"Paris","unit":"c"}']], 0.2), 'commit', 'confident'],
-  ['the same call by an engine without scores', ask('Weather in Paris?', { tools }), callAnswer([['get_weather', '{"city":"Paris"}']]), 'commit', 'confident'],
-  ['a grounded call written with doubt', ask('Weather in Paris?', { tools }), callAnswer([['get_weather', '{"city":"Paris"}']], 4), 'escalate', 'low_confidence'],
-  ['London out of nowhere', ask('What is 2+2?', { tools }), callAnswer([['get_weather', '{"city":"London"}']], 0), 'escalate', 'ungrounded_arguments'],
-  ['an undeclared tool', ask('What is 2+2?', { tools }), callAnswer([['add', '{"a":2,"b":2}']], 0), 'escalate', 'unknown_tool'],
-  ['broken JSON', ask('Weather in Paris?', { tools }), callAnswer([['get_weather', '{"city":"Par']], 0), 'escalate', 'tool_call_unparsed'],
-  ['a missing argument', ask('Weather in Paris?', { tools }), callAnswer([['get_weather', '{}']], 0), 'escalate', 'tool_call_invalid'],
-  ['an undeclared argument', ask('Weather in Paris?', { tools }), callAnswer([['get_weather', '{"city":"Paris","zip":1}']], 0), 'escalate', 'tool_call_invalid'],
-  ['a wrong type', ask('Weather in Paris?', { tools }), callAnswer([['get_weather', '{"city":7}']], 0), 'escalate', 'tool_call_invalid'],
-  ['a value outside the enum', ask('Weather in Paris?', { tools }), callAnswer([['get_weather', '{"city":"Paris","unit":"k"}']], 0), 'escalate', 'tool_call_invalid'],
-  ['the same call twice', ask('Weather in Paris?', { tools }), callAnswer([['get_weather', '{"city":"Paris"}'], ['get_weather', '{ "city": "Paris" }']], 0), 'escalate', 'tool_call_invalid'],
-  ['two calls where one is allowed', ask('Weather in Paris and Rome?', { tools, parallelToolCalls: false }), callAnswer([['get_weather', '{"city":"Paris"}'], ['get_weather', '{"city":"Rome"}']], 0), 'escalate', 'tool_call_invalid'],
-  ['two calls for two cities', ask('The weather in Paris and in Rome?', { tools }), callAnswer([['get_weather', '{"city":"Paris"}'], ['get_weather', '{"city":"Rome"}']], 0.4), 'commit', 'confident'],
-  ['one call where two tasks were set', ask('Give me both the weather in Paris and in Rome for 3 and 5 days respectively.', { tools }), callAnswer([['get_weather', '{"city":"Paris","days":3}']], 0.4), 'escalate', 'low_confidence'],
-  ['text where a call was required', ask('Weather in Paris?', { tools, toolChoice: { type: 'required' } }), sum, 'escalate', 'tool_call_unparsed'],
-  ['text that is an unread call', ask('Weather in Paris?', { tools }), textAnswer([0, 0], ['{"name":', '"get_weather", oops}']), 'escalate', 'tool_call_unparsed'],
-  ['a call that is cut off', ask('Weather in Paris?', { tools }), [{ type: 'tool-call-start', index: 0, id: 'c', name: 'get_weather' }, finish(5, 'length')], 'escalate', 'tool_call_unparsed'],
+const calls: readonly (readonly [
+  name: string,
+  request: ChatRequest,
+  events: readonly InferenceEvent[],
+  type: string,
+  reason: string,
+])[] = [
+  [
+    'a grounded sure call',
+    ask('Weather in Paris?', { tools }),
+    callAnswer([['get_weather', '{"city":"Paris","unit":"c"}']], 0.2),
+    'commit',
+    'confident',
+  ],
+  [
+    'the same call by an engine without scores',
+    ask('Weather in Paris?', { tools }),
+    callAnswer([['get_weather', '{"city":"Paris"}']]),
+    'commit',
+    'confident',
+  ],
+  [
+    'a grounded call written with doubt',
+    ask('Weather in Paris?', { tools }),
+    callAnswer([['get_weather', '{"city":"Paris"}']], 4),
+    'escalate',
+    'low_confidence',
+  ],
+  [
+    'London out of nowhere',
+    ask('What is 2+2?', { tools }),
+    callAnswer([['get_weather', '{"city":"London"}']], 0),
+    'escalate',
+    'ungrounded_arguments',
+  ],
+  [
+    'an undeclared tool',
+    ask('What is 2+2?', { tools }),
+    callAnswer([['add', '{"a":2,"b":2}']], 0),
+    'escalate',
+    'unknown_tool',
+  ],
+  [
+    'broken JSON',
+    ask('Weather in Paris?', { tools }),
+    callAnswer([['get_weather', '{"city":"Par']], 0),
+    'escalate',
+    'tool_call_unparsed',
+  ],
+  [
+    'a missing argument',
+    ask('Weather in Paris?', { tools }),
+    callAnswer([['get_weather', '{}']], 0),
+    'escalate',
+    'tool_call_invalid',
+  ],
+  [
+    'an undeclared argument',
+    ask('Weather in Paris?', { tools }),
+    callAnswer([['get_weather', '{"city":"Paris","zip":1}']], 0),
+    'escalate',
+    'tool_call_invalid',
+  ],
+  [
+    'a wrong type',
+    ask('Weather in Paris?', { tools }),
+    callAnswer([['get_weather', '{"city":7}']], 0),
+    'escalate',
+    'tool_call_invalid',
+  ],
+  [
+    'a value outside the enum',
+    ask('Weather in Paris?', { tools }),
+    callAnswer([['get_weather', '{"city":"Paris","unit":"k"}']], 0),
+    'escalate',
+    'tool_call_invalid',
+  ],
+  [
+    'the same call twice',
+    ask('Weather in Paris?', { tools }),
+    callAnswer(
+      [
+        ['get_weather', '{"city":"Paris"}'],
+        ['get_weather', '{ "city": "Paris" }'],
+      ],
+      0,
+    ),
+    'escalate',
+    'tool_call_invalid',
+  ],
+  [
+    'two calls where one is allowed',
+    ask('Weather in Paris and Rome?', { tools, parallelToolCalls: false }),
+    callAnswer(
+      [
+        ['get_weather', '{"city":"Paris"}'],
+        ['get_weather', '{"city":"Rome"}'],
+      ],
+      0,
+    ),
+    'escalate',
+    'tool_call_invalid',
+  ],
+  [
+    'two calls for two cities',
+    ask('The weather in Paris and in Rome?', { tools }),
+    callAnswer(
+      [
+        ['get_weather', '{"city":"Paris"}'],
+        ['get_weather', '{"city":"Rome"}'],
+      ],
+      0.4,
+    ),
+    'commit',
+    'confident',
+  ],
+  [
+    'one call where two tasks were set',
+    ask('Give me both the weather in Paris and in Rome for 3 and 5 days respectively.', { tools }),
+    callAnswer([['get_weather', '{"city":"Paris","days":3}']], 0.4),
+    'escalate',
+    'low_confidence',
+  ],
+  [
+    'text where a call was required',
+    ask('Weather in Paris?', { tools, toolChoice: { type: 'required' } }),
+    sum,
+    'escalate',
+    'tool_call_unparsed',
+  ],
+  [
+    'text that is an unread call',
+    ask('Weather in Paris?', { tools }),
+    textAnswer([0, 0], ['{"name":', '"get_weather", oops}']),
+    'escalate',
+    'tool_call_unparsed',
+  ],
+  [
+    'a call that is cut off',
+    ask('Weather in Paris?', { tools }),
+    [{ type: 'tool-call-start', index: 0, id: 'c', name: 'get_weather' }, finish(5, 'length')],
+    'escalate',
+    'tool_call_unparsed',
+  ],
   ['an empty answer', ask('Hello'), [{ type: 'start', model: 'm' }, finish(0)], 'escalate', 'empty_answer'],
-  ['an answer cut off by the engine', ask('Hello'), [...sum.slice(0, -1), finish(8, 'length')], 'escalate', 'truncated_answer'],
-  ['an answer cut off where the client wanted it', ask('Hello', { sampling: { stop: [], logprobs: false, maxTokens: 8 } }), [...sum.slice(0, -1), finish(8, 'length')], 'commit', 'confident'],
-  ['JSON that is none', ask('JSON please', { responseFormat: { type: 'json_object' } }), textAnswer([0, 0], ['Sure', '!']), 'escalate', 'schema_violation'],
-  ['JSON against its schema', ask('JSON please', { responseFormat: { type: 'json_schema', name: 's', schema: { type: 'object', required: ['a'] } } }), textAnswer([0, 0], ['{"b"', ':1}']), 'escalate', 'schema_violation'],
-  ['JSON that fits', ask('JSON please', { responseFormat: { type: 'json_schema', name: 's', schema: { type: 'object', required: ['a'] } } }), textAnswer([0, 0], ['{"a"', ':1}']), 'commit', 'confident'],
-  ['a hand-off without any score', ask('Hello'), [{ type: 'self-report', handOff: true }, { type: 'text-delta', text: 'Hm' }, finish(1)], 'escalate', 'engine_handed_off'],
-  ['a hand-off against good scores', ask('What is 2+2?'), [{ type: 'self-report', handOff: true }, ...sum], 'commit', 'confident'],
+  [
+    'an answer cut off by the engine',
+    ask('Hello'),
+    [...sum.slice(0, -1), finish(8, 'length')],
+    'escalate',
+    'truncated_answer',
+  ],
+  [
+    'an answer cut off where the client wanted it',
+    ask('Hello', { sampling: { stop: [], logprobs: false, maxTokens: 8 } }),
+    [...sum.slice(0, -1), finish(8, 'length')],
+    'commit',
+    'confident',
+  ],
+  [
+    'JSON that is none',
+    ask('JSON please', { responseFormat: { type: 'json_object' } }),
+    textAnswer([0, 0], ['Sure', '!']),
+    'escalate',
+    'schema_violation',
+  ],
+  [
+    'JSON against its schema',
+    ask('JSON please', {
+      responseFormat: { type: 'json_schema', name: 's', schema: { type: 'object', required: ['a'] } },
+    }),
+    textAnswer([0, 0], ['{"b"', ':1}']),
+    'escalate',
+    'schema_violation',
+  ],
+  [
+    'JSON that fits',
+    ask('JSON please', {
+      responseFormat: { type: 'json_schema', name: 's', schema: { type: 'object', required: ['a'] } },
+    }),
+    textAnswer([0, 0], ['{"a"', ':1}']),
+    'commit',
+    'confident',
+  ],
+  [
+    'a hand-off without any score',
+    ask('Hello'),
+    [{ type: 'self-report', handOff: true }, { type: 'text-delta', text: 'Hm' }, finish(1)],
+    'escalate',
+    'engine_handed_off',
+  ],
+  [
+    'a hand-off against good scores',
+    ask('What is 2+2?'),
+    [{ type: 'self-report', handOff: true }, ...sum],
+    'commit',
+    'confident',
+  ],
 ];
 
 for (const [name, request, events, type, reason] of calls) {

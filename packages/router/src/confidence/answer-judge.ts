@@ -18,7 +18,7 @@ export const answerJudge: ConfidenceEstimator = {
  * numbers of the question that no call takes up (the sign of a missing second call). `surpriseNats` is undefined where
  * the engine gives no scores; structure is evidence enough then.
  */
-export function toolCallScore(signs: StructureSigns, surpriseNats: number | undefined): number {
+function toolCallScore(signs: StructureSigns, surpriseNats: number | undefined): number {
   const { bias, surprise, ungrounded, leftOut, fewCalls, repaired } = callWeights;
   return logistic(
     bias -
@@ -141,7 +141,8 @@ class AnswerSession implements ConfidenceSession {
     if (this.#owesCall()) return 'tool_call_unparsed';
     if (this.#text.trim() === '') return 'empty_answer';
     if (this.#isCutOff()) return 'truncated_answer';
-    if (this.#mayCall() && looksLikeCall(this.#text) && /"(?:name|function)"/.test(this.#text)) return 'tool_call_unparsed';
+    if (this.#mayCall() && looksLikeCall(this.#text) && /"(?:name|function)"/.test(this.#text))
+      return 'tool_call_unparsed';
     return this.#fitsFormat() ? undefined : 'schema_violation';
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
 import type { ConfidenceEstimator, Verdict } from '../core/confidence.ts';
 import type { InferenceEvent } from '../core/events.ts';
@@ -13,12 +13,17 @@ export function estimatorContract(estimator: ConfidenceEstimator): void {
 
   test(`${estimator.name}: every answer gets a final verdict with a known reason and a score of 0..1, if any`, () => {
     fc.assert(
-      fc.property(answers, fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(...requests), (answer, threshold, request) => {
-        const session = estimator.begin(request, threshold);
-        for (const event of answer) checkVerdict(session.observe(event));
-        const last = session.end();
-        checkVerdict(last);
-      }),
+      fc.property(
+        answers,
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.constantFrom(...requests),
+        (answer, threshold, request) => {
+          const session = estimator.begin(request, threshold);
+          for (const event of answer) checkVerdict(session.observe(event));
+          const last = session.end();
+          checkVerdict(last);
+        },
+      ),
     );
   });
 
@@ -65,7 +70,9 @@ const json = fc.constantFrom('{}', '{"city":"Paris"}', '{"city":3}', '{"city":',
 const calls = fc.array(fc.tuple(fc.constantFrom('get_weather', 'made_up'), json), { minLength: 1, maxLength: 3 });
 const answers: fc.Arbitrary<readonly InferenceEvent[]> = fc.oneof(
   logprobs.map((values) => textAnswer(values)),
-  fc.tuple(calls, fc.option(fc.double({ min: 0, max: 20, noNaN: true }), { nil: undefined })).map(([made, surprise]) => callAnswer(made, surprise)),
+  fc
+    .tuple(calls, fc.option(fc.double({ min: 0, max: 20, noNaN: true }), { nil: undefined }))
+    .map(([made, surprise]) => callAnswer(made, surprise)),
 );
 
 function checkVerdict(verdict: Verdict): void {

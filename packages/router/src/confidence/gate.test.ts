@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { collect } from '@lfo/testing/collect.ts';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { ConfidenceSession, FinalVerdict } from '../core/confidence.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import { answerJudge } from './answer-judge.ts';
@@ -47,23 +47,34 @@ const answer = textAnswer([-0.1, -0.1, -0.1, -0.1]);
 
 test('a committed answer leaves exactly as it came, in judge and in observe mode', async () => {
   const logprobs = fc.array(fc.double({ min: -6, max: 0, noNaN: true }), { maxLength: 40 });
-  const calls = fc.array(fc.constantFrom(['get_weather', '{"city":"Paris"}'] as const, ['nope', '{'] as const), { minLength: 1, maxLength: 2 });
-  const answers = fc.oneof(logprobs.map((values) => textAnswer(values)), calls.map((made) => callAnswer(made, 0.5)));
+  const calls = fc.array(fc.constantFrom(['get_weather', '{"city":"Paris"}'] as const, ['nope', '{'] as const), {
+    minLength: 1,
+    maxLength: 2,
+  });
+  const answers = fc.oneof(
+    logprobs.map((values) => textAnswer(values)),
+    calls.map((made) => callAnswer(made, 0.5)),
+  );
   await fc.assert(
-    fc.asyncProperty(answers, fc.constantFrom('judge' as const, 'observe' as const), fc.nat(20), async (events, mode, maxHoldTokens) => {
-      const session = answerJudge.begin(chatRequest({ tools: [weatherTool] }), 0.7);
-      const gate = gateOver(replay(events), session, { mode, limits: { maxHoldTokens, maxHoldMs: 5000 } });
-      const released = await collect(gate);
-      if (gate.escalated) {
-        assert.deepEqual(released, []);
-        assert.deepEqual(gate.held.events, events.slice(0, gate.held.events.length));
-      } else {
-        assert.deepEqual(released, events);
-        assert.deepEqual(gate.held.events, []);
-      }
-      assert.equal(gate.committed, !gate.escalated);
-      assert.notEqual(gate.verdict, undefined);
-    }),
+    fc.asyncProperty(
+      answers,
+      fc.constantFrom('judge' as const, 'observe' as const),
+      fc.nat(20),
+      async (events, mode, maxHoldTokens) => {
+        const session = answerJudge.begin(chatRequest({ tools: [weatherTool] }), 0.7);
+        const gate = gateOver(replay(events), session, { mode, limits: { maxHoldTokens, maxHoldMs: 5000 } });
+        const released = await collect(gate);
+        if (gate.escalated) {
+          assert.deepEqual(released, []);
+          assert.deepEqual(gate.held.events, events.slice(0, gate.held.events.length));
+        } else {
+          assert.deepEqual(released, events);
+          assert.deepEqual(gate.held.events, []);
+        }
+        assert.equal(gate.committed, !gate.escalated);
+        assert.notEqual(gate.verdict, undefined);
+      },
+    ),
   );
 });
 
@@ -102,7 +113,10 @@ test('an escalation at the end keeps the whole answer', async () => {
   assert.deepEqual([gate.heldTokens, gate.verdict], [4, unsure]);
 });
 
-for (const [type, verdict] of [['commit', sure], ['escalate', unsure]] as const) {
+for (const [type, verdict] of [
+  ['commit', sure],
+  ['escalate', unsure],
+] as const) {
   test(`a silent upstream cannot hold longer than the limit: ${type}`, async () => {
     const clock = new FakeClock();
     const gate = gateOver(silentAfter(answer.slice(0, 3)), scripted(0, verdict), { clock });

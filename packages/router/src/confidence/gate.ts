@@ -82,7 +82,10 @@ class EventGate implements Gate {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<InferenceEvent, void> {
     try {
-      if (this.#options.mode === 'observe' || this.#session === undefined) return yield* this.#observe();
+      if (this.#options.mode === 'observe' || this.#session === undefined) {
+        yield* this.#observe();
+        return;
+      }
       await this.#hold(this.#session);
       if (this.escalated) return;
       const released = this.#held;
@@ -169,21 +172,8 @@ function atLimit(session: ConfidenceSession): FinalVerdict {
   return verdict.type === 'commit' ? verdict : { ...verdict, reason: 'hold_limit' };
 }
 
-function isContent(event: InferenceEvent): boolean {
-  switch (event.type) {
-    case 'text-delta':
-    case 'reasoning-delta':
-    case 'refusal-delta':
-    case 'tool-call-start':
-    case 'tool-call-delta':
-    case 'tool-call-end':
-      return true;
-    case 'start':
-    case 'token-scores':
-    case 'self-report':
-    case 'finish':
-      return false;
-  }
+function isContent({ type }: InferenceEvent): boolean {
+  return type !== 'start' && type !== 'token-scores' && type !== 'self-report' && type !== 'finish';
 }
 
 /** Ends a wait when the time to hold is over or the signal aborts, even though the upstream stays silent. */

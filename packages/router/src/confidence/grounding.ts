@@ -114,7 +114,10 @@ function numbersIn(text: string): ReadonlySet<number> {
 }
 
 function normalise(text: string): string {
-  return text.toLowerCase().replaceAll(/[_\s-]+/g, ' ').trim();
+  return text
+    .toLowerCase()
+    .replaceAll(/[_\s-]+/g, ' ')
+    .trim();
 }
 
 function singular(word: string): string {

@@ -24,7 +24,9 @@ export function callAnswer(
   const score = { token: 'call', logprob: -(surprise ?? 0) };
   return [
     { type: 'start', model: 'test' },
-    ...(surprise === undefined ? [] : [{ type: 'token-scores' as const, about: 'tool-call' as const, scores: [score] }]),
+    ...(surprise === undefined
+      ? []
+      : [{ type: 'token-scores' as const, about: 'tool-call' as const, scores: [score] }]),
     ...calls.flatMap(([name, json], index): readonly InferenceEvent[] => [
       { type: 'tool-call-start', index, id: `call${index}`, name },
       { type: 'tool-call-delta', index, json: json.slice(0, 3) },

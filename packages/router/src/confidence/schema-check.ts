@@ -22,7 +22,8 @@ interface Budget {
 function check(value: JsonValue, schema: JsonValue | undefined, budget: Budget, depth: number): Misfit | undefined {
   if (schema === false) return 'unexpected';
   if (!isJsonObject(schema)) return undefined;
-  if (budget.steps-- <= 0 || depth > maxDepth) return undefined;
+  if (budget.steps <= 0 || depth > maxDepth) return undefined;
+  budget.steps -= 1 + lengthAt(schema, 'enum') + lengthAt(schema, 'required');
   const target = own(schema, '$ref');
   if (typeof target === 'string') return check(value, resolve(target, budget.root), budget, depth + 1);
   return (
@@ -64,9 +65,12 @@ function isOfType(value: JsonValue, type: JsonValue): boolean {
 
 function checkChoice(value: JsonValue, schema: JsonObject): Misfit | undefined {
   const choices = own(schema, 'enum');
-  if (Array.isArray(choices) && !choices.some((choice) => sameJson(choice, value))) return 'enum';
   const constant = own(schema, 'const');
-  return constant === undefined || sameJson(constant, value) ? undefined : 'enum';
+  const allowed = Array.isArray(choices) ? choices : constant === undefined ? undefined : [constant];
+  if (allowed === undefined || allowed.includes(value)) return undefined;
+  const text = typeof value === 'object' ? JSON.stringify(value) : undefined;
+  const isAllowed = allowed.some((choice) => typeof choice === 'object' && JSON.stringify(choice) === text);
+  return isAllowed ? undefined : 'enum';
 }
 
 function checkRange(value: JsonValue, schema: JsonObject): Misfit | undefined {
@@ -78,7 +82,7 @@ function checkRange(value: JsonValue, schema: JsonObject): Misfit | undefined {
     ok &&= value > (numberAt(schema, 'exclusiveMinimum') ?? -Infinity);
     ok &&= value < (numberAt(schema, 'exclusiveMaximum') ?? Infinity);
   }
-  if (typeof value === 'string') ok = within([...value].length, 'minLength', 'maxLength');
+  if (typeof value === 'string') ok = within(Array.from(value).length, 'minLength', 'maxLength');
   if (Array.isArray(value)) ok = within(value.length, 'minItems', 'maxItems');
   return ok ? undefined : 'range';
 }
@@ -97,12 +101,7 @@ function checkMembers(value: JsonValue, schema: JsonObject, budget: Budget, dept
   return undefined;
 }
 
-function checkProperties(
-  value: JsonObject,
-  schema: JsonObject,
-  budget: Budget,
-  depth: number,
-): Misfit | undefined {
+function checkProperties(value: JsonObject, schema: JsonObject, budget: Budget, depth: number): Misfit | undefined {
   const required = own(schema, 'required');
   if (Array.isArray(required)) {
     for (const name of required) if (typeof name === 'string' && !Object.hasOwn(value, name)) return 'missing';
@@ -124,12 +123,7 @@ function undeclaredAllowed(schema: JsonObject, properties: JsonObject | undefine
   return properties === undefined || openKeywords.some((keyword) => Object.hasOwn(schema, keyword));
 }
 
-function checkCombination(
-  value: JsonValue,
-  schema: JsonObject,
-  budget: Budget,
-  depth: number,
-): Misfit | undefined {
+function checkCombination(value: JsonValue, schema: JsonObject, budget: Budget, depth: number): Misfit | undefined {
   const fitting = (branches: readonly JsonValue[]): number =>
     branches.filter((branch) => check(value, branch, budget, depth + 1) === undefined).length;
   const all = own(schema, 'allOf');
@@ -159,8 +153,9 @@ function resolve(target: string, root: JsonObject): JsonValue | undefined {
   return node;
 }
 
-function sameJson(one: JsonValue, other: JsonValue): boolean {
-  return one === other || (typeof one === 'object' && JSON.stringify(one) === JSON.stringify(other));
+function lengthAt(schema: JsonObject, key: string): number {
+  const value = own(schema, key);
+  return Array.isArray(value) ? value.length : 0;
 }
 
 function numberAt(schema: JsonObject, key: string): number | undefined {

@@ -72,7 +72,9 @@ function argumentsOf({ json }: WrittenCall): JsonObject | undefined {
 
 function canonical(call: WrittenCall): string {
   const value = argumentsOf(call);
-  return value === undefined ? call.json : JSON.stringify(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  return value === undefined
+    ? call.json
+    : JSON.stringify(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** A tool without parameters takes none. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { BackendView } from '../core/backend.ts';
 import { LfoError } from '../core/errors.ts';
 import type { Mode } from '../core/request.ts';
@@ -34,44 +34,236 @@ interface Case {
 }
 
 const table: readonly Case[] = [
-  { name: 'auto starts locally behind the gate', mode: 'auto', fleet: [local, cloud], attempts: ['local?', 'cloud'], reason: 'local_first' },
-  { name: 'local never names the cloud', mode: 'local', fleet: [local, cloud], attempts: ['local'], reason: 'mode_local' },
+  {
+    name: 'auto starts locally behind the gate',
+    mode: 'auto',
+    fleet: [local, cloud],
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
+  },
+  {
+    name: 'local never names the cloud',
+    mode: 'local',
+    fleet: [local, cloud],
+    attempts: ['local'],
+    reason: 'mode_local',
+  },
   { name: 'cloud never names local', mode: 'cloud', fleet: [local, cloud], attempts: ['cloud'], reason: 'mode_cloud' },
   { name: 'no cloud: local without a gate', mode: 'auto', fleet: [local], attempts: ['local'], reason: 'local_first' },
   { name: 'no local: cloud', mode: 'auto', fleet: [cloud], attempts: ['cloud'], reason: 'local_unavailable' },
-  { name: 'long prompt: cloud, local as the last resort', mode: 'auto', fleet: [local, cloud], features: { promptTokens: 1501 }, attempts: ['cloud', 'local'], reason: 'prompt_too_long' },
-  { name: 'a prompt at the limit stays local', mode: 'auto', fleet: [local, cloud], features: { promptTokens: 1500 }, attempts: ['local?', 'cloud'], reason: 'local_first' },
-  { name: 'long prompt without a cloud stays local', mode: 'auto', fleet: [local], features: { promptTokens: 1501 }, attempts: ['local'], reason: 'cloud_not_configured' },
-  { name: 'the limit does not steer local', mode: 'local', fleet: [local, cloud], features: { promptTokens: 5000 }, attempts: ['local'], reason: 'mode_local' },
-  { name: 'beyond the local context: cloud alone', mode: 'auto', fleet: [local, cloud], features: { promptTokens: 8192 }, attempts: ['cloud'], reason: 'context_too_small' },
-  { name: 'unknown context excludes nothing', mode: 'local', fleet: [localView({ capabilities: { tools: true, jsonSchema: true, images: false, audio: false, logprobs: true } })], features: { promptTokens: 99_999 }, attempts: ['local'], reason: 'mode_local' },
-  { name: 'slow prefill: cloud first', mode: 'auto', fleet: [localView({ status: { state: 'ready', prefillRate: 100 } }), cloud], features: { promptTokens: 1200 }, attempts: ['cloud', 'local'], reason: 'first_token_too_late' },
-  { name: 'a warm prefix is not read again', mode: 'auto', fleet: [localView({ status: { state: 'ready', prefillRate: 100 } }), cloud], features: { promptTokens: 1200, warmTokens: 300 }, attempts: ['local?', 'cloud'], reason: 'local_first' },
-  { name: 'an unmeasured rate delays nothing', mode: 'auto', fleet: [localView({ status: { state: 'ready' } }), cloud], features: { promptTokens: 1200 }, attempts: ['local?', 'cloud'], reason: 'local_first' },
-  { name: 'loading: cloud first', mode: 'auto', fleet: [loading, cloud], attempts: ['cloud', 'local'], reason: 'local_loading' },
-  { name: 'loading without a cloud waits locally', mode: 'auto', fleet: [loading], attempts: ['local'], reason: 'cloud_not_configured' },
+  {
+    name: 'long prompt: cloud, local as the last resort',
+    mode: 'auto',
+    fleet: [local, cloud],
+    features: { promptTokens: 1501 },
+    attempts: ['cloud', 'local'],
+    reason: 'prompt_too_long',
+  },
+  {
+    name: 'a prompt at the limit stays local',
+    mode: 'auto',
+    fleet: [local, cloud],
+    features: { promptTokens: 1500 },
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
+  },
+  {
+    name: 'long prompt without a cloud stays local',
+    mode: 'auto',
+    fleet: [local],
+    features: { promptTokens: 1501 },
+    attempts: ['local'],
+    reason: 'cloud_not_configured',
+  },
+  {
+    name: 'the limit does not steer local',
+    mode: 'local',
+    fleet: [local, cloud],
+    features: { promptTokens: 5000 },
+    attempts: ['local'],
+    reason: 'mode_local',
+  },
+  {
+    name: 'beyond the local context: cloud alone',
+    mode: 'auto',
+    fleet: [local, cloud],
+    features: { promptTokens: 8192 },
+    attempts: ['cloud'],
+    reason: 'context_too_small',
+  },
+  {
+    name: 'unknown context excludes nothing',
+    mode: 'local',
+    fleet: [
+      localView({ capabilities: { tools: true, jsonSchema: true, images: false, audio: false, logprobs: true } }),
+    ],
+    features: { promptTokens: 99_999 },
+    attempts: ['local'],
+    reason: 'mode_local',
+  },
+  {
+    name: 'slow prefill: cloud first',
+    mode: 'auto',
+    fleet: [localView({ status: { state: 'ready', prefillRate: 100 } }), cloud],
+    features: { promptTokens: 1200 },
+    attempts: ['cloud', 'local'],
+    reason: 'first_token_too_late',
+  },
+  {
+    name: 'a warm prefix is not read again',
+    mode: 'auto',
+    fleet: [localView({ status: { state: 'ready', prefillRate: 100 } }), cloud],
+    features: { promptTokens: 1200, warmTokens: 300 },
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
+  },
+  {
+    name: 'an unmeasured rate delays nothing',
+    mode: 'auto',
+    fleet: [localView({ status: { state: 'ready' } }), cloud],
+    features: { promptTokens: 1200 },
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
+  },
+  {
+    name: 'loading: cloud first',
+    mode: 'auto',
+    fleet: [loading, cloud],
+    attempts: ['cloud', 'local'],
+    reason: 'local_loading',
+  },
+  {
+    name: 'loading without a cloud waits locally',
+    mode: 'auto',
+    fleet: [loading],
+    attempts: ['local'],
+    reason: 'cloud_not_configured',
+  },
   { name: 'loading in local waits', mode: 'local', fleet: [loading, cloud], attempts: ['local'], reason: 'mode_local' },
-  { name: 'local down: cloud first', mode: 'auto', fleet: [down, cloud], attempts: ['cloud', 'local'], reason: 'local_unavailable' },
-  { name: 'an open local breaker: cloud first', mode: 'auto', fleet: [localView({ breaker: 'open' }), cloud], attempts: ['cloud', 'local'], reason: 'local_unavailable' },
-  { name: 'one ready local among several is enough', mode: 'auto', fleet: [down, localView({ id: 'b' }), cloud], attempts: ['local?', 'cloud'], reason: 'local_first' },
-  { name: 'cloud breaker open: local without a gate, cloud after', mode: 'auto', fleet: [local, cloudOpen], attempts: ['local', 'cloud'], reason: 'cloud_unavailable' },
-  { name: 'a half-open cloud may be asked', mode: 'auto', fleet: [local, cloudView({ breaker: 'half-open' })], attempts: ['local?', 'cloud'], reason: 'local_first' },
-  { name: 'cloud out and prompt long: local still first', mode: 'auto', fleet: [local, cloudOpen], features: { promptTokens: 2000 }, attempts: ['local', 'cloud'], reason: 'cloud_unavailable' },
-  { name: 'images: cloud alone', mode: 'auto', fleet: [local, cloud], features: { request: image }, attempts: ['cloud'], reason: 'images_unsupported' },
-  { name: 'tools nobody local takes: cloud alone', mode: 'auto', fleet: [noTools, cloud], features: { request: withTools }, attempts: ['cloud'], reason: 'tools_unsupported' },
-  { name: 'tools with choice none need no support', mode: 'auto', fleet: [noTools, cloud], features: { request: { ...withTools, toolChoice: { type: 'none' } } }, attempts: ['local?', 'cloud'], reason: 'local_first' },
-  { name: 'a schema nobody local enforces: cloud first', mode: 'auto', fleet: [noSchema, cloud], features: { request: withSchema }, attempts: ['cloud', 'local'], reason: 'json_schema_unsupported' },
-  { name: 'a schema without a cloud runs locally', mode: 'auto', fleet: [noSchema], features: { request: withSchema }, attempts: ['local'], reason: 'cloud_not_configured' },
-  { name: 'a pinned local model stays local', mode: 'auto', fleet: [local, cloud], features: { request: chatRequest({ model: 'qwen' }) }, attempts: ['local'], reason: 'model_pinned' },
-  { name: 'a pinned cloud model stays in the cloud', mode: 'auto', fleet: [local, cloud], features: { request: chatRequest({ model: 'gemini-2.5-flash' }) }, attempts: ['cloud'], reason: 'model_pinned' },
-  { name: 'the alias lfo-local is the mode', mode: 'auto', fleet: [local, cloud], features: { request: chatRequest({ model: 'lfo-local' }) }, attempts: ['local'], reason: 'mode_local' },
-  { name: 'a cloud too small for the prompt is left out', mode: 'auto', fleet: [local, cloudView({ capabilities: { ...cloud.capabilities, contextTokens: 1000 } })], features: { promptTokens: 1200 }, attempts: ['local'], reason: 'local_first' },
+  {
+    name: 'local down: cloud first',
+    mode: 'auto',
+    fleet: [down, cloud],
+    attempts: ['cloud', 'local'],
+    reason: 'local_unavailable',
+  },
+  {
+    name: 'an open local breaker: cloud first',
+    mode: 'auto',
+    fleet: [localView({ breaker: 'open' }), cloud],
+    attempts: ['cloud', 'local'],
+    reason: 'local_unavailable',
+  },
+  {
+    name: 'one ready local among several is enough',
+    mode: 'auto',
+    fleet: [down, localView({ id: 'b' }), cloud],
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
+  },
+  {
+    name: 'cloud breaker open: local without a gate, cloud after',
+    mode: 'auto',
+    fleet: [local, cloudOpen],
+    attempts: ['local', 'cloud'],
+    reason: 'cloud_unavailable',
+  },
+  {
+    name: 'a half-open cloud may be asked',
+    mode: 'auto',
+    fleet: [local, cloudView({ breaker: 'half-open' })],
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
+  },
+  {
+    name: 'cloud out and prompt long: local still first',
+    mode: 'auto',
+    fleet: [local, cloudOpen],
+    features: { promptTokens: 2000 },
+    attempts: ['local', 'cloud'],
+    reason: 'cloud_unavailable',
+  },
+  {
+    name: 'images: cloud alone',
+    mode: 'auto',
+    fleet: [local, cloud],
+    features: { request: image },
+    attempts: ['cloud'],
+    reason: 'images_unsupported',
+  },
+  {
+    name: 'tools nobody local takes: cloud alone',
+    mode: 'auto',
+    fleet: [noTools, cloud],
+    features: { request: withTools },
+    attempts: ['cloud'],
+    reason: 'tools_unsupported',
+  },
+  {
+    name: 'tools with choice none need no support',
+    mode: 'auto',
+    fleet: [noTools, cloud],
+    features: { request: { ...withTools, toolChoice: { type: 'none' } } },
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
+  },
+  {
+    name: 'a schema nobody local enforces: cloud first',
+    mode: 'auto',
+    fleet: [noSchema, cloud],
+    features: { request: withSchema },
+    attempts: ['cloud', 'local'],
+    reason: 'json_schema_unsupported',
+  },
+  {
+    name: 'a schema without a cloud runs locally',
+    mode: 'auto',
+    fleet: [noSchema],
+    features: { request: withSchema },
+    attempts: ['local'],
+    reason: 'cloud_not_configured',
+  },
+  {
+    name: 'a pinned local model stays local',
+    mode: 'auto',
+    fleet: [local, cloud],
+    features: { request: chatRequest({ model: 'qwen' }) },
+    attempts: ['local'],
+    reason: 'model_pinned',
+  },
+  {
+    name: 'a pinned cloud model stays in the cloud',
+    mode: 'auto',
+    fleet: [local, cloud],
+    features: { request: chatRequest({ model: 'gemini-2.5-flash' }) },
+    attempts: ['cloud'],
+    reason: 'model_pinned',
+  },
+  {
+    name: 'the alias lfo-local is the mode',
+    mode: 'auto',
+    fleet: [local, cloud],
+    features: { request: chatRequest({ model: 'lfo-local' }) },
+    attempts: ['local'],
+    reason: 'mode_local',
+  },
+  {
+    name: 'a cloud too small for the prompt is left out',
+    mode: 'auto',
+    fleet: [local, cloudView({ capabilities: { ...cloud.capabilities, contextTokens: 1000 } })],
+    features: { promptTokens: 1200 },
+    attempts: ['local'],
+    reason: 'local_first',
+  },
 ];
 
 for (const { name, mode, fleet, features, attempts, reason } of table) {
   test(name, () => {
     const decision = decide(featuresOf(mode, features), fleetOf(...fleet), defaultPolicies);
-    assert.deepEqual(decision.attempts.map(({ tier, gated }) => `${tier}${gated ? '?' : ''}`), attempts);
+    assert.deepEqual(
+      decision.attempts.map(({ tier, gated }) => `${tier}${gated ? '?' : ''}`),
+      attempts,
+    );
     assert.equal(decision.reasons[0], reason);
     assert.equal(decision.votes.length, defaultPolicies.length);
   });
@@ -91,15 +283,69 @@ const refusals: readonly {
   readonly code: string;
   readonly status: number;
 }[] = [
-  { name: 'too long for every backend is a 400', mode: 'auto', fleet: [local], features: { promptTokens: 9000 }, code: 'context_length_exceeded', status: 400 },
-  { name: 'too long for local in local mode is a 400, never the cloud', mode: 'local', fleet: [local, cloud], features: { promptTokens: 9000 }, code: 'context_length_exceeded', status: 400 },
-  { name: 'too long for the cloud in cloud mode is a 400', mode: 'cloud', fleet: [local, cloud], features: { promptTokens: 1_000_000 }, code: 'context_length_exceeded', status: 400 },
-  { name: 'an image in local mode is a 400, never the cloud', mode: 'local', fleet: [local, cloud], features: { request: image }, code: 'unsupported_by_backend', status: 400 },
-  { name: 'cloud mode without a cloud is a 503', mode: 'cloud', fleet: [local], code: 'no_backend_available', status: 503 },
-  { name: 'local mode without local backends is a 503', mode: 'local', fleet: [cloud], code: 'no_backend_available', status: 503 },
+  {
+    name: 'too long for every backend is a 400',
+    mode: 'auto',
+    fleet: [local],
+    features: { promptTokens: 9000 },
+    code: 'context_length_exceeded',
+    status: 400,
+  },
+  {
+    name: 'too long for local in local mode is a 400, never the cloud',
+    mode: 'local',
+    fleet: [local, cloud],
+    features: { promptTokens: 9000 },
+    code: 'context_length_exceeded',
+    status: 400,
+  },
+  {
+    name: 'too long for the cloud in cloud mode is a 400',
+    mode: 'cloud',
+    fleet: [local, cloud],
+    features: { promptTokens: 1_000_000 },
+    code: 'context_length_exceeded',
+    status: 400,
+  },
+  {
+    name: 'an image in local mode is a 400, never the cloud',
+    mode: 'local',
+    fleet: [local, cloud],
+    features: { request: image },
+    code: 'unsupported_by_backend',
+    status: 400,
+  },
+  {
+    name: 'cloud mode without a cloud is a 503',
+    mode: 'cloud',
+    fleet: [local],
+    code: 'no_backend_available',
+    status: 503,
+  },
+  {
+    name: 'local mode without local backends is a 503',
+    mode: 'local',
+    fleet: [cloud],
+    code: 'no_backend_available',
+    status: 503,
+  },
   { name: 'an empty fleet is a 503', mode: 'auto', fleet: [], code: 'no_backend_available', status: 503 },
-  { name: 'an unknown model is a 404', mode: 'auto', fleet: [local], features: { request: chatRequest({ model: 'gpt-9' }) }, code: 'model_not_found', status: 404 },
-  { name: 'a cloud model in local mode is a 400', mode: 'local', fleet: [local, cloud], features: { request: chatRequest({ model: 'gemini-2.5-flash' }) }, code: 'conflicting_modes', status: 400 },
+  {
+    name: 'an unknown model is a 404',
+    mode: 'auto',
+    fleet: [local],
+    features: { request: chatRequest({ model: 'gpt-9' }) },
+    code: 'model_not_found',
+    status: 404,
+  },
+  {
+    name: 'a cloud model in local mode is a 400',
+    mode: 'local',
+    fleet: [local, cloud],
+    features: { request: chatRequest({ model: 'gemini-2.5-flash' }) },
+    code: 'conflicting_modes',
+    status: 400,
+  },
 ];
 
 for (const { name, mode, fleet, features, code, status } of refusals) {
@@ -114,7 +360,12 @@ for (const { name, mode, fleet, features, code, status } of refusals) {
 test('whatever the fleet, modes keep their promise and a gate always has a cloud behind it', () => {
   const state = fc.constantFrom('ready' as const, 'loading' as const, 'down' as const);
   const breaker = fc.constantFrom('closed' as const, 'open' as const, 'half-open' as const);
-  const backend = fc.record({ isLocal: fc.boolean(), state, breaker, contextTokens: fc.integer({ min: 1, max: 4000 }) });
+  const backend = fc.record({
+    isLocal: fc.boolean(),
+    state,
+    breaker,
+    contextTokens: fc.integer({ min: 1, max: 4000 }),
+  });
   fc.assert(
     fc.property(
       fc.array(backend, { maxLength: 4 }),
@@ -139,7 +390,11 @@ test('whatever the fleet, modes keep their promise and a gate always has a cloud
         if (mode !== 'auto') assert.ok(attempts.every((attempt) => attempt.tier === mode));
         for (const [index, attempt] of attempts.entries()) {
           if (attempt.gated) assert.ok(attempt.tier === 'local' && attempts[index + 1]?.tier === 'cloud');
-          assert.ok(fleet.backends.some((one) => one.tier === attempt.tier && promptTokens < (one.capabilities.contextTokens ?? 0)));
+          assert.ok(
+            fleet.backends.some(
+              (one) => one.tier === attempt.tier && promptTokens < (one.capabilities.contextTokens ?? 0),
+            ),
+          );
         }
       },
     ),

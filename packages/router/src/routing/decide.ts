@@ -32,13 +32,13 @@ export function decide(features: RequestFeatures, fleet: FleetView, policies: re
   if (first === undefined) throw refusal(scoped, scope);
 
   const cloudReady = suitable(scope, 'cloud', scoped).some(isReady);
-  const attempts = order.map((tier): Attempt => ({
-    tier,
-    ...(target.backend !== undefined && { backend: target.backend }),
-    ...(target.model !== undefined && { model: target.model }),
-    gated: tier === 'local' && first === 'local' && order.includes('cloud') && cloudReady,
-  }));
+  const hasEscape = order.includes('cloud') && cloudReady;
+  const attempts = order.map((tier) => attemptAt(tier, target, tier === 'local' && first === 'local' && hasEscape));
   return { attempts, reasons: reasonsFor(first, spoken), votes };
+}
+
+function attemptAt(tier: Tier, { backend, model }: ModelTarget, gated: boolean): Attempt {
+  return { tier, ...(backend !== undefined && { backend }), ...(model !== undefined && { model }), gated };
 }
 
 function serves(backend: FleetView['backends'][number], target: ModelTarget): boolean {

@@ -46,7 +46,7 @@ function runTokens(kind: CharClass, length: number, following: CharClass | undef
       return length * 0.7;
     case 'other':
       return length * 0.5;
-    case 'surrogate':
+    default:
       // Two units make one emoji or rare sign of two to three tokens.
       return length * 1.2;
   }

@@ -14,7 +14,13 @@ test('an explanation names the route, the sentences and the backends behind each
   assert.deepEqual(explained.reasons, [{ code: 'prompt_too_long', sentence: reasons.prompt_too_long }]);
   assert.deepEqual(
     explained.attempts.map((attempt) => attempt.candidates.map(({ backend, skipped }) => [backend, skipped])),
-    [[['gemini', undefined]], [['embedded', undefined], ['phone', 'breaker_open']]],
+    [
+      [['gemini', undefined]],
+      [
+        ['embedded', undefined],
+        ['phone', 'breaker_open'],
+      ],
+    ],
   );
   assert.equal(explained.attempts[1]?.candidates[0]?.predictedFirstTokenMs, 2000);
 });

@@ -18,11 +18,15 @@ export function incapable(backend: BackendView, request: ChatRequest): Reason | 
   return undefined;
 }
 
-/** Whether prompt and one token of answer fit; an unknown context, or a mere byte bound, excludes nothing. */
+/**
+ * Whether prompt and one token of answer fit. An unknown context, or a mere byte bound, excludes nothing; an estimate
+ * has to be clear of the limit by its usual error, as the backend itself knows better.
+ */
 export function fits(backend: BackendView, features: RequestFeatures): boolean {
   const { contextTokens } = backend.capabilities;
   if (contextTokens === undefined || features.promptTokensFrom === 'bound') return true;
-  return features.promptTokens < contextTokens;
+  const certainly = features.promptTokensFrom === 'estimate' ? estimateSlack : 1;
+  return features.promptTokens * certainly < contextTokens;
 }
 
 /** Capable and large enough. */
@@ -67,3 +71,6 @@ function contentOf(request: ChatRequest): { readonly images: boolean; readonly a
   }
   return { images, audio };
 }
+
+/** The estimator is within a quarter on prose, JSON, digits and Chinese. */
+const estimateSlack = 0.75;

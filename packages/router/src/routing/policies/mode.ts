@@ -4,13 +4,7 @@ import type { RoutingPolicy } from '../../core/routing.ts';
 export const modePolicy: RoutingPolicy = {
   name: 'mode',
   vote({ mode }) {
-    switch (mode) {
-      case 'local':
-        return { type: 'require', tier: 'local', reason: 'mode_local' };
-      case 'cloud':
-        return { type: 'require', tier: 'cloud', reason: 'mode_cloud' };
-      case 'auto':
-        return { type: 'pass' };
-    }
+    if (mode === 'auto') return { type: 'pass' };
+    return { type: 'require', tier: mode, reason: mode === 'local' ? 'mode_local' : 'mode_cloud' };
   },
 };
