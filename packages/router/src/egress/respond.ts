@@ -144,10 +144,12 @@ async function sendJson(
   body: string,
   writer: ResponseWriter,
 ): Promise<void> {
-  const bytes = Buffer.from(body);
   head['content-type'] = 'application/json; charset=utf-8';
-  head['content-length'] = bytes.length;
+  head['content-length'] = Buffer.byteLength(body);
   response.writeHead(status, head);
+  // Head and text leave in one system call; as bytes they would take two.
+  if (body.length <= sliceBytes) return writer.end(body);
+  const bytes = Buffer.from(body);
   let at = 0;
   for (; at + sliceBytes < bytes.length && !response.destroyed; at += sliceBytes) {
     writer.write(bytes.subarray(at, at + sliceBytes));
@@ -161,7 +163,7 @@ function gone(): Delivery {
 }
 
 function completionId(requestId: string): string {
-  return `chatcmpl-${requestId.replaceAll('-', '')}`;
+  return `chatcmpl-${requestId}`;
 }
 
 function createdAt(trace: RequestTrace): number {

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 
 import { RequestError } from '../core/errors.ts';
-import type { JsonValue } from '../core/json.ts';
+import { isJsonObject, type JsonValue } from '../core/json.ts';
 
 /** What a JSON body may be made of. */
 export interface JsonLimits {
@@ -17,8 +17,11 @@ const openBracket = 0x5b;
 const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
-/** A key `__proto__` written plainly, or any ASCII character that could hide one behind an escape. */
-const maySpellProto = /__proto__|\\u00[567]/i;
+/**
+ * Up to here any body parses within some 10 ms, and looking at the outcome costs a tenth of looking at the text
+ * (3.6 µs against 32 µs for 40 KB). Beyond, a million keys would stall everybody: look before parsing.
+ */
+const scannedFromBytes = 256 * 1024;
 
 /**
  * Parses a request body that may come from anyone.
@@ -28,16 +31,29 @@ export function parseBody(bytes: Buffer, limits: JsonLimits): JsonValue {
   if (bytes.length === 0) throw unreadable('The request body is empty: send a JSON object.');
   if (!isUtf8(bytes)) throw unreadable('The request body is not UTF-8: encode the JSON as UTF-8.');
   const text = bytes.toString('utf8');
-  checkShape(text, limits);
+  if (bytes.length > scannedFromBytes) checkText(text, limits);
   const value = parseText(text);
-  if (maySpellProto.test(text) && hasProtoKey(value)) {
-    throw unreadable('The request body has a key "__proto__": remove it.');
-  }
+  checkValue(value, limits.depth, limits.depth);
   return value;
 }
 
-/** JSON.parse handles depth 100,000, but nothing after it does; so look before parsing, and stop at the first excess. */
-function checkShape(text: string, limits: JsonLimits): void {
+/** Recursive, and safe to be: it ends at the limit. */
+function checkValue(value: JsonValue, depthLeft: number, limit: number): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (depthLeft === 0) throw tooDeep(limit);
+  if (!isJsonObject(value)) {
+    for (const item of value) checkValue(item, depthLeft - 1, limit);
+    return;
+  }
+  for (const key in value) {
+    if (key === '__proto__') throw unreadable('The request body has a key "__proto__": remove it.');
+    const member = value[key];
+    if (typeof member === 'object') checkValue(member, depthLeft - 1, limit);
+  }
+}
+
+/** Counts in the text alone and stops at the first excess. */
+function checkText(text: string, limits: JsonLimits): void {
   let depth = 0;
   let values = 1;
   for (let i = 0; i < text.length; i++) {
@@ -49,7 +65,7 @@ function checkShape(text: string, limits: JsonLimits): void {
       case openBracket:
         depth++;
         values++;
-        if (depth > limits.depth) throw unreadable(`The request body is nested deeper than ${limits.depth} levels.`);
+        if (depth > limits.depth) throw tooDeep(limits.depth);
         break;
       case closeBrace:
       case closeBracket:
@@ -86,10 +102,8 @@ function parseText(text: string): JsonValue {
   }
 }
 
-function hasProtoKey(value: JsonValue): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  if (Object.hasOwn(value, '__proto__')) return true;
-  return Object.values(value).some(hasProtoKey);
+function tooDeep(limit: number): RequestError {
+  return unreadable(`The request body is nested deeper than ${limit} levels.`);
 }
 
 function unreadable(message: string): RequestError {
