@@ -10,7 +10,7 @@ export interface ChatOptions {
   readonly json: boolean;
 }
 
-const modes = ['auto', 'local', 'cloud'];
+const modes: ReadonlySet<string> = new Set(['auto', 'local', 'cloud']);
 const help = '/auto, /local, /cloud choose where answers come from · /new forgets the conversation · /quit ends';
 
 /**
@@ -100,7 +100,7 @@ class Conversation {
 
   #command(name: string): 'quit' | 'done' {
     if (['quit', 'exit', 'q'].includes(name)) return 'quit';
-    if (modes.includes(name)) this.#mode = name;
+    if (modes.has(name)) this.#mode = name;
     else if (name === 'new') this.#messages = [];
     else this.#terminal.errors.write(`${help}\n`);
     return 'done';

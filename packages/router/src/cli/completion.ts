@@ -29,7 +29,7 @@ function entriesOf(command: Command, path: readonly string[] = []): Entry[] {
   const flags = command
     .createHelp()
     .visibleOptions(command)
-    .flatMap(({ long }) => (long == null ? [] : [long]));
+    .flatMap(({ long }) => long ?? []);
   const choices = command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []);
   const own = { path: path.join(' '), words: [...names, ...choices, ...flags] };
   return [
@@ -57,26 +57,20 @@ complete -F _lfo lfo
 function fish(program: Command): string {
   const visible = program.createHelp().visibleCommands(program);
   const names = visible.map((each) => each.name()).join(' ');
-  const top = visible.map(
-    (each) =>
-      `complete -c lfo -f -n "not __fish_seen_subcommand_from ${names}" -a ${each.name()} -d ${quote(each.description())}`,
-  );
-  const inner = visible.flatMap((each) => [
-    ...each.commands.map(
-      (sub) =>
-        `complete -c lfo -f -n "__fish_seen_subcommand_from ${each.name()}" -a ${sub.name()} -d ${quote(sub.description())}`,
-    ),
-    ...[each, ...each.commands]
-      .flatMap((command) => command.options)
-      .flatMap(({ long, description }) =>
-        long === undefined || long === null
-          ? []
-          : [
-              `complete -c lfo -f -n "__fish_seen_subcommand_from ${each.name()}" -l ${long.slice(2)} -d ${quote(description)}`,
-            ],
-      ),
-  ]);
-  return `${[...new Set([...top, ...inner])].join('\n')}\n`;
+  const lines = new Set<string>();
+  for (const command of visible) {
+    const inside = `complete -c lfo -f -n "__fish_seen_subcommand_from ${command.name()}"`;
+    lines.add(`complete -c lfo -f -n "not __fish_seen_subcommand_from ${names}" -a ${described(command)}`);
+    for (const sub of command.commands) lines.add(`${inside} -a ${described(sub)}`);
+    for (const { long, description } of [command, ...command.commands].flatMap(({ options }) => options)) {
+      if (typeof long === 'string') lines.add(`${inside} -l ${long.slice(2)} -d ${quote(description)}`);
+    }
+  }
+  return `${[...lines].join('\n')}\n`;
+}
+
+function described(command: Command): string {
+  return `${command.name()} -d ${quote(command.description())}`;
 }
 
 function quote(text: string): string {

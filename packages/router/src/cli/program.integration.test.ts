@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { runLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
+
+const commands = [
+  [],
+  ['serve'],
+  ['chat'],
+  ['explain'],
+  ['models'],
+  ['models', 'list'],
+  ['models', 'pull'],
+  ['models', 'remove'],
+  ['doctor'],
+  ['config'],
+  ['config', 'check'],
+  ['config', 'show'],
+  ['completion'],
+];
+
+test('every command has help with an example, and exits 0', async (t) => {
+  const cwd = workingFolder(t);
+  for (const command of commands) {
+    const { code, stdout, stderr } = await runLfo(t, [...command, '--help'], { cwd });
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^Usage: lfo/);
+    if (command.length > 0) assert.match(stdout, /Example:\n {2}\S/, command.join(' '));
+  }
+});
+
+const misuse: readonly (readonly [args: readonly string[], message: RegExp])[] = [
+  [['modles'], /unknown command 'modles'\n\(Did you mean models\?\)/],
+  [['explain'], /missing required argument 'prompt'/],
+  [['chat', '--mode', 'lokal'], /Allowed choices are auto, local, cloud/],
+  [['serve', '--prot', '1'], /unknown option '--prot'/],
+  [['completion', 'csh'], /Allowed choices are bash, zsh, fish/],
+];
+
+test('wrong usage exits 2 and says what is right', async (t) => {
+  const cwd = workingFolder(t);
+  for (const [args, message] of misuse) {
+    const { code, stdout, stderr } = await runLfo(t, args, { cwd });
+    assert.equal(code, 2, args.join(' '));
+    assert.match(stderr, message);
+    assert.equal(stdout, '');
+  }
+});
+
+test('config check names the line of a fault and exits 1', async (t) => {
+  const cwd = workingFolder(t);
+  writeFileSync(join(cwd, 'lfo.yaml'), 'routing:\n  max_local_token: 1\n');
+  const { code, stderr } = await runLfo(t, ['config', 'check'], { cwd });
+  assert.equal(code, 1);
+  assert.equal(stderr, 'lfo.yaml:2 routing.max_local_token: is not a key LFO knows; did you mean max_local_tokens?\n');
+  const json = await runLfo(t, ['config', 'check', '--json'], { cwd });
+  assert.equal(JSON.parse(json.stdout).ok, false);
+});
+
+test('config show reads .env and masks every secret', async (t) => {
+  const cwd = workingFolder(t);
+  writeFileSync(join(cwd, '.env'), 'GEMINI_API_KEY=canary-1,canary-2\nLFO_AUTH_TOKEN=canary-3-long-enough\n');
+  const env = { DATABASE_URL: 'postgresql://u:canary-4@h/d' };
+  for (const flags of [[], ['--json']]) {
+    const { code, stdout } = await runLfo(t, ['config', 'show', ...flags], { cwd, env });
+    assert.equal(code, 0);
+    assert.match(stdout, /gemini-2\.5-flash/);
+    assert.doesNotMatch(stdout, /canary/);
+  }
+});
+
+test('doctor reports each check with its fix, as lines and as JSON', async (t) => {
+  const cwd = workingFolder(t);
+  mkdirSync(join(cwd, 'data'), { mode: 0o755 });
+  const env = { PORT: '0' };
+  const { code, stdout } = await runLfo(t, ['doctor', '--offline'], { cwd, env });
+  assert.equal(code, 1);
+  assert.match(stdout, /^✓ runtime +Node v\d+/m);
+  assert.match(stdout, /^✗ data .*open to other users\n +→ chmod 700 /m);
+  const json = JSON.parse((await runLfo(t, ['doctor', '--offline', '--json'], { cwd, env })).stdout);
+  assert.deepEqual(
+    json.checks.filter(({ ok }: { ok: boolean }) => !ok).map(({ name }: { name: string }) => name),
+    ['data'],
+  );
+});
+
+test('doctor tries each key with a real call and never shows it', async (t) => {
+  const seen: string[] = [];
+  const url = await fakeServer(t, (request, response) => {
+    const key = String(request.headers['x-goog-api-key']);
+    seen.push(`${request.url} ${key}`);
+    response.writeHead(key === 'canary-good' ? 200 : 403).end('{}');
+  });
+  const env = { PORT: '0', GEMINI_API_KEY: 'canary-good,canary-bad', GEMINI_BASE_URL: url };
+  const { code, stdout } = await runLfo(t, ['doctor'], { cwd: workingFolder(t), env });
+  assert.equal(code, 1);
+  assert.match(stdout, /✓ gemini key 1 +answers and takes the key/);
+  assert.match(stdout, /✗ gemini key 2 +refuses the key \(403\)\n +→ correct GEMINI_API_KEY/);
+  assert.doesNotMatch(stdout, /canary/);
+  assert.deepEqual(seen.toSorted(), ['/v1beta/models?pageSize=1 canary-bad', '/v1beta/models?pageSize=1 canary-good']);
+});
+
+test('explain prints the route and the reason', async (t) => {
+  const url = await fakeServer(t, (_request, response) => {
+    const body = {
+      object: 'route',
+      route: 'cloud',
+      routing_reason: 'prompt_too_long',
+      explanation: 'Too long.',
+      prompt_tokens: 9,
+      prompt_tokens_from: 'bound',
+      threshold: 0.7,
+      attempts: [{ tier: 'cloud', gated: false }],
+      skipped: [],
+    };
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
+  });
+  const { code, stdout } = await runLfo(t, ['explain', 'hello', '--url', url], { cwd: workingFolder(t) });
+  assert.equal(code, 0);
+  assert.match(stdout, /^cloud: Too long\.\n/);
+  const json = await runLfo(t, ['explain', 'hello', '--json', '--url', url], { cwd: workingFolder(t) });
+  assert.equal(JSON.parse(json.stdout).routing_reason, 'prompt_too_long');
+});
+
+test('without an LFO to talk to, the message says how to start one', async (t) => {
+  const { code, stderr } = await runLfo(t, ['explain', 'hello', '--url', 'http://127.0.0.1:1'], {
+    cwd: workingFolder(t),
+  });
+  assert.equal(code, 1);
+  assert.match(stderr, /^No LFO answers at http:\/\/127\.0\.0\.1:1: start it with "npm start"/);
+});
+
+test('chat streams, remembers, switches modes and shows where an answer came from', async (t) => {
+  const bodies: { messages: unknown[]; metadata: { mode: string } }[] = [];
+  const url = await fakeServer(t, async (request, response) => {
+    let text = '';
+    for await (const chunk of request) text += chunk;
+    bodies.push(JSON.parse(text));
+    assert.equal(request.headers.authorization, 'Bearer a-key-of-some-length');
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (const content of ['Fo', 'ur 🙂'])
+      response.write(`data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`);
+    const lfo_metadata = {
+      route: 'local',
+      model: 'qwen',
+      confidence: 0.912,
+      threshold: 0.7,
+      routing_reason: 'confident',
+      latency_ms: 81.4,
+    };
+    response.end(`data: ${JSON.stringify({ choices: [], lfo_metadata })}\n\ndata: [DONE]\n\n`);
+  });
+  const env = { LFO_AUTH_TOKEN: 'a-key-of-some-length' };
+  const input = 'What is 2+2?\n/local\nAgain\n/quit\nnever asked\n';
+  const { code, stdout } = await runLfo(t, ['chat', '--url', url], { cwd: workingFolder(t), env, input });
+  assert.equal(code, 0);
+  const answer =
+    'Four 🙂\n[local · qwen · confidence 0.91 (threshold 0.7) · 81 ms · confident] The local answer reached the confidence threshold.\n\n';
+  assert.equal(stdout, answer + answer);
+  assert.deepEqual(
+    bodies.map(({ metadata, messages }) => [metadata.mode, messages.length]),
+    [
+      ['auto', 1],
+      ['local', 3],
+    ],
+  );
+});
+
+test('chat off a terminal fails when an answer failed, with the error in its own words', async (t) => {
+  const url = await fakeServer(t, (_request, response) => {
+    response
+      .writeHead(503)
+      .end(JSON.stringify({ error: { message: 'No backend is ready.', type: 'x', param: null, code: 'c' } }));
+  });
+  const { code, stderr } = await runLfo(t, ['chat', '--url', url], { cwd: workingFolder(t), input: 'hello\n' });
+  assert.equal(code, 1);
+  assert.equal(stderr, 'No backend is ready.\n');
+});
+
+const systemNode = '/usr/bin/node';
+
+test(
+  'an old Node hands over to the one that npm ci brought',
+  { skip: !existsSync(systemNode) && 'no system Node' },
+  async (t) => {
+    const cwd = workingFolder(t);
+    const { code, stdout } = await runLfo(t, ['doctor', '--offline', '--json'], {
+      cwd,
+      node: systemNode,
+      env: { PORT: '0' },
+    });
+    assert.equal(code, 0, stdout);
+    assert.match(JSON.parse(stdout).checks[0].detail, /^Node v(2[4-9]|[3-9]\d)\./);
+  },
+);
+
+async function fakeServer(
+  t: TestContext,
+  answer: (request: IncomingMessage, response: ServerResponse) => unknown,
+): Promise<string> {
+  const server = createServer((request, response) => void answer(request, response));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  return `http://127.0.0.1:${address.port}`;
+}

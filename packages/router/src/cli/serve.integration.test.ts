@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { runLfo, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
+
+function records(stdout: string): Record<string, unknown>[] {
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+test(
+  'serve off a terminal prints JSON lines alone, reloads, and ends with 0 on SIGTERM',
+  { timeout: 60_000 },
+  async (t) => {
+    const cwd = workingFolder(t);
+    const file = join(cwd, 'lfo.yaml');
+    writeFileSync(file, 'routing: { max_local_tokens: 1 }\n');
+    const lfo = startLfo(t, ['serve'], { cwd, env: { PORT: '0' } });
+    await lfo.output(/LFO is ready/);
+    assert.equal(statSync(join(cwd, 'data')).mode & 0o777, 0o700);
+    writeFileSync(file, 'routing: { max_local_tokens: 2 }\n');
+    await lfo.output(/reloaded/);
+    writeFileSync(file, 'routing: { max_local_tokens: x }\n');
+    await lfo.output(/the old one stays in force/);
+    lfo.child.kill('SIGHUP');
+    await lfo.output(/stays in force[^]*stays in force/);
+    lfo.child.kill('SIGTERM');
+    const { code, stdout, stderr } = await lfo.finished;
+    assert.equal(code, 0);
+    assert.equal(stderr, '');
+    const refused = records(stdout).find(({ level }) => level === 'error');
+    assert.match(JSON.stringify(refused), /lfo\.yaml:1 routing\.max_local_tokens: must be a number/);
+  },
+);
+
+test('serve beyond loopback without a key is refused before it listens', async (t) => {
+  const { code, stdout, stderr } = await runLfo(t, ['serve'], {
+    cwd: workingFolder(t),
+    env: { HOST: '0.0.0.0', PORT: '0' },
+  });
+  assert.equal(code, 1);
+  assert.equal(stderr, '');
+  const [record, ...rest] = records(stdout);
+  assert.deepEqual(rest, []);
+  assert.equal(record?.['level'], 'fatal');
+  assert.match(String(record?.['msg']), /set LFO_AUTH_TOKEN/);
+});
+
+test('serve on a taken port says so', { timeout: 60_000 }, async (t) => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  t.after(() => taken.close());
+  const address = taken.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const { code, stdout } = await runLfo(t, ['serve'], { cwd: workingFolder(t), env: { PORT: String(address.port) } });
+  assert.equal(code, 1);
+  assert.match(stdout, /"level":"fatal".*Port \d+ is taken/);
+});

@@ -1,0 +1,78 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const launcher = fileURLToPath(new URL('../../packages/router/bin/lfo.js', import.meta.url));
+
+/** What a finished `lfo` left behind. */
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface LfoProcess {
+  readonly child: ChildProcess;
+  /** Resolves once standard output matches; rejects when the process ends before. */
+  output(pattern: RegExp): Promise<string>;
+  readonly finished: Promise<Finished>;
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly input?: string;
+  /** Instead of the Node that runs the tests. */
+  readonly node?: string;
+}
+
+/** An empty working folder of a test's own. */
+export function workingFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'lfo-cli-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Starts the real command line in a clean environment; killed when the test ends. */
+export function startLfo(
+  t: TestContext,
+  args: readonly string[],
+  { env = {}, cwd, input, node }: RunOptions,
+): LfoProcess {
+  const child = spawn(node ?? process.execPath, [launcher, ...args], {
+    cwd,
+    env: { PATH: process.env['PATH'], HOME: cwd, LFO_DATA_DIR: join(cwd, 'data'), LFO_LOCAL_MODEL: 'none', ...env },
+    stdio: 'pipe',
+  });
+  t.after(() => child.kill('SIGKILL'));
+  child.stdin.on('error', () => {});
+  child.stdin.end(input ?? '');
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
+  const finished = new Promise<Finished>((resolve) => {
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+  return {
+    child,
+    finished,
+    output: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          if (pattern.test(stdout)) resolve(stdout);
+        };
+        child.stdout.on('data', look);
+        child.on('close', () => reject(new Error(`ended before ${pattern}: ${stdout}${stderr}`)));
+        look();
+      }),
+  };
+}
+
+/** Runs the real command line to its end. */
+export function runLfo(t: TestContext, args: readonly string[], options: RunOptions): Promise<Finished> {
+  return startLfo(t, args, options).finished;
+}
