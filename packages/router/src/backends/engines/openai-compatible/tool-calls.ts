@@ -3,8 +3,8 @@ import type { InferenceEvent } from '../../../core/events.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../../core/json.ts';
 
 interface Call {
-  /** Position in the answer, ours: servers repeat or omit theirs. */
-  readonly index: number;
+  /** Position among the started, ours: servers repeat or omit theirs. */
+  index: number;
   readonly wireIndex: number | undefined;
   /** As the server wrote it. */
   wireId: string | undefined;
@@ -22,6 +22,7 @@ export class ToolCallReader {
   readonly #idPrefix: string;
   readonly #calls: Call[] = [];
   readonly #ids = new Set<string>();
+  #started = 0;
 
   /** @param requestId makes ids of ours unique beyond the answer */
   constructor(requestId: string) {
@@ -38,11 +39,13 @@ export class ToolCallReader {
     const fn = isJsonObject(delta['function']) ? delta['function'] : {};
     const id = nonEmpty(delta['id']);
     const name = nonEmpty(fn['name']);
+    const json = argumentsOf(fn['arguments']);
+    if (id === undefined && name === undefined && json === '') return [];
     const call = this.#callFor(indexOf(delta), id, name);
     call.wireId ??= id;
     call.signature ??= signatureOf(delta);
     if (!call.isStarted && name !== undefined) call.name = name;
-    return this.#append(call, argumentsOf(fn['arguments']));
+    return this.#append(call, json);
   }
 
   /**
@@ -51,7 +54,7 @@ export class ToolCallReader {
    */
   end(events: InferenceEvent[]): boolean {
     let areAllComplete = true;
-    for (const call of this.#calls) {
+    for (const call of this.#calls.toSorted((a, b) => a.index - b.index)) {
       if (!call.isStarted) {
         areAllComplete = false;
         continue;
@@ -75,6 +78,7 @@ export class ToolCallReader {
     let fragment = json;
     if (!call.isStarted) {
       call.isStarted = true;
+      call.index = this.#started++;
       fragment = call.json + json;
       call.json = '';
       events.push(this.#start(call));
@@ -101,7 +105,7 @@ export class ToolCallReader {
     const known = this.#known(wireIndex, id, name);
     if (known !== undefined) return known;
     const call: Call = {
-      ...{ index: this.#calls.length, wireIndex, wireId: id, name: '', signature: undefined, isStarted: false, json: '' },
+      ...{ index: -1, wireIndex, wireId: id, name: '', signature: undefined, isStarted: false, json: '' },
     };
     this.#calls.push(call);
     return call;
