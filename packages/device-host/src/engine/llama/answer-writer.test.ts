@@ -18,7 +18,15 @@ test('scores of held text wait until it is known to be a call', () => {
   const parts = writer({ tools: ['f'] });
   assert.deepEqual(parts.push('{"', { token: '{"', lp: -1 }), []);
   assert.deepEqual(parts.push('name": "f"', { token: 'name": "f"', lp: -2 }), [
-    { k: 'scores', about: 'tool-call', taken: 'raw', scores: [{ token: '{"', lp: -1 }, { token: 'name": "f"', lp: -2 }] },
+    {
+      k: 'scores',
+      about: 'tool-call',
+      taken: 'raw',
+      scores: [
+        { token: '{"', lp: -1 },
+        { token: 'name": "f"', lp: -2 },
+      ],
+    },
   ]);
   assert.deepEqual(parts.push('}'), [
     { k: 'call', index: 0, id: 'call_x', name: 'f' },

@@ -123,5 +123,9 @@ function parsedJson(text: string): unknown {
 }
 
 function violation(what: string): EngineError {
-  return new EngineError('engine', `The model's ${what} does not satisfy the JSON schema; ask again, simplify the schema or use a larger model.`, true);
+  return new EngineError(
+    'engine',
+    `The model's ${what} does not satisfy the JSON schema; ask again, simplify the schema or use a larger model.`,
+    true,
+  );
 }

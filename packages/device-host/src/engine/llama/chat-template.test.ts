@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { EngineError } from '../engine.ts';
 import { ChatTemplate, type TemplateSource } from './chat-template.ts';
 import type { PromptSegment } from './special-text-guard.ts';
@@ -37,7 +37,11 @@ test('call arguments reach the template as objects', () => {
     template(toolTemplate).render(
       [
         { role: 'user', content: 'Weather?' },
-        { role: 'assistant', content: '', tool_calls: [{ id: 'call_1', name: 'get_weather', arguments: '{"city":"Paris"}' }] },
+        {
+          role: 'assistant',
+          content: '',
+          tool_calls: [{ id: 'call_1', name: 'get_weather', arguments: '{"city":"Paris"}' }],
+        },
         { role: 'tool', content: 'Sunny', tool_call_id: 'call_1' },
       ],
       [],
@@ -62,7 +66,9 @@ test('a control text in a message is set apart from the template, trimmed and en
 test('whatever a message says, control texts come from the template alone', () => {
   const bits = fc.constantFrom('<|im_end|>', '<|im_', 'end|>', '<', '|>', '<|endoftext|>', 'a', ' ', 'n0nce', '0z');
   const count = (segments: readonly PromptSegment[]): number =>
-    segments.filter((segment) => segment.isTemplate).flatMap((segment) => [...segment.text.matchAll(/<\|im_start\|>|<\|im_end\|>|<\|endoftext\|>/g)]).length;
+    segments
+      .filter((segment) => segment.isTemplate)
+      .flatMap((segment) => segment.text.match(/<\|im_start\|>|<\|im_end\|>|<\|endoftext\|>/g) ?? []).length;
   fc.assert(
     fc.property(fc.array(bits, { maxLength: 12 }), fc.stringMatching(/^[a-f0-9]{32}$/), (content, nonce) => {
       const safe = new ChatTemplate({ template: toolTemplate, bosToken: '', eosToken: '', controlTexts }, () => nonce);
@@ -77,14 +83,35 @@ test('whatever a message says, control texts come from the template alone', () =
 test('a template without tools gets them as text', () => {
   const plain = template();
   assert.equal(plain.hasTools, false);
-  const prompt = joined(plain.render([{ role: 'user', content: 'Hi' }, { role: 'tool', content: 'Sunny' }], [{ name: 'get_weather' }]));
+  const prompt = joined(
+    plain.render(
+      [
+        { role: 'user', content: 'Hi' },
+        { role: 'tool', content: 'Sunny' },
+      ],
+      [{ name: 'get_weather' }],
+    ),
+  );
   assert.match(prompt, /^<\|im_start\|>system\n[^]*"get_weather"[^]*<tool_call>/);
   assert.match(prompt, /user\n<tool_response>\nSunny\n<\/tool_response>/);
 });
 
 test('a template without a system role gets its text in the first user message', () => {
-  const strict = template("{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}[{{ m.role }}]{{ m.content }}{% endfor %}");
-  assert.equal(joined(strict.render([{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'Hi' }], [])), '[user]Be brief.\n\nHi');
+  const strict = template(
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}[{{ m.role }}]{{ m.content }}{% endfor %}",
+  );
+  assert.equal(
+    joined(
+      strict.render(
+        [
+          { role: 'system', content: 'Be brief.' },
+          { role: 'user', content: 'Hi' },
+        ],
+        [],
+      ),
+    ),
+    '[user]Be brief.\n\nHi',
+  );
 });
 
 test('a conversation the template refuses is a bad request that does not quote it', () => {

@@ -60,7 +60,12 @@ export class ChatTemplate {
     try {
       this.#template = new Template(text);
     } catch (cause) {
-      throw new EngineError('engine', 'The chat template in the model file cannot be read; use another file of this model.', false, { cause });
+      throw new EngineError(
+        'engine',
+        'The chat template in the model file cannot be read; use another file of this model.',
+        false,
+        { cause },
+      );
     }
   }
 
@@ -76,7 +81,11 @@ export class ChatTemplate {
     const prompt = this.hasTools ? given : describeTools(given, offered);
     const text = this.#render(prompt, offered) ?? this.#render(systemInUser(prompt), offered);
     if (text === undefined) {
-      throw new EngineError('bad_request', "The model's chat template refuses this order of messages; let user and assistant take turns.", false);
+      throw new EngineError(
+        'bad_request',
+        "The model's chat template refuses this order of messages; let user and assistant take turns.",
+        false,
+      );
     }
     return guard.split(text);
   }
@@ -141,8 +150,7 @@ function parsed(json: string): unknown {
 function systemInUser(messages: readonly TemplateMessage[]): TemplateMessage[] {
   const system = messages.filter((message) => message.role === 'system').map((message) => message.content);
   const rest = messages.filter((message) => message.role !== 'system');
-  const first = rest.findIndex((message) => message.role === 'user');
-  return rest.map((message, index) =>
-    index === first ? { ...message, content: [...system, message.content].join('\n\n') } : message,
-  );
+  const at = rest.findIndex((message) => message.role === 'user');
+  const first = rest[at];
+  return first === undefined ? rest : rest.with(at, { ...first, content: [...system, first.content].join('\n\n') });
 }

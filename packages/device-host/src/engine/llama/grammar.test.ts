@@ -4,7 +4,10 @@ import { EngineError, type EngineRequest } from '../engine.ts';
 import { answerGrammar } from './grammar.ts';
 import { SchemaGrammar } from './schema-grammar.ts';
 
-const weather = { name: 'get_weather', parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } };
+const weather = {
+  name: 'get_weather',
+  parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+};
 
 function ask(more: Partial<EngineRequest>): Pick<EngineRequest, 'tools' | 'toolChoice' | 'responseFormat'> {
   return { tools: [], ...more };
@@ -15,7 +18,10 @@ function schema(body: Readonly<Record<string, unknown>>): ReturnType<typeof answ
 }
 
 function refuses(body: Readonly<Record<string, unknown>>): void {
-  assert.throws(() => schema(body), (error) => error instanceof EngineError && error.code === 'bad_request');
+  assert.throws(
+    () => schema(body),
+    (error) => error instanceof EngineError && error.code === 'bad_request',
+  );
 }
 
 function isExact(body: Readonly<Record<string, unknown>>): boolean {
@@ -26,7 +32,10 @@ function isExact(body: Readonly<Record<string, unknown>>): boolean {
 
 test('a request that leaves the model free has no grammar', () => {
   assert.equal(answerGrammar(ask({ tools: [weather], toolChoice: 'auto' }), true), undefined);
-  assert.equal(answerGrammar(ask({ tools: [weather], toolChoice: 'none', responseFormat: { type: 'text' } }), true), undefined);
+  assert.equal(
+    answerGrammar(ask({ tools: [weather], toolChoice: 'none', responseFormat: { type: 'text' } }), true),
+    undefined,
+  );
 });
 
 test('required offers every tool, a named choice that tool once', () => {
@@ -48,7 +57,12 @@ test('a choice without its tool is a bad request', () => {
 
 test('what a grammar can say needs no check afterwards', () => {
   for (const body of [
-    { type: 'object', properties: { a: { type: 'string', maxLength: 5 }, b: { type: ['integer', 'null'] } }, required: ['a'], title: 'T' },
+    {
+      type: 'object',
+      properties: { a: { type: 'string', maxLength: 5 }, b: { type: ['integer', 'null'] } },
+      required: ['a'],
+      title: 'T',
+    },
     { anyOf: [{ type: 'string' }, { const: 3 }] },
     { allOf: [{ properties: { a: true } }, { properties: { b: { enum: [1, 2] } }, required: ['b'] }] },
     { $ref: '#/$defs/n', $defs: { n: { type: 'array', items: { $ref: '#/$defs/n' }, maxItems: 3 } } },
@@ -63,7 +77,11 @@ test('what a grammar cannot say is checked afterwards, never dropped', () => {
     [{ type: 'integer', minimum: 3 }, 3, 2],
     [{ oneOf: [{ type: 'integer' }, { type: 'number' }] }, 1.5, 1],
     [{ type: 'array', uniqueItems: true }, [1, 2], [1, 1]],
-    [{ type: 'object', properties: { a: true }, patternProperties: { '^x': { type: 'string' } } }, { x1: 'a' }, { x1: 1 }],
+    [
+      { type: 'object', properties: { a: true }, patternProperties: { '^x': { type: 'string' } } },
+      { x1: 'a' },
+      { x1: 1 },
+    ],
     [{ not: { type: 'string' } }, 1, 'a'],
     [{ allOf: [{ type: 'string' }, { type: ['string', 'null'] }] }, 'a', null],
     [{ type: 'string', minLength: 5000 }, 'a'.repeat(5000), 'a'],

@@ -44,11 +44,18 @@ export function answerGrammar(
   };
 }
 
-function forcedTools({ tools, toolChoice }: Pick<EngineRequest, 'tools' | 'toolChoice'>): readonly WireTool[] | undefined {
+function forcedTools({
+  tools,
+  toolChoice,
+}: Pick<EngineRequest, 'tools' | 'toolChoice'>): readonly WireTool[] | undefined {
   if (toolChoice === undefined || toolChoice === 'auto' || toolChoice === 'none') return undefined;
   const wanted = toolChoice === 'required' ? tools : tools.filter((tool) => tool.name === toolChoice.name);
   if (wanted.length > 0) return wanted;
-  throw new EngineError('bad_request', 'tool_choice asks for a tool that is not among the tools of the request; add it.', false);
+  throw new EngineError(
+    'bad_request',
+    'tool_choice asks for a tool that is not among the tools of the request; add it.',
+    false,
+  );
 }
 
 function callGrammar(tools: readonly WireTool[], isSingle: boolean, tagged: boolean): AnswerGrammar {

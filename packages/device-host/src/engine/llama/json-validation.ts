@@ -10,18 +10,29 @@ const patternTimeoutMs = 100;
  */
 export function compileValidator(schema: Readonly<Record<string, unknown>>): (value: unknown) => boolean {
   const { $schema: _dialect, $id: _id, ...body } = schema;
-  const ajv = new Ajv2020({ strict: false, validateFormats: false, addUsedSchema: false, logger: false, code: { regExp: boundedPattern } });
+  const ajv = new Ajv2020({
+    strict: false,
+    validateFormats: false,
+    addUsedSchema: false,
+    logger: false,
+    code: { regExp: boundedPattern },
+  });
   try {
     const validate = ajv.compile(body);
     return (value) => {
       try {
-        return validate(value) === true;
+        return validate(value);
       } catch {
         return false;
       }
     };
   } catch (cause) {
-    throw new EngineError('bad_request', 'The JSON schema cannot be compiled; check it with a JSON Schema validator.', false, { cause });
+    throw new EngineError(
+      'bad_request',
+      'The JSON schema cannot be compiled; check it with a JSON Schema validator.',
+      false,
+      { cause },
+    );
   }
 }
 
@@ -32,7 +43,11 @@ function boundedPattern(pattern: string, flags: string): { test: (text: string) 
     // Ajv keeps one pattern for each of these texts.
     toString: () => `/${source}/${flags}`,
     test: (text) =>
-      runInNewContext('new RegExp(pattern, flags).test(text)', { pattern, flags, text }, { timeout: patternTimeoutMs }) === true,
+      runInNewContext(
+        'new RegExp(pattern, flags).test(text)',
+        { pattern, flags, text },
+        { timeout: patternTimeoutMs },
+      ) === true,
   };
 }
 boundedPattern.code = 'boundedPattern';

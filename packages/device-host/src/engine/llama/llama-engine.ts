@@ -78,7 +78,12 @@ async function startLlama(gpu: EngineOptions['gpu'], threads: number): Promise<L
     });
   } catch (cause) {
     const why = cause instanceof NoBinaryFoundError ? 'has no prebuilt binary for this machine' : 'cannot start';
-    throw new EngineError('engine', `llama.cpp ${why}; run npm install again, or use a local server or a device instead.`, false, { cause });
+    throw new EngineError(
+      'engine',
+      `llama.cpp ${why}; run npm install again, or use a local server or a device instead.`,
+      false,
+      { cause },
+    );
   }
 }
 

@@ -1,6 +1,20 @@
-import { LlamaGrammarEvaluationState, type Llama, type LlamaContext, type LlamaModel, type SequenceEvaluateOptions, type Token } from 'node-llama-cpp';
+import {
+  LlamaGrammarEvaluationState,
+  type Llama,
+  type LlamaContext,
+  type LlamaModel,
+  type SequenceEvaluateOptions,
+  type Token,
+} from 'node-llama-cpp';
 import type { ModelInfo } from '@lfo/protocol';
-import { EngineError, type EngineDone, type EngineEvent, type EnginePrompt, type EngineRequest, type LoadedModel } from '../engine.ts';
+import {
+  EngineError,
+  type EngineDone,
+  type EngineEvent,
+  type EnginePrompt,
+  type EngineRequest,
+  type LoadedModel,
+} from '../engine.ts';
 import { AnswerWriter } from './answer-writer.ts';
 import { newCallId } from './call-id.ts';
 import { ChatTemplate } from './chat-template.ts';
@@ -39,7 +53,12 @@ export class LlamaLoadedModel implements LoadedModel {
   readonly #closing = new AbortController();
 
   constructor(
-    loaded: { readonly llama: Llama; readonly model: LlamaModel; readonly context: LlamaContext; readonly vocabulary: Vocabulary },
+    loaded: {
+      readonly llama: Llama;
+      readonly model: LlamaModel;
+      readonly context: LlamaContext;
+      readonly vocabulary: Vocabulary;
+    },
     name: { readonly id: string; readonly quant?: string },
     sources: LlamaSources,
   ) {
@@ -65,7 +84,11 @@ export class LlamaLoadedModel implements LoadedModel {
     return { tokens: tokens.length, warm: this.#pool.warm(tokens, prompt.prefixKey) };
   }
 
-  async *run(request: EngineRequest, signal: AbortSignal, onPrefill: (done: number, total: number) => void): AsyncGenerator<EngineEvent, void, void> {
+  async *run(
+    request: EngineRequest,
+    signal: AbortSignal,
+    onPrefill: (done: number, total: number) => void,
+  ): AsyncGenerator<EngineEvent, void, void> {
     const ended = AbortSignal.any([signal, this.#closing.signal]);
     ended.throwIfAborted();
     const started = this.#sources.nowMs();
@@ -101,7 +124,14 @@ export class LlamaLoadedModel implements LoadedModel {
       if (!writer.stopped) yield* writer.push(text.end());
       yield* writer.end(isCut ? 'cut' : 'stopped');
       this.#measure(decode, tokens.length - lease.reused);
-      yield this.#done(decode, { isCut, calls: writer.calls, prompt: tokens.length, reused: lease.reused, written: written.length, firstMs });
+      yield this.#done(decode, {
+        isCut,
+        calls: writer.calls,
+        prompt: tokens.length,
+        reused: lease.reused,
+        written: written.length,
+        firstMs,
+      });
     } finally {
       lease.release(decode.end());
     }
@@ -133,13 +163,20 @@ export class LlamaLoadedModel implements LoadedModel {
     );
   }
 
-  async #grammarState(grammar: AnswerGrammar | undefined): Promise<Pick<SequenceEvaluateOptions, 'grammarEvaluationState'>> {
+  async #grammarState(
+    grammar: AnswerGrammar | undefined,
+  ): Promise<Pick<SequenceEvaluateOptions, 'grammarEvaluationState'>> {
     if (grammar === undefined) return {};
     try {
       const compiled = await this.#llama.createGrammar({ grammar: grammar.gbnf });
       return { grammarEvaluationState: new LlamaGrammarEvaluationState({ model: this.#model, grammar: compiled }) };
     } catch (cause) {
-      throw new EngineError('bad_request', 'llama.cpp cannot compile the JSON schema; simplify it, above all its recursion.', false, { cause });
+      throw new EngineError(
+        'bad_request',
+        'llama.cpp cannot compile the JSON schema; simplify it, above all its recursion.',
+        false,
+        { cause },
+      );
     }
   }
 
@@ -168,7 +205,12 @@ export class LlamaLoadedModel implements LoadedModel {
       return await decode.next(signal);
     } catch (cause) {
       signal.throwIfAborted();
-      throw new EngineError('engine', 'llama.cpp failed while computing; ask again, and load the model anew if it persists.', true, { cause });
+      throw new EngineError(
+        'engine',
+        'llama.cpp failed while computing; ask again, and load the model anew if it persists.',
+        true,
+        { cause },
+      );
     }
   }
 
@@ -188,7 +230,11 @@ export class LlamaLoadedModel implements LoadedModel {
     if (scores === undefined || confidence === undefined) return undefined;
     const lp = logProbability(confidence);
     if (probabilities === undefined) return { token, lp };
-    return { token, lp, top: topScores(probabilities, scores.top, (other) => this.#vocabulary.detokenize([other], [])) };
+    return {
+      token,
+      lp,
+      top: topScores(probabilities, scores.top, (other) => this.#vocabulary.detokenize([other], [])),
+    };
   }
 
   #measure(decode: Decode, read: number): void {
@@ -199,7 +245,14 @@ export class LlamaLoadedModel implements LoadedModel {
 
   #done(
     decode: Decode,
-    run: { isCut: boolean; calls: number; prompt: number; reused: number; written: number; firstMs: number | undefined },
+    run: {
+      isCut: boolean;
+      calls: number;
+      prompt: number;
+      reused: number;
+      written: number;
+      firstMs: number | undefined;
+    },
   ): EngineDone {
     const { prefillMs, decodeMs, sampled } = decode.times;
     const read = run.prompt - run.reused;

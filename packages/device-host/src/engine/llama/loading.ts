@@ -63,7 +63,13 @@ export async function makeContext(
   });
   if (cpuRam > freeBytes()) throw tooLittleMemory(cpuRam, freeBytes());
   try {
-    return await model.createContext({ contextSize, sequences: options.slots, threads, createSignal: signal, failedCreationRemedy: false });
+    return await model.createContext({
+      contextSize,
+      sequences: options.slots,
+      threads,
+      createSignal: signal,
+      failedCreationRemedy: false,
+    });
   } catch (cause) {
     signal.throwIfAborted();
     throw noRoom(cause);
@@ -79,5 +85,10 @@ function tooLittleMemory(needed: number, free: number): EngineError {
 }
 
 function noRoom(cause: unknown): EngineError {
-  return new EngineError('engine', 'There is too little memory for this model and context; choose a smaller model, context or number of slots.', false, { cause });
+  return new EngineError(
+    'engine',
+    'There is too little memory for this model and context; choose a smaller model, context or number of slots.',
+    false,
+    { cause },
+  );
 }

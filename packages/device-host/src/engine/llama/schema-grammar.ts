@@ -4,7 +4,21 @@ type Schema = Readonly<Record<string, unknown>>;
 
 /** Repetitions are unrolled by llama.cpp, so longer bounds are left to the validation afterwards. */
 const maxRepetitions = 200;
-const annotations = new Set(['title', 'description', 'default', 'examples', 'deprecated', 'readOnly', 'writeOnly', '$schema', '$id', '$comment', '$defs', 'definitions', 'strict']);
+const annotations = new Set([
+  'title',
+  'description',
+  'default',
+  'examples',
+  'deprecated',
+  'readOnly',
+  'writeOnly',
+  '$schema',
+  '$id',
+  '$comment',
+  '$defs',
+  'definitions',
+  'strict',
+]);
 const typeKeywords: Readonly<Record<string, readonly string[]>> = {
   object: ['properties', 'required', 'additionalProperties'],
   array: ['items', 'minItems', 'maxItems'],
@@ -61,7 +75,8 @@ export class SchemaGrammar {
 
   #node(schema: unknown): string {
     if (schema === true) return 'value';
-    if (!isSchema(schema)) throw new EngineError('bad_request', 'The JSON schema has a part that allows no value; remove it.', false);
+    if (!isSchema(schema))
+      throw new EngineError('bad_request', 'The JSON schema has a part that allows no value; remove it.', false);
     if (typeof schema['$ref'] === 'string') return this.#reference(schema['$ref']);
     if (Array.isArray(schema['enum'])) return this.#literals(schema['enum'], schema, 'enum');
     if ('const' in schema) return this.#literals([schema['const']], schema, 'const');
@@ -71,7 +86,8 @@ export class SchemaGrammar {
     }
     if (Array.isArray(schema['allOf'])) return this.#merged(schema, schema['allOf']);
     const type = schema['type'] ?? impliedType(schema);
-    if (Array.isArray(type)) return this.rule(type.map((one) => this.#typed({ ...schema, type: one }, one)).join(' | '));
+    if (Array.isArray(type))
+      return this.rule(type.map((one) => this.#typed({ ...schema, type: one }, one)).join(' | '));
     return this.#typed(schema, type);
   }
 
@@ -87,7 +103,11 @@ export class SchemaGrammar {
   #reference(reference: string): string {
     const target = reference === '#' ? this.#root : resolve(this.#root, reference);
     if (target === undefined) {
-      throw new EngineError('bad_request', 'The JSON schema refers to a definition it does not contain; add it under $defs.', false);
+      throw new EngineError(
+        'bad_request',
+        'The JSON schema refers to a definition it does not contain; add it under $defs.',
+        false,
+      );
     }
     const known = this.#references.get(target);
     if (known !== undefined) return known;
@@ -110,7 +130,8 @@ export class SchemaGrammar {
     if (constraints.length === 0 && parts.length === 1) return this.#node(parts[0]);
     let merged: Schema | undefined = base;
     for (const part of parts) {
-      const whole: unknown = isSchema(part) && typeof part['$ref'] === 'string' ? resolve(this.#root, part['$ref']) : part;
+      const whole: unknown =
+        isSchema(part) && typeof part['$ref'] === 'string' ? resolve(this.#root, part['$ref']) : part;
       merged = merged && merge(merged, whole);
     }
     return merged === undefined ? this.#inexact() : this.#node(merged);
@@ -124,12 +145,14 @@ export class SchemaGrammar {
   #object(schema: Schema): string {
     this.#note(schema, ['type', 'properties', 'required', 'additionalProperties']);
     const properties = isSchema(schema['properties']) ? schema['properties'] : {};
-    const required = Array.isArray(schema['required']) ? schema['required'].filter((key) => typeof key === 'string') : [];
+    const required = Array.isArray(schema['required'])
+      ? schema['required'].filter((key) => typeof key === 'string')
+      : [];
     const extra = this.#extraMember(schema, Object.keys(properties).length + required.length);
     const names = [...new Set([...Object.keys(properties), ...required])];
     let first = extra === undefined ? '""' : `(${extra} ("," ws ${extra})*)?`;
     let later = extra === undefined ? '""' : `("," ws ${extra})*`;
-    for (const name of names.reverse()) {
+    for (const name of names.toReversed()) {
       const member = `${literal(JSON.stringify(name))} ":" ws ${this.#node(properties[name] ?? true)}`;
       const rest = this.rule(later);
       const isRequired = required.includes(name);
@@ -199,7 +222,12 @@ function merge(a: Schema, b: unknown): Schema | undefined {
     const present = merged[key];
     if (present === undefined || annotations.has(key)) merged[key] = value;
     else if (key === 'required' && Array.isArray(present) && Array.isArray(value)) merged[key] = [...present, ...value];
-    else if (key === 'properties' && isSchema(present) && isSchema(value) && Object.keys(value).every((name) => !(name in present))) {
+    else if (
+      key === 'properties' &&
+      isSchema(present) &&
+      isSchema(value) &&
+      Object.keys(value).every((name) => !(name in present))
+    ) {
       merged[key] = { ...present, ...value };
     } else if (JSON.stringify(present) !== JSON.stringify(value)) return undefined;
   }

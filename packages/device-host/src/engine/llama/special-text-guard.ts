@@ -5,7 +5,15 @@ export interface PromptSegment {
 }
 
 /** What a model may have been trained to see as the marks of a call, whether or not its vocabulary calls them control. */
-const toolMarks = ['<tool_call>', '</tool_call>', '<tool_response>', '</tool_response>', '<start_function_call>', '<end_function_call>', '<escape>'];
+const toolMarks = [
+  '<tool_call>',
+  '</tool_call>',
+  '<tool_response>',
+  '</tool_response>',
+  '<start_function_call>',
+  '<end_function_call>',
+  '<escape>',
+];
 
 /**
  * Keeps text from outside from turning into control tokens. Where a message contains the text of one, an unguessable
@@ -19,7 +27,9 @@ export class SpecialTextGuard {
 
   /** `nonce` must be letters and digits no message can contain. */
   constructor(controlTexts: readonly string[], nonce: string) {
-    const texts = [...new Set([...controlTexts, ...toolMarks])].filter((text) => text !== '').sort((a, b) => b.length - a.length);
+    const texts = [...new Set([...controlTexts, ...toolMarks])]
+      .filter((text) => text !== '')
+      .toSorted((a, b) => b.length - a.length);
     this.#pattern = new RegExp(texts.map(escapeForPattern).join('|'), 'g');
     this.#nonce = nonce;
   }
@@ -30,7 +40,9 @@ export class SpecialTextGuard {
     if (typeof value === 'string') return this.#mark(value);
     if (Array.isArray(value)) return value.map((item) => this.protect<unknown>(item));
     if (typeof value !== 'object' || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [this.#mark(key), this.protect<unknown>(item)]));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [this.#mark(key), this.protect<unknown>(item)]),
+    );
   }
 
   /** Cuts rendered text at the markers and puts the original texts back as plain ones. */

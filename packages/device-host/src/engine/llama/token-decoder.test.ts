@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { TokenDecoder } from './token-decoder.ts';
 
 /** Tokens are runs of bytes, as in a byte-level vocabulary. */
@@ -11,7 +11,10 @@ function decoder(): TokenDecoder<Buffer> {
 test('a character comes out whole, however its bytes are split', () => {
   const parts = decoder();
   const bytes = Buffer.from('a😀b');
-  assert.deepEqual([...bytes].map((byte) => parts.push(Buffer.of(byte))), ['a', '', '', '', '😀', 'b']);
+  assert.deepEqual(
+    [...bytes].map((byte) => parts.push(Buffer.of(byte))),
+    ['a', '', '', '', '😀', 'b'],
+  );
 });
 
 test('text before an unfinished character does not wait for it', () => {
@@ -31,7 +34,7 @@ test('the pieces of any text in any split are the text, and none of them is brok
     fc.property(fc.string({ unit: 'grapheme', maxLength: 20 }), fc.array(fc.nat(40)), (text, cuts) => {
       fc.pre(!text.includes('\uFFFD') && Buffer.from(text).toString() === text);
       const bytes = Buffer.from(text);
-      const ends = [...cuts.filter((cut) => cut < bytes.length), bytes.length].sort((a, b) => a - b);
+      const ends = [...cuts.filter((cut) => cut < bytes.length), bytes.length].toSorted((a, b) => a - b);
       const parts = decoder();
       const pieces = ends.map((end, index) => parts.push(bytes.subarray(ends[index - 1] ?? 0, end)));
       assert.equal([...pieces, parts.end()].join(''), text);

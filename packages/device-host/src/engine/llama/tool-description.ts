@@ -21,10 +21,12 @@ export function describeTools(messages: readonly TemplateMessage[], tools: reado
 }
 
 function plainMessage(message: TemplateMessage): TemplateMessage {
-  if (message.role === 'tool') return { role: 'user', content: `<tool_response>\n${message.content}\n</tool_response>` };
+  if (message.role === 'tool')
+    return { role: 'user', content: `<tool_response>\n${message.content}\n</tool_response>` };
   if (message.tool_calls === undefined) return message;
   const calls = message.tool_calls.map(
-    ({ function: call }) => `<tool_call>\n${JSON.stringify({ name: call.name, arguments: call.arguments })}\n</tool_call>`,
+    ({ function: call }) =>
+      `<tool_call>\n${JSON.stringify({ name: call.name, arguments: call.arguments })}\n</tool_call>`,
   );
   return { role: message.role, content: [message.content, ...calls].filter((text) => text !== '').join('\n') };
 }

@@ -2,9 +2,8 @@ import { LlamaVocabularyType, type LlamaModel, type Token } from 'node-llama-cpp
 import type { TemplateSource } from './chat-template.ts';
 import type { PromptSegment } from './special-text-guard.ts';
 
-/** Token types of the GGUF specification that only the template may produce. */
-const unknownType = 2;
-const controlType = 3;
+/** Token types of the GGUF specification that only the template may produce: unknown and control. */
+const templateTypes: ReadonlySet<number> = new Set([2, 3]);
 /** Control tokens that are part of a call as FunctionGemma writes it. */
 const callMarks = ['<tool_call>', '</tool_call>', '<start_function_call>', '<end_function_call>', '<escape>'];
 /** What a model writes when it waits for a tool's result. */
@@ -29,7 +28,7 @@ export class Vocabulary {
       template: tokenizer.chat_template,
       bosToken: model.tokens.bosString ?? '',
       eosToken: model.tokens.eosString ?? '',
-      controlTexts: texts.filter((_, index) => types[index] === controlType || types[index] === unknownType),
+      controlTexts: texts.filter((_, index) => templateTypes.has(types[index] ?? 0)),
     };
     this.#callMarks = new Map(this.#single(callMarks).filter(([token]) => model.detokenize([token]) === ''));
     this.#turnEnds = new Set(this.#single(turnMarks).map(([token]) => token));

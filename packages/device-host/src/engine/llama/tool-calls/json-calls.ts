@@ -86,7 +86,7 @@ function parseLoosely(source: string): { value: unknown; repaired: boolean } | u
 
 function elementSources(source: string): string[] {
   const sources: string[] = [];
-  for (let index = source.indexOf('{'); index >= 0; ) {
+  for (let index = source.indexOf('{'); index >= 0;) {
     const end = jsonExtent(source, index);
     if (end === undefined) break;
     sources.push(source.slice(index, end));

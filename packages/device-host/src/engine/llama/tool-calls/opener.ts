@@ -47,7 +47,8 @@ function fenceState(rest: string, tools: readonly string[]): State {
   if (fence === null) return 'no';
   const language = fence[1] ?? '';
   const inner = rest.slice(fence[0].length);
-  if (fence[2] === undefined && inner === '') return fenceLanguages.some((known) => known.startsWith(language)) ? 'partial' : 'no';
+  if (fence[2] === undefined && inner === '')
+    return fenceLanguages.some((known) => known.startsWith(language)) ? 'partial' : 'no';
   if (fence[2] === undefined || !fenceLanguages.includes(language)) return 'no';
   if (inner === '') return 'partial';
   if (inner.startsWith('<')) return tagState(inner);
@@ -74,7 +75,8 @@ function memberState(key: string, rest: string, tools: readonly string[]): State
   const after = rest.slice(value.length);
   if (after === '') return 'partial';
   if (!value.includes(':')) return 'no';
-  if (key === 'arguments' || key === 'parameters') return after.startsWith('{') || after.startsWith('"') ? 'open' : 'no';
+  if (key === 'arguments' || key === 'parameters')
+    return after.startsWith('{') || after.startsWith('"') ? 'open' : 'no';
   if (key === 'function' && after.startsWith('{')) return 'open';
   const text = /^["']((?:[^"'\\]|\\.)*)(["'])?/.exec(after);
   if (text === null) return 'no';

@@ -9,7 +9,8 @@ export type ParsedPart =
   | { readonly k: 'call'; readonly call: ToolCall; readonly isComplete: boolean };
 
 const closers = ['</tool_call>', '</function_call>', '<end_function_call>', '<start_function_response>', '```'];
-const afterCall = /^(?:[\s,;}\]]|<\/tool_call>|<\/function_call>|<end_function_call>|<start_function_response>|```(?![\w`]|$))+/;
+const afterCall =
+  /^(?:[\s,;}\]]|<\/tool_call>|<\/function_call>|<end_function_call>|<start_function_response>|```(?![\w`]|$))+/;
 const closing = /<\/tool_call>|<\/function_call>|\n\s*```/;
 
 /**
@@ -99,7 +100,7 @@ export class ToolCallParser {
     const calls = mendCalls(this.#buffer, this.#tools);
     if (calls === undefined) this.#mode = 'text';
     else {
-      this.#calls(calls.map((call) => ({ ...call, repaired: true })));
+      this.#calls(calls.map(({ name, json }) => ({ name, json, repaired: true })));
       this.#buffer = '';
     }
   }
