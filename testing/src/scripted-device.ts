@@ -34,6 +34,8 @@ export class ScriptedDevice {
   /** All messages of the router so far. */
   readonly received: RouterMessage[] = [];
   closed: string | undefined;
+  /** Called for every message of the router; set it to play a part. */
+  onMessage: (message: RouterMessage) => void = () => {};
   #seq = 0;
   readonly #nextDelta = new Map<number, number>();
 
@@ -43,7 +45,10 @@ export class ScriptedDevice {
     this.channel = framedChannel(far, maxFrameBytes);
     this.link = deviceLink(framedChannel(near, maxFrameBytes), clock);
     this.link.listen({
-      onMessage: (message) => this.received.push(message),
+      onMessage: (message) => {
+        this.received.push(message);
+        this.onMessage(message);
+      },
       onClose: (code) => (this.closed = code),
     });
   }
