@@ -69,7 +69,7 @@ export async function* answer(request: ChatRequest, call: Call, stages: Stages):
       }
       if (!gate.escalated) {
         notes.judged(gate, 'answered');
-        if (isDegraded(trace, gate)) noteDegraded(trace);
+        if (isDegraded(trace, gate)) noteDegraded(trace, gate.verdict);
         return;
       }
       notes.judged(gate, 'escalated');

@@ -31,8 +31,10 @@ export class AttemptNotes {
   readonly #trace: RequestTrace;
   readonly #attempt: AttemptTrace;
   readonly #clock: Clock;
+  readonly #isGated: boolean;
 
   constructor(trace: RequestTrace, attempt: Attempt, clock: Clock) {
+    this.#isGated = attempt.gated;
     this.#trace = trace;
     this.#clock = clock;
     this.#attempt = beginAttempt(trace, attempt.tier, clock.nowMs());
@@ -56,6 +58,7 @@ export class AttemptNotes {
       trace.committedMs = this.#clock.nowMs();
       trace.firstTokenMs = judged.firstEventMs ?? trace.committedMs;
       noteVerdict(trace, judged);
+      if (this.#isGated && judged.verdict !== undefined) leadWith(trace, judged.verdict.reason);
     }
     noteAnswer(trace, event);
   }
@@ -102,12 +105,13 @@ export function noteHeldAnswer(trace: RequestTrace, held: Judged & { readonly he
   if (attempt !== undefined) noteRoute(trace, attempt);
   noteVerdict(trace, held);
   for (const event of held.held.events) noteAnswer(trace, event);
-  noteDegraded(trace);
+  noteDegraded(trace, held.verdict);
 }
 
 /** In `auto` a local answer that did not pass, or stands in for the cloud's, is marked as such. */
-export function noteDegraded(trace: RequestTrace): void {
+export function noteDegraded(trace: RequestTrace, verdict: FinalVerdict | undefined): void {
   trace.degraded = true;
+  if (verdict?.type === 'escalate') leadWith(trace, verdict.reason);
   leadWith(trace, 'degraded');
 }
 

@@ -43,8 +43,9 @@ export function embeddedBackend(options: EmbeddedOptions): DeviceBackend & { rea
     clock,
     onLine,
     onChannel: (channel) => backend.attach(channel),
-    onDown(detail) {
-      backend.describe({ state: 'down', detail });
+    onDown(detail, restartMs) {
+      // A request may wait for a restart that is near; a child that keeps dying is not there.
+      backend.describe({ state: restartMs <= nearRestartMs ? 'loading' : 'down', detail });
       onDown?.(detail);
     },
   });
@@ -61,6 +62,9 @@ export function embeddedBackend(options: EmbeddedOptions): DeviceBackend & { rea
   child.start();
   return Object.assign(backend, { child });
 }
+
+/** Longest pause before a restart that counts as loading. */
+const nearRestartMs = 4000;
 
 /** Path of the device host's program: forked, never imported. */
 export function deviceHostProgram(): string {
