@@ -93,7 +93,13 @@ export function scriptedRouter(options: ScriptedRouterOptions = {}) {
       const { request, signal } = exchange;
       const times = { startMs: exchange.receivedMs, startedAtMs: clock.wallMs() };
       const trace = beginTrace(request, times, 0.7);
-      Object.assign(trace, { route: 'local', backend: 'embedded', model: 'tiny', reason: 'local_first', overheadMs: 0.4 });
+      Object.assign(trace, {
+        route: 'local',
+        backend: 'embedded',
+        model: 'tiny',
+        reason: 'local_first',
+        overheadMs: 0.4,
+      });
       const numbers = { clock, heartbeatMs: server.heartbeatMs, slowReaderMs: server.slowReaderMs };
       deliveries.push(await respond(exchange, answer(request, { signal, trace }), trace, numbers));
     },
@@ -119,7 +125,9 @@ export function plainAnswer(...pieces: readonly string[]): readonly InferenceEve
 }
 
 /** Calls of one tool each, their arguments in two fragments, and the end. */
-export function callingAnswer(...calls: readonly { readonly name: string; readonly json: string }[]): readonly InferenceEvent[] {
+export function callingAnswer(
+  ...calls: readonly { readonly name: string; readonly json: string }[]
+): readonly InferenceEvent[] {
   return [
     { type: 'start', model: 'tiny' },
     ...calls.flatMap(({ name, json }, index): InferenceEvent[] => [

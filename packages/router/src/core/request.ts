@@ -24,8 +24,6 @@ export interface ChatRequest {
   readonly stream: boolean;
   /** The client asked for usage in its stream (`stream_options.include_usage`). */
   readonly includeUsage?: boolean;
-  /** Number of choices asked for; absent is 1. Only one is ever given. */
-  readonly choices?: number;
   /** Tools came as the deprecated `functions`: the call goes back as `function_call`. */
   readonly legacyFunctions?: boolean;
   readonly hints: RoutingHints;

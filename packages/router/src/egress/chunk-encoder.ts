@@ -50,7 +50,7 @@ export class ChunkEncoder {
     switch (event.type) {
       case 'start':
         this.#prefix = this.#chunkPrefix(event.model);
-        return '';
+        break;
       case 'text-delta':
         return this.#text('content', this.#channels.content.push(event.text));
       case 'reasoning-delta':
@@ -67,13 +67,13 @@ export class ChunkEncoder {
       }
       case 'token-scores':
         if (event.about === 'text' && this.#request.sampling.logprobs) this.#scores.push(...event.scores);
-        return '';
+        break;
       case 'self-report':
-        return '';
+        break;
       case 'finish':
         this.#finish = event;
-        return '';
     }
+    return '';
   }
 
   /**
@@ -137,7 +137,12 @@ export class ChunkEncoder {
   }
 
   #chunkPrefix(model: string): string {
-    const head = { id: this.#id, object: 'chat.completion.chunk', created: this.#createdS, model: model.toWellFormed() };
+    const head = {
+      id: this.#id,
+      object: 'chat.completion.chunk',
+      created: this.#createdS,
+      model: model.toWellFormed(),
+    };
     return `data: ${JSON.stringify(head).slice(0, -1)},"choices":[${choiceOpening}`;
   }
 }

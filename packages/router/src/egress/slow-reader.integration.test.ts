@@ -21,7 +21,11 @@ class EndlessBackend {
     this.limit = limit;
   }
 
-  answer: ScriptedAnswer = async function* (this: EndlessBackend, _request: unknown, { signal }: { signal: AbortSignal }) {
+  answer: ScriptedAnswer = async function* (
+    this: EndlessBackend,
+    _request: unknown,
+    { signal }: { signal: AbortSignal },
+  ) {
     try {
       yield { type: 'start', model: 'tiny' } as const;
       for (; this.taken < this.limit; this.taken++) {

@@ -16,9 +16,13 @@ export function wireUsage(usage: Usage) {
 /** Whether the counts are ours or had to be mended. */
 export function isEstimated(usage: Usage): boolean {
   const { promptTokens, completionTokens } = usage;
-  return usage.estimated === true || count(promptTokens) !== promptTokens || count(completionTokens) !== completionTokens;
+  return (
+    usage.estimated === true || count(promptTokens) !== promptTokens || count(completionTokens) !== completionTokens
+  );
 }
 
 function count(value: number | undefined): number {
-  return value !== undefined && Number.isFinite(value) && value > 0 ? Math.min(Math.round(value), Number.MAX_SAFE_INTEGER) : 0;
+  return value !== undefined && Number.isFinite(value) && value > 0
+    ? Math.min(Math.round(value), Number.MAX_SAFE_INTEGER)
+    : 0;
 }

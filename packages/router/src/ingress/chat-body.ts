@@ -40,17 +40,20 @@ const tool = z.discriminatedUnion('type', [
 
 const named = z.object({ name: z.string().min(1) });
 
-const toolChoice = z.union([
-  z.enum(['none', 'auto', 'required']),
-  z.discriminatedUnion('type', [
-    z.object({ type: z.literal('function'), function: named }),
-    z.object({ type: z.literal('custom'), custom: named }),
-    z.object({
-      type: z.literal('allowed_tools'),
-      allowed_tools: z.object({ mode: z.enum(['auto', 'required']), tools: z.array(jsonObject) }),
-    }),
-  ]),
-], 'must be none, auto, required, or an object naming a tool or the allowed tools');
+const toolChoice = z.union(
+  [
+    z.enum(['none', 'auto', 'required']),
+    z.discriminatedUnion('type', [
+      z.object({ type: z.literal('function'), function: named }),
+      z.object({ type: z.literal('custom'), custom: named }),
+      z.object({
+        type: z.literal('allowed_tools'),
+        allowed_tools: z.object({ mode: z.enum(['auto', 'required']), tools: z.array(jsonObject) }),
+      }),
+    ]),
+  ],
+  'must be none, auto, required, or an object naming a tool or the allowed tools',
+);
 
 const responseFormat = z.discriminatedUnion('type', [
   z.object({ type: z.literal('text') }),
@@ -139,7 +142,12 @@ export function chatBodySchema(limits: BodyLimits) {
     reasoning_effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']).nullish(),
     response_format: responseFormat.nullish(),
     // JSON numbers beyond 2^53 have lost their low digits already; they are seeds all the same.
-    seed: z.number().min(-9223372036854776000).max(9223372036854776000).refine(Number.isInteger, 'expected an integer').nullish(),
+    seed: z
+      .number()
+      .min(-9223372036854776000)
+      .max(9223372036854776000)
+      .refine(Number.isInteger, 'expected an integer')
+      .nullish(),
     stop: z.union([z.string(), z.array(z.string()).min(1).max(5)], 'must be a string or 1 to 5 strings').nullish(),
     stream: flag,
     stream_options: z.object({ include_usage: flag, include_obfuscation: flag }).nullish(),

@@ -23,7 +23,9 @@ const bearer = /^bearer +(\S+) *$/i;
 
 export function createGuard(config: Pick<LfoConfig, 'server' | 'limits'>, clock: Clock, verifyKey: VerifyKey): Guard {
   const { host, allowedHosts, allowedOrigins } = config.server;
-  const hosts = new Set([...loopbackNames, ...[...allowedHosts, host].map(asHostName)].filter((n) => !wildcards.has(n)));
+  const hosts = new Set(
+    [...loopbackNames, ...[...allowedHosts, host].map(asHostName)].filter((n) => !wildcards.has(n)),
+  );
   const origins = new Set(allowedOrigins.map((origin) => origin.toLowerCase()));
   const failedAuth = new FailedAuthLimiter(clock, config.limits.failedAuthPerMinute);
 

@@ -21,8 +21,7 @@ export function singleKey(authToken: string | undefined): VerifyKey {
   const owner: KeyIdentity = { id: 'owner', scopes: ['chat', 'admin', 'device'] };
   if (authToken === undefined) return () => owner;
   const expected = digest(authToken);
-  return (presented) =>
-    presented !== undefined && timingSafeEqual(digest(presented), expected) ? owner : undefined;
+  return (presented) => (presented !== undefined && timingSafeEqual(digest(presented), expected) ? owner : undefined);
 }
 
 /** Digests have one length whatever was presented, as `timingSafeEqual` demands. */

@@ -42,5 +42,7 @@ function deepest(issue: Issue, prefix: readonly PropertyKey[]): Issue {
 }
 
 function wording(message: string): string {
-  return message.replace(/^Invalid input(?:: )?/, '').replace(/^Invalid (?=.)/, 'invalid ') || 'has the wrong type or form';
+  return (
+    message.replace(/^Invalid input(?:: )?/, '').replace(/^Invalid (?=.)/, 'invalid ') || 'has the wrong type or form'
+  );
 }

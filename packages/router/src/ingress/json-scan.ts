@@ -82,7 +82,7 @@ function checkText(text: string, limits: JsonLimits): void {
 
 /** Index of the closing quote, or the text's end. `indexOf` runs at memory speed where the prompt is long. */
 function endOfString(text: string, start: number): number {
-  for (let from = start + 1; ; ) {
+  for (let from = start + 1; ;) {
     const end = text.indexOf('"', from);
     if (end === -1) return text.length;
     let escapes = 0;

@@ -43,10 +43,21 @@ const refused: readonly (readonly [body: unknown, param: string | null])[] = [
   [{ messages: [{ role: 'user', content: [{ type: 'text' }] }] }, 'messages[0].content[0].text'],
   [{ messages: [{ role: 'user', content: [{ type: 'video' }] }] }, 'messages[0].content[0].type'],
   [{ messages: [{ role: 'assistant' }] }, 'messages[0].content'],
-  [{ messages: [{ role: 'assistant', tool_calls: [{ ...call, function: {} }] }] }, 'messages[0].tool_calls[0].function.name'],
+  [
+    { messages: [{ role: 'assistant', tool_calls: [{ ...call, function: {} }] }] },
+    'messages[0].tool_calls[0].function.name',
+  ],
   [{ messages: [user, { role: 'tool', content: 'x' }] }, 'messages[1].tool_call_id'],
   [{ messages: [user, { role: 'tool', tool_call_id: 'c1', content: 'x' }] }, 'messages[1].tool_call_id'],
-  [{ messages: [{ role: 'tool', tool_call_id: 'c1', content: 'x' }, { role: 'assistant', tool_calls: [call] }] }, 'messages[0].tool_call_id'],
+  [
+    {
+      messages: [
+        { role: 'tool', tool_call_id: 'c1', content: 'x' },
+        { role: 'assistant', tool_calls: [call] },
+      ],
+    },
+    'messages[0].tool_call_id',
+  ],
   [{ messages: [{ role: 'function', name: 'f', content: 'x' }] }, 'messages[0].name'],
   [image('https://images.test/a.png'), 'messages[0].content[0].image_url.url'],
   [image('data:text/html;base64,AAAA'), 'messages[0].content[0].image_url.url'],
@@ -73,7 +84,10 @@ const refused: readonly (readonly [body: unknown, param: string | null])[] = [
   [{ ...ok, tools: [{ type: 'function', function: { name: 'no spaces' } }] }, 'tools[0].function.name'],
   [{ ...ok, tools: [{ type: 'function', function: { name: 'f', parameters: 'x' } }] }, 'tools[0].function.parameters'],
   [
-    { ...ok, tools: [{ type: 'function', function: { name: 'f', parameters: { properties: { a: { pattern: '(a+)+$' } } } } }] },
+    {
+      ...ok,
+      tools: [{ type: 'function', function: { name: 'f', parameters: { properties: { a: { pattern: '(a+)+$' } } } } }],
+    },
     'tools[0].function.parameters.properties.a.pattern',
   ],
   [{ ...ok, tool_choice: 'maybe' }, 'tool_choice'],
@@ -116,7 +130,11 @@ for (const [body, param] of refused) {
 }
 
 test('a body that is not UTF-8 is refused', async () => {
-  const payload = Buffer.from([...Buffer.from('{"messages":[{"role":"user","content":"'), 0xff, ...Buffer.from('"}]}')]);
+  const payload = Buffer.from([
+    ...Buffer.from('{"messages":[{"role":"user","content":"'),
+    0xff,
+    ...Buffer.from('"}]}'),
+  ]);
   const headers = { 'content-type': 'application/json' };
   const response = await router.app.inject({ method: 'POST', url: '/v1/chat/completions', headers, payload });
   assert.equal(response.statusCode, 400);

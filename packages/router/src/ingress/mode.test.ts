@@ -23,7 +23,14 @@ interface Said {
 }
 
 function hints(said: Said): RoutingHints {
-  return readHints({ model: auto, metadata: undefined, headers: {}, identity: owner, conversation: undefined, ...said });
+  return readHints({
+    model: auto,
+    metadata: undefined,
+    headers: {},
+    identity: owner,
+    conversation: undefined,
+    ...said,
+  });
 }
 
 function refusal(said: Said): readonly [status: number, param: string | undefined] {

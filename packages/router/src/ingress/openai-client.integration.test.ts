@@ -3,7 +3,13 @@ import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 
 import { openApiMissing, openApiValidator } from '@lfo/testing/openapi-validator.ts';
-import { callingAnswer, fromEvents, plainAnswer, type ScriptedAnswer, scriptedRouter } from '@lfo/testing/scripted-router.ts';
+import {
+  callingAnswer,
+  fromEvents,
+  plainAnswer,
+  type ScriptedAnswer,
+  scriptedRouter,
+} from '@lfo/testing/scripted-router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import OpenAI, { APIError, APIUserAbortError, BadRequestError, NotFoundError } from 'openai';
 
@@ -11,7 +17,9 @@ import { BackendError } from '../core/errors.ts';
 
 const assertFits = openApiValidator();
 const messages = [{ role: 'user' as const, content: 'What is 2+2?' }];
-const tools = [{ type: 'function' as const, function: { name: 'weather', parameters: { type: 'object', properties: {} } } }];
+const tools = [
+  { type: 'function' as const, function: { name: 'weather', parameters: { type: 'object', properties: {} } } },
+];
 
 /** Set by each test before it asks. */
 let answer: ScriptedAnswer = () => fromEvents([]);
@@ -55,7 +63,10 @@ test('the official client reads a stream whose every chunk fits the document', a
   }
   assert.equal(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join(''), 'one two three');
   assert.equal(chunks.filter((chunk) => chunk.choices[0]?.delta.role === 'assistant').length, 1);
-  assert.deepEqual(chunks.flatMap((chunk) => chunk.choices[0]?.finish_reason ?? []), ['stop']);
+  assert.deepEqual(
+    chunks.flatMap((chunk) => chunk.choices[0]?.finish_reason ?? []),
+    ['stop'],
+  );
   assert.equal(new Set(chunks.map(({ id, created }) => `${id} ${created}`)).size, 1);
   const last = chunks.at(-1);
   assert.deepEqual(last?.choices, []);
@@ -65,23 +76,34 @@ test('the official client reads a stream whose every chunk fits the document', a
 });
 
 test('the official client gets tool calls whole', async () => {
-  answer = () => fromEvents(callingAnswer({ name: 'weather', json: '{"city":"Ulm"}' }, { name: 'weather', json: '{}' }));
+  answer = () =>
+    fromEvents(callingAnswer({ name: 'weather', json: '{"city":"Ulm"}' }, { name: 'weather', json: '{}' }));
   const completion = await client.chat.completions.create({ model: 'lfo-auto', messages, tools });
   assertFits('CreateChatCompletionResponse', completion);
   assert.equal(completion.choices[0]?.finish_reason, 'tool_calls');
   assert.equal(completion.choices[0]?.message.content, null);
   const calls = completion.choices[0]?.message.tool_calls ?? [];
-  assert.deepEqual(calls.map((call) => at(call, 'function', 'arguments')), ['{"city":"Ulm"}', '{}']);
+  assert.deepEqual(
+    calls.map((call) => at(call, 'function', 'arguments')),
+    ['{"city":"Ulm"}', '{}'],
+  );
 });
 
 test('the official client puts streamed tool calls together', async () => {
-  answer = () => fromEvents(callingAnswer({ name: 'weather', json: '{"city":"Ulm"}' }, { name: 'weather', json: '{}' }));
+  answer = () =>
+    fromEvents(callingAnswer({ name: 'weather', json: '{"city":"Ulm"}' }, { name: 'weather', json: '{}' }));
   const stream = client.chat.completions.stream({ model: 'lfo-auto', messages, tools });
   for await (const chunk of stream) assertFits('CreateChatCompletionStreamResponse', chunk);
   const final = await stream.finalChatCompletion();
   const calls = final.choices[0]?.message.tool_calls ?? [];
-  assert.deepEqual(calls.map((call) => at(call, 'id')), ['call0', 'call1']);
-  assert.deepEqual(calls.map((call) => at(call, 'function', 'arguments')), ['{"city":"Ulm"}', '{}']);
+  assert.deepEqual(
+    calls.map((call) => at(call, 'id')),
+    ['call0', 'call1'],
+  );
+  assert.deepEqual(
+    calls.map((call) => at(call, 'function', 'arguments')),
+    ['{"city":"Ulm"}', '{}'],
+  );
 });
 
 test('a client that aborts its stream aborts the answer behind it', async () => {
@@ -160,7 +182,10 @@ test('a stream cut after its first byte is an error, never an end', async () => 
 test('the official client lists and retrieves models', async () => {
   const list = await client.models.list();
   assertFits('ListModelsResponse', { object: 'list', data: list.data });
-  assert.deepEqual(list.data.map(({ id }) => id), ['lfo-auto', 'lfo-local', 'lfo-cloud', 'tiny', 'vendor/large']);
+  assert.deepEqual(
+    list.data.map(({ id }) => id),
+    ['lfo-auto', 'lfo-local', 'lfo-cloud', 'tiny', 'vendor/large'],
+  );
   const model = await client.models.retrieve('vendor/large');
   assertFits('Model', model);
   assert.equal(model.owned_by, 'faraway');

@@ -5,7 +5,10 @@ import { type BodyLimits, chatBodySchema } from './chat-body.ts';
 /** The routes and the request schema as an OpenAPI 3.1 document, from the schema requests are really held to. */
 export function openApiDocument(limits: BodyLimits) {
   const body = z.toJSONSchema(chatBodySchema(limits), { io: 'input', unrepresentable: 'any' });
-  const chatBody = { required: true, content: { 'application/json': { schema: { $ref: '#/components/schemas/Chat' } } } };
+  const chatBody = {
+    required: true,
+    content: { 'application/json': { schema: { $ref: '#/components/schemas/Chat' } } },
+  };
   const get = (summary: string) => ({ get: { summary, responses: answers } });
   const post = (summary: string) => ({ post: { summary, requestBody: chatBody, responses: answers } });
   return {
@@ -22,7 +25,10 @@ export function openApiDocument(limits: BodyLimits) {
       '/health': get('Whether the process serves.'),
       '/ready': get('Whether a request can be answered now.'),
     },
-    components: { schemas: { Chat: body, Error: errorSchema }, securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+    components: {
+      schemas: { Chat: body, Error: errorSchema },
+      securitySchemes: { key: { type: 'http', scheme: 'bearer' } },
+    },
     security: [{ key: [] }],
   };
 }
@@ -35,7 +41,12 @@ const errorSchema = {
     error: {
       type: 'object',
       required: ['message', 'type', 'param', 'code'],
-      properties: { message: { type: 'string' }, type: { type: 'string' }, param: nullableString, code: nullableString },
+      properties: {
+        message: { type: 'string' },
+        type: { type: 'string' },
+        param: nullableString,
+        code: nullableString,
+      },
     },
     source: { enum: ['lfo', 'upstream'] },
   },

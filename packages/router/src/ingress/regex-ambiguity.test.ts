@@ -3,7 +3,18 @@ import { test } from 'node:test';
 
 import { isAmbiguousPattern } from './regex-ambiguity.ts';
 
-const evil = ['(a+)+$', '^(a|a)*$', '(.*,)*', '([a-zA-Z]+)*', '(\\w+\\s?)*$', '(a*b*)*', '((ab)+)+', '(?:x{1,30}){1,30}', '(a|ab)*c', '(\\d+|\\w)+'];
+const evil = [
+  '(a+)+$',
+  '^(a|a)*$',
+  '(.*,)*',
+  '([a-zA-Z]+)*',
+  '(\\w+\\s?)*$',
+  '(a*b*)*',
+  '((ab)+)+',
+  '(?:x{1,30}){1,30}',
+  '(a|ab)*c',
+  '(\\d+|\\w)+',
+];
 const tame = [
   '^[a-z0-9]+(?:-[a-z0-9]+)*$',
   '^\\d{4}-\\d{2}-\\d{2}$',

@@ -35,7 +35,10 @@ export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
 
   app.get('/v1/models', ({ identity }) => ({
     object: 'list',
-    data: deps.models().filter((model) => isAllowed(model, identity.models)).map((model) => modelBody(model, created)),
+    data: deps
+      .models()
+      .filter((model) => isAllowed(model, identity.models))
+      .map((model) => modelBody(model, created)),
   }));
   // Ids of real models have slashes.
   app.get<{ Params: { '*': string } }>('/v1/models/*', ({ params, identity }) =>

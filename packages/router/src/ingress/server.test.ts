@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { scriptedRouter, type ScriptedRouterOptions } from '@lfo/testing/scripted-router.ts';
 import { at } from '@lfo/testing/sse.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 
 const chat = { messages: [{ role: 'user', content: 'hi' }] };
 const key = 'lfo-a-key-of-some-length';
@@ -29,7 +29,10 @@ const withKey = { server: { authToken: key } };
 test('every answer carries a request id of ours, whatever the client sends', async () => {
   for (const url of ['/health', '/nowhere', '/v1/models', '/%zz']) {
     const { headers } = await ask({}, { url, headers: { 'x-request-id': 'theirs' } });
-    assert.match(String(headers['x-request-id']), /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    assert.match(
+      String(headers['x-request-id']),
+      /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+    );
   }
 });
 
@@ -85,9 +88,17 @@ test('only known Host names are served', async () => {
 });
 
 test('other origins are refused unless allowed, our own are not', async () => {
-  const refused = [{ origin: 'http://evil.test' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }, { origin: 'http://localhost:3000' }];
+  const refused = [
+    { origin: 'http://evil.test' },
+    { origin: 'null' },
+    { 'sec-fetch-site': 'cross-site' },
+    { origin: 'http://localhost:3000' },
+  ];
   for (const headers of refused) {
-    assert.equal((await ask({}, { url: '/health', headers: { host: 'localhost:8080', ...headers } })).code, 'origin_not_allowed');
+    assert.equal(
+      (await ask({}, { url: '/health', headers: { host: 'localhost:8080', ...headers } })).code,
+      'origin_not_allowed',
+    );
   }
   const own = { host: 'localhost:8080', origin: 'http://localhost:8080', 'sec-fetch-site': 'same-origin' };
   const { status, headers } = await ask({}, { url: '/health', headers: own });
@@ -110,13 +121,19 @@ test('only plain JSON bodies are read', async () => {
   const asText = await ask({}, { method: 'POST', url, headers: { 'content-type': 'text/plain' }, payload: text });
   assert.deepEqual([asText.status, asText.code], [415, 'unsupported_media_type']);
   const json = { 'content-type': 'application/json' };
-  const zipped = await ask({}, { method: 'POST', url, headers: { ...json, 'content-encoding': 'gzip' }, payload: text });
+  const zipped = await ask(
+    {},
+    { method: 'POST', url, headers: { ...json, 'content-encoding': 'gzip' }, payload: text },
+  );
   assert.deepEqual([zipped.status, zipped.code], [415, 'unsupported_content_encoding']);
   const charset = { 'content-type': 'application/json; charset=utf-8' };
   assert.equal((await ask({}, { method: 'POST', url, headers: charset, payload: text })).status, 200);
   assert.equal((await ask({}, { method: 'POST', url, headers: json })).status, 400);
   assert.equal((await ask({}, { method: 'POST', url })).status, 400);
-  const large = await ask({ limits: { bodyBytes: 100 } }, { method: 'POST', url, headers: json, payload: 'x'.repeat(200) });
+  const large = await ask(
+    { limits: { bodyBytes: 100 } },
+    { method: 'POST', url, headers: json, payload: 'x'.repeat(200) },
+  );
   assert.deepEqual([large.status, large.code], [413, 'request_too_large']);
 });
 
@@ -160,8 +177,18 @@ test('refusals are logged without the key, the path or the model that was asked 
   const { app } = scriptedRouter({ ...withKey, onLog: (line) => lines.push(line) });
   await app.inject({ url: '/canary-path', headers: { authorization: 'Bearer canary-key' } });
   const headers = { authorization: `Bearer ${key}`, 'user-agent': 'canary-agent' };
-  await app.inject({ method: 'POST', url: '/v1/chat/completions', headers, payload: { ...chat, model: 'canary-model' } });
-  await app.inject({ method: 'POST', url: '/v1/chat/completions', headers: { ...headers, 'content-type': 'application/json' }, payload: '{"canary-body' });
+  await app.inject({
+    method: 'POST',
+    url: '/v1/chat/completions',
+    headers,
+    payload: { ...chat, model: 'canary-model' },
+  });
+  await app.inject({
+    method: 'POST',
+    url: '/v1/chat/completions',
+    headers: { ...headers, 'content-type': 'application/json' },
+    payload: '{"canary-body',
+  });
   await app.close();
   assert.equal(lines.length, 3);
   assert.equal(lines.join('').includes('canary'), false);
@@ -170,14 +197,34 @@ test('refusals are logged without the key, the path or the model that was asked 
 
 test('no JSON body whatever is our fault', async () => {
   const { app } = scriptedRouter();
-  const field = fc.constantFrom('messages', 'role', 'content', 'tools', 'metadata', 'mode', 'stop', 'function', 'type', 'x');
+  const field = fc.constantFrom(
+    'messages',
+    'role',
+    'content',
+    'tools',
+    'metadata',
+    'mode',
+    'stop',
+    'function',
+    'type',
+    'x',
+  );
   const value = fc.letrec((tie) => ({
-    any: fc.oneof({ depthSize: 'small' }, fc.jsonValue(), fc.constantFrom('user', 'text', 'auto', 'tool', 'assistant'), tie('list'), tie('object')),
+    any: fc.oneof(
+      { depthSize: 'small' },
+      fc.jsonValue(),
+      fc.constantFrom('user', 'text', 'auto', 'tool', 'assistant'),
+      tie('list'),
+      tie('object'),
+    ),
     list: fc.array(tie('any'), { maxLength: 4 }),
     object: fc.dictionary(field, tie('any'), { maxKeys: 6 }),
   }));
   const messages = fc.array(value.object, { maxLength: 4 });
-  const bodies = fc.oneof(value.any, fc.tuple(value.object, messages).map(([body, list]) => Object.assign({}, body, { messages: list })));
+  const bodies = fc.oneof(
+    value.any,
+    fc.tuple(value.object, messages).map(([body, list]) => Object.assign({}, body, { messages: list })),
+  );
   await fc.assert(
     fc.asyncProperty(bodies, async (body) => {
       const payload = JSON.stringify(body);

@@ -94,7 +94,10 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     const origin = guard.allowedOrigin(request);
     if (origin !== undefined) {
       allowOrigin(reply, origin);
-      if (request.method === 'OPTIONS') return void reply.status(204).send();
+      if (request.method === 'OPTIONS') {
+        void reply.status(204).send();
+        return;
+      }
     }
     request.identity = guard.admit(request) ?? nobody;
     checkEncoding(request);
@@ -121,7 +124,11 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     if (error.status === 413 || request.raw.complete) reply.removeHeader('connection');
     if (!request.raw.complete && hasBody(request)) answeredEarly.add(request.raw.socket);
     if (error.status === 401) reply.header('www-authenticate', 'Bearer');
-    void reply.header('x-request-id', request.id).headers(retryHeaders(error)).status(error.status).send(errorBody(error));
+    void reply
+      .header('x-request-id', request.id)
+      .headers(retryHeaders(error))
+      .status(error.status)
+      .send(errorBody(error));
   }
 }
 
@@ -163,5 +170,8 @@ function fromFastify(thrown: unknown): LfoError | undefined {
 /** Where it happened; an error's message may quote what a client sent. */
 function framesOf(thrown: unknown): string | undefined {
   if (!(thrown instanceof Error)) return undefined;
-  return thrown.stack?.split('\n').filter((line) => /^\s+at /.test(line)).join('\n');
+  return thrown.stack
+    ?.split('\n')
+    .filter((line) => /^\s+at /.test(line))
+    .join('\n');
 }

@@ -25,11 +25,23 @@ test('what an agent sends after a tool turn keeps its order and its parts', () =
     max_tokens: 9,
     tool_choice: 'auto',
     parallel_tool_calls: true,
-    tools: [{ type: 'function', function: { name: 'ls', description: 'lists', parameters: { type: 'object' }, strict: null } }],
+    tools: [
+      {
+        type: 'function',
+        function: { name: 'ls', description: 'lists', parameters: { type: 'object' }, strict: null },
+      },
+    ],
     something_new: { of: 'the future' },
     messages: [
       { role: 'developer', content: [{ type: 'text', text: 'be brief' }] },
-      { role: 'user', content: [{ type: 'text', text: 'list' }, { type: 'text', text: 'it' }], name: 'ann' },
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'list' },
+          { type: 'text', text: 'it' },
+        ],
+        name: 'ann',
+      },
       {
         role: 'assistant',
         content: null,
@@ -49,7 +61,13 @@ test('what an agent sends after a tool turn keeps its order and its parts', () =
   });
   assert.deepEqual(request.messages, [
     { role: 'developer', content: [{ type: 'text', text: 'be brief' }] },
-    { role: 'user', content: [{ type: 'text', text: 'list' }, { type: 'text', text: 'it' }] },
+    {
+      role: 'user',
+      content: [
+        { type: 'text', text: 'list' },
+        { type: 'text', text: 'it' },
+      ],
+    },
     {
       role: 'assistant',
       content: [],
@@ -66,7 +84,16 @@ test('what an agent sends after a tool turn keeps its order and its parts', () =
 
 test('null on every optional field is its absence', () => {
   const fields = ['model', 'metadata', 'temperature', 'tools', 'tool_choice', 'stop', 'n', 'stream', 'stream_options'];
-  const more = ['response_format', 'seed', 'user', 'logit_bias', 'functions', 'audio', 'max_tokens', 'reasoning_effort'];
+  const more = [
+    'response_format',
+    'seed',
+    'user',
+    'logit_bias',
+    'functions',
+    'audio',
+    'max_tokens',
+    'reasoning_effort',
+  ];
   const nulls = Object.fromEntries([...fields, ...more].map((field) => [field, null]));
   assert.deepEqual(read({ messages: [user], ...nulls }).request, read({ messages: [user] }).request);
 });
@@ -95,7 +122,10 @@ test('allowed_tools narrows what is offered', () => {
     tools: [named('a'), named('b')],
     tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'required', tools: [named('b')] } },
   });
-  assert.deepEqual(request.tools.map(({ name }) => name), ['b']);
+  assert.deepEqual(
+    request.tools.map(({ name }) => name),
+    ['b'],
+  );
   assert.deepEqual(request.toolChoice, { type: 'required' });
 });
 
@@ -109,19 +139,28 @@ test('what cannot be honoured is named', () => {
     prediction: { type: 'content', content: 'x' },
     tools: [{ type: 'custom', custom: { name: 'c' } }],
   });
-  assert.deepEqual([...warnings.keys()].sort(), ['n', 'prediction', 'service_tier', 'store', 'tools', 'verbosity']);
+  assert.deepEqual([...warnings.keys()].toSorted(), ['n', 'prediction', 'service_tier', 'store', 'tools', 'verbosity']);
 });
 
 test('five stops are taken, an empty one is no stop', () => {
-  assert.deepEqual(read({ messages: [user], stop: ['a', '', 'b', 'c', 'd'] }).request.sampling.stop, ['a', 'b', 'c', 'd']);
+  assert.deepEqual(read({ messages: [user], stop: ['a', '', 'b', 'c', 'd'] }).request.sampling.stop, [
+    'a',
+    'b',
+    'c',
+    'd',
+  ]);
   assert.deepEqual(read({ messages: [user], stop: 'x' }).request.sampling.stop, ['x']);
 });
 
 test('an image without a type is told by its first bytes', () => {
   const { request } = read({
-    messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:;base64,/9j/4AAQ', detail: 'low' } }] }],
+    messages: [
+      { role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:;base64,/9j/4AAQ', detail: 'low' } }] },
+    ],
   });
-  assert.deepEqual(request.messages[0]?.content, [{ type: 'image', url: 'data:image/jpeg;base64,/9j/4AAQ', detail: 'low' }]);
+  assert.deepEqual(request.messages[0]?.content, [
+    { type: 'image', url: 'data:image/jpeg;base64,/9j/4AAQ', detail: 'low' },
+  ]);
 });
 
 test('a schema reaches the engine as the very object that was sent', () => {

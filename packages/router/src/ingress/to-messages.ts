@@ -1,5 +1,6 @@
 import { RequestError } from '../core/errors.ts';
 import type { AssistantMessage, ContentPart, Message, TextPart, ToolCall, ToolMessage } from '../core/request.ts';
+import { isGiven } from './given.ts';
 import { readImageUrl } from './image-url.ts';
 import type { WireAssistantMessage, WireMessage, WireUserPart } from './message-schema.ts';
 
@@ -30,7 +31,8 @@ function toMessage(wire: WireMessage, param: string, calls: Calls, fetchImages: 
       return toAssistant(wire, param, calls);
     case 'tool':
       return toToolResult(wire.tool_call_id, calls.ids.has(wire.tool_call_id), `${param}.tool_call_id`, wire.content);
-    case 'function': {
+    // The deprecated `function` role.
+    default: {
       const id = calls.byFunction.get(wire.name);
       return toToolResult(id ?? '', id !== undefined, `${param}.name`, wire.content ?? '');
     }
@@ -54,13 +56,13 @@ function toAssistant(wire: WireAssistantMessage, param: string, calls: Calls): A
     });
   }
   for (const call of toolCalls) calls.ids.add(call.id);
-  if (wire.function_call != null) {
+  if (isGiven(wire.function_call)) {
     const id = `call_${calls.byFunction.size}_${calls.ids.size}`;
     calls.byFunction.set(wire.function_call.name, id);
     toolCalls.push({ id, ...wire.function_call });
   }
   const content = assistantContent(wire, param);
-  if (wire.content == null && wire.refusal == null && wire.audio == null && toolCalls.length === 0) {
+  if (!isGiven(wire.content) && !isGiven(wire.refusal) && !isGiven(wire.audio) && toolCalls.length === 0) {
     throw new RequestError(`${param}.content: is required unless the turn calls a tool.`, {
       code: 'missing_required_parameter',
       param: `${param}.content`,
@@ -72,7 +74,7 @@ function toAssistant(wire: WireAssistantMessage, param: string, calls: Calls): A
 /** Texts, or exactly one refusal, which is what the turn said in words. */
 function assistantContent(wire: WireAssistantMessage, param: string): readonly TextPart[] {
   const { content } = wire;
-  if (content == null) return wire.refusal ? textParts(wire.refusal) : [];
+  if (!isGiven(content)) return wire.refusal ? textParts(wire.refusal) : [];
   if (typeof content === 'string') return textParts(content);
   if (content.length > 1 && content.some((part) => part.type === 'refusal')) {
     throw new RequestError(`${param}.content: holds a refusal beside other parts; send it alone.`, {
@@ -113,17 +115,18 @@ function userPart(part: WireUserPart, param: string, fetchImages: boolean): Cont
     case 'image_url': {
       const { detail } = part.image_url;
       const url = readImageUrl(part.image_url.url, `${param}.image_url.url`, fetchImages);
-      return { type: 'image', url, ...(detail != null && { detail }) };
+      return { type: 'image', url, ...(isGiven(detail) && { detail }) };
     }
     case 'input_audio':
       return { type: 'audio', data: part.input_audio.data, format: part.input_audio.format };
-    case 'file': {
+    // A file.
+    default: {
       const { file_data: data, filename } = part.file;
-      if (data == null) {
-        const at = `${param}.file.${part.file.file_id == null ? 'file_data' : 'file_id'}`;
+      if (!isGiven(data)) {
+        const at = `${param}.file.${!isGiven(part.file.file_id) ? 'file_data' : 'file_id'}`;
         throw new RequestError(`${at}: no files are stored here; send the file as file_data.`, { param: at });
       }
-      return { type: 'file', data, ...(filename != null && { filename }) };
+      return { type: 'file', data, ...(isGiven(filename) && { filename }) };
     }
   }
 }

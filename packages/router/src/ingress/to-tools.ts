@@ -2,6 +2,7 @@ import { RequestError } from '../core/errors.ts';
 import { isJsonObject, type JsonObject } from '../core/json.ts';
 import type { ToolChoice, ToolSpec } from '../core/request.ts';
 import type { ChatBody } from './chat-body.ts';
+import { isGiven } from './given.ts';
 
 /** Tools and the choice among them, whichever of the two wires they came by. */
 export interface Toolset {
@@ -13,7 +14,7 @@ type Warnings = Map<string, string>;
 
 /** @throws RequestError where the choice names a tool that was not declared */
 export function toToolset(body: ChatBody, warnings: Warnings): Toolset {
-  if (body.tools == null && body.functions != null) return fromFunctions(body);
+  if (!isGiven(body.tools) && isGiven(body.functions)) return fromFunctions(body);
   const tools: ToolSpec[] = [];
   for (const tool of body.tools ?? []) {
     if (tool.type === 'function') tools.push(toSpec(tool.function));
@@ -23,7 +24,7 @@ export function toToolset(body: ChatBody, warnings: Warnings): Toolset {
 }
 
 function choose(tools: readonly ToolSpec[], choice: ChatBody['tool_choice'], warnings: Warnings): Toolset {
-  if (choice == null) return { tools };
+  if (!isGiven(choice)) return { tools };
   if (typeof choice === 'string') {
     if (choice === 'required') assertSome(tools, 'tool_choice');
     return { tools, toolChoice: { type: choice } };
@@ -37,7 +38,8 @@ function choose(tools: readonly ToolSpec[], choice: ChatBody['tool_choice'], war
       assertDeclared(tools, name, 'tool_choice.function.name');
       return { tools, toolChoice: { type: 'function', name } };
     }
-    case 'allowed_tools': {
+    // The allowed tools.
+    default: {
       const names = new Set(
         choice.allowed_tools.tools.map((tool, i) => allowedName(tool, `tool_choice.allowed_tools.tools[${i}]`)),
       );
@@ -51,7 +53,7 @@ function choose(tools: readonly ToolSpec[], choice: ChatBody['tool_choice'], war
 function fromFunctions(body: ChatBody): Toolset {
   const tools = (body.functions ?? []).map(toSpec);
   const choice = body.function_call;
-  if (choice == null) return { tools };
+  if (!isGiven(choice)) return { tools };
   if (typeof choice === 'string') return { tools, toolChoice: { type: choice } };
   assertDeclared(tools, choice.name, 'function_call.name');
   return { tools, toolChoice: { type: 'function', name: choice.name } };
@@ -67,9 +69,9 @@ interface WireFunction {
 function toSpec({ name, description, parameters, strict }: WireFunction): ToolSpec {
   return {
     name,
-    ...(description != null && { description }),
-    ...(parameters != null && { parameters }),
-    ...(strict != null && { strict }),
+    ...(isGiven(description) && { description }),
+    ...(isGiven(parameters) && { parameters }),
+    ...(isGiven(strict) && { strict }),
   };
 }
 
