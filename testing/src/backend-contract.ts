@@ -44,7 +44,10 @@ export interface ContractSubject {
 }
 
 /** Makes a subject, cleaned up through the test's context; a behaviour the engine cannot show is a named skip. */
-export type MakeSubject = (behaviour: Behaviour, t: TestContext) => Promise<ContractSubject | { readonly skip: string }>;
+export type MakeSubject = (
+  behaviour: Behaviour,
+  t: TestContext,
+) => Promise<ContractSubject | { readonly skip: string }>;
 
 const failing: readonly [Behaviour, readonly BackendFault[]][] = [
   ['refused', ['connect']],
@@ -77,9 +80,14 @@ export function describeBackend(name: string, make: MakeSubject): void {
     }
 
     backendTest('a tool call is whole', 'tool-call', async (subject) => {
-      const events = await collect(infer(subject, { tools: [{ name: 'add', parameters: { type: 'object', properties: {} } }] }));
+      const events = await collect(
+        infer(subject, { tools: [{ name: 'add', parameters: { type: 'object', properties: {} } }] }),
+      );
       assert.equal(assertGrammar(events).reason, 'tool_calls');
-      assert.deepEqual(toolCallsOf(events).map(({ name, isEnded }) => ({ name, isEnded })), [{ name: 'add', isEnded: true }]);
+      assert.deepEqual(
+        toolCallsOf(events).map(({ name, isEnded }) => ({ name, isEnded })),
+        [{ name: 'add', isEnded: true }],
+      );
     });
 
     backendTest('a limit is told', 'length', async (subject) => {
@@ -105,7 +113,12 @@ export function describeBackend(name: string, make: MakeSubject): void {
       backendTest(`an abort ends ${behaviour} with its reason and reaches the engine`, behaviour, async (subject) => {
         const controller = new AbortController();
         const reason = new Error('the client left');
-        const failure = failureOf(drain(infer(subject, {}, { signal: controller.signal }), () => behaviour === 'hang-mid-stream' && controller.abort(reason)));
+        const failure = failureOf(
+          drain(
+            infer(subject, {}, { signal: controller.signal }),
+            () => behaviour === 'hang-mid-stream' && controller.abort(reason),
+          ),
+        );
         if (behaviour === 'hang-before-first-byte') setTimeout(() => controller.abort(reason), 50);
         assert.equal(await failure, reason);
         await subject.abandoned();
@@ -130,10 +143,18 @@ export function describeBackend(name: string, make: MakeSubject): void {
   });
 }
 
-function infer(subject: ContractSubject, request: Partial<ChatRequest> = {}, call: Partial<CallContext> = {}): AsyncIterable<InferenceEvent> {
+function infer(
+  subject: ContractSubject,
+  request: Partial<ChatRequest> = {},
+  call: Partial<CallContext> = {},
+): AsyncIterable<InferenceEvent> {
   return subject.backend.infer(chatRequest(request), {
-    ...{ signal: new AbortController().signal, clock: systemClock, model: subject.model, wantScores: false },
-    ...{ warn: () => undefined, keepAlive: () => undefined },
+    signal: new AbortController().signal,
+    clock: systemClock,
+    model: subject.model,
+    wantScores: false,
+    warn: () => undefined,
+    keepAlive: () => undefined,
     ...call,
   });
 }

@@ -9,7 +9,8 @@ export function assertGrammar(events: readonly InferenceEvent[]): FinishEvent {
   assert.equal(events.filter(({ type }) => type === 'start').length, 1, 'one start');
   assert.equal(events.filter(({ type }) => type === 'finish').length, 1, 'one finish');
   for (const [name, value] of Object.entries(finish.usage)) {
-    if (name !== 'estimated') assert.ok(Number.isSafeInteger(value) && Number(value) >= 0, `usage.${name} is ${String(value)}`);
+    if (name !== 'estimated')
+      assert.ok(Number.isSafeInteger(value) && Number(value) >= 0, `usage.${name} is ${String(value)}`);
   }
   assertToolCalls(events, finish);
   for (const event of events) {
@@ -25,10 +26,13 @@ export function textOfEvents(events: readonly InferenceEvent[]): string {
 }
 
 /** The tool calls of the answer, with their arguments' JSON text. */
-export function toolCallsOf(events: readonly InferenceEvent[]): { id: string; name: string; json: string; isEnded: boolean }[] {
+export function toolCallsOf(
+  events: readonly InferenceEvent[],
+): { id: string; name: string; json: string; isEnded: boolean }[] {
   const calls: { id: string; name: string; json: string; isEnded: boolean }[] = [];
   for (const event of events) {
-    if (event.type === 'tool-call-start') calls[event.index] = { id: event.id, name: event.name, json: '', isEnded: false };
+    if (event.type === 'tool-call-start')
+      calls[event.index] = { id: event.id, name: event.name, json: '', isEnded: false };
     const call = 'index' in event ? calls[event.index] : undefined;
     if (event.type === 'tool-call-delta' && call !== undefined) call.json += event.json;
     if (event.type === 'tool-call-end' && call !== undefined) call.isEnded = true;

@@ -76,7 +76,8 @@ export const faults: Readonly<Record<string, Script>> = {
     exchange.head(200, streamHead);
     exchange.finish(JSON.stringify([{ error: { code: 503, message: secretBody, status: 'UNAVAILABLE' } }]));
   },
-  'fault-array-error': (exchange) => exchange.json(429, [{ error: { code: 429, message: secretBody, status: 'RESOURCE_EXHAUSTED' } }]),
+  'fault-array-error': (exchange) =>
+    exchange.json(429, [{ error: { code: 429, message: secretBody, status: 'RESOURCE_EXHAUSTED' } }]),
   'fault-error-frame': async (exchange) => {
     await startStream(exchange, 3);
     exchange.finish(frame(errorBody(503)));
@@ -120,7 +121,10 @@ export const faults: Readonly<Record<string, Script>> = {
   },
   'fault-empty-answer': answerWith({ deltas: [] }),
   'fault-no-choices': (exchange) => exchange.json(200, { id: 'x', object: 'chat.completion', choices: [] }),
-  'fault-usage-nan': answerWith({ ...hello, usage: { prompt_tokens: -3, completion_tokens: 'many', total_tokens: null } }),
+  'fault-usage-nan': answerWith({
+    ...hello,
+    usage: { prompt_tokens: -3, completion_tokens: 'many', total_tokens: null },
+  }),
   'fault-usage-missing': answerWith({ ...hello, usage: null }),
   'fault-content-filter': answerWith({ deltas: ['Hel'], finishReason: 'content_filter' }),
   'fault-length': answerWith({ ...hello, finishReason: 'length' }),

@@ -3,7 +3,11 @@ import type { Exchange, Script } from './exchange.ts';
 /** What an answer says; deltas keep their cut. */
 export interface OpenaiAnswer {
   readonly deltas: readonly string[];
-  readonly toolCalls?: readonly { readonly id: string; readonly name: string; readonly argumentDeltas: readonly string[] }[];
+  readonly toolCalls?: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly argumentDeltas: readonly string[];
+  }[];
   readonly finishReason?: string;
   /** Natural log of each delta's probability, were each a token. */
   readonly logprobs?: readonly number[];
@@ -30,25 +34,41 @@ export function openaiRequestOf({ request }: Exchange): OpenaiRequest {
   const body: unknown = request.json;
   const field = (name: string): unknown =>
     typeof body === 'object' && body !== null ? Object.getOwnPropertyDescriptor(body, name)?.value : undefined;
-  return { model: String(field('model') ?? 'scripted'), stream: field('stream') === true, logprobs: field('logprobs') === true };
+  const model = field('model');
+  return {
+    model: typeof model === 'string' ? model : 'scripted',
+    stream: field('stream') === true,
+    logprobs: field('logprobs') === true,
+  };
 }
 
 /** The chunks of a streamed answer, role first, usage last, without `[DONE]`. */
 export function openaiChunks(answer: OpenaiAnswer, model = 'scripted'): object[] {
   const chunk = (delta: object, finish: string | null = null, logprobs: object | null = null): object => ({
-    ...{ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1_700_000_000, model: answer.model ?? model },
+    id: 'chatcmpl-1',
+    object: 'chat.completion.chunk',
+    created: 1_700_000_000,
+    model: answer.model ?? model,
     choices: [{ index: 0, delta, logprobs, finish_reason: finish }],
   });
   const calls = answer.toolCalls ?? [];
+  const callChunks = ({ id, name, argumentDeltas }: (typeof calls)[number], index: number): object[] => {
+    const start = chunk({ tool_calls: [{ index, id, type: 'function', function: { name, arguments: '' } }] });
+    return [start, ...argumentDeltas.map((json) => chunk({ tool_calls: [{ index, function: { arguments: json } }] }))];
+  };
   return [
     chunk({ role: 'assistant', content: '' }),
     ...answer.deltas.map((content, at) => chunk({ content }, null, logprobsOf(answer, at, at + 1))),
-    ...calls.flatMap(({ id, name, argumentDeltas }, index) => [
-      chunk({ tool_calls: [{ index, id, type: 'function', function: { name, arguments: '' } }] }),
-      ...argumentDeltas.map((json) => chunk({ tool_calls: [{ index, function: { arguments: json } }] })),
-    ]),
+    ...calls.flatMap(callChunks),
     chunk({}, finishOf(answer)),
-    { id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1_700_000_000, model: answer.model ?? model, choices: [], usage: answer.usage === undefined ? usage : answer.usage },
+    {
+      id: 'chatcmpl-1',
+      object: 'chat.completion.chunk',
+      created: 1_700_000_000,
+      model: answer.model ?? model,
+      choices: [],
+      usage: answer.usage === undefined ? usage : answer.usage,
+    },
   ];
 }
 
@@ -61,11 +81,19 @@ export function openaiCompletion(answer: OpenaiAnswer, model = 'scripted'): obje
   }));
   const content = answer.deltas.length === 0 ? null : answer.deltas.join('');
   return {
-    ...{ id: 'chatcmpl-1', object: 'chat.completion', created: 1_700_000_000, model: answer.model ?? model },
+    id: 'chatcmpl-1',
+    object: 'chat.completion',
+    created: 1_700_000_000,
+    model: answer.model ?? model,
     choices: [
       {
         index: 0,
-        message: { role: 'assistant', content, refusal: null, ...(toolCalls === undefined ? {} : { tool_calls: toolCalls }) },
+        message: {
+          role: 'assistant',
+          content,
+          refusal: null,
+          ...(toolCalls === undefined ? {} : { tool_calls: toolCalls }),
+        },
         logprobs: logprobsOf(answer, 0, answer.deltas.length),
         finish_reason: finishOf(answer),
       },

@@ -10,7 +10,11 @@ const expectedTokens = 200;
  * Orders members by predicted work, best first: the load each would have, weighed by how long this request takes it
  * where every member's speed is known. Among near ties the preferred member wins, then the one that was idle longest.
  */
-export function byPredictedWork(members: readonly Member[], promptTokens: number, preferred: string | undefined): Member[] {
+export function byPredictedWork(
+  members: readonly Member[],
+  promptTokens: number,
+  preferred: string | undefined,
+): Member[] {
   if (members.length < 2) return [...members];
   const rated = members.map((member) => ({ member, ...workAt(member, promptTokens) }));
   const areAllTimed = rated.every(({ requestMs }) => requestMs !== undefined);
@@ -31,7 +35,10 @@ export function byPredictedWork(members: readonly Member[], promptTokens: number
   return sorted.map(({ member }) => member);
 }
 
-function workAt(member: Member, promptTokens: number): { readonly load: number; readonly requestMs: number | undefined } {
+function workAt(
+  member: Member,
+  promptTokens: number,
+): { readonly load: number; readonly requestMs: number | undefined } {
   const status = member.backend.status();
   const { prefillRate, decodeRate, slots } = status;
   const load = (loadOf(member, status) + 1) / Math.max(1, slots ?? 1);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { Outcome } from '../core/backend.ts';
 import { CircuitBreaker, type Permit } from './breaker.ts';
 
@@ -35,7 +35,8 @@ test('failures in a row open it, and it then refuses', () => {
 
 test('a success in between starts the count again, a neutral result does not', () => {
   const { breaker } = setUp();
-  for (const outcome of ['failure', 'failure', 'success', 'failure', 'neutral', 'failure'] as const) call(breaker, outcome);
+  for (const outcome of ['failure', 'failure', 'success', 'failure', 'neutral', 'failure'] as const)
+    call(breaker, outcome);
   assert.equal(breaker.state, 'closed');
   call(breaker, 'failure');
   assert.equal(breaker.state, 'open');
@@ -131,7 +132,11 @@ test('a jump of the wall clock changes nothing', () => {
 test('whatever happens, at most one probe is out, and it never stays shut for good', () => {
   const step = fc.oneof(
     fc.record({ type: fc.constant('acquire' as const) }),
-    fc.record({ type: fc.constant('settle' as const), which: fc.nat(50), outcome: fc.constantFrom('success' as const, 'failure' as const, 'neutral' as const) }),
+    fc.record({
+      type: fc.constant('settle' as const),
+      which: fc.nat(50),
+      outcome: fc.constantFrom('success' as const, 'failure' as const, 'neutral' as const),
+    }),
     fc.record({ type: fc.constant('wait' as const), ms: fc.nat(3000) }),
   );
   fc.assert(

@@ -52,7 +52,11 @@ export class CircuitBreaker {
   tryAcquire(): Permit | undefined {
     if (this.#state.type !== 'closed') {
       if (this.waitMs > 0) return undefined;
-      this.#state = { type: 'half-open', probeUntilMs: this.#clock.nowMs() + probeTimeoutMs, openMs: this.#state.openMs };
+      this.#state = {
+        type: 'half-open',
+        probeUntilMs: this.#clock.nowMs() + probeTimeoutMs,
+        openMs: this.#state.openMs,
+      };
     }
     return this.#permitFor(this.#state);
   }

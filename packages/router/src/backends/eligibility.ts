@@ -44,7 +44,9 @@ export type Asked = Pick<PoolChoice, 'request' | 'exclude' | 'promptTokens'>;
 export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: number): Skip | undefined {
   const { backend, breaker } = member;
   const skip = (kind: SkipKind, why: string, waitMs?: number): Skip => ({
-    ...{ backend: backend.id, kind, why },
+    backend: backend.id,
+    kind,
+    why,
     ...(waitMs === undefined ? {} : { waitMs }),
   });
   if (attempt.model !== undefined && backend.models.length > 0 && !backend.models.includes(attempt.model)) {
@@ -57,17 +59,21 @@ export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: nu
   const { state, detail } = backend.status();
   if (state === 'down') return skip('down', detail ?? 'is not reachable');
   if (state === 'loading') return skip('loading', detail ?? 'is still loading');
-  if (breaker.state === 'open') return skip('open', 'has failed repeatedly and is left alone for a while', breaker.waitMs);
-  if (breaker.state === 'half-open' && breaker.waitMs > 0) return skip('open', 'is being probed by another request', 1000);
+  if (breaker.state === 'open')
+    return skip('open', 'has failed repeatedly and is left alone for a while', breaker.waitMs);
+  if (breaker.state === 'half-open' && breaker.waitMs > 0)
+    return skip('open', 'is being probed by another request', 1000);
   if (member.inFlight >= member.maxInFlight) return skip('full', 'has as many requests as it may have');
   return undefined;
 }
 
 function unfitFor({ capabilities }: Backend, { request, promptTokens }: Asked): [SkipKind, string] | undefined {
   const { contextTokens } = capabilities;
-  if (contextTokens !== undefined && promptTokens > contextTokens) return ['context', 'its context is too small for the prompt'];
+  if (contextTokens !== undefined && promptTokens > contextTokens)
+    return ['context', 'its context is too small for the prompt'];
   if (!capabilities.tools && request.tools.length > 0) return ['tools', 'takes no tools'];
-  if (!capabilities.jsonSchema && request.responseFormat?.type === 'json_schema') return ['json_schema', 'enforces no JSON schema'];
+  if (!capabilities.jsonSchema && request.responseFormat?.type === 'json_schema')
+    return ['json_schema', 'enforces no JSON schema'];
   if (!capabilities.images && hasPart(request, 'image')) return ['images', 'takes no images'];
   if (!capabilities.audio && hasPart(request, 'audio')) return ['images', 'takes no audio'];
   return undefined;

@@ -27,7 +27,10 @@ export function noBackendError(attempt: Attempt, skips: readonly Skip[]): NoBack
 /** The queue is full, or the wait in it was too long. */
 export function overloadedError(attempt: Attempt, skips: readonly Skip[]): NoBackendError {
   return new NoBackendError('Every backend is at its limit; try again in a moment.', {
-    ...{ code: 'overloaded', status: 503, retryAfterMs: 1000, reason: unavailable(attempt.tier) },
+    code: 'overloaded',
+    status: 503,
+    retryAfterMs: 1000,
+    reason: unavailable(attempt.tier),
     skipped: skips.map(({ backend, why }) => ({ backend, why })),
   });
 }
@@ -38,18 +41,41 @@ function verdictOn({ tier, backend }: Attempt, skips: readonly Skip[]): Verdict 
   if (skips.length === 0) return backend === undefined ? nobody(tier) : noModel(tier);
   if (only('model')) return noModel(tier);
   if (only('context', 'model')) {
-    return refusal('context_length_exceeded', 'The prompt is longer than any model here can take; shorten it.', tier, 'context_too_small');
+    return refusal(
+      'context_length_exceeded',
+      'The prompt is longer than any model here can take; shorten it.',
+      tier,
+      'context_too_small',
+    );
   }
   if (only('tools', 'images', 'json_schema', 'context', 'model')) {
     const kind = tried.find((skip) => skip.kind in unsupported)?.kind;
     const [what, reason] = unsupported[kind ?? ''] ?? ['content', 'images_unsupported'];
-    return refusal('unsupported_content', `No ${tier} model here takes ${what}; leave them out or configure one that does.`, tier, reason);
+    return refusal(
+      'unsupported_content',
+      `No ${tier} model here takes ${what}; leave them out or configure one that does.`,
+      tier,
+      reason,
+    );
   }
-  if (tried.some(({ kind }) => kind === 'rate_limited') && !tried.some(({ kind }) => kind === 'open' || kind === 'down')) {
-    return { code: 'rate_limit_exceeded', status: 429, reason: unavailable(tier), message: 'The backend asked for a pause; try again after it.' };
+  if (
+    tried.some(({ kind }) => kind === 'rate_limited') &&
+    !tried.some(({ kind }) => kind === 'open' || kind === 'down')
+  ) {
+    return {
+      code: 'rate_limit_exceeded',
+      status: 429,
+      reason: unavailable(tier),
+      message: 'The backend asked for a pause; try again after it.',
+    };
   }
   const reason = tier === 'local' && tried.some(({ kind }) => kind === 'loading') ? 'local_loading' : unavailable(tier);
-  return { code: 'no_backend_available', status: 503, reason, message: `No ${tier} backend can take the request now; try again, or see lfo doctor.` };
+  return {
+    code: 'no_backend_available',
+    status: 503,
+    reason,
+    message: `No ${tier} backend can take the request now; try again, or see lfo doctor.`,
+  };
 }
 
 const unsupported: Readonly<Record<string, readonly [what: string, localReason: Reason]>> = {
@@ -60,12 +86,26 @@ const unsupported: Readonly<Record<string, readonly [what: string, localReason: 
 
 function nobody(tier: Tier): Verdict {
   const status = { code: 'no_backend_available', status: 503 };
-  if (tier === 'cloud') return { ...status, reason: 'cloud_not_configured', message: 'No cloud backend is configured; set GEMINI_API_KEY or add one to lfo.yaml.' };
-  return { ...status, reason: 'local_unavailable', message: 'No local backend is configured; set LFO_LOCAL_MODEL or add one to lfo.yaml.' };
+  if (tier === 'cloud')
+    return {
+      ...status,
+      reason: 'cloud_not_configured',
+      message: 'No cloud backend is configured; set GEMINI_API_KEY or add one to lfo.yaml.',
+    };
+  return {
+    ...status,
+    reason: 'local_unavailable',
+    message: 'No local backend is configured; set LFO_LOCAL_MODEL or add one to lfo.yaml.',
+  };
 }
 
 function noModel(tier: Tier): Verdict {
-  return { code: 'model_not_found', status: 404, reason: unavailable(tier), message: 'No backend serves this model; see GET /v1/models.' };
+  return {
+    code: 'model_not_found',
+    status: 404,
+    reason: unavailable(tier),
+    message: 'No backend serves this model; see GET /v1/models.',
+  };
 }
 
 /** The reasons speak of local models; towards the cloud there is one for all. */

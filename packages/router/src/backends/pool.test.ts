@@ -21,9 +21,19 @@ interface FakeOptions {
 }
 
 function fakeBackend(id: string, options: FakeOptions = {}): FakeBackend {
-  const capabilities = { tools: true, jsonSchema: true, images: false, audio: false, logprobs: true, ...options.capabilities };
+  const capabilities = {
+    tools: true,
+    jsonSchema: true,
+    images: false,
+    audio: false,
+    logprobs: true,
+    ...options.capabilities,
+  };
   return {
-    ...{ id, tier: options.tier ?? 'local', models: options.models ?? [`${id}-model`], capabilities },
+    id,
+    tier: options.tier ?? 'local',
+    models: options.models ?? [`${id}-model`],
+    capabilities,
     current: options.status ?? { state: 'ready' },
     status() {
       return this.current;
@@ -44,8 +54,10 @@ function setUp(): { clock: FakeClock; pool: Pool } {
 
 function choice(hints: Partial<RoutingHints> = {}, rest: Partial<PoolChoice> = {}): PoolChoice {
   return {
-    ...{ request: chatRequest({ hints: { mode: 'auto', ...hints } }), promptTokens: 10 },
-    ...{ signal: new AbortController().signal, exclude: new Set<string>() },
+    request: chatRequest({ hints: { mode: 'auto', ...hints } }),
+    promptTokens: 10,
+    signal: new AbortController().signal,
+    exclude: new Set<string>(),
     ...rest,
   };
 }
@@ -89,8 +101,22 @@ const unsuitable: readonly [string, FakeOptions, Attempt, Partial<PoolChoice>, s
   ['another backend than the pinned', {}, { ...local, backend: 'z' }, {}, 404, 'model_not_found'],
   ['another model', {}, { ...local, model: 'z' }, {}, 404, 'model_not_found'],
   ['too small a context', { capabilities: { contextTokens: 9 } }, local, {}, 400, 'context_length_exceeded'],
-  ['no tools', { capabilities: { tools: false } }, local, { request: chatRequest({ tools: [{ name: 't' }] }) }, 400, 'unsupported_content'],
-  ['no images', {}, local, { request: chatRequest({ messages: [{ role: 'user', content: [{ type: 'image', url: 'data:' }] }] }) }, 400, 'unsupported_content'],
+  [
+    'no tools',
+    { capabilities: { tools: false } },
+    local,
+    { request: chatRequest({ tools: [{ name: 't' }] }) },
+    400,
+    'unsupported_content',
+  ],
+  [
+    'no images',
+    {},
+    local,
+    { request: chatRequest({ messages: [{ role: 'user', content: [{ type: 'image', url: 'data:' }] }] }) },
+    400,
+    'unsupported_content',
+  ],
   ['a failure behind it', {}, local, { exclude: new Set(['a']) }, 503, 'no_backend_available'],
   ['a fault', { status: { state: 'down', detail: 'model file missing' } }, local, {}, 503, 'no_backend_available'],
 ];
@@ -155,7 +181,11 @@ test('a conversation stays with its backend while that costs little, and clients
   assert.equal(ids.has(other.backend.id), false, 'the idle one’s turn');
   other.done('success');
   await Promise.all([1, 2].map(() => pool.acquire(local, choice({ sessionKey: 's', clientKey: 'k' }))));
-  assert.deepEqual(pool.view().backends.map(({ inFlight }) => inFlight), [1, 1], 'load outweighs affinity');
+  assert.deepEqual(
+    pool.view().backends.map(({ inFlight }) => inFlight),
+    [1, 1],
+    'load outweighs affinity',
+  );
 });
 
 test('a failing backend is left alone, then probed by exactly one of 500', async () => {
@@ -239,6 +269,7 @@ test('clients take turns however many requests each has waiting', async () => {
     void pool.acquire(local, choice({ clientKey })).then((lease) => {
       served.push(clientKey);
       held = lease;
+      return undefined;
     });
   }
   for (let i = 0; i < 6; i++) {

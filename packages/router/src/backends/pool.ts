@@ -66,8 +66,13 @@ export class Pool implements BackendPool {
 
   view(): FleetView {
     const backends = Array.from(this.#members.values(), ({ backend, breaker, inFlight }) => ({
-      ...{ id: backend.id, tier: backend.tier, models: backend.models, capabilities: backend.capabilities },
-      ...{ status: backend.status(), breaker: breaker.state, inFlight },
+      id: backend.id,
+      tier: backend.tier,
+      models: backend.models,
+      capabilities: backend.capabilities,
+      status: backend.status(),
+      breaker: breaker.state,
+      inFlight,
     }));
     return { backends };
   }
@@ -93,7 +98,8 @@ export class Pool implements BackendPool {
   #candidates({ tier, backend }: Attempt): Member[] {
     const members: Member[] = [];
     for (const member of this.#members.values()) {
-      if (member.backend.tier === tier && (backend === undefined || backend === member.backend.id)) members.push(member);
+      if (member.backend.tier === tier && (backend === undefined || backend === member.backend.id))
+        members.push(member);
     }
     return members;
   }

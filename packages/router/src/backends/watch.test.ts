@@ -28,7 +28,10 @@ function runWatch(steps: readonly Step[], options: Partial<WatchOptions> = {}, o
   const client = new AbortController();
   const run: Run = { clock, events: [], error: undefined, ended: false, client, signal: undefined };
   const events = watch((context) => ((run.signal = context.signal), play(clock, steps, context)), {
-    ...{ backend: 'b', clock, abort: childOf(client.signal), promptTokens: 7 },
+    backend: 'b',
+    clock,
+    abort: childOf(client.signal),
+    promptTokens: 7,
     budgets: { connectMs: 2000, firstTokenMs: 1000, idleMs: 300, totalMs: 10_000 },
     limits: { answerBytes: 1000, answerTokens: 100 },
     ...options,
@@ -49,7 +52,11 @@ function runWatch(steps: readonly Step[], options: Partial<WatchOptions> = {}, o
 }
 
 /** Deaf to aborts on purpose: the watch must not depend on a backend's manners. */
-async function* play(clock: FakeClock, steps: readonly Step[], context: WatchedContext): AsyncGenerator<InferenceEvent> {
+async function* play(
+  clock: FakeClock,
+  steps: readonly Step[],
+  context: WatchedContext,
+): AsyncGenerator<InferenceEvent> {
   for (const step of steps) {
     if (typeof step === 'number') await new Promise<void>((resolve) => clock.schedule(step, resolve));
     else if (step === 'keep-alive') context.keepAlive();
@@ -131,12 +138,20 @@ for (const [name, limits] of [
   ['tokens', { answerBytes: 1000, answerTokens: 5 }],
 ] as const) {
   test(`an answer beyond its ${name} finishes with length and the upstream is stopped`, async () => {
-    const run = runWatch(Array.from({ length: 100 }, () => text('ab')), { limits });
+    const run = runWatch(
+      Array.from({ length: 100 }, () => text('ab')),
+      { limits },
+    );
     await settle();
-    assert.deepEqual(run.events.slice(0, 5), Array.from({ length: 5 }, () => text('ab')));
+    assert.deepEqual(
+      run.events.slice(0, 5),
+      Array.from({ length: 5 }, () => text('ab')),
+    );
     assert.equal(run.events.length, 6);
     assert.deepEqual(run.events[5], {
-      ...{ type: 'finish', reason: 'length', nativeReason: 'answer_limit' },
+      type: 'finish',
+      reason: 'length',
+      nativeReason: 'answer_limit',
       usage: { promptTokens: 7, completionTokens: 3, estimated: true },
     });
     assert.equal(run.signal?.aborted, true);
@@ -178,7 +193,10 @@ test('what the backend throws passes through, and its finally runs when the call
     }
   }
   const options: WatchOptions = {
-    ...{ backend: 'b', clock: new FakeClock(), abort: childOf(new AbortController().signal), promptTokens: 7 },
+    backend: 'b',
+    clock: new FakeClock(),
+    abort: childOf(new AbortController().signal),
+    promptTokens: 7,
     budgets: { connectMs: 2000, firstTokenMs: 1000, idleMs: 300, totalMs: 10_000 },
     limits: { answerBytes: 1000, answerTokens: 100 },
   };

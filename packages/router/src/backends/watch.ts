@@ -61,7 +61,12 @@ export async function* watch(
   } catch (error) {
     if (!(error instanceof AnswerFull)) throw error;
     options.abort.abort(error);
-    yield { type: 'finish', reason: 'length', nativeReason: 'answer_limit', usage: meter.estimate(options.promptTokens) };
+    yield {
+      type: 'finish',
+      reason: 'length',
+      nativeReason: 'answer_limit',
+      usage: meter.estimate(options.promptTokens),
+    };
   } finally {
     budget.end();
     signal.removeEventListener('abort', onAbort);
@@ -134,7 +139,10 @@ function timedOut(message: string, backend: string): BackendError {
 }
 
 function withoutFinish(backend: string): BackendError {
-  return new BackendError('The backend ended its answer without saying that it was complete.', { fault: 'cut', backend });
+  return new BackendError('The backend ended its answer without saying that it was complete.', {
+    fault: 'cut',
+    backend,
+  });
 }
 
 /** Neither a backend's fault nor worth a retry: the client's own time is over. */

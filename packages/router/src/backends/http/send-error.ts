@@ -13,9 +13,18 @@ const failures = {
     'The backend is configured as local, but its name leads out of the local network; nothing was sent. Set its tier to cloud if that is meant.',
     { fault: 'connect' },
   ],
-  connectTimeout: ['The backend did not accept a connection in time; check that it runs and is reachable.', { fault: 'timeout' }],
-  certificate: ['The TLS certificate of the backend could not be verified; check its name, its dates and its issuer.', { fault: 'connect' }],
-  refused: ['The backend refused the connection; check that it runs and listens on the configured port.', { fault: 'connect' }],
+  connectTimeout: [
+    'The backend did not accept a connection in time; check that it runs and is reachable.',
+    { fault: 'timeout' },
+  ],
+  certificate: [
+    'The TLS certificate of the backend could not be verified; check its name, its dates and its issuer.',
+    { fault: 'connect' },
+  ],
+  refused: [
+    'The backend refused the connection; check that it runs and listens on the configured port.',
+    { fault: 'connect' },
+  ],
   unknownHost: ['The name of the backend could not be resolved; check its base URL.', { fault: 'connect' }],
   unreachable: ['The backend could not be reached; check its base URL and the network.', { fault: 'connect' }],
   closed: ['The backend was removed or the router is stopping; try again.', { fault: 'connect' }],
@@ -23,7 +32,10 @@ const failures = {
   hungUp: ['The backend closed the connection before it answered; try again.', { fault: 'cut' }],
   cut: ['The backend broke off its answer; try again.', { fault: 'cut' }],
   notHttp: ['The backend did not answer in HTTP; check the scheme and port of its base URL.', { fault: 'bad_answer' }],
-  redirect: ['The backend answered with a redirect, which is never followed; configure the final base URL.', { fault: 'bad_answer' }],
+  redirect: [
+    'The backend answered with a redirect, which is never followed; configure the final base URL.',
+    { fault: 'bad_answer' },
+  ],
   encoded: ['The backend compressed its answer unasked; switch that off there.', { fault: 'bad_answer' }],
 } as const satisfies Readonly<Record<string, Failure>>;
 
@@ -59,7 +71,8 @@ function nameOf(error: unknown): keyof typeof failures {
   // Several addresses were tried; they fail alike.
   if (error instanceof AggregateError) return nameOf(error.errors[0]);
   const code = codeOf(error);
-  if (code.startsWith('CERT_') || code.startsWith('ERR_TLS_') || code.includes('CERT') || code.includes('ISSUER')) return 'certificate';
+  if (code.startsWith('CERT_') || code.startsWith('ERR_TLS_') || code.includes('CERT') || code.includes('ISSUER'))
+    return 'certificate';
   return byCode[code] ?? 'unreachable';
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { collect } from '@lfo/testing/collect.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { BackendError } from '../../core/errors.ts';
 import { readSse, type SseEvent } from './sse.ts';
 
@@ -30,8 +30,16 @@ const rules: readonly [name: string, stream: string, events: readonly SseEvent[]
   ['a byte order mark is dropped once', '\uFEFFdata: \uFEFF\n\n', [{ data: '\uFEFF' }]],
   ['comments are dropped', ': ping\n\n:\ndata: a\n: x\n\n', [{ data: 'a' }]],
   ['data lines join with LF', 'data: a\ndata\ndata: b\n\n', [{ data: 'a\n\nb' }]],
-  ['the space after the colon is optional and only one is dropped', 'data:a\n\ndata:  b\n\n', [{ data: 'a' }, { data: ' b' }]],
-  ['an event type belongs to its event alone', 'event: error\ndata: a\n\ndata: b\n\n', [{ event: 'error', data: 'a' }, { data: 'b' }]],
+  [
+    'the space after the colon is optional and only one is dropped',
+    'data:a\n\ndata:  b\n\n',
+    [{ data: 'a' }, { data: ' b' }],
+  ],
+  [
+    'an event type belongs to its event alone',
+    'event: error\ndata: a\n\ndata: b\n\n',
+    [{ event: 'error', data: 'a' }, { data: 'b' }],
+  ],
   ['id, retry and unknown fields are ignored', 'id: 1\nretry: x\nfoo: y\ndata: a\n\n', [{ data: 'a' }]],
   ['an event without data is not dispatched', 'event: a\n\ndata: b\n\n', [{ data: 'b' }]],
   ['an unfinished event is discarded', 'data: a\n\ndata: b\n', [{ data: 'a' }]],
@@ -47,7 +55,22 @@ for (const [name, stream, events] of rules) {
 }
 
 test('any split of any stream gives the events of the whole', async () => {
-  const piece = fc.constantFrom('data', 'event', ':', ' ', '\r', '\n', '\r\n', '\n\n', 'é', '😀', '\uFEFF', '{"a":1}', 'id: 1', '\0');
+  const piece = fc.constantFrom(
+    'data',
+    'event',
+    ':',
+    ' ',
+    '\r',
+    '\n',
+    '\r\n',
+    '\n\n',
+    'é',
+    '😀',
+    '\uFEFF',
+    '{"a":1}',
+    'id: 1',
+    '\0',
+  );
   await fc.assert(
     fc.asyncProperty(fc.array(piece, { maxLength: 60 }), fc.array(fc.nat({ max: 12 })), async (pieces, sizes) => {
       const bytes = encoder.encode(pieces.join(''));

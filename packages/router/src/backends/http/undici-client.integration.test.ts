@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createServer, type Server } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 import { refusingOrigin, ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
@@ -14,7 +14,11 @@ const limits = { backend: 'b', maxBytes: 1000 };
 
 function clientFor(t: TestContext, origin: string, options: Partial<HttpClientOptions> = {}): HttpClient {
   const client = createHttpClient({
-    ...{ backend: 'b', tier: 'local', origins: new Set([origin]), clock: systemClock, connectMs: 2000 },
+    backend: 'b',
+    tier: 'local',
+    origins: new Set([origin]),
+    clock: systemClock,
+    connectMs: 2000,
     ...options,
   });
   t.after(() => client.close());
@@ -44,7 +48,7 @@ function isFault(fault: BackendFault): (error: unknown) => boolean {
 }
 
 /** A server below HTTP. */
-async function rawServer(t: TestContext, serve: (socket: import('node:net').Socket) => void): Promise<string> {
+async function rawServer(t: TestContext, serve: (socket: Socket) => void): Promise<string> {
   const server: Server = createServer((socket) => {
     socket.on('error', () => undefined);
     t.after(() => socket.destroy());
@@ -77,7 +81,10 @@ test('a connection is kept for the next request', async (t) => {
     await readTextBody((await client.send(post(upstream.origin))).body, limits);
     await settle();
   }
-  assert.deepEqual(upstream.requests.map(({ connection }) => connection), [1, 1, 1]);
+  assert.deepEqual(
+    upstream.requests.map(({ connection }) => connection),
+    [1, 1, 1],
+  );
 });
 
 test('an origin that is not configured is refused before anything is sent', async (t) => {
@@ -90,7 +97,9 @@ test('an origin that is not configured is refused before anything is sent', asyn
 test('a client of tier local refuses addresses beyond the local network without connecting', async (t) => {
   for (const url of ['http://192.0.2.1:9', 'https://[2001:db8::1]:9', 'http://[::ffff:192.0.2.1]:9']) {
     const { origin } = new URL(url);
-    const error = await clientFor(t, origin).send(post(origin)).catch((error: unknown) => error);
+    const error = await clientFor(t, origin)
+      .send(post(origin))
+      .catch((error: unknown) => error);
     assert.ok(error instanceof BackendError);
     assert.match(error.message, /local network/);
   }
@@ -141,7 +150,9 @@ test('a certificate that nobody vouches for is refused, whatever the environment
     if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
     else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before;
   });
-  const error = await clientFor(t, origin).send(post(origin)).catch((error: unknown) => error);
+  const error = await clientFor(t, origin)
+    .send(post(origin))
+    .catch((error: unknown) => error);
   assert.ok(error instanceof BackendError && error.fault === 'connect');
   assert.match(error.message, /certificate/);
 });
@@ -170,7 +181,7 @@ for (const [name, breakOff] of [
       exchange.head(200, {});
       await exchange.write('abc');
       await exchange.pause(20);
-      await breakOff(exchange);
+      breakOff(exchange);
     });
     const response = await clientFor(t, upstream.origin).send(post(upstream.origin));
     await assert.rejects(readTextBody(response.body, limits), isFault('cut'));
@@ -185,7 +196,10 @@ test('what is not HTTP is a bad answer', async (t) => {
 test('a kept connection that the backend resets unheard is replaced, once', async (t) => {
   const upstream = await upstreamFor(t, ok);
   const client = clientFor(t, upstream.origin);
-  for (const breakOff of [(exchange) => exchange.reset(), (exchange) => exchange.hangUp()] as const satisfies Script[]) {
+  for (const breakOff of [
+    (exchange) => exchange.reset(),
+    (exchange) => exchange.hangUp(),
+  ] as const satisfies Script[]) {
     await readTextBody((await client.send(post(upstream.origin))).body, limits);
     await settle();
     upstream.next(breakOff);
@@ -193,7 +207,10 @@ test('a kept connection that the backend resets unheard is replaced, once', asyn
     assert.equal(await readTextBody(response.body, limits), '{"ok":true}');
     await settle();
   }
-  upstream.next((exchange) => exchange.reset(), (exchange) => exchange.reset());
+  upstream.next(
+    (exchange) => exchange.reset(),
+    (exchange) => exchange.reset(),
+  );
   await assert.rejects(client.send(post(upstream.origin)), isFault('cut'));
 });
 

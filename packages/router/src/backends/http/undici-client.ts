@@ -1,7 +1,7 @@
 import { Agent, type Dispatcher } from 'undici';
 import type { Clock } from '../../core/clock.ts';
 import type { Tier } from '../../core/request.ts';
-import { BackendError } from '../../core/errors.ts';
+import type { BackendError } from '../../core/errors.ts';
 import type { HttpClient, HttpRequest, HttpResponse } from './client.ts';
 import { createConnector } from './connector.ts';
 import { bodyError, failed, isLostBeforeAnswer, sendError } from './send-error.ts';

@@ -31,15 +31,32 @@ const models: Readonly<Partial<Record<Behaviour, string>>> = {
   'status-500': 'fault-500',
 };
 
-const toolCall = answerWith({ deltas: [], toolCalls: [{ id: 'call_1', name: 'add', argumentDeltas: ['{"a"', ':1}'] }] });
+const toolCall = answerWith({
+  deltas: [],
+  toolCalls: [{ id: 'call_1', name: 'add', argumentDeltas: ['{"a"', ':1}'] }],
+});
 
 function backendFor(t: TestContext, origin: string, config: Partial<HttpBackendConfig> = {}): Backend {
   const tier = config.tier ?? 'local';
-  const client = createHttpClient({ backend: 'server', tier, origins: new Set([origin]), clock: systemClock, connectMs: 2000 });
+  const client = createHttpClient({
+    backend: 'server',
+    tier,
+    origins: new Set([origin]),
+    clock: systemClock,
+    connectMs: 2000,
+  });
   const backend = createOpenAiCompatibleBackend(
     {
-      ...{ kind: 'openai-compatible', name: 'server', tier, baseUrl: `${origin}/v1`, apiKeys: ['key-secret-1'], models: ['scripted'] },
-      ...{ capabilities: {}, concurrency: 1000, dialect: 'standard', fallbackModels: [] },
+      kind: 'openai-compatible',
+      name: 'server',
+      tier,
+      baseUrl: `${origin}/v1`,
+      apiKeys: ['key-secret-1'],
+      models: ['scripted'],
+      capabilities: {},
+      concurrency: 1000,
+      dialect: 'standard',
+      fallbackModels: [],
       ...config,
     },
     { client, clock: systemClock, limits: { upstreamEventBytes: 100_000, answerBytes: 1_000_000 } },
@@ -68,11 +85,19 @@ for (const tier of ['local', 'cloud'] as const) {
   });
 }
 
-function infer(backend: Backend, request: Partial<ChatRequest>, call: Partial<CallContext> = {}): Promise<InferenceEvent[]> {
+function infer(
+  backend: Backend,
+  request: Partial<ChatRequest>,
+  call: Partial<CallContext> = {},
+): Promise<InferenceEvent[]> {
   return collect(
     backend.infer(chatRequest(request), {
-      ...{ signal: new AbortController().signal, clock: systemClock, model: 'scripted', wantScores: false },
-      ...{ warn: () => undefined, keepAlive: () => undefined },
+      signal: new AbortController().signal,
+      clock: systemClock,
+      model: 'scripted',
+      wantScores: false,
+      warn: () => undefined,
+      keepAlive: () => undefined,
       ...call,
     }),
   );
@@ -89,8 +114,18 @@ async function faultOf(promise: Promise<unknown>): Promise<BackendError> {
 }
 
 for (const model of [
-  ...['fault-byte-by-byte', 'fault-sse-crlf', 'fault-sse-cr', 'fault-sse-bom', 'fault-sse-comments', 'fault-sse-no-space'],
-  ...['fault-sse-multi-line', 'fault-no-done', 'fault-json-for-stream', 'fault-unknown-fields', 'fault-usage-nan', 'fault-usage-missing'],
+  'fault-byte-by-byte',
+  'fault-sse-crlf',
+  'fault-sse-cr',
+  'fault-sse-bom',
+  'fault-sse-comments',
+  'fault-sse-no-space',
+  'fault-sse-multi-line',
+  'fault-no-done',
+  'fault-json-for-stream',
+  'fault-unknown-fields',
+  'fault-usage-nan',
+  'fault-usage-missing',
 ]) {
   test(`${model} changes nothing about the answer`, async (t) => {
     const upstream = await upstreamFor(t);
@@ -147,14 +182,20 @@ test('what is neither streamed nor judged is asked for whole in the cloud tier',
   const backend = backendFor(t, upstream.origin, { tier: 'cloud' });
   await infer(backend, { stream: false });
   await infer(backend, { stream: false }, { wantScores: true });
-  assert.deepEqual(upstream.requests.map(({ text }) => text.includes('"stream":true')), [false, true]);
+  assert.deepEqual(
+    upstream.requests.map(({ text }) => text.includes('"stream":true')),
+    [false, true],
+  );
 });
 
 test('scores are asked for when the gate wants them', async (t) => {
   const upstream = await upstreamFor(t);
   const events = await infer(backendFor(t, upstream.origin), {}, { wantScores: true });
   const scores = events.flatMap((event) => (event.type === 'token-scores' ? event.scores : []));
-  assert.deepEqual(scores.map(({ logprob }) => logprob), [-0.1, -0.2, -0.3, -0.4]);
+  assert.deepEqual(
+    scores.map(({ logprob }) => logprob),
+    [-0.1, -0.2, -0.3, -0.4],
+  );
 });
 
 const noLogprobs: Script = (exchange) =>
@@ -167,7 +208,8 @@ test('a server that refuses logprobs is asked once more without, and remembered'
   upstream.always(noLogprobs);
   const backend = backendFor(t, upstream.origin);
   assert.equal(backend.capabilities.logprobs, true);
-  for (let i = 0; i < 3; i++) assert.equal(textOfEvents(await infer(backend, {}, { wantScores: true })), 'Hello from upstream.');
+  for (let i = 0; i < 3; i++)
+    assert.equal(textOfEvents(await infer(backend, {}, { wantScores: true })), 'Hello from upstream.');
   assert.equal(upstream.requests.length, 4);
   assert.equal(backend.capabilities.logprobs, false);
 });
@@ -185,13 +227,19 @@ function keyOf(upstream: ScriptedUpstream, at: number): string | undefined {
 }
 
 test('a limited or refused key makes way for the next, and is not used before its time', async (t) => {
-  for (const [status, laterCalls] of [[429, ['b', 'b']], [401, ['b', 'b']]] as const) {
+  for (const [status, laterCalls] of [
+    [429, ['b', 'b']],
+    [401, ['b', 'b']],
+  ] as const) {
     const upstream = await upstreamFor(t);
     upstream.next((exchange) => exchange.json(status, { error: {} }, { 'retry-after': '60' }));
     const backend = backendFor(t, upstream.origin, { apiKeys: ['a', 'b'] });
     await infer(backend, {});
     await infer(backend, {});
-    assert.deepEqual([0, 1, 2].map((at) => keyOf(upstream, at)), ['a', ...laterCalls].map((key) => `Bearer ${key}`));
+    assert.deepEqual(
+      [0, 1, 2].map((at) => keyOf(upstream, at)),
+      ['a', ...laterCalls].map((key) => `Bearer ${key}`),
+    );
   }
 });
 
@@ -226,7 +274,10 @@ test('the cloud tier sends nothing before a request, not even for a probe', asyn
   assert.equal((await backend.probe(new AbortController().signal)).state, 'ready');
   assert.equal(upstream.openConnections, 0);
   await infer(backend, {}, { model: '' });
-  assert.deepEqual(upstream.requests.map(({ method }) => method), ['GET', 'POST']);
+  assert.deepEqual(
+    upstream.requests.map(({ method }) => method),
+    ['GET', 'POST'],
+  );
 });
 
 test('a finished stream leaves its connection for the next request', async (t) => {
@@ -235,9 +286,14 @@ test('a finished stream leaves its connection for the next request', async (t) =
   for (let i = 0; i < 5; i++) {
     const controller = new AbortController();
     for await (const event of backend.infer(chatRequest(), {
-      ...{ signal: controller.signal, clock: systemClock, model: 'scripted', wantScores: false },
-      ...{ warn: () => undefined, keepAlive: () => undefined },
-    })) if (event.type === 'finish') break;
+      signal: controller.signal,
+      clock: systemClock,
+      model: 'scripted',
+      wantScores: false,
+      warn: () => undefined,
+      keepAlive: () => undefined,
+    }))
+      if (event.type === 'finish') break;
     controller.abort();
     await settle(20);
   }

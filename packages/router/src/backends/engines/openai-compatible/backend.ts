@@ -23,7 +23,10 @@ export interface OpenAiCompatibleDependencies {
  * Any server that speaks OpenAI's chat completions: Ollama, llama-server, LM Studio, vLLM, OpenRouter, OpenAI … In the
  * local tier `probe` asks for its models; in the cloud tier nothing is sent before the first request.
  */
-export function createOpenAiCompatibleBackend(config: HttpBackendConfig, dependencies: OpenAiCompatibleDependencies): Backend {
+export function createOpenAiCompatibleBackend(
+  config: HttpBackendConfig,
+  dependencies: OpenAiCompatibleDependencies,
+): Backend {
   return new OpenAiCompatibleBackend(config, dependencies);
 }
 
@@ -56,8 +59,12 @@ class OpenAiCompatibleBackend implements Backend {
     this.#dependencies = dependencies;
     this.#keys = new KeyRing(config.apiKeys, clock);
     this.#exchanges = new Exchanges({
-      ...{ client, clock, backend: config.name, baseUrl: config.baseUrl },
-      ...{ maxEventBytes: limits.upstreamEventBytes, maxBodyBytes: limits.answerBytes },
+      client,
+      clock,
+      backend: config.name,
+      baseUrl: config.baseUrl,
+      maxEventBytes: limits.upstreamEventBytes,
+      maxBodyBytes: limits.answerBytes,
     });
   }
 
@@ -71,7 +78,10 @@ class OpenAiCompatibleBackend implements Backend {
     const contextTokens = this.#config.contextTokens ?? this.#listed.find(({ id }) => id === model)?.contextTokens;
     const images = capabilities.images ?? tier === 'cloud';
     return {
-      ...{ tools: capabilities.tools ?? true, jsonSchema: capabilities.jsonSchema ?? true, images, audio: images },
+      tools: capabilities.tools ?? true,
+      jsonSchema: capabilities.jsonSchema ?? true,
+      images,
+      audio: images,
       logprobs: capabilities.logprobs ?? this.#takesExtras.get(model) ?? true,
       ...(contextTokens === undefined ? {} : { contextTokens }),
     };
@@ -126,7 +136,8 @@ class OpenAiCompatibleBackend implements Backend {
       const key = this.#keys.pick(tried);
       if (key === undefined && this.#keys.size > 0) throw last ?? this.#allLimited();
       const style = this.#styleOf(request, call, extras);
-      const asksExtras = style.scores || (style.maxTokensField === 'max_completion_tokens' && request.sampling.maxTokens !== undefined);
+      const asksExtras =
+        style.scores || (style.maxTokensField === 'max_completion_tokens' && request.sampling.maxTokens !== undefined);
       try {
         const body = JSON.stringify(requestBody(request, call, style));
         const answer = await this.#exchanges.send('/chat/completions', key?.value, call.signal, body);
@@ -134,7 +145,8 @@ class OpenAiCompatibleBackend implements Backend {
         return answer;
       } catch (error) {
         last = error;
-        const isPlainRefusal = error instanceof BackendError && error.fault === 'rejected' && (error.status === 400 || error.status === 422);
+        const isPlainRefusal =
+          error instanceof BackendError && error.fault === 'rejected' && (error.status === 400 || error.status === 422);
         if (isPlainRefusal && asksExtras && !this.#takesExtras.has(call.model)) extras = false;
         else if (key === undefined || !this.#retired(key, error)) throw error;
         else tried.add(key);
@@ -168,7 +180,9 @@ class OpenAiCompatibleBackend implements Backend {
 
   #allLimited(): BackendError {
     return new BackendError('The backend limits the rate of requests; try again later.', {
-      ...{ fault: 'rate_limit', backend: this.id, retryAfterMs: Math.max(1, this.#keys.waitMs) },
+      fault: 'rate_limit',
+      backend: this.id,
+      retryAfterMs: Math.max(1, this.#keys.waitMs),
     });
   }
 
@@ -177,7 +191,10 @@ class OpenAiCompatibleBackend implements Backend {
     if (known !== undefined) return known;
     const [first] = await this.#list(signal);
     if (first !== undefined) return first.id;
-    throw new BackendError('The backend lists no models; load one there or name one in lfo.yaml.', { fault: 'server', backend: this.id });
+    throw new BackendError('The backend lists no models; load one there or name one in lfo.yaml.', {
+      fault: 'server',
+      backend: this.id,
+    });
   }
 
   async #list(signal: AbortSignal): Promise<readonly ListedModel[]> {

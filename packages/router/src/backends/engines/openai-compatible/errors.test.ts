@@ -32,7 +32,15 @@ const kinds: readonly [status: number, fault: string, shown: number][] = [
 
 for (const [status, fault, shown] of kinds) {
   test(`status ${status} is a ${fault} fault, shown as ${shown}, whatever the body`, () => {
-    for (const body of [{}, { error: { message: 'secret' } }, [{ error: { message: 'secret' } }], { error: 'secret' }, '<html>secret', '', 'null']) {
+    for (const body of [
+      {},
+      { error: { message: 'secret' } },
+      [{ error: { message: 'secret' } }],
+      { error: 'secret' },
+      '<html>secret',
+      '',
+      'null',
+    ]) {
       const error = errorOf(status, body);
       assert.equal(error.fault, fault);
       assert.equal(error.status, shown);
@@ -82,7 +90,9 @@ test('model lists are read from every server’s shape', () => {
     { id: 'd', max_context_length: 900, loaded_context_length: 400 },
     { id: 'e', meta: { n_ctx: 500 } },
     { id: 'f', context_length: '1' },
-    ...[{ id: '' }, { name: 'g' }, null],
+    { id: '' },
+    { name: 'g' },
+    null,
   ];
   const read = [100, 200, 300, 400, 500].map((contextTokens, at) => ({ id: 'abcde'.charAt(at), contextTokens }));
   assert.deepEqual(listedModels({ data: list }), [...read, { id: 'f' }]);

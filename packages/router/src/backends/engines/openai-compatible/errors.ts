@@ -41,28 +41,49 @@ type Kind = { readonly message: string } & Omit<BackendErrorInit, 'backend'>;
 
 function kindOf(status: number, detail: JsonObject): Kind {
   if (status === 401 || status === 402 || status === 403 || isBadKey(detail)) {
-    return { fault: 'auth', message: 'The backend refused the key or the account configured for it; check its api_key.' };
+    return {
+      fault: 'auth',
+      message: 'The backend refused the key or the account configured for it; check its api_key.',
+    };
   }
-  if (status === 429) return { fault: 'rate_limit', message: 'The backend limits the rate of requests; try again later.' };
+  if (status === 429)
+    return { fault: 'rate_limit', message: 'The backend limits the rate of requests; try again later.' };
   if (status === 503 || status === 504) {
     return { fault: 'server', status, message: 'The backend is overloaded or starting; try again later.' };
   }
   if (status >= 500 || status === 408) return { fault: 'server', message: 'The backend failed to answer; try again.' };
   if (detail['code'] === 'context_length_exceeded') {
-    return { fault: 'rejected', status: 400, code: 'context_length_exceeded', message: 'The prompt is longer than the model can take; shorten it.' };
+    return {
+      fault: 'rejected',
+      status: 400,
+      code: 'context_length_exceeded',
+      message: 'The prompt is longer than the model can take; shorten it.',
+    };
   }
   if (status === 404) {
-    return { fault: 'rejected', status, code: 'model_not_found', message: 'The backend does not know the model; see GET /v1/models.' };
+    return {
+      fault: 'rejected',
+      status,
+      code: 'model_not_found',
+      message: 'The backend does not know the model; see GET /v1/models.',
+    };
   }
   if (status === 400 || status === 413 || status === 422) {
-    return { fault: 'rejected', status, message: 'The backend refused the request; check its parameters against what the model takes.' };
+    return {
+      fault: 'rejected',
+      status,
+      message: 'The backend refused the request; check its parameters against what the model takes.',
+    };
   }
   return { fault: 'bad_answer', message: 'The backend answered with an unexpected status; check its base URL.' };
 }
 
 /** Google's layer says so with a 400. */
 function isBadKey({ details }: JsonObject): boolean {
-  return Array.isArray(details) && details.some((detail: JsonValue) => isJsonObject(detail) && detail['reason'] === 'API_KEY_INVALID');
+  return (
+    Array.isArray(details) &&
+    details.some((detail: JsonValue) => isJsonObject(detail) && detail['reason'] === 'API_KEY_INVALID')
+  );
 }
 
 /** RFC 9110, section 10.2.3: seconds or a date; the milliseconds of OpenAI's SDKs win. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertGrammar, textOfEvents } from '@lfo/testing/event-grammar.ts';
 import { openaiChunks, openaiCompletion } from '@lfo/testing/upstream/openai-answer.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import { type JsonValue, parseJson } from '../../../core/json.ts';
@@ -17,7 +17,9 @@ function read(chunks: readonly JsonValue[], isWhole = false): InferenceEvent[] {
 }
 
 const asJson = (value: unknown): JsonValue => parseJson(JSON.stringify(value)) ?? null;
-const chunk = (delta: JsonValue, finish: string | null = null): JsonValue => ({ choices: [{ index: 0, delta, finish_reason: finish }] });
+const chunk = (delta: JsonValue, finish: string | null = null): JsonValue => ({
+  choices: [{ index: 0, delta, finish_reason: finish }],
+});
 
 function faultOf(run: () => unknown): string {
   try {
@@ -41,7 +43,10 @@ test('a stream and the same answer in one piece say the same', () => {
   for (const events of [streamed, whole]) {
     assert.deepEqual(assertGrammar(events).usage, { promptTokens: 12, completionTokens: 4 });
     assert.equal(textOfEvents(events), 'Two words');
-    assert.deepEqual(events.flatMap((event) => (event.type === 'token-scores' ? event.scores.map(({ logprob }) => logprob) : [])), [-0.5, -1.5]);
+    assert.deepEqual(
+      events.flatMap((event) => (event.type === 'token-scores' ? event.scores.map(({ logprob }) => logprob) : [])),
+      [-0.5, -1.5],
+    );
   }
 });
 
@@ -62,13 +67,22 @@ test('the model is the one that answers, else the one asked for', () => {
 for (const field of ['reasoning_content', 'reasoning']) {
   test(`${field} is reasoning, never text`, () => {
     const events = read([chunk({ [field]: 'hm' }), chunk({ content: 'yes' }, 'stop')]);
-    assert.deepEqual(events.slice(1, 3), [{ type: 'reasoning-delta', text: 'hm' }, { type: 'text-delta', text: 'yes' }]);
+    assert.deepEqual(events.slice(1, 3), [
+      { type: 'reasoning-delta', text: 'hm' },
+      { type: 'text-delta', text: 'yes' },
+    ]);
   });
 }
 
 test('a refusal and content parts are read', () => {
-  const events = read([chunk({ refusal: 'no' }), chunk({ content: [{ type: 'text', text: 'a' }, { type: 'x' }, { text: 'b' }] }, 'stop')]);
-  assert.deepEqual(events.slice(1, 3), [{ type: 'refusal-delta', text: 'no' }, { type: 'text-delta', text: 'ab' }]);
+  const events = read([
+    chunk({ refusal: 'no' }),
+    chunk({ content: [{ type: 'text', text: 'a' }, { type: 'x' }, { text: 'b' }] }, 'stop'),
+  ]);
+  assert.deepEqual(events.slice(1, 3), [
+    { type: 'refusal-delta', text: 'no' },
+    { type: 'text-delta', text: 'ab' },
+  ]);
 });
 
 const reasons: readonly [native: string, hasCall: boolean, reason: string, told: string | undefined][] = [
@@ -95,7 +109,10 @@ for (const [native, hasCall, reason, told] of reasons) {
 }
 
 test('a legacy function call is a tool call', () => {
-  const events = read([chunk({ function_call: { name: 'f', arguments: '{"a"' } }), chunk({ function_call: { arguments: ':1}' } }, 'function_call')]);
+  const events = read([
+    chunk({ function_call: { name: 'f', arguments: '{"a"' } }),
+    chunk({ function_call: { arguments: ':1}' } }, 'function_call'),
+  ]);
   assert.equal(assertGrammar(events).reason, 'tool_calls');
 });
 
@@ -103,42 +120,99 @@ test('a call cut off at the limit has no end; cut off otherwise it is unusable',
   const cut = chunk({ tool_calls: [{ index: 0, id: 'a', function: { name: 'f', arguments: '{"a' } }] });
   const events = read([cut, chunk({}, 'length')]);
   assert.equal(assertGrammar(events).reason, 'length');
-  assert.equal(events.some(({ type }) => type === 'tool-call-end'), false);
-  assert.equal(faultOf(() => read([cut, chunk({}, 'tool_calls')])), 'unusable');
+  assert.equal(
+    events.some(({ type }) => type === 'tool-call-end'),
+    false,
+  );
+  assert.equal(
+    faultOf(() => read([cut, chunk({}, 'tool_calls')])),
+    'unusable',
+  );
 });
 
 test('no finish reason is a cut, one of breakdown a server fault', () => {
-  assert.equal(faultOf(() => read([chunk({ content: 'a' })])), 'cut');
-  assert.equal(faultOf(() => read([chunk({}, 'error')])), 'server');
+  assert.equal(
+    faultOf(() => read([chunk({ content: 'a' })])),
+    'cut',
+  );
+  assert.equal(
+    faultOf(() => read([chunk({}, 'error')])),
+    'server',
+  );
 });
 
 test('usage that is no count is estimated, and later usage wins', () => {
-  for (const usage of [null, {}, { prompt_tokens: -1, completion_tokens: 2 }, { prompt_tokens: 1, completion_tokens: Infinity }, { prompt_tokens: '1', completion_tokens: 2 }]) {
-    const finish = assertGrammar(read([{ choices: [{ delta: { content: 'abcdefgh' }, finish_reason: 'stop' }], usage }]));
+  for (const usage of [
+    null,
+    {},
+    { prompt_tokens: -1, completion_tokens: 2 },
+    { prompt_tokens: 1, completion_tokens: Infinity },
+    { prompt_tokens: '1', completion_tokens: 2 },
+  ]) {
+    const finish = assertGrammar(
+      read([{ choices: [{ delta: { content: 'abcdefgh' }, finish_reason: 'stop' }], usage }]),
+    );
     assert.deepEqual(finish.usage, { promptTokens: 100, completionTokens: 2, estimated: true });
   }
-  const finish = assertGrammar(read([
-    { choices: [], usage: { prompt_tokens: 1, completion_tokens: 1 } },
-    { ...{ choices: [{ delta: {}, finish_reason: 'stop' }] }, usage: { prompt_tokens: 9, completion_tokens: 5.5, completion_tokens_details: { reasoning_tokens: 3 }, prompt_tokens_details: { cached_tokens: 4 } } },
-  ]));
+  const finish = assertGrammar(
+    read([
+      { choices: [], usage: { prompt_tokens: 1, completion_tokens: 1 } },
+      {
+        choices: [{ delta: {}, finish_reason: 'stop' }],
+        usage: {
+          prompt_tokens: 9,
+          completion_tokens: 5.5,
+          completion_tokens_details: { reasoning_tokens: 3 },
+          prompt_tokens_details: { cached_tokens: 4 },
+        },
+      },
+    ]),
+  );
   assert.deepEqual(finish.usage, { promptTokens: 9, completionTokens: 5, reasoningTokens: 3, cachedTokens: 4 });
 });
 
 test('a surrogate pair cut in two is joined, a lone half is replaced', () => {
-  const events = read([chunk({ content: 'a\ud83d' }), chunk({ content: '\ude00b' }), chunk({ content: '\ude00c\ud83d' }, 'stop')]);
+  const events = read([
+    chunk({ content: 'a\ud83d' }),
+    chunk({ content: '\ude00b' }),
+    chunk({ content: '\ude00c\ud83d' }, 'stop'),
+  ]);
   assert.equal(textOfEvents(events), 'a😀b\uFFFDc\uFFFD');
   for (const event of events) if (event.type === 'text-delta') assert.ok(event.text.isWellFormed());
 });
 
 test('scores that are no numbers are left out, positive ones are 0', () => {
-  const content = [{ token: 'a', logprob: 0.001, top_logprobs: [{ token: 'b', logprob: -1 }, null] }, { token: 'b', logprob: 'x' }, { logprob: -1 }, null];
+  const content = [
+    { token: 'a', logprob: 0.001, top_logprobs: [{ token: 'b', logprob: -1 }, null] },
+    { token: 'b', logprob: 'x' },
+    { logprob: -1 },
+    null,
+  ];
   const events = read([{ choices: [{ delta: { content: 'ab' }, logprobs: { content }, finish_reason: 'stop' }] }]);
-  assert.deepEqual(events[1], { type: 'token-scores', about: 'text', scores: [{ token: 'a', logprob: 0, top: [{ token: 'b', logprob: -1 }] }] });
+  assert.deepEqual(events[1], {
+    type: 'token-scores',
+    about: 'text',
+    scores: [{ token: 'a', logprob: 0, top: [{ token: 'b', logprob: -1 }] }],
+  });
 });
 
 test('whatever JSON comes, only backend errors escape and events keep their grammar', () => {
   const value = fc.jsonValue();
-  const odd = fc.record({ delta: fc.oneof(value, fc.record({ content: value, tool_calls: fc.oneof(value, fc.array(fc.record({ index: value, id: value, function: fc.record({ name: value, arguments: value }) }))), reasoning: value })), finish_reason: fc.oneof(value, fc.constantFrom('stop', 'length', 'tool_calls')), logprobs: value });
+  const odd = fc.record({
+    delta: fc.oneof(
+      value,
+      fc.record({
+        content: value,
+        tool_calls: fc.oneof(
+          value,
+          fc.array(fc.record({ index: value, id: value, function: fc.record({ name: value, arguments: value }) })),
+        ),
+        reasoning: value,
+      }),
+    ),
+    finish_reason: fc.oneof(value, fc.constantFrom('stop', 'length', 'tool_calls')),
+    logprobs: value,
+  });
   const oddChunk = fc.oneof(value, fc.record({ choices: fc.oneof(value, fc.array(odd)), usage: value, model: value }));
   fc.assert(
     fc.property(fc.array(oddChunk, { maxLength: 5 }), fc.boolean(), (chunks, isWhole) => {

@@ -90,7 +90,8 @@ export class AnswerReader {
     const delta = firstObject([choice['delta'] ?? null, choice['message'] ?? null]) ?? {};
     const calls = Array.isArray(delta['tool_calls']) ? delta['tool_calls'] : [];
     const scores = scoresOf(choice['logprobs']);
-    if (scores.length > 0) events.push({ type: 'token-scores', scores, about: calls.length > 0 ? 'tool-call' : 'text' });
+    if (scores.length > 0)
+      events.push({ type: 'token-scores', scores, about: calls.length > 0 ? 'tool-call' : 'text' });
     const reasoning = textOf(delta['reasoning_content']) || textOf(delta['reasoning']);
     if (reasoning !== '') events.push({ type: 'reasoning-delta', text: reasoning.toWellFormed() });
     const text = this.#wellFormed(textOf(delta['content']));
@@ -118,7 +119,9 @@ export class AnswerReader {
 function textOf(value: JsonValue | undefined): string {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) return '';
-  return value.map((part: JsonValue) => (isJsonObject(part) && typeof part['text'] === 'string' ? part['text'] : '')).join('');
+  return value
+    .map((part: JsonValue) => (isJsonObject(part) && typeof part['text'] === 'string' ? part['text'] : ''))
+    .join('');
 }
 
 function firstObject(values: readonly JsonValue[]): JsonObject | undefined {
@@ -143,11 +146,17 @@ const finishReasons: Readonly<Record<string, FinishReason>> = {
 };
 
 function notAnAnswer(backend: string): BackendError {
-  return new BackendError('The backend sent something that is no chat completion; check its base URL.', { fault: 'bad_answer', backend });
+  return new BackendError('The backend sent something that is no chat completion; check its base URL.', {
+    fault: 'bad_answer',
+    backend,
+  });
 }
 
 function cutOff(backend: string): BackendError {
-  return new BackendError('The backend ended its answer without saying that it was complete; try again.', { fault: 'cut', backend });
+  return new BackendError('The backend ended its answer without saying that it was complete; try again.', {
+    fault: 'cut',
+    backend,
+  });
 }
 
 function brokeDown(backend: string): BackendError {
@@ -155,5 +164,8 @@ function brokeDown(backend: string): BackendError {
 }
 
 function malformedCall(backend: string): BackendError {
-  return new BackendError('The model wrote a tool call that cannot be read; try again.', { fault: 'unusable', backend });
+  return new BackendError('The model wrote a tool call that cannot be read; try again.', {
+    fault: 'unusable',
+    backend,
+  });
 }

@@ -81,10 +81,14 @@ export class Exchanges {
       answer.abort.abort();
       answer.abort.release();
       throw new BackendError('The backend answered with a page, not with a completion; check its base URL.', {
-        ...{ fault: 'bad_answer', backend: this.#options.backend },
+        fault: 'bad_answer',
+        backend: this.#options.backend,
       });
     }
-    if (/json/i.test(type)) return yield* this.#whole(answer, reader);
+    if (/json/i.test(type)) {
+      yield* this.#whole(answer, reader);
+      return;
+    }
     const peeked = await peek(answer.response.body);
     const resumed = { ...answer, response: { ...answer.response, body: peeked.body } };
     // An error under an event-stream type.
@@ -123,7 +127,10 @@ export class Exchanges {
     const { backend } = this.#options;
     const value = parseJson(data);
     if (event === 'error') {
-      throw errorInAnswer(value, backend) ?? new BackendError('The backend failed in the middle of its answer; try again.', { fault: 'server', backend });
+      throw (
+        errorInAnswer(value, backend) ??
+        new BackendError('The backend failed in the middle of its answer; try again.', { fault: 'server', backend })
+      );
     }
     return reader.read(value);
   }
@@ -141,7 +148,11 @@ export class Exchanges {
 }
 
 /** The next events, or `undefined` at the end; a connection lost after the model's last word lost nothing. */
-async function nextBatch(batches: AsyncGenerator<SseEvent[], void>, reader: AnswerReader, signal: AbortSignal): Promise<SseEvent[] | undefined> {
+async function nextBatch(
+  batches: AsyncGenerator<SseEvent[], void>,
+  reader: AnswerReader,
+  signal: AbortSignal,
+): Promise<SseEvent[] | undefined> {
   try {
     const { done, value } = await batches.next();
     return done === true ? undefined : value;
@@ -152,7 +163,9 @@ async function nextBatch(batches: AsyncGenerator<SseEvent[], void>, reader: Answ
 }
 
 /** Looks at the first byte that is no white space; the body given back is whole. */
-async function peek(body: HttpResponse['body']): Promise<{ readonly isJson: boolean; readonly body: HttpResponse['body'] }> {
+async function peek(
+  body: HttpResponse['body'],
+): Promise<{ readonly isJson: boolean; readonly body: HttpResponse['body'] }> {
   const reads = body[Symbol.asyncIterator]();
   const first = await reads.next();
   let pending: IteratorResult<Uint8Array, unknown> | undefined = first;

@@ -8,7 +8,13 @@ export interface ListedModel {
 }
 
 /** Where servers write the context they were started with, most telling first. */
-const contextFields = ['loaded_context_length', 'max_model_len', 'context_length', 'context_window', 'max_context_length'] as const;
+const contextFields = [
+  'loaded_context_length',
+  'max_model_len',
+  'context_length',
+  'context_window',
+  'max_context_length',
+] as const;
 
 /** Reads the answer of `GET /models`; entries without an id are left out. */
 export function listedModels(value: JsonValue): ListedModel[] {

@@ -6,13 +6,17 @@ import { requestBody, type WireStyle } from './request.ts';
 
 const style: WireStyle = { stream: true, scores: false, maxTokensField: 'max_tokens', dialect: 'standard' };
 
-function body(request: Partial<ChatRequest>, changes: Partial<WireStyle> = {}): { body: ReturnType<typeof requestBody>; warned: string[] } {
+function body(
+  request: Partial<ChatRequest>,
+  changes: Partial<WireStyle> = {},
+): { body: ReturnType<typeof requestBody>; warned: string[] } {
   const warned: string[] = [];
   const call = { model: 'm', warn: (param: string) => void warned.push(param) };
   return { body: requestBody(chatRequest(request), call, { ...style, ...changes }), warned };
 }
 
-const messagesOf = (messages: Message[], changes: Partial<WireStyle> = {}): unknown => body({ messages }, changes).body['messages'];
+const messagesOf = (messages: Message[], changes: Partial<WireStyle> = {}): unknown =>
+  body({ messages }, changes).body['messages'];
 
 test('a plain request holds the model, the messages and the stream, and nothing else', () => {
   assert.deepEqual(body({ hints: { mode: 'auto', sessionKey: 's', clientKey: 'k' } }).body, {
@@ -30,7 +34,14 @@ test('a request for a whole answer does not speak of streams', () => {
 test('a tool turn keeps its calls, their results and their order', () => {
   const messages: Message[] = [
     { role: 'developer', content: [{ type: 'text', text: 'Be brief.' }] },
-    { role: 'assistant', content: [], toolCalls: [{ id: 'a', name: 'f', arguments: '{"x":1}' }, { id: 'b', name: 'g', arguments: '' }] },
+    {
+      role: 'assistant',
+      content: [],
+      toolCalls: [
+        { id: 'a', name: 'f', arguments: '{"x":1}' },
+        { id: 'b', name: 'g', arguments: '' },
+      ],
+    },
     { role: 'tool', toolCallId: 'a', content: [{ type: 'text', text: '1' }] },
     { role: 'tool', toolCallId: 'b', content: [] },
     { role: 'assistant', content: [{ type: 'text', text: 'Done.' }], toolCalls: [] },
@@ -75,8 +86,13 @@ test('several parts stay parts', () => {
 });
 
 test('signatures go to Google’s dialect alone', () => {
-  const messages: Message[] = [{ role: 'assistant', content: [], toolCalls: [{ id: 'a', name: 'f', arguments: '{}', thoughtSignature: 's' }] }];
-  assert.match(JSON.stringify(messagesOf(messages, { dialect: 'google' })), /"extra_content":\{"google":\{"thought_signature":"s"\}\}/);
+  const messages: Message[] = [
+    { role: 'assistant', content: [], toolCalls: [{ id: 'a', name: 'f', arguments: '{}', thoughtSignature: 's' }] },
+  ];
+  assert.match(
+    JSON.stringify(messagesOf(messages, { dialect: 'google' })),
+    /"extra_content":\{"google":\{"thought_signature":"s"\}\}/,
+  );
   assert.doesNotMatch(JSON.stringify(messagesOf(messages)), /signature/);
 });
 
@@ -95,29 +111,55 @@ test('tools, choice and format go as they came', () => {
   assert.deepEqual(sent['tool_choice'], { type: 'function', function: { name: 'f' } });
   assert.equal(sent['parallel_tool_calls'], false);
   assert.deepEqual(sent['response_format'], { type: 'json_schema', json_schema: { name: 'n', schema, strict: true } });
-  assert.deepEqual(body({ toolChoice: { type: 'none' } }).body['tool_choice'], undefined, 'a choice among no tools is an error to most');
+  assert.deepEqual(
+    body({ toolChoice: { type: 'none' } }).body['tool_choice'],
+    undefined,
+    'a choice among no tools is an error to most',
+  );
 });
 
 test('sampling goes as it came, zeros included', () => {
   const { body: sent, warned } = body(
     {
       sampling: {
-        ...{ temperature: 0, topP: 0.5, maxTokens: 7, stop: ['x'], seed: 0, frequencyPenalty: 0, presencePenalty: -1 },
-        ...{ logitBias: { 5: 1 }, logprobs: true, topLogprobs: 0, reasoningEffort: 'low' },
+        temperature: 0,
+        topP: 0.5,
+        maxTokens: 7,
+        stop: ['x'],
+        seed: 0,
+        frequencyPenalty: 0,
+        presencePenalty: -1,
+        logitBias: { 5: 1 },
+        logprobs: true,
+        topLogprobs: 0,
+        reasoningEffort: 'low',
       },
     },
     { scores: true, maxTokensField: 'max_completion_tokens', stream: false },
   );
   assert.deepEqual(sent, {
-    ...{ model: 'm', messages: [{ role: 'user', content: 'Say hello.' }] },
-    ...{ temperature: 0, top_p: 0.5, max_completion_tokens: 7, stop: ['x'], seed: 0, frequency_penalty: 0, presence_penalty: -1 },
-    ...{ logit_bias: { 5: 1 }, logprobs: true, top_logprobs: 0, reasoning_effort: 'low' },
+    model: 'm',
+    messages: [{ role: 'user', content: 'Say hello.' }],
+    temperature: 0,
+    top_p: 0.5,
+    max_completion_tokens: 7,
+    stop: ['x'],
+    seed: 0,
+    frequency_penalty: 0,
+    presence_penalty: -1,
+    logit_bias: { 5: 1 },
+    logprobs: true,
+    top_logprobs: 0,
+    reasoning_effort: 'low',
   });
   assert.deepEqual(warned, []);
 });
 
 test('what cannot be carried is left out with a warning', () => {
-  const { body: sent, warned } = body({ sampling: { stop: [], logprobs: true, logitBias: { 5: 1 } } }, { dialect: 'google' });
+  const { body: sent, warned } = body(
+    { sampling: { stop: [], logprobs: true, logitBias: { 5: 1 } } },
+    { dialect: 'google' },
+  );
   assert.equal('logit_bias' in sent || 'logprobs' in sent, false);
   assert.deepEqual(warned, ['logprobs', 'logit_bias']);
 });

@@ -1,6 +1,15 @@
 import type { CallContext } from '../../../core/backend.ts';
 import type { JsonObject, JsonValue } from '../../../core/json.ts';
-import type { ChatRequest, ContentPart, Message, ResponseFormat, ToolCall, ToolChoice, ToolSpec } from '../../../core/request.ts';
+import type {
+  AssistantMessage,
+  ChatRequest,
+  ContentPart,
+  Message,
+  ResponseFormat,
+  ToolCall,
+  ToolChoice,
+  ToolSpec,
+} from '../../../core/request.ts';
 
 /** How much a server is asked beyond what every one of them knows. */
 export interface WireStyle {
@@ -16,7 +25,11 @@ export interface WireStyle {
  * The body of a chat completion. Holds only what this function names: nothing unknown, no `metadata`, no `user`.
  * What the dialect cannot carry is left out with a warning.
  */
-export function requestBody(request: ChatRequest, call: Pick<CallContext, 'model' | 'warn'>, style: WireStyle): JsonObject {
+export function requestBody(
+  request: ChatRequest,
+  call: Pick<CallContext, 'model' | 'warn'>,
+  style: WireStyle,
+): JsonObject {
   const { tools, toolChoice, parallelToolCalls, responseFormat } = request;
   const hasTools = tools.length > 0;
   return defined({
@@ -62,13 +75,17 @@ function messageBody(message: Message, dialect: WireStyle['dialect']): JsonObjec
       return { role: 'user', content: contentBody(message.content) };
     case 'tool':
       return { role: 'tool', tool_call_id: message.toolCallId, content: contentBody(message.content) };
-    case 'assistant': {
-      const { content, toolCalls } = message;
-      const text = content.length === 0 && toolCalls.length > 0 ? null : contentBody(content);
-      if (toolCalls.length === 0) return { role: 'assistant', content: text };
-      return { role: 'assistant', content: text, tool_calls: toolCalls.map((call) => toolCallBody(call, dialect)) };
-    }
+    case 'assistant':
+      return assistantBody(message, dialect);
+    default:
+      return message satisfies never;
   }
+}
+
+function assistantBody({ content, toolCalls }: AssistantMessage, dialect: WireStyle['dialect']): JsonObject {
+  const text = content.length === 0 && toolCalls.length > 0 ? null : contentBody(content);
+  if (toolCalls.length === 0) return { role: 'assistant', content: text };
+  return { role: 'assistant', content: text, tool_calls: toolCalls.map((call) => toolCallBody(call, dialect)) };
 }
 
 /** A lone text goes as a string: that is what every server's template was tried with. */
@@ -89,6 +106,8 @@ function partBody(part: ContentPart): JsonObject {
       return { type: 'input_audio', input_audio: { data: part.data, format: part.format } };
     case 'file':
       return { type: 'file', file: defined({ file_data: part.data, filename: part.filename }) };
+    default:
+      return part satisfies never;
   }
 }
 

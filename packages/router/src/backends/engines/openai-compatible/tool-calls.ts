@@ -97,7 +97,9 @@ export class ToolCallReader {
 
   #clientId({ wireId, index }: Call): string {
     if (wireId === undefined) return `${this.#idPrefix}_${index}`;
-    const id = /^[A-Za-z0-9_-]{1,40}$/.test(wireId) ? wireId : `call_${createHash('sha256').update(wireId).digest('hex').slice(0, 32)}`;
+    const id = /^[A-Za-z0-9_-]{1,40}$/.test(wireId)
+      ? wireId
+      : `call_${createHash('sha256').update(wireId).digest('hex').slice(0, 32)}`;
     return this.#ids.has(id) ? `${this.#idPrefix}_${index}` : id;
   }
 
@@ -105,7 +107,13 @@ export class ToolCallReader {
     const known = this.#known(wireIndex, id, name);
     if (known !== undefined) return known;
     const call: Call = {
-      ...{ index: -1, wireIndex, wireId: id, name: '', signature: undefined, isStarted: false, json: '' },
+      index: -1,
+      wireIndex,
+      wireId: id,
+      name: '',
+      signature: undefined,
+      isStarted: false,
+      json: '',
     };
     this.#calls.push(call);
     return call;
