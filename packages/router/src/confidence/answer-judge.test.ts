@@ -34,7 +34,9 @@ const sum = textAnswer(
   [-0.2766, -0.6137, -0.0001, 0, -0.0467, -0.0048, -0.0005, -0.0359],
   ['2', ' +', ' ', '2', ' equals', ' ', '4', '.'],
 );
-const capital = textAnswer([-1.6607, -0.02], ['Sydney', '.']);
+const newSouth = textAnswer([-1.3434, -0.4729, -0.7127], ['New', ' South', ' Australia']);
+/** Made up around a first token of .19; the rest is as sure as can be. */
+const capital = textAnswer([-1.6607, 0], ['Sydney', '.']);
 
 test('"What is 2+2?" passes at 0.7', () => {
   const verdict = judge(ask('What is 2+2?'), sum);
@@ -45,6 +47,10 @@ test('"Capital of Australia? One word." with a first token of .19 escalates at t
   const verdict = judge(ask('Capital of Australia? One word.'), capital);
   assert.deepEqual([verdict.type, verdict.reason], ['escalate', 'low_confidence']);
   assert.ok(verdict.after <= 4);
+});
+
+test('the recorded answer to the same question escalates too', () => {
+  assert.equal(judge(ask('Capital of Australia? One word.'), newSouth).type, 'escalate');
 });
 
 test('a long sure text is committed at the sixteenth token, not at its end', () => {
