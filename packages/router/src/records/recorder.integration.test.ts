@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { DatabaseSync } from 'node:sqlite';
+import { sql } from 'kysely';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { BoundedSignatureStore } from '../core/signatures.ts';
 import { beginTrace } from '../core/trace.ts';
@@ -43,6 +44,51 @@ test('while the database cannot be opened rows wait, and they are there once it 
     ['a', 'b'],
   );
 });
+
+test('a full disk degrades the records and loses none that fit in memory; room brings them back', async (t) => {
+  const store = new SqliteStore(temporaryFile(t));
+  t.after(() => store.close());
+  const recorder = new Recorder(store, new FakeClock());
+  recorder.record(trace('first'), { status: 200 });
+  await recorder.flush();
+  const { rows } = await sql<{ page_count: number }>`pragma page_count`.execute(store.db);
+  await sql.raw(`pragma max_page_count = ${rows[0]?.page_count}`).execute(store.db);
+  for (let row = 0; row < 200; row += 1) recorder.record(trace(`row-${row}`), { status: 200 });
+  await recorder.flush();
+  assert.deepEqual(recorder.status(), { pending: 200, written: 1, dropped: 0, degraded: true });
+  await assert.rejects(store.append('signatures', [{ key: 'k', signature: 's'.repeat(100_000), time_ms: 1 }]), {
+    code: 'SQLITE_FULL',
+  });
+  await sql`pragma max_page_count = 100000`.execute(store.db);
+  await recorder.flush();
+  assert.deepEqual(recorder.status(), { pending: 0, written: 201, dropped: 0, degraded: false });
+});
+
+test(
+  'a database locked by another process holds up nobody and is written once it is free',
+  { timeout: 30_000 },
+  async (t) => {
+    const file = temporaryFile(t);
+    const store = new SqliteStore(file);
+    t.after(() => store.close());
+    const recorder = new Recorder(store, new FakeClock());
+    recorder.record(trace('first'), { status: 200 });
+    await recorder.flush();
+    const other = new DatabaseSync(file);
+    t.after(() => other.close());
+    other.exec('begin immediate');
+    recorder.record(trace('second'), { status: 200 });
+    let turns = 0;
+    const ticking = setInterval(() => (turns += 1), 10);
+    await recorder.flush();
+    clearInterval(ticking);
+    assert.equal(recorder.status().degraded, true);
+    assert.ok(turns > 20, 'the event loop kept turning while the database was locked');
+    other.exec('commit');
+    await recorder.flush();
+    assert.deepEqual(recorder.status(), { pending: 0, written: 2, dropped: 0, degraded: false });
+  },
+);
 
 test('signatures survive a restart, the oldest beyond the limit do not', async (t) => {
   const file = temporaryFile(t);

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { test, type TestContext } from 'node:test';
+import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
+import { loadConfig } from '../core/config/load.ts';
+import type { RunningApp } from '../core/running-app.ts';
+import { serve } from './serve.ts';
+import { CliError, type Terminal } from './terminal.ts';
+
+interface Scene {
+  readonly clock: FakeClock;
+  readonly signal: (name: string) => void;
+  readonly exits: number[];
+  readonly run: (startApp: () => Promise<RunningApp>) => Promise<number>;
+}
+
+function scene(t: TestContext): Scene {
+  const cwd = mkdtempSync(join(tmpdir(), 'lfo-serve-'));
+  t.after(() => rmSync(cwd, { recursive: true }));
+  const clock = new FakeClock();
+  const handlers = new Map<string, Set<() => void>>();
+  const exits: number[] = [];
+  const terminal: Terminal = {
+    env: {},
+    cwd,
+    nodeVersion: 'v24.0.0',
+    input: new PassThrough(),
+    output: new PassThrough(),
+    errors: new PassThrough(),
+    isInteractive: false,
+    onSignal(name, run) {
+      const set = handlers.get(name) ?? new Set();
+      handlers.set(name, set.add(run));
+      return () => void set.delete(run);
+    },
+    onCrash() {},
+    exitNow: (code) => void exits.push(code),
+  };
+  const load = () => loadConfig({ env: { LFO_LOG_LEVEL: 'silent', LFO_DATA_DIR: join(cwd, 'data') }, cwd });
+  return {
+    clock,
+    exits,
+    signal: (name) => handlers.get(name)?.forEach((run) => run()),
+    run: (startApp) => serve(load(), { terminal, clock, load, startApp }),
+  };
+}
+
+test('a signal lets the app close and ends with 0; its echo from a launcher is the same signal', async (t) => {
+  const { clock, signal, exits, run } = scene(t);
+  const closed = Promise.withResolvers<void>();
+  let closes = 0;
+  const code = run(async () => ({
+    url: 'http://127.0.0.1:1',
+    close() {
+      closes += 1;
+      return closed.promise;
+    },
+  }));
+  await settle();
+  signal('SIGINT');
+  clock.advance(400);
+  signal('SIGINT');
+  await settle();
+  closed.resolve();
+  assert.equal(await code, 0);
+  assert.equal(closes, 1);
+  assert.deepEqual(exits, []);
+});
+
+test('a second signal while requests still run ends the process now', async (t) => {
+  const { clock, signal, exits, run } = scene(t);
+  const closed = Promise.withResolvers<void>();
+  const code = run(async () => ({ url: 'http://127.0.0.1:1', close: () => closed.promise }));
+  await settle();
+  signal('SIGTERM');
+  await settle();
+  clock.advance(501);
+  signal('SIGTERM');
+  assert.deepEqual(exits, [1]);
+  closed.resolve();
+  await code;
+});
+
+test('a port that cannot be had becomes advice, any other fault stays itself', async (t) => {
+  const fault = (code: string) => async () => {
+    throw Object.assign(new Error('listen'), { code });
+  };
+  await assert.rejects(
+    scene(t).run(fault('EADDRINUSE')),
+    (error) => error instanceof CliError && /PORT=8081/.test(error.message),
+  );
+  await assert.rejects(scene(t).run(fault('EACCES')), CliError);
+  await assert.rejects(scene(t).run(fault('EADDRNOTAVAIL')), CliError);
+  await assert.rejects(scene(t).run(fault('EBUG')), (error) => !(error instanceof CliError));
+});
