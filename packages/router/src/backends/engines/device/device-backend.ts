@@ -12,6 +12,8 @@ export interface DeviceBackendOptions {
   readonly clock: Clock;
   /** What is assumed until the device has a model loaded and says so itself. */
   readonly expected: { readonly models: readonly string[]; readonly capabilities: Capabilities };
+  /** What to show from the end of a link until more is known; default: down. */
+  readonly lost?: BackendStatus;
   /** Frees what keeps the device connected; called once, by `close`. */
   readonly release?: () => Promise<void>;
 }
@@ -45,7 +47,7 @@ export class DeviceBackend implements Backend {
       },
     });
     this.#session = session;
-    this.#down = { state: 'down', detail: 'The device has disconnected.' };
+    this.#down = this.#options.lost ?? { state: 'down', detail: 'The device has disconnected.' };
   }
 
   /** What to show while no device is connected. */

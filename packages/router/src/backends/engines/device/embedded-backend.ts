@@ -57,6 +57,8 @@ export function embeddedBackend(options: EmbeddedOptions): DeviceBackend & { rea
       models: [basename(model).replace(/\.gguf$/i, '')],
       capabilities: { contextTokens, tools: true, jsonSchema: true, images: false, audio: false, logprobs: true },
     },
+    // The pipe ends before the child's end is known; a restart follows.
+    lost: { state: 'loading', detail: 'The model process has ended.' },
     release: () => child.close(),
   });
   child.start();
