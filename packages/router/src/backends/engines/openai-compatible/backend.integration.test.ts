@@ -254,6 +254,19 @@ test('with every key limited nothing is sent, and the wait is told', async (t) =
   assert.equal(upstream.requests.length, 2);
 });
 
+test('a stand-in answers for a model that is limited, broken or unknown, and for no other', async (t) => {
+  for (const model of ['fault-429', 'fault-500', 'fault-404']) {
+    const upstream = await upstreamFor(t);
+    const backend = backendFor(t, upstream.origin, { apiKeys: [], fallbackModels: ['scripted'] });
+    const [start] = await infer(backend, {}, { model });
+    assert.deepEqual(start, { type: 'start', model: 'scripted' });
+  }
+  const upstream = await upstreamFor(t);
+  const backend = backendFor(t, upstream.origin, { fallbackModels: ['scripted'] });
+  assert.equal((await faultOf(infer(backend, {}, { model: 'fault-400' }))).fault, 'rejected');
+  assert.equal(upstream.requests.length, 1);
+});
+
 test('a probe of the local tier lists models and their context, or says what is wrong', async (t) => {
   const { signal } = new AbortController();
   const upstream = await upstreamFor(t);

@@ -113,8 +113,7 @@ class OpenAiCompatibleBackend implements Backend {
     this.#active++;
     try {
       call.signal.throwIfAborted();
-      const model = call.model === '' ? await this.#defaultModel(call.signal) : call.model;
-      const answer = await this.#ask(request, { ...call, model });
+      const { answer, model } = await this.#askModels(request, call);
       const reader = new AnswerReader({ backend: this.id, model, requestId: request.id, bodyBytes: request.bodyBytes });
       yield* this.#exchanges.events(answer, reader);
       this.#status = { state: 'ready' };
@@ -125,6 +124,23 @@ class OpenAiCompatibleBackend implements Backend {
 
   close(): Promise<void> {
     return this.#dependencies.client.close();
+  }
+
+  /** Asks the model, then, where that one is limited, broken or unknown, those configured to stand in for it. */
+  async #askModels(
+    request: ChatRequest,
+    call: CallContext,
+  ): Promise<{ readonly answer: Answer; readonly model: string }> {
+    const first = call.model === '' ? await this.#defaultModel(call.signal) : call.model;
+    const standIns = this.#config.fallbackModels.filter((model) => model !== first);
+    for (const [at, model] of [first, ...standIns].entries()) {
+      try {
+        return { model, answer: await this.#ask(request, { ...call, model }) };
+      } catch (error) {
+        if (at === standIns.length || !isOfTheModel(error)) throw error;
+      }
+    }
+    throw this.#allLimited();
   }
 
   /** Asks until the head of an answer comes: with the next key where one is limited or refused, once in plainer words. */
@@ -203,4 +219,10 @@ class OpenAiCompatibleBackend implements Backend {
     this.#listed = listedModels((await this.#exchanges.json(answer)) ?? null);
     return this.#listed;
   }
+}
+
+/** Whether another model of the same server may do better. */
+function isOfTheModel(error: unknown): boolean {
+  if (!(error instanceof BackendError)) return false;
+  return error.fault === 'rate_limit' || error.fault === 'server' || error.status === 404;
 }
