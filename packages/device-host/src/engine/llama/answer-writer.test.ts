@@ -4,7 +4,15 @@ import { EngineError } from '../engine.ts';
 import { AnswerWriter, type WriterOptions } from './answer-writer.ts';
 
 function writer(more: Partial<WriterOptions> = {}): AnswerWriter {
-  return new AnswerWriter({ tools: [], stop: [], taken: 'raw', newCallId: () => 'call_x', checks: {}, ...more });
+  return new AnswerWriter({
+    tools: [],
+    stop: [],
+    taken: 'raw',
+    newCallId: () => 'call_x',
+    isThinking: false,
+    checks: {},
+    ...more,
+  });
 }
 
 test('scores leave before the text they belong to', () => {
@@ -74,4 +82,12 @@ test('an answer the grammar cannot vouch for is held, checked and shown or refus
 test('a call that violates its schema is refused before a part of it is shown', () => {
   const parts = writer({ tools: ['f'], checks: { isValidCall: () => false } });
   assert.throws(() => parts.push('{"name": "f", "arguments": {}}'), EngineError);
+});
+
+test('thinking is no text: neither searched for calls nor stopped', () => {
+  const parts = writer({ tools: ['f'], stop: ['!'] });
+  assert.deepEqual(parts.push('<think>{"name": "f"}!</think>Yes'), [
+    { k: 'reasoning', text: '{"name": "f"}!' },
+    { k: 'text', text: 'Yes' },
+  ]);
 });

@@ -1,6 +1,7 @@
 import type { AnswerPart } from '@lfo/protocol';
 import { EngineError } from '../engine.ts';
 import type { AnswerGrammar } from './grammar.ts';
+import { ReasoningSplitter, type Stretch } from './reasoning-splitter.ts';
 import type { Score } from './scores.ts';
 import { StopScanner } from './stop-sequences.ts';
 import { ToolCallParser, type ParsedPart } from './tool-calls/tool-call-parser.ts';
@@ -14,6 +15,8 @@ export interface WriterOptions {
   readonly stop: readonly string[];
   readonly taken: Scores['taken'];
   readonly newCallId: () => string;
+  /** Whether the prompt ends inside the model's thinking. */
+  readonly isThinking: boolean;
   /** What the grammar could not say; the text or call concerned is then held until it is whole and checked. */
   readonly checks: Pick<AnswerGrammar, 'isValidText' | 'isValidCall'>;
 }
@@ -21,6 +24,7 @@ export interface WriterOptions {
 /** Turns decoded text into the parts of an answer: text up to a stop sequence, whole tool calls, scores. */
 export class AnswerWriter {
   readonly #options: WriterOptions;
+  readonly #reasoning: ReasoningSplitter;
   readonly #parser: ToolCallParser | undefined;
   readonly #stops: StopScanner;
   #scores: Score[] = [];
@@ -30,6 +34,7 @@ export class AnswerWriter {
 
   constructor(options: WriterOptions) {
     this.#options = options;
+    this.#reasoning = new ReasoningSplitter(options.isThinking);
     this.#parser = options.tools.length > 0 ? new ToolCallParser(options.tools) : undefined;
     this.#stops = new StopScanner(options.stop);
   }
@@ -46,24 +51,30 @@ export class AnswerWriter {
 
   /** Takes one token's text and score. @throws EngineError when a call violates its schema. */
   push(text: string, score?: Score): AnswerPart[] {
-    const parsed: ParsedPart[] = this.#parser?.push(text) ?? [{ k: 'text', text }];
-    const parts = this.#write(parsed);
+    const calls = this.#calls;
+    const parts = this.#stretches(this.#reasoning.push(text));
     if (score === undefined || this.#stopped) return parts;
     this.#scores.push(score);
     const inside = this.#parser?.inside ?? 'text';
     if (inside === 'undecided') return parts;
-    const isCall = inside === 'call' || parsed.some((part) => part.k === 'call');
-    return [...this.#takeScores(isCall ? 'tool-call' : 'text'), ...parts];
+    return [...this.#takeScores(inside === 'call' || this.#calls > calls ? 'tool-call' : 'text'), ...parts];
   }
 
   /** Ends the answer. @throws EngineError when it violates its schema. */
   end(why: 'stopped' | 'cut'): AnswerPart[] {
-    const isCall = this.#parser?.inside === 'call';
-    const scores = this.#takeScores(isCall ? 'tool-call' : 'text');
-    if (this.#stopped) return [...scores, ...this.#releaseText(false)];
-    const parts = this.#write(this.#parser?.end(why) ?? []);
+    const held = this.#stopped ? [] : this.#stretches(this.#reasoning.end());
+    const scores = this.#takeScores(this.#parser?.inside === 'call' ? 'tool-call' : 'text');
+    if (this.#stopped) return [...scores, ...held, ...this.#releaseText(false)];
+    const parts = [...held, ...this.#write(this.#parser?.end(why) ?? [])];
     const rest = this.#stopped ? [] : this.#text(this.#stops.end());
     return [...scores, ...parts, ...rest, ...this.#releaseText(why === 'stopped')];
+  }
+
+  #stretches(stretches: readonly Stretch[]): AnswerPart[] {
+    return stretches.flatMap(({ k, text }): AnswerPart[] => {
+      if (k === 'reasoning') return [{ k, text }];
+      return this.#write(this.#parser?.push(text) ?? [{ k, text }]);
+    });
   }
 
   #write(parsed: readonly ParsedPart[]): AnswerPart[] {

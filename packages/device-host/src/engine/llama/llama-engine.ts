@@ -18,7 +18,7 @@ export function llamaEngine(): Engine {
 class LlamaEngine implements Engine {
   readonly name = 'llama.cpp';
   readonly version = version;
-  readonly #loaded = new Set<LoadedModel>();
+  readonly #loaded = new Set<LlamaLoadedModel>();
   #llama: { readonly key: string; readonly instance: Promise<Llama> } | undefined;
 
   async load(
@@ -36,6 +36,7 @@ class LlamaEngine implements Engine {
     try {
       const context = await makeContext(model, options, threads, signal);
       const loaded = new LlamaLoadedModel({ llama, model, context, vocabulary: new Vocabulary(model) }, file, sources);
+      for (const other of this.#loaded) if (other.isClosed) this.#loaded.delete(other);
       this.#loaded.add(loaded);
       return loaded;
     } catch (error) {
@@ -56,7 +57,13 @@ class LlamaEngine implements Engine {
   async #backend(gpu: EngineOptions['gpu'], threads: number): Promise<Llama> {
     const key = `${gpu} ${threads}`;
     if (this.#llama?.key !== key) this.#llama = { key, instance: startLlama(gpu, threads) };
-    return this.#llama.instance;
+    const { instance } = this.#llama;
+    try {
+      return await instance;
+    } catch (error) {
+      this.#llama = undefined;
+      throw error;
+    }
   }
 }
 

@@ -25,6 +25,7 @@ import { Rate } from './rate.ts';
 import { samplingOf } from './sampling.ts';
 import { logProbability, scoreOrigin, topScores, type Score } from './scores.ts';
 import { SlotPool, type SlotLease } from './slot-pool.ts';
+import type { PromptSegment } from './special-text-guard.ts';
 import { TokenDecoder } from './token-decoder.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
@@ -80,7 +81,7 @@ export class LlamaLoadedModel implements LoadedModel {
 
   async count(prompt: EnginePrompt, signal: AbortSignal): Promise<{ tokens: number; warm: number }> {
     signal.throwIfAborted();
-    const tokens = this.#promptTokens(prompt);
+    const tokens = this.#vocabulary.tokenize(this.#template.render(prompt.messages, prompt.tools));
     return { tokens: tokens.length, warm: this.#pool.warm(tokens, prompt.prefixKey) };
   }
 
@@ -94,7 +95,8 @@ export class LlamaLoadedModel implements LoadedModel {
     const started = this.#sources.nowMs();
     const grammar = answerGrammar(request, this.#template.isTagged);
     const offered = request.toolChoice === 'none' ? [] : request.tools;
-    const tokens = this.#promptTokens({ ...request, tools: offered });
+    const prompt = this.#template.render(request.messages, offered);
+    const tokens = this.#vocabulary.tokenize(prompt);
     this.#checkFits(tokens.length);
     const written: Token[] = [];
     const sampling = samplingOf(request, written, this.#sources.randomSeed);
@@ -106,6 +108,7 @@ export class LlamaLoadedModel implements LoadedModel {
       stop: request.stop,
       taken: scoreOrigin({ ...sampling, grammar: grammar !== undefined }),
       newCallId,
+      isThinking: endsThinking(prompt),
       checks: grammar ?? {},
     });
     const limit = Math.min(request.maxTokens ?? Infinity, this.info.ctx - tokens.length);
@@ -137,6 +140,11 @@ export class LlamaLoadedModel implements LoadedModel {
     }
   }
 
+  /** Whether `close` was called. */
+  get isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
   rates(): { prefill?: number; decode?: number } {
     const prefill = this.#prefillRate.perSecond;
     const decode = this.#decodeRate.perSecond;
@@ -148,10 +156,6 @@ export class LlamaLoadedModel implements LoadedModel {
     await this.#pool.settled();
     await this.#context.dispose();
     await this.#model.dispose();
-  }
-
-  #promptTokens(prompt: EnginePrompt): Token[] {
-    return this.#vocabulary.tokenize(this.#template.render(prompt.messages, prompt.tools));
   }
 
   #checkFits(tokens: number): void {
@@ -214,12 +218,12 @@ export class LlamaLoadedModel implements LoadedModel {
     }
   }
 
-  /** Joins tokens into text; tokens that mark calls count as their text. */
+  /** Joins tokens into text; tokens that mark calls or thinking count as their text. */
   #texts(): { push(token: Token): string; end(): string } {
     const decoder = new TokenDecoder<Token>((tokens, before) => this.#vocabulary.detokenize(tokens, before));
     return {
       push: (token) => {
-        const mark = this.#vocabulary.callMark(token);
+        const mark = this.#vocabulary.mark(token);
         return mark === undefined ? decoder.push(token) : decoder.end() + mark;
       },
       end: () => decoder.end(),
@@ -267,4 +271,9 @@ export class LlamaLoadedModel implements LoadedModel {
       },
     };
   }
+}
+
+/** Whether a prompt ends with the tag that opens the model's thinking. */
+function endsThinking(prompt: readonly PromptSegment[]): boolean {
+  return /<think>\s*$/.test(prompt.at(-1)?.text ?? '');
 }

@@ -4,8 +4,16 @@ import type { PromptSegment } from './special-text-guard.ts';
 
 /** Token types of the GGUF specification that only the template may produce: unknown and control. */
 const templateTypes: ReadonlySet<number> = new Set([2, 3]);
-/** Control tokens that are part of a call as FunctionGemma writes it. */
-const callMarks = ['<tool_call>', '</tool_call>', '<start_function_call>', '<end_function_call>', '<escape>'];
+/** Marks within an answer that some vocabularies hold as control tokens. */
+const marks = [
+  '<think>',
+  '</think>',
+  '<tool_call>',
+  '</tool_call>',
+  '<start_function_call>',
+  '<end_function_call>',
+  '<escape>',
+];
 /** What a model writes when it waits for a tool's result. */
 const turnMarks = ['<start_function_response>', '<tool_response>'];
 /** Enough to tell whether a space belongs before a token. */
@@ -15,7 +23,7 @@ const recentTokens = 3;
 export class Vocabulary {
   readonly source: TemplateSource;
   readonly #model: LlamaModel;
-  readonly #callMarks: ReadonlyMap<Token, string>;
+  readonly #marks: ReadonlyMap<Token, string>;
   readonly #turnEnds: ReadonlySet<Token>;
   readonly #needsBefore: boolean;
 
@@ -30,7 +38,7 @@ export class Vocabulary {
       eosToken: model.tokens.eosString ?? '',
       controlTexts: texts.filter((_, index) => templateTypes.has(types[index] ?? 0)),
     };
-    this.#callMarks = new Map(this.#single(callMarks).filter(([token]) => model.detokenize([token]) === ''));
+    this.#marks = new Map(this.#single(marks).filter(([token]) => model.detokenize([token]) === ''));
     this.#turnEnds = new Set(this.#single(turnMarks).map(([token]) => token));
     this.#needsBefore = model.vocabularyType !== LlamaVocabularyType.bpe;
   }
@@ -49,9 +57,9 @@ export class Vocabulary {
     return this.#model.detokenize(tokens, false, this.#needsBefore ? before.slice(-recentTokens) : undefined);
   }
 
-  /** The text of a token that marks a call and that `detokenize` leaves out, else undefined. */
-  callMark(token: Token): string | undefined {
-    return this.#callMarks.get(token);
+  /** The text of a token that marks calls or thinking and that `detokenize` leaves out, else undefined. */
+  mark(token: Token): string | undefined {
+    return this.#marks.get(token);
   }
 
   /** Whether the model hands over to a tool with this token. */

@@ -1,0 +1,73 @@
+const open = '<think>';
+const close = '</think>';
+
+/** A stretch of an answer: the model's thinking aloud, or what it says. */
+export interface Stretch {
+  readonly k: 'text' | 'reasoning';
+  readonly text: string;
+}
+
+/** Separates the thinking an answer may begin with, between `<think>` tags, from the answer itself. */
+export class ReasoningSplitter {
+  #state: 'start' | 'inside' | 'after';
+  #buffer = '';
+
+  /** `isInside`: the prompt already opened the tag, as some templates do. */
+  constructor(isInside: boolean) {
+    this.#state = isInside ? 'inside' : 'start';
+  }
+
+  push(text: string): Stretch[] {
+    if (this.#state === 'after' && this.#buffer === '') return stretch('text', text);
+    this.#buffer += text;
+    if (this.#state === 'start' && !this.#hasStarted()) return [];
+    const reasoning = this.#state === 'inside' ? this.#readInside() : [];
+    return [...reasoning, ...this.#readAfter()];
+  }
+
+  /** What was held: part of a tag that never came. */
+  end(): Stretch[] {
+    const held = stretch(this.#state === 'inside' ? 'reasoning' : 'text', this.#buffer);
+    this.#buffer = '';
+    return held;
+  }
+
+  /** Whether it is clear what the answer begins with. */
+  #hasStarted(): boolean {
+    const begin = this.#buffer.trimStart();
+    if (begin.startsWith(open)) {
+      this.#state = 'inside';
+      this.#buffer = begin.slice(open.length).replace(/^\n/, '');
+    } else if (open.startsWith(begin)) return false;
+    else this.#state = 'after';
+    return true;
+  }
+
+  #readInside(): Stretch[] {
+    const end = this.#buffer.indexOf(close);
+    const certain = end < 0 ? this.#buffer.length - heldLength(this.#buffer) : end;
+    const reasoning = stretch('reasoning', this.#buffer.slice(0, certain));
+    this.#buffer = this.#buffer.slice(end < 0 ? certain : end + close.length);
+    if (end >= 0) this.#state = 'after';
+    return reasoning;
+  }
+
+  #readAfter(): Stretch[] {
+    if (this.#state !== 'after') return [];
+    const text = this.#buffer;
+    this.#buffer = '';
+    return stretch('text', text);
+  }
+}
+
+/** Length of the longest end of the text that may begin the closing tag. */
+function heldLength(text: string): number {
+  for (let length = Math.min(text.length, close.length - 1); length > 0; length -= 1) {
+    if (text.endsWith(close.slice(0, length))) return length;
+  }
+  return 0;
+}
+
+function stretch(k: Stretch['k'], text: string): Stretch[] {
+  return text === '' ? [] : [{ k, text }];
+}
