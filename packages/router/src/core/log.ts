@@ -55,7 +55,7 @@ export function createLogger(options: LogOptions): Logger {
 }
 
 /** What of an error may be written down: no stack, and no message but our own. */
-export function describeError(error: unknown): Record<string, unknown> {
+function describeError(error: unknown): Record<string, unknown> {
   if (!isNativeError(error)) return { type: typeof error };
   const { name } = error;
   const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {};

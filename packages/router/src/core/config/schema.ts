@@ -116,7 +116,7 @@ const embedded = z.strictObject({
 });
 
 /** Levels of the log, most severe first. */
-export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 
 /**
  * The whole of `lfo.yaml`. Spelled as in the file; every key has a default, so `{}` is a valid file. Descriptions
