@@ -26,7 +26,7 @@ export interface GeminiDependencies {
   readonly client: HttpClient;
   readonly clock: Clock;
   readonly signatures: SignatureStore;
-  readonly limits: LimitsConfig;
+  readonly limits: Pick<LimitsConfig, 'upstreamEventBytes' | 'answerBytes' | 'fetchImages'>;
   /** Fetches `http(s)` images; used only where `limits.fetchImages` allows it. */
   readonly fetchImage?: ImageFetcher;
   /** Called for each call sent with the sentinel in place of its signature: it costs quality. */

@@ -120,7 +120,7 @@ function answerCall(message: ToolMessage, slots: ReadonlyMap<string, readonly Ca
 }
 
 function modelContents(turn: ModelTurn, isCurrent: boolean, context: MessageContext): Content[] {
-  if (turn.calls.length === 0) return [turn];
+  if (turn.calls.length === 0) return [{ role: 'model', parts: turn.parts }];
   const ids = distinctIds(turn.calls, context);
   const calls = turn.calls.map(({ call }, index) => callPart(call, ids[index], isCurrent && index === 0, context));
   const results = turn.calls.map((slot, index) => resultPart(slot, ids[index], context));
