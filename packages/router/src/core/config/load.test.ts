@@ -272,6 +272,15 @@ test('oddities are warned of: exposed secrets, misspelt variables, local backend
   assert.match(warnings.join('\n'), /plain http/);
 });
 
+test('what is accepted and not used yet is said', (t) => {
+  const { warnings } = load(t, { env: { DATABASE_URL: 'postgresql://u:canary@h/d', ANDROID_HOST: '10.0.0.7' } });
+  assert.deepEqual(
+    warnings.map((warning) => warning.split(' ')[0]),
+    ['DATABASE_URL', 'ANDROID_HOST'],
+  );
+  assert.doesNotMatch(warnings.join(), /canary/);
+});
+
 test('a file that only names variables may be read by anyone', (t) => {
   const cwd = folder(t, { yaml: 'backends: [{ kind: gemini, api_key: "${GEMINI_API_KEY}" }]' });
   chmodSync(join(cwd, 'lfo.yaml'), 0o644);
