@@ -45,6 +45,22 @@ test('scores of held text wait until it is known to be a call', () => {
   assert.equal(parts.calls, 1);
 });
 
+test('scores wait also while a tag may still begin thinking', () => {
+  const parts = writer({ tools: ['f'] });
+  assert.deepEqual(parts.push('<', { token: '<', lp: -1 }), []);
+  assert.deepEqual(parts.push('tool_call>', { token: 'tool_call>', lp: -2 }), [
+    {
+      k: 'scores',
+      about: 'tool-call',
+      taken: 'raw',
+      scores: [
+        { token: '<', lp: -1 },
+        { token: 'tool_call>', lp: -2 },
+      ],
+    },
+  ]);
+});
+
 test('without tools a call is text', () => {
   assert.deepEqual(writer().push('<tool_call>{"name":"f"}'), [{ k: 'text', text: '<tool_call>{"name":"f"}' }]);
 });

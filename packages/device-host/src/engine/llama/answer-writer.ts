@@ -56,7 +56,7 @@ export class AnswerWriter {
     if (score === undefined || this.#stopped) return parts;
     this.#scores.push(score);
     const inside = this.#parser?.inside ?? 'text';
-    if (inside === 'undecided') return parts;
+    if (inside === 'undecided' || this.#reasoning.isHolding) return parts;
     return [...this.#takeScores(inside === 'call' || this.#calls > calls ? 'tool-call' : 'text'), ...parts];
   }
 

@@ -17,6 +17,11 @@ export class ReasoningSplitter {
     this.#state = isInside ? 'inside' : 'start';
   }
 
+  /** Whether text waits for what follows. */
+  get isHolding(): boolean {
+    return this.#buffer !== '';
+  }
+
   push(text: string): Stretch[] {
     if (this.#state === 'after' && this.#buffer === '') return stretch('text', text);
     this.#buffer += text;
