@@ -1,6 +1,6 @@
 import * as z from 'zod';
 
-import { jsonObject, messageSchema, textPart } from './message-schema.ts';
+import { jsonObject, maxParts, messageSchema, textPart } from './message-schema.ts';
 
 /** How many of each a body may hold. */
 export interface BodyLimits {
@@ -14,6 +14,10 @@ const identifier = z
 const flag = z.boolean().nullish();
 const tokenLimit = z.number().int().min(1).max(0x7fff_ffff).nullish();
 const penalty = z.number().min(-2).max(2).nullish();
+
+const logitBias = jsonObject
+  .refine((biases) => Object.keys(biases).length <= maxParts, `must hold at most ${maxParts} tokens`)
+  .pipe(z.record(z.string(), z.number().int().min(-100).max(100)));
 
 const functionSpec = z.object({
   name: identifier,
@@ -48,7 +52,7 @@ const toolChoice = z.union(
       z.object({ type: z.literal('custom'), custom: named }),
       z.object({
         type: z.literal('allowed_tools'),
-        allowed_tools: z.object({ mode: z.enum(['auto', 'required']), tools: z.array(jsonObject) }),
+        allowed_tools: z.object({ mode: z.enum(['auto', 'required']), tools: z.array(jsonObject).max(maxParts) }),
       }),
     ]),
   ],
@@ -94,7 +98,10 @@ const unusedFields = {
       format: z.enum(['wav', 'aac', 'mp3', 'flac', 'opus', 'pcm16']),
     })
     .nullish(),
-  modalities: z.array(z.enum(['text', 'audio'])).nullish(),
+  modalities: z
+    .array(z.enum(['text', 'audio']))
+    .max(2)
+    .nullish(),
   moderation: z
     .object({
       model: z.string(),
@@ -102,7 +109,7 @@ const unusedFields = {
     })
     .nullish(),
   prediction: z
-    .object({ type: z.literal('content'), content: z.union([z.string(), z.array(textPart).min(1)]) })
+    .object({ type: z.literal('content'), content: z.union([z.string(), z.array(textPart).min(1).max(maxParts)]) })
     .nullish(),
   prompt_cache_options: z
     .object({ ttl: z.literal('30m').nullish(), mode: z.enum(['implicit', 'explicit']).nullish() })
@@ -131,7 +138,7 @@ export function chatBodySchema(limits: BodyLimits) {
       .min(1)
       .max(128)
       .nullish(),
-    logit_bias: z.record(z.string(), z.number().int().min(-100).max(100)).nullish(),
+    logit_bias: logitBias.nullish(),
     logprobs: flag,
     top_logprobs: z.number().int().min(0).max(20).nullish(),
     max_completion_tokens: tokenLimit,

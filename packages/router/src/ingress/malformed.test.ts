@@ -73,7 +73,7 @@ const refused: readonly (readonly [body: unknown, param: string | null])[] = [
   [{ ...ok, max_completion_tokens: 1.5 }, 'max_completion_tokens'],
   [{ ...ok, frequency_penalty: 3 }, 'frequency_penalty'],
   [{ ...ok, stop: ['a', 'b', 'c', 'd', 'e', 'f'] }, 'stop'],
-  [{ ...ok, stop: Array.from({ length: 90_000 }, () => 'x') }, 'stop'],
+  [{ ...ok, stop: Array.from({ length: 60_000 }, () => 'x') }, 'stop'],
   [{ ...ok, seed: 1.5 }, 'seed'],
   [{ ...ok, logit_bias: { 50256: 101 } }, 'logit_bias.50256'],
   [{ ...ok, logprobs: true, top_logprobs: 21 }, 'top_logprobs'],
@@ -104,6 +104,27 @@ const refused: readonly (readonly [body: unknown, param: string | null])[] = [
   [{ ...ok, prediction: { type: 'content' } }, 'prediction.content'],
   [{ ...ok, web_search_options: { search_context_size: 'vast' } }, 'web_search_options.search_context_size'],
   [{ ...ok, safety_identifier: 'x'.repeat(65) }, 'safety_identifier'],
+  [{ messages: [{ role: 'user', content: Array.from({ length: 60_000 }, () => 1) }] }, 'messages[0].content'],
+  [
+    { messages: [{ role: 'assistant', tool_calls: Array.from({ length: 60_000 }, () => ({})) }] },
+    'messages[0].tool_calls',
+  ],
+  [{ ...ok, logit_bias: Object.fromEntries(Array.from({ length: 60_000 }, (_, i) => [i, 'x'])) }, 'logit_bias'],
+  [
+    {
+      ...ok,
+      tools: [
+        {
+          type: 'function',
+          function: {
+            name: 'f',
+            parameters: { anyOf: Array.from({ length: 100 }, () => ({ pattern: 'a?'.repeat(400) })) },
+          },
+        },
+      ],
+    },
+    'tools[0].function.parameters.anyOf[25].pattern',
+  ],
   [{ ...ok, metadata: [] }, 'metadata'],
   [{ ...ok, metadata: { mode: 'Local' } }, 'metadata.mode'],
   [{ ...ok, metadata: { mode: null } }, 'metadata.mode'],

@@ -2,6 +2,9 @@ import * as z from 'zod';
 
 import { isJsonObject, type JsonObject } from '../core/json.ts';
 
+/** Every list has a bound, which zod checks first: a hundred thousand complaints take half a second to word. */
+export const maxParts = 2048;
+
 /** A JSON object kept by reference: never copied, never edited. */
 export const jsonObject = z.custom<JsonObject>(isJsonObject, 'expected an object');
 
@@ -35,7 +38,7 @@ const filePart = z.object({
 });
 
 const contentForm = 'must be a string or a non-empty array of content parts';
-const textContent = z.union([z.string(), z.array(textPart).min(1)], contentForm);
+const textContent = z.union([z.string(), z.array(textPart).min(1).max(maxParts)], contentForm);
 const userPart = z.discriminatedUnion('type', [textPart, imagePart, audioPart, filePart]);
 const assistantPart = z.discriminatedUnion('type', [textPart, refusalPart]);
 const name = z.string().nullish();
@@ -63,14 +66,18 @@ const toolCall = z.discriminatedUnion('type', [
 /** One turn of the conversation as documented; unknown fields fall away. */
 export const messageSchema = z.discriminatedUnion('role', [
   z.object({ role: z.enum(['system', 'developer']), content: textContent, name }),
-  z.object({ role: z.literal('user'), content: z.union([z.string(), z.array(userPart).min(1)], contentForm), name }),
+  z.object({
+    role: z.literal('user'),
+    content: z.union([z.string(), z.array(userPart).min(1).max(maxParts)], contentForm),
+    name,
+  }),
   z.object({
     role: z.literal('assistant'),
-    content: z.union([z.string(), z.array(assistantPart).min(1)], contentForm).nullish(),
+    content: z.union([z.string(), z.array(assistantPart).min(1).max(maxParts)], contentForm).nullish(),
     refusal: z.string().nullish(),
     name,
     audio: z.object({ id: z.string() }).nullish(),
-    tool_calls: z.array(toolCall).nullish(),
+    tool_calls: z.array(toolCall).max(maxParts).nullish(),
     function_call: functionCall.nullish(),
   }),
   z.object({ role: z.literal('tool'), content: textContent, tool_call_id: z.string() }),

@@ -2,7 +2,7 @@ import { RequestError } from '../core/errors.ts';
 import type { ChatRequest, ResponseFormat, RoutingHints, Sampling } from '../core/request.ts';
 import type { ChatBody } from './chat-body.ts';
 import { isGiven } from './given.ts';
-import { assertTameSchema } from './schema-patterns.ts';
+import { assertTameSchema, type PatternBudget, patternCharsPerRequest } from './schema-patterns.ts';
 import { toMessages } from './to-messages.ts';
 import { toToolset } from './to-tools.ts';
 
@@ -23,11 +23,13 @@ export function toChatRequest(body: ChatBody, context: RequestContext): ChatRequ
   checkTogether(body);
   warnOfUnused(body, context.warnings);
   const { tools, toolChoice } = toToolset(body, context.warnings);
+  const patterns: PatternBudget = { left: patternCharsPerRequest };
   const legacyFunctions = !isGiven(body.tools) && isGiven(body.functions);
   for (const [i, { parameters }] of tools.entries()) {
-    assertTameSchema(parameters, legacyFunctions ? `functions[${i}].parameters` : `tools[${i}].function.parameters`);
+    const param = legacyFunctions ? `functions[${i}].parameters` : `tools[${i}].function.parameters`;
+    assertTameSchema(parameters, param, patterns);
   }
-  const responseFormat = toResponseFormat(body);
+  const responseFormat = toResponseFormat(body, patterns);
   return {
     id: context.id,
     model: context.model,
@@ -98,12 +100,12 @@ function toSampling(body: ChatBody): Sampling {
   };
 }
 
-function toResponseFormat(body: ChatBody): ResponseFormat | undefined {
+function toResponseFormat(body: ChatBody, patterns: PatternBudget): ResponseFormat | undefined {
   const wire = body.response_format;
   if (!isGiven(wire)) return undefined;
   if (wire.type !== 'json_schema') return { type: wire.type };
   const { name, description, schema, strict } = wire.json_schema;
-  assertTameSchema(schema, 'response_format.json_schema.schema');
+  assertTameSchema(schema, 'response_format.json_schema.schema', patterns);
   return {
     type: 'json_schema',
     name,
