@@ -43,7 +43,7 @@ const started: ChildProcess[] = [];
 const folder = mkdtempSync(join(tmpdir(), 'lfo-bench-'));
 
 async function start(args: readonly string[], origin: (line: string) => string | undefined): Promise<{ origin: string; pid: number }> {
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], cwd: folder, env: { ...process.env, LFO_LOCAL_MODEL: 'none', LFO_DATA_DIR: join(folder, 'data') } });
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], cwd: folder, env: { ...process.env, PORT: '0', LFO_LOCAL_MODEL: 'none', LFO_DATA_DIR: join(folder, 'data') } });
   started.push(child);
   const lines = createInterface({ input: child.stdout });
   for await (const line of lines) {
@@ -116,7 +116,7 @@ try {
     `backends:\n  - { name: bench, kind: openai-compatible, tier: cloud, base_url: ${upstream.origin}/v1, models: [bench] }\n`,
   );
   const router = await start(
-    [join(here, '../../packages/router/src/main.ts'), 'serve', '--port', '0'],
+    [join(here, '../../packages/router/src/main.ts'), 'serve'],
     (line) => /"url":"(http:[^"]+)"/.exec(line)?.[1],
   );
   const targets: readonly Target[] = [
@@ -138,8 +138,7 @@ try {
   report(results);
 } finally {
   for (const child of started) {
-    child.kill('SIGTERM');
-    await once(child, 'exit');
+    if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit');
   }
   rmSync(folder, { recursive: true, force: true });
 }
