@@ -21,7 +21,7 @@ export function requestErrorOf(error: z.ZodError): RequestError {
 }
 
 /** Path of a field as OpenAI writes it: `messages[2].content[0].text`. */
-export function paramOf(path: readonly PropertyKey[]): string {
+function paramOf(path: readonly PropertyKey[]): string {
   let param = '';
   for (const key of path) param += typeof key === 'number' ? `[${key}]` : `${param === '' ? '' : '.'}${String(key)}`;
   return param.slice(0, maxParamLength);

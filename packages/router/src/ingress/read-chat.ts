@@ -12,7 +12,7 @@ import { readHints } from './mode.ts';
 import { toChatRequest } from './to-chat-request.ts';
 
 /** One request as HTTP brought it. */
-export interface Received {
+interface Received {
   readonly id: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: ReceivedBody;
