@@ -62,12 +62,17 @@ export class AnswerWriter {
 
   /** Ends the answer. @throws EngineError when it violates its schema. */
   end(why: 'stopped' | 'cut'): AnswerPart[] {
-    const held = this.#stopped ? [] : this.#stretches(this.#reasoning.end());
-    const scores = this.#takeScores(this.#parser?.inside === 'call' ? 'tool-call' : 'text');
-    if (this.#stopped) return [...scores, ...held, ...this.#releaseText(false)];
-    const parts = [...held, ...this.#write(this.#parser?.end(why) ?? [])];
-    const rest = this.#stopped ? [] : this.#text(this.#stops.end());
-    return [...scores, ...parts, ...rest, ...this.#releaseText(why === 'stopped')];
+    const calls = this.#calls;
+    const isCall = this.#parser?.inside === 'call';
+    const parts = this.#stopped ? [] : this.#endParts(why);
+    const scores = this.#takeScores(isCall || this.#calls > calls ? 'tool-call' : 'text');
+    return [...scores, ...parts, ...this.#releaseText(why === 'stopped' && !this.#stopped)];
+  }
+
+  #endParts(why: 'stopped' | 'cut'): AnswerPart[] {
+    const held = this.#stretches(this.#reasoning.end());
+    const parts = this.#stopped ? [] : this.#write(this.#parser?.end(why) ?? []);
+    return [...held, ...parts, ...(this.#stopped ? [] : this.#text(this.#stops.end()))];
   }
 
   #stretches(stretches: readonly Stretch[]): AnswerPart[] {
