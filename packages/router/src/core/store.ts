@@ -63,10 +63,21 @@ export interface SignatureRow {
   readonly time_ms: number;
 }
 
+/** What somebody thought of one answer; the latest verdict on a request replaces earlier ones. */
+export interface FeedbackRow {
+  readonly request_id: string;
+  readonly time_ms: number;
+  /** Id of the key that said so. */
+  readonly client_key: string;
+  readonly verdict: 'good' | 'bad';
+  readonly expected_route: 'local' | 'cloud' | null;
+}
+
 /** Every table, as kysely sees it. */
 export interface StoreTables {
   readonly requests: RequestRow;
   readonly signatures: SignatureRow;
+  readonly feedback: FeedbackRow;
 }
 
 /**

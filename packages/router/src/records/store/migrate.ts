@@ -2,9 +2,10 @@ import type { Kysely } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { requests } from './migrations/001-requests.ts';
 import { signatures } from './migrations/002-signatures.ts';
+import { feedback } from './migrations/003-feedback.ts';
 
 /** Every step of the schema in order; a released one is never edited. */
-const migrations = { '001-requests': requests, '002-signatures': signatures };
+const migrations = { '001-requests': requests, '002-signatures': signatures, '003-feedback': feedback };
 
 /** Brings a database up to date; of several routers that start at once, one does the work and the others wait. */
 export async function migrate<T>(db: Kysely<T>): Promise<void> {
