@@ -23,6 +23,7 @@ export interface ScriptedRouterOptions {
   readonly clock?: Clock;
   readonly verifyKey?: VerifyKey;
   readonly readiness?: () => Readiness;
+  readonly isDraining?: () => boolean;
   /** Receives every log line. */
   readonly onLog?: (line: string) => void;
 }
@@ -77,7 +78,8 @@ export function scriptedRouter(options: ScriptedRouterOptions = {}) {
     log: pino({ level: 'info' }, { write: (line: string) => options.onLog?.(line) }),
     ...(options.verifyKey !== undefined && { verifyKey: options.verifyKey }),
     models: () => scriptedModels,
-    readiness: options.readiness ?? (() => ({ ready: true, draining: false, reasons: [] })),
+    readiness: options.readiness ?? (() => ({ ready: true, reasons: [] })),
+    isDraining: options.isDraining ?? (() => false),
     explain: async (request) => ({
       mode: request.hints.mode,
       route: request.hints.mode === 'cloud' ? 'cloud' : 'local',

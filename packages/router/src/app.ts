@@ -68,16 +68,16 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
 
   let isDraining = false;
   const running = new Set<ChildAbort>();
-  const readiness = (): Readiness => readinessOf(allStages.pool.view(), isDraining);
 
   const server = buildServer({
     config,
     clock,
     log,
     chat: (exchange) => chat(exchange),
-    models: () => listModels(members),
+    models: modelLister(members, clock),
     explain: (request, signal) => explain(request, signal, stagesFor(request)),
-    readiness,
+    readiness: () => readinessOf(allStages.pool.view()),
+    isDraining: () => isDraining,
   });
 
   async function chat(exchange: ChatExchange): Promise<void> {
@@ -219,6 +219,21 @@ async function explain(request: ChatRequest, signal: AbortSignal, stages: Stages
   };
 }
 
+/** Backends learn their models as they come up, not from one request to the next. */
+function modelLister(members: readonly TierMember[], clock: Clock): () => readonly ListedModel[] {
+  let listed: readonly ListedModel[] = [];
+  let untilMs = -Infinity;
+  return () => {
+    if (clock.nowMs() >= untilMs) {
+      listed = listModels(members);
+      untilMs = clock.nowMs() + relistMs;
+    }
+    return listed;
+  };
+}
+
+const relistMs = 500;
+
 function listModels(members: readonly TierMember[]): readonly ListedModel[] {
   const listed = new Map<string, ListedModel>();
   for (const { backend } of members) {
@@ -232,11 +247,11 @@ function listModels(members: readonly TierMember[]): readonly ListedModel[] {
   ];
 }
 
-function readinessOf(fleet: FleetView, draining: boolean): Readiness {
+function readinessOf(fleet: FleetView): Readiness {
   const ready = fleet.backends.some(({ status }) => status.state === 'ready');
   const waiting = fleet.backends.filter(({ status }) => status.state !== 'ready');
   const reasons = waiting.map(({ id, status }) => `${id}: ${status.detail ?? status.state}`);
-  return { ready, draining, reasons: fleet.backends.length === 0 ? ['No backend is configured.'] : reasons };
+  return { ready, reasons: fleet.backends.length === 0 ? ['No backend is configured.'] : reasons };
 }
 
 function keyOf({ hints }: ChatRequest): { readonly clientKey?: string } {

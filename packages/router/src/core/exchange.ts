@@ -46,6 +46,5 @@ export interface RouteExplanation {
 /** How ready the process is to answer; reasons are for those who hold a key. */
 export interface Readiness {
   readonly ready: boolean;
-  readonly draining: boolean;
   readonly reasons: readonly string[];
 }

@@ -14,7 +14,7 @@ export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
   const created = Math.floor(deps.clock.wallMs() / 1000);
 
   app.post('/v1/chat/completions', (request, reply) => {
-    if (deps.readiness().draining) throw draining();
+    if (deps.isDraining()) throw draining();
     const { request: chat, warnings } = readChat(request);
     const signal = departureSignal(reply);
     const exchange: ChatExchange = {
@@ -46,11 +46,12 @@ export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
   );
 
   app.get('/health', (_request, reply) => {
-    if (!deps.readiness().draining) return { status: 'ok' };
+    if (!deps.isDraining()) return { status: 'ok' };
     return reply.status(503).send({ status: 'draining' });
   });
   app.get('/ready', (_request, reply) => {
-    const { ready, draining: isDraining, reasons: why } = deps.readiness();
+    const { ready, reasons: why } = deps.readiness();
+    const isDraining = deps.isDraining();
     const status = isDraining ? 'draining' : ready ? 'ready' : 'not_ready';
     return reply.status(ready && !isDraining ? 200 : 503).send({ status, reasons: why });
   });

@@ -138,11 +138,11 @@ test('only plain JSON bodies are read', async () => {
 });
 
 test('health follows draining alone, readiness tells why', async () => {
-  const loading = { readiness: () => ({ ready: false, draining: false, reasons: ['the model is loading'] }) };
+  const loading = { readiness: () => ({ ready: false, reasons: ['the model is loading'] }) };
   assert.deepEqual((await ask(loading, { url: '/health' })).body, { status: 'ok' });
   const ready = await ask(loading, { url: '/ready' });
   assert.deepEqual([ready.status, at(ready.body, 'reasons', 0)], [503, 'the model is loading']);
-  const draining = { readiness: () => ({ ready: false, draining: true, reasons: [] }) };
+  const draining = { readiness: () => ({ ready: false, reasons: [] }), isDraining: () => true };
   assert.equal((await ask(draining, { url: '/health' })).status, 503);
   const refused = await ask(draining, { method: 'POST', url: '/v1/chat/completions', payload: chat });
   assert.deepEqual([refused.status, refused.code, refused.headers['retry-after']], [503, 'shutting_down', '1']);

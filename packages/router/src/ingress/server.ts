@@ -37,8 +37,9 @@ export interface ServerDeps {
   /** Aliases and every model id of every backend; ids are unique. Cheap: called for every request. */
   readonly models: () => readonly ListedModel[];
   readonly explain: (request: ChatRequest, signal: AbortSignal) => Promise<RouteExplanation>;
-  /** Cheap: called for every request. */
   readonly readiness: () => Readiness;
+  /** The process is ending: no further chats are begun. */
+  readonly isDraining: () => boolean;
 }
 
 const nobody: KeyIdentity = { id: 'nobody', scopes: [] };
