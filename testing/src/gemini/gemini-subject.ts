@@ -18,9 +18,9 @@ export interface GeminiSubject {
   /** Parameters named as not honoured, over all requests. */
   readonly warned: string[];
   /** Calls sent with the sentinel instead of a signature. */
-  sentinels(): number;
+  readonly sentinels: () => number;
   /** Runs a deep-frozen request to its end. */
-  infer(request: Partial<ChatRequest>, call?: Partial<CallContext>): Promise<InferenceEvent[]>;
+  readonly infer: (request: Partial<ChatRequest>, call?: Partial<CallContext>) => Promise<InferenceEvent[]>;
 }
 
 /** Makes a backend that is closed with the test. Its models come first in `config.models`. */

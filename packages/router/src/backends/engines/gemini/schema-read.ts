@@ -4,6 +4,7 @@ import { mergeSchemas } from './schema-merge.ts';
 import type { AnyNode, ArrayNode, ObjectNode, SchemaNode, SchemaSite, SchemaTree } from './schema-node.ts';
 import { isCyclic, resolvePointer } from './schema-refs.ts';
 import { readNumber, readString } from './schema-scalars.ts';
+import { described, inferTypes } from './schema-words.ts';
 
 /** Gemini gives up on far smaller schemas; this only keeps expansion from running away. */
 const maxNodes = 5_000;
@@ -268,42 +269,17 @@ function saysMoreThanChoices(schema: JsonObject): boolean {
   return ['properties', 'items', 'enum', 'const'].some((keyword) => schema[keyword] !== undefined);
 }
 
+function notNullable(node: SchemaNode): SchemaNode {
+  return { ...node, nullable: false };
+}
+
 function union(nodes: readonly SchemaNode[]): SchemaNode {
-  const members = nodes.map((node) => (node.nullable === true ? { ...node, nullable: false } : node));
+  const flat = nodes.flatMap((node) => (node.type === 'union' ? node.members : [node]));
+  const members = flat.map((node) => (node.nullable === true ? notNullable(node) : node));
   const [first, second] = members;
   if (first === undefined) return { type: 'any' };
   if (second === undefined) return first;
   return members.find((node) => node.type === 'any') ?? { type: 'union', members };
-}
-
-function inferTypes(schema: JsonObject): string[] {
-  const values = Array.isArray(schema['enum'])
-    ? schema['enum']
-    : schema['const'] === undefined
-      ? []
-      : [schema['const']];
-  if (values.length > 0) return [...new Set(values.map(typeOfValue))];
-  if (schema['properties'] !== undefined || schema['additionalProperties'] !== undefined) return ['object'];
-  if (schema['items'] !== undefined || schema['prefixItems'] !== undefined) return ['array'];
-  return schema['pattern'] === undefined ? [] : ['string'];
-}
-
-function typeOfValue(value: JsonValue): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'array';
-  return typeof value;
-}
-
-function described(node: SchemaNode, schema: JsonObject): SchemaNode {
-  const { title, description, nullable } = schema;
-  const values = Array.isArray(schema['enum']) ? schema['enum'] : [];
-  const text = [typeof description === 'string' ? description : '', node.description ?? ''].filter(Boolean).join(' ');
-  return {
-    ...node,
-    ...(typeof title === 'string' && title !== '' ? { title } : {}),
-    ...(text === '' ? {} : { description: text }),
-    ...(nullable === true || values.includes(null) ? { nullable: true } : {}),
-  };
 }
 
 function sizes(schema: JsonObject, ...keywords: ('minItems' | 'maxItems')[]): { minItems?: number; maxItems?: number } {

@@ -105,7 +105,7 @@ function withWords(schema: JsonObject, words: JsonObject): JsonObject {
   const { anyOf } = schema;
   if (!Array.isArray(anyOf)) return { ...words, ...schema };
   const [first, ...others]: readonly JsonObject[] = anyOf;
-  return { anyOf: [{ ...words, ...first }, ...others] };
+  return { anyOf: [withWords(first ?? {}, words), ...others] };
 }
 
 /** Of the formats of a string the native dialect knows one. */

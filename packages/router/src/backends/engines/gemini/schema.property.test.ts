@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { deepFreeze } from '@lfo/testing/deep-freeze.ts';
 import { checkFields } from '@lfo/testing/gemini/check-fields.ts';
 import { checkJsonSchema, checkNativeSchema } from '@lfo/testing/gemini/check-schema.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { RequestError } from '../../../core/errors.ts';
 import { isJsonObject, type JsonObject } from '../../../core/json.ts';
 import { type SchemaDialect, toolSite, translateParameters, translateResponseSchema } from './schema.ts';
@@ -80,7 +80,9 @@ const definitions = fc.dictionary(fc.constantFrom('a', 'b', 'x y'), schemas(2), 
 
 const schema = fc
   .tuple(schemas(3), fc.dictionary(names, schemas(2), { minKeys: 1, maxKeys: 4 }), definitions)
-  .map(([root, properties, $defs]) => ({ ...root, properties: { a: {}, ...properties }, $defs, definitions: $defs }));
+  .map(([root, properties, $defs]) =>
+    Object.assign(root, { properties: { a: {}, ...properties }, $defs, definitions: $defs }),
+  );
 
 for (const dialect of ['json', 'native'] as const) {
   test(`any schema becomes ${dialect} parameters Gemini takes, or a 400 that names the tool and the path`, () => {
