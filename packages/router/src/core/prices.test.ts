@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { costUsd, readPrices, shippedPrices } from './prices.ts';
 
 const prices = readPrices({
-  checked: '2026-01-01',
+  asOf: '2026-01-01',
   currency: 'USD',
   perTokens: 1_000_000,
   models: {
@@ -29,7 +29,7 @@ test('a long prompt has its own rates', () => {
 });
 
 test('versions cost what their model costs, other models have no price', () => {
-  for (const model of ['models/m', 'm-001', 'm-2025-04-14', 'm-preview-09-2025']) {
+  for (const model of ['models/m', 'm-001', 'm-2025-04-14', 'm-preview', 'm-preview-09-2025']) {
     assert.equal(costUsd(prices, model, usage), costUsd(prices, 'm', usage));
   }
   for (const model of ['m-lite', 'constructor', '']) assert.equal(costUsd(prices, model, usage), undefined);

@@ -11,8 +11,8 @@ const rate = z.strictObject({
 });
 
 const table = z.strictObject({
-  /** Day on which the prices were last compared with the providers' pages. */
-  checked: z.iso.date(),
+  /** Day from which the prices are, as far as is known; providers change them. */
+  asOf: z.iso.date(),
   currency: z.literal('USD'),
   perTokens: z.number().positive(),
   models: z.record(
@@ -42,7 +42,7 @@ export function shippedPrices(): PriceTable {
 
 /**
  * Costs of one answer in US dollars; `undefined` for a model without a price, never a guess. A dated or numbered
- * version of a model (`-001`, `-2025-04-14`, `-preview-09-2025`) costs what its model costs.
+ * version of a model (`-001`, `-2025-04-14`, `-preview`, `-preview-09-2025`) costs what its model costs.
  */
 export function costUsd(prices: PriceTable, model: string, usage: Usage): number | undefined {
   const price = prices.models[pricedName(prices, model) ?? ''];
@@ -57,6 +57,6 @@ export function costUsd(prices: PriceTable, model: string, usage: Usage): number
 
 function pricedName(prices: PriceTable, model: string): string | undefined {
   const name = model.slice(model.lastIndexOf('/') + 1);
-  const bare = name.replace(/-(preview-)?[\d-]+$/, '');
+  const bare = name.replace(/(-preview)?(-\d[\d-]*)?$/, '');
   return [name, bare].find((candidate) => Object.hasOwn(prices.models, candidate));
 }

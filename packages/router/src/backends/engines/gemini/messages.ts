@@ -13,6 +13,8 @@ export interface MessageContext {
   readonly signatures: SignatureSource;
   /** Vertex AI knows no ids on calls and results. */
   readonly sendsIds: boolean;
+  /** Otherwise a history that ends with the model's words gets a minimal user's turn after them. */
+  readonly modelMayComeLast: boolean;
 }
 
 export interface Conversation {
@@ -51,11 +53,14 @@ export function translateMessages(messages: readonly Message[], context: Message
     if (turn.role === 'user') contents.push(turn);
     else contents.push(...modelContents(turn, index > currentFrom, context));
   }
+  if (!context.modelMayComeLast && contents.at(-1)?.role === 'model') contents.push(goOn);
   return { contents, instructions };
 }
 
 /** Gemini wants a user's turn first, also where the client sent instructions alone. */
 const opening: Content = { role: 'user', parts: [{ text: 'Begin.' }] };
+
+const goOn: Content = { role: 'user', parts: [{ text: 'Continue.' }] };
 
 function gatherTurns(messages: readonly Message[]): { turns: (UserTurn | ModelTurn)[]; instructions: Part[] } {
   const turns: (UserTurn | ModelTurn)[] = [];

@@ -1,7 +1,7 @@
 import type { Sampling } from '../../../core/request.ts';
 import type { ThinkingLevel } from './wire.ts';
 
-/** What one family of models takes; from Google's model and thinking guides, checked 2026-11. */
+/** What one family of models takes, after Google's guides to models, thinking, signatures and structured output. */
 export interface ModelTraits {
   /** Dialect of tool parameters: `json` is `parametersJsonSchema`, `native` the OpenAPI subset in `parameters`. */
   readonly toolSchema: 'json' | 'native';
@@ -19,6 +19,8 @@ export interface ModelTraits {
   readonly validatedCalls: boolean;
   readonly tools: boolean;
   readonly systemInstruction: boolean;
+  /** Whether the last turn of a history may be the model's; a 400 since Gemini 3.5. */
+  readonly modelMayComeLast: boolean;
   /** Tokens of prompt; absent: not known. */
   readonly contextTokens?: number;
 }
@@ -44,6 +46,7 @@ const gemini3: ModelTraits = {
   validatedCalls: true,
   tools: true,
   systemInstruction: true,
+  modelMayComeLast: true,
   contextTokens: 1_048_576,
 };
 
@@ -71,8 +74,16 @@ const gemma: ModelTraits = { ...gemini15, penalties: false, logprobs: false, too
 
 const allLevels: Thinking = { type: 'level', levels: ['MINIMAL', 'LOW', 'MEDIUM', 'HIGH'] };
 
+const gemini35: ModelTraits = { ...gemini3, thinking: allLevels, modelMayComeLast: false };
+
 /** A moving alias may name any generation: send what all of them take, sign as the strictest wants it. */
-const latest: ModelTraits = { ...gemini25, thinking: { type: 'fixed' }, signatures: 'required', logprobs: false };
+const latest: ModelTraits = {
+  ...gemini25,
+  thinking: { type: 'fixed' },
+  signatures: 'required',
+  logprobs: false,
+  modelMayComeLast: false,
+};
 
 const families: Readonly<Record<string, ModelTraits>> = {
   'gemini-3': gemini3,
@@ -81,6 +92,8 @@ const families: Readonly<Record<string, ModelTraits>> = {
   'gemini-3.1': { ...gemini3, thinking: { type: 'level', levels: ['LOW', 'MEDIUM', 'HIGH'] } },
   'gemini-3.1-flash': { ...gemini3, thinking: allLevels },
   'gemini-3.1-flash-lite': { ...gemini3, thinking: allLevels },
+  'gemini-3.5': gemini35,
+  'gemini-3.6': gemini35,
   'gemini-2.5': gemini25,
   'gemini-2.5-pro': { ...gemini25, thinking: { type: 'budget', min: 128, max: 32_768, off: false } },
   'gemini-2.5-flash': gemini25,
@@ -94,7 +107,7 @@ const families: Readonly<Record<string, ModelTraits>> = {
 };
 
 /** A model nobody has described is newer than this table: it is taken for the latest generation, thinking left alone. */
-const unknownModel: ModelTraits = { ...gemini3, thinking: { type: 'fixed' }, toolsWithJson: false };
+const unknownModel: ModelTraits = { ...gemini35, thinking: { type: 'fixed' }, toolsWithJson: false };
 
 /** Traits of the longest family whose name ends where a part of the model's name ends; O(parts of the name). */
 export function traitsOf(model: string): ModelTraits {

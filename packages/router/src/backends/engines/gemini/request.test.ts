@@ -77,6 +77,15 @@ test("the first turn is a user's, also after instructions alone or a greeting", 
   );
 });
 
+test('where the model may not come last, the user says to go on', () => {
+  const messages: Message[] = [user('hi'), { role: 'assistant', content: [text('Well')], toolCalls: [] }];
+  const last = (model: string): string | undefined => translate({ messages }, model).body.contents.at(-1)?.role;
+  assert.deepEqual(
+    ['gemini-2.5-flash', 'gemini-3.5-flash', 'gemini-9'].map((model) => last(model)),
+    ['model', 'user', 'user'],
+  );
+});
+
 test("results stand right after their calls, in the calls' order, the user's words after them", () => {
   const { body } = translate({
     messages: [user('go'), calls('a', 'b'), user('and?'), result('b', '2'), result('a', '1')],

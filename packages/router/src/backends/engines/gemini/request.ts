@@ -6,7 +6,7 @@ import { translateMessages } from './messages.ts';
 import { translateTools } from './tools.ts';
 import type { Content, GenerateContentBody, Part } from './wire.ts';
 
-export type RequestContext = GenerationContext & MessageContext;
+export type RequestContext = GenerationContext & Omit<MessageContext, 'modelMayComeLast'>;
 
 /**
  * A chat request as a Gemini body. Pure: the request stays as it is, so that another backend may answer it later.
@@ -15,7 +15,9 @@ export type RequestContext = GenerationContext & MessageContext;
 export function translateRequest(request: ChatRequest, context: RequestContext): GenerateContentBody {
   const { traits } = context;
   const tools = translateTools(request, traits, context.names);
-  const conversation = translateMessages(request.messages, context);
+  const { names, signatures, sendsIds } = context;
+  const { modelMayComeLast } = traits;
+  const conversation = translateMessages(request.messages, { names, signatures, sendsIds, modelMayComeLast });
   const generationConfig = translateGeneration(request, context);
   const instructions = jsonByInstruction(request, traits)
     ? [...conversation.instructions, { text: jsonInstruction(request) }]
