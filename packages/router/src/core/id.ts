@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 
 import type { Clock } from './clock.ts';
 
@@ -25,4 +25,9 @@ export function uuidV7Source(clock: Clock): IdSource {
     const variant = ((parseInt(random.charAt(4), 16) & 3) | 8).toString(16);
     return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(1, 4)}-${variant}${random.slice(5, 8)}-${random.slice(8)}`;
   };
+}
+
+/** A URL-safe random token of `bytes` random bytes. */
+export function randomToken(bytes: number): string {
+  return randomBytes(bytes).toString('base64url');
 }

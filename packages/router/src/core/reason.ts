@@ -33,3 +33,8 @@ export const reasons = {
 } as const;
 
 export type Reason = keyof typeof reasons;
+
+/** Whether a word out of a database or a query is one of the codes. */
+export function isReason(word: string): word is Reason {
+  return Object.hasOwn(reasons, word);
+}

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 
+import type { BrowserDoor } from '../core/browser-door.ts';
 import type { Clock } from '../core/clock.ts';
 import type { LfoConfig } from '../core/config/config.ts';
 import { LfoError } from '../core/errors.ts';
@@ -9,7 +10,7 @@ import type { KeyIdentity, VerifyKey } from './identity.ts';
 /** Where a browser's foreign page may not reach, and who may come in. Everything is checked before routing counts. */
 export interface Guard {
   /**
-   * Host, then Origin, then key; `undefined` for the one open route.
+   * Host, then Origin, then key or session; `undefined` where a route is open to anyone.
    * @throws LfoError 400, 401, 403 or 429
    */
   admit(request: FastifyRequest): KeyIdentity | undefined;
@@ -21,7 +22,12 @@ const loopbackNames = ['localhost', '127.0.0.1', '[::1]'];
 const wildcards = new Set(['0.0.0.0', '::', '[::]', '']);
 const bearer = /^bearer +(\S+) *$/i;
 
-export function createGuard(config: Pick<LfoConfig, 'server' | 'limits'>, clock: Clock, verifyKey: VerifyKey): Guard {
+export function createGuard(
+  config: Pick<LfoConfig, 'server' | 'limits'>,
+  clock: Clock,
+  verifyKey: VerifyKey,
+  door?: BrowserDoor,
+): Guard {
   const { host, allowedHosts, allowedOrigins } = config.server;
   const hosts = new Set(
     [...loopbackNames, ...[...allowedHosts, host].map(asHostName)].filter((n) => !wildcards.has(n)),
@@ -37,10 +43,14 @@ export function createGuard(config: Pick<LfoConfig, 'server' | 'limits'>, clock:
     admit(request) {
       checkHost(request, hosts);
       if (allowedOrigin(request) === undefined) checkSameOrigin(request);
-      if (request.routeOptions.url === '/health') return undefined;
+      const { url: route } = request.routeOptions;
+      if (route === '/health') return undefined;
       const presented = presentedKey(request);
-      const identity = verifyKey(presented);
+      const session = presented === undefined ? door?.identify(request.headers, request.method) : undefined;
+      const identity = session ?? verifyKey(presented);
       if (identity !== undefined) return identity;
+      // A wrong key is refused at open doors too: they must not tell it from a right one for free.
+      if (presented === undefined && door?.isOpen(route) === true) return undefined;
       throw presented === undefined ? missingKey() : wrongKey(failedAuth.fail(request.ip));
     },
   };

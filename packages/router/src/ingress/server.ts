@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 
+import type { BrowserDoor } from '../core/browser-door.ts';
 import type { Clock } from '../core/clock.ts';
 import type { LfoConfig } from '../core/config/config.ts';
 import { errorBody, retryHeaders, toLfoError } from '../core/error-body.ts';
@@ -32,6 +33,8 @@ export interface ServerDeps {
   readonly log: Logger;
   /** Absent: the configured key alone is valid. */
   readonly verifyKey?: VerifyKey;
+  /** How browsers come in besides; absent: only by key. */
+  readonly door?: BrowserDoor;
   /** Answers one exchange completely; resolves when its response has ended. */
   readonly chat: (exchange: ChatExchange) => Promise<void>;
   /** Aliases and every model id of every backend; ids are unique. Cheap: called for every request. */
@@ -40,6 +43,10 @@ export interface ServerDeps {
   readonly readiness: () => Readiness;
   /** The process is ending: no further chats are begun. */
   readonly isDraining: () => boolean;
+  /** Answers come, but not as promptly as they should. */
+  readonly isDegraded?: () => boolean;
+  /** Why no further chat is let in; absent: every one is. Cheap: called twice for each. */
+  readonly refusal?: () => LfoError | undefined;
 }
 
 const nobody: KeyIdentity = { id: 'nobody', scopes: [] };
@@ -50,7 +57,7 @@ const overdueCheckMs = 1000;
 export function buildServer(deps: ServerDeps): FastifyInstance {
   const { config, clock, log } = deps;
   const nextId = uuidV7Source(clock);
-  const guard = createGuard(config, clock, deps.verifyKey ?? singleKey(config.server.authToken));
+  const guard = createGuard(config, clock, deps.verifyKey ?? singleKey(config.server.authToken), deps.door);
 
   /** Sockets whose request was refused before it had come to its end: what else comes on them gets no second answer. */
   const answeredEarly = new WeakSet<Duplex>();

@@ -1,0 +1,34 @@
+import type { FastifyInstance } from 'fastify';
+import { LfoError } from '../core/errors.ts';
+import { randomToken } from '../core/id.ts';
+import { addApi } from './api.ts';
+import type { AdminDeps } from './deps.ts';
+import { addFeedback } from './feedback.ts';
+import { addLiveStream } from './live-stream.ts';
+import { addLogin } from './login.ts';
+import { addPages, securityHeaders } from './pages.ts';
+
+/** Adds the dashboard, what it asks for, and feedback. Call before the server listens; guarding is the server's. */
+export function addAdminRoutes(app: FastifyInstance, deps: AdminDeps): void {
+  addFeedback(app, deps);
+  void app.register(async (scope) => {
+    scope.addHook('onRequest', (request, reply, done) => {
+      void reply.headers(securityHeaders);
+      const needsAdmin = !deps.sessions.isOpen(request.routeOptions.url);
+      if (needsAdmin && !request.identity.scopes.includes('admin')) throw adminOnly();
+      if (needsAdmin) reply.header('cache-control', 'no-store');
+      done();
+    });
+    addPages(scope, deps);
+    addLogin(scope, deps);
+    addApi(scope, deps);
+    addLiveStream(scope, deps, randomToken(6));
+  });
+}
+
+function adminOnly(): LfoError {
+  return new LfoError('This key may not use the dashboard: use one with the admin scope.', {
+    code: 'scope_missing',
+    status: 403,
+  });
+}

@@ -1,0 +1,88 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { LfoError, RequestError } from '../core/errors.ts';
+import { trendRanges } from '../core/history.ts';
+import { isReason } from '../core/reason.ts';
+import { requestBody, statusBody } from './api-bodies.ts';
+import type { AdminDeps } from './deps.ts';
+
+const tier = z.enum(['local', 'cloud']);
+const pageQuery = z.object({
+  route: tier.optional(),
+  outcome: z.enum(['ok', 'failed', 'degraded']).optional(),
+  backend: z.string().max(200).optional(),
+  reason: z.string().refine(isReason).optional(),
+  before: z.string().max(100).optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+});
+const rangeQuery = z.object({ range: z.enum(trendRangeNames()).default('24h') });
+
+/** What the dashboard's views ask for. Every route needs the admin scope; see `admin-routes.ts`. */
+export function addApi(app: FastifyInstance, deps: AdminDeps): void {
+  const { history, live, fleetControl } = deps;
+
+  app.get('/dashboard/api/requests', async ({ query }) => {
+    const { limit, ...filter } = parse(pageQuery, query);
+    return await stored(history.page(defined(filter), limit));
+  });
+
+  app.get<{ Params: { id: string } }>('/dashboard/api/requests/:id', async ({ params: { id } }) => {
+    const running = live.find(id)?.view;
+    // A request that has just ended may not be in the database yet, and one that runs never is.
+    const known = running?.state === 'done' || running === undefined ? await stored(history.find(id)) : undefined;
+    const body = requestBody(known, running);
+    if (body === undefined) throw unknownRequest();
+    return body;
+  });
+
+  app.get('/dashboard/api/trends', ({ query }) => stored(history.trends(parse(rangeQuery, query).range)));
+  app.get('/dashboard/api/confidence', ({ query }) => stored(history.confidence(parse(rangeQuery, query).range)));
+  app.get('/dashboard/api/fleet', () => statusBody(deps));
+
+  if (fleetControl === undefined) return;
+  for (const action of ['drain', 'resume'] as const) {
+    app.post<{ Params: { id: string } }>(`/dashboard/api/fleet/:id/${action}`, ({ params: { id } }, reply) => {
+      if (fleetControl[action](id)) return reply.status(204).send();
+      throw new LfoError('There is no such backend in the fleet.', { code: 'unknown_backend', status: 404 });
+    });
+  }
+}
+
+/** The database may be away while requests are served. */
+export async function stored<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (cause) {
+    throw new LfoError('The database cannot be read now. Requests are served all the same; see the log.', {
+      code: 'records_unavailable',
+      status: 503,
+      retryable: true,
+      retryAfterMs: 2_000,
+      cause,
+    });
+  }
+}
+
+/** Foreign and unknown ids look the same. */
+export function unknownRequest(): LfoError {
+  return new LfoError('No request with this id is on record.', { code: 'unknown_request', status: 404 });
+}
+
+function parse<T>(schema: z.ZodType<T>, query: unknown): T {
+  const { data, error } = schema.safeParse(query);
+  if (data !== undefined) return data;
+  const param = error?.issues[0]?.path.join('.');
+  throw new RequestError(`The query parameter ${param ?? ''} has a value that is not known here.`, {
+    ...(param !== undefined && { param }),
+  });
+}
+
+/** Zod's absent fields, as absent. */
+function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> };
+function defined(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+function trendRangeNames() {
+  return ['1h', '6h', '24h', '7d', '30d'] as const satisfies readonly (keyof typeof trendRanges)[];
+}

@@ -1,0 +1,45 @@
+import type { FastifyRequest } from 'fastify';
+import type { FleetView } from '../core/backend.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Readiness } from '../core/exchange.ts';
+import type { RequestHistory } from '../core/history.ts';
+import type { VerifyKey } from '../core/identity.ts';
+import type { JsonValue } from '../core/json.ts';
+import type { LiveFeed } from '../core/live-feed.ts';
+import type { Sessions } from './sessions.ts';
+import type { StaticFiles } from './static-files.ts';
+
+/** What the dashboard and its interface need of the rest. */
+export interface AdminDeps {
+  readonly clock: Clock;
+  readonly history: RequestHistory;
+  readonly live: LiveFeed;
+  readonly fleet: () => FleetView;
+  readonly readiness: () => Readiness;
+  /** Rows that wait for the database, and those it lost. */
+  readonly records: () => RecordsStatus;
+  readonly verifyKey: VerifyKey;
+  readonly sessions: Sessions;
+  /** Counts wrong keys at the login form by address; milliseconds to wait once there were too many. */
+  readonly failedLogins: { fail(address: string): number | undefined };
+  /** The parsed JSON body. @throws LfoError where none came */
+  readonly readBody: (request: FastifyRequest) => JsonValue;
+  readonly files: StaticFiles;
+  /** Absent: backends can only be watched. */
+  readonly fleetControl?: FleetControl;
+}
+
+export interface RecordsStatus {
+  readonly pending: number;
+  readonly written: number;
+  readonly dropped: number;
+  readonly degraded: boolean;
+}
+
+/** What an operator may do to a backend; each answers whether there is such a backend. */
+export interface FleetControl {
+  /** Running requests end, new ones go elsewhere. */
+  drain(id: string): boolean;
+  resume(id: string): boolean;
+  isDraining(id: string): boolean;
+}

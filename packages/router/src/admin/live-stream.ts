@@ -1,0 +1,105 @@
+import type { ServerResponse } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+import { LfoError } from '../core/errors.ts';
+import { statusBody } from './api-bodies.ts';
+import type { AdminDeps } from './deps.ts';
+import { securityHeaders } from './pages.ts';
+
+const tickMs = 1_000;
+const heartbeatTicks = 10;
+const maxStreams = 100;
+/** A reader this far behind is cut off; it comes back and is told what it missed. */
+const maxBacklogBytes = 1024 * 1024;
+
+/** Where a reader stood: event ids name the process too, since sequences begin anew with it. */
+const eventId = /^([\w-]+):(\d+)$/;
+
+/**
+ * `/dashboard/api/live`: requests as they change and the state of the fleet, as server-sent events. `snapshot` replaces
+ * what the reader knows, `request` updates one row, `status` is the fleet and the records.
+ */
+export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: string): void {
+  const { live, sessions, verifyKey, clock } = deps;
+  const open = new Set<() => void>();
+  app.addHook('preClose', (done) => {
+    for (const end of open) end();
+    done();
+  });
+
+  app.get('/dashboard/api/live', { exposeHeadRoute: false }, (request, reply) => {
+    if (open.size >= maxStreams) throw tooManyStreams();
+    const { headers } = request;
+    const byKey = headers.authorization !== undefined || headers['x-api-key'] !== undefined;
+    /** A key that came as a header was good a moment ago; sessions end while their stream is open. */
+    const isAllowed = (): boolean =>
+      byKey || verifyKey(undefined) !== undefined || sessions.identify(headers, 'GET') !== undefined;
+    reply.hijack();
+    const { raw } = reply;
+    raw.writeHead(200, {
+      ...securityHeaders,
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+      'x-request-id': request.id,
+    });
+    const end = follow(raw, headers['last-event-id'], isAllowed);
+    open.add(end);
+    raw.once('close', () => {
+      end();
+      open.delete(end);
+    });
+  });
+
+  function follow(raw: ServerResponse, lastId: string | string[] | undefined, isAllowed: () => boolean): () => void {
+    const send = (name: string, sequence: number | undefined, data: unknown): void => {
+      const id = sequence === undefined ? '' : `id: ${epoch}:${sequence}\n`;
+      raw.write(`event: ${name}\n${id}data: ${JSON.stringify(data)}\n\n`);
+      if (raw.writableLength > maxBacklogBytes) raw.destroy();
+    };
+    const known = sequenceOf(lastId, epoch);
+    const missed = known === undefined ? undefined : live.since(known);
+    const { sequence, counters, requests } = missed ?? live.snapshot();
+    send(missed === undefined ? 'snapshot' : 'missed', sequence, { counters, requests });
+    const unsubscribe = live.subscribe((change) => {
+      send('request', change.sequence, { counters: change.counters, request: change.request });
+    });
+
+    let status = '';
+    let ticks = 0;
+    let cancel = (): void => {};
+    tick();
+    return () => {
+      cancel();
+      unsubscribe();
+      raw.end();
+    };
+
+    function tick(): void {
+      if (!isAllowed()) {
+        raw.end();
+        return;
+      }
+      const body = statusBody(deps);
+      const latest = JSON.stringify(body);
+      if (latest !== status) send('status', undefined, body);
+      else if (ticks % heartbeatTicks === 0) raw.write(': alive\n\n');
+      status = latest;
+      ticks++;
+      cancel = clock.schedule(tickMs, tick);
+    }
+  }
+}
+
+function sequenceOf(lastId: string | string[] | undefined, epoch: string): number | undefined {
+  const match = typeof lastId === 'string' ? eventId.exec(lastId) : null;
+  return match?.[1] === epoch ? Number(match[2]) : undefined;
+}
+
+function tooManyStreams(): LfoError {
+  return new LfoError('Too many dashboards are open: close one and try again.', {
+    code: 'too_many_streams',
+    status: 503,
+    retryable: true,
+    retryAfterMs: 5_000,
+  });
+}

@@ -1,0 +1,85 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { BrowserDoor } from '../core/browser-door.ts';
+import type { Clock } from '../core/clock.ts';
+import { randomToken } from '../core/id.ts';
+import type { KeyIdentity, VerifyKey } from '../core/identity.ts';
+
+/** Browsers that have logged in. Kept in memory: a restart asks for the key again. */
+export interface Session {
+  /** Sent with whatever changes something. */
+  readonly csrfToken: string;
+  /** Asked about again at every use, so that a revoked key ends its sessions at once. */
+  readonly key: string;
+  expiresMs: number;
+}
+
+const cookieName = 'lfo_session';
+const idleMs = 12 * 3_600_000;
+const maxSessions = 1_000;
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** Routes of the dashboard that show nothing of anybody's. Pages ask for a session themselves, to send to the form. */
+const openRoutes = new Set(['/dashboard', '/dashboard/*', '/dashboard/assets/:file', '/dashboard/login']);
+
+/** The sessions of the dashboard and the door they open. */
+export class Sessions implements BrowserDoor {
+  readonly #sessions = new Map<string, Session>();
+  readonly #clock: Clock;
+  readonly #verifyKey: VerifyKey;
+
+  constructor(clock: Clock, verifyKey: VerifyKey) {
+    this.#clock = clock;
+    this.#verifyKey = verifyKey;
+  }
+
+  isOpen(route: string | undefined): boolean {
+    return route !== undefined && openRoutes.has(route);
+  }
+
+  identify(headers: IncomingHttpHeaders, method: string): KeyIdentity | undefined {
+    const session = this.find(headers);
+    if (session === undefined) return undefined;
+    if (!safeMethods.has(method) && headers['x-lfo-csrf'] !== session.csrfToken) return undefined;
+    return this.#verifyKey(session.key);
+  }
+
+  /** The session of the request's cookie, its life prolonged. */
+  find({ cookie }: IncomingHttpHeaders): Session | undefined {
+    const token = tokenOf(cookie);
+    const session = token === undefined ? undefined : this.#sessions.get(token);
+    if (session === undefined) return undefined;
+    const nowMs = this.#clock.nowMs();
+    if (token !== undefined && session.expiresMs <= nowMs) return void this.#sessions.delete(token);
+    session.expiresMs = nowMs + idleMs;
+    return session;
+  }
+
+  /** Begins a session for a key that has been verified; answers the `Set-Cookie` value. */
+  begin(key: string, isSecure: boolean): string {
+    const token = randomToken(32);
+    this.#sessions.set(token, { key, csrfToken: randomToken(24), expiresMs: this.#clock.nowMs() + idleMs });
+    const [oldest] = this.#sessions.keys();
+    if (this.#sessions.size > maxSessions && oldest !== undefined) this.#sessions.delete(oldest);
+    return cookie(token, idleMs / 1000, isSecure);
+  }
+
+  /** Ends the session of the request's cookie; answers the `Set-Cookie` value that makes the browser forget it. */
+  end(headers: IncomingHttpHeaders, isSecure: boolean): string {
+    const token = tokenOf(headers.cookie);
+    if (token !== undefined) this.#sessions.delete(token);
+    return cookie('', 0, isSecure);
+  }
+}
+
+/** Sent to every path, since the playground talks to the interface that programs use. */
+function cookie(token: string, maxAgeS: number, isSecure: boolean): string {
+  return `${cookieName}=${token}; Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`;
+}
+
+function tokenOf(header: string | undefined): string | undefined {
+  for (const pair of header?.split(';') ?? []) {
+    const [name, value] = pair.trim().split('=', 2);
+    if (name === cookieName && value !== undefined && value !== '') return value;
+  }
+  return undefined;
+}
