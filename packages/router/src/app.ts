@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { refusalAtDoor } from './admission.ts';
 import { Pool } from './backends/pool.ts';
 import { RetryBudget } from './backends/retry.ts';
 import { tieredPool } from './backends/tiered-pool.ts';
@@ -11,6 +12,7 @@ import { type Clock, sleep } from './core/clock.ts';
 import type { LfoConfig } from './core/config/config.ts';
 import { LfoError } from './core/errors.ts';
 import type { ChatExchange, ListedModel, Readiness, RouteExplanation } from './core/exchange.ts';
+import { LoopDelay } from './core/loop-delay.ts';
 import type { ChatRequest } from './core/request.ts';
 import type { AppOptions, RunningApp } from './core/running-app.ts';
 import { BoundedSignatureStore } from './core/signatures.ts';
@@ -58,16 +60,18 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
   const members = [...local, ...cloud];
 
   const retries = new RetryBudget(config.retry, host.random);
-  const localPool = poolOf(local, config, clock);
+  const localPool = poolOf(local, options);
+  const cloudPool = poolOf(cloud, options);
   const localStages = stagesOver(localPool, options, retries, local);
   const allStages =
     cloud.length === 0
       ? localStages
-      : stagesOver(tieredPool({ local: localPool, cloud: poolOf(cloud, config, clock) }), options, retries, local);
+      : stagesOver(tieredPool({ local: localPool, cloud: cloudPool }), options, retries, local);
   const stagesFor = (request: ChatRequest): Stages => (request.hints.mode === 'local' ? localStages : allStages);
 
   let isDraining = false;
   const running = new Set<ChildAbort>();
+  const loop = new LoopDelay(clock);
 
   const server = buildServer({
     config,
@@ -78,6 +82,14 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     explain: (request, signal) => explain(request, signal, stagesFor(request)),
     readiness: () => readinessOf(allStages.pool.view()),
     isDraining: () => isDraining,
+    isDegraded: () => loop.worstMs >= stallMs,
+    refusal: () =>
+      refusalAtDoor({
+        inside: running.size,
+        waiting: localPool.waiting + cloudPool.waiting,
+        concurrency: options.config.current().limits.concurrency,
+        loop,
+      }),
   });
 
   async function chat(exchange: ChatExchange): Promise<void> {
@@ -114,6 +126,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
   async function close(): Promise<void> {
     isDraining = true;
     stopAnnouncing();
+    loop.stop();
     const stopped = server.close();
     await drained(running, options.config.current().server.shutdownGraceMs, clock);
     for (const abort of running) abort.abort(shuttingDown());
@@ -131,6 +144,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     await records.close();
     throw error;
   }
+  loop.start();
   const stopAnnouncing = announceStart({
     clock,
     processStartMs: options.processStartMs,
@@ -168,9 +182,17 @@ function openRecords(config: LfoConfig, { clock, logger: log }: AppOptions): Rec
   };
 }
 
-function poolOf(members: readonly TierMember[], config: LfoConfig, clock: Clock): Pool {
-  const { queue, queueWaitMs } = config.limits;
-  const pool = new Pool({ clock, breaker: config.breaker, queue, queueWaitMs });
+function poolOf(members: readonly TierMember[], { config, clock }: AppOptions): Pool {
+  const pool = new Pool({
+    clock,
+    breaker: config.current().breaker,
+    get queue() {
+      return config.current().limits.queue;
+    },
+    get queueWaitMs() {
+      return config.current().limits.queueWaitMs;
+    },
+  });
   for (const { backend, concurrency } of members) pool.add(backend, concurrency);
   return pool;
 }
@@ -233,6 +255,9 @@ function modelLister(members: readonly TierMember[], clock: Clock): () => readon
 }
 
 const relistMs = 500;
+
+/** A delay of the event loop that users would notice; health says so. */
+const stallMs = 250;
 
 function listModels(members: readonly TierMember[]): readonly ListedModel[] {
   const listed = new Map<string, ListedModel>();

@@ -1,4 +1,4 @@
-import { watch } from './backends/watch.ts';
+import { deadlineExceeded, watch } from './backends/watch.ts';
 import { type Gate, openGate } from './confidence/gate.ts';
 import { type ChildAbort, childOf } from './core/abort.ts';
 import { type BackendPool, type FleetView, type Lease, outcomeOf } from './core/backend.ts';
@@ -52,7 +52,7 @@ export async function* answer(request: ChatRequest, call: Call, stages: Stages):
     pool.hasCandidate(attempt, { request, exclude, promptTokens }),
   );
   let held: Gate | undefined; // the best complete local answer that did not pass
-  for (let step = plan.take(); step !== undefined; step = plan.take()) {
+  for (let step = plan.take(); step !== undefined && hasRoom(step, call, clock); step = plan.take()) {
     const notes = new AttemptNotes(trace, step.attempt, clock);
     const abort = childOf(call.signal); // each try can be ended alone
     let lease: Lease | undefined;
@@ -62,7 +62,7 @@ export async function* answer(request: ChatRequest, call: Call, stages: Stages):
       if (step.delayMs > 0) await sleep(clock, step.delayMs, abort.signal);
       lease = await pool.acquire(step.attempt, { request, promptTokens, signal: abort.signal, exclude: step.exclude });
       notes.leased(lease);
-      gate = openTry(request, step, lease, abort, call, stages, promptTokens);
+      gate = openTry(request, { step, lease, abort, notes, promptTokens }, call, stages);
       for await (const event of gate) {
         notes.released(event, gate);
         yield event;
@@ -73,7 +73,7 @@ export async function* answer(request: ChatRequest, call: Call, stages: Stages):
         return;
       }
       notes.judged(gate, 'escalated');
-      if (gate.held.isComplete) held = gate;
+      if (gate.held.isComplete && gate.verdict?.reason !== 'empty_answer') held = gate;
       else plan.addLastResort({ ...step.attempt, gated: false });
       plan.escalated();
     } catch (error) {
@@ -87,22 +87,28 @@ export async function* answer(request: ChatRequest, call: Call, stages: Stages):
       lease?.done(failure === undefined ? 'success' : outcomeOf(failure, isBackendError), failure);
     }
   }
-  if (held === undefined) throw plan.error ?? new LfoError('Nothing was tried.', { code: 'internal_error', status: 500 });
+  if (held === undefined) throw plan.error ?? deadlineExceeded();
   noteHeldAnswer(trace, held); // nothing better was to be had
   yield* held.held.events;
 }
 
+/** Whether the client still waits when this try begins. */
+function hasRoom({ delayMs }: Step, { deadlineMs }: Call, clock: Clock): boolean {
+  return deadlineMs === undefined || clock.nowMs() + delayMs < deadlineMs;
+}
+
+interface Try {
+  readonly step: Step;
+  readonly lease: Lease;
+  readonly abort: ChildAbort;
+  readonly notes: AttemptNotes;
+  readonly promptTokens: number;
+}
+
 /** Runs one try under its budgets and behind its gate; nothing runs before the gate is read. */
-function openTry(
-  request: ChatRequest,
-  step: Step,
-  lease: Lease,
-  abort: ChildAbort,
-  call: Call,
-  stages: Stages,
-  promptTokens: number,
-): Gate {
+function openTry(request: ChatRequest, current: Try, call: Call, stages: Stages): Gate {
   const { clock, limits } = stages;
+  const { step, lease, abort, notes, promptTokens } = current;
   const { backend, model } = lease;
   const { trace, deadlineMs } = call;
   const isJudged = backend.tier === 'local';
@@ -116,7 +122,17 @@ function openTry(
         wantScores: isJudged,
         warn: (param, why) => trace.warnings.set(param, why),
       }),
-    { backend: backend.id, budgets: stages.budgets[backend.tier], limits, clock, abort, promptTokens },
+    {
+      backend: backend.id,
+      budgets: stages.budgets[backend.tier],
+      limits,
+      clock,
+      abort,
+      promptTokens,
+      // The judge has a word for it; and a stop sequence may well end an answer before it begins.
+      refusesEmpty: !step.attempt.gated && request.sampling.stop.length === 0,
+      onUnfinished: (usage) => notes.unfinished(usage),
+    },
   );
   return openGate(events, isJudged ? stages.judge.begin(request, trace.threshold) : undefined, {
     mode: step.attempt.gated ? 'judge' : 'observe',

@@ -3,13 +3,14 @@ import type { Clock } from './core/clock.ts';
 import type { HeldAnswer } from './confidence/gate.ts';
 import type { FinalVerdict } from './core/confidence.ts';
 import { LfoError } from './core/errors.ts';
-import type { InferenceEvent } from './core/events.ts';
+import type { InferenceEvent, Usage } from './core/events.ts';
 import type { Reason } from './core/reason.ts';
 import type { Decision, RequestFeatures } from './core/routing.ts';
 import { type AttemptTrace, beginAttempt, type RequestTrace } from './core/trace.ts';
 
 /** What the notes read off a gate. */
 export interface Judged {
+  readonly committed: boolean;
   readonly verdict: FinalVerdict | undefined;
   readonly firstEventMs: number | undefined;
   readonly heldMs: number;
@@ -63,6 +64,11 @@ export class AttemptNotes {
     noteAnswer(trace, event);
   }
 
+  /** What an answer cost that never came to its end; an estimate. */
+  unfinished(usage: Usage): void {
+    this.#attempt.usage ??= usage;
+  }
+
   /** The attempt is over and its answer is, or is not, the one the client gets. */
   judged(judged: Judged, outcome: 'answered' | 'escalated'): void {
     this.#judged(judged);
@@ -75,6 +81,8 @@ export class AttemptNotes {
   failed(error: unknown, judged: Judged | undefined, isCancelled: boolean): void {
     const attempt = this.#attempt;
     if (judged !== undefined) this.#judged(judged);
+    // Nothing follows: what was spent here is what the request has cost.
+    if (isCancelled || judged?.committed === true) this.#trace.usage ??= attempt.usage;
     this.#end(isCancelled ? 'cancelled' : 'failed');
     attempt.error =
       error instanceof LfoError

@@ -12,6 +12,12 @@ export class AnswerMeter {
   #units = 0;
   #scores = 0;
   #deltas = 0;
+  #hasAnswer = false;
+
+  /** Whether there was any text, refusal or call; reasoning alone is no answer. */
+  get hasAnswer(): boolean {
+    return this.#hasAnswer;
+  }
 
   /** Adds one event; O(1). */
   add(event: InferenceEvent): void {
@@ -20,11 +26,15 @@ export class AnswerMeter {
       case 'reasoning-delta':
       case 'refusal-delta':
         this.#units += event.text.length;
+        this.#hasAnswer ||= event.type !== 'reasoning-delta' && event.text !== '';
         this.#deltas++;
         return;
       case 'tool-call-delta':
         this.#units += event.json.length;
         this.#deltas++;
+        return;
+      case 'tool-call-start':
+        this.#hasAnswer = true;
         return;
       case 'token-scores':
         this.#scores += event.scores.length;

@@ -64,6 +64,11 @@ export class Pool implements BackendPool {
     this.#serveWaiting(Infinity);
   }
 
+  /** Requests that wait for a backend. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   view(): FleetView {
     const backends = Array.from(this.#members.values(), ({ backend, breaker, inFlight }) => ({
       id: backend.id,

@@ -225,3 +225,29 @@ test('a thousand events schedule a handful of timers', async () => {
   assert.equal(run.events.length, 1001);
   assert.ok(scheduled < 10, `${scheduled} timers`);
 });
+
+test('an answer without text, refusal or call is an error where that is asked for', async () => {
+  const reasoning: InferenceEvent = { type: 'reasoning-delta', text: 'hm' };
+  const refused = runWatch([start, reasoning, finish], { refusesEmpty: true });
+  await refused.clock.advanceAsync(1);
+  assert.ok(refused.error instanceof BackendError && refused.error.fault === 'unusable');
+  assert.equal(refused.error.countsAgainstBackend, false);
+  const length: InferenceEvent = { ...finish, reason: 'length' };
+  for (const steps of [[start, finish], [start, length], [start, text('a'), finish]]) {
+    const run = runWatch(steps, { refusesEmpty: steps.length > 2 || steps.includes(length) });
+    await run.clock.advanceAsync(1);
+    assert.equal(run.error, undefined);
+  }
+});
+
+test('what a cut answer had cost is told once, and nothing of one that ended', async () => {
+  const told: unknown[] = [];
+  const options = { onUnfinished: (usage: unknown) => told.push(usage) };
+  const whole = runWatch([start, text('abcd'), finish], options);
+  await whole.clock.advanceAsync(1);
+  assert.deepEqual(told, []);
+  const cut = runWatch([start, text('abcdefgh')], options);
+  await cut.clock.advanceAsync(1);
+  assert.ok(cut.error instanceof BackendError && cut.error.fault === 'cut');
+  assert.deepEqual(told, [{ promptTokens: 7, completionTokens: 2, estimated: true }]);
+});

@@ -3,9 +3,9 @@ import type { CallContext } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { TierBudgets } from '../core/config/config.ts';
 import { BackendError, LfoError } from '../core/errors.ts';
-import type { InferenceEvent } from '../core/events.ts';
+import type { InferenceEvent, Usage } from '../core/events.ts';
 import { AnswerMeter, type AnswerLimits } from './answer-meter.ts';
-import { DueTimer } from './due-timer.ts';
+import { DueTimer } from '../core/due-timer.ts';
 
 export interface WatchOptions {
   /** Id of the backend, for errors. */
@@ -19,6 +19,10 @@ export interface WatchOptions {
   readonly deadlineMs?: number;
   /** Prompt size to report when an answer is cut at a limit, before the backend gave its usage. */
   readonly promptTokens: number;
+  /** An answer without text, refusal or call is an error rather than an answer. */
+  readonly refusesEmpty?: boolean;
+  /** Told what an answer had cost that did not come to its end. */
+  readonly onUnfinished?: (usage: Usage) => void;
 }
 
 /** The part of a call's context that the watch owns. */
@@ -29,7 +33,8 @@ export type WatchedContext = Pick<CallContext, 'signal' | 'clock' | 'keepAlive'>
  * keep-alive begins it anew), gap between events, total time and the client's deadline. Time during which the caller
  * holds an event counts towards the last two alone. An answer beyond the total time or the answer limits ends with
  * `length`. When the signal aborts it throws the reason at once, whatever the backend does.
- * @throws BackendError `timeout`, or `cut` for a stream that ends without `finish`; LfoError `deadline_exceeded`
+ * @throws BackendError `timeout`, `cut` for a stream that ends without `finish`, `unusable` for an empty answer; LfoError
+ * `deadline_exceeded`
  */
 export async function* watch(
   run: (context: WatchedContext) => AsyncIterable<InferenceEvent>,
@@ -38,6 +43,7 @@ export async function* watch(
   const { signal } = options.abort;
   const meter = new AnswerMeter();
   const budget = new Budget(options);
+  let isFinished = false;
   let rejectPending: (reason: unknown) => void = () => undefined;
   const onAbort = (): void => rejectPending(signal.reason);
   signal.addEventListener('abort', onAbort);
@@ -54,13 +60,16 @@ export async function* watch(
       if (done === true) throw withoutFinish(options.backend);
       budget.received(event);
       meter.add(event);
+      if (options.refusesEmpty === true && isEmptyEnd(event, meter)) throw emptyAnswer(options.backend);
       if (event.type !== 'finish' && meter.exceeds(options.limits)) throw new AnswerFull();
+      isFinished = event.type === 'finish';
       yield event;
-      if (event.type === 'finish') return;
+      if (isFinished) return;
     }
   } catch (error) {
     if (!(error instanceof AnswerFull)) throw error;
     options.abort.abort(error);
+    isFinished = true;
     yield {
       type: 'finish',
       reason: 'length',
@@ -69,6 +78,7 @@ export async function* watch(
     };
   } finally {
     budget.end();
+    if (!isFinished) options.onUnfinished?.(meter.estimate(options.promptTokens));
     signal.removeEventListener('abort', onAbort);
     // Not awaited: after an abort the backend may still be busy with the step that was left.
     events.return?.()?.then(undefined, () => undefined);
@@ -132,6 +142,14 @@ class Budget {
 function isContent(event: InferenceEvent): boolean {
   if (event.type === 'text-delta') return event.text !== '';
   return event.type !== 'start' && event.type !== 'self-report';
+}
+
+function isEmptyEnd(event: InferenceEvent, meter: AnswerMeter): boolean {
+  return event.type === 'finish' && (event.reason === 'stop' || event.reason === 'tool_calls') && !meter.hasAnswer;
+}
+
+function emptyAnswer(backend: string): BackendError {
+  return new BackendError('The model gave an empty answer; try again.', { fault: 'unusable', backend });
 }
 
 function timedOut(message: string, backend: string): BackendError {

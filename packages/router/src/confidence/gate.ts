@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { ConfidenceSession, FinalVerdict, Verdict } from '../core/confidence.ts';
 import type { GateConfig } from '../core/config/config.ts';
+import { DueTimer } from '../core/due-timer.ts';
 import type { InferenceEvent } from '../core/events.ts';
 
 /** What was withheld; empty once released. */
@@ -183,12 +184,14 @@ class HoldLimit {
   readonly #signal: AbortSignal;
   readonly #over = Promise.withResolvers<'over'>();
   readonly #onAbort = (): void => this.#over.reject(this.#signal.reason);
-  #cancel: (() => void) | undefined;
+  readonly #timer: DueTimer;
+  #hasStarted = false;
 
   constructor(clock: Clock, maxHoldMs: number, signal: AbortSignal) {
     this.#clock = clock;
     this.#maxHoldMs = maxHoldMs;
     this.#signal = signal;
+    this.#timer = new DueTimer(clock, () => this.#over.resolve('over'));
     this.#over.promise.catch(() => undefined);
     if (signal.aborted) this.#onAbort();
     else signal.addEventListener('abort', this.#onAbort, { once: true });
@@ -196,7 +199,9 @@ class HoldLimit {
 
   /** The first content has come; later calls do nothing. */
   start(): void {
-    this.#cancel ??= this.#clock.schedule(this.#maxHoldMs, () => this.#over.resolve('over'));
+    if (this.#hasStarted) return;
+    this.#hasStarted = true;
+    this.#timer.set(this.#clock.nowMs() + this.#maxHoldMs);
   }
 
   /** A `next` that loses may still reject when the caller aborts the upstream: nobody waits for it any more. */
@@ -206,7 +211,7 @@ class HoldLimit {
   }
 
   stop(): void {
-    this.#cancel?.();
+    this.#timer.clear();
     this.#signal.removeEventListener('abort', this.#onAbort);
   }
 }

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
 import type { Clock } from '../core/clock.ts';
+import { DueTimer } from '../core/due-timer.ts';
 
 /** Text gathered beyond this is written at once rather than at the end of the turn. */
 const flushChars = 16_384;
@@ -82,12 +83,13 @@ export class ResponseWriter {
     if (response.destroyed) return Promise.resolve();
     return new Promise((resolve) => {
       const settle = (): void => {
-        cancel();
+        timer.clear();
         response.off(event, settle).off('close', settle);
         resolve();
       };
       // Destroying it closes it, which aborts the exchange and with it whatever still works for this client.
-      const cancel = this.#clock.schedule(this.#slowReaderMs, () => response.destroy());
+      const timer = new DueTimer(this.#clock, () => response.destroy());
+      timer.set(this.#clock.nowMs() + this.#slowReaderMs);
       response.once(event, settle).once('close', settle);
     });
   }

@@ -13,8 +13,12 @@ export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
   const read = chatReader(deps.config.limits, deps.models);
   const created = Math.floor(deps.clock.wallMs() / 1000);
 
-  app.post('/v1/chat/completions', (request, reply) => {
-    if (deps.isDraining()) throw draining();
+  /** Asked before the body is read, and again after it: others have come in meanwhile. */
+  const refusal = (): LfoError | undefined => (deps.isDraining() ? draining() : deps.refusal?.());
+
+  app.post('/v1/chat/completions', { onRequest: (_request, _reply, done) => done(refusal()) }, (request, reply) => {
+    const refused = refusal();
+    if (refused !== undefined) throw refused;
     const { request: chat, warnings } = readChat(request);
     const signal = departureSignal(reply);
     const exchange: ChatExchange = {
@@ -46,7 +50,7 @@ export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
   );
 
   app.get('/health', (_request, reply) => {
-    if (!deps.isDraining()) return { status: 'ok' };
+    if (!deps.isDraining()) return { status: deps.isDegraded?.() === true ? 'degraded' : 'ok' };
     return reply.status(503).send({ status: 'draining' });
   });
   app.get('/ready', (_request, reply) => {

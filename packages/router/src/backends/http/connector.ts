@@ -1,19 +1,14 @@
-import { lookup } from 'node:dns';
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { buildConnector } from 'undici';
 import type { Clock } from '../../core/clock.ts';
-import { DueTimer } from '../due-timer.ts';
+import { DueTimer } from '../../core/due-timer.ts';
 import { localAddressTest } from './local-address.ts';
+import { ForeignAddressError, localLookup } from './local-lookup.ts';
 
 /** Name resolution, TCP and TLS together took longer than allowed. */
 export class ConnectTimeoutError extends Error {
   override readonly name = 'ConnectTimeoutError';
-}
-
-/** The name leads out of the user's own network, and this client must not. */
-export class ForeignAddressError extends Error {
-  override readonly name = 'ForeignAddressError';
 }
 
 export interface ConnectorOptions {
@@ -28,7 +23,7 @@ export interface ConnectorOptions {
 /** Makes connections for undici: HTTP/1.1, certificates always verified, one exact deadline over all steps. */
 export function createConnector(options: ConnectorOptions): buildConnector.connector {
   const isAllowed = options.onlyLocal ? localAddressTest() : undefined;
-  const resolve = isAllowed === undefined ? undefined : lookupAmong(isAllowed);
+  const resolve = options.onlyLocal ? localLookup() : undefined;
   /** Last TLS session of each host, so that reconnecting takes one round trip less; hosts are a closed set. */
   const sessions = new Map<string, Buffer>();
 
@@ -80,17 +75,4 @@ function openTls(target: TlsTarget, sessions: Map<string, Buffer>): Socket {
   });
   socket.on('session', (session) => sessions.set(target.host, session));
   return socket;
-}
-
-/** Resolves as the system does, and fails if even one address is not allowed: a name cannot be half local. */
-function lookupAmong(isAllowed: (address: string) => boolean): LookupFunction {
-  return (hostname, options, callback) => {
-    lookup(hostname, { ...options, all: true }, (error, addresses) => {
-      const [first] = error === null ? addresses : [];
-      if (first === undefined) return callback(error, '');
-      if (!addresses.every(({ address }) => isAllowed(address))) return callback(new ForeignAddressError(), '');
-      if (options.all === true) return callback(null, addresses);
-      callback(null, first.address, first.family);
-    });
-  };
 }

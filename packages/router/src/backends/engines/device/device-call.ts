@@ -3,7 +3,7 @@ import type { DeviceMessage, MessageOf } from '@lfo/protocol';
 import type { CallContext } from '../../../core/backend.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
-import { DueTimer } from '../../due-timer.ts';
+import { DueTimer } from '../../../core/due-timer.ts';
 import { doneEvents, partEvent } from './answer-events.ts';
 import { deviceFault, linkFault } from './device-fault.ts';
 

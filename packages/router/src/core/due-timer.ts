@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts';
+import type { Clock } from './clock.ts';
 
 /** A timer this late means that the event loop stood still, not that the upstream did. */
 const stalledAfterMs = 100;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import type { Clock } from '../core/clock.ts';
+import type { Clock } from './clock.ts';
 import { DueTimer } from './due-timer.ts';
 
 function setUp(clock: Clock): { timer: DueTimer; calls: number[] } {
