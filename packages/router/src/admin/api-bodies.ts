@@ -1,54 +1,15 @@
-import type { BackendView } from '../core/backend.ts';
-import type { FeedbackView, StoredRequest } from '../core/history.ts';
-import type { LiveCounters } from '../core/live-feed.ts';
+import type { BackendView, Capabilities } from '../core/backend.ts';
+import type { StoredRequest } from '../core/history.ts';
 import type { RequestView } from '../core/request-view.ts';
-import type { AdminDeps, RecordsStatus } from './deps.ts';
+import type { AdminDeps } from './deps.ts';
+import type { FleetMember, RequestBody, StatusBody } from './wire.ts';
 
-/** A backend as the dashboard shows it. */
-export interface FleetMember extends BackendView {
-  readonly isDraining: boolean;
-}
-
-/** How LFO is: what answers, whether it can, and what is kept of it. */
-export interface StatusBody {
-  readonly ready: boolean;
-  readonly reasons: readonly string[];
-  readonly backends: readonly FleetMember[];
-  readonly records: RecordsStatus;
-}
-
-/** Events of the live stream by name. */
-export interface LiveEvents {
-  readonly snapshot: { readonly counters: LiveCounters; readonly requests: readonly RequestView[] };
-  readonly missed: { readonly counters: LiveCounters; readonly requests: readonly RequestView[] };
-  readonly request: { readonly counters: LiveCounters; readonly request: RequestView };
-  readonly status: StatusBody;
-}
-
-/** One request with all that is known of it. */
-export interface RequestBody {
-  readonly request: RequestView;
-  readonly feedback: FeedbackView | null;
-  readonly features: unknown;
-  readonly signals: unknown;
-}
-
-/** Who is looking, and what they may do. */
-export interface SessionBody {
-  /** `null` where no cookie is needed. */
-  readonly csrfToken: string | null;
-  readonly needsKey: boolean;
-  readonly canDrain: boolean;
-}
-
-/** The fleet and the records now. Written counts are left out: they change with every request. */
+/** The fleet and the records now. Counts that change with every request are left out. */
 export function statusBody({ fleet, readiness, records, fleetControl }: AdminDeps): StatusBody {
   const { ready, reasons } = readiness();
-  const backends = fleet().backends.map((backend) => ({
-    ...backend,
-    isDraining: fleetControl?.isDraining(backend.id) ?? false,
-  }));
-  return { ready, reasons, backends, records: { ...records(), written: 0, pending: 0 } };
+  const { dropped, degraded } = records();
+  const backends = fleet().backends.map((backend) => member(backend, fleetControl?.isDraining(backend.id) ?? false));
+  return { ready, reasons, backends, records: { dropped, degraded } };
 }
 
 /** A stored request, or one that still runs or waits to be stored. */
@@ -57,4 +18,25 @@ export function requestBody(stored: StoredRequest | undefined, live: RequestView
   if (request === undefined) return undefined;
   const { feedback = null, features = null, signals = null } = stored ?? {};
   return { request, feedback, features, signals };
+}
+
+function member(backend: BackendView, isDraining: boolean): FleetMember {
+  const { id, tier, models, status, breaker, inFlight, capabilities } = backend;
+  return {
+    ...{ id, tier, models, breaker, inFlight, isDraining, state: status.state },
+    detail: status.detail ?? null,
+    progress: status.progress ?? null,
+    prefillRate: status.prefillRate ?? null,
+    decodeRate: status.decodeRate ?? null,
+    active: status.active ?? null,
+    queued: status.queued ?? null,
+    slots: status.slots ?? null,
+    contextTokens: capabilities.contextTokens ?? null,
+    abilities: abilitiesOf(capabilities),
+  };
+}
+
+function abilitiesOf({ tools, jsonSchema, images, audio, logprobs }: Capabilities): readonly string[] {
+  const named = { tools, 'JSON schema': jsonSchema, images, audio, logprobs };
+  return Object.entries(named).flatMap(([name, has]) => (has ? [name] : []));
 }

@@ -1,18 +1,6 @@
-import type { RequestView } from './request-view.ts';
+import type { LiveCounters, RequestView } from './request-view.ts';
 import type { RequestTrace } from './trace.ts';
 import { type TraceOutcome, viewTrace } from './trace-view.ts';
-
-/** Since the process started; `running` is now. */
-export interface LiveCounters {
-  readonly started: number;
-  readonly running: number;
-  readonly local: number;
-  readonly cloud: number;
-  /** Tried locally first, then answered by the cloud. */
-  readonly escalated: number;
-  /** Ended without an answer; clients that left are not counted. */
-  readonly failed: number;
-}
 
 /** A request as it is now, and everything counted so far. */
 export interface LiveChange {

@@ -59,3 +59,15 @@ export interface AttemptView {
   readonly heldMs: number | null;
   readonly heldTokens: number | null;
 }
+
+/** Since the process started; `running` is now. */
+export interface LiveCounters {
+  readonly started: number;
+  readonly running: number;
+  readonly local: number;
+  readonly cloud: number;
+  /** Tried locally first, then answered by the cloud. */
+  readonly escalated: number;
+  /** Ended without an answer; clients that left are not counted. */
+  readonly failed: number;
+}

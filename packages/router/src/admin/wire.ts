@@ -1,0 +1,71 @@
+import type { FeedbackView } from '../core/history.ts';
+import type { Tier } from '../core/request.ts';
+import type { LiveCounters, RequestView } from '../core/request-view.ts';
+
+/** What the dashboard receives; shared with it, so nothing here belongs to Node. */
+
+/** A backend as the dashboard shows it; `null` is not known. */
+export interface FleetMember {
+  readonly id: string;
+  readonly tier: Tier;
+  readonly models: readonly string[];
+  readonly state: 'ready' | 'loading' | 'down';
+  readonly breaker: 'closed' | 'open' | 'half-open';
+  readonly isDraining: boolean;
+  /** What it is doing, or what is wrong and how to mend it. */
+  readonly detail: string | null;
+  /** Fraction 0..1 of a download or load under way. */
+  readonly progress: number | null;
+  /** Tokens a second. */
+  readonly prefillRate: number | null;
+  readonly decodeRate: number | null;
+  /** Requests through this router. */
+  readonly inFlight: number;
+  /** Requests at the backend, from wherever. */
+  readonly active: number | null;
+  readonly queued: number | null;
+  readonly slots: number | null;
+  readonly contextTokens: number | null;
+  /** Of `tools`, `JSON schema`, `images`, `audio`, `logprobs`. */
+  readonly abilities: readonly string[];
+}
+
+/** How LFO is: what answers, whether it can, and what is kept of it. */
+export interface StatusBody {
+  readonly ready: boolean;
+  readonly reasons: readonly string[];
+  readonly backends: readonly FleetMember[];
+  readonly records: { readonly dropped: number; readonly degraded: boolean };
+}
+
+/** Events of the live stream by name. */
+export interface LiveEvents {
+  /** Replaces whatever is known. */
+  readonly snapshot: RequestsEvent;
+  /** Requests that changed while the reader was away. */
+  readonly missed: RequestsEvent;
+  readonly request: { readonly counters: LiveCounters; readonly request: RequestView };
+  readonly status: StatusBody;
+}
+
+/** In the order of their latest change. */
+export interface RequestsEvent {
+  readonly counters: LiveCounters;
+  readonly requests: readonly RequestView[];
+}
+
+/** One request with all that is known of it. */
+export interface RequestBody {
+  readonly request: RequestView;
+  readonly feedback: FeedbackView | null;
+  readonly features: unknown;
+  readonly signals: unknown;
+}
+
+/** Who is looking, and what they may do. */
+export interface SessionBody {
+  /** `null` where no cookie is needed. */
+  readonly csrfToken: string | null;
+  readonly needsKey: boolean;
+  readonly canDrain: boolean;
+}

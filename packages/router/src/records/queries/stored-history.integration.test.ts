@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { FakeClock } from '@lfo/testing/fake-clock.ts';
+import type { RequestRow } from '../../core/store.ts';
+import { SqliteStore } from '../store/sqlite-store.ts';
+import { sampleRow } from '../store/store-contract.ts';
+import { StoredHistory } from './stored-history.ts';
+
+const nowMs = 1_700_000_000_000;
+
+async function historyOf(t: TestContext, rows: readonly RequestRow[]) {
+  const folder = mkdtempSync(join(tmpdir(), 'lfo-history-'));
+  const store = new SqliteStore(join(folder, 'lfo.db'));
+  t.after(async () => {
+    await store.close();
+    rmSync(folder, { recursive: true });
+  });
+  await store.append('requests', rows);
+  return new StoredHistory(store, new FakeClock(0, nowMs));
+}
+
+interface Local {
+  readonly score?: number | null;
+  readonly outcome?: 'answered' | 'escalated';
+  readonly reason?: string;
+}
+
+/** A row whose only local attempt was judged as given. */
+function judgedRow(id: string, { score = null, outcome = 'answered', reason = 'confident' }: Local, changes = {}) {
+  const attempts = JSON.stringify([{ tier: 'local', backend: 'embedded', start_ms: 1, outcome, reason, score }]);
+  return sampleRow(id, { attempts, time_ms: nowMs - 1000, route: outcome === 'answered' ? 'local' : 'cloud', ...changes });
+}
+
+test('pages walk from the newest to the oldest without losing or repeating a row', async (t) => {
+  const rows = Array.from({ length: 7 }, (_, index) => sampleRow(`id-${index}`));
+  const history = await historyOf(t, rows);
+  const seen: string[] = [];
+  let before: string | undefined;
+  do {
+    const page = await history.page(before === undefined ? {} : { before }, 3);
+    seen.push(...page.requests.map(({ id }) => id));
+    before = page.next ?? undefined;
+  } while (before !== undefined);
+  assert.deepEqual(seen, ['id-6', 'id-5', 'id-4', 'id-3', 'id-2', 'id-1', 'id-0']);
+});
+
+test('filters narrow a page, each by its own column', async (t) => {
+  const history = await historyOf(t, [
+    sampleRow('a', { route: 'cloud', backend: 'gemini' }),
+    sampleRow('b', { error_code: 'upstream_timeout', finish_reason: null }),
+    sampleRow('c', { degraded: 1, reason: 'degraded' }),
+  ]);
+  const idsOf = async (filter: Parameters<typeof history.page>[0]) =>
+    (await history.page(filter, 10)).requests.map(({ id }) => id).join('');
+  assert.equal(await idsOf({ route: 'cloud' }), 'a');
+  assert.equal(await idsOf({ backend: 'gemini' }), 'a');
+  assert.equal(await idsOf({ outcome: 'failed' }), 'b');
+  assert.equal(await idsOf({ outcome: 'ok' }), 'ca');
+  assert.equal(await idsOf({ outcome: 'degraded' }), 'c');
+  assert.equal(await idsOf({ reason: 'degraded' }), 'c');
+});
+
+test('a request comes back with its attempts, and columns that cannot be read are empty', async (t) => {
+  const history = await historyOf(t, [
+    judgedRow('a', { score: 0.4 }),
+    sampleRow('b', { attempts: '{"no', reasons: '["made_up","confident"]', reason: 'made_up' }),
+  ]);
+  const [attempt] = (await history.find('a'))?.view.attempts ?? [];
+  assert.deepEqual([attempt?.tier, attempt?.backend, attempt?.score, attempt?.endMs], ['local', 'embedded', 0.4, null]);
+  const odd = (await history.find('b'))?.view;
+  assert.deepEqual([odd?.attempts, odd?.reasons, odd?.reason], [[], ['confident'], null]);
+  assert.equal(await history.find('c'), undefined);
+});
+
+test('the latest verdict on a request is the one that counts', async (t) => {
+  const history = await historyOf(t, [sampleRow('a')]);
+  await history.addFeedback({ requestId: 'a', clientKey: 'key-1', verdict: 'good' });
+  await history.addFeedback({ requestId: 'a', clientKey: 'key-1', verdict: 'bad', expectedRoute: 'cloud' });
+  assert.deepEqual((await history.find('a'))?.feedback, { timeMs: nowMs, verdict: 'bad', expectedRoute: 'cloud' });
+});
+
+test('trends count each request in the step of its arrival and leave out what is older', async (t) => {
+  const minute = 60_000;
+  const history = await historyOf(t, [
+    sampleRow('a', { time_ms: nowMs - 1 }),
+    sampleRow('b', { time_ms: nowMs - 10 * minute, route: 'cloud', local_ms: 5, cost_usd: 0.5, prompt_tokens: 100 }),
+    sampleRow('c', { time_ms: nowMs - 10 * minute, route: null, finish_reason: null, status: 502, cost_usd: null }),
+    sampleRow('d', { time_ms: nowMs - 10 * minute, route: null, finish_reason: null, status: 499, cost_usd: null }),
+    sampleRow('e', { time_ms: nowMs - 61 * minute }),
+  ]);
+  const trends = await history.trends('1h');
+  const stepAt = (timeMs: number) => trends.timesMs.findLastIndex((startMs) => startMs <= timeMs);
+  const earlier = stepAt(nowMs - 10 * minute);
+  assert.equal(trends.timesMs.length, 60);
+  assert.equal(trends.local[stepAt(nowMs - 1)], 1);
+  assert.equal(trends.local.reduce((sum, count) => sum + count), 1);
+  assert.deepEqual(
+    [trends.cloud[earlier], trends.escalated[earlier], trends.failed[earlier], trends.costUsd[earlier]],
+    [1, 1, 1, 0.5],
+  );
+});
+
+test('percentiles are within 5 % of the exact ones, and absent where nothing was measured', async (t) => {
+  const rows = Array.from({ length: 101 }, (_, index) =>
+    sampleRow(`id-${String(index).padStart(3, '0')}`, { time_ms: nowMs - 1, total_ms: 100 + index * 10, first_token_ms: 7 }),
+  );
+  const { latency, firstToken, timesMs } = await (await historyOf(t, rows)).trends('24h');
+  const near = (value: number | null | undefined, exact: number) =>
+    assert.ok(Math.abs((value ?? 0) - exact) <= exact * 0.055, `${value} is not near ${exact}`);
+  near(latency.local.all.p50, 600);
+  near(latency.local.p95[timesMs.length - 1], 1050);
+  near(firstToken.local.all.p50, 7);
+  assert.deepEqual([latency.cloud.all.p50, latency.local.p50[0]], [null, null]);
+});
+
+test('the confidence report tells what became of scored answers, and replays thresholds on them', async (t) => {
+  const history = await historyOf(t, [
+    judgedRow('a', { score: 0.91 }),
+    judgedRow('b', { score: 0.52, outcome: 'escalated', reason: 'low_confidence' }),
+    judgedRow('c', { score: 0.99, outcome: 'escalated', reason: 'schema_violation' }),
+    judgedRow('d', { score: 0.3 }, { degraded: 1 }),
+    judgedRow('e', {}),
+    sampleRow('f', { attempts: '[]', time_ms: nowMs - 1, route: 'cloud', cost_usd: 0.02 }),
+  ]);
+  const report = await history.confidence('1h');
+  assert.equal(report.sampled, 6);
+  assert.equal(report.withoutScore, 1);
+  assert.deepEqual(
+    [report.histogram.kept[18], report.histogram.escalated[10], report.histogram.refused[19], report.histogram.degraded[6]],
+    [1, 1, 1, 1],
+  );
+  const at = (threshold: number) => report.replay.find((point) => Math.abs(point.threshold - threshold) < 1e-9);
+  assert.deepEqual([at(0.5)?.kept, at(0.5)?.escalated], [2, 1]);
+  assert.deepEqual([at(0.95)?.kept, at(0.95)?.escalated], [0, 3]);
+});
+
+test('reliability needs verdicts: of answers given, and of wished-for routes where none was given', async (t) => {
+  const history = await historyOf(t, [
+    judgedRow('a', { score: 0.95 }),
+    judgedRow('b', { score: 0.91 }),
+    judgedRow('c', { score: 0.55, outcome: 'escalated', reason: 'low_confidence' }),
+  ]);
+  const said = { clientKey: 'k' };
+  assert.deepEqual((await history.confidence('1h')).reliability, []);
+  await history.addFeedback({ ...said, requestId: 'a', verdict: 'good' });
+  await history.addFeedback({ ...said, requestId: 'b', verdict: 'bad' });
+  await history.addFeedback({ ...said, requestId: 'c', verdict: 'good', expectedRoute: 'local' });
+  const { reliability, labelled, replay } = await history.confidence('1h');
+  assert.equal(labelled, 3);
+  assert.deepEqual(
+    reliability.map(({ good, count }) => [good, count]),
+    [
+      [1, 1],
+      [0.5, 2],
+    ],
+  );
+  assert.deepEqual([replay[0]?.keptGood, replay[0]?.keptBad], [2, 1]);
+});
