@@ -6,10 +6,11 @@ import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import type { SignatureStore } from '../../../core/signatures.ts';
 import type { HttpClient } from '../../http/client.ts';
+import type { ImageFetch } from '../../http/fetch-image.ts';
+import { createImageFetch } from '../../http/fetch-image.ts';
 import { ModelCatalogue } from './catalogue.ts';
 import type { Refusal } from './errors.ts';
 import { AnswerReader, malformedCall } from './events.ts';
-import type { ImageFetcher } from './images.ts';
 import { withImages } from './images.ts';
 import type { KeyPermit } from './keys.ts';
 import { KeyRing } from './keys.ts';
@@ -27,8 +28,8 @@ export interface GeminiDependencies {
   readonly clock: Clock;
   readonly signatures: SignatureStore;
   readonly limits: Pick<LimitsConfig, 'upstreamEventBytes' | 'answerBytes' | 'fetchImages'>;
-  /** Fetches `http(s)` images; used only where `limits.fetchImages` allows it. */
-  readonly fetchImage?: ImageFetcher;
+  /** Fetches `http(s)` images, and only where `limits.fetchImages` allows it; default: from public addresses. */
+  readonly images?: ImageFetch;
   /** Called for each call sent with the sentinel in place of its signature: it costs quality. */
   readonly onSentinel?: () => void;
 }
@@ -53,6 +54,8 @@ class GeminiBackend implements Backend {
   readonly #dependencies: GeminiDependencies;
   readonly #transport: GeminiTransport;
   readonly #keys: KeyRing;
+  /** Absent where images may not be fetched. */
+  readonly #images: ImageFetch | undefined;
   readonly #catalogue = new ModelCatalogue();
   readonly #closing = new AbortController();
   /** What a model turned out not to take, so that it is not asked twice again. */
@@ -61,11 +64,12 @@ class GeminiBackend implements Backend {
   #active = 0;
 
   constructor(config: GeminiBackendConfig, dependencies: GeminiDependencies) {
-    const { client, clock, limits } = dependencies;
+    const { client, clock, limits, images } = dependencies;
     this.id = config.name;
     this.#config = config;
     this.#dependencies = dependencies;
     this.#transport = new GeminiTransport({ config, client, clock, limits });
+    this.#images = limits.fetchImages ? (images ?? createImageFetch({ clock })) : undefined;
     this.#keys = new KeyRing(config.name, config.apiKeys, clock);
   }
 
@@ -104,7 +108,10 @@ class GeminiBackend implements Backend {
   async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
     this.#active++;
     try {
-      yield* this.#answer(await this.#withImages(request, call), call);
+      yield* this.#answer(
+        this.#images === undefined ? request : await withImages(request, this.#images, call.signal),
+        call,
+      );
     } finally {
       this.#active--;
     }
@@ -112,7 +119,7 @@ class GeminiBackend implements Backend {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#dependencies.client.close();
+    await Promise.all([this.#dependencies.client.close(), this.#images?.close()]);
   }
 
   async *#answer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
@@ -202,11 +209,6 @@ class GeminiBackend implements Backend {
     // A history's signatures are the request's own; the other two are the model's.
     if (disliked !== 'signatures') this.#disliked.set(call.model, without);
     return { ...wording, without };
-  }
-
-  #withImages(request: ChatRequest, call: CallContext): Promise<ChatRequest> | ChatRequest {
-    const { fetchImage, limits } = this.#dependencies;
-    return fetchImage === undefined || !limits.fetchImages ? request : withImages(request, fetchImage, call.signal);
   }
 
   /** Once, after the first answer: limits of the models as the provider states them. Not worth failing for. */

@@ -1,14 +1,8 @@
 import type { ChatRequest, ContentPart, Message } from '../../../core/request.ts';
-
-/** Fetches an image and gives it as a `data:` URL. */
-export type ImageFetcher = (url: string, signal: AbortSignal) => Promise<string>;
+import type { ImageFetch } from '../../http/fetch-image.ts';
 
 /** The request with every `http(s)` image fetched, one after the other; the request itself where there is none. */
-export async function withImages(
-  request: ChatRequest,
-  fetchImage: ImageFetcher,
-  signal: AbortSignal,
-): Promise<ChatRequest> {
+export async function withImages(request: ChatRequest, images: ImageFetch, signal: AbortSignal): Promise<ChatRequest> {
   if (!request.messages.some((message) => message.role === 'user' && message.content.some(isRemote))) return request;
   const messages: Message[] = [];
   for (const message of request.messages) {
@@ -18,7 +12,7 @@ export async function withImages(
     }
     const content: ContentPart[] = [];
     for (const part of message.content) {
-      content.push(isRemote(part) ? { ...part, url: await fetchImage(part.url, signal) } : part);
+      content.push(isRemote(part) ? { ...part, url: await images.fetch(part.url, signal) } : part);
     }
     messages.push({ ...message, content });
   }

@@ -12,7 +12,7 @@ import {
   upstreamSecret,
 } from '@lfo/testing/fake-gemini.ts';
 import { geminiSubject } from '@lfo/testing/gemini/gemini-subject.ts';
-import { BackendError } from '../../../core/errors.ts';
+import { BackendError, RequestError } from '../../../core/errors.ts';
 
 const day = 86_400_000;
 
@@ -244,4 +244,27 @@ test('Vertex AI gets a bearer token, its own paths and no ids', async (t) => {
     fake.requests[0]?.path ?? '',
     /^\/v1\/projects\/p\/locations\/global\/publishers\/google\/models\/gemini-2\.5-flash:/,
   );
+});
+
+test('web images are fetched only where the operator allows it', async (t) => {
+  const fake = await fakeFor(t);
+  const fetched: string[] = [];
+  const images = {
+    fetch: (url: string) => {
+      fetched.push(url);
+      return Promise.resolve('data:image/png;base64,iVBORw0KGgo=');
+    },
+    close: () => Promise.resolve(),
+  };
+  const url = 'https://images.test/a.png';
+  const ask = (fetchImages: boolean): Promise<unknown> => {
+    const limits = { upstreamEventBytes: 1_000_000, answerBytes: 1_000_000, fetchImages };
+    const { infer } = geminiSubject(t, fake.origin, {}, { images, limits });
+    return infer({ messages: [{ role: 'user', content: [{ type: 'image', url }] }] });
+  };
+  await assert.rejects(ask(false), RequestError);
+  assert.deepEqual([fetched, fake.requests.length], [[], 0]);
+  await ask(true);
+  assert.deepEqual(fetched, [url]);
+  assert.match(fake.requests[0]?.text ?? '', /"inlineData":\{"mimeType":"image\/png"/);
 });
