@@ -81,42 +81,49 @@ class EventGate implements Gate {
     return { events: this.#held, isComplete: this.#held.at(-1)?.type === 'finish' };
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<InferenceEvent, void> {
+  /** One generator for each way: delegating from one to another would cost every event three more turns. */
+  [Symbol.asyncIterator](): AsyncGenerator<InferenceEvent, void> {
+    const session = this.#session;
+    return this.#options.mode === 'observe' || session === undefined ? this.#observe() : this.#decide(session);
+  }
+
+  async *#decide(session: ConfidenceSession): AsyncGenerator<InferenceEvent, void> {
     try {
-      if (this.#options.mode === 'observe' || this.#session === undefined) {
-        yield* this.#observe();
-        return;
-      }
-      await this.#hold(this.#session);
+      await this.#hold(session);
       if (this.escalated) return;
       const released = this.#held;
       this.#held = [];
       for (const event of released) yield this.#release(event);
-      if (released.at(-1)?.type !== 'finish') yield* this.#pass();
+      if (released.at(-1)?.type === 'finish') return;
+      for (;;) {
+        const next = await this.#upstream.next();
+        if (next.done === true) return;
+        yield this.#release(next.value);
+      }
     } finally {
-      // Not awaited: return() queues behind a pending next(), which the caller's abort ends.
-      this.#upstream.return?.().catch(() => undefined);
+      this.#leave();
     }
   }
 
   async *#observe(): AsyncGenerator<InferenceEvent, void> {
-    for (;;) {
-      const next = await this.#upstream.next();
-      if (next.done === true) break;
-      this.#note(next.value);
-      this.#session?.observe(next.value);
-      if (next.value.type === 'finish') this.verdict = this.#session?.end();
-      yield this.#release(next.value);
+    try {
+      for (;;) {
+        const next = await this.#upstream.next();
+        if (next.done === true) break;
+        this.#note(next.value);
+        this.#session?.observe(next.value);
+        if (next.value.type === 'finish') this.verdict = this.#session?.end();
+        yield this.#release(next.value);
+      }
+      this.verdict ??= this.#session?.end();
+    } finally {
+      this.#leave();
     }
-    this.verdict ??= this.#session?.end();
   }
 
-  async *#pass(): AsyncGenerator<InferenceEvent, void> {
-    for (;;) {
-      const next = await this.#upstream.next();
-      if (next.done === true) return;
-      yield this.#release(next.value);
-    }
+  /** Not awaited: return() queues behind a pending next(), which the caller's abort ends. */
+  #leave(): void {
+    this.#upstream.return?.().catch(() => undefined);
   }
 
   /** Pulls until there is a verdict. */
