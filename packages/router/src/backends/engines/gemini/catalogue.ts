@@ -24,7 +24,8 @@ export class ModelCatalogue {
 
   /** Takes in an answer of `GET /models`; anything else changes nothing. */
   read(answer: JsonValue | undefined): void {
-    const models = listing.safeParse(answer).data?.models ?? [];
+    const models = listing.safeParse(answer).data?.models;
+    if (models === undefined) return;
     const chats = models.filter((model) => model.supportedGenerationMethods?.includes('generateContent') !== false);
     this.#names = chats.map(({ name }) => bareModelName(name));
     this.#contextTokens = new Map(
