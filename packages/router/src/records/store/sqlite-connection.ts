@@ -1,16 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { SqliteAnswer, SqliteRequest } from './sqlite-messages.ts';
-
-/** A database operation failed; `code` is SQLite's own, or `STORE_CLOSED`. The message names no values. */
-export class StoreError extends Error {
-  override readonly name = 'StoreError';
-  readonly code: string;
-
-  constructor(code: string, message: string, cause?: unknown) {
-    super(message, { cause });
-    this.code = code;
-  }
-}
+import { StoreError } from './store-error.ts';
 
 type Done = Extract<SqliteAnswer, { type: 'done' }>;
 

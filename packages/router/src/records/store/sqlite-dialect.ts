@@ -10,6 +10,7 @@ import {
 } from 'kysely';
 import type { SqliteConnection } from './sqlite-connection.ts';
 import type { SqlValue } from './sqlite-messages.ts';
+import { typedRows } from './typed-rows.ts';
 
 /**
  * Kysely over a database in a worker thread. `connect` is asked for each query or transaction, which then stays on that
@@ -100,19 +101,13 @@ class WorkerConnection implements DatabaseConnection {
       sql,
       parameters: parameters.map(toSqlValue),
     });
-    return { rows: typed<R>(rows), numAffectedRows: changes, insertId: lastId };
+    return { rows: typedRows<R>(rows), numAffectedRows: changes, insertId: lastId };
   }
 
   // oxlint-disable-next-line require-yield
   async *streamQuery(): AsyncIterableIterator<never> {
     throw new TypeError('Streaming queries are not supported: page through the rows instead.');
   }
-}
-
-/** The shape of rows is kysely's promise, made when the query was built. */
-function typed<R>(rows: readonly unknown[]): R[];
-function typed(rows: readonly unknown[]): unknown[] {
-  return [...rows];
 }
 
 /** As SQLite stores it: booleans are 0 and 1, `undefined` is null. */

@@ -3,8 +3,9 @@ import { Kysely } from 'kysely';
 import { createDataFolder, createPrivateFile } from '../../core/data-folder.ts';
 import type { Store, StoreTables } from '../../core/store.ts';
 import { migrate } from './migrate.ts';
-import { SqliteConnection, StoreError } from './sqlite-connection.ts';
+import { SqliteConnection } from './sqlite-connection.ts';
 import { Mutex, sqliteDialect, toSqlValue } from './sqlite-dialect.ts';
+import { StoreError } from './store-error.ts';
 
 /** The store in one SQLite file (0600), in write-ahead mode, owned by a worker thread. */
 export class SqliteStore implements Store {

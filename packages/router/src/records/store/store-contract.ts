@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { test, type TestContext, type TestOptions } from 'node:test';
 import { sql } from 'kysely';
 import type { RequestRow, Store } from '../../core/store.ts';
 
@@ -58,8 +58,8 @@ export function sampleRow(id: string, changes: Partial<RequestRow> = {}): Reques
 }
 
 /** The behaviour every store shares. */
-export function describeStore(name: string, subject: StoreUnderTest): void {
-  test(`${name}: a row comes back as it was written, nulls and fractions included`, async (t) => {
+export function describeStore(name: string, subject: StoreUnderTest, options: TestOptions = {}): void {
+  test(`${name}: a row comes back as it was written, nulls and fractions included`, options, async (t) => {
     const store = await subject.open(t);
     const row = sampleRow('a');
     await store.append('requests', [row]);
@@ -67,7 +67,7 @@ export function describeStore(name: string, subject: StoreUnderTest): void {
     assert.deepEqual(found, [row]);
   });
 
-  test(`${name}: a batch sent twice is stored once, and the first version stays`, async (t) => {
+  test(`${name}: a batch sent twice is stored once, and the first version stays`, options, async (t) => {
     const store = await subject.open(t);
     await store.append('requests', [sampleRow('a'), sampleRow('b')]);
     await store.append('requests', [sampleRow('a', { status: 500 }), sampleRow('c')]);
@@ -82,7 +82,7 @@ export function describeStore(name: string, subject: StoreUnderTest): void {
     );
   });
 
-  test(`${name}: a row is replaced where that is asked for`, async (t) => {
+  test(`${name}: a row is replaced where that is asked for`, options, async (t) => {
     const store = await subject.open(t);
     await store.append('signatures', [{ key: 'k', signature: 'old', time_ms: 1 }]);
     await store.append('signatures', [{ key: 'k', signature: 'new', time_ms: 2 }], 'replace');
@@ -90,10 +90,25 @@ export function describeStore(name: string, subject: StoreUnderTest): void {
     assert.deepEqual(found, [{ key: 'k', signature: 'new', time_ms: 2 }]);
   });
 
-  test(`${name}: a batch is stored whole or not at all`, async (t) => {
+  test(`${name}: of several versions of a row in one batch the last one stays`, options, async (t) => {
     const store = await subject.open(t);
-    const bad = { ...sampleRow('b'), mode: Number.NaN };
-    // @ts-expect-error NaN is stored as null, which the column refuses.
+    const version = (signature: string) => ({ key: 'k', signature, time_ms: 1 });
+    await store.append('signatures', [version('one'), version('two'), version('three')], 'replace');
+    const found = await store.db.selectFrom('signatures').select('signature').execute();
+    assert.deepEqual(found, [{ signature: 'three' }]);
+  });
+
+  test(`${name}: text no database likes is stored as well as can be`, options, async (t) => {
+    const store = await subject.open(t);
+    await store.append('requests', [sampleRow('a', { backend: 'nul \0 half \ud83d "quoted" \\u0000 🙂' })]);
+    const found = await store.db.selectFrom('requests').select('backend').executeTakeFirstOrThrow();
+    assert.match(found.backend ?? '', /^nul . half \ufffd+ "quoted" \\u0000 🙂$/u);
+  });
+
+  test(`${name}: a batch is stored whole or not at all`, options, async (t) => {
+    const store = await subject.open(t);
+    const bad = { ...sampleRow('b'), mode: null };
+    // @ts-expect-error the column refuses null.
     await assert.rejects(store.append('requests', [sampleRow('a'), bad]));
     const { count } = await store.db
       .selectFrom('requests')
@@ -103,35 +118,54 @@ export function describeStore(name: string, subject: StoreUnderTest): void {
     await store.append('requests', [sampleRow('a')]);
   });
 
-  test(`${name}: a transaction that fails leaves nothing, and what is asked meanwhile waits for it`, async (t) => {
-    const store = await subject.open(t);
-    const failing = store.db.transaction().execute(async (transaction) => {
-      await transaction.insertInto('requests').values(sampleRow('a')).execute();
-      throw new RangeError('changed my mind');
-    });
-    const appended = store.append('requests', [sampleRow('b')]);
-    await assert.rejects(failing, RangeError);
-    await appended;
-    const found = await store.db.selectFrom('requests').select('id').execute();
-    assert.deepEqual(
-      found.map(({ id }) => id),
-      ['b'],
-    );
-  });
+  test(
+    `${name}: a transaction that fails leaves nothing, and what is asked meanwhile waits for it`,
+    options,
+    async (t) => {
+      const store = await subject.open(t);
+      const failing = store.db.transaction().execute(async (transaction) => {
+        await transaction.insertInto('requests').values(sampleRow('a')).execute();
+        throw new RangeError('changed my mind');
+      });
+      const appended = store.append('requests', [sampleRow('b')]);
+      await assert.rejects(failing, RangeError);
+      await appended;
+      const found = await store.db.selectFrom('requests').select('id').execute();
+      assert.deepEqual(
+        found.map(({ id }) => id),
+        ['b'],
+      );
+    },
+  );
 
-  test(`${name}: nothing appended is nothing done`, async (t) => {
+  test(`${name}: nothing appended is nothing done`, options, async (t) => {
     const store = await subject.open(t);
     await store.append('requests', []);
   });
 
-  test(`${name}: a failed query rejects and the next one works`, async (t) => {
+  test(`${name}: a failed query rejects and the next one works`, options, async (t) => {
     const store = await subject.open(t);
     await assert.rejects(sql`select * from nothing_here`.execute(store.db));
     const { rows } = await sql<{ one: number }>`select 1 as one`.execute(store.db);
     assert.equal(rows[0]?.one, 1);
   });
 
-  test(`${name}: two routers start at once on one empty database and both write`, async (t) => {
+  test(`${name}: counts, sums and times come back as numbers`, options, async (t) => {
+    const store = await subject.open(t);
+    await store.append('requests', [sampleRow('a'), sampleRow('b')]);
+    const found = await store.db
+      .selectFrom('requests')
+      .select(({ fn }) => [
+        fn.countAll().as('count'),
+        fn.sum('prompt_tokens').as('tokens'),
+        fn.sum('time_ms').as('times'),
+        fn.max('time_ms').as('latest'),
+      ])
+      .executeTakeFirstOrThrow();
+    assert.deepEqual({ ...found }, { count: 2, tokens: 22, times: 3_400_000_000_002, latest: 1_700_000_000_001 });
+  });
+
+  test(`${name}: two routers start at once on one empty database and both write`, options, async (t) => {
     const first = await subject.open(t);
     const second = await subject.openAgain(t, first);
     await Promise.all([first.append('requests', [sampleRow('a')]), second.append('requests', [sampleRow('b')])]);
@@ -142,12 +176,16 @@ export function describeStore(name: string, subject: StoreUnderTest): void {
     );
   });
 
-  test(`${name}: closing finishes what was asked before, later calls are refused, and twice is once`, async (t) => {
-    const store = await subject.open(t);
-    const appended = store.append('requests', [sampleRow('a')]);
-    await Promise.all([store.close(), store.close()]);
-    await appended;
-    await assert.rejects(store.append('requests', [sampleRow('b')]));
-    await assert.rejects(store.db.selectFrom('requests').selectAll().execute());
-  });
+  test(
+    `${name}: closing finishes what was asked before, later calls are refused, and twice is once`,
+    options,
+    async (t) => {
+      const store = await subject.open(t);
+      const appended = store.append('requests', [sampleRow('a')]);
+      await Promise.all([store.close(), store.close()]);
+      await appended;
+      await assert.rejects(store.append('requests', [sampleRow('b')]));
+      await assert.rejects(store.db.selectFrom('requests').selectAll().execute());
+    },
+  );
 }

@@ -1,0 +1,75 @@
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryResult,
+} from 'kysely';
+import type { PostgresConnection } from './postgres-connections.ts';
+import { typedRows } from './typed-rows.ts';
+
+/** Kysely over PostgreSQL. `acquire` is asked for each query or transaction, which then stays on that connection. */
+export function postgresDialect(acquire: () => Promise<PostgresConnection>): Dialect {
+  return {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => new PostgresDriver(acquire),
+    createIntrospector: (db) => new PostgresIntrospector(db),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+  };
+}
+
+class PostgresDriver implements Driver {
+  readonly #acquire: () => Promise<PostgresConnection>;
+
+  constructor(acquire: () => Promise<PostgresConnection>) {
+    this.#acquire = acquire;
+  }
+
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<DatabaseConnection> {
+    return new KyselyConnection(await this.#acquire());
+  }
+
+  async releaseConnection(connection: DatabaseConnection): Promise<void> {
+    if (connection instanceof KyselyConnection) connection.inner.release();
+  }
+
+  async beginTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('begin'));
+  }
+
+  async commitTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('commit'));
+  }
+
+  async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('rollback'));
+  }
+
+  async destroy(): Promise<void> {}
+}
+
+class KyselyConnection implements DatabaseConnection {
+  readonly inner: PostgresConnection;
+
+  constructor(inner: PostgresConnection) {
+    this.inner = inner;
+  }
+
+  async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    const { rows, affected } = await this.inner.query(sql, parameters);
+    return {
+      rows: typedRows<R>(rows),
+      ...(affected === undefined ? {} : { numAffectedRows: BigInt(affected) }),
+    };
+  }
+
+  // oxlint-disable-next-line require-yield
+  async *streamQuery(): AsyncIterableIterator<never> {
+    throw new TypeError('Streaming queries are not supported: page through the rows instead.');
+  }
+}

@@ -1,0 +1,99 @@
+import { Kysely } from 'kysely';
+import type { Store, StoreTables } from '../../core/store.ts';
+import { migrate } from './migrate.ts';
+import { type PostgresConnection, PostgresConnections } from './postgres-connections.ts';
+import { postgresDialect } from './postgres-dialect.ts';
+
+export interface PostgresOptions {
+  /** Reads what is there, and neither migrates nor writes. */
+  readonly readOnly?: boolean;
+}
+
+/** The store in a PostgreSQL database, which several routers may share. */
+export class PostgresStore implements Store {
+  readonly db: Kysely<StoreTables>;
+  readonly #url: string;
+  readonly #connections: PostgresConnections;
+  #migration: Promise<void> | undefined;
+
+  constructor(url: string, { readOnly = false }: PostgresOptions = {}) {
+    this.#url = url;
+    this.#connections = new PostgresConnections(url, {
+      connections: 4,
+      connectMs: 2_000,
+      statementMs: 10_000,
+      readOnly,
+    });
+    if (readOnly) this.#migration = Promise.resolve();
+    this.db = new Kysely({ dialect: postgresDialect(() => this.#acquire()) });
+  }
+
+  async append<T extends keyof StoreTables>(
+    table: T,
+    rows: readonly StoreTables[T][],
+    replace?: 'replace',
+  ): Promise<void> {
+    const [first] = rows;
+    if (first === undefined) return;
+    const columns = Object.keys(first);
+    const connection = await this.#acquire();
+    try {
+      // One statement is one transaction.
+      await connection.query(insertSql(table, columns, replace), [
+        jsonOf(replace === undefined ? rows : lastOfEach(rows)),
+      ]);
+    } finally {
+      connection.release();
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#connections.close();
+  }
+
+  async #acquire(): Promise<PostgresConnection> {
+    const connection = await this.#connections.acquire();
+    try {
+      this.#migration ??= migrateFully(this.#url);
+      await this.#migration;
+      return connection;
+    } catch (error) {
+      this.#migration = undefined;
+      connection.release();
+      throw error;
+    }
+  }
+}
+
+/** On a connection of its own without a time limit: an index over many rows takes what it takes. */
+async function migrateFully(url: string): Promise<void> {
+  const connections = new PostgresConnections(url, { connections: 1, connectMs: 2_000, statementMs: 0 });
+  try {
+    await migrate(new Kysely({ dialect: postgresDialect(() => connections.acquire()) }));
+  } finally {
+    await connections.close();
+  }
+}
+
+/** All rows travel as one JSON value, which the columns' own types read. Names are ours, never a client's. */
+function insertSql(table: string, columns: readonly string[], replace: 'replace' | undefined): string {
+  const names = columns.map((column) => `"${column}"`).join(', ');
+  const [key = '', ...others] = columns;
+  const update = others.map((column) => `"${column}" = excluded."${column}"`).join(', ');
+  const conflict = replace === undefined ? 'do nothing' : `("${key}") do update set ${update}`;
+  return `insert into "${table}" (${names}) select ${names} from json_populate_recordset(null::"${table}", $1::json) on conflict ${conflict}`;
+}
+
+/** One statement cannot replace a row twice; the primary key is the first column. */
+function lastOfEach<Row extends object>(rows: readonly Row[]): readonly Row[] {
+  return [...new Map(rows.map((row): [unknown, Row] => [Object.values(row)[0], row])).values()];
+}
+
+/** PostgreSQL's text holds neither NUL nor halves of surrogate pairs. */
+function jsonOf(rows: readonly object[]): string {
+  const json = JSON.stringify(rows);
+  if (!/\\u(?:0000|d[89a-f])/i.test(json)) return json;
+  return JSON.stringify(rows, (_key, value: unknown) =>
+    typeof value === 'string' ? value.toWellFormed().replaceAll('\0', '\uFFFD') : value,
+  );
+}

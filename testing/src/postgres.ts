@@ -1,0 +1,97 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { chownSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Client } from 'pg';
+
+/** A PostgreSQL server of its own, in a temporary folder, behind a Unix socket. */
+export interface PostgresServer {
+  /** Folder of the socket `.s.PGSQL.5432`. */
+  readonly socketFolder: string;
+  /** Creates an empty database and says its address. */
+  database(): Promise<string>;
+  /** Ends it as a crash would: connections break, nothing is tidied up. */
+  crash(): Promise<void>;
+  /** Starts it again on the same data. */
+  restart(): Promise<void>;
+  /** Ends it and removes its folder. */
+  stop(): Promise<void>;
+}
+
+/** Why there is no PostgreSQL server to test with, or `false`: for the `skip` option of a test. */
+export const withoutPostgres: string | false =
+  binaries() === undefined ? 'needs a PostgreSQL server: apt-get install postgresql' : false;
+
+/** Starts one; takes a second or two. */
+export async function startPostgres(): Promise<PostgresServer> {
+  const bin = binaries();
+  if (bin === undefined) throw new Error('There is no PostgreSQL server on this machine.');
+  const account = unprivileged();
+  const folder = mkdtempSync(join(tmpdir(), 'lfo-pg-'));
+  if (account !== undefined) chownSync(folder, account.uid, account.gid);
+  const data = join(folder, 'data');
+  const setUp = ['-D', data, '-U', 'lfo', '--auth=trust', '--no-sync', '--encoding=UTF8', '--locale=C'];
+  const [code] = await once(spawn(join(bin, 'initdb'), setUp, { cwd: folder, stdio: 'ignore', ...account }), 'exit');
+  if (code !== 0) throw new Error(`initdb ended with ${code}`);
+
+  const settings = ['listen_addresses=', `unix_socket_directories=${folder}`, 'fsync=off', 'max_connections=50'];
+  const start = (): Promise<ChildProcess> =>
+    started(
+      spawn(join(bin, 'postgres'), ['-D', data, ...settings.flatMap((setting) => ['-c', setting])], {
+        cwd: folder,
+        stdio: ['ignore', 'ignore', 'pipe'],
+        ...account,
+      }),
+    );
+  let server = await start();
+  const end = async (signal: 'SIGQUIT' | 'SIGINT'): Promise<void> => {
+    if (server.exitCode === null && server.signalCode === null && server.kill(signal)) await once(server, 'exit');
+  };
+  const address = (name: string): string => `postgresql://lfo@localhost/${name}?host=${encodeURIComponent(folder)}`;
+  return {
+    socketFolder: folder,
+    async database() {
+      const name = `t${randomUUID().replaceAll('-', '')}`;
+      const client = new Client(address('postgres'));
+      await client.connect();
+      await client.query(`create database ${name}`);
+      await client.end();
+      return address(name);
+    },
+    crash: () => end('SIGQUIT'),
+    async restart() {
+      server = await start();
+    },
+    async stop() {
+      await end('SIGINT');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Debian keeps each version in a folder of its own; the newest is taken. */
+function binaries(): string | undefined {
+  const [newest] = globSync('/usr/lib/postgresql/*/bin/postgres').toSorted().toReversed();
+  return newest === undefined ? undefined : dirname(newest);
+}
+
+/** PostgreSQL refuses to run as root: its own account is used then. */
+function unprivileged(): { readonly uid: number; readonly gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const [, uid, gid] = /^postgres:[^:]*:(\d+):(\d+)/m.exec(readFileSync('/etc/passwd', 'utf8')) ?? [];
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+async function started(server: ChildProcess): Promise<ChildProcess> {
+  if (server.stderr === null) throw new Error('The server has no standard error to read.');
+  const lines = createInterface({ input: server.stderr });
+  for await (const line of lines) {
+    if (!line.includes('ready to accept connections')) continue;
+    server.stderr.resume();
+    return server;
+  }
+  throw new Error('PostgreSQL ended before it was ready.');
+}
