@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { refusalAtDoor } from './admission.ts';
 import { Pool } from './backends/pool.ts';
+import { keepProbing } from './backends/probing.ts';
 import { RetryBudget } from './backends/retry.ts';
 import { tieredPool } from './backends/tiered-pool.ts';
 import { deadlineExceeded } from './backends/watch.ts';
@@ -122,10 +123,12 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     }
   }
 
+  const stopProbing = keepProbing(local.flatMap(({ backend }) => (backend === embedded ? [] : [backend])), clock);
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
     isDraining = true;
     stopAnnouncing();
+    stopProbing();
     loop.stop();
     const stopped = server.close();
     await drained(running, options.config.current().server.shutdownGraceMs, clock);

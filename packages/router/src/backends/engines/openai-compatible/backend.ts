@@ -38,6 +38,11 @@ const probeMs = 5000;
 /** Models whose taste is remembered. */
 const maxStyles = 1000;
 
+/** It answers, but has no model list, which a server whose models are configured may do without. */
+function isWithoutList(error: unknown): boolean {
+  return error instanceof BackendError && (error.fault === 'rejected' || error.fault === 'bad_answer');
+}
+
 class OpenAiCompatibleBackend implements Backend {
   readonly id: string;
   readonly tier: Tier;
@@ -100,6 +105,10 @@ class OpenAiCompatibleBackend implements Backend {
       this.#status = { state: 'ready' };
     } catch (error) {
       signal.throwIfAborted();
+      if (this.#config.models.length > 0 && isWithoutList(error)) {
+        this.#status = { state: 'ready' };
+        return this.status();
+      }
       const detail = error instanceof BackendError ? error.message : 'The backend did not list its models in time.';
       this.#status = { state: 'down', detail };
     } finally {

@@ -1,0 +1,32 @@
+import type { Backend } from '../core/backend.ts';
+import type { Clock } from '../core/clock.ts';
+
+/** Pause between two looks at a backend that answered. */
+const readyPauseMs = 15_000;
+/** And at one that did not: it should be back in the fleet soon after it is back. */
+const downPauseMs = 2000;
+
+/**
+ * Looks at local servers now and then, so that one that is down is not tried by requests, and learns its models and
+ * context. Never give it a cloud backend: nothing is sent there but requests. The returned function stops it.
+ */
+export function keepProbing(backends: readonly Backend[], clock: Clock): () => void {
+  const ending = new AbortController();
+  const cancels = new Map<string, () => void>();
+  for (const backend of backends) void look(backend);
+  return () => {
+    ending.abort(new Error('stopped'));
+    for (const cancel of cancels.values()) cancel();
+  };
+
+  async function look(backend: Backend): Promise<void> {
+    let pauseMs = downPauseMs;
+    try {
+      const { state } = await backend.probe(ending.signal);
+      if (state === 'ready') pauseMs = readyPauseMs;
+    } catch {
+      // What it found is in the backend's status; a probe that throws was stopped, or is tried again.
+    }
+    if (!ending.signal.aborted) cancels.set(backend.id, clock.schedule(pauseMs, () => void look(backend)));
+  }
+}
