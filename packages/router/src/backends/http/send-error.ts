@@ -1,6 +1,7 @@
 import { errors } from 'undici';
 import { BackendError, type BackendErrorInit } from '../../core/errors.ts';
-import { ConnectTimeoutError, ForeignAddressError } from './connector.ts';
+import { ConnectTimeoutError } from './connector.ts';
+import { ForeignAddressError, ForeignResolverError } from './local-lookup.ts';
 
 type Failure = readonly [message: string, init: Omit<BackendErrorInit, 'backend'>];
 
@@ -11,6 +12,10 @@ const failures = {
   ],
   foreignAddress: [
     'The backend is configured as local, but its name leads out of the local network; nothing was sent. Set its tier to cloud if that is meant.',
+    { fault: 'connect' },
+  ],
+  foreignResolver: [
+    'The backend is configured as local by a name that only a public name server could resolve; nothing was asked. Give its address, or put the name into the hosts file.',
     { fault: 'connect' },
   ],
   connectTimeout: [
@@ -66,6 +71,7 @@ export function isLostBeforeAnswer(error: unknown, staleErrors: WeakSet<Error>):
 function nameOf(error: unknown): keyof typeof failures {
   if (error instanceof ConnectTimeoutError) return 'connectTimeout';
   if (error instanceof ForeignAddressError) return 'foreignAddress';
+  if (error instanceof ForeignResolverError) return 'foreignResolver';
   if (error instanceof errors.HTTPParserError) return 'notHttp';
   if (error instanceof errors.SocketError) return 'hungUp';
   // Several addresses were tried; they fail alike.
