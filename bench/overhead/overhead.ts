@@ -42,8 +42,15 @@ interface Sample {
 const started: ChildProcess[] = [];
 const folder = mkdtempSync(join(tmpdir(), 'lfo-bench-'));
 
-async function start(args: readonly string[], origin: (line: string) => string | undefined): Promise<{ origin: string; pid: number }> {
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], cwd: folder, env: { ...process.env, PORT: '0', LFO_LOCAL_MODEL: 'none', LFO_DATA_DIR: join(folder, 'data') } });
+async function start(
+  args: readonly string[],
+  origin: (line: string) => string | undefined,
+): Promise<{ origin: string; pid: number }> {
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    cwd: folder,
+    env: { ...process.env, PORT: '0', LFO_LOCAL_MODEL: 'none', LFO_DATA_DIR: join(folder, 'data') },
+  });
   started.push(child);
   const lines = createInterface({ input: child.stdout });
   for await (const line of lines) {
@@ -59,17 +66,26 @@ async function start(args: readonly string[], origin: (line: string) => string |
 
 /** User and system time of a process in milliseconds (proc(5): clock ticks of 10 ms). */
 function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
 async function send(pool: Pool, body: string): Promise<void> {
-  const answer = await pool.request({ method: 'POST', path: '/v1/chat/completions', headers: { 'content-type': 'application/json' }, body });
+  const answer = await pool.request({
+    method: 'POST',
+    path: '/v1/chat/completions',
+    headers: { 'content-type': 'application/json' },
+    body,
+  });
   let bytes = 0;
   for await (const part of answer.body) bytes += Buffer.byteLength(part);
-  if (answer.statusCode !== 200 || bytes < 100) throw new Error(`unexpected answer: ${answer.statusCode}, ${bytes} bytes`);
+  if (answer.statusCode !== 200 || bytes < 100)
+    throw new Error(`unexpected answer: ${answer.statusCode}, ${bytes} bytes`);
 }
 
 async function load(target: Target, one: Case, concurrency: number, requests: number): Promise<Sample> {
@@ -144,12 +160,15 @@ try {
 }
 
 function report(results: ReadonlyMap<string, readonly Sample[]>): void {
-  const samples = (one: Case, name: Target['name'], concurrency: 1 | 64): readonly Sample[] => results.get(`${one.name}|${name}|${concurrency}`) ?? [];
+  const samples = (one: Case, name: Target['name'], concurrency: 1 | 64): readonly Sample[] =>
+    results.get(`${one.name}|${name}|${concurrency}`) ?? [];
   const paired = (a: readonly Sample[], b: readonly Sample[], of: (a: Sample, b: Sample) => number): number =>
-    median(a.flatMap((sample, index) => {
-      const other = b[index];
-      return other === undefined ? [] : [of(sample, other)];
-    }));
+    median(
+      a.flatMap((sample, index) => {
+        const other = b[index];
+        return other === undefined ? [] : [of(sample, other)];
+      }),
+    );
   const rows = cases.map((one) => {
     const [direct1, bare1, lfo1] = [samples(one, 'direct', 1), samples(one, 'bare', 1), samples(one, 'lfo', 1)];
     const [bare64, lfo64] = [samples(one, 'bare', 64), samples(one, 'lfo', 64)];
@@ -170,7 +189,9 @@ function report(results: ReadonlyMap<string, readonly Sample[]>): void {
     return;
   }
   const head = Object.keys(rows[0] ?? {});
-  console.log(`${cpus()[0]?.model}, ${cpus().length} cores, Node ${process.version}, ${rounds} rounds; rows of streams count chunks per second\n`);
+  console.log(
+    `${cpus()[0]?.model}, ${cpus().length} cores, Node ${process.version}, ${rounds} rounds; rows of streams count chunks per second\n`,
+  );
   console.log(`| ${head.join(' | ')} |\n|${head.map(() => '---').join('|')}|`);
   for (const row of rows) console.log(`| ${Object.values(row).join(' | ')} |`);
 }

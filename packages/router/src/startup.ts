@@ -22,14 +22,21 @@ const lookMs = 100;
 export function announceStart(options: StartupOptions): () => void {
   const { clock, listener, embedded, url } = options;
   let cancel = (): void => {};
+  let told: DeviceBackend['progress'];
   listener.listening(url);
   look();
   return () => cancel();
 
   function look(): void {
     const progress = embedded?.progress;
-    if (progress !== undefined && progress.phase !== 'prefill') {
-      listener.progress({ phase: progress.phase, done: progress.done, total: progress.total, what: progress.what ?? 'the model' });
+    if (progress !== undefined && progress !== told && progress.phase !== 'prefill') {
+      told = progress;
+      listener.progress({
+        phase: progress.phase,
+        done: progress.done,
+        total: progress.total,
+        what: progress.what ?? 'the model',
+      });
     }
     // The first moments of a child are 'loading'; 'down' with no session is its failure to start or to load.
     if (embedded?.status().state === 'loading') cancel = clock.schedule(lookMs, look);
@@ -40,7 +47,12 @@ export function announceStart(options: StartupOptions): () => void {
 function readyInfo({ clock, processStartMs, url, needsKey, embedded, fleet }: StartupOptions): ReadyInfo {
   const { backends } = fleet();
   const cloud = backends.filter(({ tier }) => tier === 'cloud').map(({ id }) => id);
-  const base = { url: url.replace('//127.0.0.1:', '//localhost:'), cloud, needsKey, startupMs: Math.round(clock.nowMs() - processStartMs) };
+  const base = {
+    url: url.replace('//127.0.0.1:', '//localhost:'),
+    cloud,
+    needsKey,
+    startupMs: Math.round(clock.nowMs() - processStartMs),
+  };
   const local = backends.find(({ tier }) => tier === 'local');
   if (local === undefined) return base;
   const { state, detail, decodeRate } = local.status;

@@ -18,7 +18,7 @@ export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, rep
     backend: trace.backend ?? null,
     model: trace.model ?? null,
     mode: trace.mode,
-    confidence: trace.confidence ?? null,
+    confidence: score(trace.confidence),
     threshold: trace.threshold,
     routing_reason: trace.reason ?? null,
     reasons: trace.reasons,
@@ -56,7 +56,7 @@ function attemptBody(attempt: AttemptTrace, nowMs: number) {
     model: attempt.model ?? null,
     outcome: attempt.outcome ?? null,
     reason: attempt.reason ?? null,
-    score: attempt.score ?? null,
+    score: score(attempt.score),
     latency_ms: milliseconds((attempt.endMs ?? nowMs) - attempt.startMs),
     first_token_ms: optionalMilliseconds(attempt.firstEventMs && attempt.firstEventMs - attempt.startMs),
     ...(attempt.heldMs !== undefined && { held_ms: milliseconds(attempt.heldMs) }),
@@ -67,6 +67,11 @@ function attemptBody(attempt: AttemptTrace, nowMs: number) {
 
 function optionalMilliseconds(value: number | undefined): number | null {
   return value === undefined ? null : milliseconds(value);
+}
+
+/** To four digits, as in the header: more would pretend to a precision no judge has. */
+function score(value: number | undefined): number | null {
+  return value === undefined ? null : Math.round(value * 10_000) / 10_000;
 }
 
 /** Never negative, to the hundredth. */
