@@ -8,7 +8,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 const cruise = (...paths: readonly string[]): { ok: boolean; output: string } => {
   const run = spawnSync(
     process.execPath,
-    ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', '--config', '.dependency-cruiser.mjs', ...paths],
+    ['node_modules/dependency-cruiser/bin/dependency-cruiser.mjs', '--config', '.dependency-cruiser.mjs', ...paths],
     { encoding: 'utf8' },
   );
   return { ok: run.status === 0, output: `${run.stdout}${run.stderr}` };
