@@ -170,8 +170,11 @@ export const routerMessage = z.discriminatedUnion('t', [
     frequency_penalty: z.number().optional(),
     presence_penalty: z.number().optional(),
     stop: z.array(z.string()).optional(),
-    /** Token scores wanted; `top` asks for that many alternatives with each. */
-    scores: z.object({ top: count }).optional(),
+    /**
+     * Token scores wanted; `top` asks for that many alternatives with each. `first`: only to judge the answer by, for
+     * which that many text tokens do, the calls begun among them, and none that a grammar has forced.
+     */
+    scores: z.object({ top: count, first: count.optional() }).optional(),
     /** Relative to receipt. */
     deadline_ms: z.number().positive().optional(),
     /** KV prefixes are shared only between requests of one key. */

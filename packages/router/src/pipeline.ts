@@ -112,6 +112,7 @@ function openTry(request: ChatRequest, current: Try, call: Call, stages: Stages)
   const { backend, model } = lease;
   const { trace, deadlineMs } = call;
   const isJudged = backend.tier === 'local';
+  const { scoredTokens } = stages.judge;
   const deadline = deadlineMs === undefined ? {} : { deadlineMs };
   const events = watch(
     (watched) =>
@@ -120,6 +121,7 @@ function openTry(request: ChatRequest, current: Try, call: Call, stages: Stages)
         ...deadline,
         model,
         wantScores: isJudged,
+        ...(scoredTokens === undefined ? {} : { scoredTokens }),
         warn: (param, why) => trace.warnings.set(param, why),
       }),
     {

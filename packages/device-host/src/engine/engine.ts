@@ -90,8 +90,11 @@ export interface EngineRequest extends EnginePrompt {
   readonly presencePenalty?: number;
   /** Texts that end the answer; never part of it. */
   readonly stop: readonly string[];
-  /** Token scores wanted, with that many alternatives each. */
-  readonly scores?: { readonly top: number };
+  /**
+   * Token scores wanted, with `top` alternatives each. With `first` they serve to judge the answer: that many text
+   * tokens and the calls begun among them are enough, and what a grammar forces needs none.
+   */
+  readonly scores?: { readonly top: number; readonly first?: number | undefined };
 }
 
 /** A piece of the answer, or its end. */

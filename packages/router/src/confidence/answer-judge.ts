@@ -3,13 +3,14 @@ import type { FinishEvent, InferenceEvent } from '../core/events.ts';
 import { isJsonObject, parseJson } from '../core/json.ts';
 import type { Reason } from '../core/reason.ts';
 import type { ChatRequest } from '../core/request.ts';
-import { judgeLogprobs, logistic, type LogprobJudge } from './logprob-judge.ts';
+import { horizonTokens, judgeLogprobs, logistic, type LogprobJudge } from './logprob-judge.ts';
 import { misfit } from './schema-check.ts';
 import { judgeStructure, type StructureSigns, type WrittenCall } from './structural-judge.ts';
 
 /** The shipped estimator: tool calls by structure first and then by probability, text by probability. */
 export const answerJudge: ConfidenceEstimator = {
   name: 'answer-judge',
+  scoredTokens: horizonTokens,
   begin: (request, threshold) => new AnswerSession(request, threshold),
 };
 

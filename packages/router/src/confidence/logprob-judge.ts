@@ -18,7 +18,7 @@ export interface LogprobJudge {
 }
 
 /** Tokens of a text that decide; also how much of a text is held at most when scores come with it. */
-const horizonTokens = 16;
+export const horizonTokens = 16;
 
 /**
  * A fresh judge for one answer. Scores taken under a grammar are left out: they are renormalised and say nothing.

@@ -13,6 +13,8 @@ export interface ConfidenceSession {
 /** Makes sessions; holds nothing of a request. */
 export interface ConfidenceEstimator {
   readonly name: string;
+  /** Text tokens whose scores it reads, those of tool calls begun among them aside; absent: all. */
+  readonly scoredTokens?: number;
   begin(request: ChatRequest, threshold: number): ConfidenceSession;
 }
 

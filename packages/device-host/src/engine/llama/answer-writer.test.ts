@@ -8,6 +8,7 @@ function writer(more: Partial<WriterOptions> = {}): AnswerWriter {
     tools: [],
     stop: [],
     taken: 'raw',
+    scoredTokens: Infinity,
     newCallId: () => 'call_x',
     isThinking: false,
     checks: {},
@@ -106,4 +107,46 @@ test('thinking is no text: neither searched for calls nor stopped', () => {
     { k: 'reasoning', text: '{"name": "f"}!' },
     { k: 'text', text: 'Yes' },
   ]);
+});
+
+test('only the first text tokens want a score, what may begin a call is scored until that is known', () => {
+  const parts = writer({ tools: ['f'], scoredTokens: 2 });
+  const wanted = ['It', ' is', ' so'].map((text) => {
+    const { wantsScore } = parts;
+    parts.push(text, wantsScore ? { token: text, lp: -1 } : undefined);
+    return wantsScore;
+  });
+  assert.deepEqual(wanted, [true, true, false]);
+  const undecided = writer({ tools: ['f'], scoredTokens: 1 });
+  undecided.push('{"', { token: '{"', lp: -1 });
+  assert.ok(undecided.wantsScore);
+  undecided.push('age', { token: 'age', lp: -1 });
+  assert.ok(!undecided.wantsScore);
+});
+
+test('a call begun among the scored tokens is scored whole, the text after it is not', () => {
+  const parts = writer({ tools: ['f'], scoredTokens: 1 });
+  for (const text of ['<tool_call>', '{"name": "f", ', '"arguments": {}', '}', '</tool_call>']) {
+    assert.ok(parts.wantsScore);
+    assert.ok(
+      parts.push(text, { token: text, lp: -1 }).every((part) => part.k !== 'scores' || part.about === 'tool-call'),
+    );
+  }
+  parts.push('Done', { token: 'Done', lp: -1 });
+  assert.ok(!parts.wantsScore);
+});
+
+test('thinking wants no scores, the answer after it does', () => {
+  const parts = writer({ scoredTokens: 1 });
+  assert.deepEqual(parts.push('<think>', { token: '<think>', lp: -1 }), []);
+  assert.ok(!parts.wantsScore);
+  parts.push('Hm</think>');
+  assert.ok(parts.wantsScore);
+  assert.deepEqual(parts.push('Yes', { token: 'Yes', lp: -2 })[0], {
+    k: 'scores',
+    about: 'text',
+    taken: 'raw',
+    scores: [{ token: 'Yes', lp: -2 }],
+  });
+  assert.ok(!parts.wantsScore);
 });

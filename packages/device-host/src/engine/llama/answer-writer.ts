@@ -14,6 +14,8 @@ export interface WriterOptions {
   readonly tools: readonly string[];
   readonly stop: readonly string[];
   readonly taken: Scores['taken'];
+  /** Text tokens to score; a call begun among them is scored whole. Infinity: all. */
+  readonly scoredTokens: number;
   readonly newCallId: () => string;
   /** Whether the prompt ends inside the model's thinking. */
   readonly isThinking: boolean;
@@ -28,6 +30,7 @@ export class AnswerWriter {
   readonly #parser: ToolCallParser | undefined;
   readonly #stops: StopScanner;
   #scores: Score[] = [];
+  #scoresLeft: number;
   #heldText = '';
   #calls = 0;
   #stopped = false;
@@ -37,11 +40,17 @@ export class AnswerWriter {
     this.#reasoning = new ReasoningSplitter(options.isThinking);
     this.#parser = options.tools.length > 0 ? new ToolCallParser(options.tools) : undefined;
     this.#stops = new StopScanner(options.stop);
+    this.#scoresLeft = options.scoredTokens;
   }
 
   /** Whether a stop sequence was met; nothing may be pushed after it. */
   get stopped(): boolean {
     return this.#stopped;
+  }
+
+  /** Whether the next token is to be pushed with its score; once the text needs none, no later token does. */
+  get wantsScore(): boolean {
+    return this.#scoresLeft > 0 && !this.#reasoning.isInside;
   }
 
   /** Calls written so far. */
@@ -55,9 +64,13 @@ export class AnswerWriter {
     const parts = this.#stretches(this.#reasoning.push(text));
     if (score === undefined || this.#stopped) return parts;
     this.#scores.push(score);
+    // The tag that opened the thinking is no part of the answer.
+    if (this.#reasoning.isInside) this.#scores = [];
     const inside = this.#parser?.inside ?? 'text';
     if (inside === 'undecided' || this.#reasoning.isHolding) return parts;
-    return [...this.#takeScores(inside === 'call' || this.#calls > calls ? 'tool-call' : 'text'), ...parts];
+    const about = inside === 'call' || this.#calls > calls ? 'tool-call' : 'text';
+    if (about === 'text') this.#scoresLeft -= this.#scores.length;
+    return [...this.#takeScores(about), ...parts];
   }
 
   /** Ends the answer. @throws EngineError when it violates its schema. */

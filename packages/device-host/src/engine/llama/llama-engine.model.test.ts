@@ -41,6 +41,27 @@ describe('llama.cpp with SmolLM2-135M', { concurrency: false }, () => {
     }
   });
 
+  test('scoring the first tokens alone changes no word, with penalties and a grammar neither', async () => {
+    const asked: Partial<EngineRequest>[] = [
+      {},
+      { frequencyPenalty: 0.8, presencePenalty: 0.4 },
+      { responseFormat: { type: 'json_object' } },
+      { temperature: 1, seed: 7 },
+    ];
+    for (const more of asked) {
+      const request = ask('Tell me a story about a fox.', { maxTokens: 24, ...more });
+      const plain = textOf(await answer(model, request));
+      assert.ok(plain.length > 20);
+      for (const first of [undefined, 0, 1, 5]) {
+        const events = await answer(model, { ...request, scores: { top: 0, first } });
+        assert.equal(textOf(events), plain);
+        const scores = scoresOf(events).flatMap((part) => part.scores);
+        const isForced = more.responseFormat !== undefined && first !== undefined;
+        assert.equal(scores.length, isForced ? 0 : (first ?? doneOf(events).usage.completion_tokens));
+      }
+    }
+  });
+
   test('scores say when a temperature, a penalty or a grammar changed the distribution', async () => {
     const taken = async (more: Partial<EngineRequest>): Promise<string | undefined> =>
       scoresOf(await answer(model, ask('Hi', { maxTokens: 1, scores: { top: 0 }, ...more })))[0]?.taken;

@@ -107,6 +107,7 @@ export class LlamaLoadedModel implements LoadedModel {
       tools: offered.map((tool) => tool.name),
       stop: request.stop,
       taken: scoreOrigin({ ...sampling, grammar: grammar !== undefined }),
+      scoredTokens: scoredTokens(request, grammar),
       newCallId,
       isThinking: endsThinking(prompt),
       checks: grammar ?? {},
@@ -116,12 +117,13 @@ export class LlamaLoadedModel implements LoadedModel {
     try {
       const text = this.#texts();
       while (written.length < limit && !writer.stopped) {
-        const sampled = await this.#next(decode, ended);
+        const scored = writer.wantsScore;
+        const sampled = await this.#next(decode, scored, ended);
         firstMs ??= this.#sources.nowMs() - started;
         if (sampled === undefined || this.#vocabulary.endsTurn(sampled.token)) break;
         written.push(sampled.token);
         const piece = text.push(sampled.token);
-        yield* writer.push(piece, this.#score(sampled, piece, request));
+        yield* writer.push(piece, scored ? this.#score(sampled, piece, request) : undefined);
       }
       const isCut = written.length >= limit && !writer.stopped;
       if (!writer.stopped) yield* writer.push(text.end());
@@ -204,9 +206,9 @@ export class LlamaLoadedModel implements LoadedModel {
     });
   }
 
-  async #next(decode: Decode, signal: AbortSignal): Promise<Sampled | undefined> {
+  async #next(decode: Decode, scored: boolean, signal: AbortSignal): Promise<Sampled | undefined> {
     try {
-      return await decode.next(signal);
+      return await decode.next(scored, signal);
     } catch (cause) {
       signal.throwIfAborted();
       throw new EngineError(
@@ -271,6 +273,13 @@ export class LlamaLoadedModel implements LoadedModel {
       },
     };
   }
+}
+
+/** Text tokens to score. What a grammar leaves of the probabilities says nothing about the answer. */
+function scoredTokens({ scores }: EngineRequest, grammar: AnswerGrammar | undefined): number {
+  if (scores === undefined) return 0;
+  if (scores.first === undefined) return Infinity;
+  return grammar === undefined ? scores.first : 0;
 }
 
 /** Whether a prompt ends with the tag that opens the model's thinking. */

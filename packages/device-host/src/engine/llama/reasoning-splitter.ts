@@ -17,6 +17,11 @@ export class ReasoningSplitter {
     this.#state = isInside ? 'inside' : 'start';
   }
 
+  /** Whether the model thinks aloud. */
+  get isInside(): boolean {
+    return this.#state === 'inside';
+  }
+
   /** Whether text waits for what follows. */
   get isHolding(): boolean {
     return this.#buffer !== '';

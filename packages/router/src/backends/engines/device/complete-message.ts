@@ -2,7 +2,7 @@ import type { MessageOf, RouterMessage, WireMessage, WireTool } from '@lfo/proto
 import type { CallContext, Capabilities } from '../../../core/backend.ts';
 import { BackendError } from '../../../core/errors.ts';
 import { textOf } from '../../../core/request.ts';
-import type { ChatRequest, Message, ResponseFormat, ToolChoice } from '../../../core/request.ts';
+import type { ChatRequest, Message, ResponseFormat, Sampling, ToolChoice } from '../../../core/request.ts';
 
 type Complete = MessageOf<RouterMessage, 'complete'>;
 
@@ -41,7 +41,7 @@ export function completeMessage(
 ): Complete {
   const { sampling, toolChoice, responseFormat } = request;
   warnOfUnsupported(request, call, target.capabilities);
-  const wantsScores = target.capabilities.logprobs && (call.wantScores || sampling.logprobs);
+  const scores = target.capabilities.logprobs ? wantedScores(sampling, call) : undefined;
   const leftMs = call.deadlineMs === undefined ? undefined : Math.max(1, call.deadlineMs - call.clock.nowMs());
   return {
     t: 'complete',
@@ -57,9 +57,16 @@ export function completeMessage(
     ...(sampling.frequencyPenalty === undefined ? {} : { frequency_penalty: sampling.frequencyPenalty }),
     ...(sampling.presencePenalty === undefined ? {} : { presence_penalty: sampling.presencePenalty }),
     ...(sampling.stop.length === 0 ? {} : { stop: [...sampling.stop] }),
-    ...(wantsScores ? { scores: { top: sampling.topLogprobs ?? 0 } } : {}),
+    ...(scores === undefined ? {} : { scores }),
     ...(leftMs === undefined ? {} : { deadline_ms: leftMs }),
   };
+}
+
+/** The client is given every score it asked for; the gate reads the first alone, and each one costs the engine time. */
+function wantedScores({ logprobs, topLogprobs }: Sampling, call: CallContext): Complete['scores'] {
+  if (logprobs) return { top: topLogprobs ?? 0 };
+  if (!call.wantScores) return undefined;
+  return { top: 0, ...(call.scoredTokens === undefined ? {} : { first: call.scoredTokens }) };
 }
 
 function wireMessage(message: Message, backend: string): WireMessage {

@@ -249,6 +249,24 @@ test('the whole request goes over the wire; what a device cannot do is warned of
   await over;
 });
 
+test('the gate asks for the scores it reads, a client is given all', async () => {
+  const { device, read } = await ready();
+  const gate = { wantScores: true, scoredTokens: 16 };
+  const over = [
+    read({}, gate),
+    read({}, { wantScores: true }),
+    read({ sampling: { stop: [], logprobs: true } }, gate),
+    read({}, { scoredTokens: 16 }),
+  ];
+  await settle();
+  assert.deepEqual(
+    device.of('complete').map(({ scores }) => scores),
+    [{ top: 0, first: 16 }, { top: 0 }, { top: 0 }, undefined],
+  );
+  for (const { id } of device.of('complete')) device.done(id);
+  await Promise.all(over);
+});
+
 test('an image is refused without asking the device', async () => {
   const { device, read } = await ready();
   const error = await read({
