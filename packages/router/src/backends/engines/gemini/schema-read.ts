@@ -74,12 +74,16 @@ class SchemaReader {
     if (schema === true) return { type: 'any' };
     if (schema === false) return undefined;
     if (!isJsonObject(schema)) throw this.#site.fault(place.path, 'must be a schema: an object or a boolean');
-    if (++this.#nodes > maxNodes) throw this.#site.fault('', 'is too large once its references are written out');
+    this.#countNode();
     if (place.depth > maxDepth) throw this.#site.fault(place.path, `is nested deeper than ${maxDepth} levels`);
     if (schema['$ref'] !== undefined) return this.#readReference(schema, schema['$ref'], place);
     if (schema['allOf'] !== undefined) return this.#read(this.#mergeAllOf(schema, place), same(place));
     const node = this.#readPlain(schema, place);
     return node === undefined ? undefined : described(node, schema);
+  }
+
+  #countNode(): void {
+    if (++this.#nodes > maxNodes) throw this.#site.fault('', 'is too large once its references are written out');
   }
 
   #readReference(schema: JsonObject, ref: JsonValue, place: Place): SchemaNode | undefined {
@@ -126,6 +130,8 @@ class SchemaReader {
     let merged: JsonObject = base;
     for (const [index, member] of this.#list(allOf, `${place.path}.allOf`).entries()) {
       const path = `${place.path}.allOf[${index}]`;
+      // Members may bring further ones: a reference back to this very list would double it at each level.
+      this.#countNode();
       if (typeof member === 'boolean') continue;
       if (!isJsonObject(member)) throw this.#site.fault(path, 'must be a schema: an object or a boolean');
       merged = mergeSchemas(merged, this.#resolved(member, { ...place, path }));

@@ -157,3 +157,10 @@ test('a fault is a 400 that names the tool and the path', () => {
     (error) => error instanceof RequestError && error.param === 'response_format.json_schema.schema.type',
   );
 });
+
+test('an allOf that leads back to itself is a 400, not a list that doubles without end', { timeout: 5_000 }, () => {
+  const endless = { allOf: [{ $ref: '#/$defs/a' }, { $ref: '#/$defs/a' }] };
+  for (const translate of [json, native]) {
+    assert.throws(() => translate({ ...of(endless), $defs: { a: endless } }), RequestError);
+  }
+});
