@@ -8,7 +8,39 @@ export interface KeyIdentity {
   readonly tiers?: readonly Tier[];
   /** Model ids the key may name; absent: all. */
   readonly models?: readonly string[];
-  readonly scopes: readonly ('chat' | 'admin' | 'device')[];
+  readonly scopes: readonly Scope[];
+  /** What the key may use up; absent: nothing is counted. */
+  readonly limits?: KeyLimits;
+}
+
+/** What a key opens: the API, what operators see and change, or a device's link. */
+export type Scope = 'chat' | 'admin' | 'device';
+
+/** Ceilings of one key; absent: none. A minute begins with its first request, a day at midnight UTC. */
+export interface KeyLimits {
+  readonly requestsPerMinute?: number;
+  readonly requestsPerDay?: number;
+  /** Prompt and completion together. */
+  readonly tokensPerMinute?: number;
+  readonly tokensPerDay?: number;
+  /** US dollars paid to cloud backends. */
+  readonly usdPerMinute?: number;
+  readonly usdPerDay?: number;
+  /** Requests running at once. */
+  readonly concurrency?: number;
+}
+
+/** What a request, or a key's day, has used. */
+export interface Consumption {
+  readonly requests: number;
+  readonly tokens: number;
+  readonly usd: number;
+}
+
+/** The running day (UTC) of every key, kept across restarts. Neither method waits or throws. */
+export interface UsageLedger {
+  today(keyId: string): Consumption;
+  add(keyId: string, used: Consumption): void;
 }
 
 /** Tells whose key was presented; `undefined` for none or a wrong one where a key is needed. Takes constant time. */

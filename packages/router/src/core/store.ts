@@ -73,11 +73,74 @@ export interface FeedbackRow {
   readonly expected_route: 'local' | 'cloud' | null;
 }
 
+/** A key that was given out. JSON columns hold text. */
+export interface KeyRow {
+  readonly id: string;
+  readonly name: string;
+  /** SHA-256 of the key, hex. */
+  readonly digest: string;
+  /** JSON. */
+  readonly scopes: string;
+  /** JSON. */
+  readonly tiers: string | null;
+  /** JSON. */
+  readonly models: string | null;
+  /** JSON. */
+  readonly limits: string;
+  readonly created_ms: number;
+  readonly expires_ms: number | null;
+  readonly revoked_ms: number | null;
+  /** Grows with each change of any key, so that routers see cheaply that there is news. */
+  readonly version: number;
+}
+
+/** What one key used on one day (UTC). */
+export interface KeyUsageRow {
+  readonly key_id: string;
+  /** Days since the Unix epoch. */
+  readonly day: number;
+  readonly requests: number;
+  readonly tokens: number;
+  readonly usd: number;
+}
+
+/** Sums over the requests that arrived in one bucket: a minute at first, longer as it ages. Kept by the database itself. */
+export interface RollupCountsRow {
+  /** Unix milliseconds at which the bucket begins. */
+  readonly bucket_ms: number;
+  readonly requests: number;
+  /** Answered by each tier. */
+  readonly local: number;
+  readonly cloud: number;
+  /** Not answered; clients that left are not counted. */
+  readonly failed: number;
+  readonly escalated: number;
+  readonly degraded: number;
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly cost_usd: number;
+  readonly cost_avoided_usd: number;
+}
+
+/** One bin of the histogram of answered requests' durations in one bucket. Kept by the database itself. */
+export interface RollupLatencyRow {
+  readonly bucket_ms: number;
+  readonly route: string;
+  readonly metric: 'total' | 'first_token';
+  /** Geometric: seven bins a doubling, from 1 ms. */
+  readonly bin: number;
+  readonly count: number;
+}
+
 /** Every table, as kysely sees it. */
 export interface StoreTables {
   readonly requests: RequestRow;
   readonly signatures: SignatureRow;
   readonly feedback: FeedbackRow;
+  readonly rollup_counts: RollupCountsRow;
+  readonly rollup_latency: RollupLatencyRow;
+  readonly keys: KeyRow;
+  readonly key_usage: KeyUsageRow;
 }
 
 /**
