@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 
 import { type HostProcess, startApp } from '@lfo/router/src/app.ts';
-import { systemClock } from '@lfo/router/src/core/clock.ts';
+import { type Clock, systemClock } from '@lfo/router/src/core/clock.ts';
 import { createConfigHandle, type ReloadableConfig } from '@lfo/router/src/core/config/handle.ts';
 import { loadConfig } from '@lfo/router/src/core/config/load.ts';
 import { createLogger } from '@lfo/router/src/core/log.ts';
@@ -18,6 +18,8 @@ export interface TestRouterOptions {
   readonly yaml?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly childOptions?: HostProcess['childOptions'];
+  /** Default: the system's. */
+  readonly clock?: Clock;
 }
 
 /** One answer as a client sees it. */
@@ -38,26 +40,43 @@ export interface TestRouter {
   readonly log: () => string;
   /** Resolves when the embedded model is loaded, or has failed to, or there is none. */
   readonly ready: Promise<ReadyInfo>;
-  readonly request: (method: 'GET' | 'POST', path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
+  readonly request: (
+    method: 'GET' | 'POST',
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ) => Promise<Answer>;
   /** A chat completion, not streamed. */
   readonly chat: (body: Readonly<Record<string, unknown>>, headers?: Record<string, string>) => Promise<Answer>;
-  readonly stream: (body: Readonly<Record<string, unknown>>, headers?: Record<string, string>) => Promise<Answer & ReadStream>;
+  readonly stream: (
+    body: Readonly<Record<string, unknown>>,
+    headers?: Record<string, string>,
+  ) => Promise<Answer & ReadStream>;
 }
 
 /** Starts one; without options it has no backend at all. */
 export async function startRouter(t: TestContext, options: TestRouterOptions = {}): Promise<TestRouter> {
   const folder = mkdtempSync(join(tmpdir(), 'lfo-router-'));
   if (options.yaml !== undefined) writeFileSync(join(folder, 'lfo.yaml'), options.yaml);
-  const env = { LFO_LOCAL_MODEL: 'none', PORT: '0', LFO_DATA_DIR: join(folder, 'data'), LFO_LOG_LEVEL: 'debug', ...options.env };
+  const env = {
+    LFO_LOCAL_MODEL: 'none',
+    PORT: '0',
+    LFO_DATA_DIR: join(folder, 'data'),
+    LFO_LOG_LEVEL: 'debug',
+    ...options.env,
+  };
   const load = () => loadConfig({ env, cwd: folder });
   const config = createConfigHandle(load(), load);
   const lines: string[] = [];
-  const logger = createLogger({ level: config.current().logLevel, destination: { write: (line) => void lines.push(line) } });
+  const logger = createLogger({
+    level: config.current().logLevel,
+    destination: { write: (line) => void lines.push(line) },
+  });
   const { promise: ready, resolve } = Promise.withResolvers<ReadyInfo>();
   const startup = { listening() {}, progress() {}, ready: resolve };
   const { PATH, HOME } = process.env;
   const app = await startApp(
-    { config, logger, clock: systemClock, processStartMs: systemClock.nowMs(), startup },
+    { config, logger, clock: options.clock ?? systemClock, processStartMs: systemClock.nowMs(), startup },
     {
       execPath: process.execPath,
       childEnv: { PATH, HOME },
@@ -73,16 +92,27 @@ export async function startRouter(t: TestContext, options: TestRouterOptions = {
   });
 
   const request: TestRouter['request'] = async (method, path, body, headers = {}) => {
-    const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers } };
+    const sent =
+      body === undefined
+        ? {}
+        : { body: JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers } };
     const response = await pool.request({ method, path, headers, ...sent });
     const text = await response.body.text();
     const isJson = String(response.headers['content-type']).startsWith('application/json');
-    return { status: response.statusCode, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined };
+    return {
+      status: response.statusCode,
+      headers: response.headers,
+      text,
+      json: isJson ? JSON.parse(text) : undefined,
+    };
   };
   const chat: TestRouter['chat'] = (body, headers) => request('POST', '/v1/chat/completions', body, headers);
   const stream: TestRouter['stream'] = async (body, headers) => {
     const answer = await chat({ ...body, stream: true }, headers);
-    return { ...answer, ...(answer.json === undefined ? readSse(answer.text) : { chunks: [], isDone: false, comments: 0 }) };
+    return {
+      ...answer,
+      ...(answer.json === undefined ? readSse(answer.text) : { chunks: [], isDone: false, comments: 0 }),
+    };
   };
   return { app, config, folder, log: () => lines.join(''), ready, request, chat, stream };
 }
