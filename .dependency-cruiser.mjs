@@ -13,7 +13,12 @@ const stageRules = stages.map((stage) => ({
 
 export default {
   forbidden: [
-    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-circular',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     { name: 'unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
     ...stageRules,
     {
@@ -40,7 +45,10 @@ export default {
       comment: 'The path that serves local requests is built without the cloud client.',
       severity: 'error',
       from: { path: router, pathNot: `${outsideTests}|${router}/cloud-tier\\.ts$` },
-      to: { path: `${router}/backends/(engines/gemini/(gemini-)?backend|http/cloud-client)\\.ts$`, dependencyTypesNot: ['type-only'] },
+      to: {
+        path: `${router}/backends/(engines/gemini/(gemini-)?backend|http/cloud-client)\\.ts$`,
+        dependencyTypesNot: ['type-only'],
+      },
     },
     {
       name: 'protocol-is-portable',
@@ -48,15 +56,29 @@ export default {
       from: { path: '^packages/protocol/src', pathNot: '\\.test\\.ts$' },
       to: { dependencyTypes: ['core'] },
     },
-    { name: 'protocol-alone', severity: 'error', from: { path: '^packages/protocol/src', pathNot: '\\.test\\.ts$' }, to: { path: '^packages/(router|device-host)|^testing' } },
+    {
+      name: 'protocol-alone',
+      severity: 'error',
+      from: { path: '^packages/protocol/src', pathNot: '\\.test\\.ts$' },
+      to: { path: '^packages/(router|device-host)|^testing' },
+    },
     { name: 'router-forks-the-host', severity: 'error', from: { path: router }, to: { path: '^packages/device-host' } },
-    { name: 'host-without-router', severity: 'error', from: { path: '^packages/device-host', pathNot: '\\.test\\.ts$' }, to: { path: '^packages/router|^testing' } },
+    {
+      name: 'host-without-router',
+      severity: 'error',
+      from: { path: '^packages/device-host', pathNot: '\\.test\\.ts$' },
+      to: { path: '^packages/router|^testing' },
+    },
     { name: 'nothing-imports-apps', severity: 'error', from: {}, to: { path: '^apps/' } },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'], extensions: ['.ts', '.js', '.mjs', '.json'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+      extensions: ['.ts', '.js', '.mjs', '.json'],
+    },
   },
 };

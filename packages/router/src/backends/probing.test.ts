@@ -6,7 +6,10 @@ import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import type { Backend, BackendStatus } from '../core/backend.ts';
 import { keepProbing } from './probing.ts';
 
-function probed(clock: FakeClock, answers: readonly (BackendStatus['state'] | 'throws')[]): { backend: Backend; times: number[] } {
+function probed(
+  clock: FakeClock,
+  answers: readonly (BackendStatus['state'] | 'throws')[],
+): { backend: Backend; times: number[] } {
   const times: number[] = [];
   const backend: Backend = {
     id: 'near',
@@ -34,7 +37,10 @@ test('looks at once, often while a server is down, seldom while it is there, and
   const start = clock.nowMs();
   const stop = keepProbing([backend], clock);
   for (let second = 0; second < 25; second++) await clock.advanceAsync(1000);
-  assert.deepEqual(times.map((time) => time - start), [0, 2000, 4000, 19_000]);
+  assert.deepEqual(
+    times.map((time) => time - start),
+    [0, 2000, 4000, 19_000],
+  );
   stop();
   await clock.advanceAsync(60_000);
   assert.equal(times.length, 4);

@@ -27,6 +27,10 @@ export function keepProbing(backends: readonly Backend[], clock: Clock): () => v
     } catch {
       // What it found is in the backend's status; a probe that throws was stopped, or is tried again.
     }
-    if (!ending.signal.aborted) cancels.set(backend.id, clock.schedule(pauseMs, () => void look(backend)));
+    if (!ending.signal.aborted)
+      cancels.set(
+        backend.id,
+        clock.schedule(pauseMs, () => void look(backend)),
+      );
   }
 }
