@@ -36,7 +36,8 @@ export const scriptedModels: readonly ListedModel[] = [
   { id: 'vendor/large', ownedBy: 'faraway', tier: 'cloud' },
 ];
 
-const serverDefaults: ServerConfig = {
+/** Numbers of a server for tests. */
+export const serverDefaults: ServerConfig = {
   host: '127.0.0.1',
   port: 0,
   allowedHosts: [],
@@ -49,7 +50,8 @@ const serverDefaults: ServerConfig = {
   shutdownGraceMs: 30_000,
 };
 
-const limitDefaults: LimitsConfig = {
+/** Limits of a server for tests. */
+export const limitDefaults: LimitsConfig = {
   bodyBytes: 16 * 1024 * 1024,
   bodyDepth: 100,
   messages: 2048,

@@ -1,0 +1,68 @@
+import { signal } from '@preact/signals';
+import type { SessionBody } from '@lfo/router/src/admin/wire.ts';
+import { go, place } from '../navigation.ts';
+
+/** Who is looking; `undefined` until known. */
+export const session = signal<SessionBody | undefined>(undefined);
+
+/** What the router answered instead of what was asked for; the message is fit for people. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Asks the router for JSON. @throws ApiError; without a session it goes to the form besides */
+export async function ask<T>(path: string, options: RequestInit = {}): Promise<T> {
+  const response = await send(path, options);
+  const body: T = await response.json();
+  return body;
+}
+
+/** Posts JSON with the session's CSRF token. @throws ApiError */
+export function post(path: string, body: unknown, options: RequestInit = {}): Promise<Response> {
+  const csrf = session.value?.csrfToken;
+  return send(path, {
+    ...options,
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...(csrf && { 'x-lfo-csrf': csrf }), ...options.headers },
+    body: JSON.stringify(body),
+  });
+}
+
+/** Learns who is looking; needed before anything is posted. */
+export async function loadSession(): Promise<void> {
+  session.value = await ask<SessionBody>('/dashboard/api/session');
+}
+
+/** Sends the viewer to the form and back again afterwards. */
+export function goToLogin(): void {
+  const { path } = place.value;
+  if (path !== '/login') go(`/login?next=${encodeURIComponent(path)}`, 'replace');
+}
+
+async function send(path: string, options: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, { ...options, credentials: 'same-origin' });
+  } catch (error) {
+    if (options.signal?.aborted === true) throw error;
+    throw new ApiError(0, 'LFO cannot be reached. Is it still running?');
+  }
+  if (response.ok) return response;
+  if (response.status === 401 && !path.endsWith('/login')) goToLogin();
+  throw new ApiError(response.status, await messageOf(response));
+}
+
+async function messageOf(response: Response): Promise<string> {
+  try {
+    const { error }: { error: { message: string } } = await response.json();
+    return error.message;
+  } catch {
+    return `LFO answered with status ${response.status}.`;
+  }
+}

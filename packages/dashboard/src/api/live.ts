@@ -1,0 +1,93 @@
+import { batch, signal } from '@preact/signals';
+import type { LiveEvents, StatusBody } from '@lfo/router/src/admin/wire.ts';
+import type { LiveCounters, RequestView } from '@lfo/router/src/core/request-view.ts';
+import { ask, goToLogin } from './client.ts';
+
+/** Latest requests, the newest first. */
+export const requests = signal<readonly RequestView[]>([]);
+export const counters = signal<LiveCounters | undefined>(undefined);
+export const status = signal<StatusBody | undefined>(undefined);
+export const connection = signal<'connecting' | 'live' | 'lost'>('connecting');
+
+const maxRequests = 200;
+/** Changes are shown this often at most, so that a busy router does not keep the page busy. */
+const showEveryMs = 80;
+const retryMs = 2_000;
+
+const known = new Map<string, RequestView>();
+let latestCounters: LiveCounters | undefined;
+let timer: ReturnType<typeof setTimeout> | undefined;
+let source: EventSource | undefined;
+
+/** Follows the router until the page goes away; comes back by itself and is told what it missed. */
+export function follow(): void {
+  if (source !== undefined) return;
+  const stream = new EventSource('/dashboard/api/live');
+  source = stream;
+  stream.addEventListener('open', () => {
+    connection.value = 'live';
+  });
+  stream.addEventListener('error', () => {
+    connection.value = 'lost';
+    if (stream.readyState !== EventSource.CLOSED) return;
+    // The browser has given up: refused. Either the session is over, or the router is too busy for one more.
+    source = undefined;
+    setTimeout(() => void reopen(), retryMs);
+  });
+  on('snapshot', ({ counters, requests: list }) => {
+    known.clear();
+    for (const request of list) known.set(request.id, request);
+    show(counters);
+  });
+  on('missed', ({ counters, requests: list }) => {
+    for (const request of list) known.set(request.id, request);
+    show(counters);
+  });
+  on('request', ({ counters, request }) => {
+    known.set(request.id, request);
+    show(counters);
+  });
+  on('status', (body) => {
+    status.value = body;
+  });
+
+  function on<Name extends keyof LiveEvents>(name: Name, run: (body: LiveEvents[Name]) => void): void {
+    stream.addEventListener(name, ({ data }: MessageEvent<string>) => {
+      const body: LiveEvents[Name] = JSON.parse(data);
+      run(body);
+    });
+  }
+}
+
+/** Ends the stream, for a logout. */
+export function unfollow(): void {
+  source?.close();
+  source = undefined;
+  known.clear();
+  requests.value = [];
+}
+
+async function reopen(): Promise<void> {
+  try {
+    await ask('/dashboard/api/session');
+    follow();
+  } catch (error) {
+    if (error instanceof Error && 'status' in error && error.status === 401) goToLogin();
+    else setTimeout(() => void reopen(), retryMs);
+  }
+}
+
+function show(counters: LiveCounters): void {
+  latestCounters = counters;
+  timer ??= setTimeout(flush, showEveryMs);
+}
+
+function flush(): void {
+  timer = undefined;
+  const sorted = [...known.values()].toSorted((a, b) => (a.id < b.id ? 1 : -1));
+  for (const { id } of sorted.slice(maxRequests)) known.delete(id);
+  batch(() => {
+    counters.value = latestCounters;
+    requests.value = sorted.slice(0, maxRequests);
+  });
+}

@@ -1,0 +1,138 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { dayAndTime } from '../format.ts';
+import { onSchemeChange } from './colours.ts';
+import type { Series } from './plot.ts';
+
+interface ChartProps {
+  readonly title: string;
+  /** What the numbers are, in words. */
+  readonly unit: string;
+  readonly timesMs: readonly number[];
+  readonly series: readonly Series[];
+  readonly shape: 'lines' | 'bars';
+  readonly max?: number;
+  readonly format: (value: number | null | undefined) => string;
+  /** Shown in place of a chart without a value. */
+  readonly empty: string;
+}
+
+/** A chart over time with its legend, which tells the values under the pointer or the arrow keys, and a table of them. */
+export function Chart(props: ChartProps) {
+  const { title, unit, timesMs, series, format, empty } = props;
+  const [point, setPoint] = useState<number | null>(null);
+  const hasValues = series.some(({ values }) => values.some((value) => value !== null && value > 0));
+  const at = point ?? timesMs.length - 1;
+  const step = (by: number): void => setPoint(Math.min(timesMs.length - 1, Math.max(0, at + by)));
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.key === 'ArrowLeft') step(-1);
+    else if (event.key === 'ArrowRight') step(1);
+    else if (event.key === 'Escape') setPoint(null);
+    else return;
+    event.preventDefault();
+  };
+  return (
+    <figure class="card chart">
+      <figcaption>
+        <h2>{title}</h2>
+        <span class="unit">{unit}</span>
+      </figcaption>
+      {hasValues ? (
+        <>
+          <div class="plot-frame" role="group" tabIndex={0} aria-label={`${title}: left and right arrows move through time`} onKeyDown={onKeyDown}>
+            <Plot {...props} point={point} onPoint={setPoint} />
+          </div>
+          <div class="chart-legend" aria-live={point === null ? 'off' : 'polite'}>
+            <time class="dim">{dayAndTime(timesMs[at] ?? 0)}</time>
+            <ul>
+              {series.map(({ label, colour, values, dashed }) => (
+                <li key={label}>
+                  <span class={`swatch c-${colour} ${dashed === true ? 'dashed' : ''}`} aria-hidden="true" />
+                  {label} <span class="number strong">{format(values[at])}</span>
+                </li>
+              ))}
+            </ul>
+          </div>
+          <ChartTable {...props} />
+        </>
+      ) : (
+        <p class="chart-empty">{empty}</p>
+      )}
+    </figure>
+  );
+}
+
+/** The drawing alone, loaded when it is first needed. */
+function Plot(props: ChartProps & { readonly point: number | null; readonly onPoint: (index: number | null) => void }) {
+  const target = useRef<HTMLDivElement>(null);
+  const moveTo = useRef<(index: number | null) => void>(() => {});
+  const { timesMs, series, shape, max, format, onPoint, point } = props;
+  useEffect(() => {
+    let clean = (): void => {};
+    let isGone = false;
+    const draw = async (): Promise<void> => {
+      const { drawPlot, fitPlot } = await import('./plot.ts');
+      const element = target.current;
+      if (isGone || element === null) return;
+      clean();
+      const plot = drawPlot(element, { timesMs, series, shape, formatValue: format, onPoint, ...(max !== undefined && { max }) });
+      const observer = new ResizeObserver(() => fitPlot(plot, element));
+      observer.observe(element);
+      moveTo.current = (index) => {
+        if (plot.cursor.idx === index) return;
+        const left = index === null ? -10 : plot.valToPos((timesMs[index] ?? 0) / 1_000, 'x');
+        plot.setCursor({ left, top: 0 }, false);
+      };
+      clean = () => {
+        observer.disconnect();
+        plot.destroy();
+      };
+    };
+    void draw();
+    const stop = onSchemeChange(() => void draw());
+    return () => {
+      isGone = true;
+      stop();
+      clean();
+    };
+  }, [timesMs, series, shape, max]);
+  useEffect(() => moveTo.current(point), [point]);
+  return <div class="plot" ref={target} aria-hidden="true" />;
+}
+
+function ChartTable({ title, unit, timesMs, series, format }: ChartProps) {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <details class="numbers" onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
+      <summary>As a table</summary>
+      {isOpen && (
+        <div class="table-frame" tabIndex={0} role="group" aria-label={`${title} as a table`}>
+          <table>
+            <caption class="unseen">
+              {title}, {unit}
+            </caption>
+            <thead>
+              <tr>
+                <th scope="col">Time</th>
+                {series.map(({ label }) => (
+                  <th key={label} scope="col">
+                    {label}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {timesMs.map((timeMs, index) => (
+                <tr key={timeMs}>
+                  <th scope="row">{dayAndTime(timeMs)}</th>
+                  {series.map(({ label, values }) => (
+                    <td key={label}>{format(values[index])}</td>
+                  ))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </details>
+  );
+}

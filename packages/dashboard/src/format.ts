@@ -1,0 +1,66 @@
+const none = '–';
+const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
+const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const hundredths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const clockTime = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+const fullTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
+const dayTime = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+
+/** `840 ms`, `1.24 s`, `2 min 5 s`. */
+export function duration(ms: number | null | undefined): string {
+  if (ms === null || ms === undefined) return none;
+  if (ms < 10) return `${tenths.format(ms)} ms`;
+  if (ms < 1_000) return `${whole.format(ms)} ms`;
+  if (ms < 10_000) return `${hundredths.format(ms / 1_000)} s`;
+  if (ms < 60_000) return `${tenths.format(ms / 1_000)} s`;
+  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
+}
+
+/** `12,345`; from a hundred thousand on `123K`. */
+export function count(value: number | null | undefined): string {
+  if (value === null || value === undefined) return none;
+  return value < 100_000 ? whole.format(value) : compact.format(value);
+}
+
+/** A share 0..1 as `63 %`. */
+export function percent(share: number | null | undefined): string {
+  return share === null || share === undefined || Number.isNaN(share) ? none : `${whole.format(share * 100)} %`;
+}
+
+/** A score 0..1 as `0.84`. */
+export function score(value: number | null | undefined): string {
+  return value === null || value === undefined ? none : hundredths.format(value);
+}
+
+/** US dollars with as many digits as small sums need. */
+export function money(usd: number | null | undefined): string {
+  if (usd === null || usd === undefined) return none;
+  const digits = usd === 0 || usd >= 1 ? 2 : usd >= 0.01 ? 3 : 6;
+  return `$${usd.toFixed(digits)}`;
+}
+
+/** Tokens a second. */
+export function rate(value: number | null | undefined): string {
+  return value === null || value === undefined ? none : `${value < 10 ? tenths.format(value) : whole.format(value)} tok/s`;
+}
+
+/** Time of day in the viewer's zone. */
+export function timeOfDay(timeMs: number): string {
+  return clockTime.format(timeMs);
+}
+
+/** Day and time in the viewer's zone, zone included. */
+export function fullDate(timeMs: number): string {
+  return fullTime.format(timeMs);
+}
+
+/** Day and time without the year. */
+export function dayAndTime(timeMs: number): string {
+  return dayTime.format(timeMs);
+}
+
+/** `1 request`, `2 requests`. */
+export function plural(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,88 @@
+import type { ComponentChildren } from 'preact';
+import { post, session } from '../api/client.ts';
+import { connection, status, unfollow } from '../api/live.ts';
+import { count, plural } from '../format.ts';
+import { go } from '../navigation.ts';
+import { icons } from './icons.tsx';
+import { Link } from './link.tsx';
+
+const views = [
+  { to: '/now', name: 'Now', icon: icons.now },
+  { to: '/trends', name: 'Trends', icon: icons.trends },
+  { to: '/confidence', name: 'Confidence', icon: icons.confidence },
+  { to: '/fleet', name: 'Fleet', icon: icons.fleet },
+  { to: '/playground', name: 'Playground', icon: icons.playground },
+] as const;
+
+/** The frame around every view: where one is, where one can go, and how LFO is. */
+export function Shell({ path, children }: { path: string; children: ComponentChildren }) {
+  return (
+    <div class="shell">
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <header class="side">
+        <Link to="/now" class="brand" aria-label="LFO dashboard">
+          {icons.logo}
+          <span>LFO</span>
+        </Link>
+        <nav aria-label="Views">
+          {views.map(({ to, name, icon }) => (
+            <Link key={to} to={to} class="tab" aria-current={path === to ? 'page' : undefined}>
+              {icon}
+              <span>{name}</span>
+            </Link>
+          ))}
+        </nav>
+        <Health />
+        {session.value?.needsKey === true && (
+          <button type="button" class="quiet logout" onClick={() => void logOut()}>
+            Log out
+          </button>
+        )}
+      </header>
+      <main id="main" tabIndex={-1}>
+        <Notices />
+        {children}
+      </main>
+    </div>
+  );
+}
+
+function Health() {
+  const [tone, text] = healthOf();
+  return (
+    <p class="health" role="status">
+      <span class={`dot ${tone}`} aria-hidden="true" />
+      {text}
+    </p>
+  );
+}
+
+function healthOf(): readonly ['good' | 'warn' | 'bad', string] {
+  if (connection.value === 'lost') return ['bad', 'Connection lost, trying again'];
+  const now = status.value;
+  if (now === undefined) return ['warn', 'Connecting'];
+  if (!now.ready) return ['bad', 'Not ready'];
+  const ready = now.backends.filter(({ state }) => state === 'ready').length;
+  return [ready === now.backends.length ? 'good' : 'warn', `${count(ready)} of ${plural(now.backends.length, 'backend')} ready`];
+}
+
+function Notices() {
+  const now = status.value;
+  if (now?.records.degraded !== true) return null;
+  return (
+    <p class="notice" role="alert">
+      The database refuses rows, so what happens now may be missing later
+      {now.records.dropped > 0 && ` (${plural(now.records.dropped, 'row')} lost so far)`}. Requests are served all the
+      same. Check the disk of the data folder; <code>npx lfo doctor</code> names the fault.
+    </p>
+  );
+}
+
+async function logOut(): Promise<void> {
+  await post('/dashboard/logout', {});
+  unfollow();
+  session.value = undefined;
+  go('/login', 'replace');
+}

@@ -1,0 +1,56 @@
+import type { ComponentChildren } from 'preact';
+
+/** Nothing to show yet: why, and what to do about it. */
+export function Empty({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <p class="empty-title">{title}</p>
+      {children}
+    </div>
+  );
+}
+
+/** Something could not be loaded. */
+export function Failure({ error, retry }: { error: Error; retry: () => void }) {
+  return (
+    <div class="empty failure" role="alert">
+      <p class="empty-title">This could not be loaded.</p>
+      <p>{error.message}</p>
+      <button type="button" onClick={retry}>
+        Try again
+      </button>
+    </div>
+  );
+}
+
+/** On its way; still for those who prefer less motion. */
+export function Loading() {
+  return (
+    <p class="loading" role="status">
+      Loading…
+    </p>
+  );
+}
+
+/** One number and what it means. */
+export function Tile({ label, value, note, tone }: { label: string; value: string; note?: string; tone?: string }) {
+  return (
+    <div class={`tile ${tone ?? ''}`}>
+      <dt>{label}</dt>
+      <dd>
+        <span class="tile-value">{value}</span>
+        {note !== undefined && <span class="tile-note">{note}</span>}
+      </dd>
+    </div>
+  );
+}
+
+/** Heading of a view; takes the focus when the view is entered. */
+export function ViewHead({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="head">
+      <h1 tabIndex={-1}>{title}</h1>
+      {children}
+    </div>
+  );
+}

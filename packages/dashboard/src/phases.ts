@@ -1,0 +1,56 @@
+import type { AttemptView, RequestView } from '@lfo/router/src/core/request-view.ts';
+
+/** What time was spent on. */
+export type PhaseKind = 'queue' | 'prefill' | 'decode' | 'cloud';
+
+export interface Phase {
+  readonly kind: PhaseKind;
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+export const phaseNames: Readonly<Record<PhaseKind, string>> = {
+  queue: 'queue',
+  prefill: 'prefill',
+  decode: 'decode',
+  cloud: 'cloud',
+};
+
+/** The phases of one attempt in order; those that have not ended are left out. */
+export function phasesOf({ tier, startMs, leasedMs, firstEventMs, endMs }: AttemptView): readonly Phase[] {
+  const phases: Phase[] = [];
+  const add = (kind: PhaseKind, from: number | null, to: number | null): void => {
+    if (from !== null && to !== null && to > from) phases.push({ kind, startMs: from, endMs: to });
+  };
+  add('queue', startMs, leasedMs ?? endMs);
+  if (tier === 'cloud') add('cloud', leasedMs, endMs);
+  else {
+    add('prefill', leasedMs, firstEventMs ?? endMs);
+    add('decode', firstEventMs, endMs);
+  }
+  return phases;
+}
+
+/** Milliseconds a request spent in each phase, all attempts together; phases without any are left out. */
+export function phaseTotals(request: RequestView): readonly { readonly kind: PhaseKind; readonly ms: number }[] {
+  const totals = new Map<PhaseKind, number>();
+  for (const { kind, startMs, endMs } of request.attempts.flatMap(phasesOf)) {
+    totals.set(kind, (totals.get(kind) ?? 0) + endMs - startMs);
+  }
+  return Array.from(totals, ([kind, ms]) => ({ kind, ms }));
+}
+
+/** Score of the answer that was given, else of the local one that was not. */
+export function scoreOf(request: RequestView): number | null {
+  return request.confidence ?? request.attempts.findLast(({ tier }) => tier === 'local')?.score ?? null;
+}
+
+/** Tried locally first, then answered by the cloud. */
+export function isEscalated(request: RequestView): boolean {
+  return request.route === 'cloud' && request.attempts.some(({ tier }) => tier === 'local');
+}
+
+/** Whether it ended without an answer; a client that left is no failure. */
+export function hasFailed({ state, errorCode, status }: RequestView): boolean {
+  return state === 'done' && errorCode !== null && status !== 499;
+}

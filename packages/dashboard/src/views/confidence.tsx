@@ -1,0 +1,154 @@
+import { useState } from 'preact/hooks';
+import type { ConfidenceReport, ReplayPoint } from '@lfo/router/src/core/history.ts';
+import { useResource } from '../api/resource.ts';
+import { Histogram } from '../charts/histogram.tsx';
+import { Reliability } from '../charts/reliability.tsx';
+import { count, money, percent, plural, score } from '../format.ts';
+import { Command } from '../parts/command.tsx';
+import { Link } from '../parts/link.tsx';
+import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
+import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
+
+/** How sure the local model is, whether that means anything, and what another threshold would have done. */
+export function ConfidenceView() {
+  const { value, error, reload } = useResource<ConfidenceReport>(`/dashboard/api/confidence?range=${chosenRange()}`, 30_000);
+  return (
+    <>
+      <ViewHead title="Confidence">
+        <RangeTabs />
+      </ViewHead>
+      {value !== undefined && <Report report={value} />}
+      {value === undefined && error === undefined && <Loading />}
+      {error !== undefined && <Failure error={error} retry={reload} />}
+    </>
+  );
+}
+
+function Report({ report }: { report: ConfidenceReport }) {
+  const scored = Object.values(report.histogram).reduce((sum, bins) => sum + bins.reduce((a, b) => a + b, 0), 0);
+  if (scored === 0) {
+    return (
+      <Empty title="No local answer was scored in this time.">
+        <p>
+          Scores come from local answers in the mode <code>auto</code>. Choose a longer range, or send one from the{' '}
+          <Link to="/playground">playground</Link>.
+        </p>
+        {report.withoutScore > 0 && (
+          <p>
+            {plural(report.withoutScore, 'answer')} came without a score: the backend gives no log-probabilities.
+          </p>
+        )}
+      </Empty>
+    );
+  }
+  return (
+    <>
+      <p class="lead">
+        From the latest {plural(report.sampled, 'request')}
+        {report.isCapped ? ' of this time; older ones are left out' : ' of this time'}. {plural(scored, 'local answer')} had a
+        score{report.withoutScore > 0 && `, ${count(report.withoutScore)} had none`}.
+      </p>
+      <section class="card">
+        <h2>Scores of local answers</h2>
+        <Histogram histogram={report.histogram} threshold={report.threshold} />
+      </section>
+      <div class="two">
+        <Replay report={report} />
+        <section class="card">
+          <h2>Does the score mean what it says?</h2>
+          {report.reliability.length === 0 ? <NoLabels /> : <Labels report={report} />}
+        </section>
+      </div>
+    </>
+  );
+}
+
+function Labels({ report: { reliability, labelled } }: { report: ConfidenceReport }) {
+  return (
+    <>
+      <Reliability bins={reliability} />
+      <p class="hint">
+        From {plural(labelled, 'verdict')}. A score that means what it says lies on the diagonal; above it the model is
+        better than it says.
+      </p>
+    </>
+  );
+}
+
+function NoLabels() {
+  return (
+    <div class="hint">
+      <p>Nobody has judged an answer yet. Open a request and say whether its answer was good, or let a program do so:</p>
+      <Command text={`curl ${location.origin}/v1/feedback \\\n  -H 'content-type: application/json' \\\n  -d '{"request_id":"…","verdict":"good"}'`} />
+    </div>
+  );
+}
+
+function Replay({ report }: { report: ConfidenceReport }) {
+  const { replay, threshold, cloudAnswerUsd } = report;
+  const actual = nearest(replay, threshold ?? 0.7);
+  const [chosen, setChosen] = useState(actual);
+  const [now, then] = [replay[actual], replay[chosen]];
+  if (now === undefined || then === undefined) return null;
+  const moved = now.kept - then.kept;
+  const all = then.kept + then.escalated;
+  return (
+    <section class="card">
+      <h2>What if the threshold were {score(then.threshold)}?</h2>
+      <label class="slider">
+        <span class="unseen">Threshold</span>
+        <input
+          type="range"
+          min="0"
+          max={replay.length - 1}
+          step="1"
+          value={chosen}
+          aria-valuetext={score(then.threshold)}
+          onInput={({ currentTarget }) => setChosen(Number(currentTarget.value))}
+        />
+      </label>
+      <div class="split" role="img" aria-label={`${percent(then.kept / all)} would stay local`}>
+        <span class="phase decode" style={{ width: `${(then.kept / all) * 100}%` }} />
+        <span class="phase cloud" style={{ width: `${(then.escalated / all) * 100}%` }} />
+      </div>
+      <dl class="facts" aria-live="polite">
+        <Fact name="Stay local" value={`${count(then.kept)} (${percent(then.kept / all)})`} />
+        <Fact name="Go to the cloud" value={`${count(then.escalated)} (${percent(then.escalated / all)})`} />
+        <Fact name="Change" value={changeOf(moved)} />
+        <Fact name="Money" value={cloudAnswerUsd === null ? 'no cloud prices known' : signed(moved * cloudAnswerUsd)} />
+        <Fact name="Judged good of those kept" value={goodOf(then)} />
+      </dl>
+      <p class="hint">
+        Replayed on stored scores. Now it is {score(threshold)}; set it with <code>LFO_CONFIDENCE_THRESHOLD</code> or{' '}
+        <code>routing.confidence_threshold</code>.
+      </p>
+    </section>
+  );
+}
+
+function Fact({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd class="number">{value}</dd>
+    </div>
+  );
+}
+
+function nearest(replay: readonly ReplayPoint[], threshold: number): number {
+  return Math.round(threshold * (replay.length - 1));
+}
+
+function changeOf(moved: number): string {
+  if (moved === 0) return 'none';
+  return moved > 0 ? `${count(moved)} more escalations` : `${count(-moved)} fewer escalations`;
+}
+
+function signed(usd: number): string {
+  return usd === 0 ? money(0) : `${money(Math.abs(usd))} ${usd > 0 ? 'more' : 'less'} spent`;
+}
+
+function goodOf({ keptGood, keptBad }: ReplayPoint): string {
+  const judged = keptGood + keptBad;
+  return judged === 0 ? 'no verdicts yet' : `${percent(keptGood / judged)} of ${count(judged)}`;
+}

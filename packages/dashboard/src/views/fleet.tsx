@@ -1,0 +1,136 @@
+import { useState } from 'preact/hooks';
+import type { FleetMember } from '@lfo/router/src/admin/wire.ts';
+import { post, session } from '../api/client.ts';
+import { status } from '../api/live.ts';
+import { count, percent, plural, rate } from '../format.ts';
+import { TierBadge } from '../parts/badges.tsx';
+import { Command } from '../parts/command.tsx';
+import { Empty, Loading, ViewHead } from '../parts/states.tsx';
+
+const exampleBackend = `backends:
+  - name: ollama
+    kind: openai-compatible
+    tier: local
+    base_url: http://127.0.0.1:11434/v1`;
+
+/** Everything that can answer, and how it is. Moves by itself. */
+export function FleetView() {
+  const now = status.value;
+  return (
+    <>
+      <ViewHead title="Fleet" />
+      {now === undefined && <Loading />}
+      {now?.backends.length === 0 && <NoBackends />}
+      {now !== undefined && now.backends.length > 0 && (
+        <>
+          <ul class="fleet">
+            {now.backends.map((backend) => (
+              <Backend key={backend.id} backend={backend} />
+            ))}
+          </ul>
+          <details class="card add">
+            <summary>Add a backend</summary>
+            <p>
+              Put a local model server into <code>lfo.yaml</code>, or set <code>GEMINI_API_KEY</code> for the cloud:
+            </p>
+            <Command text={exampleBackend} />
+          </details>
+        </>
+      )}
+    </>
+  );
+}
+
+function Backend({ backend }: { backend: FleetMember }) {
+  const { id, tier, models, detail, progress, abilities } = backend;
+  const [tone, state] = stateOf(backend);
+  return (
+    <li class="card backend">
+      <div class="card-head">
+        <h2>{id}</h2>
+        <TierBadge tier={tier} />
+        <span class="state">
+          <span class={`dot ${tone}`} aria-hidden="true" />
+          {state}
+        </span>
+      </div>
+      <p class="models">{models.length === 0 ? 'models not known yet' : modelsOf(models)}</p>
+      {progress !== null && (
+        <div class="loading-line">
+          <progress value={progress} max="1" aria-label="Loading" /> <span class="number">{percent(progress)}</span>
+        </div>
+      )}
+      {detail !== null && <p class={`detail ${backend.state === 'down' ? 'error' : ''}`}>{detail}</p>}
+      <dl class="facts">
+        <Fact name="Requests here now" value={count(backend.inFlight)} />
+        <Fact name="Active / slots" value={`${count(backend.active)} / ${count(backend.slots)}`} />
+        <Fact name="Queued there" value={count(backend.queued)} />
+        <Fact name="Reads" value={rate(backend.prefillRate)} />
+        <Fact name="Writes" value={rate(backend.decodeRate)} />
+        <Fact name="Context" value={backend.contextTokens === null ? 'no known limit' : `${count(backend.contextTokens)} tokens`} />
+        <Fact name="Circuit breaker" value={breakerOf(backend)} />
+        <Fact name="Takes" value={abilities.length === 0 ? 'text' : `text, ${abilities.join(', ')}`} />
+      </dl>
+      {session.value?.canDrain === true && <DrainButton backend={backend} />}
+    </li>
+  );
+}
+
+function DrainButton({ backend: { id, isDraining } }: { backend: FleetMember }) {
+  const [error, setError] = useState<string | undefined>(undefined);
+  const act = async (): Promise<void> => {
+    try {
+      await post(`/dashboard/api/fleet/${encodeURIComponent(id)}/${isDraining ? 'resume' : 'drain'}`, {});
+      setError(undefined);
+    } catch (thrown) {
+      setError(thrown instanceof Error ? thrown.message : 'That did not work.');
+    }
+  };
+  return (
+    <p class="actions">
+      <button type="button" onClick={() => void act()}>
+        {isDraining ? 'Take requests again' : 'Drain'}
+      </button>
+      <span class="hint">{isDraining ? 'New requests go elsewhere.' : 'Running requests end, new ones go elsewhere.'}</span>
+      {error !== undefined && <span class="error" role="alert">{error}</span>}
+    </p>
+  );
+}
+
+function Fact({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd class="number">{value}</dd>
+    </div>
+  );
+}
+
+function NoBackends() {
+  return (
+    <Empty title="Nothing here can answer.">
+      <p>
+        Start without <code>LFO_LOCAL_MODEL=none</code> for the embedded model, set <code>GEMINI_API_KEY</code> for the
+        cloud, or name a model server in <code>lfo.yaml</code>:
+      </p>
+      <Command text={exampleBackend} />
+    </Empty>
+  );
+}
+
+function stateOf({ state, breaker, isDraining }: FleetMember): readonly ['good' | 'warn' | 'bad', string] {
+  if (isDraining) return ['warn', 'draining'];
+  if (state === 'down') return ['bad', 'down'];
+  if (state === 'loading') return ['warn', 'loading'];
+  return breaker === 'closed' ? ['good', 'ready'] : ['warn', 'recovering'];
+}
+
+function breakerOf({ breaker }: FleetMember): string {
+  if (breaker === 'closed') return 'closed, requests flow';
+  return breaker === 'open' ? 'open, after failures' : 'half-open, one request tries';
+}
+
+function modelsOf(models: readonly string[]): string {
+  const shown = models.slice(0, 4).join(', ');
+  return models.length > 4 ? `${shown} and ${plural(models.length - 4, 'more model')}` : shown;
+}

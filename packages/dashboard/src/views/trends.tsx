@@ -1,0 +1,96 @@
+import { useMemo } from 'preact/hooks';
+import type { Trends } from '@lfo/router/src/core/history.ts';
+import { useResource } from '../api/resource.ts';
+import { Chart } from '../charts/chart.tsx';
+import { count, duration, money, percent, plural } from '../format.ts';
+import { Link } from '../parts/link.tsx';
+import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
+import { Empty, Failure, Loading, Tile, ViewHead } from '../parts/states.tsx';
+
+const reloadMs = 15_000;
+
+/** How requests, latency, tokens and money went over time. */
+export function TrendsView() {
+  const range = chosenRange();
+  const { value, error, reload } = useResource<Trends>(`/dashboard/api/trends?range=${range}`, reloadMs);
+  return (
+    <>
+      <ViewHead title="Trends">
+        <RangeTabs />
+      </ViewHead>
+      {value !== undefined && <TrendCharts trends={value} />}
+      {value === undefined && error === undefined && <Loading />}
+      {error !== undefined && <Failure error={error} retry={reload} />}
+    </>
+  );
+}
+
+function TrendCharts({ trends }: { trends: Trends }) {
+  const charts = useMemo(() => seriesOf(trends), [trends]);
+  const { timesMs, latency, firstToken } = trends;
+  const [local, cloud, failed] = [sum(trends.local), sum(trends.cloud), sum(trends.failed)];
+  if (local + cloud + failed === 0) {
+    return (
+      <Empty title="Nothing was asked in this time.">
+        <p>
+          Choose a longer range, or send a request from the <Link to="/playground">playground</Link>.
+        </p>
+      </Empty>
+    );
+  }
+  const p = latency.local.all.p50 === null ? latency.cloud.all : latency.local.all;
+  return (
+    <>
+      <dl class="tiles">
+        <Tile label="Requests" value={count(local + cloud + failed)} note={`${count(failed)} failed`} />
+        <Tile label="Local share" value={percent(local / (local + cloud))} note={`${count(local)} of ${plural(local + cloud, 'answer')}`} tone="local" />
+        <Tile label="Median latency" value={duration(p.p50)} note={latency.local.all.p50 === null ? 'cloud' : 'local'} />
+        <Tile label="First token" value={duration(firstToken.local.all.p50 ?? firstToken.cloud.all.p50)} note="median" />
+        <Tile label="Spent" value={money(sum(trends.costUsd))} note={`${money(sum(trends.costAvoidedUsd))} kept`} tone="cloud" />
+      </dl>
+      <div class="charts">
+        <Chart title="Requests" unit="answers a step" timesMs={timesMs} series={charts.requests} shape="bars" format={count} empty="No requests." />
+        <Chart title="Local share" unit="share of the answers" timesMs={timesMs} series={charts.share} shape="lines" max={1} format={percent} empty="No answer came from the local tier." />
+        <Chart title="Latency" unit="whole request, within 5 %" timesMs={timesMs} series={charts.latency} shape="lines" format={duration} empty="No answers." />
+        <Chart title="Time to first token" unit="within 5 %" timesMs={timesMs} series={charts.firstToken} shape="lines" format={duration} empty="No answers." />
+        <Chart title="Tokens" unit="tokens a step" timesMs={timesMs} series={charts.tokens} shape="bars" format={count} empty="No backend has counted tokens." />
+        <Chart title="Money" unit="US dollars a step, estimated" timesMs={timesMs} series={charts.money} shape="bars" format={money} empty="Nothing was spent: no cloud answer with a known price in this time." />
+      </div>
+    </>
+  );
+}
+
+function seriesOf(trends: Trends) {
+  const share = trends.local.map((local, index) => {
+    const answers = local + (trends.cloud[index] ?? 0);
+    return answers === 0 ? null : local / answers;
+  });
+  const tiers = (of: Trends['latency']) => [
+    { label: 'Local p50', colour: 'local', values: of.local.p50 },
+    { label: 'Local p95', colour: 'local', values: of.local.p95, dashed: true },
+    { label: 'Cloud p50', colour: 'cloud', values: of.cloud.p50 },
+    { label: 'Cloud p95', colour: 'cloud', values: of.cloud.p95, dashed: true },
+  ];
+  return {
+    requests: [
+      { label: 'Local', colour: 'local', values: trends.local },
+      { label: 'Cloud', colour: 'cloud', values: trends.cloud },
+      { label: 'Failed', colour: 'failed', values: trends.failed },
+    ],
+    share: [{ label: 'Local', colour: 'local', values: share }],
+    latency: tiers(trends.latency),
+    firstToken: tiers(trends.firstToken),
+    tokens: [
+      { label: 'Prompt', colour: 'muted-fill', values: trends.promptTokens },
+      { label: 'Completion', colour: 'local', values: trends.completionTokens },
+    ],
+    money: [
+      { label: 'Spent', colour: 'cloud', values: trends.costUsd },
+      { label: 'Kept', colour: 'local', values: trends.costAvoidedUsd },
+    ],
+  };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,60 @@
+import { existsSync } from 'node:fs';
+import type { TestContext } from 'node:test';
+
+import { AxeBuilder } from '@axe-core/playwright';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+
+const executablePath = '/usr/bin/chromium';
+
+/** Why no browser test can run here; `false` where they can. */
+export const noBrowser: string | false = existsSync(executablePath) ? false : `there is no ${executablePath}`;
+
+/** A headless Chromium that keeps to itself. */
+export function launchBrowser(): Promise<Browser> {
+  return chromium.launch({
+    executablePath,
+    args: [
+      ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+      ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    ],
+  });
+}
+
+/** A page, and what must stay empty whatever it shows. */
+export interface WatchedPage {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  /** Requests to other hosts than the one under test. */
+  readonly foreign: string[];
+  /** Errors of scripts and of the content security policy, and dialogs. */
+  readonly faults: string[];
+}
+
+export type PageOptions = Parameters<Browser['newContext']>[0];
+
+/** Opens a page of its own, gone with its test. */
+export async function openPage(t: TestContext, browser: Browser, url: string, options: PageOptions = {}): Promise<WatchedPage> {
+  const context = await browser.newContext({ baseURL: url, locale: 'en-GB', timezoneId: 'Europe/Zurich', ...options });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  const [foreign, faults]: [string[], string[]] = [[], []];
+  page.on('request', (request) => {
+    if (new URL(request.url()).host !== new URL(url).host) foreign.push(request.url());
+  });
+  page.on('pageerror', (error) => faults.push(error.message));
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !message.text().includes('status of 4')) faults.push(message.text());
+  });
+  page.on('dialog', (dialog) => {
+    faults.push(`dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  return { page, context, foreign, faults };
+}
+
+/** What axe finds wrong, one line each; empty is what a test wants. */
+export async function accessibilityFaults(page: Page): Promise<readonly string[]> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  return violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary ?? ''}`));
+}

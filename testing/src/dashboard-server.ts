@@ -1,0 +1,156 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+
+import type { FleetControl } from '@lfo/router/src/admin/deps.ts';
+import type { BackendView } from '@lfo/router/src/core/backend.ts';
+import { type Clock, systemClock } from '@lfo/router/src/core/clock.ts';
+import type { RequestRow } from '@lfo/router/src/core/store.ts';
+import { beginAttempt, beginTrace, type RequestTrace } from '@lfo/router/src/core/trace.ts';
+import { createDashboard } from '@lfo/router/src/dashboard.ts';
+import { respond } from '@lfo/router/src/egress/respond.ts';
+import { singleKey } from '@lfo/router/src/ingress/identity.ts';
+import { buildServer, type ServerDeps } from '@lfo/router/src/ingress/server.ts';
+import { Recorder } from '@lfo/router/src/records/recorder.ts';
+import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';
+import { pino } from 'pino';
+
+import { limitDefaults, plainAnswer, scriptedModels, serverDefaults } from './scripted-router.ts';
+
+export interface DashboardServerOptions {
+  readonly authToken?: string;
+  readonly backends?: readonly BackendView[];
+  readonly rows?: readonly RequestRow[];
+  readonly clock?: Clock;
+  readonly fleetControl?: FleetControl;
+  /** What every answer says; each is answered by `backend`, whose trace `script` may change. */
+  readonly text?: string;
+  readonly script?: (trace: RequestTrace) => void;
+}
+
+/** How long before its answer a scripted request is said to have come. */
+const playedMs = 702;
+
+/** The real server, dashboard and records around scripted answers; gone with its test. */
+export async function startDashboard(t: TestContext, options: DashboardServerOptions = {}) {
+  const clock = options.clock ?? systemClock;
+  const folder = mkdtempSync(join(tmpdir(), 'lfo-dashboard-'));
+  const store = new SqliteStore(join(folder, 'lfo.db'));
+  await store.append('requests', options.rows ?? []);
+  const recorder = new Recorder(store, clock);
+  const verifyKey = singleKey(options.authToken);
+  const backends = options.backends ?? scriptedFleet;
+  const readiness = () => ({ ready: backends.length > 0, reasons: [] });
+  const dashboard = createDashboard({
+    clock,
+    store,
+    verifyKey,
+    fleet: () => ({ backends }),
+    readiness,
+    records: () => recorder.status(),
+    ...(options.fleetControl !== undefined && { fleetControl: options.fleetControl }),
+  });
+
+  const chat: ServerDeps['chat'] = async (exchange) => {
+    const { request, receivedMs } = exchange;
+    const trace = beginTrace(request, { startMs: receivedMs - playedMs, startedAtMs: clock.wallMs() - playedMs }, 0.7);
+    dashboard.live.begin(trace, request.hints.clientKey);
+    playAttempts(trace, clock.nowMs(), options.text ?? 'Canberra.');
+    options.script?.(trace);
+    const events = fromArray(plainAnswer(options.text ?? 'Canberra.'));
+    const delivery = await respond(exchange, events, trace, { clock, heartbeatMs: 10_000, slowReaderMs: 60_000 });
+    trace.endMs = clock.nowMs();
+    dashboard.live.end(trace, delivery);
+    const { clientKey } = request.hints;
+    recorder.record(trace, { ...delivery, ...(clientKey !== undefined && { clientKey }) });
+  };
+  const app = buildServer({
+    config: { server: serverDefaults, limits: limitDefaults },
+    clock,
+    log: pino({ level: 'silent' }),
+    verifyKey,
+    door: dashboard.door,
+    models: () => scriptedModels,
+    readiness,
+    isDraining: () => false,
+    explain: () => Promise.reject(new Error('not scripted')),
+    chat,
+  });
+  dashboard.addTo(app);
+  t.after(async () => {
+    await app.close();
+    await recorder.close();
+    await store.close();
+    rmSync(folder, { recursive: true });
+  });
+  return { app, live: dashboard.live, recorder, store, listen: () => app.listen({ host: '127.0.0.1', port: 0 }) };
+}
+
+/** What the pipeline would have written of a request that went where its mode said; `auto` escalates. */
+function playAttempts(trace: RequestTrace, nowMs: number, text: string): void {
+  const isCloud = trace.mode !== 'local';
+  if (trace.mode !== 'cloud') {
+    const local = beginAttempt(trace, 'local', nowMs - 700);
+    const outcome = isCloud ? 'escalated' : 'answered';
+    const reason = isCloud ? 'low_confidence' : 'confident';
+    Object.assign(local, { backend: 'embedded', model: 'tiny', leasedMs: nowMs - 690, firstEventMs: nowMs - 500 });
+    Object.assign(local, { endMs: nowMs - 350, outcome, reason, score: isCloud ? 0.42 : 0.91, heldMs: 120, heldTokens: 9 });
+  }
+  if (isCloud) {
+    const cloud = beginAttempt(trace, 'cloud', nowMs - 350);
+    Object.assign(cloud, { backend: 'gemini', model: 'large', leasedMs: nowMs - 349, firstEventMs: nowMs - 90 });
+    Object.assign(cloud, { endMs: nowMs, outcome: 'answered' });
+  }
+  Object.assign(trace, {
+    route: isCloud ? 'cloud' : 'local',
+    backend: isCloud ? 'gemini' : 'embedded',
+    model: isCloud ? 'large' : 'tiny',
+    reason: isCloud ? (trace.mode === 'auto' ? 'low_confidence' : 'mode_cloud') : 'confident',
+    reasons: isCloud ? ['low_confidence', 'local_first'] : ['confident', 'local_first'],
+    confidence: isCloud ? undefined : 0.91,
+    promptTokens: 14,
+    overheadMs: 0.6,
+    firstTokenMs: nowMs - 90,
+    committedMs: nowMs - 80,
+    usage: { promptTokens: 14, completionTokens: text.length },
+    finishReason: 'stop',
+  });
+}
+
+const capabilities = { contextTokens: 8192, tools: true, jsonSchema: true, images: false, audio: false, logprobs: true };
+
+/** A fleet with something of everything. */
+export const scriptedFleet: readonly BackendView[] = [
+  {
+    id: 'embedded',
+    tier: 'local',
+    models: ['qwen2.5-0.5b-instruct'],
+    capabilities,
+    status: { state: 'ready', prefillRate: 412, decodeRate: 31.4, active: 1, queued: 0, slots: 4 },
+    breaker: 'closed',
+    inFlight: 1,
+  },
+  {
+    id: 'laptop',
+    tier: 'local',
+    models: ['qwen3:4b'],
+    capabilities: { ...capabilities, contextTokens: 32_768 },
+    status: { state: 'loading', progress: 0.62, detail: 'Loading the model.' },
+    breaker: 'closed',
+    inFlight: 0,
+  },
+  {
+    id: 'gemini',
+    tier: 'cloud',
+    models: ['gemini-2.5-flash', 'gemini-2.5-pro'],
+    capabilities: { tools: true, jsonSchema: true, images: true, audio: true, logprobs: false },
+    status: { state: 'ready' },
+    breaker: 'half-open',
+    inFlight: 0,
+  },
+];
+
+async function* fromArray<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
