@@ -30,6 +30,8 @@ function ownVersion(): string {
   return isJsonObject(manifest) && typeof manifest['version'] === 'string' ? manifest['version'] : '0.0.0';
 }
 
+const lingerMs = 1000;
+
 // A reader that has seen enough (`lfo … | head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 // Off a terminal only JSON lines are printed: Node's own warnings are for those who run LFO by hand.
@@ -51,4 +53,6 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
         random: Math.random,
       }),
   });
+  // Done, but a question to a silent name server cannot be taken back and would hold the process for many seconds.
+  setTimeout(() => process.exit(), lingerMs).unref();
 }

@@ -5,6 +5,7 @@ import type { Clock } from '../../core/clock.ts';
 import { DueTimer } from '../../core/due-timer.ts';
 import { localAddressTest } from './local-address.ts';
 import { ForeignAddressError, localLookup } from './local-lookup.ts';
+import { asLookupFunction, sharedLookup, systemLookup } from './shared-lookup.ts';
 
 /** Name resolution, TCP and TLS together took longer than allowed. */
 export class ConnectTimeoutError extends Error {
@@ -23,7 +24,7 @@ export interface ConnectorOptions {
 /** Makes connections for undici: HTTP/1.1, certificates always verified, one exact deadline over all steps. */
 export function createConnector(options: ConnectorOptions): buildConnector.connector {
   const isAllowed = options.onlyLocal ? localAddressTest() : undefined;
-  const resolve = options.onlyLocal ? localLookup() : undefined;
+  const lookup = asLookupFunction(sharedLookup(options.onlyLocal ? localLookup() : systemLookup));
   /** Last TLS session of each host, so that reconnecting takes one round trip less; hosts are a closed set. */
   const sessions = new Map<string, Buffer>();
 
@@ -31,7 +32,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
     if (isAllowed !== undefined && isIP(hostname) !== 0 && !isAllowed(hostname)) {
       return callback(new ForeignAddressError(), null);
     }
-    const target = { host: hostname, ...(resolve === undefined ? {} : { lookup: resolve }) };
+    const target = { host: hostname, lookup };
     const isTls = protocol === 'https:';
     const socket = isTls
       ? openTls({ ...target, port: Number(port || 443) }, sessions)
@@ -60,7 +61,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
 interface TlsTarget {
   readonly host: string;
   readonly port: number;
-  readonly lookup?: LookupFunction;
+  readonly lookup: LookupFunction;
 }
 
 function openTls(target: TlsTarget, sessions: Map<string, Buffer>): Socket {

@@ -1,9 +1,9 @@
-import { Resolver, type LookupAddress, type LookupOptions } from 'node:dns';
-import { lookup } from 'node:dns/promises';
+import { Resolver, type LookupAddress } from 'node:dns';
 import { readFile } from 'node:fs/promises';
-import { isIP, type LookupFunction } from 'node:net';
+import { isIP } from 'node:net';
 import { platform } from 'node:os';
 import { localAddressTest } from './local-address.ts';
+import { type AddressesOf, systemLookup } from './shared-lookup.ts';
 
 /** The name leads out of the user's own network, and this client must not. */
 export class ForeignAddressError extends Error {
@@ -19,14 +19,15 @@ export class ForeignResolverError extends Error {
 export interface NameSources {
   /** Name servers the system asks at present, as `address` or `address:port`. */
   readonly resolvers: () => readonly string[];
-  readonly ask: (hostname: string, options: LookupOptions) => Promise<readonly LookupAddress[]>;
+  /** Asks them. */
+  readonly ask: AddressesOf;
   /** Text of the system's hosts file. */
   readonly hosts: () => Promise<string>;
 }
 
 const systemNames: NameSources = {
   resolvers: () => new Resolver().getServers(),
-  ask: (hostname, options) => lookup(hostname, { ...options, all: true }),
+  ask: systemLookup,
   hosts: () => readFile(platform() === 'win32' ? 'C:\\Windows\\System32\\drivers\\etc\\hosts' : '/etc/hosts', 'utf8'),
 };
 
@@ -35,29 +36,22 @@ const systemNames: NameSources = {
  * one, so where the system uses such a server only its hosts file is read. Fails if even one address is not local: a
  * name cannot be half local.
  */
-export function localLookup(names: NameSources = systemNames): LookupFunction {
+export function localLookup(names: NameSources = systemNames): AddressesOf {
   const isLocal = localAddressTest();
 
-  const addressesOf = async (hostname: string, options: LookupOptions): Promise<readonly LookupAddress[]> => {
-    // RFC 6761: never a question for a name server.
-    if (/(^|\.)localhost\.?$/i.test(hostname)) return loopback;
-    if (names.resolvers().every((server) => isLocal(addressIn(server)))) return await names.ask(hostname, options);
+  const found = async (hostname: string): Promise<readonly LookupAddress[]> => {
+    if (names.resolvers().every((server) => isLocal(addressIn(server)))) return await names.ask(hostname);
     const listed = listedIn(await names.hosts(), hostname.toLowerCase());
     if (listed.length === 0) throw new ForeignResolverError();
     return listed;
   };
 
-  return (hostname, options, callback) => {
-    addressesOf(hostname, options).then(
-      (addresses) => {
-        const [first] = addresses;
-        if (first === undefined || !addresses.every(({ address }) => isLocal(address))) {
-          callback(new ForeignAddressError(), '');
-        } else if (options.all === true) callback(null, [...addresses]);
-        else callback(null, first.address, first.family);
-      },
-      (error: unknown) => callback(error instanceof Error ? error : new ForeignResolverError(), ''),
-    );
+  return async (hostname) => {
+    // RFC 6761: never a question for a name server.
+    if (/(^|\.)localhost\.?$/i.test(hostname)) return loopback;
+    const addresses = await found(hostname);
+    if (addresses.length > 0 && addresses.every(({ address }) => isLocal(address))) return addresses;
+    throw new ForeignAddressError();
   };
 }
 

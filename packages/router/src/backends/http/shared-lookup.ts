@@ -1,0 +1,38 @@
+import type { LookupAddress } from 'node:dns';
+import { lookup } from 'node:dns/promises';
+import type { LookupFunction } from 'node:net';
+
+/** Every address of a name, the preferred first; rejects where there is none. */
+export type AddressesOf = (hostname: string) => Promise<readonly LookupAddress[]>;
+
+/** As the system does it. */
+export const systemLookup: AddressesOf = (hostname) => lookup(hostname, { all: true });
+
+/**
+ * Asks for a name once at a time, however many connections wait for it: the system's resolver cannot be interrupted
+ * and has four threads for everybody, which one silent name server would occupy for as long as requests come.
+ */
+export function sharedLookup(ask: AddressesOf): AddressesOf {
+  const running = new Map<string, Promise<readonly LookupAddress[]>>();
+  return (hostname) => {
+    const shared = running.get(hostname);
+    if (shared !== undefined) return shared;
+    const asked = ask(hostname).finally(() => running.delete(hostname));
+    running.set(hostname, asked);
+    return asked;
+  };
+}
+
+/** In the form sockets want. */
+export function asLookupFunction(addressesOf: AddressesOf): LookupFunction {
+  return (hostname, options, callback) => {
+    addressesOf(hostname).then(
+      (addresses) => {
+        const [first] = addresses;
+        if (options.all === true) callback(null, [...addresses]);
+        else callback(null, first?.address ?? '', first?.family);
+      },
+      (error: unknown) => callback(error instanceof Error ? error : new Error('no address'), ''),
+    );
+  };
+}
