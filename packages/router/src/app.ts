@@ -19,6 +19,7 @@ import type { AppOptions, RunningApp } from './core/running-app.ts';
 import { BoundedSignatureStore } from './core/signatures.ts';
 import { beginTrace } from './core/trace.ts';
 import { respond } from './egress/respond.ts';
+import { listen } from './ingress/listen.ts';
 import { buildServer } from './ingress/server.ts';
 import { createLocalTier, type TierMember } from './local-tier.ts';
 import { answer, type Stages } from './pipeline.ts';
@@ -113,7 +114,15 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
       trace.endMs = clock.nowMs();
       records.recorder.record(trace, { ...delivery, ...keyOf(request) });
       log.info(
-        { requestId: request.id, status: delivery.status, code: delivery.error?.code, route: trace.route, reason: trace.reason, backend: trace.backend, ms: Math.round(trace.endMs - receivedMs) },
+        {
+          requestId: request.id,
+          status: delivery.status,
+          code: delivery.error?.code,
+          route: trace.route,
+          reason: trace.reason,
+          backend: trace.backend,
+          ms: Math.round(trace.endMs - receivedMs),
+        },
         'request answered',
       );
     } finally {
@@ -123,7 +132,10 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     }
   }
 
-  const stopProbing = keepProbing(local.flatMap(({ backend }) => (backend === embedded ? [] : [backend])), clock);
+  const stopProbing = keepProbing(
+    local.flatMap(({ backend }) => (backend === embedded ? [] : [backend])),
+    clock,
+  );
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
     isDraining = true;
@@ -133,15 +145,19 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     const stopped = server.close();
     await drained(running, options.config.current().server.shutdownGraceMs, clock);
     for (const abort of running) abort.abort(shuttingDown());
+    await drained(running, lastWordsMs, clock);
+    // A reader that takes nothing would keep us for as long as it likes, and so would a connection that is kept alive.
+    server.server.closeIdleConnections();
+    await Promise.race([stopped, sleep(clock, lastWordsMs, new AbortController().signal)]);
+    server.server.closeAllConnections();
     await stopped;
     await Promise.all(members.map(({ backend }) => backend.close()));
     await records.close();
   }
 
-  const { host: address, port } = config.server;
   let url: string;
   try {
-    url = await server.listen({ host: address, port });
+    url = await listen(server, config.server);
   } catch (error) {
     await Promise.all(members.map(({ backend }) => backend.close()));
     await records.close();
@@ -170,7 +186,9 @@ interface Records {
 function openRecords(config: LfoConfig, { clock, logger: log }: AppOptions): Records {
   const store = new SqliteStore(join(config.dataDir, 'lfo.db'));
   const recorder = new Recorder(store, clock, ({ type }) =>
-    type === 'degraded' ? log.warn('The database refuses rows; requests are served without records.') : log.info('The database takes rows again.'),
+    type === 'degraded'
+      ? log.warn('The database refuses rows; requests are served without records.')
+      : log.info('The database takes rows again.'),
   );
   const journal = new StoredSignatureJournal(store, clock);
   const signatures = new BoundedSignatureStore(undefined, journal);
@@ -201,7 +219,12 @@ function poolOf(members: readonly TierMember[], { config, clock }: AppOptions): 
 }
 
 /** Numbers are read for each request, so that a reload takes effect. */
-function stagesOver(pool: BackendPool, options: AppOptions, retries: RetryBudget, local: readonly TierMember[]): Stages {
+function stagesOver(
+  pool: BackendPool,
+  options: AppOptions,
+  retries: RetryBudget,
+  local: readonly TierMember[],
+): Stages {
   const { clock, config } = options;
   const counters = new Map(local.map(({ backend }) => [backend.id, backend]));
   return {
@@ -265,7 +288,8 @@ const stallMs = 250;
 function listModels(members: readonly TierMember[]): readonly ListedModel[] {
   const listed = new Map<string, ListedModel>();
   for (const { backend } of members) {
-    for (const id of backend.models) if (!listed.has(id)) listed.set(id, { id, ownedBy: backend.id, tier: backend.tier });
+    for (const id of backend.models)
+      if (!listed.has(id)) listed.set(id, { id, ownedBy: backend.id, tier: backend.tier });
   }
   return [
     { id: 'lfo-auto', ownedBy: 'lfo', aliasOf: 'auto' },
@@ -294,6 +318,9 @@ async function drained(running: ReadonlySet<unknown>, graceMs: number, clock: Cl
 }
 
 const drainLookMs = 20;
+
+/** For error frames to leave, and for requests other than chats. */
+const lastWordsMs = 500;
 
 function shuttingDown(): LfoError {
   return new LfoError('LFO is shutting down: try again in a moment.', {
