@@ -186,7 +186,10 @@ describe('the privacy promise', { concurrency: 3 }, () => {
 
   test('without the construction alone, or the policy alone, the other still holds', options, async (t) => {
     const alone = [packetsWithout(t, guards.construction), packetsWithout(t, guards.policy)];
-    assert.deepEqual(await Promise.all(alone), Array(2).fill({ mode: 0, all: 0 }));
+    assert.deepEqual(await Promise.all(alone), [
+      { mode: 0, all: 0 },
+      { mode: 0, all: 0 },
+    ]);
   });
 
   test('without both guards of the mode the canary hears of a local request', options, async (t) => {

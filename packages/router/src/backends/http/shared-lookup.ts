@@ -1,6 +1,7 @@
 import type { LookupAddress } from 'node:dns';
 import { lookup } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
+import { callbackify } from 'node:util';
 
 /** Every address of a name, the preferred first; rejects where there is none. */
 export type AddressesOf = (hostname: string) => Promise<readonly LookupAddress[]>;
@@ -25,14 +26,11 @@ export function sharedLookup(ask: AddressesOf): AddressesOf {
 
 /** In the form sockets want. */
 export function asLookupFunction(addressesOf: AddressesOf): LookupFunction {
-  return (hostname, options, callback) => {
-    addressesOf(hostname).then(
-      (addresses) => {
-        const [first] = addresses;
-        if (options.all === true) callback(null, [...addresses]);
-        else callback(null, first?.address ?? '', first?.family);
-      },
-      (error: unknown) => callback(error instanceof Error ? error : new Error('no address'), ''),
-    );
-  };
+  const ask = callbackify(addressesOf);
+  return (hostname, options, callback) =>
+    ask(hostname, (error: NodeJS.ErrnoException | null, addresses) => {
+      if (error !== null) return callback(error, '');
+      if (options.all === true) return callback(null, [...addresses]);
+      callback(null, addresses[0]?.address ?? '', addresses[0]?.family);
+    });
 }
