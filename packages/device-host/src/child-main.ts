@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { Socket } from 'node:net';
 import { hostname, platform, release } from 'node:os';
 import { deviceLink, framedChannel, maxFrameBytes, streamCarrier } from '@lfo/protocol';
@@ -62,12 +63,11 @@ function opener(options: ChildOptions, engine: Engine): ModelOpener {
   return async (onProgress, signal) => {
     const file = await modelFile(options, onProgress, signal);
     const engineOptions = { contextTokens, slots, gpu, ...(threads === undefined ? {} : { threads }) };
-    return engine.load(
-      file,
-      engineOptions,
-      (done, total) => onProgress({ phase: 'load', done, total, what: file.id }),
-      signal,
-    );
+    const onLoad = (done: number, total: number): void => onProgress({ phase: 'load', done, total, what: file.id });
+    const loaded = await engine.load(file, engineOptions, onLoad, signal);
+    // Kept for the next start; Node does it by itself at a regular exit only, and this process ends by a signal.
+    flushCompileCache();
+    return loaded;
   };
 }
 

@@ -1,15 +1,31 @@
 #!/usr/bin/env node
 // Plain JavaScript that old versions of Node can read: finds the right Node before anything else is loaded.
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import module, { createRequire } from 'node:module';
+import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const main = new URL('../src/main.ts', import.meta.url);
 
+keepCompiledCode();
 if (Number(process.versions.node.split('.')[0]) >= 24) await import(main.href);
 else runWithOwnNode();
+
+/** Node keeps what it compiles for the next start, half a second each for the router and the model's process. */
+function keepCompiledCode() {
+  const folder = process.env.NODE_COMPILE_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'lfo');
+  try {
+    // Compiled code is run as it is found: nobody else may write there.
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch {
+    return;
+  }
+  // The processes we start find it here.
+  process.env.NODE_COMPILE_CACHE = folder;
+  module.enableCompileCache?.(folder);
+}
 
 function runWithOwnNode() {
   const binary = ownNode();

@@ -28,9 +28,9 @@ class LlamaEngine implements Engine {
     signal: AbortSignal,
   ): Promise<LoadedModel> {
     signal.throwIfAborted();
-    await checkModelFile(file);
     const threads = options.threads ?? defaultThreads();
-    const llama = await this.#backend(options.gpu, threads);
+    // The backend is tried out in a process of its own first, while this one is idle.
+    const [llama] = await Promise.all([this.#backend(options.gpu, threads), checkModelFile(file)]);
     signal.throwIfAborted();
     const model = await loadWeights(llama, file, onProgress, signal);
     try {
