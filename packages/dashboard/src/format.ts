@@ -5,6 +5,8 @@ const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maxi
 const hundredths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const clockTime = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 const fullTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
+const hourMinute = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const dayOnly = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
 const dayTime = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
 
 /** `840 ms`, `1.24 s`, `2 min 5 s`. */
@@ -36,7 +38,7 @@ export function score(value: number | null | undefined): string {
 /** US dollars with as many digits as small sums need. */
 export function money(usd: number | null | undefined): string {
   if (usd === null || usd === undefined) return none;
-  const digits = usd === 0 || usd >= 1 ? 2 : usd >= 0.01 ? 3 : 6;
+  const digits = usd === 0 || usd >= 1 ? 2 : usd >= 0.01 ? 3 : usd >= 0.001 ? 4 : 6;
   return `$${usd.toFixed(digits)}`;
 }
 
@@ -58,6 +60,20 @@ export function fullDate(timeMs: number): string {
 /** Day and time without the year. */
 export function dayAndTime(timeMs: number): string {
   return dayTime.format(timeMs);
+}
+
+/** Labels of a time axis whose marks lie `stepMs` apart: times of day, and the day where one begins. */
+export function timeMarks(timesMs: readonly number[], stepMs: number): string[] {
+  return timesMs.map((timeMs) => {
+    const date = new Date(timeMs);
+    const isDay = stepMs >= 86_400_000 || (date.getHours() === 0 && date.getMinutes() === 0);
+    return (isDay ? dayOnly : hourMinute).format(timeMs);
+  });
+}
+
+/** `15 min`, `2 h`. */
+export function stepLength(stepMs: number): string {
+  return stepMs < 3_600_000 ? `${stepMs / 60_000} min` : `${stepMs / 3_600_000} h`;
 }
 
 /** `1 request`, `2 requests`. */

@@ -13,7 +13,7 @@ export interface AnswerMetadata {
   readonly threshold: number;
   readonly routing_reason: Reason | null;
   readonly degraded: boolean;
-  readonly latency_ms: number;
+  readonly attempts: readonly { readonly tier: Tier; readonly score: number | null }[];
 }
 
 /** One streamed answer as far as it has come. */

@@ -1,4 +1,5 @@
 import uPlot from 'uplot';
+import { timeMarks } from '../format.ts';
 import { colourOf } from './colours.ts';
 
 /** One line or stack of bars. */
@@ -54,7 +55,13 @@ function uplotOptions(target: HTMLElement, options: PlotOptions, series: readonl
     cursor: { y: false, points: { show: shape === 'lines' }, drag: { setScale: false } },
     scales: { y: { range: (_plot, _low, high) => [0, max ?? niceMax(high)] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 70 },
+      {
+        ...axis,
+        grid: { show: false },
+        space: 70,
+        size: 30,
+        values: (_plot, ticks, _axis, _space, stepS) => timeMarks(ticks.map((timeS) => timeS * 1_000), stepS * 1_000),
+      },
       { ...axis, size: 62, gap: 6, space: 36, values: (_plot, ticks) => ticks.map(formatValue) },
     ],
     series: [{}, ...series.map((one) => seriesOptions(one, shape))],

@@ -1,13 +1,13 @@
 import type { ReliabilityBin } from '@lfo/router/src/core/history.ts';
 import { count, percent, score } from '../format.ts';
 
-const [size, pad] = [260, 32];
+const [size, pad, end] = [280, 48, 18];
 
 /** Share of good answers against their score; a score that means what it says lies on the diagonal. */
 export function Reliability({ bins }: { bins: readonly ReliabilityBin[] }) {
   const most = Math.max(1, ...bins.map(({ count }) => count));
-  const x = (value: number): number => pad + value * (size - pad - 8);
-  const y = (value: number): number => size - pad - value * (size - pad - 8);
+  const x = (value: number): number => pad + value * (size - pad - end);
+  const y = (value: number): number => size - pad - value * (size - pad - end);
   const label = bins.map((bin) => `score ${score(bin.score)}: ${percent(bin.good)} good of ${count(bin.count)}`).join(', ');
   return (
     <svg class="drawing square" viewBox={`0 0 ${size} ${size}`} role="img" aria-label={`Reliability: ${label}`}>
@@ -28,7 +28,7 @@ export function Reliability({ bins }: { bins: readonly ReliabilityBin[] }) {
           {percent(at)}
         </text>
       ))}
-      <text class="tick" x={size / 2 + 12} y={size - 1} text-anchor="middle">
+      <text class="tick" x={size / 2 + pad / 2} y={size - 1} text-anchor="middle">
         score
       </text>
     </svg>

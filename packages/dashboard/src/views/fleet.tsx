@@ -42,7 +42,7 @@ export function FleetView() {
 }
 
 function Backend({ backend }: { backend: FleetMember }) {
-  const { id, tier, models, detail, progress, abilities } = backend;
+  const { id, tier, models, detail, progress } = backend;
   const [tone, state] = stateOf(backend);
   return (
     <li class="card backend">
@@ -62,14 +62,12 @@ function Backend({ backend }: { backend: FleetMember }) {
       )}
       {detail !== null && <p class={`detail ${backend.state === 'down' ? 'error' : ''}`}>{detail}</p>}
       <dl class="facts">
-        <Fact name="Requests here now" value={count(backend.inFlight)} />
-        <Fact name="Active / slots" value={`${count(backend.active)} / ${count(backend.slots)}`} />
-        <Fact name="Queued there" value={count(backend.queued)} />
-        <Fact name="Reads" value={rate(backend.prefillRate)} />
-        <Fact name="Writes" value={rate(backend.decodeRate)} />
-        <Fact name="Context" value={backend.contextTokens === null ? 'no known limit' : `${count(backend.contextTokens)} tokens`} />
-        <Fact name="Circuit breaker" value={breakerOf(backend)} />
-        <Fact name="Takes" value={abilities.length === 0 ? 'text' : `text, ${abilities.join(', ')}`} />
+        {factsOf(backend).map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd class="number">{value}</dd>
+          </div>
+        ))}
       </dl>
       {session.value?.canDrain === true && <DrainButton backend={backend} />}
     </li>
@@ -97,13 +95,20 @@ function DrainButton({ backend: { id, isDraining } }: { backend: FleetMember }) 
   );
 }
 
-function Fact({ name, value }: { name: string; value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd class="number">{value}</dd>
-    </div>
-  );
+/** What is not known is left out. */
+function factsOf(backend: FleetMember): readonly (readonly [name: string, value: string])[] {
+  const { active, slots, queued, prefillRate, decodeRate, contextTokens, abilities } = backend;
+  const facts: readonly (readonly [string, string | undefined])[] = [
+    ['Requests here now', count(backend.inFlight)],
+    ['Slots in use', active === null || slots === null ? undefined : `${count(active)} of ${count(slots)}`],
+    ['Queued there', queued === null ? undefined : count(queued)],
+    ['Reads', prefillRate === null ? undefined : rate(prefillRate)],
+    ['Writes', decodeRate === null ? undefined : rate(decodeRate)],
+    ['Context', contextTokens === null ? undefined : `${count(contextTokens)} tokens`],
+    ['Circuit breaker', breakerOf(backend)],
+    ['Takes', ['text', ...abilities].join(', ')],
+  ];
+  return facts.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
 }
 
 function NoBackends() {

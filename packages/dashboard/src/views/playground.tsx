@@ -138,7 +138,8 @@ function AnswerCard({ mode, run: { answer, state, error } }: { mode: Mode; run: 
 function AnswerFacts({ answer }: { answer: Answer }) {
   const { metadata, firstTextMs, totalMs, completionTokens } = answer;
   if (metadata === undefined) return null;
-  const { backend, model, routing_reason: reason, confidence, threshold } = metadata;
+  const { backend, model, routing_reason: reason, confidence, threshold, attempts } = metadata;
+  const judged = confidence ?? attempts.findLast(({ tier }) => tier === 'local')?.score ?? null;
   const writeMs = totalMs !== undefined && firstTextMs !== undefined ? totalMs - firstTextMs : undefined;
   const perSecond = writeMs !== undefined && writeMs > 0 && completionTokens !== undefined ? (completionTokens / writeMs) * 1_000 : null;
   return (
@@ -147,7 +148,7 @@ function AnswerFacts({ answer }: { answer: Answer }) {
         {backend} <span class="dim">{model}</span>
       </p>
       {reason !== null && <p class="dim">{reasons[reason]}</p>}
-      <ConfidenceMeter score={confidence} threshold={threshold} />
+      <ConfidenceMeter score={judged} threshold={threshold} />
       <dl class="facts">
         <div>
           <dt>First text</dt>

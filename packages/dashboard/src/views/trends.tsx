@@ -2,7 +2,7 @@ import { useMemo } from 'preact/hooks';
 import type { Trends } from '@lfo/router/src/core/history.ts';
 import { useResource } from '../api/resource.ts';
 import { Chart } from '../charts/chart.tsx';
-import { count, duration, money, percent, plural } from '../format.ts';
+import { count, duration, money, percent, plural, stepLength } from '../format.ts';
 import { Link } from '../parts/link.tsx';
 import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
 import { Empty, Failure, Loading, Tile, ViewHead } from '../parts/states.tsx';
@@ -28,6 +28,7 @@ export function TrendsView() {
 function TrendCharts({ trends }: { trends: Trends }) {
   const charts = useMemo(() => seriesOf(trends), [trends]);
   const { timesMs, latency, firstToken } = trends;
+  const step = stepLength(trends.stepMs);
   const [local, cloud, failed] = [sum(trends.local), sum(trends.cloud), sum(trends.failed)];
   if (local + cloud + failed === 0) {
     return (
@@ -49,12 +50,12 @@ function TrendCharts({ trends }: { trends: Trends }) {
         <Tile label="Spent" value={money(sum(trends.costUsd))} note={`${money(sum(trends.costAvoidedUsd))} kept`} tone="cloud" />
       </dl>
       <div class="charts">
-        <Chart title="Requests" unit="answers a step" timesMs={timesMs} series={charts.requests} shape="bars" format={count} empty="No requests." />
+        <Chart title="Requests" unit={`in each ${step}`} timesMs={timesMs} series={charts.requests} shape="bars" format={count} empty="No requests." />
         <Chart title="Local share" unit="share of the answers" timesMs={timesMs} series={charts.share} shape="lines" max={1} format={percent} empty="No answer came from the local tier." />
         <Chart title="Latency" unit="whole request, within 5 %" timesMs={timesMs} series={charts.latency} shape="lines" format={duration} empty="No answers." />
         <Chart title="Time to first token" unit="within 5 %" timesMs={timesMs} series={charts.firstToken} shape="lines" format={duration} empty="No answers." />
-        <Chart title="Tokens" unit="tokens a step" timesMs={timesMs} series={charts.tokens} shape="bars" format={count} empty="No backend has counted tokens." />
-        <Chart title="Money" unit="US dollars a step, estimated" timesMs={timesMs} series={charts.money} shape="bars" format={money} empty="Nothing was spent: no cloud answer with a known price in this time." />
+        <Chart title="Tokens" unit={`tokens in each ${step}`} timesMs={timesMs} series={charts.tokens} shape="bars" format={count} empty="No backend has counted tokens." />
+        <Chart title="Money" unit={`US dollars in each ${step}, estimated`} timesMs={timesMs} series={charts.money} shape="bars" format={money} empty="Nothing was spent: no cloud answer with a known price in this time." />
       </div>
     </>
   );

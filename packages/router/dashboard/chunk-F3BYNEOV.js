@@ -1,1 +1,0 @@
-function n(e){return getComputedStyle(document.documentElement).getPropertyValue(`--${e}`).trim()}function r(e){let t=matchMedia("(prefers-color-scheme: dark)");return t.addEventListener("change",e),()=>t.removeEventListener("change",e)}export{n as a,r as b};
