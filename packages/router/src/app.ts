@@ -5,12 +5,10 @@ import { keepProbing } from './backends/probing.ts';
 import { RetryBudget } from './backends/retry.ts';
 import { tieredPool } from './backends/tiered-pool.ts';
 import { deadlineExceeded } from './backends/watch.ts';
-import { createCloudTier } from './cloud-tier.ts';
 import { answerJudge } from './confidence/answer-judge.ts';
 import { childOf, type ChildAbort } from './core/abort.ts';
 import type { BackendPool, FleetView } from './core/backend.ts';
 import { type Clock, sleep } from './core/clock.ts';
-import type { LfoConfig } from './core/config/config.ts';
 import { LfoError } from './core/errors.ts';
 import type { ChatExchange, ListedModel, Readiness, RouteExplanation } from './core/exchange.ts';
 import { LoopDelay } from './core/loop-delay.ts';
@@ -20,12 +18,11 @@ import { BoundedSignatureStore } from './core/signatures.ts';
 import { beginTrace } from './core/trace.ts';
 import { respond } from './egress/respond.ts';
 import { listen } from './ingress/listen.ts';
-import { buildServer } from './ingress/server.ts';
 import { createLocalTier, type TierMember } from './local-tier.ts';
 import { answer, type Stages } from './pipeline.ts';
 import { Recorder } from './records/recorder.ts';
 import { StoredSignatureJournal } from './records/signature-journal.ts';
-import { SqliteStore } from './records/store/sqlite-store.ts';
+import type { SqliteStore } from './records/store/sqlite-store.ts';
 import { decide } from './routing/decide.ts';
 import { explainRoute } from './routing/explain.ts';
 import { createMeasure } from './routing/measure.ts';
@@ -52,8 +49,14 @@ export interface HostProcess {
 export async function startApp(options: AppOptions, host: HostProcess): Promise<RunningApp> {
   const { clock, logger: log } = options;
   const config = options.config.current();
-  const records = openRecords(config, options);
   const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
+  // The model's process starts on its way while the larger part of the router is still read.
+  const [{ createCloudTier }, { buildServer }, { SqliteStore }] = await Promise.all([
+    import('./cloud-tier.ts'),
+    import('./ingress/server.ts'),
+    import('./records/store/sqlite-store.ts'),
+  ]);
+  const records = openRecords(new SqliteStore(join(config.dataDir, 'lfo.db')), options);
   const cloud = createCloudTier(config, {
     clock,
     signatures: records.signatures,
@@ -183,8 +186,7 @@ interface Records {
 }
 
 /** The database never decides whether LFO serves: what it cannot take is counted and said. */
-function openRecords(config: LfoConfig, { clock, logger: log }: AppOptions): Records {
-  const store = new SqliteStore(join(config.dataDir, 'lfo.db'));
+function openRecords(store: SqliteStore, { clock, logger: log }: AppOptions): Records {
   const recorder = new Recorder(store, clock, ({ type }) =>
     type === 'degraded'
       ? log.warn('The database refuses rows; requests are served without records.')
