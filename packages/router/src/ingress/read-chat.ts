@@ -40,7 +40,9 @@ export function chatReader(limits: LimitsConfig, models: () => readonly ListedMo
     const conversation = wire.prompt_cache_key ?? wire.user ?? undefined;
     const hints = readHints({ headers, metadata: wire.metadata, model, identity, conversation });
     const warnings = new Map<string, string>();
-    const context = { id, model: model.id, hints, bodyBytes: body.bytes, fetchImages: limits.fetchImages, warnings };
+    // Whoever fetched one would send a packet out.
+    const fetchImages = limits.fetchImages && hints.mode !== 'local';
+    const context = { id, model: model.id, hints, bodyBytes: body.bytes, fetchImages, warnings };
     return { request: toChatRequest(wire, context), warnings };
   };
 }

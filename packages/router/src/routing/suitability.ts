@@ -13,6 +13,8 @@ export function incapable(backend: BackendView, request: ChatRequest): Reason | 
   const { capabilities } = backend;
   const content = contentOf(request);
   if (content.images && !capabilities.images) return 'images_unsupported';
+  // Fetching it is a packet out, whoever fetches.
+  if (content.remoteImages && backend.tier === 'local') return 'images_unsupported';
   if (content.audio && !capabilities.audio) return 'images_unsupported';
   if (usesTools(request) && !capabilities.tools) return 'tools_unsupported';
   return undefined;
@@ -59,17 +61,26 @@ export function usesTools(request: ChatRequest): boolean {
   );
 }
 
-function contentOf(request: ChatRequest): { readonly images: boolean; readonly audio: boolean } {
+interface Content {
+  readonly images: boolean;
+  /** Some are addresses on the web. */
+  readonly remoteImages: boolean;
+  readonly audio: boolean;
+}
+
+function contentOf(request: ChatRequest): Content {
   let images = false;
+  let remoteImages = false;
   let audio = false;
   for (const message of request.messages) {
     for (const part of message.content) {
       // A file is a document page by page: who takes images takes it.
       if (part.type === 'image' || part.type === 'file') images = true;
+      if (part.type === 'image' && /^https?:/i.test(part.url)) remoteImages = true;
       if (part.type === 'audio') audio = true;
     }
   }
-  return { images, audio };
+  return { images, remoteImages, audio };
 }
 
 /** The estimator runs up to 45 % high on Chinese and Cyrillic for Qwen2.5's vocabulary. */

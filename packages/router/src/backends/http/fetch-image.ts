@@ -64,7 +64,11 @@ export function createImageFetch(options: ImageFetchOptions): ImageFetch {
     // One agent a fetch: a kept connection would belong to a name that may point elsewhere by then.
     const agent = new Agent({
       allowH2: false,
-      connect: { lookup: (_, __, done) => done(null, [{ address, family: isIP(address) }]) },
+      connect: {
+        lookup: (_, __, done) => done(null, [{ address, family: isIP(address) }]),
+        // Said outright: an environment variable of Node could switch the default off.
+        rejectUnauthorized: true,
+      },
     });
     agents.add(agent);
     try {
