@@ -9,6 +9,7 @@ import { chatBodySchema } from './chat-body.ts';
 import type { KeyIdentity } from './identity.ts';
 import { requestErrorOf } from './issues.ts';
 import { readHints } from './mode.ts';
+import { mostRepeatedCall, suspectedLoop } from './repeated-calls.ts';
 import { toChatRequest } from './to-chat-request.ts';
 
 /** One request as HTTP brought it. */
@@ -43,7 +44,15 @@ export function chatReader(limits: LimitsConfig, models: () => readonly ListedMo
     // Whoever fetched one would send a packet out.
     const fetchImages = limits.fetchImages && hints.mode !== 'local';
     const context = { id, model: model.id, hints, bodyBytes: body.bytes, fetchImages, warnings };
-    return { request: toChatRequest(wire, context), warnings };
+    const request = toChatRequest(wire, context);
+    const repeats = mostRepeatedCall(request.messages);
+    if (repeats >= suspectedLoop) {
+      warnings.set(
+        'tool_calls',
+        `one call was made ${repeats} times with the same arguments, the agent may be in a loop`,
+      );
+    }
+    return { request, warnings };
   };
 }
 
