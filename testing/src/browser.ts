@@ -33,7 +33,12 @@ export interface WatchedPage {
 export type PageOptions = Parameters<Browser['newContext']>[0];
 
 /** Opens a page of its own, gone with its test. */
-export async function openPage(t: TestContext, browser: Browser, url: string, options: PageOptions = {}): Promise<WatchedPage> {
+export async function openPage(
+  t: TestContext,
+  browser: Browser,
+  url: string,
+  options: PageOptions = {},
+): Promise<WatchedPage> {
   const context = await browser.newContext({ baseURL: url, locale: 'en-GB', timezoneId: 'Europe/Zurich', ...options });
   t.after(() => context.close());
   const page = await context.newPage();
@@ -56,5 +61,7 @@ export async function openPage(t: TestContext, browser: Browser, url: string, op
 /** What axe finds wrong, one line each; empty is what a test wants. */
 export async function accessibilityFaults(page: Page): Promise<readonly string[]> {
   const { violations } = await new AxeBuilder({ page }).analyze();
-  return violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary ?? ''}`));
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary ?? ''}`),
+  );
 }

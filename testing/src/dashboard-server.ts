@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import type { FleetControl } from '@lfo/router/src/admin/deps.ts';
 import type { BackendView } from '@lfo/router/src/core/backend.ts';
 import { type Clock, systemClock } from '@lfo/router/src/core/clock.ts';
+import type { VerifyKey } from '@lfo/router/src/core/identity.ts';
 import type { RequestRow } from '@lfo/router/src/core/store.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '@lfo/router/src/core/trace.ts';
 import { createDashboard } from '@lfo/router/src/dashboard.ts';
@@ -20,6 +21,8 @@ import { limitDefaults, plainAnswer, scriptedModels, serverDefaults } from './sc
 
 export interface DashboardServerOptions {
   readonly authToken?: string;
+  /** Instead of the one key. */
+  readonly verifyKey?: VerifyKey;
   readonly backends?: readonly BackendView[];
   readonly rows?: readonly RequestRow[];
   readonly clock?: Clock;
@@ -39,7 +42,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
   const store = new SqliteStore(join(folder, 'lfo.db'));
   await store.append('requests', options.rows ?? []);
   const recorder = new Recorder(store, clock);
-  const verifyKey = singleKey(options.authToken);
+  const verifyKey = options.verifyKey ?? singleKey(options.authToken);
   const backends = options.backends ?? scriptedFleet;
   const readiness = () => ({ ready: backends.length > 0, reasons: [] });
   const dashboard = createDashboard({
@@ -95,7 +98,14 @@ function playAttempts(trace: RequestTrace, nowMs: number, text: string): void {
     const outcome = isCloud ? 'escalated' : 'answered';
     const reason = isCloud ? 'low_confidence' : 'confident';
     Object.assign(local, { backend: 'embedded', model: 'tiny', leasedMs: nowMs - 690, firstEventMs: nowMs - 500 });
-    Object.assign(local, { endMs: nowMs - 350, outcome, reason, score: isCloud ? 0.42 : 0.91, heldMs: 120, heldTokens: 9 });
+    Object.assign(local, {
+      endMs: nowMs - 350,
+      outcome,
+      reason,
+      score: isCloud ? 0.42 : 0.91,
+      heldMs: 120,
+      heldTokens: 9,
+    });
   }
   if (isCloud) {
     const cloud = beginAttempt(trace, 'cloud', nowMs - 350);
@@ -118,7 +128,14 @@ function playAttempts(trace: RequestTrace, nowMs: number, text: string): void {
   });
 }
 
-const capabilities = { contextTokens: 8192, tools: true, jsonSchema: true, images: false, audio: false, logprobs: true };
+const capabilities = {
+  contextTokens: 8192,
+  tools: true,
+  jsonSchema: true,
+  images: false,
+  audio: false,
+  logprobs: true,
+};
 
 /** A fleet with something of everything. */
 export const scriptedFleet: readonly BackendView[] = [

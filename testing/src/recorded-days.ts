@@ -22,11 +22,19 @@ function rowAt(timeMs: number, index: number, random: () => number): RequestRow 
   const local = {
     ...{ tier: 'local', backend: 'embedded', model: 'qwen2.5-0.5b-instruct', start_ms: 1, leased_ms: 2 },
     ...{ first_event_ms: 2 + prefillMs, end_ms: localEndMs, score, held_ms: decodeMs / 5, held_tokens: 12 },
-    ...(isEscalated ? { outcome: 'escalated', reason: 'low_confidence' } : { outcome: 'answered', reason: 'confident' }),
+    ...(isEscalated
+      ? { outcome: 'escalated', reason: 'low_confidence' }
+      : { outcome: 'answered', reason: 'confident' }),
   };
   const cloudStartMs = isPlain ? 1 : localEndMs;
   const cloud = {
-    ...{ tier: 'cloud', backend: 'gemini', model: 'gemini-2.5-flash', start_ms: cloudStartMs, leased_ms: cloudStartMs + 1 },
+    ...{
+      tier: 'cloud',
+      backend: 'gemini',
+      model: 'gemini-2.5-flash',
+      start_ms: cloudStartMs,
+      leased_ms: cloudStartMs + 1,
+    },
     ...{ first_event_ms: cloudStartMs + cloudMs / 2, end_ms: cloudStartMs + cloudMs, outcome: 'answered' },
   };
   const totalMs = route === 'local' ? localEndMs : cloudStartMs + cloudMs;
@@ -44,7 +52,9 @@ function rowAt(timeMs: number, index: number, random: () => number): RequestRow 
     backend: route === 'local' ? 'embedded' : 'gemini',
     model: route === 'local' ? local.model : cloud.model,
     reason: isPlain ? 'prompt_too_long' : isEscalated ? 'low_confidence' : 'confident',
-    reasons: JSON.stringify(isPlain ? ['prompt_too_long'] : [isEscalated ? 'low_confidence' : 'confident', 'local_first']),
+    reasons: JSON.stringify(
+      isPlain ? ['prompt_too_long'] : [isEscalated ? 'low_confidence' : 'confident', 'local_first'],
+    ),
     attempts: JSON.stringify([...(isPlain ? [] : [local]), ...(route === 'cloud' ? [cloud] : [])]),
     degraded: 0,
     confidence: route === 'local' ? score : null,

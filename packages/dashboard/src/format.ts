@@ -7,7 +7,12 @@ const clockTime = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 const fullTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
 const hourMinute = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 const dayOnly = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
-const dayTime = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+const dayTime = new Intl.DateTimeFormat(undefined, {
+  month: 'short',
+  day: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+});
 
 /** `840 ms`, `1.24 s`, `2 min 5 s`. */
 export function duration(ms: number | null | undefined): string {
@@ -44,7 +49,9 @@ export function money(usd: number | null | undefined): string {
 
 /** Tokens a second. */
 export function rate(value: number | null | undefined): string {
-  return value === null || value === undefined ? none : `${value < 10 ? tenths.format(value) : whole.format(value)} tok/s`;
+  return value === null || value === undefined
+    ? none
+    : `${value < 10 ? tenths.format(value) : whole.format(value)} tok/s`;
 }
 
 /** Time of day in the viewer's zone. */

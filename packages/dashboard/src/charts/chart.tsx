@@ -38,7 +38,13 @@ export function Chart(props: ChartProps) {
       </figcaption>
       {hasValues ? (
         <>
-          <div class="plot-frame" role="group" tabIndex={0} aria-label={`${title}: left and right arrows move through time`} onKeyDown={onKeyDown}>
+          <div
+            class="plot-frame"
+            role="group"
+            tabIndex={0}
+            aria-label={`${title}: left and right arrows move through time`}
+            onKeyDown={onKeyDown}
+          >
             <Plot {...props} point={point} onPoint={setPoint} />
           </div>
           <div class="chart-legend" aria-live={point === null ? 'off' : 'polite'}>
@@ -74,7 +80,14 @@ function Plot(props: ChartProps & { readonly point: number | null; readonly onPo
       const element = target.current;
       if (isGone || element === null) return;
       clean();
-      const plot = drawPlot(element, { timesMs, series, shape, formatValue: format, onPoint, ...(max !== undefined && { max }) });
+      const plot = drawPlot(element, {
+        timesMs,
+        series,
+        shape,
+        formatValue: format,
+        onPoint,
+        ...(max !== undefined && { max }),
+      });
       const observer = new ResizeObserver(() => fitPlot(plot, element));
       observer.observe(element);
       moveTo.current = (index) => {

@@ -19,7 +19,11 @@ export function Histogram({ histogram, threshold }: Pick<ConfidenceReport, 'hist
           {totals.map((total, bin) => (
             <div key={bin} class="column" title={`${count(total)} from ${score(bin / totals.length)}`}>
               {outcomes.map(({ key, tone }) => (
-                <span key={key} class={`c-${tone}`} style={{ height: `${((histogram[key][bin] ?? 0) / highest) * 100}%` }} />
+                <span
+                  key={key}
+                  class={`c-${tone}`}
+                  style={{ height: `${((histogram[key][bin] ?? 0) / highest) * 100}%` }}
+                />
               ))}
             </div>
           ))}

@@ -30,7 +30,10 @@ export function drawPlot(target: HTMLElement, options: PlotOptions): uPlot {
   const series = shape === 'bars' ? stacked(options.series) : options.series;
   // A stack is drawn from its top down, so that each bar covers the foot of the one before.
   const ordered = shape === 'bars' ? series.toReversed() : series;
-  const data: uPlot.AlignedData = [timesMs.map((timeMs) => timeMs / 1_000), ...ordered.map(({ values }) => [...values])];
+  const data: uPlot.AlignedData = [
+    timesMs.map((timeMs) => timeMs / 1_000),
+    ...ordered.map(({ values }) => [...values]),
+  ];
   return new uPlot(uplotOptions(target, options, ordered), data, target);
 }
 
@@ -50,7 +53,7 @@ function uplotOptions(target: HTMLElement, options: PlotOptions, series: readonl
   return {
     width: target.clientWidth,
     height: heightPx,
-    padding: [12, 8, 0, 0],
+    padding: [12, 22, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { show: shape === 'lines' }, drag: { setScale: false } },
     scales: { y: { range: (_plot, _low, high) => [0, max ?? niceMax(high)] } },
@@ -60,7 +63,11 @@ function uplotOptions(target: HTMLElement, options: PlotOptions, series: readonl
         grid: { show: false },
         space: 70,
         size: 30,
-        values: (_plot, ticks, _axis, _space, stepS) => timeMarks(ticks.map((timeS) => timeS * 1_000), stepS * 1_000),
+        values: (_plot, ticks, _axis, _space, stepS) =>
+          timeMarks(
+            ticks.map((timeS) => timeS * 1_000),
+            stepS * 1_000,
+          ),
       },
       { ...axis, size: 62, gap: 6, space: 36, values: (_plot, ticks) => ticks.map(formatValue) },
     ],
@@ -73,7 +80,14 @@ function seriesOptions({ label, colour, dashed }: Series, shape: 'lines' | 'bars
   const stroke = colourOf(colour);
   if (shape === 'bars') {
     const { bars } = uPlot.paths;
-    return { label, stroke, fill: stroke, width: 0, points: { show: false }, ...(bars && { paths: bars({ size: [0.72, 28] }) }) };
+    return {
+      label,
+      stroke,
+      fill: stroke,
+      width: 0,
+      points: { show: false },
+      ...(bars && { paths: bars({ size: [0.72, 28] }) }),
+    };
   }
   return { label, stroke, width: dashed === true ? 1.5 : 2, spanGaps: true, ...(dashed === true && { dash: [5, 4] }) };
 }

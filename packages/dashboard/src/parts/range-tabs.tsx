@@ -23,7 +23,11 @@ export function RangeTabs() {
   return (
     <nav class="segments" aria-label="Time range">
       {ranges.map((range) => (
-        <Link key={range} to={`${place.value.path}?range=${range}`} aria-current={range === chosen ? 'true' : undefined}>
+        <Link
+          key={range}
+          to={`${place.value.path}?range=${range}`}
+          aria-current={range === chosen ? 'true' : undefined}
+        >
           <span class="wide">{names[range]}</span>
           <span class="narrow" aria-hidden="true">
             {range}

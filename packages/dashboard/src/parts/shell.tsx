@@ -65,7 +65,10 @@ function healthOf(): readonly ['good' | 'warn' | 'bad', string] {
   if (now === undefined) return ['warn', 'Connecting'];
   if (!now.ready) return ['bad', 'Not ready'];
   const ready = now.backends.filter(({ state }) => state === 'ready').length;
-  return [ready === now.backends.length ? 'good' : 'warn', `${count(ready)} of ${plural(now.backends.length, 'backend')} ready`];
+  return [
+    ready === now.backends.length ? 'good' : 'warn',
+    `${count(ready)} of ${plural(now.backends.length, 'backend')} ready`,
+  ];
 }
 
 function Notices() {

@@ -14,7 +14,9 @@ export function Timeline({ request }: { request: RequestView }) {
   if (attempts.length === 0) {
     return (
       <Empty title="Nothing was tried.">
-        <p>{request.state === 'done' ? 'The request was refused before any backend was asked.' : 'It is being routed.'}</p>
+        <p>
+          {request.state === 'done' ? 'The request was refused before any backend was asked.' : 'It is being routed.'}
+        </p>
       </Empty>
     );
   }
@@ -30,9 +32,15 @@ export function Timeline({ request }: { request: RequestView }) {
             </p>
             <div class="track" aria-hidden="true">
               {phasesOf(attempt).map(({ kind, startMs, endMs: phaseEndMs }) => (
-                <span key={kind} class={`phase ${kind}`} style={{ left: at(startMs), width: at(phaseEndMs - startMs) }} />
+                <span
+                  key={kind}
+                  class={`phase ${kind}`}
+                  style={{ left: at(startMs), width: at(phaseEndMs - startMs) }}
+                />
               ))}
-              {committedMs !== null && attempt.outcome === 'answered' && <span class="commit" style={{ left: at(committedMs) }} />}
+              {committedMs !== null && attempt.outcome === 'answered' && (
+                <span class="commit" style={{ left: at(committedMs) }} />
+              )}
             </div>
             <p class="attempt-foot">{sentenceOf(attempt)}</p>
           </li>
@@ -51,7 +59,9 @@ function sentenceOf(attempt: AttemptView): string {
   const { outcome, reason, score: value, errorCode, heldMs, heldTokens } = attempt;
   const parts = [
     ...phasesOf(attempt).map(({ kind, startMs, endMs }) => `${phaseNames[kind]} ${duration(endMs - startMs)}`),
-    ...(heldMs !== null && heldMs > 0 ? [`held back ${duration(heldMs)}${heldTokens === null ? '' : `, ${heldTokens} tokens`}`] : []),
+    ...(heldMs !== null && heldMs > 0
+      ? [`held back ${duration(heldMs)}${heldTokens === null ? '' : `, ${heldTokens} tokens`}`]
+      : []),
     ...(value === null ? [] : [`score ${score(value)}`]),
   ];
   const end = errorCode !== null ? `Failed: ${errorCode}` : (outcome ?? 'running');

@@ -11,7 +11,10 @@ import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
 
 /** How sure the local model is, whether that means anything, and what another threshold would have done. */
 export function ConfidenceView() {
-  const { value, error, reload } = useResource<ConfidenceReport>(`/dashboard/api/confidence?range=${chosenRange()}`, 30_000);
+  const { value, error, reload } = useResource<ConfidenceReport>(
+    `/dashboard/api/confidence?range=${chosenRange()}`,
+    30_000,
+  );
   return (
     <>
       <ViewHead title="Confidence">
@@ -34,9 +37,7 @@ function Report({ report }: { report: ConfidenceReport }) {
           <Link to="/playground">playground</Link>.
         </p>
         {report.withoutScore > 0 && (
-          <p>
-            {plural(report.withoutScore, 'answer')} came without a score: the backend gives no log-probabilities.
-          </p>
+          <p>{plural(report.withoutScore, 'answer')} came without a score: the backend gives no log-probabilities.</p>
         )}
       </Empty>
     );
@@ -45,8 +46,8 @@ function Report({ report }: { report: ConfidenceReport }) {
     <>
       <p class="lead">
         From the latest {plural(report.sampled, 'request')}
-        {report.isCapped ? ' of this time; older ones are left out' : ' of this time'}. {plural(scored, 'local answer')} had a
-        score{report.withoutScore > 0 && `, ${count(report.withoutScore)} had none`}.
+        {report.isCapped ? ' of this time; older ones are left out' : ' of this time'}. {plural(scored, 'local answer')}{' '}
+        had a score{report.withoutScore > 0 && `, ${count(report.withoutScore)} had none`}.
       </p>
       <section class="card">
         <h2>Scores of local answers</h2>
@@ -78,8 +79,12 @@ function Labels({ report: { reliability, labelled } }: { report: ConfidenceRepor
 function NoLabels() {
   return (
     <div class="hint">
-      <p>Nobody has judged an answer yet. Open a request and say whether its answer was good, or let a program do so:</p>
-      <Command text={`curl ${location.origin}/v1/feedback \\\n  -H 'content-type: application/json' \\\n  -d '{"request_id":"…","verdict":"good"}'`} />
+      <p>
+        Nobody has judged an answer yet. Open a request and say whether its answer was good, or let a program do so:
+      </p>
+      <Command
+        text={`curl ${location.origin}/v1/feedback \\\n  -H 'content-type: application/json' \\\n  -d '{"request_id":"…","verdict":"good"}'`}
+      />
     </div>
   );
 }

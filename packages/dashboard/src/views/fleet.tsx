@@ -89,8 +89,14 @@ function DrainButton({ backend: { id, isDraining } }: { backend: FleetMember }) 
       <button type="button" onClick={() => void act()}>
         {isDraining ? 'Take requests again' : 'Drain'}
       </button>
-      <span class="hint">{isDraining ? 'New requests go elsewhere.' : 'Running requests end, new ones go elsewhere.'}</span>
-      {error !== undefined && <span class="error" role="alert">{error}</span>}
+      <span class="hint">
+        {isDraining ? 'New requests go elsewhere.' : 'Running requests end, new ones go elsewhere.'}
+      </span>
+      {error !== undefined && (
+        <span class="error" role="alert">
+          {error}
+        </span>
+      )}
     </p>
   );
 }

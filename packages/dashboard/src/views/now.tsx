@@ -51,7 +51,12 @@ function Counters() {
     <dl class="tiles" aria-label="Since LFO was started">
       <Tile label="Requests" value={count(now.started)} note="since the start" />
       <Tile label="Running" value={count(now.running)} note="now" />
-      <Tile label="Local share" value={answered === 0 ? '–' : percent(now.local / answered)} note={`${count(now.local)} of ${plural(answered, 'answer')}`} tone="local" />
+      <Tile
+        label="Local share"
+        value={answered === 0 ? '–' : percent(now.local / answered)}
+        note={`${count(now.local)} of ${plural(answered, 'answer')}`}
+        tone="local"
+      />
       <Tile label="Escalated" value={count(now.escalated)} note="local first, then cloud" tone="cloud" />
       <Tile label="Failed" value={count(now.failed)} note="without an answer" tone={now.failed > 0 ? 'failed' : ''} />
     </dl>
@@ -63,7 +68,12 @@ function Rows({ list }: { list: HeldList }) {
   if (shown.length === 0 && connection.value === 'connecting') return <Loading />;
   if (shown.length === 0) return <NoRequests />;
   return (
-    <div onPointerEnter={list.onPointerEnter} onPointerLeave={list.onPointerLeave} onFocusIn={list.onFocusIn} onFocusOut={list.onFocusOut}>
+    <div
+      onPointerEnter={list.onPointerEnter}
+      onPointerLeave={list.onPointerLeave}
+      onFocusIn={list.onFocusIn}
+      onFocusOut={list.onFocusOut}
+    >
       <div class="row row-head" aria-hidden="true">
         <span>Time</span>
         <span>Route</span>
@@ -153,7 +163,9 @@ function useHeldList() {
   return {
     isPaused,
     shown: useComputed(() => requests.value.filter(({ id }) => held.value?.has(id) ?? true)),
-    waiting: useComputed(() => (held.value === undefined ? 0 : requests.value.filter(({ id }) => held.value?.has(id) === false).length)),
+    waiting: useComputed(() =>
+      held.value === undefined ? 0 : requests.value.filter(({ id }) => held.value?.has(id) === false).length,
+    ),
     togglePause: () => set(isPaused, !isPaused.value),
     release: () => {
       held.value = current();

@@ -66,7 +66,8 @@ export function PlaygroundView() {
                   onChange={() => toggle(mode)}
                 />
                 <span>
-                  <span class="strong">{mode}</span> <span class="dim">{mode === 'cloud' && !hasCloud ? 'no cloud backend' : about}</span>
+                  <span class="strong">{mode}</span>{' '}
+                  <span class="dim">{mode === 'cloud' && !hasCloud ? 'no cloud backend' : about}</span>
                 </span>
               </label>
             ))}
@@ -129,7 +130,13 @@ function AnswerCard({ mode, run: { answer, state, error } }: { mode: Mode; run: 
         {state === 'running' && <span class="dim">{answer.text === '' ? 'waiting…' : 'answering…'}</span>}
         {state === 'stopped' && <span class="dim">stopped</span>}
       </div>
-      {error === undefined ? <div class="text">{answer.text}</div> : <p class="error" role="alert">{error}</p>}
+      {error === undefined ? (
+        <div class="text">{answer.text}</div>
+      ) : (
+        <p class="error" role="alert">
+          {error}
+        </p>
+      )}
       {metadata !== undefined && <AnswerFacts answer={answer} />}
     </section>
   );
@@ -141,7 +148,10 @@ function AnswerFacts({ answer }: { answer: Answer }) {
   const { backend, model, routing_reason: reason, confidence, threshold, attempts } = metadata;
   const judged = confidence ?? attempts.findLast(({ tier }) => tier === 'local')?.score ?? null;
   const writeMs = totalMs !== undefined && firstTextMs !== undefined ? totalMs - firstTextMs : undefined;
-  const perSecond = writeMs !== undefined && writeMs > 0 && completionTokens !== undefined ? (completionTokens / writeMs) * 1_000 : null;
+  const perSecond =
+    writeMs !== undefined && writeMs > 0 && completionTokens !== undefined
+      ? (completionTokens / writeMs) * 1_000
+      : null;
   return (
     <div class="answer-facts">
       <p class="strong">

@@ -38,7 +38,9 @@ function Missing({ error, retry }: { error: Error; retry: () => void }) {
   if (!isUnknown) return <Failure error={error} retry={retry} />;
   return (
     <Empty title="No request with this id is on record.">
-      <p>It may be older than what is kept. Ids are in the response header <code>x-request-id</code>.</p>
+      <p>
+        It may be older than what is kept. Ids are in the response header <code>x-request-id</code>.
+      </p>
     </Empty>
   );
 }

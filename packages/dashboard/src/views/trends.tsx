@@ -44,18 +44,85 @@ function TrendCharts({ trends }: { trends: Trends }) {
     <>
       <dl class="tiles">
         <Tile label="Requests" value={count(local + cloud + failed)} note={`${count(failed)} failed`} />
-        <Tile label="Local share" value={percent(local / (local + cloud))} note={`${count(local)} of ${plural(local + cloud, 'answer')}`} tone="local" />
-        <Tile label="Median latency" value={duration(p.p50)} note={latency.local.all.p50 === null ? 'cloud' : 'local'} />
-        <Tile label="First token" value={duration(firstToken.local.all.p50 ?? firstToken.cloud.all.p50)} note="median" />
-        <Tile label="Spent" value={money(sum(trends.costUsd))} note={`${money(sum(trends.costAvoidedUsd))} kept`} tone="cloud" />
+        <Tile
+          label="Local share"
+          value={percent(local / (local + cloud))}
+          note={`${count(local)} of ${plural(local + cloud, 'answer')}`}
+          tone="local"
+        />
+        <Tile
+          label="Median latency"
+          value={duration(p.p50)}
+          note={latency.local.all.p50 === null ? 'cloud' : 'local'}
+        />
+        <Tile
+          label="First token"
+          value={duration(firstToken.local.all.p50 ?? firstToken.cloud.all.p50)}
+          note="median"
+        />
+        <Tile
+          label="Spent"
+          value={money(sum(trends.costUsd))}
+          note={`${money(sum(trends.costAvoidedUsd))} kept`}
+          tone="cloud"
+        />
       </dl>
       <div class="charts">
-        <Chart title="Requests" unit={`in each ${step}`} timesMs={timesMs} series={charts.requests} shape="bars" format={count} empty="No requests." />
-        <Chart title="Local share" unit="share of the answers" timesMs={timesMs} series={charts.share} shape="lines" max={1} format={percent} empty="No answer came from the local tier." />
-        <Chart title="Latency" unit="whole request, within 5 %" timesMs={timesMs} series={charts.latency} shape="lines" format={duration} empty="No answers." />
-        <Chart title="Time to first token" unit="within 5 %" timesMs={timesMs} series={charts.firstToken} shape="lines" format={duration} empty="No answers." />
-        <Chart title="Tokens" unit={`tokens in each ${step}`} timesMs={timesMs} series={charts.tokens} shape="bars" format={count} empty="No backend has counted tokens." />
-        <Chart title="Money" unit={`US dollars in each ${step}, estimated`} timesMs={timesMs} series={charts.money} shape="bars" format={money} empty="Nothing was spent: no cloud answer with a known price in this time." />
+        <Chart
+          title="Requests"
+          unit={`in each ${step}`}
+          timesMs={timesMs}
+          series={charts.requests}
+          shape="bars"
+          format={count}
+          empty="No requests."
+        />
+        <Chart
+          title="Local share"
+          unit="share of the answers"
+          timesMs={timesMs}
+          series={charts.share}
+          shape="lines"
+          max={1}
+          format={percent}
+          empty="No answer came from the local tier."
+        />
+        <Chart
+          title="Latency"
+          unit="whole request, within 5 %"
+          timesMs={timesMs}
+          series={charts.latency}
+          shape="lines"
+          format={duration}
+          empty="No answers."
+        />
+        <Chart
+          title="Time to first token"
+          unit="within 5 %"
+          timesMs={timesMs}
+          series={charts.firstToken}
+          shape="lines"
+          format={duration}
+          empty="No answers."
+        />
+        <Chart
+          title="Tokens"
+          unit={`tokens in each ${step}`}
+          timesMs={timesMs}
+          series={charts.tokens}
+          shape="bars"
+          format={count}
+          empty="No backend has counted tokens."
+        />
+        <Chart
+          title="Money"
+          unit={`US dollars in each ${step}, estimated`}
+          timesMs={timesMs}
+          series={charts.money}
+          shape="bars"
+          format={money}
+          empty="Nothing was spent: no cloud answer with a known price in this time."
+        />
       </div>
     </>
   );

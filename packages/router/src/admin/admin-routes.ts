@@ -13,12 +13,13 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminDeps): void {
   addFeedback(app, deps);
   void app.register(async (scope) => {
     scope.addHook('onRequest', (request, reply, done) => {
-      void reply.headers(securityHeaders);
       const needsAdmin = !deps.sessions.isOpen(request.routeOptions.url);
       if (needsAdmin && !request.identity.scopes.includes('admin')) throw adminOnly();
       if (needsAdmin) reply.header('cache-control', 'no-store');
       done();
     });
+    // When answers leave, so that refusals of the server's guard are fenced in too.
+    scope.addHook('onSend', async (_request, reply) => void reply.headers(securityHeaders));
     addPages(scope, deps);
     addLogin(scope, deps);
     addApi(scope, deps);

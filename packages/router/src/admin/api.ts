@@ -38,6 +38,10 @@ export function addApi(app: FastifyInstance, deps: AdminDeps): void {
   app.get('/dashboard/api/trends', ({ query }) => stored(history.trends(parse(rangeQuery, query).range)));
   app.get('/dashboard/api/confidence', ({ query }) => stored(history.confidence(parse(rangeQuery, query).range)));
   app.get('/dashboard/api/fleet', () => statusBody(deps));
+  // Else the pages, which anyone may ask for, would answer.
+  app.get('/dashboard/api/*', () => {
+    throw new LfoError('There is nothing at this address.', { code: 'not_found', status: 404 });
+  });
 
   if (fleetControl === undefined) return;
   for (const action of ['drain', 'resume'] as const) {

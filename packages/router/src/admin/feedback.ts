@@ -46,7 +46,10 @@ function mayJudge({ id, scopes }: KeyIdentity, owner: string | null): boolean {
 
 function badFeedback(error: z.ZodError | undefined): RequestError {
   const param = error?.issues[0]?.path.join('.');
-  return new RequestError('Feedback is {"request_id": "…", "verdict": "good" or "bad", "expected_route": "local" or "cloud"}; the last may be left out.', {
-    ...(param !== undefined && param !== '' && { param }),
-  });
+  return new RequestError(
+    'Feedback is {"request_id": "…", "verdict": "good" or "bad", "expected_route": "local" or "cloud"}; the last may be left out.',
+    {
+      ...(param !== undefined && param !== '' && { param }),
+    },
+  );
 }

@@ -6,7 +6,10 @@ import type { AdminDeps } from './deps.ts';
 const loginBody = z.object({ key: z.string().min(1).max(1_000) });
 
 /** Trades a key for a session, once, so that the key is neither kept by the browser nor sent again. */
-export function addLogin(app: FastifyInstance, { sessions, verifyKey, failedLogins, readBody, fleetControl }: AdminDeps): void {
+export function addLogin(
+  app: FastifyInstance,
+  { sessions, verifyKey, failedLogins, readBody, fleetControl }: AdminDeps,
+): void {
   app.post('/dashboard/login', (request, reply) => {
     const { data } = loginBody.safeParse(readBody(request));
     if (data === undefined) throw new RequestError('Send {"key": "…"}.', { param: 'key' });
@@ -18,11 +21,17 @@ export function addLogin(app: FastifyInstance, { sessions, verifyKey, failedLogi
         status: 403,
       });
     }
-    return reply.status(204).header('set-cookie', sessions.begin(data.key, request.protocol === 'https')).send();
+    return reply
+      .status(204)
+      .header('set-cookie', sessions.begin(data.key, request.protocol === 'https'))
+      .send();
   });
 
   app.post('/dashboard/logout', (request, reply) =>
-    reply.status(204).header('set-cookie', sessions.end(request.headers, request.protocol === 'https')).send(),
+    reply
+      .status(204)
+      .header('set-cookie', sessions.end(request.headers, request.protocol === 'https'))
+      .send(),
   );
 
   app.get('/dashboard/api/session', ({ headers }) => ({
@@ -33,7 +42,8 @@ export function addLogin(app: FastifyInstance, { sessions, verifyKey, failedLogi
 }
 
 function wrongKey(waitMs: number | undefined): LfoError {
-  if (waitMs === undefined) return new LfoError('This key is not valid here.', { code: 'invalid_api_key', status: 401 });
+  if (waitMs === undefined)
+    return new LfoError('This key is not valid here.', { code: 'invalid_api_key', status: 401 });
   return new LfoError('Too many wrong keys from this address: wait a moment.', {
     code: 'too_many_failed_keys',
     status: 429,

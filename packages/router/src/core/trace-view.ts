@@ -9,7 +9,8 @@ export interface TraceOutcome {
 
 /** What the dashboard shows of a trace; a copy, so that the trace may be let go. */
 export function viewTrace(trace: RequestTrace, outcome: TraceOutcome | undefined): RequestView {
-  const since = (time: number | undefined): number | null => (time === undefined ? null : roundMs(time - trace.startMs));
+  const since = (time: number | undefined): number | null =>
+    time === undefined ? null : roundMs(time - trace.startMs);
   const { usage } = trace;
   return {
     id: trace.id,

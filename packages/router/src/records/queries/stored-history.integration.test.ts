@@ -31,7 +31,12 @@ interface Local {
 /** A row whose only local attempt was judged as given. */
 function judgedRow(id: string, { score = null, outcome = 'answered', reason = 'confident' }: Local, changes = {}) {
   const attempts = JSON.stringify([{ tier: 'local', backend: 'embedded', start_ms: 1, outcome, reason, score }]);
-  return sampleRow(id, { attempts, time_ms: nowMs - 1000, route: outcome === 'answered' ? 'local' : 'cloud', ...changes });
+  return sampleRow(id, {
+    attempts,
+    time_ms: nowMs - 1000,
+    route: outcome === 'answered' ? 'local' : 'cloud',
+    ...changes,
+  });
 }
 
 test('pages walk from the newest to the oldest without losing or repeating a row', async (t) => {
@@ -96,7 +101,10 @@ test('trends count each request in the step of its arrival and leave out what is
   const earlier = stepAt(nowMs - 10 * minute);
   assert.equal(trends.timesMs.length, 60);
   assert.equal(trends.local[stepAt(nowMs - 1)], 1);
-  assert.equal(trends.local.reduce((sum, count) => sum + count), 1);
+  assert.equal(
+    trends.local.reduce((sum, count) => sum + count),
+    1,
+  );
   assert.deepEqual(
     [trends.cloud[earlier], trends.escalated[earlier], trends.failed[earlier], trends.costUsd[earlier]],
     [1, 1, 1, 0.5],
@@ -105,7 +113,11 @@ test('trends count each request in the step of its arrival and leave out what is
 
 test('percentiles are within 5 % of the exact ones, and absent where nothing was measured', async (t) => {
   const rows = Array.from({ length: 101 }, (_, index) =>
-    sampleRow(`id-${String(index).padStart(3, '0')}`, { time_ms: nowMs - 1, total_ms: 100 + index * 10, first_token_ms: 7 }),
+    sampleRow(`id-${String(index).padStart(3, '0')}`, {
+      time_ms: nowMs - 1,
+      total_ms: 100 + index * 10,
+      first_token_ms: 7,
+    }),
   );
   const { latency, firstToken, timesMs } = await (await historyOf(t, rows)).trends('24h');
   const near = (value: number | null | undefined, exact: number) =>
@@ -129,7 +141,12 @@ test('the confidence report tells what became of scored answers, and replays thr
   assert.equal(report.sampled, 6);
   assert.equal(report.withoutScore, 1);
   assert.deepEqual(
-    [report.histogram.kept[18], report.histogram.escalated[10], report.histogram.refused[19], report.histogram.degraded[6]],
+    [
+      report.histogram.kept[18],
+      report.histogram.escalated[10],
+      report.histogram.refused[19],
+      report.histogram.degraded[6],
+    ],
     [1, 1, 1, 1],
   );
   const at = (threshold: number) => report.replay.find((point) => Math.abs(point.threshold - threshold) < 1e-9);

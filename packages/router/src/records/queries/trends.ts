@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { type Percentiles, type TrendRange, trendRanges, type Trends } from '../../core/history.ts';
 import type { Tier } from '../../core/request.ts';
 import type { Store } from '../../core/store.ts';
-import { type BinCount, binsPerLog, quantile } from './latency-bins.ts';
+import { binMiddleMs } from './latency-bins.ts';
 
 interface Steps {
   readonly firstMs: number;
@@ -10,47 +10,42 @@ interface Steps {
   readonly count: number;
 }
 
-/** Everything the charts of one range show; the last step is the one under way. */
+/** Everything the charts of one range show, out of the roll-ups; the last step is the one under way. */
 export async function trends(store: Store, range: TrendRange, nowMs: number): Promise<Trends> {
   const { spanMs, stepMs } = trendRanges[range];
   const count = spanMs / stepMs;
   const firstMs = (Math.floor(nowMs / stepMs) - count + 1) * stepMs;
   const steps = { firstMs, stepMs, count };
-  const [sums, latency, firstToken] = await Promise.all([
-    sumsOf(store, steps),
-    percentilesOf(store, steps, 'total_ms'),
-    percentilesOf(store, steps, 'first_token_ms'),
-  ]);
+  const [sums, percentiles] = await Promise.all([sumsOf(store, steps), percentilesOf(store, steps)]);
   const timesMs = Array.from({ length: count }, (_, index) => firstMs + index * stepMs);
-  return { range, stepMs, timesMs, ...sums, latency, firstToken };
+  return { range, stepMs, timesMs, ...sums, ...percentiles };
 }
 
 /** Whole numbers are written into the query: bound ones are fractions to SQLite, which would divide without rounding. */
 function stepOf({ firstMs, stepMs }: Steps) {
-  return sql<number>`(time_ms - ${sql.lit(firstMs)}) / ${sql.lit(stepMs)}`;
+  return sql<number>`(bucket_ms - ${sql.lit(firstMs)}) / ${sql.lit(stepMs)}`;
 }
 
 async function sumsOf({ db }: Store, steps: Steps) {
-  const answered = sql`finish_reason is not null`;
   const rows = await db
-    .selectFrom('requests')
-    .select([
+    .selectFrom('rollup_counts')
+    .select(({ fn }) => [
       stepOf(steps).as('step'),
-      sql<number>`sum(case when ${answered} and route = 'local' then 1 else 0 end)`.as('local'),
-      sql<number>`sum(case when ${answered} and route = 'cloud' then 1 else 0 end)`.as('cloud'),
-      sql<number>`sum(case when ${answered} or status = 499 then 0 else 1 end)`.as('failed'),
-      sql<number>`sum(case when ${answered} and route = 'cloud' and local_ms is not null then 1 else 0 end)`.as('escalated'),
-      sql<number>`coalesce(sum(prompt_tokens), 0)`.as('promptTokens'),
-      sql<number>`coalesce(sum(completion_tokens), 0)`.as('completionTokens'),
-      sql<number>`coalesce(sum(cost_usd), 0)`.as('costUsd'),
-      sql<number>`coalesce(sum(cost_avoided_usd), 0)`.as('costAvoidedUsd'),
+      fn.sum<number>('local').as('local'),
+      fn.sum<number>('cloud').as('cloud'),
+      fn.sum<number>('failed').as('failed'),
+      fn.sum<number>('escalated').as('escalated'),
+      fn.sum<number>('prompt_tokens').as('promptTokens'),
+      fn.sum<number>('completion_tokens').as('completionTokens'),
+      fn.sum<number>('cost_usd').as('costUsd'),
+      fn.sum<number>('cost_avoided_usd').as('costAvoidedUsd'),
     ])
-    .where('time_ms', '>=', steps.firstMs)
+    .where('bucket_ms', '>=', steps.firstMs)
     .groupBy('step')
     .execute();
-  const byStep = new Map(rows.map((row) => [Number(row.step), row]));
+  const byStep = new Map(rows.map((row) => [row.step, row]));
   const column = (name: Exclude<keyof (typeof rows)[number], 'step'>): number[] =>
-    Array.from({ length: steps.count }, (_, step) => Number(byStep.get(step)?.[name] ?? 0));
+    Array.from({ length: steps.count }, (_, step) => byStep.get(step)?.[name] ?? 0);
   return {
     local: column('local'),
     cloud: column('cloud'),
@@ -63,43 +58,50 @@ async function sumsOf({ db }: Store, steps: Steps) {
   };
 }
 
-async function percentilesOf(
-  { db }: Store,
-  steps: Steps,
-  column: 'total_ms' | 'first_token_ms',
-): Promise<Readonly<Record<Tier, Percentiles>>> {
-  const duration = sql.ref(column);
-  const logarithm = sql`ln(case when ${duration} < 1 then 1 else ${duration} end)`;
-  const rows = await db
-    .selectFrom('requests')
-    .select([
-      stepOf(steps).as('step'),
-      'route',
-      sql<number>`floor(${logarithm} * ${sql.lit(binsPerLog)})`.as('bin'),
-      ({ fn }) => fn.countAll().as('count'),
-    ])
-    .where('time_ms', '>=', steps.firstMs)
-    .where('finish_reason', 'is not', null)
-    .where(column, 'is not', null)
-    .groupBy(['step', 'route', 'bin'])
-    .execute();
-  const of = (tier: Tier): Percentiles => {
-    const bins = rows.filter(({ route }) => route === tier).map((row) => binOf(row));
-    const perStep = Map.groupBy(bins, ({ step }) => step);
-    const quantiles = (share: number) =>
-      Array.from({ length: steps.count }, (_, step) => quantile(perStep.get(step) ?? [], share));
-    const all = { p50: quantile(merged(bins), 0.5), p95: quantile(merged(bins), 0.95) };
-    return { p50: quantiles(0.5), p95: quantiles(0.95), all };
+/** Percentiles of one histogram; `step` is `wholeRange` for that of all steps together. */
+interface StepPercentiles {
+  readonly step: number;
+  readonly route: string;
+  readonly metric: string;
+  readonly p50: number;
+  readonly p95: number;
+}
+
+const wholeRange = -1;
+
+/** Adds up the histograms and reads the percentiles off them in the database, which returns a few numbers a step. */
+async function percentilesOf({ db }: Store, steps: Steps) {
+  const { rows } = await sql<StepPercentiles>`
+    with by_step as (
+      select ${stepOf(steps)} as step, route, metric, bin, sum(count) as count from rollup_latency
+      where bucket_ms >= ${steps.firstMs} group by 1, 2, 3, 4
+    ), bins as (
+      select step, route, metric, bin, count from by_step
+      union all select ${sql.lit(wholeRange)}, route, metric, bin, sum(count) from by_step group by 2, 3, 4
+    ), running as (
+      select step, route, metric, bin,
+        sum(count) over (partition by step, route, metric order by bin) as seen,
+        sum(count) over (partition by step, route, metric) as total
+      from bins
+    )
+    select step, route, metric,
+      min(case when seen >= total * 0.5 then bin end) as p50,
+      min(case when seen >= total * 0.95 then bin end) as p95
+    from running group by step, route, metric`.execute(db);
+  const of = (metric: string, tier: Tier): Percentiles => {
+    const found = new Map(
+      rows.filter((row) => row.metric === metric && row.route === tier).map((row) => [row.step, row]),
+    );
+    const at = (step: number, share: 'p50' | 'p95'): number | null => binMiddleMs(found.get(step)?.[share]);
+    const series = (share: 'p50' | 'p95') => Array.from({ length: steps.count }, (_, step) => at(step, share));
+    return {
+      p50: series('p50'),
+      p95: series('p95'),
+      all: { p50: at(wholeRange, 'p50'), p95: at(wholeRange, 'p95') },
+    };
   };
-  return { local: of('local'), cloud: of('cloud') };
-}
-
-function binOf(row: { step: number; bin: number; count: number | string | bigint }) {
-  return { step: Number(row.step), bin: Number(row.bin), count: Number(row.count) };
-}
-
-function merged(bins: readonly BinCount[]): BinCount[] {
-  const counts = new Map<number, number>();
-  for (const { bin, count } of bins) counts.set(bin, (counts.get(bin) ?? 0) + count);
-  return Array.from(counts, ([bin, count]) => ({ bin, count }));
+  return {
+    latency: { local: of('total', 'local'), cloud: of('total', 'cloud') },
+    firstToken: { local: of('first_token', 'local'), cloud: of('first_token', 'cloud') },
+  };
 }
