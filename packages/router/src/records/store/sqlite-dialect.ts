@@ -44,6 +44,11 @@ class TransactionalSqliteAdapter extends SqliteAdapter {
   override get supportsTransactionalDdl(): boolean {
     return true;
   }
+
+  /** Our own lock serialises; kysely's is never released again once a connection could not be had. */
+  override get supportsMultipleConnections(): boolean {
+    return true;
+  }
 }
 
 class WorkerDriver implements Driver {
