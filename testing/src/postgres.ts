@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { chownSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { Client } from 'pg';
 
 /** A PostgreSQL server of its own, in a temporary folder, behind a Unix socket. */
@@ -85,13 +84,15 @@ function unprivileged(): { readonly uid: number; readonly gid: number } | undefi
   return { uid: Number(uid), gid: Number(gid) };
 }
 
+/** Reads its log to the end: a server whose log nobody takes stands still. */
 async function started(server: ChildProcess): Promise<ChildProcess> {
-  if (server.stderr === null) throw new Error('The server has no standard error to read.');
-  const lines = createInterface({ input: server.stderr });
-  for await (const line of lines) {
-    if (!line.includes('ready to accept connections')) continue;
-    server.stderr.resume();
-    return server;
-  }
-  throw new Error('PostgreSQL ended before it was ready.');
+  const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
+  let said = '';
+  server.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-10_000);
+    if (said.includes('ready to accept connections')) resolve();
+  });
+  server.once('exit', () => reject(new Error(`PostgreSQL ended before it was ready: ${said}`)));
+  await ready;
+  return server;
 }

@@ -9,6 +9,7 @@ export interface LfoConfig {
   readonly limits: LimitsConfig;
   readonly retry: RetryConfig;
   readonly breaker: BreakerConfig;
+  readonly records: RecordsConfig;
   readonly embedded: EmbeddedConfig;
   /** In the order of the file; the implied `gemini` (from `GEMINI_API_KEY`) last. */
   readonly backends: readonly BackendConfig[];
@@ -111,6 +112,13 @@ export interface BreakerConfig {
   /** First open time; doubles up to `maxOpenMs`. */
   readonly openMs: number;
   readonly maxOpenMs: number;
+}
+
+/** What is remembered of requests, and how long. */
+export interface RecordsConfig {
+  readonly enabled: boolean;
+  readonly retentionDays: number;
+  readonly maxRows: number;
 }
 
 /** The embedded model; absent with `LFO_LOCAL_MODEL=none`. */

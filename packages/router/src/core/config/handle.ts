@@ -22,7 +22,7 @@ export interface ReloadableConfig extends ConfigHandle {
 }
 
 /** Sections whose consumers ask the handle for each request. */
-const reloadable = ['routing', 'gate', 'budgets', 'limits', 'retry', 'breaker', 'logLevel'] as const;
+const reloadable = ['routing', 'gate', 'budgets', 'limits', 'retry', 'breaker', 'records', 'logLevel'] as const;
 
 /** Starts with `initial`; `load` is asked again on every reload and may throw. */
 export function createConfigHandle(initial: LfoConfig, load: () => LfoConfig): ReloadableConfig {
@@ -45,8 +45,8 @@ export function createConfigHandle(initial: LfoConfig, load: () => LfoConfig): R
       const sections = reloadable.filter((section) => !isDeepStrictEqual(loaded[section], previous[section]));
       const restart = changedFixedSections(previous, loaded);
       if (sections.length === 0 && restart.length === 0) return { type: 'unchanged' };
-      const { routing, gate, budgets, limits, retry, breaker, logLevel } = loaded;
-      config = { ...previous, routing, gate, budgets, limits, retry, breaker, logLevel };
+      const { routing, gate, budgets, limits, retry, breaker, records, logLevel } = loaded;
+      config = { ...previous, routing, gate, budgets, limits, retry, breaker, records, logLevel };
       if (sections.length > 0) for (const listener of listeners) listener(config);
       return { type: 'applied', sections, restart };
     },

@@ -39,9 +39,6 @@ export function loadConfig(options: LoadOptions): LfoConfig {
   if (file !== undefined && holdsSecret(yaml?.written) && isReadableByOthers(file)) {
     warnings.push(`${basename(file)} may be read by other users of this machine: chmod 600 ${basename(file)}`);
   }
-  if (parsed.data.database_url !== undefined) {
-    warnings.push('DATABASE_URL is noted; records go to SQLite in the data folder until PostgreSQL is supported.');
-  }
   if (parsed.data.android !== undefined) {
     warnings.push('ANDROID_HOST is noted; dialling a phone comes with the device link and is not done yet.');
   }

@@ -32,8 +32,8 @@ LFO needs no configuration. What you set comes from three places: environment va
 wins over the defaults. A \`.env\` file in the working folder counts as environment; variables that are really set win
 over it. \`lfo config show\` prints what is in force, \`lfo config check\` says what is wrong and in which line.
 
-A change of the file, or \`SIGHUP\`, reloads \`routing\`, \`gate\`, \`budgets\`, \`limits\`, \`retry\`, \`breaker\` and
-\`log_level\` while requests run; the rest takes a restart. A broken file leaves the old configuration in force and says
+A change of the file, or \`SIGHUP\`, reloads \`routing\`, \`gate\`, \`budgets\`, \`limits\`, \`retry\`, \`breaker\`,
+\`records\` and \`log_level\` while requests run; the rest takes a restart. A broken file leaves the old configuration in force and says
 so in the log.
 `;
 

@@ -50,6 +50,11 @@ export function resolveSettings(
       maxRetryAfterMs: retry.max_retry_after_ms,
     },
     breaker: { failures: breaker.failures, openMs: breaker.open_ms, maxOpenMs: breaker.max_open_ms },
+    records: {
+      enabled: settings.records.enabled,
+      retentionDays: settings.records.retention_days,
+      maxRows: settings.records.max_rows,
+    },
     embedded: resolveEmbedded(settings.embedded, dataDir, origin),
     backends: resolveBackends(settings.backends, origin.env, findings),
     dataDir,

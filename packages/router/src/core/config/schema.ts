@@ -98,6 +98,15 @@ const breaker = z.strictObject({
   max_open_ms: duration(300_000, 'Longest rest.'),
 });
 
+const records = z.strictObject({
+  enabled: z
+    .boolean()
+    .default(true)
+    .describe('Whether a row is kept of each request; it holds no prompt and no answer.'),
+  retention_days: amount(90, 'Rows are deleted after this many days; the counts of the trends stay.', 36_500),
+  max_rows: amount(5_000_000, 'The oldest rows are deleted beyond this many; about 1 kB each.'),
+});
+
 const embedded = z.strictObject({
   model: z
     .string()
@@ -130,6 +139,7 @@ export const configFile = z.strictObject({
   limits: limits.prefault({}).describe('What a request or an answer may cost.'),
   retry: retry.prefault({}).describe('What happens when a backend fails.'),
   breaker: breaker.prefault({}).describe('When a failing backend is left alone.'),
+  records: records.prefault({}).describe('What is remembered of requests.'),
   embedded: embedded.prefault({}).describe('The model that runs on this machine.'),
   backends: z.array(backendEntry).default([]).describe('Further backends, in order of preference.'),
   data_dir: z.string().min(1).optional().describe('Folder of the database and the models.'),

@@ -1,0 +1,59 @@
+import type { Clock } from '../core/clock.ts';
+import type { RecordsConfig } from '../core/config/config.ts';
+import type { Store } from '../core/store.ts';
+import { compactRollups } from './compact-rollups.ts';
+import { trimRecords } from './trim-records.ts';
+
+const everyMs = 60_000;
+
+export interface UpkeepOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** Asked each time, so that a reload takes effect. */
+  readonly limits: () => RecordsConfig;
+  /** A round has failed; the next one comes in a minute. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Keeps the database small once a minute: merges old roll-ups and deletes what is past its retention. */
+export class Upkeep {
+  readonly #options: UpkeepOptions;
+  readonly #stopped = new AbortController();
+  #cancelTimer: () => void;
+  #round: Promise<void> | undefined;
+
+  constructor(options: UpkeepOptions) {
+    this.#options = options;
+    this.#cancelTimer = this.#schedule();
+  }
+
+  /** Resolves when the round under way, if any, has ended. */
+  async idle(): Promise<void> {
+    await this.#round;
+  }
+
+  /** No further rounds; waits for a statement under way. Call before the store is closed. */
+  async close(): Promise<void> {
+    this.#stopped.abort();
+    this.#cancelTimer();
+    await this.#round;
+  }
+
+  #schedule(): () => void {
+    return this.#options.clock.schedule(everyMs, () => {
+      this.#round = this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { store, clock, limits, onError } = this.#options;
+    const nowMs = clock.wallMs();
+    try {
+      await compactRollups(store, nowMs);
+      await trimRecords(store, nowMs, limits(), this.#stopped.signal);
+    } catch (error) {
+      onError(error);
+    }
+    if (!this.#stopped.signal.aborted) this.#cancelTimer = this.#schedule();
+  }
+}
