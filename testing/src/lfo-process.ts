@@ -27,6 +27,8 @@ export interface RunOptions {
   readonly input?: string;
   /** Instead of the Node that runs the tests. */
   readonly node?: string;
+  /** Shell commands that set the process up, such as `ulimit`. */
+  readonly shell?: string;
 }
 
 /** An empty working folder of a test's own. */
@@ -40,9 +42,11 @@ export function workingFolder(t: TestContext): string {
 export function startLfo(
   t: TestContext,
   args: readonly string[],
-  { env = {}, cwd, input, node }: RunOptions,
+  { env = {}, cwd, input, node, shell }: RunOptions,
 ): LfoProcess {
-  const child = spawn(node ?? process.execPath, [launcher, ...args], {
+  const command = [node ?? process.execPath, launcher, ...args];
+  const [program = '', ...rest] = shell === undefined ? command : ['/bin/sh', '-c', `${shell}; exec "$@"`, 'sh', ...command];
+  const child = spawn(program, rest, {
     cwd,
     env: { PATH: process.env['PATH'], HOME: cwd, LFO_DATA_DIR: join(cwd, 'data'), LFO_LOCAL_MODEL: 'none', ...env },
     stdio: 'pipe',
