@@ -33,6 +33,9 @@ function checkThinking(thinking: unknown, model: FakeModel): string | undefined 
   if (model.generation < 2.5) return 'Thinking is not supported by this model.';
   if (level !== undefined && model.levels?.some((known) => known === level) !== true)
     return 'Thinking level is not supported for this model.';
+  const isAwake = budget === undefined ? model.thinksUnasked === true || level !== undefined : budget !== 0;
+  if (thinking['includeThoughts'] === true && !isAwake)
+    return 'Thinking_config.include_thoughts is only enabled when thinking is enabled.';
   if (budget === undefined || budget === -1) return undefined;
   if (model.budget === undefined) return 'Thinking budget is not supported for this model.';
   if (budget === 0)

@@ -5,6 +5,8 @@ export interface FakeModel {
   /** Tokens of thinking; absent where the model takes no budget. */
   readonly budget?: { readonly min: number; readonly max: number; readonly zero: boolean };
   readonly levels?: readonly string[];
+  /** Thinks where the request says nothing of it. */
+  readonly thinksUnasked?: boolean;
   readonly penalties: boolean;
   readonly logprobs: boolean;
 }
@@ -17,6 +19,7 @@ export const fakeModels: readonly FakeModel[] = [
     name: 'gemini-2.5-flash',
     generation: 2.5,
     budget: { min: 0, max: 24_576, zero: true },
+    thinksUnasked: true,
     penalties: false,
     logprobs: true,
   },
@@ -31,14 +34,16 @@ export const fakeModels: readonly FakeModel[] = [
     name: 'gemini-2.5-pro',
     generation: 2.5,
     budget: { min: 128, max: 32_768, zero: false },
+    thinksUnasked: true,
     penalties: false,
     logprobs: true,
   },
-  { name: 'gemini-3-pro-preview', generation: 3, levels: ['LOW', 'HIGH'], penalties: false, logprobs: false },
+  { name: 'gemini-3-pro-preview', generation: 3, levels: ['LOW', 'HIGH'], thinksUnasked: true, penalties: false, logprobs: false },
   {
     name: 'gemini-3-flash-preview',
     generation: 3,
     levels: ['MINIMAL', 'LOW', 'MEDIUM', 'HIGH'],
+    thinksUnasked: true,
     penalties: false,
     logprobs: false,
   },

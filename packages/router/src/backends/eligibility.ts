@@ -9,8 +9,8 @@ export interface Member {
   /** Requests it may be given at once. */
   readonly maxInFlight: number;
   inFlight: number;
-  /** Monotonic; the backend asked for a pause until then. */
-  notBeforeMs: number;
+  /** Monotonic; the backend asked for a pause until then, for one model or, under `undefined`, for all. */
+  readonly notBeforeMs: Map<string | undefined, number>;
   /** Rises with each pick; 0 for never. */
   lastPick: number;
 }
@@ -55,7 +55,8 @@ export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: nu
   const unfit = unfitFor(backend, asked);
   if (unfit !== undefined) return skip(...unfit);
   if (asked.exclude.has(backend.id)) return skip('excluded', 'has failed this request already');
-  if (member.notBeforeMs > nowMs) return skip('rate_limited', 'asked for a pause', member.notBeforeMs - nowMs);
+  const pauseMs = pauseOf(member, attempt) - nowMs;
+  if (pauseMs > 0) return skip('rate_limited', 'asked for a pause', pauseMs);
   const { state, detail } = backend.status();
   if (state === 'down') return skip('down', detail ?? 'is not reachable');
   if (state === 'loading') return skip('loading', detail ?? 'is still loading');
@@ -65,6 +66,16 @@ export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: nu
     return skip('open', 'is being probed by another request', 1000);
   if (member.inFlight >= member.maxInFlight) return skip('full', 'has as many requests as it may have');
   return undefined;
+}
+
+/** The model a member would be asked for. */
+export function modelAt({ backend }: Member, { model }: Attempt): string {
+  return model ?? backend.models[0] ?? '';
+}
+
+function pauseOf(member: Member, attempt: Attempt): number {
+  const { notBeforeMs } = member;
+  return Math.max(notBeforeMs.get(undefined) ?? 0, notBeforeMs.get(modelAt(member, attempt)) ?? 0);
 }
 
 function unfitFor({ capabilities }: Backend, { request, promptTokens }: Asked): [SkipKind, string] | undefined {

@@ -236,6 +236,17 @@ test('a backend that asked for a pause gets none before it is over, and its brea
   assert.equal(pool.view().backends[0]?.breaker, 'closed');
 });
 
+test('a pause of one model leaves the backend to its others', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a', { models: ['one', 'two'] }), 1000);
+  const limited = new BackendError('x', { fault: 'rate_limit', backend: 'a', retryAfterMs: 7000, model: 'one' });
+  (await pool.acquire(local, choice())).done('neutral', limited);
+  for (const attempt of [local, { ...local, model: 'one' }]) {
+    assert.equal((await refusal(pool.acquire(attempt, choice()))).status, 429);
+  }
+  (await pool.acquire({ ...local, model: 'two' }, choice())).done('success');
+});
+
 test('a full backend makes the next wait for its turn; a full queue refuses at once', async () => {
   const { pool, clock } = setUp();
   pool.add(fakeBackend('a'), 1);

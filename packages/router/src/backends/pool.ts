@@ -4,7 +4,7 @@ import type { BreakerConfig } from '../core/config/config.ts';
 import { BackendError } from '../core/errors.ts';
 import { byPredictedWork } from './balance.ts';
 import { CircuitBreaker, type Permit } from './breaker.ts';
-import { type Asked, type Member, type Skip, skipOf } from './eligibility.ts';
+import { type Asked, type Member, modelAt, type Skip, skipOf } from './eligibility.ts';
 import { FairQueue } from './fair-queue.ts';
 import { noBackendError, overloadedError } from './no-backend.ts';
 
@@ -54,7 +54,7 @@ export class Pool implements BackendPool {
     const { breaker: config, clock } = this.#options;
     const breaker = this.#breakers.get(backend.id) ?? new CircuitBreaker(config, clock);
     this.#breakers.set(backend.id, breaker);
-    this.#members.set(backend.id, { backend, breaker, maxInFlight, inFlight: 0, notBeforeMs: -Infinity, lastPick: 0 });
+    this.#members.set(backend.id, { backend, breaker, maxInFlight, inFlight: 0, notBeforeMs: new Map(), lastPick: 0 });
     this.#serveWaiting(Infinity);
   }
 
@@ -135,14 +135,15 @@ export class Pool implements BackendPool {
     let isDone = false;
     return {
       backend,
-      model: attempt.model ?? backend.models[0] ?? '',
+      model: modelAt(member, attempt),
       done: (outcome, error) => {
         if (isDone) return;
         isDone = true;
         member.inFlight--;
         permit.settle(outcome);
         if (error instanceof BackendError && error.fault === 'rate_limit' && error.retryAfterMs !== undefined) {
-          member.notBeforeMs = Math.max(member.notBeforeMs, this.#options.clock.nowMs() + error.retryAfterMs);
+          const untilMs = this.#options.clock.nowMs() + error.retryAfterMs;
+          member.notBeforeMs.set(error.model, Math.max(untilMs, member.notBeforeMs.get(error.model) ?? 0));
         }
         this.#serveWaiting(1);
       },

@@ -102,6 +102,16 @@ test('keep-alives do not extend the gap between events', async () => {
   assertTimeout(run);
 });
 
+test('between thoughts the first-token budget applies, and after the first word the gap', async () => {
+  const thought: InferenceEvent = { type: 'reasoning-delta', text: 'hm' };
+  const run = runWatch([start, 900, thought, 900, thought, 900, text('a'), 299, text('b'), 400, finish]);
+  await run.clock.advanceAsync(900 * 3 + 299);
+  assert.equal(run.error, undefined);
+  assert.equal(run.events.length, 5);
+  await run.clock.advanceAsync(300);
+  assertTimeout(run);
+});
+
 test('a caller that holds an event does not use up the gap', async () => {
   const held = { release: (): void => undefined };
   const run = runWatch([text('a'), 100, finish], {}, () => new Promise((resolve) => (held.release = resolve)));

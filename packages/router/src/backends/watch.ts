@@ -30,7 +30,7 @@ export type WatchedContext = Pick<CallContext, 'signal' | 'clock' | 'keepAlive'>
 
 /**
  * Passes one inference on while holding it to its budgets: first token (neither a `start` nor a role ends it, each
- * keep-alive begins it anew), gap between events, total time and the client's deadline. Time during which the caller
+ * keep-alive and each thought begins it anew), gap between events, total time and the client's deadline. Time during which the caller
  * holds an event counts towards the last two alone. An answer beyond the total time or the answer limits ends with
  * `length`. When the signal aborts it throws the reason at once, whatever the backend does.
  * @throws BackendError `timeout`, `cut` for a stream that ends without `finish`, `unusable` for an empty answer; LfoError
@@ -98,6 +98,8 @@ class Budget {
   readonly #deadlineMs: number;
   #eventDueMs: number;
   #hasContent = false;
+  /** Past its thoughts, which may pause for longer than an answer does. */
+  #isAnswering = false;
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -109,19 +111,25 @@ class Budget {
   }
 
   waitForEvent(): void {
-    if (this.#hasContent) this.#eventDueMs = this.#options.clock.nowMs() + this.#options.budgets.idleMs;
+    if (this.#isAnswering) this.#eventDueMs = this.#options.clock.nowMs() + this.#options.budgets.idleMs;
     this.#timer.set(Math.min(this.#eventDueMs, this.#totalDueMs, this.#deadlineMs));
   }
 
   received(event: InferenceEvent): void {
     this.#hasContent ||= isContent(event);
+    this.#isAnswering ||= isContent(event) && event.type !== 'reasoning-delta';
+    if (event.type === 'reasoning-delta') this.#allowFirstToken();
     this.#timer.set(Math.min(this.#totalDueMs, this.#deadlineMs));
   }
 
   keptAlive(): void {
-    if (this.#hasContent) return;
-    this.#eventDueMs = this.#options.clock.nowMs() + this.#options.budgets.firstTokenMs;
+    if (this.#isAnswering) return;
+    this.#allowFirstToken();
     this.#timer.set(Math.min(this.#eventDueMs, this.#totalDueMs, this.#deadlineMs));
+  }
+
+  #allowFirstToken(): void {
+    this.#eventDueMs = this.#options.clock.nowMs() + this.#options.budgets.firstTokenMs;
   }
 
   end(): void {
@@ -134,7 +142,7 @@ class Budget {
     if (nowMs >= this.#totalDueMs && this.#hasContent) return new AnswerFull();
     const { backend } = this.#options;
     if (nowMs >= this.#totalDueMs) return timedOut('The backend did not answer within its total time.', backend);
-    if (this.#hasContent) return timedOut('The backend fell silent in the middle of its answer.', backend);
+    if (this.#isAnswering) return timedOut('The backend fell silent in the middle of its answer.', backend);
     return timedOut('The backend did not begin its answer in time; it may be overloaded.', backend);
   }
 }

@@ -78,6 +78,8 @@ export interface BackendErrorInit extends Partial<LfoErrorInit> {
   readonly fault: BackendFault;
   /** Id of the backend; for records and metadata, never for messages. */
   readonly backend: string;
+  /** The fault is this model's alone: the backend's other models may still be asked. */
+  readonly model?: string;
 }
 
 /** A backend failed. `status` is the one the client sees if nothing else answers. */
@@ -85,12 +87,15 @@ export class BackendError extends LfoError {
   override readonly name = 'BackendError';
   readonly fault: BackendFault;
   readonly backend: string;
+  /** Set where only this model of the backend is affected. */
+  readonly model: string | undefined;
 
   constructor(message: string, init: BackendErrorInit) {
     const defaults = backendFaults[init.fault];
     super(message, { source: 'upstream', ...defaults, ...init });
     this.fault = init.fault;
     this.backend = init.backend;
+    this.model = init.model;
   }
 
   /** Whether a circuit breaker counts it: only what speaks of the backend's health, never 4xx or an odd answer. */

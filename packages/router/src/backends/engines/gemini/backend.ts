@@ -122,15 +122,20 @@ class GeminiBackend implements Backend {
     await Promise.all([this.#dependencies.client.close(), this.#images?.close()]);
   }
 
+  /** Tries the model, then those configured to stand in for it; each with every key, and reworded where need be. */
   async *#answer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
-    let wording: Wording = { without: this.#disliked.get(call.model) ?? new Set(), hasRetriedCall: false };
+    const standIns = this.#config.fallbackModels.filter((model) => model !== call.model);
+    let current = call;
+    let wording = this.#wordingFor(call.model);
+    let failure: unknown;
     while (true) {
       call.signal.throwIfAborted();
-      const attempt = this.#prepare(request, call, wording);
-      const permit = this.#keys.take(call.model);
+      let permit: KeyPermit | undefined;
       let hasBegun = false;
       try {
-        for await (const events of this.#run(attempt, permit.secret, call)) {
+        const attempt = this.#prepare(request, current, wording);
+        permit = this.#keys.take(current.model);
+        for await (const events of this.#run(attempt, permit.secret, current)) {
           for (const event of events) {
             hasBegun = true;
             yield event;
@@ -140,11 +145,24 @@ class GeminiBackend implements Backend {
         this.#listModelsOnce(permit.secret);
         return;
       } catch (error) {
-        const next = this.#afterFailure(error, permit, call, wording);
-        if (hasBegun || next === undefined) throw error instanceof RefusedError ? error.refusal.error : error;
-        wording = next;
+        const next = permit === undefined ? undefined : this.#afterFailure(error, permit, current, wording);
+        const shown = error instanceof RefusedError ? error.refusal.error : error;
+        if (hasBegun) throw shown;
+        if (next !== undefined) {
+          wording = next;
+          continue;
+        }
+        failure = soonerOf(failure, shown);
+        const standIn = isOfTheModel(shown) ? standIns.shift() : undefined;
+        if (standIn === undefined) throw failure;
+        current = { ...call, model: standIn };
+        wording = this.#wordingFor(standIn);
       }
     }
+  }
+
+  #wordingFor(model: string): Wording {
+    return { without: this.#disliked.get(model) ?? new Set(), hasRetriedCall: false };
   }
 
   #prepare(request: ChatRequest, call: CallContext, { without }: Wording): Prepared {
@@ -170,21 +188,23 @@ class GeminiBackend implements Backend {
       names,
       ids: new ToolCallIds(),
       keepsFirstCall: request.parallelToolCalls === false,
+      showsThoughts: request.sampling.reasoningEffort !== undefined,
       promptCharacters: body.length,
       onSigned: (signed, signature) => signatures.put(clientKey, signed, signature),
     });
-    // A judged answer is streamed even where the client waits for the whole: the gate wants to see it grow.
-    return { body, reader, isStreamed: request.stream || call.wantScores };
+    return { body, reader };
   }
 
   async *#run(
-    { body, reader, isStreamed }: Prepared,
+    { body, reader }: Prepared,
     secret: string,
     call: CallContext,
   ): AsyncGenerator<InferenceEvent[], void> {
     const { model, signal } = call;
     try {
-      for await (const chunks of this.#transport.generate({ model, body, isStreamed, secret, signal })) {
+      for await (const chunks of this.#transport.generate({ model, body, secret, signal })) {
+        // Thoughts that are not told, or counts alone.
+        call.keepAlive();
         for (const chunk of chunks) yield reader.read(chunk);
       }
     } catch (error) {
@@ -206,7 +226,7 @@ class GeminiBackend implements Backend {
     if (limit !== undefined || isKeyBad === true) return this.#keys.size > 1 ? wording : undefined;
     if (disliked === undefined || wording.without.has(disliked)) return undefined;
     const without = new Set([...wording.without, disliked]);
-    // A history's signatures are the request's own; the other two are the model's.
+    // A history's signatures are the request's own; the others are the model's.
     if (disliked !== 'signatures') this.#disliked.set(call.model, without);
     return { ...wording, without };
   }
@@ -225,7 +245,6 @@ class GeminiBackend implements Backend {
 interface Prepared {
   readonly body: string;
   readonly reader: AnswerReader;
-  readonly isStreamed: boolean;
 }
 
 function lacking(traits: ModelTraits, without: ReadonlySet<Disliked>): ModelTraits {
@@ -233,5 +252,19 @@ function lacking(traits: ModelTraits, without: ReadonlySet<Disliked>): ModelTrai
     ...traits,
     penalties: traits.penalties && !without.has('penalties'),
     logprobs: traits.logprobs && !without.has('logprobs'),
+    thoughts: traits.thoughts && !without.has('thoughts'),
   };
+}
+
+/** Whether another model with the same keys may do better. */
+function isOfTheModel(error: unknown): boolean {
+  if (!(error instanceof BackendError)) return false;
+  return error.fault === 'rate_limit' || error.fault === 'server' || error.status === 404;
+}
+
+/** The first failure says most; of two limits it is the one that ends first. */
+function soonerOf(first: unknown, later: unknown): unknown {
+  if (!(first instanceof BackendError)) return first ?? later;
+  const bothLimited = first.fault === 'rate_limit' && later instanceof BackendError && later.fault === 'rate_limit';
+  return bothLimited && (later.retryAfterMs ?? Infinity) < (first.retryAfterMs ?? Infinity) ? later : first;
 }

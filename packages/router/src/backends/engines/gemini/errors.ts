@@ -9,7 +9,7 @@ import { quotaDelay } from './quota.ts';
 export interface Refusal {
   readonly error: BackendError;
   /** Something of the request the model does not take after all, without which it may be asked once more. */
-  readonly disliked?: 'penalties' | 'logprobs' | 'signatures';
+  readonly disliked?: 'penalties' | 'logprobs' | 'signatures' | 'thoughts';
   /** The key is spent for this long; `isPerModel` says that other models may still be asked with it. */
   readonly limit?: { readonly delayMs: number; readonly isPerModel: boolean };
   /** The key itself is refused. */
@@ -34,6 +34,8 @@ export function findError(body: unknown): GoogleError | undefined {
 
 export interface RefusalContext {
   readonly backend: string;
+  /** Asked for. */
+  readonly model: string;
   /** Unix milliseconds: daily quotas end at a certain hour. */
   readonly wallMs: number;
   /** `retry-after` in seconds, where a proxy sent one. */
@@ -80,7 +82,8 @@ function limited(error: GoogleError, context: RefusalContext): Refusal {
     ? 'The daily quota of the cloud provider is used up; wait for its reset or configure another key.'
     : 'The cloud provider limits our rate; try again later.';
   const retryAfterMs = Math.ceil(limit.delayMs);
-  return { error: failure(context, 'rate_limit', message, { retryAfterMs }), limit };
+  const model = limit.isPerModel ? { model: context.model } : {};
+  return { error: failure(context, 'rate_limit', message, { retryAfterMs, ...model }), limit };
 }
 
 /** An invalid key comes as 400; a blocked project or place as FAILED_PRECONDITION. None is the client's fault. */
@@ -110,6 +113,7 @@ const dislikes: readonly (readonly [RegExp, NonNullable<Refusal['disliked']>])[]
   [/penalty/i, 'penalties'],
   [/logprobs/i, 'logprobs'],
   [/thought[ _]?signature/i, 'signatures'],
+  [/include[ _]?thoughts|thinking/i, 'thoughts'],
 ];
 
 /** A path of Gemini's own field names and nothing else. */

@@ -15,6 +15,7 @@ function read(chunks: readonly object[], keepsFirstCall = false): InferenceEvent
     names: new ToolNames(['get weather']),
     ids: new ToolCallIds(),
     keepsFirstCall,
+    showsThoughts: true,
     promptCharacters: 40,
     onSigned: () => undefined,
   });

@@ -19,6 +19,8 @@ export interface AnswerContext {
   readonly ids: ToolCallIds;
   /** `parallel_tool_calls: false`: calls after the first are dropped. */
   readonly keepsFirstCall: boolean;
+  /** Whether thoughts are told; counted they are in any case. */
+  readonly showsThoughts: boolean;
   /** For an estimate of the prompt where the answer brings no counts. */
   readonly promptCharacters: number;
   /** A call came with a signature, to be kept for a client that will lose it. */
@@ -31,7 +33,7 @@ interface OpenCall {
   readonly partial: PartialArguments;
 }
 
-/** Turns the chunks of one answer, or a unary answer as its only chunk, into events. One reader an answer. */
+/** Turns the chunks of one answer into events. One reader an answer. */
 export class AnswerReader {
   readonly #context: AnswerContext;
   readonly #usage = new UsageMeter();
@@ -109,8 +111,9 @@ export class AnswerReader {
     if (part.functionCall !== undefined) this.#readCall(part.functionCall, part.thoughtSignature, events);
     if (part.text === undefined || part.text === '') return;
     this.#usage.wrote(part.text.length);
-    if (part.thought === true) events.push({ type: 'reasoning-delta', text: part.text });
-    else {
+    if (part.thought === true) {
+      if (this.#context.showsThoughts) events.push({ type: 'reasoning-delta', text: part.text });
+    } else {
       this.#hasContent = true;
       events.push({ type: 'text-delta', text: part.text });
     }

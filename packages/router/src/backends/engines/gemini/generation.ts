@@ -98,18 +98,24 @@ function translateThinking(
   { reasoningEffort }: Sampling,
   { traits, warn }: GenerationContext,
 ): ThinkingConfig | undefined {
-  if (reasoningEffort === undefined) return undefined;
   const { thinking } = traits;
+  if (reasoningEffort === undefined) return signsOfLife(traits);
   if (thinking.type === 'fixed') {
     warn('reasoning_effort', 'This model leaves no choice of effort.');
     return undefined;
   }
   const isOff = reasoningEffort === 'none';
-  const shown = isOff ? {} : { includeThoughts: true };
+  const shown = isOff || !traits.thoughts ? {} : { includeThoughts: true };
   if (thinking.type === 'level') {
     if (isOff) warn('reasoning_effort', 'This model always thinks; the lowest level was taken.');
     return { ...shown, thinkingLevel: thinkingLevel(reasoningEffort, thinking) };
   }
   if (isOff && !thinking.off) warn('reasoning_effort', 'This model always thinks; the smallest budget was taken.');
   return { ...shown, thinkingBudget: thinkingBudget(reasoningEffort, thinking) };
+}
+
+/** Thoughts nobody asked to see are asked for all the same: while they come, the model is known to be at work. */
+function signsOfLife({ thinking, thoughts }: ModelTraits): ThinkingConfig | undefined {
+  const thinks = thinking.type === 'level' || (thinking.type === 'budget' && thinking.unasked);
+  return thinks && thoughts ? { includeThoughts: true } : undefined;
 }

@@ -91,7 +91,9 @@ export class KeyRing {
     }
     const retryAfterMs = Math.ceil(Math.min(...limited.map((key) => opensMs(key, model))) - nowMs);
     const message = 'The cloud provider limits our rate; try again later.';
-    return new BackendError(message, { fault: 'rate_limit', backend: this.#backend, retryAfterMs });
+    const isModelAlone = limited.every(({ notBeforeMs }) => notBeforeMs <= nowMs);
+    const only = isModelAlone ? { model } : {};
+    return new BackendError(message, { fault: 'rate_limit', backend: this.#backend, retryAfterMs, ...only });
   }
 }
 

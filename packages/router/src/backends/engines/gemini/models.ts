@@ -8,6 +8,8 @@ export interface ModelTraits {
   /** Dialect of structured output: `responseJsonSchema` or `responseSchema`. */
   readonly responseSchema: 'json' | 'native';
   readonly thinking: Thinking;
+  /** Whether summaries of its thoughts may be asked for where it thinks. */
+  readonly thoughts: boolean;
   /** Whether the first function call of each step of the current turn must carry its signature. */
   readonly signatures: 'required' | 'optional' | 'none';
   /** Presence and frequency penalties. */
@@ -28,9 +30,15 @@ export interface ModelTraits {
 /** How reasoning effort is set; the wrong kind is a 400. */
 export type Thinking =
   | { readonly type: 'fixed' }
-  /** Tokens; `off` says whether 0 is allowed. */
-  | { readonly type: 'budget'; readonly min: number; readonly max: number; readonly off: boolean }
-  /** Least first. */
+  /** Tokens; `off` says whether 0 is allowed, `unasked` whether the model thinks where nothing is said. */
+  | {
+      readonly type: 'budget';
+      readonly min: number;
+      readonly max: number;
+      readonly off: boolean;
+      readonly unasked: boolean;
+    }
+  /** Least first; such models always think. */
   | { readonly type: 'level'; readonly levels: readonly ThinkingLevel[] };
 
 type Effort = NonNullable<Sampling['reasoningEffort']>;
@@ -39,6 +47,7 @@ const gemini3: ModelTraits = {
   toolSchema: 'json',
   responseSchema: 'json',
   thinking: { type: 'level', levels: ['LOW', 'HIGH'] },
+  thoughts: true,
   signatures: 'required',
   penalties: false,
   logprobs: false,
@@ -52,7 +61,7 @@ const gemini3: ModelTraits = {
 
 const gemini25: ModelTraits = {
   ...gemini3,
-  thinking: { type: 'budget', min: 1, max: 24_576, off: true },
+  thinking: { type: 'budget', min: 1, max: 24_576, off: true, unasked: true },
   signatures: 'optional',
   logprobs: true,
   toolsWithJson: false,
@@ -95,9 +104,15 @@ const families: Readonly<Record<string, ModelTraits>> = {
   'gemini-3.5': gemini35,
   'gemini-3.6': gemini35,
   'gemini-2.5': gemini25,
-  'gemini-2.5-pro': { ...gemini25, thinking: { type: 'budget', min: 128, max: 32_768, off: false } },
+  'gemini-2.5-pro': {
+    ...gemini25,
+    thinking: { type: 'budget', min: 128, max: 32_768, off: false, unasked: true },
+  },
   'gemini-2.5-flash': gemini25,
-  'gemini-2.5-flash-lite': { ...gemini25, thinking: { type: 'budget', min: 512, max: 24_576, off: true } },
+  'gemini-2.5-flash-lite': {
+    ...gemini25,
+    thinking: { type: 'budget', min: 512, max: 24_576, off: true, unasked: false },
+  },
   'gemini-2.0': gemini20,
   'gemini-1.5': gemini15,
   'gemini-pro-latest': latest,

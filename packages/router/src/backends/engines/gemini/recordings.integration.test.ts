@@ -1,16 +1,13 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { assertGrammar, textOfEvents, toolCallsOf } from '@lfo/testing/event-grammar.ts';
 import { checkFields } from '@lfo/testing/gemini/check-fields.ts';
+import { type Recorded, geminiRecordings, replayIn, waysToCut } from '@lfo/testing/gemini/recordings.ts';
 import { geminiSubject } from '@lfo/testing/gemini/gemini-subject.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { z } from 'zod';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
-
-const folder = join(import.meta.dirname, '../../../../../../../shared/data/gemini-recordings');
 
 const part = z.looseObject({
   text: z.string().optional(),
@@ -28,32 +25,7 @@ const chunk = z.looseObject({
     .optional(),
   usageMetadata: z.looseObject({ promptTokenCount: z.number().optional() }).optional(),
 });
-const recording = z.object({
-  interactions: z.array(
-    z.object({
-      request: z.object({ url: z.string() }),
-      response: z.object({
-        statusCode: z.number(),
-        headers: z.record(z.string(), z.unknown()),
-        bodySegments: z.array(z.unknown()).optional(),
-      }),
-    }),
-  ),
-});
-
-/** One recorded answer. */
-interface Recorded {
-  readonly name: string;
-  readonly model: string;
-  readonly isStreamed: boolean;
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-  /** Its chunks, the one body where it was unary. */
-  readonly chunks: readonly unknown[];
-}
-
-const recordings = existsSync(folder) ? [...sdkRecordings(), ...fixtureRecordings()] : [];
+const recordings = geminiRecordings();
 const skip = recordings.length === 0 ? 'the recordings are not here' : false;
 
 test('there is something to replay', { skip }, () => {
@@ -62,13 +34,11 @@ test('there is something to replay', { skip }, () => {
 
 for (const recorded of recordings.filter(({ status }) => status === 200)) {
   test(`replays ${recorded.name} however its bytes are cut`, { timeout: 60_000 }, async (t) => {
-    const bytes = Buffer.from(recorded.body);
-    const whole = await replay(t, recorded, [bytes]);
-    assertAnswer(whole, recorded);
-    assert.deepEqual(await replay(t, recorded, randomSplits(bytes, 7)), whole);
-    assert.deepEqual(await replay(t, recorded, randomSplits(bytes, 8)), whole);
-    const singles = Array.from(bytes.subarray(0, 6_000), (byte) => Buffer.of(byte));
-    assert.deepEqual(await replay(t, recorded, [...singles, bytes.subarray(6_000)]), whole);
+    const [whole, ...others] = waysToCut(recorded.body);
+    assert.ok(whole);
+    const events = await replay(t, recorded, whole);
+    assertAnswer(events, recorded);
+    for (const pieces of others) assert.deepEqual(await replay(t, recorded, pieces), events);
   });
 }
 
@@ -89,22 +59,13 @@ async function replay(
   recorded: Recorded,
   pieces: readonly Uint8Array[],
 ): Promise<InferenceEvent[]> {
-  const upstream = await ScriptedUpstream.start(async (exchange) => {
-    if (exchange.request.method === 'GET') return exchange.json(404, {});
-    exchange.head(recorded.status, { 'content-type': recorded.contentType });
-    for (const piece of pieces) {
-      await exchange.write(piece);
-      // A turn of the loop, so that pieces leave one by one; for thousands of single bytes that would take minutes.
-      if (pieces.length < 100) await new Promise((resolve) => setImmediate(resolve));
-    }
-    return exchange.finish();
-  });
+  const upstream = await ScriptedUpstream.start(replayIn(pieces, recorded));
   t.after(() => upstream.close());
   const { infer } = geminiSubject(t, upstream.origin, { models: [recorded.model] });
-  const events = await infer({ stream: recorded.isStreamed });
+  const events = await infer({ sampling: { stop: [], logprobs: false, reasoningEffort: 'low' } });
   const sent = upstream.requests[0];
   assert.equal(checkFields(sent?.json, 'GenerateContentRequest'), undefined);
-  assert.match(sent?.path ?? '', recorded.isStreamed ? /:streamGenerateContent\?alt=sse$/ : /:generateContent$/);
+  assert.match(sent?.path ?? '', /:streamGenerateContent\?alt=sse$/);
   return merged(events);
 }
 
@@ -158,52 +119,3 @@ test('calls without arguments and with streamed ones keep their order', { skip }
   );
   assert.ok(events.some(({ type }) => type === 'reasoning-delta'));
 });
-
-function sdkRecordings(): Recorded[] {
-  const files = readdirSync(join(folder, 'js-genai')).filter((file) => file.endsWith('.json'));
-  return files.flatMap((file) => {
-    const { interactions } = recording.parse(JSON.parse(readFileSync(join(folder, 'js-genai', file), 'utf8')));
-    return interactions.flatMap(({ request, response }, index) => {
-      const called = /\/models\/([^:]+):(\w*[gG]enerateContent)/.exec(request.url);
-      const segments = response.bodySegments;
-      if (called === null || segments === undefined) return [];
-      const isStreamed = called[2] === 'streamGenerateContent';
-      const body = isStreamed && response.statusCode === 200 ? asStream(segments) : JSON.stringify(segments[0]);
-      const contentType = String(response.headers['Content-Type']);
-      const name = `${file.slice(0, 120)} #${index}`;
-      return [
-        { name, model: called[1] ?? '', isStreamed, status: response.statusCode, contentType, body, chunks: segments },
-      ];
-    });
-  });
-}
-
-function fixtureRecordings(): Recorded[] {
-  return readdirSync(join(folder, 'ai-sdk')).map((name) => {
-    const text = readFileSync(join(folder, 'ai-sdk', name), 'utf8');
-    const isStreamed = name.endsWith('.chunks.txt');
-    const chunks: unknown[] = isStreamed
-      ? text
-          .split('\n')
-          .filter((line) => line !== '')
-          .map((line): unknown => JSON.parse(line))
-      : [JSON.parse(text)];
-    const status = name.includes('429') ? 429 : 200;
-    const contentType = isStreamed ? 'text/event-stream' : 'application/json';
-    const body = isStreamed ? asStream(chunks) : text;
-    return { name, model: 'gemini-3-pro-preview', isStreamed, status, contentType, body, chunks };
-  });
-}
-
-function asStream(chunks: readonly unknown[]): string {
-  return chunks.map((value) => `data: ${JSON.stringify(value)}\r\n\r\n`).join('');
-}
-
-function randomSplits(bytes: Buffer, seed: number): Buffer[] {
-  let state = seed;
-  const next = (): number => (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) / 2_147_483_648;
-  const cuts = Array.from({ length: 20 }, () => Math.floor(next() * bytes.length)).toSorted((a, b) => a - b);
-  return [0, ...cuts]
-    .map((from, index) => bytes.subarray(from, cuts[index] ?? bytes.length))
-    .filter(({ length }) => length > 0);
-}

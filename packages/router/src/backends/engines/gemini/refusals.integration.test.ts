@@ -200,6 +200,43 @@ test('penalties a model refuses are left out from then on', async (t) => {
   assert.deepEqual(warned, ['presence_penalty', 'presence_penalty']);
 });
 
+test('thoughts a model does not think are not asked for again, and those nobody asked for are not told', async (t) => {
+  const fake = await fakeFor(t);
+  const { infer, clock } = geminiSubject(t, fake.origin);
+  let signs = 0;
+  const call = { clock, keepAlive: () => void signs++ };
+  const kinds = async (): Promise<string[]> => (await infer({}, call)).map(({ type }) => type);
+  assert.deepEqual(await kinds(), ['start', 'text-delta', 'text-delta', 'finish']);
+  assert.equal(fake.requests.length, 1);
+  assert.match(fake.requests[0]?.text ?? '', /"includeThoughts":true/);
+  assert.ok(signs > 0);
+  fake.next(refusal(400, 'INVALID_ARGUMENT', 'Thinking_config.include_thoughts is only enabled when thinking is.'));
+  await kinds();
+  await kinds();
+  assert.equal(fake.requests.length, 4);
+  assert.deepEqual(
+    fake.requests.map(({ text }) => text.includes('includeThoughts')),
+    [true, true, false, false],
+  );
+});
+
+test('the models that stand in are tried in order, each with the key, and the sooner end is told', async (t) => {
+  const fake = await fakeFor(t);
+  const perModel = 'GenerateRequestsPerMinutePerProjectPerModel-FreeTier';
+  const { infer } = geminiSubject(t, fake.origin, {
+    fallbackModels: ['gemini-2.5-flash', 'gemini-unknown', 'gemini-2.5-flash-lite'],
+  });
+  fake.next(rateLimit('30s', perModel));
+  const [start] = await infer({});
+  assert.deepEqual(start, { type: 'start', model: 'gemini-2.5-flash-lite' });
+  const asked = (): string[] => fake.requests.map(({ path }) => /models\/([^:]+)/.exec(path)?.[1] ?? '');
+  assert.deepEqual(asked(), ['gemini-2.5-flash', 'gemini-unknown', 'gemini-2.5-flash-lite']);
+  fake.next(rateLimit('20s', perModel));
+  const error = await faultOf(infer({}));
+  assert.deepEqual([error.fault, error.retryAfterMs], ['rate_limit', 20_000]);
+  assert.equal(asked().filter((model) => model === 'gemini-2.5-flash').length, 1);
+});
+
 test('a blocked prompt and a blocked answer are content filters, not faults', async (t) => {
   const fake = await fakeFor(t);
   const { infer } = geminiSubject(t, fake.origin);

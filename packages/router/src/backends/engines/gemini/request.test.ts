@@ -215,6 +215,16 @@ test('reasoning effort is a budget or a level, within what the model takes', () 
   );
 });
 
+test('thoughts are asked for wherever the model thinks, as signs of life', () => {
+  const thinking = (model: string, changes: Partial<Sampling> = {}): unknown =>
+    translate({ sampling: sampling(changes) }, model).body.generationConfig?.thinkingConfig;
+  for (const model of ['gemini-2.5-flash', 'gemini-2.5-pro', 'gemini-3-pro-preview', 'gemini-3-flash-preview']) {
+    assert.deepEqual(thinking(model), { includeThoughts: true });
+  }
+  for (const model of ['gemini-2.0-flash', 'gemini-2.5-flash-lite']) assert.equal(thinking(model), undefined);
+  assert.deepEqual(thinking('gemini-2.5-flash', { reasoningEffort: 'none' }), { thinkingBudget: 0 });
+});
+
 test('sampling is sent as Gemini takes it, the rest named', () => {
   const all = sampling({
     temperature: 0,
@@ -237,6 +247,7 @@ test('sampling is sent as Gemini takes it, the rest named', () => {
     seed: 5,
     responseLogprobs: true,
     logprobs: 3,
+    thinkingConfig: { includeThoughts: true },
   });
   assert.deepEqual(warned.toSorted(), ['frequency_penalty', 'logit_bias', 'presence_penalty']);
   assert.deepEqual(

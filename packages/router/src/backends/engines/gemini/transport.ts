@@ -6,7 +6,7 @@ import { parseJson } from '../../../core/json.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { readTextBody } from '../../http/json-body.ts';
 import { readSse } from '../../http/sse.ts';
-import type { Refusal } from './errors.ts';
+import type { Refusal, RefusalContext } from './errors.ts';
 import { findError, readRefusal, refusalOf } from './errors.ts';
 import { bareModelName } from './models.ts';
 import type { AnswerChunk } from './wire.ts';
@@ -28,7 +28,6 @@ export interface GeminiCall {
   readonly model: string;
   /** Serialised body. */
   readonly body: string;
-  readonly isStreamed: boolean;
   readonly secret: string;
   readonly signal: AbortSignal;
 }
@@ -53,22 +52,22 @@ export class GeminiTransport {
   }
 
   /**
-   * The chunks of one answer, batched as they arrive; a unary answer is one chunk.
+   * The chunks of one answer, batched as they arrive. Always asked for as a stream, which shows that Gemini is at
+   * work: an answer in one piece may well take longer than anyone waits for a first token.
    * @throws RefusedError for an error answer; BackendError for what is no answer at all
    */
   async *generate(call: GeminiCall): AsyncGenerator<AnswerChunk[], void> {
-    const method = call.isStreamed ? 'streamGenerateContent?alt=sse' : 'generateContent';
     const response = await this.#options.client.send({
       method: 'POST',
-      url: new URL(`${this.#base}/models/${encodeURIComponent(bareModelName(call.model))}:${method}`),
+      url: new URL(`${this.#base}/models/${encodeURIComponent(bareModelName(call.model))}:streamGenerateContent?alt=sse`),
       headers: { 'content-type': 'application/json', ...this.#credentials(call.secret) },
       body: call.body,
       signal: call.signal,
     });
-    if (response.status >= 400) throw new RefusedError(await this.#readRefusal(response));
+    if (response.status >= 400) throw new RefusedError(await this.#readRefusal(response, call.model));
     const body = await peek(response.body);
-    if (body.isJson) yield this.#whole(await this.#readText(body.bytes));
-    else if (isEventStream(response)) yield* this.#streamed(body.bytes);
+    if (body.isJson) yield this.#whole(await this.#readText(body.bytes), call.model);
+    else if (isEventStream(response)) yield* this.#streamed(body.bytes, call.model);
     else {
       response.body.destroy();
       throw this.#badAnswer('The cloud provider answered with something other than JSON; check its base URL.');
@@ -87,13 +86,13 @@ export class GeminiTransport {
     return response.status === 200 ? parseJson(text) : undefined;
   }
 
-  async *#streamed(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<AnswerChunk[], void> {
+  async *#streamed(bytes: AsyncIterable<Uint8Array>, model: string): AsyncGenerator<AnswerChunk[], void> {
     const maxEventBytes = this.#options.limits.upstreamEventBytes;
     for await (const events of readSse(bytes, { backend: this.#backend, maxEventBytes })) {
       const chunks: AnswerChunk[] = [];
       for (const { data } of events) {
         try {
-          if (data !== '[DONE]') chunks.push(this.#chunk(parseJson(data)));
+          if (data !== '[DONE]') chunks.push(this.#chunk(parseJson(data), model));
         } catch (error) {
           // What came whole before the fault in the same read still counts.
           if (chunks.length > 0) yield chunks;
@@ -105,30 +104,30 @@ export class GeminiTransport {
   }
 
   /** Without `alt=sse`, as behind some proxies, a stream is an array of chunks. */
-  #whole(text: string): AnswerChunk[] {
+  #whole(text: string, model: string): AnswerChunk[] {
     const value = parseJson(text);
-    return Array.isArray(value) ? value.map((item: JsonValue) => this.#chunk(item)) : [this.#chunk(value)];
+    return Array.isArray(value) ? value.map((item: JsonValue) => this.#chunk(item, model)) : [this.#chunk(value, model)];
   }
 
-  #chunk(value: JsonValue | undefined): AnswerChunk {
+  #chunk(value: JsonValue | undefined, model: string): AnswerChunk {
     const parsed = answerChunk.safeParse(value);
     const error = hasError(value) ? findError(value) : undefined;
-    if (error !== undefined) throw new RefusedError(refusalOf(200, error, this.#refusalContext()));
+    if (error !== undefined) throw new RefusedError(refusalOf(200, error, this.#refusalContext(model)));
     if (parsed.success) return parsed.data;
     throw this.#badAnswer('The cloud provider sent an answer that is not in its own format; try again.');
   }
 
-  async #readRefusal(response: HttpResponse): Promise<Refusal> {
+  async #readRefusal(response: HttpResponse, model: string): Promise<Refusal> {
     const text = await this.#readText(response.body);
     const retryAfter = response.headers['retry-after'];
     return readRefusal(response.status, text, {
-      ...this.#refusalContext(),
+      ...this.#refusalContext(model),
       retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
     });
   }
 
-  #refusalContext(): { backend: string; wallMs: number } {
-    return { backend: this.#backend, wallMs: this.#options.clock.wallMs() };
+  #refusalContext(model: string): RefusalContext {
+    return { backend: this.#backend, model, wallMs: this.#options.clock.wallMs() };
   }
 
   #readText(bytes: AsyncIterable<Uint8Array>): Promise<string> {
