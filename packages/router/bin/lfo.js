@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import module, { createRequire } from 'node:module';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const main = new URL('../src/main.ts', import.meta.url);
@@ -15,7 +15,10 @@ else runWithOwnNode();
 
 /** Node keeps what it compiles for the next start, half a second each for the router and the model's process. */
 function keepCompiledCode() {
-  const folder = process.env.NODE_COMPILE_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'lfo');
+  const { NODE_COMPILE_CACHE, LFO_DATA_DIR, XDG_CACHE_HOME } = process.env;
+  // Who names a data folder wants nothing written elsewhere.
+  const usual = LFO_DATA_DIR ? join(LFO_DATA_DIR, 'cache') : join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'lfo');
+  const folder = resolve(NODE_COMPILE_CACHE || usual);
   try {
     // Compiled code is run as it is found: nobody else may write there.
     mkdirSync(folder, { recursive: true, mode: 0o700 });

@@ -59,6 +59,9 @@ export function createGuard(
 /** DNS rebinding: a page that points its own name at this machine still sends that name. */
 function checkHost({ raw, headers }: FastifyRequest, allowed: ReadonlySet<string>): void {
   const target = raw.url ?? '/';
+  if (timesGiven(raw, 'host') > 1) {
+    throw new LfoError('There are several Host headers: send one.', { code: 'bad_host', status: 400, param: 'host' });
+  }
   const names = [headers.host];
   if (!target.startsWith('/') && target !== '*') {
     if (!URL.canParse(target)) throw new LfoError('The request target is not a URL.', { code: 'bad_url', status: 400 });
@@ -76,6 +79,13 @@ function checkHost({ raw, headers }: FastifyRequest, allowed: ReadonlySet<string
       });
     }
   }
+}
+
+/** Node keeps the first of several and says nothing of the others. */
+function timesGiven({ rawHeaders }: FastifyRequest['raw'], name: string): number {
+  let times = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === name) times++;
+  return times;
 }
 
 /** A page of another origin may neither read nor cause anything. Programs outside browsers send neither header. */
