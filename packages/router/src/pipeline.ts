@@ -11,7 +11,7 @@ import type { ChatRequest, Tier } from './core/request.ts';
 import type { Decision, RequestFeatures } from './core/routing.ts';
 import type { RequestTrace } from './core/trace.ts';
 import { Plan, type Retries, type Step } from './plan.ts';
-import { AttemptNotes, noteDecision, noteDegraded, noteHeldAnswer } from './trace-notes.ts';
+import { AttemptNotes, type CostOf, noteDecision, noteDegraded, noteHeldAnswer } from './trace-notes.ts';
 
 /** What the main path needs. The set that serves `local` requests is built without anything that reaches the cloud. */
 export interface Stages {
@@ -32,6 +32,8 @@ export interface Call {
   /** Monotonic time of the deadline, where there is one. */
   readonly deadlineMs: number | undefined;
   readonly trace: RequestTrace;
+  /** US dollars that attempts cost; `undefined` where a price is not known. */
+  readonly costOf: CostOf;
 }
 
 /**
@@ -53,7 +55,7 @@ export async function* answer(request: ChatRequest, call: Call, stages: Stages):
   );
   let held: Gate | undefined; // the best complete local answer that did not pass
   for (let step = plan.take(); step !== undefined && hasRoom(step, call, clock); step = plan.take()) {
-    const notes = new AttemptNotes(trace, step.attempt, clock);
+    const notes = new AttemptNotes(trace, step.attempt, clock, call.costOf);
     const abort = childOf(call.signal); // each try can be ended alone
     let lease: Lease | undefined;
     let gate: Gate | undefined;
@@ -88,7 +90,7 @@ export async function* answer(request: ChatRequest, call: Call, stages: Stages):
     }
   }
   if (held === undefined) throw plan.error ?? deadlineExceeded();
-  noteHeldAnswer(trace, held); // nothing better was to be had
+  noteHeldAnswer(trace, held, call.costOf); // nothing better was to be had
   yield* held.held.events;
 }
 

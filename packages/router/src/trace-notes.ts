@@ -8,6 +8,9 @@ import type { Reason } from './core/reason.ts';
 import type { Decision, RequestFeatures } from './core/routing.ts';
 import { type AttemptTrace, beginAttempt, type RequestTrace } from './core/trace.ts';
 
+/** US dollars that attempts cost together; `undefined` where a price is not known. */
+export type CostOf = (attempts: readonly AttemptTrace[]) => number | undefined;
+
 /** What the notes read off a gate. */
 export interface Judged {
   readonly committed: boolean;
@@ -32,12 +35,14 @@ export class AttemptNotes {
   readonly #trace: RequestTrace;
   readonly #attempt: AttemptTrace;
   readonly #clock: Clock;
+  readonly #costOf: CostOf;
   readonly #isGated: boolean;
 
-  constructor(trace: RequestTrace, attempt: Attempt, clock: Clock) {
+  constructor(trace: RequestTrace, attempt: Attempt, clock: Clock, costOf: CostOf) {
     this.#isGated = attempt.gated;
     this.#trace = trace;
     this.#clock = clock;
+    this.#costOf = costOf;
     this.#attempt = beginAttempt(trace, attempt.tier, clock.nowMs());
     trace.overheadMs ??= this.#attempt.startMs - trace.startMs;
   }
@@ -61,7 +66,7 @@ export class AttemptNotes {
       noteVerdict(trace, judged);
       if (this.#isGated && judged.verdict !== undefined) leadWith(trace, judged.verdict.reason);
     }
-    noteAnswer(trace, event);
+    noteAnswer(trace, event, this.#costOf);
   }
 
   /** What an answer cost that never came to its end; an estimate. */
@@ -108,11 +113,15 @@ export class AttemptNotes {
 }
 
 /** The held answer of an earlier attempt is given after all. */
-export function noteHeldAnswer(trace: RequestTrace, held: Judged & { readonly held: HeldAnswer }): void {
+export function noteHeldAnswer(
+  trace: RequestTrace,
+  held: Judged & { readonly held: HeldAnswer },
+  costOf: CostOf,
+): void {
   const attempt = trace.attempts.findLast((earlier) => earlier.outcome === 'escalated');
   if (attempt !== undefined) noteRoute(trace, attempt);
   noteVerdict(trace, held);
-  for (const event of held.held.events) noteAnswer(trace, event);
+  for (const event of held.held.events) noteAnswer(trace, event, costOf);
   noteDegraded(trace, held.verdict);
 }
 
@@ -139,9 +148,10 @@ function noteVerdict(trace: RequestTrace, judged: Judged): void {
   if (trace.route === 'local') trace.confidence = judged.verdict?.score;
 }
 
-function noteAnswer(trace: RequestTrace, event: InferenceEvent): void {
+function noteAnswer(trace: RequestTrace, event: InferenceEvent, costOf: CostOf): void {
   if (event.type !== 'finish') return;
   trace.usage = event.usage;
+  trace.costUsd = costOf(trace.attempts);
   trace.finishReason = event.reason;
   trace.nativeFinishReason = event.nativeReason;
 }

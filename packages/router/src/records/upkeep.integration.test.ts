@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { startPostgres, withoutPostgres } from '@lfo/testing/postgres.ts';
-import { trendRanges } from '../core/history.ts';
+import type { trendRanges } from '../core/history.ts';
 import type { RequestRow, Store } from '../core/store.ts';
 import { compactRollups } from './compact-rollups.ts';
 import { StoredHistory } from './queries/stored-history.ts';

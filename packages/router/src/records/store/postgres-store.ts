@@ -1,8 +1,9 @@
 import { Kysely } from 'kysely';
 import type { Store, StoreTables } from '../../core/store.ts';
 import { migrate } from './migrate.ts';
-import { type PostgresConnection, PostgresConnections } from './postgres-connections.ts';
+import type { PostgresConnection, PostgresConnections, PostgresLimits } from './postgres-connections.ts';
 import { postgresDialect } from './postgres-dialect.ts';
+import { StoreError } from './store-error.ts';
 
 export interface PostgresOptions {
   /** Reads what is there, and neither migrates nor writes. */
@@ -13,17 +14,14 @@ export interface PostgresOptions {
 export class PostgresStore implements Store {
   readonly db: Kysely<StoreTables>;
   readonly #url: string;
-  readonly #connections: PostgresConnections;
+  readonly #readOnly: boolean;
+  #connections: Promise<PostgresConnections> | undefined;
   #migration: Promise<void> | undefined;
+  #isClosed = false;
 
   constructor(url: string, { readOnly = false }: PostgresOptions = {}) {
     this.#url = url;
-    this.#connections = new PostgresConnections(url, {
-      connections: 4,
-      connectMs: 2_000,
-      statementMs: 10_000,
-      readOnly,
-    });
+    this.#readOnly = readOnly;
     if (readOnly) this.#migration = Promise.resolve();
     this.db = new Kysely({ dialect: postgresDialect(() => this.#acquire()) });
   }
@@ -47,12 +45,17 @@ export class PostgresStore implements Store {
     }
   }
 
-  close(): Promise<void> {
-    return this.#connections.close();
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const connections = await this.#connections;
+    await connections?.close();
   }
 
   async #acquire(): Promise<PostgresConnection> {
-    const connection = await this.#connections.acquire();
+    if (this.#isClosed) throw new StoreError('STORE_CLOSED', 'The database is closed.');
+    this.#connections ??= connectionsTo(this.#url, { ...limits, readOnly: this.#readOnly });
+    const connections = await this.#connections;
+    const connection = await connections.acquire();
     try {
       this.#migration ??= migrateFully(this.#url);
       await this.#migration;
@@ -65,9 +68,17 @@ export class PostgresStore implements Store {
   }
 }
 
+const limits: PostgresLimits = { connections: 4, connectMs: 2_000, statementMs: 10_000 };
+
+/** The driver is read by those who use it alone: it takes a tenth of the time a start may take. */
+async function connectionsTo(url: string, limits: PostgresLimits): Promise<PostgresConnections> {
+  const { PostgresConnections } = await import('./postgres-connections.ts');
+  return new PostgresConnections(url, limits);
+}
+
 /** On a connection of its own without a time limit: an index over many rows takes what it takes. */
 async function migrateFully(url: string): Promise<void> {
-  const connections = new PostgresConnections(url, { connections: 1, connectMs: 2_000, statementMs: 0 });
+  const connections = await connectionsTo(url, { ...limits, connections: 1, statementMs: 0 });
   try {
     await migrate(new Kysely({ dialect: postgresDialect(() => connections.acquire()) }));
   } finally {
