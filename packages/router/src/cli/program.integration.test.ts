@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { FakeGemini } from '@lfo/testing/fake-gemini.ts';
 import { runLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 
 const commands = [
@@ -15,6 +16,10 @@ const commands = [
   ['models', 'pull'],
   ['models', 'remove'],
   ['doctor'],
+  ['keys'],
+  ['keys', 'create'],
+  ['keys', 'list'],
+  ['keys', 'revoke'],
   ['config'],
   ['config', 'check'],
   ['config', 'show'],
@@ -86,20 +91,46 @@ test('doctor reports each check with its fix, as lines and as JSON', async (t) =
   );
 });
 
-test('doctor tries each key with a real call and never shows it', async (t) => {
-  const seen: string[] = [];
-  const url = await fakeServer(t, (request, response) => {
-    const key = String(request.headers['x-goog-api-key']);
-    seen.push(`${request.url} ${key}`);
-    response.writeHead(key === 'canary-good' ? 200 : 403).end('{}');
-  });
-  const env = { PORT: '0', GEMINI_API_KEY: 'canary-good,canary-bad', GEMINI_BASE_URL: url };
+test('doctor tries each key, a stream and a tool call, and never shows a key', async (t) => {
+  const fake = await FakeGemini.start({ keys: ['canary-good'] });
+  t.after(() => fake.close());
+  const env = { PORT: '0', GEMINI_API_KEY: 'canary-good,canary-bad', GEMINI_BASE_URL: fake.origin };
   const { code, stdout } = await runLfo(t, ['doctor'], { cwd: workingFolder(t), env });
   assert.equal(code, 1);
   assert.match(stdout, /✓ gemini key 1 +answers and takes the key/);
-  assert.match(stdout, /✗ gemini key 2 +refuses the key \(403\)\n +→ correct GEMINI_API_KEY/);
+  assert.match(stdout, /✗ gemini key 2 +refuses the key \(400\)\n +→ correct GEMINI_API_KEY/);
+  assert.match(stdout, /✓ gemini stream +gemini-2\.5-flash answers, after \d+ ms/);
+  assert.match(stdout, /✓ gemini tools +gemini-2\.5-flash calls a tool/);
   assert.doesNotMatch(stdout, /canary/);
-  assert.deepEqual(seen.toSorted(), ['/v1beta/models?pageSize=1 canary-bad', '/v1beta/models?pageSize=1 canary-good']);
+  assert.deepEqual(fake.complaints, []);
+  assert.equal(fake.requests.length, 2);
+});
+
+test('doctor says which model the provider does not know, and asks nothing further', async (t) => {
+  const fake = await FakeGemini.start();
+  t.after(() => fake.close());
+  const env = { PORT: '0', GEMINI_API_KEY: 'fake-key', GEMINI_BASE_URL: fake.origin, GEMINI_MODEL: 'gemini-0' };
+  const { code, stdout } = await runLfo(t, ['doctor'], { cwd: workingFolder(t), env });
+  assert.equal(code, 1);
+  assert.match(stdout, /✗ gemini stream +gemini-0: .*does not know this model.*\n +→ correct GEMINI_MODEL/);
+  assert.equal(fake.requests.length, 1);
+});
+
+test('doctor asks Vertex AI for answers alone, since its models are listed elsewhere', async (t) => {
+  const fake = await FakeGemini.start({ keys: ['canary-token'], isVertex: true });
+  t.after(() => fake.close());
+  const cwd = workingFolder(t);
+  const base = `${fake.origin}/v1/projects/p/locations/global/publishers/google`;
+  writeFileSync(
+    join(cwd, 'lfo.yaml'),
+    `backends: [{ kind: gemini, auth: bearer, base_url: "${base}", api_key: canary-token }]\n`,
+    { mode: 0o600 },
+  );
+  const { code, stdout } = await runLfo(t, ['doctor'], { cwd, env: { PORT: '0' } });
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /✓ gemini tools/);
+  assert.doesNotMatch(stdout, /canary/);
+  assert.equal(fake.exchanges.length, 2);
 });
 
 test('explain prints the route and the reason', async (t) => {

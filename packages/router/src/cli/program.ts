@@ -6,6 +6,8 @@ import { loadConfig } from '../core/config/load.ts';
 import { createLogger } from '../core/log.ts';
 import type { AppOptions, RunningApp } from '../core/running-app.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
+import { addKeys } from './key-program.ts';
+import type { KeyDesk } from './keys.ts';
 import { addressOf, RouterClient } from './router-client.ts';
 import { CliError, coloursFor, exitCodes, type Terminal } from './terminal.ts';
 
@@ -18,6 +20,8 @@ export interface ProgramDeps {
   readonly machine: string;
   /** Loaded when serving begins, so that other commands start fast. */
   readonly startApp: (options: AppOptions) => Promise<RunningApp>;
+  /** Loaded when keys are handled. */
+  readonly openKeyDesk: (config: LfoConfig) => Promise<KeyDesk>;
 }
 
 interface Common {
@@ -59,6 +63,15 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
   addServing(program, deps, load, all, done);
   addTalking(program, deps, load, all, done);
   addLooking(program, deps, load, all, done);
+  addKeys(program, async (command, run) => {
+    const options = all(command);
+    const desk = await deps.openKeyDesk(load(options));
+    try {
+      done(await run({ terminal: deps.terminal, clock: deps.clock, desk, json: options.json === true }));
+    } finally {
+      await desk.close();
+    }
+  });
   return program;
 }
 
@@ -132,7 +145,7 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
   const { terminal, clock, machine } = deps;
   withExample(program.command('doctor'), 'lfo doctor --json')
     .description('check what LFO needs on this machine')
-    .option('--offline', 'call no backend')
+    .option('--offline', 'call no backend; otherwise cloud backends give two small answers, which are paid')
     .addOption(urlOption())
     .option('--json', 'JSON for scripts')
     .action(async (_options, command: Command) => {

@@ -1,29 +1,39 @@
 import { Agent, request } from 'undici';
 import type { Clock } from '../../core/clock.ts';
 import type { BackendConfig, LfoConfig } from '../../core/config/config.ts';
+import { checkAnswers } from './answers.ts';
 import { broken, passed, type Check } from './check.ts';
 
-/** Whether each configured backend answers and takes its keys; one small real call a key. Ends with the clock. */
+/**
+ * Whether each configured backend answers and takes its keys, and whether those of the cloud stream and call tools.
+ * Ends with the clock.
+ */
 export async function checkBackends(config: LfoConfig, clock: Clock): Promise<Check[]> {
   const agent = new Agent({ connectTimeout: 5_000, headersTimeout: 10_000, bodyTimeout: 10_000 });
   try {
     const answers = await Promise.all(config.backends.flatMap((backend) => probesOf(backend, agent)));
     const cloud = config.backends.some(({ tier }) => tier === 'cloud');
     const none = passed('cloud', 'off: set GEMINI_API_KEY to have answers checked and replaced');
+    const taking = answers.flatMap(({ check, backend }) => (check.ok ? [backend] : []));
+    const unlisted = config.backends.flatMap((backend) => (hasList(backend) ? [] : [backend.name]));
+    const answering = await checkAnswers(config, new Set([...taking, ...unlisted]), clock);
     const date = answers.find((answer) => answer.date !== undefined)?.date;
-    return [...answers.map(({ check }) => check), ...(cloud ? [] : [none]), checkClock(date, clock)];
+    return [...answers.map(({ check }) => check), ...answering, ...(cloud ? [] : [none]), checkClock(date, clock)];
   } finally {
     await agent.destroy();
   }
 }
 
 interface Answer {
+  /** Its name. */
+  readonly backend: string;
   readonly check: Check;
   /** Unix milliseconds by the backend's clock. */
   readonly date?: number;
 }
 
 function probesOf(backend: BackendConfig, agent: Agent): Promise<Answer>[] {
+  if (!hasList(backend)) return [];
   const keys: readonly (string | undefined)[] = backend.apiKeys.length > 0 ? backend.apiKeys : [undefined];
   return keys.map((key, index) => {
     const name = keys.length > 1 ? `${backend.name} key ${index + 1}` : backend.name;
@@ -41,12 +51,17 @@ async function probe(name: string, backend: BackendConfig, key: string | undefin
     } = await request(url, { headers, dispatcher: agent, signal: AbortSignal.timeout(15_000) });
     await body.dump();
     const date = Date.parse(String(answered['date']));
-    return { check: judge(name, backend, statusCode), ...(Number.isNaN(date) ? {} : { date }) };
+    return { backend: backend.name, check: judge(name, backend, statusCode), ...(Number.isNaN(date) ? {} : { date }) };
   } catch {
     const fix =
       backend.tier === 'local' ? 'start that server, or correct its base_url' : 'check the network and its base_url';
-    return { check: broken(name, 'does not answer', fix) };
+    return { backend: backend.name, check: broken(name, 'does not answer', fix) };
   }
+}
+
+/** Vertex AI lists its models elsewhere. */
+function hasList(backend: BackendConfig): boolean {
+  return backend.kind !== 'gemini' || backend.auth === 'api_key';
 }
 
 function modelListOf(
@@ -56,9 +71,8 @@ function modelListOf(
   if (backend.kind === 'openai-compatible') {
     return { url: `${backend.baseUrl}/models`, headers: key === undefined ? {} : { authorization: `Bearer ${key}` } };
   }
-  const auth = backend.auth === 'bearer' ? { authorization: `Bearer ${key}` } : { 'x-goog-api-key': key ?? '' };
-  const base = /\/v1(beta)?$/.test(backend.baseUrl) ? backend.baseUrl : `${backend.baseUrl}/v1beta`;
-  return { url: `${base}/models?pageSize=1`, headers: auth };
+  const base = /\/v\d\w*(\/|$)/.test(new URL(backend.baseUrl).pathname) ? backend.baseUrl : `${backend.baseUrl}/v1beta`;
+  return { url: `${base}/models?pageSize=1`, headers: { 'x-goog-api-key': key ?? '' } };
 }
 
 function judge(name: string, backend: BackendConfig, status: number): Check {
