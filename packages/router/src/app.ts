@@ -1,32 +1,25 @@
-import { join } from 'node:path';
 import { refusalAtDoor } from './admission.ts';
-import { Pool } from './backends/pool.ts';
 import { keepProbing } from './backends/probing.ts';
 import { RetryBudget } from './backends/retry.ts';
 import { tieredPool } from './backends/tiered-pool.ts';
 import { deadlineExceeded } from './backends/watch.ts';
-import { answerJudge } from './confidence/answer-judge.ts';
 import { childOf, type ChildAbort } from './core/abort.ts';
-import type { BackendPool, FleetView } from './core/backend.ts';
+import type { FleetView } from './core/backend.ts';
 import { type Clock, sleep } from './core/clock.ts';
 import { LfoError } from './core/errors.ts';
-import type { ChatExchange, ListedModel, Readiness, RouteExplanation } from './core/exchange.ts';
+import type { ChatExchange, Readiness } from './core/exchange.ts';
 import { LoopDelay } from './core/loop-delay.ts';
 import type { ChatRequest } from './core/request.ts';
 import type { AppOptions, RunningApp } from './core/running-app.ts';
-import { BoundedSignatureStore } from './core/signatures.ts';
 import { beginTrace } from './core/trace.ts';
 import { respond } from './egress/respond.ts';
 import { listen } from './ingress/listen.ts';
-import { createLocalTier, type TierMember } from './local-tier.ts';
+import type { Spent } from './ingress/quota.ts';
+import { mayGoOn } from './key-keeping.ts';
+import { createLocalTier } from './local-tier.ts';
+import { modelLister } from './model-list.ts';
 import { answer, type Stages } from './pipeline.ts';
-import { Recorder } from './records/recorder.ts';
-import { StoredSignatureJournal } from './records/signature-journal.ts';
-import type { SqliteStore } from './records/store/sqlite-store.ts';
-import { decide } from './routing/decide.ts';
-import { explainRoute } from './routing/explain.ts';
-import { createMeasure } from './routing/measure.ts';
-import { defaultPolicies } from './routing/policies/default-policies.ts';
+import { explain, poolOf, stagesOver } from './stages.ts';
 import { announceStart } from './startup.ts';
 
 /** What the process it runs in lends the router. */
@@ -37,6 +30,8 @@ export interface HostProcess {
   readonly childEnv: Readonly<Record<string, string | undefined>>;
   /** 0..1, uniform. */
   readonly random: () => number;
+  /** Absent: unknown. */
+  readonly build?: { readonly version: string; readonly node: string };
   /** Further options of the model's child, for tests. */
   readonly childOptions?: Readonly<Record<string, unknown>>;
 }
@@ -51,12 +46,13 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
   const config = options.config.current();
   const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
   // The model's process starts on its way while the larger part of the router is still read.
-  const [{ createCloudTier }, { buildServer }, { SqliteStore }] = await Promise.all([
+  const [{ createCloudTier }, { buildServer }, { openRecords }, { openOperations }] = await Promise.all([
     import('./cloud-tier.ts'),
     import('./ingress/server.ts'),
-    import('./records/store/sqlite-store.ts'),
+    import('./record-keeping.ts'),
+    import('./operations.ts'),
   ]);
-  const records = openRecords(new SqliteStore(join(config.dataDir, 'lfo.db')), options);
+  const records = openRecords(options);
   const cloud = createCloudTier(config, {
     clock,
     signatures: records.signatures,
@@ -75,14 +71,35 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
   const stagesFor = (request: ChatRequest): Stages => (request.hints.mode === 'local' ? localStages : allStages);
 
   let isDraining = false;
-  const running = new Set<ChildAbort>();
+  /** What runs, and whose it is. */
+  const running = new Map<ChildAbort, string | undefined>();
   const loop = new LoopDelay(clock);
+  const waiting = (): number => localPool.waiting + cloudPool.waiting;
+  const operations = await openOperations(config, options, host.build ?? unknownBuild, () => ({
+    fleet: allStages.pool.view(),
+    inFlight: running.size,
+    waiting: waiting(),
+    loopDelayMs: loop.worstMs,
+    records: records.status(),
+  })).catch(async (error: unknown) => {
+    await Promise.all([...members.map(({ backend }) => backend.close()), records.close()]);
+    throw error;
+  });
+  const { keys, metrics } = operations;
+  keys.onChange(() => {
+    const wallMs = clock.wallMs();
+    for (const [abort, keyId] of running) if (!mayGoOn(keys.ring, keyId, wallMs)) abort.abort(keyRevoked());
+  });
 
   const server = buildServer({
     config,
     clock,
     log,
     chat: (exchange) => chat(exchange),
+    verifyKey: keys.verifyKey,
+    quota: keys.quota,
+    metrics: () => metrics.text(),
+    onRefusal: (code) => metrics.refused(code),
     models: modelLister(members, clock),
     explain: (request, signal) => explain(request, signal, stagesFor(request)),
     readiness: () => readinessOf(allStages.pool.view()),
@@ -91,31 +108,35 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     refusal: () =>
       refusalAtDoor({
         inside: running.size,
-        waiting: localPool.waiting + cloudPool.waiting,
+        waiting: waiting(),
         concurrency: options.config.current().limits.concurrency,
         loop,
       }),
   });
 
-  async function chat(exchange: ChatExchange): Promise<void> {
+  async function chat(exchange: ChatExchange): Promise<Spent> {
     const { request, receivedMs } = exchange;
     const { routing, server: serverConfig } = options.config.current();
     retries.requestStarted();
     const threshold = request.hints.confidenceThreshold ?? routing.confidenceThreshold;
     const trace = beginTrace(request, { startMs: receivedMs, startedAtMs: clock.wallMs() }, threshold);
     const abort = childOf(exchange.signal);
-    running.add(abort);
+    running.set(abort, request.hints.clientKey);
     const deadlineMs = request.hints.deadlineMs === undefined ? undefined : receivedMs + request.hints.deadlineMs;
     const cancelDeadline =
       deadlineMs === undefined
         ? undefined
         : clock.schedule(Math.max(0, deadlineMs - clock.nowMs()), () => abort.abort(deadlineExceeded()));
     try {
-      const events = answer(request, { signal: abort.signal, deadlineMs, trace }, stagesFor(request));
+      const events = answer(
+        request,
+        { signal: abort.signal, deadlineMs, trace, costOf: records.costOf },
+        stagesFor(request),
+      );
       const { heartbeatMs, slowReaderMs } = serverConfig;
       const delivery = await respond(exchange, events, trace, { clock, heartbeatMs, slowReaderMs });
       trace.endMs = clock.nowMs();
-      records.recorder.record(trace, { ...delivery, ...keyOf(request) });
+      records.record(trace, { ...delivery, ...keyOf(request) });
       log.info(
         {
           requestId: request.id,
@@ -128,6 +149,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
         },
         'request answered',
       );
+      return operations.ended(trace, delivery.status);
     } finally {
       cancelDeadline?.();
       abort.release();
@@ -147,7 +169,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     loop.stop();
     const stopped = server.close();
     await drained(running, options.config.current().server.shutdownGraceMs, clock);
-    for (const abort of running) abort.abort(shuttingDown());
+    for (const abort of running.keys()) abort.abort(shuttingDown());
     await drained(running, lastWordsMs, clock);
     // A reader that takes nothing would keep us for as long as it likes, and so would a connection that is kept alive.
     server.server.closeIdleConnections();
@@ -155,7 +177,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     server.server.closeAllConnections();
     await stopped;
     await Promise.all(members.map(({ backend }) => backend.close()));
-    await records.close();
+    await Promise.all([records.close(), operations.close()]);
   }
 
   let url: string;
@@ -163,7 +185,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     url = await listen(server, config.server);
   } catch (error) {
     await Promise.all(members.map(({ backend }) => backend.close()));
-    await records.close();
+    await Promise.all([records.close(), operations.close()]);
     throw error;
   }
   loop.start();
@@ -172,134 +194,15 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     processStartMs: options.processStartMs,
     listener: options.startup,
     url,
-    needsKey: config.server.authToken !== undefined,
+    needsKey: keys.verifyKey(undefined) === undefined,
     embedded,
     fleet: () => allStages.pool.view(),
   });
   return { url, close: () => (closing ??= close()) };
 }
 
-interface Records {
-  readonly recorder: Recorder;
-  readonly signatures: BoundedSignatureStore;
-  close(): Promise<void>;
-}
-
-/** The database never decides whether LFO serves: what it cannot take is counted and said. */
-function openRecords(store: SqliteStore, { clock, logger: log }: AppOptions): Records {
-  const recorder = new Recorder(store, clock, ({ type }) =>
-    type === 'degraded'
-      ? log.warn('The database refuses rows; requests are served without records.')
-      : log.info('The database takes rows again.'),
-  );
-  const journal = new StoredSignatureJournal(store, clock);
-  const signatures = new BoundedSignatureStore(undefined, journal);
-  signatures.restore().catch(() => log.warn('Signatures of earlier tool calls could not be read from the database.'));
-  return {
-    recorder,
-    signatures,
-    async close() {
-      await Promise.all([recorder.close(), journal.close()]);
-      await store.close();
-    },
-  };
-}
-
-function poolOf(members: readonly TierMember[], { config, clock }: AppOptions): Pool {
-  const pool = new Pool({
-    clock,
-    breaker: config.current().breaker,
-    get queue() {
-      return config.current().limits.queue;
-    },
-    get queueWaitMs() {
-      return config.current().limits.queueWaitMs;
-    },
-  });
-  for (const { backend, concurrency } of members) pool.add(backend, concurrency);
-  return pool;
-}
-
-/** Numbers are read for each request, so that a reload takes effect. */
-function stagesOver(
-  pool: BackendPool,
-  options: AppOptions,
-  retries: RetryBudget,
-  local: readonly TierMember[],
-): Stages {
-  const { clock, config } = options;
-  const counters = new Map(local.map(({ backend }) => [backend.id, backend]));
-  return {
-    clock,
-    pool,
-    retries,
-    judge: answerJudge,
-    measure: createMeasure({
-      limits: () => config.current().routing,
-      countTokens: async (id, request, signal) => await counters.get(id)?.countTokens?.(request, signal),
-    }),
-    decide: (features, fleet) => decide(features, fleet, defaultPolicies),
-    get gate() {
-      return config.current().gate;
-    },
-    get budgets() {
-      return config.current().budgets;
-    },
-    get limits() {
-      return config.current().limits;
-    },
-  };
-}
-
-async function explain(request: ChatRequest, signal: AbortSignal, stages: Stages): Promise<RouteExplanation> {
-  const fleet = stages.pool.view();
-  const features = await stages.measure(request, fleet, signal);
-  const explained = explainRoute(features, fleet, stages.decide(features, fleet));
-  const candidates = explained.attempts.flatMap((attempt) => attempt.candidates);
-  return {
-    ...explained,
-    reasons: explained.reasons.map(({ code }) => code),
-    attempts: explained.attempts.map(({ candidates: [first], ...attempt }) => ({
-      ...attempt,
-      ...(first === undefined ? {} : { backend: first.backend }),
-      ...(first?.model === undefined ? {} : { model: first.model }),
-    })),
-    threshold: features.limits.confidenceThreshold,
-    skipped: candidates.flatMap(({ backend, skipped }) => (skipped === undefined ? [] : [{ backend, why: skipped }])),
-  };
-}
-
-/** Backends learn their models as they come up, not from one request to the next. */
-function modelLister(members: readonly TierMember[], clock: Clock): () => readonly ListedModel[] {
-  let listed: readonly ListedModel[] = [];
-  let untilMs = -Infinity;
-  return () => {
-    if (clock.nowMs() >= untilMs) {
-      listed = listModels(members);
-      untilMs = clock.nowMs() + relistMs;
-    }
-    return listed;
-  };
-}
-
-const relistMs = 500;
-
 /** A delay of the event loop that users would notice; health says so. */
 const stallMs = 250;
-
-function listModels(members: readonly TierMember[]): readonly ListedModel[] {
-  const listed = new Map<string, ListedModel>();
-  for (const { backend } of members) {
-    for (const id of backend.models)
-      if (!listed.has(id)) listed.set(id, { id, ownedBy: backend.id, tier: backend.tier });
-  }
-  return [
-    { id: 'lfo-auto', ownedBy: 'lfo', aliasOf: 'auto' },
-    { id: 'lfo-local', ownedBy: 'lfo', aliasOf: 'local' },
-    { id: 'lfo-cloud', ownedBy: 'lfo', aliasOf: 'cloud' },
-    ...listed.values(),
-  ];
-}
 
 function readinessOf(fleet: FleetView): Readiness {
   const ready = fleet.backends.some(({ status }) => status.state === 'ready');
@@ -313,7 +216,7 @@ function keyOf({ hints }: ChatRequest): { readonly clientKey?: string } {
 }
 
 /** Resolves when nothing runs any more or the time is over. */
-async function drained(running: ReadonlySet<unknown>, graceMs: number, clock: Clock): Promise<void> {
+async function drained(running: { readonly size: number }, graceMs: number, clock: Clock): Promise<void> {
   const never = new AbortController().signal;
   const until = clock.nowMs() + graceMs;
   while (running.size > 0 && clock.nowMs() < until) await sleep(clock, drainLookMs, never);
@@ -323,6 +226,12 @@ const drainLookMs = 20;
 
 /** For error frames to leave, and for requests other than chats. */
 const lastWordsMs = 500;
+
+const unknownBuild = { version: 'unknown', node: 'unknown' };
+
+function keyRevoked(): LfoError {
+  return new LfoError('This key was revoked.', { code: 'invalid_api_key', status: 401 });
+}
 
 function shuttingDown(): LfoError {
   return new LfoError('LFO is shutting down: try again in a moment.', {

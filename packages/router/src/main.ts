@@ -51,7 +51,9 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
         execPath: process.execPath,
         childEnv: withoutSecrets(process.env),
         random: Math.random,
+        build: { version: ownVersion(), node: process.version },
       }),
+    openKeyDesk: async (config) => (await import('./key-commands.ts')).openKeyDesk(config),
   });
   // Done, but a question to a silent name server cannot be taken back and would hold the process for many seconds.
   setTimeout(() => process.exit(), lingerMs).unref();

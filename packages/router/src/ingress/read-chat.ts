@@ -37,7 +37,7 @@ export function chatReader(limits: LimitsConfig, models: () => readonly ListedMo
     const parsed = schema.safeParse(body.value);
     if (!parsed.success) throw requestErrorOf(parsed.error);
     const wire = parsed.data;
-    const model = findModel(models(), wire.model ?? defaultModel, identity);
+    const model = findModel(models(), wire.model ?? identity.models?.[0] ?? defaultModel, identity);
     const conversation = wire.prompt_cache_key ?? wire.user ?? undefined;
     const hints = readHints({ headers, metadata: wire.metadata, model, identity, conversation });
     const warnings = new Map<string, string>();
@@ -66,7 +66,8 @@ export function findModel(models: readonly ListedModel[], id: string, identity: 
       param: 'model',
     });
   }
-  if (model.aliasOf === undefined && identity.models?.includes(id) === false) {
+  // An alias reaches every model there is, so it too must be allowed by name.
+  if (identity.models?.includes(id) === false) {
     throw new LfoError('This key may not use this model.', { code: 'model_not_allowed', status: 403, param: 'model' });
   }
   return model;

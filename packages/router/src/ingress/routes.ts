@@ -3,8 +3,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ClientGoneError, LfoError } from '../core/errors.ts';
 import type { ChatExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
 import { reasons } from '../core/reason.ts';
+import type { ChatRequest } from '../core/request.ts';
 import { receivedBody } from './body-parser.ts';
 import { openApiDocument } from './openapi.ts';
+import type { QuotaTicket } from './quota.ts';
+import { setRaw } from './raw-headers.ts';
 import { chatReader, findModel, type ReadChat } from './read-chat.ts';
 import type { ServerDeps } from './server.ts';
 
@@ -20,6 +23,7 @@ export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
     const refused = refusal();
     if (refused !== undefined) throw refused;
     const { request: chat, warnings } = readChat(request);
+    const ticket = admitted(request, reply, chat);
     const signal = departureSignal(reply);
     const exchange: ChatExchange = {
       request: chat,
@@ -29,7 +33,11 @@ export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
       warnings,
     };
     reply.hijack();
-    deps.chat(exchange).catch((error: unknown) => abandon(exchange, error));
+    deps
+      .chat(exchange)
+      .catch((error: unknown) => abandon(exchange, error))
+      .then((spent) => ticket?.settle(spent ?? { tokens: 0, usd: 0 }))
+      .catch((error: unknown) => abandon(exchange, error));
   });
 
   app.post('/v1/route', async (request, reply) => {
@@ -59,6 +67,13 @@ export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
     const status = isDraining ? 'draining' : ready ? 'ready' : 'not_ready';
     return reply.status(ready && !isDraining ? 200 : 503).send({ status, reasons: why });
   });
+  const { metrics } = deps;
+  if (metrics !== undefined) {
+    app.get('/metrics', async (_request, reply) => {
+      reply.header('content-type', 'text/plain; version=0.0.4; charset=utf-8').header('cache-control', 'no-store');
+      return metrics();
+    });
+  }
   // Made when asked for: it takes longer than starting the server.
   app.get('/openapi.json', () => openApiDocument(deps.config.limits));
 
@@ -67,12 +82,26 @@ export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
     return read({ id, headers, identity, body: receivedBody(request) });
   }
 
+  /** Takes the request's place among its key's, and says how many are left. */
+  function admitted({ identity }: FastifyRequest, reply: FastifyReply, chat: ChatRequest): QuotaTicket | undefined {
+    const { quota } = deps;
+    if (quota === undefined || identity.limits === undefined) return undefined;
+    const { maxTokens } = chat.sampling;
+    const promptTokens = Math.ceil(chat.bodyBytes / bytesPerToken);
+    const ticket = quota.admit(identity, { promptTokens, ...(maxTokens === undefined ? {} : { maxTokens }) });
+    setRaw(reply, quota.headers(identity));
+    return ticket;
+  }
+
   /** The pipeline itself failed, which it must not: nothing more can be said than that. */
   function abandon({ request, response }: ChatExchange, error: unknown): void {
     deps.log.error({ requestId: request.id, error: error instanceof Error ? error.name : typeof error }, 'chat failed');
     response.destroy();
   }
 }
+
+/** Of a body, envelope included: enough to reserve by; what is paid is the backend's count. */
+const bytesPerToken = 4;
 
 /** Aborts when the client leaves before its answer is finished; nothing else in Node says so after the body is read. */
 function departureSignal({ raw }: FastifyReply): AbortSignal {
@@ -93,7 +122,7 @@ function draining(): LfoError {
 }
 
 function isAllowed(model: ListedModel, allowed: readonly string[] | undefined): boolean {
-  return allowed === undefined || model.aliasOf !== undefined || allowed.includes(model.id);
+  return allowed === undefined || allowed.includes(model.id);
 }
 
 function modelBody({ id, ownedBy }: ListedModel, created: number) {

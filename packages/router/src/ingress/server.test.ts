@@ -149,12 +149,21 @@ test('health follows draining alone, readiness tells why', async () => {
 });
 
 test('a key restricted to one tier and one model sees and uses only that', async () => {
-  const verifyKey = () => ({ id: 'k', tiers: ['local'] as const, models: ['tiny'], scopes: [] });
+  const verifyKey = () => ({
+    id: 'k',
+    tiers: ['local'] as const,
+    models: ['tiny', 'lfo-cloud'],
+    scopes: ['chat'] as const,
+  });
   const { body } = await ask({ verifyKey }, { url: '/v1/models' });
   assert.equal(JSON.stringify(body).includes('vendor/large'), false);
   const url = '/v1/chat/completions';
   const large = await ask({ verifyKey }, { method: 'POST', url, payload: { ...chat, model: 'vendor/large' } });
   assert.deepEqual([large.status, large.code], [403, 'model_not_allowed']);
+  const alias = await ask({ verifyKey }, { method: 'POST', url, payload: { ...chat, model: 'lfo-auto' } });
+  assert.deepEqual([alias.status, alias.code], [403, 'model_not_allowed']);
+  const unnamed = await ask({ verifyKey }, { method: 'POST', url, payload: { messages: chat.messages } });
+  assert.equal(unnamed.status, 200);
   const cloud = await ask({ verifyKey }, { method: 'POST', url, payload: { ...chat, model: 'lfo-cloud' } });
   assert.deepEqual([cloud.status, cloud.code], [403, 'mode_not_allowed']);
 });

@@ -14,8 +14,11 @@ import type { ChatRequest } from '../core/request.ts';
 import { checkEncoding, useJsonBodies } from './body-parser.ts';
 import { createGuard } from './guard.ts';
 import { type KeyIdentity, singleKey, type VerifyKey } from './identity.ts';
+import type { Quota, Spent } from './quota.ts';
 import { answerClientError } from './raw-errors.ts';
+import { setRaw } from './raw-headers.ts';
 import { addRoutes } from './routes.ts';
+import { checkScope } from './scopes.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -35,8 +38,14 @@ export interface ServerDeps {
   readonly verifyKey?: VerifyKey;
   /** How browsers come in besides; absent: only by key. */
   readonly door?: BrowserDoor;
-  /** Answers one exchange completely; resolves when its response has ended. */
-  readonly chat: (exchange: ChatExchange) => Promise<void>;
+  /** Answers one exchange completely; resolves when its response has ended, with what it used where that is known. */
+  readonly chat: (exchange: ChatExchange) => Promise<Spent | void>;
+  /** Holds keys to their limits; absent: nothing is counted. */
+  readonly quota?: Quota;
+  /** The metrics in Prometheus' text format; absent: there is no such route. */
+  readonly metrics?: () => Promise<string>;
+  /** Told the code of each request that was refused before it ran. */
+  readonly onRefusal?: (code: string) => void;
   /** Aliases and every model id of every backend; ids are unique. Cheap: called for every request. */
   readonly models: () => readonly ListedModel[];
   readonly explain: (request: ChatRequest, signal: AbortSignal) => Promise<RouteExplanation>;
@@ -108,6 +117,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
       }
     }
     request.identity = guard.admit(request) ?? nobody;
+    if (deps.quota !== undefined) setRaw(reply, deps.quota.headers(request.identity));
+    if (request.identity !== nobody) checkScope(request.identity, request.routeOptions.url);
     checkEncoding(request);
     done();
   });
@@ -124,6 +135,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
 
   function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const error = fromFastify(thrown) ?? toLfoError(thrown);
+    deps.onRefusal?.(error.code);
     const facts = { requestId: request.id, route: request.routeOptions.url, status: error.status, code: error.code };
     if (error.status >= 500) log.error({ ...facts, stack: framesOf(thrown) }, 'request failed');
     else log.info(facts, 'request refused');

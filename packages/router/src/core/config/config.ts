@@ -10,6 +10,7 @@ export interface LfoConfig {
   readonly retry: RetryConfig;
   readonly breaker: BreakerConfig;
   readonly records: RecordsConfig;
+  readonly telemetry: TelemetryConfig;
   readonly embedded: EmbeddedConfig;
   /** In the order of the file; the implied `gemini` (from `GEMINI_API_KEY`) last. */
   readonly backends: readonly BackendConfig[];
@@ -119,6 +120,15 @@ export interface RecordsConfig {
   readonly enabled: boolean;
   readonly retentionDays: number;
   readonly maxRows: number;
+}
+
+/** Where traces go. */
+export interface TelemetryConfig {
+  /** Without `/v1/traces`; absent: nowhere. */
+  readonly otlpEndpoint?: string;
+  readonly otlpHeaders: Readonly<Record<string, string>>;
+  /** The endpoint may be beyond the own network; requests in mode `local` are then left out. */
+  readonly allowRemote: boolean;
 }
 
 /** The embedded model; absent with `LFO_LOCAL_MODEL=none`. */

@@ -97,6 +97,12 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     kind: 'secret',
     description: 'PostgreSQL instead of SQLite in the data folder.',
   },
+  {
+    name: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    path: ['telemetry', 'otlp_endpoint'],
+    kind: 'text',
+    description: 'Collector that takes traces over OTLP/HTTP.',
+  },
   { name: 'ANDROID_HOST', path: ['android', 'host'], kind: 'text', description: 'Address of a phone to dial.' },
   { name: 'ANDROID_PORT', kind: 'number', description: 'Port of that phone.', fallback: '5555' },
 ];

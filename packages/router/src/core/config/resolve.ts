@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { isLoopback } from './addresses.ts';
+import { keyCopyIn } from '../data-folder.ts';
+import { isLoopback, isPrivateHost } from './addresses.ts';
 import { resolveBackends, type Findings } from './backends.ts';
-import type { EmbeddedConfig, LfoConfig, LimitsConfig, ServerConfig, TierBudgets } from './config.ts';
+import type { EmbeddedConfig, LfoConfig, LimitsConfig, ServerConfig, TelemetryConfig, TierBudgets } from './config.ts';
 import { isModelPath, type Environment } from './environment.ts';
 import type { FileSettings } from './schema.ts';
 
@@ -22,16 +24,17 @@ export function resolveSettings(
 ): Omit<LfoConfig, 'warnings'> {
   const { routing, gate, retry, breaker } = settings;
   const server = resolveServer(settings.server);
-  if (!isLoopback(server.host) && server.authToken === undefined) {
+  const dataDir = dataFolder(settings.data_dir, origin);
+  // Whether any of these keys is good is for the database to say, before anything listens.
+  if (!isLoopback(server.host) && server.authToken === undefined && !existsSync(keyCopyIn(dataDir))) {
     findings.problem(
       ['server', 'host'],
-      `${server.host} can be reached from other machines: set LFO_AUTH_TOKEN to a long random key, or HOST=127.0.0.1`,
+      `${server.host} can be reached from other machines: set LFO_AUTH_TOKEN to a long random key, run "lfo keys create", or use HOST=127.0.0.1`,
     );
   }
   if (server.authToken !== undefined && server.authToken.length < 16) {
     findings.warning('LFO_AUTH_TOKEN is short enough to be guessed: use 32 random characters or more.');
   }
-  const dataDir = dataFolder(settings.data_dir, origin);
   return {
     server,
     routing: {
@@ -55,6 +58,7 @@ export function resolveSettings(
       retentionDays: settings.records.retention_days,
       maxRows: settings.records.max_rows,
     },
+    telemetry: resolveTelemetry(settings.telemetry, findings),
     embedded: resolveEmbedded(settings.embedded, dataDir, origin),
     backends: resolveBackends(settings.backends, origin.env, findings),
     dataDir,
@@ -106,6 +110,17 @@ function resolveLimits(limits: FileSettings['limits']): LimitsConfig {
     failedAuthPerMinute: limits.failed_auth_per_minute,
     fetchImages: limits.fetch_images,
   };
+}
+
+function resolveTelemetry(telemetry: FileSettings['telemetry'], findings: Findings): TelemetryConfig {
+  const { otlp_endpoint: endpoint, otlp_headers: otlpHeaders, allow_remote: allowRemote } = telemetry;
+  if (endpoint !== undefined && !allowRemote && !isPrivateHost(new URL(endpoint).hostname)) {
+    findings.problem(
+      ['telemetry', 'otlp_endpoint'],
+      'is beyond your own network: set telemetry.allow_remote to true if traces may go there',
+    );
+  }
+  return { ...(endpoint === undefined ? {} : { otlpEndpoint: endpoint }), otlpHeaders, allowRemote };
 }
 
 function resolveEmbedded(embedded: FileSettings['embedded'], dataDir: string, origin: Origin): EmbeddedConfig {

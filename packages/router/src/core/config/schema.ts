@@ -107,6 +107,18 @@ const records = z.strictObject({
   max_rows: amount(5_000_000, 'The oldest rows are deleted beyond this many; about 1 kB each.'),
 });
 
+const telemetry = z.strictObject({
+  otlp_endpoint: z
+    .url({ protocol: /^https?$/, error: 'must be an http or https address' })
+    .optional()
+    .describe('Collector that takes traces over OTLP/HTTP, without `/v1/traces`; absent: none are sent.'),
+  otlp_headers: z.record(z.string(), z.string()).default({}).describe('Headers the collector wants, such as a key.'),
+  allow_remote: z
+    .boolean()
+    .default(false)
+    .describe('Whether the collector may be beyond your own network; requests in mode `local` are not sent there.'),
+});
+
 const embedded = z.strictObject({
   model: z
     .string()
@@ -140,6 +152,7 @@ export const configFile = z.strictObject({
   retry: retry.prefault({}).describe('What happens when a backend fails.'),
   breaker: breaker.prefault({}).describe('When a failing backend is left alone.'),
   records: records.prefault({}).describe('What is remembered of requests.'),
+  telemetry: telemetry.prefault({}).describe('Who is told of requests besides the records; no prompt and no answer.'),
   embedded: embedded.prefault({}).describe('The model that runs on this machine.'),
   backends: z.array(backendEntry).default([]).describe('Further backends, in order of preference.'),
   data_dir: z.string().min(1).optional().describe('Folder of the database and the models.'),

@@ -9,6 +9,10 @@ export function maskSecrets(config: LfoConfig): LfoConfig {
     ...config,
     server: authToken === undefined ? server : { ...server, authToken: masked },
     backends: config.backends.map(maskBackend),
+    telemetry: {
+      ...config.telemetry,
+      otlpHeaders: Object.fromEntries(Object.keys(config.telemetry.otlpHeaders).map((name) => [name, masked])),
+    },
     ...(config.databaseUrl === undefined ? {} : { databaseUrl: maskUrl(config.databaseUrl) }),
   };
 }
@@ -16,9 +20,12 @@ export function maskSecrets(config: LfoConfig): LfoConfig {
 /** Every secret of a configuration, for a log to watch for. */
 export function secretsOf(config: LfoConfig): readonly string[] {
   const password = config.databaseUrl === undefined ? '' : decodeURIComponent(new URL(config.databaseUrl).password);
-  return [config.server.authToken ?? '', password, ...config.backends.flatMap(({ apiKeys }) => apiKeys)].filter(
-    (secret) => secret !== '',
-  );
+  return [
+    config.server.authToken ?? '',
+    password,
+    ...config.backends.flatMap(({ apiKeys }) => apiKeys),
+    ...Object.values(config.telemetry.otlpHeaders),
+  ].filter((secret) => secret !== '');
 }
 
 function maskBackend(backend: BackendConfig): BackendConfig {

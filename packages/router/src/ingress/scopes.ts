@@ -1,0 +1,19 @@
+import { LfoError } from '../core/errors.ts';
+import type { Scope } from '../core/identity.ts';
+import type { KeyIdentity } from './identity.ts';
+
+/** @throws LfoError 403 where the key is not for this route */
+export function checkScope({ scopes }: KeyIdentity, route: string | undefined): void {
+  const needed = scopeOf(route);
+  if (needed === undefined || scopes.includes(needed)) return;
+  throw new LfoError(`This key lacks the scope "${needed}": use one that has it.`, {
+    code: 'scope_missing',
+    status: 403,
+  });
+}
+
+/** The dashboard asks for its scope itself, since it has pages for those who have none. */
+function scopeOf(route: string | undefined): Scope | undefined {
+  if (route === '/metrics') return 'admin';
+  return route?.startsWith('/v1/') === true ? 'chat' : undefined;
+}

@@ -1,0 +1,224 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+import type { FleetView } from '../core/backend.ts';
+import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
+
+/** What is looked at when somebody asks, rather than counted. */
+export interface Gauged {
+  readonly fleet: FleetView;
+  /** Requests inside the router. */
+  readonly inFlight: number;
+  /** Those of them that wait for a backend. */
+  readonly waiting: number;
+  /** Longest delay of the event loop of late, in milliseconds. */
+  readonly loopDelayMs: number;
+  readonly records: {
+    readonly pending: number;
+    readonly written: number;
+    readonly dropped: number;
+    readonly degraded: boolean;
+  };
+  readonly spans: { readonly sent: number; readonly dropped: number };
+}
+
+const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+const shortSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
+const perToken = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1];
+const breakers = ['closed', 'open', 'half-open'] as const;
+
+/**
+ * Prometheus metrics of finished requests and of the fleet as it is. Labels are closed sets: tiers, configured backends,
+ * reasons, our own codes, statuses; never a model's name or anything a client wrote.
+ */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #look: () => Gauged;
+  readonly #requests = this.#counter('requests_total', 'Requests that ended, whatever their end.', [
+    'route',
+    'backend',
+    'reason',
+    'mode',
+    'status',
+  ]);
+  readonly #duration = this.#histogram(
+    'request_duration_seconds',
+    'From arrival to the last byte.',
+    ['route'],
+    seconds,
+  );
+  readonly #overhead = this.#histogram(
+    'overhead_seconds',
+    "The router's own work before an attempt.",
+    [],
+    shortSeconds,
+  );
+  readonly #firstToken = this.#histogram(
+    'time_to_first_token_seconds',
+    'From the start of an attempt to its first content.',
+    ['tier', 'backend'],
+    seconds,
+  );
+  readonly #perToken = this.#histogram(
+    'time_per_output_token_seconds',
+    'Mean pace of an answer after its first content.',
+    ['tier', 'backend'],
+    perToken,
+  );
+  readonly #held = this.#histogram(
+    'gate_hold_seconds',
+    'Time an answer was held back to be judged.',
+    ['outcome'],
+    seconds,
+  );
+  readonly #queued = this.#histogram(
+    'queue_wait_seconds',
+    'Time an attempt waited for its backend.',
+    ['tier'],
+    seconds,
+  );
+  readonly #tokens = this.#counter('tokens_total', 'Tokens of the answers given.', ['kind', 'tier', 'backend']);
+  readonly #attempts = this.#counter('attempts_total', 'Tries at a backend.', ['tier', 'backend', 'outcome', 'code']);
+  readonly #retries = this.#counter('retries_total', 'Tries that followed a failed one.', ['tier']);
+  readonly #escalations = this.#counter('escalations_total', 'Local answers replaced by the cloud.', ['reason']);
+  readonly #degraded = this.#counter('degraded_total', 'Local answers given though they did not pass.', []);
+  readonly #cost = this.#counter('cost_dollars_total', 'Estimated price of the answers given, in US dollars.', [
+    'backend',
+  ]);
+  readonly #refusals = this.#counter('refusals_total', 'Requests refused before they ran.', ['code']);
+
+  /** @param build version of LFO and of what it runs on */
+  constructor(build: { readonly version: string; readonly node: string }, look: () => Gauged) {
+    this.#look = look;
+    const info = this.#gauge('build_info', 'Always 1; the labels say what runs.', ['version', 'node']);
+    info.set({ ...build }, 1);
+    this.#addGauges();
+  }
+
+  /** Counts a request that has ended; `trace.endMs` is set. A few microseconds. */
+  observe(trace: RequestTrace, status: number): void {
+    const route = trace.route ?? 'none';
+    const backend = trace.backend ?? 'none';
+    this.#requests.inc({ route, backend, reason: trace.reason ?? 'none', mode: trace.mode, status });
+    if (trace.endMs !== undefined) this.#duration.observe({ route }, (trace.endMs - trace.startMs) / 1000);
+    if (trace.overheadMs !== undefined) this.#overhead.observe(trace.overheadMs / 1000);
+    if (trace.degraded) this.#degraded.inc();
+    if (trace.costUsd !== undefined) this.#cost.inc({ backend }, trace.costUsd);
+    this.#countTokens(trace, route, backend);
+    trace.attempts.forEach((attempt, index) => this.#observeAttempt(attempt, trace.attempts[index - 1]));
+  }
+
+  /** Counts a request that never became one. */
+  refused(code: string): void {
+    this.#refusals.inc({ code });
+  }
+
+  /** The text format of Prometheus, version 0.0.4. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  #countTokens({ usage }: RequestTrace, tier: string, backend: string): void {
+    if (usage === undefined) return;
+    const counts = {
+      prompt: usage.promptTokens,
+      completion: usage.completionTokens,
+      reasoning: usage.reasoningTokens ?? 0,
+      cached: usage.cachedTokens ?? 0,
+    };
+    for (const [kind, count] of Object.entries(counts)) if (count > 0) this.#tokens.inc({ kind, tier, backend }, count);
+  }
+
+  #observeAttempt(attempt: AttemptTrace, previous: AttemptTrace | undefined): void {
+    const { tier, startMs, leasedMs, firstEventMs, endMs, usage } = attempt;
+    const backend = attempt.backend ?? 'none';
+    const outcome = attempt.outcome ?? 'none';
+    this.#attempts.inc({ tier, backend, outcome, code: attempt.error?.code ?? 'none' });
+    if (previous?.outcome === 'failed') this.#retries.inc({ tier });
+    if (outcome === 'escalated') this.#escalations.inc({ reason: attempt.reason ?? 'none' });
+    if (leasedMs !== undefined) this.#queued.observe({ tier }, (leasedMs - startMs) / 1000);
+    if (attempt.heldMs !== undefined) this.#held.observe({ outcome }, attempt.heldMs / 1000);
+    if (firstEventMs === undefined) return;
+    this.#firstToken.observe({ tier, backend }, (firstEventMs - startMs) / 1000);
+    const further = (usage?.completionTokens ?? 0) - 1;
+    if (endMs !== undefined && further > 0) {
+      this.#perToken.observe({ tier, backend }, (endMs - firstEventMs) / 1000 / further);
+    }
+  }
+
+  #addGauges(): void {
+    const look = this.#look;
+    const single = (name: string, help: string, value: (now: Gauged) => number): void => {
+      this.#gauge(name, help, [], (gauge) => gauge.set(value(look())));
+    };
+    single('requests_in_flight', 'Requests inside the router.', (now) => now.inFlight);
+    single('requests_waiting', 'Those of them that wait for a backend.', (now) => now.waiting);
+    single('event_loop_lag_seconds', 'Longest delay of the event loop of late.', (now) => now.loopDelayMs / 1000);
+    single('records_pending', 'Rows that wait for the database.', ({ records }) => records.pending);
+    single('records_degraded', '1 while the database refuses rows.', ({ records }) => (records.degraded ? 1 : 0));
+    this.#counted('records_written_total', 'Rows the database took.', () => look().records.written);
+    this.#counted('records_dropped_total', 'Rows that were lost.', () => look().records.dropped);
+    this.#counted('spans_sent_total', 'Spans the collector took.', () => look().spans.sent);
+    this.#counted('spans_dropped_total', 'Spans that were lost.', () => look().spans.dropped);
+    this.#fleetGauges();
+  }
+
+  #fleetGauges(): void {
+    const each = (
+      name: string,
+      help: string,
+      value: (backend: FleetView['backends'][number]) => number | undefined,
+    ): void => {
+      this.#gauge(name, help, ['backend', 'tier'], (gauge) => {
+        gauge.reset();
+        for (const backend of this.#look().fleet.backends) {
+          const measured = value(backend);
+          if (measured !== undefined) gauge.set({ backend: backend.id, tier: backend.tier }, measured);
+        }
+      });
+    };
+    each('backend_up', '1 while a backend is ready.', ({ status }) => (status.state === 'ready' ? 1 : 0));
+    each('backend_in_flight', 'Requests at a backend.', ({ inFlight }) => inFlight);
+    each('backend_queued', "Requests in a backend's own queue.", ({ status }) => status.queued);
+    each('backend_decode_tokens_per_second', 'Pace of its answers as measured.', ({ status }) => status.decodeRate);
+    each('backend_prefill_tokens_per_second', 'Pace of its reading as measured.', ({ status }) => status.prefillRate);
+    this.#gauge('backend_breaker_state', '1 at the state its breaker is in.', ['backend', 'state'], (gauge) => {
+      gauge.reset();
+      for (const { id, breaker } of this.#look().fleet.backends) {
+        for (const state of breakers) gauge.set({ backend: id, state }, state === breaker ? 1 : 0);
+      }
+    });
+  }
+
+  #counter<L extends string>(name: string, help: string, labelNames: L[]): Counter<L> {
+    return new Counter({ name: `lfo_${name}`, help, labelNames, registers: [this.#registry] });
+  }
+
+  /** A counter that somebody else counts. */
+  #counted(name: string, help: string, count: () => number): void {
+    const registers = [this.#registry];
+    const counter = new Counter({
+      name: `lfo_${name}`,
+      help,
+      registers,
+      collect() {
+        counter.reset();
+        counter.inc(count());
+      },
+    });
+  }
+
+  #histogram<L extends string>(name: string, help: string, labelNames: L[], buckets: number[]): Histogram<L> {
+    return new Histogram({ name: `lfo_${name}`, help, labelNames, buckets, registers: [this.#registry] });
+  }
+
+  #gauge<L extends string>(name: string, help: string, labelNames: L[], collect?: (gauge: Gauge<L>) => void): Gauge<L> {
+    const gauge: Gauge<L> = new Gauge({
+      name: `lfo_${name}`,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      ...(collect === undefined ? {} : { collect: () => collect(gauge) }),
+    });
+    return gauge;
+  }
+}
