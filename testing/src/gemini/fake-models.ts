@@ -38,7 +38,14 @@ export const fakeModels: readonly FakeModel[] = [
     penalties: false,
     logprobs: true,
   },
-  { name: 'gemini-3-pro-preview', generation: 3, levels: ['LOW', 'HIGH'], thinksUnasked: true, penalties: false, logprobs: false },
+  {
+    name: 'gemini-3-pro-preview',
+    generation: 3,
+    levels: ['LOW', 'HIGH'],
+    thinksUnasked: true,
+    penalties: false,
+    logprobs: false,
+  },
   {
     name: 'gemini-3-flash-preview',
     generation: 3,

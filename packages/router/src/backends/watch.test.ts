@@ -243,7 +243,11 @@ test('an answer without text, refusal or call is an error where that is asked fo
   assert.ok(refused.error instanceof BackendError && refused.error.fault === 'unusable');
   assert.equal(refused.error.countsAgainstBackend, false);
   const length: InferenceEvent = { ...finish, reason: 'length' };
-  for (const steps of [[start, finish], [start, length], [start, text('a'), finish]]) {
+  for (const steps of [
+    [start, finish],
+    [start, length],
+    [start, text('a'), finish],
+  ]) {
     const run = runWatch(steps, { refusesEmpty: steps.length > 2 || steps.includes(length) });
     await run.clock.advanceAsync(1);
     assert.equal(run.error, undefined);

@@ -45,6 +45,10 @@ test('the journal restores what was kept, and holds no arguments', async () => {
   new BoundedSignatureStore(undefined, journal).put('alice', { ...call, arguments: '{"secret":"canary"}' }, 'sig');
   assert.doesNotMatch(JSON.stringify(saved), /canary|alice|call/);
   const restored = new BoundedSignatureStore(undefined, journal);
-  await restored.restore();
+  const restoring = restored.restore();
+  assert.ok(restored.restoring);
+  await restoring;
   assert.equal(restored.get('alice', call), 'sig');
+  await restored.restoring;
+  assert.equal(restored.restoring, undefined);
 });

@@ -15,6 +15,8 @@ export interface SignedCall {
  * being translated. Entries of one client key are never seen by another.
  */
 export interface SignatureStore {
+  /** Settles once those of an earlier run are at hand, or will not be; absent when there is nothing to wait for. */
+  readonly restoring?: Promise<void> | undefined;
   /** `by: 'id'` skips the dearer search by name and arguments. */
   get(clientKey: string | undefined, call: SignedCall, by?: 'id' | 'any'): string | undefined;
   put(clientKey: string | undefined, call: SignedCall, signature: string): void;
@@ -49,6 +51,7 @@ export class BoundedSignatureStore implements SignatureStore {
   /** Least recently used first. */
   readonly #entries = new Map<string, string>();
   #characters = 0;
+  #restoring: Promise<void> | undefined;
 
   constructor(limits: SignatureLimits = defaultSignatureLimits, journal?: SignatureJournal) {
     this.#limits = limits;
@@ -59,8 +62,19 @@ export class BoundedSignatureStore implements SignatureStore {
     return this.#entries.size;
   }
 
-  /** Takes in what the journal holds; entries put meanwhile win. */
-  async restore(): Promise<void> {
+  get restoring(): Promise<void> | undefined {
+    return this.#restoring;
+  }
+
+  /** Takes in what the journal holds; entries put meanwhile win. Rejects when it cannot be read. */
+  restore(): Promise<void> {
+    const restored = this.#load();
+    const settle = (): void => (this.#restoring = undefined);
+    this.#restoring = restored.then(settle, settle);
+    return restored;
+  }
+
+  async #load(): Promise<void> {
     for (const { key, signature } of (await this.#journal?.load()) ?? []) {
       if (!this.#entries.has(key)) this.#remember(key, signature);
     }

@@ -76,6 +76,20 @@ test('signatures survive a restart of the router', async (t) => {
   assert.equal(second.sentinels(), 0);
 });
 
+test('a request right after a restart waits for the signatures, but not for a database that hangs', async (t) => {
+  const fake = await fakeFor(t);
+  const hanging = { load: () => new Promise<never>(() => undefined), append: () => undefined };
+  const signatures = new BoundedSignatureStore(undefined, hanging);
+  void signatures.restore();
+  const { infer, clock } = geminiSubject(t, fake.origin, {}, { signatures });
+  const asked = infer({});
+  await clock.advanceAsync(1_999);
+  assert.equal(fake.requests.length, 0);
+  await clock.advanceAsync(1);
+  assertGrammar(await asked);
+  assert.equal(fake.requests.length, 1);
+});
+
 test('a signature of another client key is not used', async (t) => {
   const fake = await fakeFor(t);
   const { infer, sentinels } = geminiSubject(t, fake.origin, { models: ['gemini-3-pro-preview'] });

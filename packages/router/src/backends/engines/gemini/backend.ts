@@ -1,5 +1,6 @@
+import { childOf } from '../../../core/abort.ts';
 import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
-import type { Clock } from '../../../core/clock.ts';
+import { type Clock, sleep } from '../../../core/clock.ts';
 import type { GeminiBackendConfig, LimitsConfig } from '../../../core/config/config.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
@@ -38,6 +39,9 @@ export interface GeminiDependencies {
 export function createGeminiBackend(config: GeminiBackendConfig, dependencies: GeminiDependencies): Backend {
   return new GeminiBackend(config, dependencies);
 }
+
+/** Longest wait for signatures of an earlier run. */
+const restoreMs = 2_000;
 
 type Disliked = NonNullable<Refusal['disliked']>;
 
@@ -108,6 +112,7 @@ class GeminiBackend implements Backend {
   async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
     this.#active++;
     try {
+      await this.#signaturesRestored(call);
       yield* this.#answer(
         this.#images === undefined ? request : await withImages(request, this.#images, call.signal),
         call,
@@ -161,6 +166,19 @@ class GeminiBackend implements Backend {
     }
   }
 
+  /** A conversation may go on right after a restart; a database that is slow does not stop it. */
+  async #signaturesRestored({ clock, signal }: CallContext): Promise<void> {
+    const { restoring } = this.#dependencies.signatures;
+    if (restoring === undefined) return;
+    const patience = childOf(signal);
+    try {
+      await Promise.race([restoring, sleep(clock, restoreMs, patience.signal)]);
+    } finally {
+      patience.abort();
+      patience.release();
+    }
+  }
+
   #wordingFor(model: string): Wording {
     return { without: this.#disliked.get(model) ?? new Set(), hasRetriedCall: false };
   }
@@ -195,11 +213,7 @@ class GeminiBackend implements Backend {
     return { body, reader };
   }
 
-  async *#run(
-    { body, reader }: Prepared,
-    secret: string,
-    call: CallContext,
-  ): AsyncGenerator<InferenceEvent[], void> {
+  async *#run({ body, reader }: Prepared, secret: string, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
     const { model, signal } = call;
     try {
       for await (const chunks of this.#transport.generate({ model, body, secret, signal })) {

@@ -59,7 +59,9 @@ export class GeminiTransport {
   async *generate(call: GeminiCall): AsyncGenerator<AnswerChunk[], void> {
     const response = await this.#options.client.send({
       method: 'POST',
-      url: new URL(`${this.#base}/models/${encodeURIComponent(bareModelName(call.model))}:streamGenerateContent?alt=sse`),
+      url: new URL(
+        `${this.#base}/models/${encodeURIComponent(bareModelName(call.model))}:streamGenerateContent?alt=sse`,
+      ),
       headers: { 'content-type': 'application/json', ...this.#credentials(call.secret) },
       body: call.body,
       signal: call.signal,
@@ -106,7 +108,9 @@ export class GeminiTransport {
   /** Without `alt=sse`, as behind some proxies, a stream is an array of chunks. */
   #whole(text: string, model: string): AnswerChunk[] {
     const value = parseJson(text);
-    return Array.isArray(value) ? value.map((item: JsonValue) => this.#chunk(item, model)) : [this.#chunk(value, model)];
+    return Array.isArray(value)
+      ? value.map((item: JsonValue) => this.#chunk(item, model))
+      : [this.#chunk(value, model)];
   }
 
   #chunk(value: JsonValue | undefined, model: string): AnswerChunk {
