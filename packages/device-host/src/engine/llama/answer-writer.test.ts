@@ -67,11 +67,23 @@ test('without tools a call is text', () => {
 });
 
 test('a stop sequence ends text but not a call', () => {
-  const parts = writer({ tools: ['f'], stop: ['}'] });
-  assert.equal(parts.push('{"name": "f", "arguments": {"a": {}}}').length, 3);
+  const text = writer({ tools: ['f'], stop: ['}'] });
+  assert.deepEqual(text.push('x}y'), [{ k: 'text', text: 'x' }]);
+  assert.equal(text.stopped, true);
+  const call = writer({ tools: ['f'], stop: ['}'] });
+  assert.equal(call.push('{"name": "f", "arguments": {"a": {}}}').length, 3);
+  assert.equal(call.stopped, false);
+});
+
+test('text after a call ends the answer and is no part of it, a second call is', () => {
+  const parts = writer({ tools: ['f'] });
+  const call = '<tool_call>{"name": "f", "arguments": {}}</tool_call>';
+  assert.equal(parts.push(`Let me see. ${call}\n${call}\n`).length, 7);
   assert.equal(parts.stopped, false);
-  assert.deepEqual(parts.push('\nx}y'), [{ k: 'text', text: 'x' }]);
+  parts.push('{"', { token: '{"', lp: -1 });
+  assert.deepEqual(parts.push('sky": "sunny"}', { token: 'sky": "sunny"}', lp: -1 }), []);
   assert.equal(parts.stopped, true);
+  assert.deepEqual(parts.end('stopped'), []);
 });
 
 test('a call cut off has no end', () => {
@@ -124,7 +136,7 @@ test('only the first text tokens want a score, what may begin a call is scored u
   assert.ok(!undecided.wantsScore);
 });
 
-test('a call begun among the scored tokens is scored whole, the text after it is not', () => {
+test('a call begun among the scored tokens is scored whole', () => {
   const parts = writer({ tools: ['f'], scoredTokens: 1 });
   for (const text of ['<tool_call>', '{"name": "f", ', '"arguments": {}', '}', '</tool_call>']) {
     assert.ok(parts.wantsScore);
@@ -132,8 +144,6 @@ test('a call begun among the scored tokens is scored whole, the text after it is
       parts.push(text, { token: text, lp: -1 }).every((part) => part.k !== 'scores' || part.about === 'tool-call'),
     );
   }
-  parts.push('Done', { token: 'Done', lp: -1 });
-  assert.ok(!parts.wantsScore);
 });
 
 test('thinking wants no scores, the answer after it does', () => {

@@ -43,7 +43,7 @@ export class AnswerWriter {
     this.#scoresLeft = options.scoredTokens;
   }
 
-  /** Whether a stop sequence was met; nothing may be pushed after it. */
+  /** Whether the answer is over: a stop sequence was met, or text after a call; nothing may be pushed then. */
   get stopped(): boolean {
     return this.#stopped;
   }
@@ -100,7 +100,11 @@ export class AnswerWriter {
     for (const part of parsed) {
       if (this.#stopped) break;
       if (part.k === 'call') parts.push(...this.#text(this.#stops.end()), ...this.#call(part));
-      else {
+      else if (this.#calls > 0) {
+        // Clients expect text before calls alone; and what small models write after one is its result, made up.
+        this.#stopped = part.text.trim() !== '';
+        this.#scores = [];
+      } else {
         const { text, stopped } = this.#stops.push(part.text);
         parts.push(...this.#text(text));
         this.#stopped = stopped;
