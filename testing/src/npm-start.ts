@@ -28,7 +28,7 @@ export interface Product {
   readonly discard: () => void;
 }
 
-/** Runs `npm start` in the checkout, on a free port, with data of its own; resolves when it is ready. */
+/** Runs `npm start` in the checkout, on a free port, with data of its own; resolves when its model is loaded. */
 export async function npmStart(env: Readonly<Record<string, string>> = {}): Promise<Product> {
   const data = mkdtempSync(join(tmpdir(), 'lfo-start-'));
   const startedAt = performance.now();
@@ -44,11 +44,14 @@ export async function npmStart(env: Readonly<Record<string, string>> = {}): Prom
   const ended = once(child, 'close');
   const lines: JsonObject[] = [];
   const { promise: listening, resolve } = Promise.withResolvers<string>();
+  const { promise: loaded, resolve: onLoaded } = Promise.withResolvers<void>();
   createInterface({ input: child.stdout }).on('line', (line) => {
     const record = parseJson(line);
     if (!isJsonObject(record)) return;
     lines.push(record);
     if (typeof record['url'] === 'string') resolve(record['url']);
+    // With a cloud it is ready before that.
+    if (record['startupMs'] !== undefined) onLoaded();
   });
   const discard = (): void => {
     if (child.exitCode === null && child.signalCode === null) process.kill(-pid, 'SIGKILL');
@@ -59,12 +62,14 @@ export async function npmStart(env: Readonly<Record<string, string>> = {}): Prom
   try {
     const url = await Promise.race([listening, failed]);
     await Promise.race([ready(url), failed]);
+    const startedMs = performance.now() - startedAt;
+    await Promise.race([loaded, failed]);
     return {
       url,
       pid,
       lines,
       discard,
-      startedMs: performance.now() - startedAt,
+      startedMs,
       async stop() {
         process.kill(-pid, 'SIGTERM');
         await ended;
