@@ -21,7 +21,6 @@ export function encodingsOf(text: string): readonly Buffer[] {
     bytes.toString('hex').toUpperCase(),
     ...base64,
     ...base64.map((form) => form.replaceAll('+', '-').replaceAll('/', '_')),
-    [...text].toReversed().join(''),
   ];
   return [...new Set(forms)].map((form) => Buffer.from(form)).concat(Buffer.from(text, 'utf16le'));
 }

@@ -268,5 +268,5 @@ test('security 15: nothing a client sends breaks a log record into two', { timeo
   const { stdout, stderr } = await end();
   assert.equal(stderr, '');
   for (const line of stdout.trimEnd().split('\n')) assert.ok(Object.hasOwn(JSON.parse(line), 'level'));
-  assert.doesNotMatch(stdout, /planted|\u2028|\u0085|\u001b/);
+  for (const trace of ['planted', '\u2028', '\u0085', '\u001b']) assert.equal(stdout.includes(trace), false);
 });

@@ -97,3 +97,11 @@ test('a session belongs to the key that names it', () => {
   assert.notEqual(one.sessionKey, two.sessionKey);
   assert.equal(hints({}).sessionKey, undefined);
 });
+
+test('security 25: conversations and caches of two keys never meet', () => {
+  const of = (id: string) => hints({ identity: { id, scopes: ['chat'] }, conversation: 'the same' });
+  const [mine, yours] = [of('mine'), of('yours')];
+  assert.notEqual(mine.sessionKey, yours.sessionKey);
+  assert.deepEqual([mine.clientKey, yours.clientKey], ['mine', 'yours']);
+  assert.equal(of('mine').sessionKey, mine.sessionKey);
+});
