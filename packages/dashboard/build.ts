@@ -57,10 +57,10 @@ if (process.argv.includes('--check')) check();
 else write();
 
 function check(): void {
-  const names = [...files.keys()].toSorted();
+  const names = new Set(files.keys());
   const isCurrent =
-    readdirSync(target).toSorted().join() === names.join() &&
-    names.every((name) => readFileSync(join(target, name)).equals(files.get(name) ?? Buffer.alloc(0)));
+    names.symmetricDifference(new Set(readdirSync(target))).size === 0 &&
+    [...names].every((name) => readFileSync(join(target, name)).equals(files.get(name) ?? Buffer.alloc(0)));
   if (isCurrent) return;
   process.stderr.write('packages/router/dashboard is out of date: run npm run build:dashboard\n');
   process.exitCode = 1;

@@ -20,22 +20,40 @@ function rowAt(timeMs: number, index: number, random: () => number): RequestRow 
   const cloudMs = 350 + 900 * random() ** 2;
   const localEndMs = 2 + prefillMs + (isEscalated ? decodeMs / 4 : decodeMs);
   const local = {
-    ...{ tier: 'local', backend: 'embedded', model: 'qwen2.5-0.5b-instruct', start_ms: 1, leased_ms: 2 },
-    ...{ first_event_ms: 2 + prefillMs, end_ms: localEndMs, score, held_ms: decodeMs / 5, held_tokens: 12 },
+    tier: 'local',
+    backend: 'embedded',
+    model: 'qwen2.5-0.5b-instruct',
+    start_ms: 1,
+    leased_ms: 2,
+    ...{
+      first_event_ms: 2 + prefillMs,
+      end_ms: localEndMs,
+      score,
+      held_ms: decodeMs / 5,
+      held_tokens: 12,
+    },
     ...(isEscalated
-      ? { outcome: 'escalated', reason: 'low_confidence' }
-      : { outcome: 'answered', reason: 'confident' }),
+      ? {
+          outcome: 'escalated',
+          reason: 'low_confidence',
+        }
+      : {
+          outcome: 'answered',
+          reason: 'confident',
+        }),
   };
   const cloudStartMs = isPlain ? 1 : localEndMs;
   const cloud = {
+    tier: 'cloud',
+    backend: 'gemini',
+    model: 'gemini-2.5-flash',
+    start_ms: cloudStartMs,
+    leased_ms: cloudStartMs + 1,
     ...{
-      tier: 'cloud',
-      backend: 'gemini',
-      model: 'gemini-2.5-flash',
-      start_ms: cloudStartMs,
-      leased_ms: cloudStartMs + 1,
+      first_event_ms: cloudStartMs + cloudMs / 2,
+      end_ms: cloudStartMs + cloudMs,
+      outcome: 'answered',
     },
-    ...{ first_event_ms: cloudStartMs + cloudMs / 2, end_ms: cloudStartMs + cloudMs, outcome: 'answered' },
   };
   const totalMs = route === 'local' ? localEndMs : cloudStartMs + cloudMs;
   const completionTokens = Math.round(20 + 200 * random());

@@ -23,8 +23,13 @@ export async function ask<T>(path: string, options: RequestInit = {}): Promise<T
   return body;
 }
 
+interface PostOptions {
+  readonly signal?: AbortSignal;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** Posts JSON with the session's CSRF token. @throws ApiError */
-export function post(path: string, body: unknown, options: RequestInit = {}): Promise<Response> {
+export function post(path: string, body: unknown, options: PostOptions = {}): Promise<Response> {
   const csrf = session.value?.csrfToken;
   return send(path, {
     ...options,

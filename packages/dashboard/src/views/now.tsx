@@ -26,7 +26,14 @@ export function NowView() {
         </button>
       </ViewHead>
       <Counters />
-      <section class="card flush" aria-label="Latest requests">
+      <section
+        class="card flush"
+        aria-label="Latest requests"
+        onPointerEnter={list.onPointerEnter}
+        onPointerLeave={list.onPointerLeave}
+        onFocusIn={list.onFocusIn}
+        onFocusOut={list.onFocusOut}
+      >
         <div class="card-head">
           <h2>Latest requests</h2>
           <LatencyLegend />
@@ -68,12 +75,7 @@ function Rows({ list }: { list: HeldList }) {
   if (shown.length === 0 && connection.value === 'connecting') return <Loading />;
   if (shown.length === 0) return <NoRequests />;
   return (
-    <div
-      onPointerEnter={list.onPointerEnter}
-      onPointerLeave={list.onPointerLeave}
-      onFocusIn={list.onFocusIn}
-      onFocusOut={list.onFocusOut}
-    >
+    <>
       <div class="row row-head" aria-hidden="true">
         <span>Time</span>
         <span>Route</span>
@@ -87,7 +89,7 @@ function Rows({ list }: { list: HeldList }) {
           <Row key={request.id} request={request} />
         ))}
       </ol>
-    </div>
+    </>
   );
 }
 
@@ -168,7 +170,10 @@ function useHeldList() {
     ),
     togglePause: () => set(isPaused, !isPaused.value),
     release: () => {
-      held.value = current();
+      // The button goes, and the focus with it.
+      isFocused.value = false;
+      held.value = undefined;
+      update();
       scrollTo({ top: 0 });
     },
     onPointerEnter: ({ pointerType }: PointerEvent) => pointerType === 'mouse' && set(isPointed, true),

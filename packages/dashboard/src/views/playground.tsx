@@ -126,7 +126,7 @@ function AnswerCard({ mode, run: { answer, state, error } }: { mode: Mode; run: 
     <section class="card answer" aria-busy={state === 'running'} aria-label={`Answer in the mode ${mode}`}>
       <div class="card-head">
         <h2>{mode}</h2>
-        {metadata?.route != null && <TierBadge tier={metadata.route} />}
+        {metadata !== undefined && metadata.route !== null && <TierBadge tier={metadata.route} />}
         {state === 'running' && <span class="dim">{answer.text === '' ? 'waiting…' : 'answering…'}</span>}
         {state === 'stopped' && <span class="dim">stopped</span>}
       </div>

@@ -23,7 +23,13 @@ export function requestBody(stored: StoredRequest | undefined, live: RequestView
 function member(backend: BackendView, isDraining: boolean): FleetMember {
   const { id, tier, models, status, breaker, inFlight, capabilities } = backend;
   return {
-    ...{ id, tier, models, breaker, inFlight, isDraining, state: status.state },
+    id,
+    tier,
+    models,
+    breaker,
+    inFlight,
+    isDraining,
+    state: status.state,
     detail: status.detail ?? null,
     progress: status.progress ?? null,
     prefillRate: status.prefillRate ?? null,

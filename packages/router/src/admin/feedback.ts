@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { LfoError, RequestError } from '../core/errors.ts';
 import type { KeyIdentity } from '../core/identity.ts';
+import type { JsonValue } from '../core/json.ts';
 import { stored, unknownRequest } from './api.ts';
 import type { AdminDeps } from './deps.ts';
 
@@ -13,12 +14,13 @@ const feedbackBody = z.object({
 
 /** `POST /v1/feedback`: what somebody thought of an answer. A key may speak of its own requests, an admin of all. */
 export function addFeedback(app: FastifyInstance, { history, live, readBody }: AdminDeps): void {
-  app.post('/v1/feedback', async (request) => {
-    const { identity } = request;
+  app.post('/v1/feedback', (request) => take(request.identity, readBody(request)));
+
+  async function take(identity: KeyIdentity, body: JsonValue) {
     if (!mayGive(identity)) {
       throw new LfoError('This key may not give feedback.', { code: 'scope_missing', status: 403 });
     }
-    const { data, error } = feedbackBody.safeParse(readBody(request));
+    const { data, error } = feedbackBody.safeParse(body);
     if (data === undefined) throw badFeedback(error);
     const { request_id: requestId, verdict, expected_route: expectedRoute } = data;
     const owner = await ownerOf(requestId);
@@ -26,7 +28,7 @@ export function addFeedback(app: FastifyInstance, { history, live, readBody }: A
     const expected = expectedRoute === null || expectedRoute === undefined ? {} : { expectedRoute };
     await stored(history.addFeedback({ requestId, clientKey: identity.id, verdict, ...expected }));
     return { object: 'feedback', request_id: requestId, verdict, expected_route: expectedRoute ?? null };
-  });
+  }
 
   /** `undefined`: no such request; `null`: nobody's. The feed knows what is not stored yet. */
   async function ownerOf(id: string): Promise<string | null | undefined> {

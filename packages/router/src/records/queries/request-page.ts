@@ -29,7 +29,7 @@ export async function storedRequest({ db }: Store, id: string): Promise<StoredRe
     feedback:
       said === undefined
         ? null
-        : { timeMs: Number(said.time_ms), verdict: said.verdict, expectedRoute: asTier(said.expected_route) },
+        : { timeMs: said.time_ms, verdict: said.verdict, expectedRoute: asTier(said.expected_route) },
     features: row.features === null ? null : parseJson(row.features),
     signals: row.signals === null ? null : parseJson(row.signals),
   };

@@ -33,7 +33,7 @@ const names = z.array(z.string());
 export function viewRow(row: RequestRow): RequestView {
   return {
     id: row.id,
-    timeMs: Number(row.time_ms),
+    timeMs: row.time_ms,
     state: 'done',
     mode: asMode(row.mode),
     stream: row.stream === 1,

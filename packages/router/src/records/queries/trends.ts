@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { type Percentiles, type TrendRange, trendRanges, type Trends } from '../../core/history.ts';
 import type { Tier } from '../../core/request.ts';
 import type { Store } from '../../core/store.ts';
-import { binMiddleMs } from './latency-bins.ts';
+import { Histogram } from './histogram.ts';
 
 interface Steps {
   readonly firstMs: number;
@@ -58,46 +58,40 @@ async function sumsOf({ db }: Store, steps: Steps) {
   };
 }
 
-/** Percentiles of one histogram; `step` is `wholeRange` for that of all steps together. */
-interface StepPercentiles {
+/** The histogram of one step: `bin:count bin:count …`, as one text, since a row for each bin would be ten thousands. */
+interface StepHistogram {
   readonly step: number;
   readonly route: string;
   readonly metric: string;
-  readonly p50: number;
-  readonly p95: number;
+  readonly bins: string;
 }
 
-const wholeRange = -1;
-
-/** Adds up the histograms and reads the percentiles off them in the database, which returns a few numbers a step. */
+/** Text spares sorting for window functions too: 40 ms for a day at 10 requests a second instead of 130. */
 async function percentilesOf({ db }: Store, steps: Steps) {
-  const { rows } = await sql<StepPercentiles>`
-    with by_step as (
+  const { rows } = await sql<StepHistogram>`
+    select step, route, metric, string_agg(bin || ':' || count, ' ') as bins from (
       select ${stepOf(steps)} as step, route, metric, bin, sum(count) as count from rollup_latency
       where bucket_ms >= ${steps.firstMs} group by 1, 2, 3, 4
-    ), bins as (
-      select step, route, metric, bin, count from by_step
-      union all select ${sql.lit(wholeRange)}, route, metric, bin, sum(count) from by_step group by 2, 3, 4
-    ), running as (
-      select step, route, metric, bin,
-        sum(count) over (partition by step, route, metric order by bin) as seen,
-        sum(count) over (partition by step, route, metric) as total
-      from bins
-    )
-    select step, route, metric,
-      min(case when seen >= total * 0.5 then bin end) as p50,
-      min(case when seen >= total * 0.95 then bin end) as p95
-    from running group by step, route, metric`.execute(db);
+    ) as by_step group by 1, 2, 3`.execute(db);
   const of = (metric: string, tier: Tier): Percentiles => {
-    const found = new Map(
-      rows.filter((row) => row.metric === metric && row.route === tier).map((row) => [row.step, row]),
-    );
-    const at = (step: number, share: 'p50' | 'p95'): number | null => binMiddleMs(found.get(step)?.[share]);
-    const series = (share: 'p50' | 'p95') => Array.from({ length: steps.count }, (_, step) => at(step, share));
+    const whole = new Histogram();
+    const byStep = new Map<number, Histogram>();
+    for (const row of rows) {
+      if (row.metric !== metric || row.route !== tier) continue;
+      const histogram = new Histogram();
+      for (const pair of row.bins.split(' ')) {
+        const [bin, count] = pair.split(':');
+        histogram.add(Number(bin), Number(count));
+        whole.add(Number(bin), Number(count));
+      }
+      byStep.set(row.step, histogram);
+    }
+    const series = (share: number) =>
+      Array.from({ length: steps.count }, (_, step) => byStep.get(step)?.quantileMs(share) ?? null);
     return {
-      p50: series('p50'),
-      p95: series('p95'),
-      all: { p50: at(wholeRange, 'p50'), p95: at(wholeRange, 'p95') },
+      p50: series(0.5),
+      p95: series(0.95),
+      all: { p50: whole.quantileMs(0.5), p95: whole.quantileMs(0.95) },
     };
   };
   return {

