@@ -1,5 +1,5 @@
 import type { LfoConfig } from './core/config/config.ts';
-import { costUsd, shippedPrices } from './core/prices.ts';
+import { costUsd, shippedPrices, withPrices } from './core/prices.ts';
 import type { AttemptTrace, RequestTrace } from './core/trace.ts';
 
 /** What requests cost, in US dollars; `undefined` wherever a price is not known. */
@@ -10,9 +10,12 @@ export interface Costs {
   readonly avoided: (trace: RequestTrace) => number | undefined;
 }
 
-/** List prices; nothing is avoided where there is no cloud to pay. */
-export function costsOf({ backends }: Pick<LfoConfig, 'backends'>): Costs {
-  const prices = shippedPrices();
+/** The operator's prices, else list prices; nothing is avoided where there is no cloud to pay. */
+export function costsOf({
+  backends,
+  prices: own = {},
+}: Pick<LfoConfig, 'backends'> & Partial<Pick<LfoConfig, 'prices'>>): Costs {
+  const prices = withPrices(shippedPrices(), own);
   const cloudModel = backends.find(({ tier }) => tier === 'cloud')?.models[0];
   return {
     spent(attempts) {

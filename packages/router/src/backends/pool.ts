@@ -119,7 +119,9 @@ export class Pool implements BackendPool {
     });
     const session = sessionOf(choice);
     const preferred = session === undefined ? undefined : this.#sessions.get(session);
-    for (const member of byPredictedWork(eligible, choice.promptTokens, preferred)) {
+    // Providers differ in price, terms and quality: theirs is the order of the configuration, not of the load.
+    const ordered = attempt.tier === 'cloud' ? eligible : byPredictedWork(eligible, choice.promptTokens, preferred);
+    for (const member of ordered) {
       const permit = member.breaker.tryAcquire();
       if (permit === undefined) continue;
       if (session !== undefined) this.#remember(session, member.backend.id);

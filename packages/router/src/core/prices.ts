@@ -40,6 +40,21 @@ export function shippedPrices(): PriceTable {
   return readPrices(data);
 }
 
+/** The table with these prices, in US dollars a million tokens, before its own. */
+export function withPrices(
+  prices: PriceTable,
+  own: Readonly<Record<string, { readonly prompt: number; readonly cached: number; readonly completion: number }>>,
+): PriceTable {
+  const scale = prices.perTokens / 1_000_000;
+  const scaled = Object.entries(own).map(
+    ([model, { prompt, cached, completion }]): [string, PriceTable['models'][string]] => [
+      model,
+      { prompt: prompt * scale, cached: cached * scale, completion: completion * scale },
+    ],
+  );
+  return { ...prices, models: { ...prices.models, ...Object.fromEntries(scaled) } };
+}
+
 /**
  * Costs of one answer in US dollars; `undefined` for a model without a price, never a guess. A dated or numbered
  * version of a model (`-001`, `-2025-04-14`, `-preview`, `-preview-09-2025`) costs what its model costs.

@@ -12,6 +12,8 @@ export interface LfoConfig {
   readonly records: RecordsConfig;
   readonly telemetry: TelemetryConfig;
   readonly embedded: EmbeddedConfig;
+  /** By model, in US dollars a million tokens; before the shipped list prices. */
+  readonly prices: Readonly<Record<string, ModelPrice>>;
   /** In the order of the file; the implied `gemini` (from `GEMINI_API_KEY`) last. */
   readonly backends: readonly BackendConfig[];
   /** Folder for the database, device keys and, unless moved, models; 0700. */
@@ -129,6 +131,14 @@ export interface TelemetryConfig {
   readonly otlpHeaders: Readonly<Record<string, string>>;
   /** The endpoint may be beyond the own network; requests in mode `local` are then left out. */
   readonly allowRemote: boolean;
+}
+
+export interface ModelPrice {
+  readonly prompt: number;
+  /** Prompt tokens served from a cache. */
+  readonly cached: number;
+  /** Reasoning included. */
+  readonly completion: number;
 }
 
 /** The embedded model; absent with `LFO_LOCAL_MODEL=none`. */

@@ -60,6 +60,12 @@ export function resolveSettings(
     },
     telemetry: resolveTelemetry(settings.telemetry, findings),
     embedded: resolveEmbedded(settings.embedded, dataDir, origin),
+    prices: Object.fromEntries(
+      Object.entries(settings.prices).map(([model, { prompt, cached = prompt, completion }]) => [
+        model,
+        { prompt, cached, completion },
+      ]),
+    ),
     backends: resolveBackends(settings.backends, origin.env, findings),
     dataDir,
     ...(settings.database_url === undefined ? {} : { databaseUrl: settings.database_url }),

@@ -89,7 +89,7 @@ const retry = z.strictObject({
   budget_ratio: fraction(0.2, 'Retries allowed as a share of requests.'),
   base_delay_ms: duration(200, 'First pause before a retry; it doubles, with jitter.'),
   max_delay_ms: duration(2_000, 'Longest pause before a retry.'),
-  max_retry_after_ms: duration(5_000, 'A longer Retry-After is passed to the client instead of waited for.'),
+  max_retry_after_ms: duration(2_000, 'A longer Retry-After is passed to the client instead of waited for.'),
 });
 
 const breaker = z.strictObject({
@@ -117,6 +117,12 @@ const telemetry = z.strictObject({
     .boolean()
     .default(false)
     .describe('Whether the collector may be beyond your own network; requests in mode `local` are not sent there.'),
+});
+
+const price = z.strictObject({
+  prompt: z.number().nonnegative().describe('Of a prompt token.'),
+  cached: z.number().nonnegative().optional().describe('Of one served from a cache; default: as `prompt`.'),
+  completion: z.number().nonnegative().describe('Of a token of the answer, reasoning included.'),
 });
 
 const embedded = z.strictObject({
@@ -154,6 +160,10 @@ export const configFile = z.strictObject({
   records: records.prefault({}).describe('What is remembered of requests.'),
   telemetry: telemetry.prefault({}).describe('Who is told of requests besides the records; no prompt and no answer.'),
   embedded: embedded.prefault({}).describe('The model that runs on this machine.'),
+  prices: z
+    .record(z.string().min(1), price)
+    .default({})
+    .describe('Prices by model, in US dollars a million tokens; they go before the list prices LFO ships with.'),
   backends: z.array(backendEntry).default([]).describe('Further backends, in order of preference.'),
   data_dir: z.string().min(1).optional().describe('Folder of the database and the models.'),
   database_url: z
