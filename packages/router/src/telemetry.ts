@@ -1,6 +1,5 @@
 import { createHttpClient } from './backends/http/undici-client.ts';
 import type { Clock } from './core/clock.ts';
-import { isPrivateHost } from './core/config/addresses.ts';
 import type { TelemetryConfig } from './core/config/config.ts';
 import { LfoError } from './core/errors.ts';
 import { SpanExporter } from './records/span-exporter.ts';
@@ -33,8 +32,7 @@ export function openTracing(config: TelemetryConfig, clock: Clock, version: stri
     clock,
     version,
     serviceName: 'lfo',
-    // A name of the own network may resolve to anything once the client may connect anywhere.
-    withoutLocalMode: allowRemote && !(isPrivateHost(url.hostname) && /^[\d.:[\]a-f]+$/.test(url.hostname)),
+    withoutLocalMode: allowRemote,
     async send(body, signal) {
       const headers = { ...otlpHeaders, 'content-type': 'application/json' };
       const answer = await client.send({ method: 'POST', url, headers, body, signal });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -7,6 +7,7 @@ import { ConfigError } from './config-error.ts';
 import type { LfoConfig } from './config.ts';
 import type { Environment } from './environment.ts';
 import { loadConfig } from './load.ts';
+import { maskSecrets, secretsOf } from './show.ts';
 
 interface Setup {
   readonly env?: Environment;
@@ -251,6 +252,27 @@ test('a wrong secret is never shown', (t) => {
     all.some((line) => /TOKEN|DATABASE/.test(line) && line.includes('canary')),
     false,
   );
+});
+
+test('keys that were given out open other addresses too', (t) => {
+  const cwd = folder(t, {});
+  mkdirSync(join(cwd, 'data'));
+  writeFileSync(join(cwd, 'data', 'keys.json'), '{}');
+  const env = { HOST: '0.0.0.0', LFO_DATA_DIR: join(cwd, 'data') };
+  assert.equal(loadConfig({ env, cwd }).server.host, '0.0.0.0');
+});
+
+test('traces go to the own network unless the operator says otherwise', (t) => {
+  const near = load(t, { env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' } });
+  assert.deepEqual(near.telemetry, { otlpEndpoint: 'http://127.0.0.1:4318', otlpHeaders: {}, allowRemote: false });
+  const [problem] = problemsOf(t, { env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'https://otlp.example.com' } });
+  assert.match(problem ?? '', /^OTEL_EXPORTER_OTLP_ENDPOINT: is beyond your own network/);
+  const yaml =
+    'telemetry: { otlp_endpoint: "https://otlp.example.com", allow_remote: true, otlp_headers: { k: canary } }';
+  const far = load(t, { yaml });
+  assert.equal(far.telemetry.allowRemote, true);
+  assert.doesNotMatch(JSON.stringify(maskSecrets(far)), /canary/);
+  assert.ok(secretsOf(far).includes('canary'));
 });
 
 const loopback = ['127.0.0.1', '127.8.9.1', 'localhost', '::1', '[::1]'];
