@@ -2,12 +2,12 @@
 export interface FaultRow {
   readonly row: number;
   readonly fault: string;
-  /** Where it is shown instead, or why it does not arise; absent: the fault tests show it. */
+  /** Why it is not among the fault tests; absent: it is. */
   readonly elsewhere?: string;
 }
 
-const devices = 'tests of the device fleet';
-const records = 'tests of `records/`';
+const devices = 'belongs to the device fleet and is tested there';
+const records = 'belongs to `records/` and is tested there';
 
 /** What may go wrong, by number. Every row has tests here, or says where they are. */
 export const faultRows: readonly FaultRow[] = [
