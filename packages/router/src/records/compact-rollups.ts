@@ -10,10 +10,10 @@ const dayMs = 24 * hourMs;
  * minutes, six hours in 5 minutes, a day in quarters of an hour, a week in 2 hours, what is older in 8 hours.
  */
 const stages = [
-  { ageMs: 2 * hourMs, bucketMs: 5 * minuteMs },
-  { ageMs: 7 * hourMs, bucketMs: 15 * minuteMs },
-  { ageMs: 26 * hourMs, bucketMs: 2 * hourMs },
-  { ageMs: 8 * dayMs, bucketMs: 8 * hourMs },
+  { ageMs: hourMs + 5 * minuteMs, bucketMs: 5 * minuteMs },
+  { ageMs: 6 * hourMs + 15 * minuteMs, bucketMs: 15 * minuteMs },
+  { ageMs: 24 * hourMs + 15 * minuteMs, bucketMs: 2 * hourMs },
+  { ageMs: 7 * dayMs + 2 * hourMs, bucketMs: 8 * hourMs },
 ] as const;
 
 /** Rows of one statement; their values stay far below what a statement may bind. */

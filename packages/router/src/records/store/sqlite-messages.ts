@@ -4,7 +4,7 @@ export type SqlValue = string | number | bigint | null;
 /** What the store asks its worker thread; answers come in order. */
 export type SqliteRequest =
   /** First, and once. */
-  | { readonly type: 'open'; readonly file: string }
+  | { readonly type: 'open'; readonly file: string; readonly readOnly: boolean }
   | { readonly type: 'query'; readonly sql: string; readonly parameters: readonly SqlValue[] }
   /** One statement run for each row, all in one transaction. */
   | { readonly type: 'batch'; readonly sql: string; readonly rows: readonly (readonly SqlValue[])[] };

@@ -7,16 +7,23 @@ import { SqliteConnection } from './sqlite-connection.ts';
 import { Mutex, sqliteDialect, toSqlValue } from './sqlite-dialect.ts';
 import { StoreError } from './store-error.ts';
 
+export interface SqliteOptions {
+  /** Reads what is there, and neither creates nor migrates nor writes. */
+  readonly readOnly?: boolean;
+}
+
 /** The store in one SQLite file (0600), in write-ahead mode, owned by a worker thread. */
 export class SqliteStore implements Store {
   readonly db: Kysely<StoreTables>;
   readonly #file: string;
+  readonly #readOnly: boolean;
   readonly #lock = new Mutex();
   #opening: Promise<SqliteConnection> | undefined;
   #closed = false;
 
-  constructor(file: string) {
+  constructor(file: string, { readOnly = false }: SqliteOptions = {}) {
     this.#file = file;
+    this.#readOnly = readOnly;
     this.db = new Kysely({ dialect: sqliteDialect(() => this.#open(), this.#lock) });
   }
 
@@ -54,18 +61,20 @@ export class SqliteStore implements Store {
     if (this.#closed) throw new StoreError('STORE_CLOSED', 'The database is closed.');
     const current = await this.#opening?.catch(() => undefined);
     if (current?.isOpen === true) return current;
-    this.#opening = connect(this.#file);
+    this.#opening = connect(this.#file, this.#readOnly);
     return this.#opening;
   }
 }
 
-async function connect(file: string): Promise<SqliteConnection> {
-  createDataFolder(dirname(file));
-  createPrivateFile(file);
+async function connect(file: string, readOnly: boolean): Promise<SqliteConnection> {
+  if (!readOnly) {
+    createDataFolder(dirname(file));
+    createPrivateFile(file);
+  }
   const connection = new SqliteConnection();
   try {
-    await connection.ask({ type: 'open', file });
-    await migrate(new Kysely({ dialect: sqliteDialect(async () => connection, new Mutex()) }));
+    await connection.ask({ type: 'open', file, readOnly });
+    if (!readOnly) await migrate(new Kysely({ dialect: sqliteDialect(async () => connection, new Mutex()) }));
     return connection;
   } catch (error) {
     await connection.close();

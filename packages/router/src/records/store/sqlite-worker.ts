@@ -23,7 +23,7 @@ class Database {
 
   #run(request: SqliteRequest): SqliteAnswer {
     if (request.type === 'open') {
-      this.#db = open(request.file);
+      this.#db = open(request.file, request.readOnly);
       return { type: 'done', rows: [], changes: 0n, lastId: 0n };
     }
     if (this.#db === undefined) throw new TypeError('The database is not open.');
@@ -34,8 +34,9 @@ class Database {
   }
 }
 
-function open(file: string): DatabaseSync {
-  const db = new DatabaseSync(file, { timeout: 2_000 });
+function open(file: string, readOnly: boolean): DatabaseSync {
+  const db = new DatabaseSync(file, { timeout: 2_000, readOnly });
+  if (readOnly) return db;
   // WAL: readers and one writer at once, and nothing acknowledged is lost when the process dies.
   db.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on;');
   return db;
