@@ -128,7 +128,7 @@ function openTry(request: ChatRequest, current: Try, call: Call, stages: Stages)
       }),
     {
       backend: backend.id,
-      budgets: stages.budgets[backend.tier],
+      budgets: budgetsFor(request, backend.tier, stages),
       limits,
       clock,
       abort,
@@ -144,6 +144,13 @@ function openTry(request: ChatRequest, current: Try, call: Call, stages: Stages)
     clock,
     signal: abort.signal,
   });
+}
+
+/** Some clouds send a tool call whole once it is written, which may be a file: until then they are silent. */
+function budgetsFor({ tools }: ChatRequest, tier: Tier, { budgets }: Stages): TierBudgets {
+  const { idleMs, firstTokenMs } = budgets[tier];
+  if (tier === 'local' || tools.length === 0) return budgets[tier];
+  return { ...budgets[tier], idleMs: Math.max(idleMs, firstTokenMs) };
 }
 
 /** Whether a local answer in `auto` stands in for one that the cloud should have given. */
