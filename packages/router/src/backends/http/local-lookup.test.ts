@@ -41,11 +41,12 @@ test('a public name server is never asked, not even beside a local one', async (
   }
 });
 
-test('names of this machine are nobody else to know', async () => {
+test('names that are never public are never asked for', async () => {
   const sources = names(['192.168.1.1']);
   for (const hostname of ['localhost', 'LOCALHOST', 'model.localhost', 'localhost.']) {
     assert.equal((await find(sources, hostname)).length, 2);
   }
+  await assert.rejects(find(sources, 'nobody.Invalid'), { code: 'ENOTFOUND' });
   assert.deepEqual(sources.asked, []);
 });
 

@@ -47,8 +47,9 @@ export function localLookup(names: NameSources = systemNames): AddressesOf {
   };
 
   return async (hostname) => {
-    // RFC 6761: never a question for a name server.
+    // RFC 6761: neither is ever a question for a name server.
     if (/(^|\.)localhost\.?$/i.test(hostname)) return loopback;
+    if (/(^|\.)invalid\.?$/i.test(hostname)) throw Object.assign(new Error('no such name'), { code: 'ENOTFOUND' });
     const addresses = await found(hostname);
     if (addresses.length > 0 && addresses.every(({ address }) => isLocal(address))) return addresses;
     throw new ForeignAddressError();
