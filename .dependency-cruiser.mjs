@@ -69,6 +69,16 @@ export default {
       from: { path: '^packages/device-host', pathNot: '\\.test\\.ts$' },
       to: { path: '^packages/router|^testing' },
     },
+    {
+      name: 'dashboard-shares-shapes',
+      comment: 'The browser shares with the router what holds no code of Node.',
+      severity: 'error',
+      from: { path: '^packages/dashboard/src' },
+      to: {
+        path: '^packages/(router|device-host|protocol)|^testing',
+        pathNot: '^packages/router/src/(admin/wire|core/(history|reason|request|request-view))\\.ts$',
+      },
+    },
     { name: 'nothing-imports-apps', severity: 'error', from: {}, to: { path: '^apps/' } },
   ],
   options: {

@@ -57,10 +57,10 @@ if (process.argv.includes('--check')) check();
 else write();
 
 function check(): void {
-  const names = new Set(files.keys());
+  const committed = readdirSync(target);
   const isCurrent =
-    names.symmetricDifference(new Set(readdirSync(target))).size === 0 &&
-    [...names].every((name) => readFileSync(join(target, name)).equals(files.get(name) ?? Buffer.alloc(0)));
+    committed.length === files.size &&
+    committed.every((name) => files.get(name)?.equals(readFileSync(join(target, name))));
   if (isCurrent) return;
   process.stderr.write('packages/router/dashboard is out of date: run npm run build:dashboard\n');
   process.exitCode = 1;
