@@ -62,9 +62,19 @@ async function ask(url: string, agent: Agent, kind: Kind): Promise<void> {
   const leaves = new AbortController();
   const leave = kind === 'departure' ? setTimeout(() => leaves.abort(), Math.random() * 150) : undefined;
   const headers = { 'content-type': 'application/json', ...(kind === 'silent' && { 'x-lfo-deadline-ms': '300' }) };
-  const body = JSON.stringify({ model: `lfo-${tier}`, stream, messages: [{ role: 'user', content: `soak ${kind} ${word}` }] });
+  const body = JSON.stringify({
+    model: `lfo-${tier}`,
+    stream,
+    messages: [{ role: 'user', content: `soak ${kind} ${word}` }],
+  });
   try {
-    const response = await request(`${url}/v1/chat/completions`, { method: 'POST', dispatcher: agent, headers, body, signal: leaves.signal });
+    const response = await request(`${url}/v1/chat/completions`, {
+      method: 'POST',
+      dispatcher: agent,
+      headers,
+      body,
+      signal: leaves.signal,
+    });
     const text = await response.body.text();
     count(`${kind} ${response.statusCode}`);
     const fault = faultOf(kind, response.statusCode, stream, text, `${word} `.repeat(10));
@@ -94,15 +104,35 @@ function faultOf(kind: Kind, status: number, stream: boolean, text: string, word
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'lfo-soak-'));
-const [local, cloud] = await Promise.all([ScriptedUpstream.start(play(localServer)), ScriptedUpstream.start(play(cloudServer))]);
+const [local, cloud] = await Promise.all([
+  ScriptedUpstream.start(play(localServer)),
+  ScriptedUpstream.start(play(cloudServer)),
+]);
 const entries = [localServer.entry(local.origin), cloudServer.entry(cloud.origin)];
 writeFileSync(join(folder, 'lfo.yaml'), fleetYaml(entries, 'breaker: { failures: 50, open_ms: 200 }\nlog_level: warn'));
 // The router as it is, with a thread's worth of self-observation loaded beside it.
 writeFileSync(join(folder, 'vitals.mjs'), vitalsSource());
 const router = spawn(
   process.execPath,
-  ['--expose-gc', '--import', join(folder, 'vitals.mjs'), fileURLToPath(import.meta.resolve('@lfo/router/src/main.ts')), 'serve'],
-  { cwd: folder, env: { PATH: process.env['PATH'], HOME: folder, LFO_DATA_DIR: join(folder, 'data'), LFO_LOCAL_MODEL: 'none', PORT: '0', LFO_LOG_LEVEL: 'info' }, stdio: ['ignore', 'pipe', 'inherit', 'ipc'] },
+  [
+    '--expose-gc',
+    '--import',
+    join(folder, 'vitals.mjs'),
+    fileURLToPath(import.meta.resolve('@lfo/router/src/main.ts')),
+    'serve',
+  ],
+  {
+    cwd: folder,
+    env: {
+      PATH: process.env['PATH'],
+      HOME: folder,
+      LFO_DATA_DIR: join(folder, 'data'),
+      LFO_LOCAL_MODEL: 'none',
+      PORT: '0',
+      LFO_LOG_LEVEL: 'info',
+    },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  },
 );
 const url = await new Promise<string>((resolve) => {
   router.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -117,13 +147,19 @@ async function vitals(): Promise<Vitals & { readonly descriptors: number }> {
     router.send('vitals');
   });
   const descriptors = readdirSync(`/proc/${router.pid}/fd`).length;
-  return { heldMb: Number(at(said, 'heldMb')), timers: Number(at(said, 'timers')), loopP99Ms: Number(at(said, 'loopP99Ms')), descriptors };
+  return {
+    heldMb: Number(at(said, 'heldMb')),
+    timers: Number(at(said, 'timers')),
+    loopP99Ms: Number(at(said, 'loopP99Ms')),
+    descriptors,
+  };
 }
 
 const agent = new Agent({ connections });
 async function work(untilMs: number): Promise<void> {
   const client = async (): Promise<void> => {
-    while (performance.now() < untilMs) await ask(url, agent, kinds[Math.floor(Math.random() ** 2 * kinds.length)] ?? 'whole');
+    while (performance.now() < untilMs)
+      await ask(url, agent, kinds[Math.floor(Math.random() ** 2 * kinds.length)] ?? 'whole');
   };
   await Promise.all(Array.from({ length: connections }, client));
 }
@@ -146,14 +182,35 @@ const loopP99Ms = percentile(loopP99s.length > 0 ? loopP99s : [after.loopP99Ms],
 const rows: readonly (readonly [what: string, value: string, limit: string, isGood: boolean])[] = [
   ['requests', `${answers} in ${Math.round(tookS)} s`, '', answers > 0],
   ['wrong answers', String(wrong.length), '0', wrong.length === 0],
-  ['memory held after warm-up, then at the end', `${before.heldMb.toFixed(1)} → ${after.heldMb.toFixed(1)} MB`, `< +${limits.grownMb} MB`, after.heldMb - before.heldMb < limits.grownMb],
-  ['descriptors when idle', `${before.descriptors} → ${after.descriptors}`, '≤ +8', after.descriptors <= before.descriptors + 8],
+  [
+    'memory held after warm-up, then at the end',
+    `${before.heldMb.toFixed(1)} → ${after.heldMb.toFixed(1)} MB`,
+    `< +${limits.grownMb} MB`,
+    after.heldMb - before.heldMb < limits.grownMb,
+  ],
+  [
+    'descriptors when idle',
+    `${before.descriptors} → ${after.descriptors}`,
+    '≤ +8',
+    after.descriptors <= before.descriptors + 8,
+  ],
   ['timers when idle', `${before.timers} → ${after.timers}`, '≤ +8', after.timers <= before.timers + 8],
-  ['event-loop delay, p99 (median of 10 s windows)', `${loopP99Ms.toFixed(1)} ms`, `< ${limits.loopP99Ms} ms`, loopP99Ms < limits.loopP99Ms],
+  [
+    'event-loop delay, p99 (median of 10 s windows)',
+    `${loopP99Ms.toFixed(1)} ms`,
+    `< ${limits.loopP99Ms} ms`,
+    loopP99Ms < limits.loopP99Ms,
+  ],
 ];
 process.stdout.write(`| what | measured | limit | |\n|---|---|---|---|\n`);
-for (const [what, value, limit, isGood] of rows) process.stdout.write(`| ${what} | ${value} | ${limit} | ${isGood ? 'pass' : '**fail**'} |\n`);
-process.stdout.write(`\n${[...counts].toSorted().map(([what, n]) => `${what}: ${n}`).join(', ')}\n`);
+for (const [what, value, limit, isGood] of rows)
+  process.stdout.write(`| ${what} | ${value} | ${limit} | ${isGood ? 'pass' : '**fail**'} |\n`);
+process.stdout.write(
+  `\n${[...counts]
+    .toSorted(([a], [b]) => a.localeCompare(b))
+    .map(([what, n]) => `${what}: ${n}`)
+    .join(', ')}\n`,
+);
 for (const line of wrong.slice(0, 10)) process.stderr.write(`${line}\n`);
 process.exitCode = rows.every(([, , , isGood]) => isGood) ? 0 : 1;
 

@@ -45,7 +45,8 @@ export function startLfo(
   { env = {}, cwd, input, node, shell }: RunOptions,
 ): LfoProcess {
   const command = [node ?? process.execPath, launcher, ...args];
-  const [program = '', ...rest] = shell === undefined ? command : ['/bin/sh', '-c', `${shell}; exec "$@"`, 'sh', ...command];
+  const [program = '', ...rest] =
+    shell === undefined ? command : ['/bin/sh', '-c', `${shell}; exec "$@"`, 'sh', ...command];
   const child = spawn(program, rest, {
     cwd,
     env: { PATH: process.env['PATH'], HOME: cwd, LFO_DATA_DIR: join(cwd, 'data'), LFO_LOCAL_MODEL: 'none', ...env },

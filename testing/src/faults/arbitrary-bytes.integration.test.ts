@@ -10,7 +10,7 @@ import { childOf } from '@lfo/router/src/core/abort.ts';
 import { systemClock } from '@lfo/router/src/core/clock.ts';
 import { LfoError } from '@lfo/router/src/core/errors.ts';
 import { BoundedSignatureStore } from '@lfo/router/src/core/signatures.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 
 import { chatRequest } from '../chat-request.ts';
 import { scriptedRouter } from '../scripted-router.ts';
@@ -48,7 +48,11 @@ class CannedClient implements HttpClient {
     async function* read(): AsyncGenerator<Uint8Array> {
       yield* parts;
     }
-    return Promise.resolve({ status: this.status, headers: { 'content-type': this.type }, body: Object.assign(read(), { destroy: () => undefined }) });
+    return Promise.resolve({
+      status: this.status,
+      headers: { 'content-type': this.type },
+      body: Object.assign(read(), { destroy: () => undefined }),
+    });
   }
 
   close(): Promise<void> {
@@ -56,7 +60,8 @@ class CannedClient implements HttpClient {
   }
 }
 
-const call = '{"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":"{\\"a\\":1}"}}]}';
+const call =
+  '{"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":"{\\"a\\":1}"}}]}';
 const openaiSamples = [
   cloudServer.text('Hello 👋') + cloudServer.end,
   `data: {"choices":[{"index":0,"delta":${call},"logprobs":{"content":[{"token":"a","logprob":-0.1,"top_logprobs":[]}]}}]}\n\n${cloudServer.end}`,
@@ -72,31 +77,42 @@ const geminiSamples = [
   '{"promptFeedback":{"blockReason":"SAFETY"}}',
 ];
 
-function wire(subject: FaultSubject, samples: readonly string[], count: number, backendOver: (client: HttpClient) => Backend): void {
-  test(`${subject.name}: whatever an upstream sends, only the project's errors come out, or one answer with one end`, { timeout: 120_000 }, async (t) => {
-    const client = new CannedClient();
-    const request = chatRequest({ stream: true });
-    const before = heldBytes();
-    let slowestMs = 0;
-    const property = fc.asyncProperty(
-      woundedBytes(samples),
-      fc.nat(),
-      fc.constantFrom(200, 200, 200, 200, 400, 429, 500),
-      fc.constantFrom('text/event-stream', 'text/event-stream', 'application/json', 'text/plain'),
-      async (bytes, where, status, type) => {
-        const cut = where % (bytes.length + 1);
-        Object.assign(client, { parts: [bytes.subarray(0, cut), bytes.subarray(cut)], status, type });
-        const startMs = performance.now();
-        await assertContained(backendOver(client), request);
-        slowestMs = Math.max(slowestMs, performance.now() - startMs);
-      },
-    );
-    await fc.assert(property, { numRuns: count, endOnFailure: true });
-    const heldMore = heldBytes() - before;
-    t.diagnostic(`${count} cases, slowest ${slowestMs.toFixed(1)} ms, ${(heldMore / mebibyte).toFixed(1)} MB more held`);
-    assert.ok(slowestMs < 2000, `${slowestMs} ms`);
-    assert.ok(heldMore < 50 * mebibyte, `${heldMore} bytes`);
-  });
+function wire(
+  subject: FaultSubject,
+  samples: readonly string[],
+  count: number,
+  backendOver: (client: HttpClient) => Backend,
+): void {
+  test(
+    `${subject.name}: whatever an upstream sends, only the project's errors come out, or one answer with one end`,
+    { timeout: 120_000 },
+    async (t) => {
+      const client = new CannedClient();
+      const request = chatRequest({ stream: true });
+      const before = heldBytes();
+      let slowestMs = 0;
+      const property = fc.asyncProperty(
+        woundedBytes(samples),
+        fc.nat(),
+        fc.constantFrom(200, 200, 200, 200, 400, 429, 500),
+        fc.constantFrom('text/event-stream', 'text/event-stream', 'application/json', 'text/plain'),
+        async (bytes, where, status, type) => {
+          const cut = where % (bytes.length + 1);
+          Object.assign(client, { parts: [bytes.subarray(0, cut), bytes.subarray(cut)], status, type });
+          const startMs = performance.now();
+          await assertContained(backendOver(client), request);
+          slowestMs = Math.max(slowestMs, performance.now() - startMs);
+        },
+      );
+      await fc.assert(property, { numRuns: count, endOnFailure: true });
+      const heldMore = heldBytes() - before;
+      t.diagnostic(
+        `${count} cases, slowest ${slowestMs.toFixed(1)} ms, ${(heldMore / mebibyte).toFixed(1)} MB more held`,
+      );
+      assert.ok(slowestMs < 2000, `${slowestMs} ms`);
+      assert.ok(heldMore < 50 * mebibyte, `${heldMore} bytes`);
+    },
+  );
 }
 
 /** Runs one inference to its end, good or bad. */
@@ -131,7 +147,18 @@ async function assertContained(backend: Backend, request: ReturnType<typeof chat
 describe('arbitrary bytes', () => {
   wire(cloudServer, openaiSamples, cases.openai, (client) =>
     createOpenAiCompatibleBackend(
-      { kind: 'openai-compatible', name: 'b', tier: 'cloud', baseUrl: 'http://127.0.0.1/v1', apiKeys: [], models: ['m'], capabilities: {}, concurrency: 1, dialect: 'standard', fallbackModels: [] },
+      {
+        kind: 'openai-compatible',
+        name: 'b',
+        tier: 'cloud',
+        baseUrl: 'http://127.0.0.1/v1',
+        apiKeys: [],
+        models: ['m'],
+        capabilities: {},
+        concurrency: 1,
+        dialect: 'standard',
+        fallbackModels: [],
+      },
       { client, clock: systemClock, limits },
     ),
   );
@@ -139,7 +166,17 @@ describe('arbitrary bytes', () => {
   const signatures = new BoundedSignatureStore();
   wire(geminiCloud, geminiSamples, cases.gemini, (client) =>
     createGeminiBackend(
-      { kind: 'gemini', name: 'g', tier: 'cloud', baseUrl: 'http://127.0.0.1', apiKeys: ['k'], auth: 'bearer', models: ['m'], concurrency: 1, fallbackModels: [] },
+      {
+        kind: 'gemini',
+        name: 'g',
+        tier: 'cloud',
+        baseUrl: 'http://127.0.0.1',
+        apiKeys: ['k'],
+        auth: 'bearer',
+        models: ['m'],
+        concurrency: 1,
+        fallbackModels: [],
+      },
       { client, clock: systemClock, signatures, limits },
     ),
   );
@@ -156,16 +193,26 @@ describe('arbitrary bytes', () => {
     let slowestMs = 0;
     const property = fc.asyncProperty(woundedBytes(samples), async (bytes) => {
       const startMs = performance.now();
-      const answer = await app.inject({ method: 'POST', url: '/v1/chat/completions', headers: { host: 'localhost', 'content-type': 'application/json' }, payload: Buffer.from(bytes) });
+      const answer = await app.inject({
+        method: 'POST',
+        url: '/v1/chat/completions',
+        headers: { host: 'localhost', 'content-type': 'application/json' },
+        payload: Buffer.from(bytes),
+      });
       slowestMs = Math.max(slowestMs, performance.now() - startMs);
-      assert.ok(answer.statusCode === 200 || (answer.statusCode >= 400 && answer.statusCode < 500), `${answer.statusCode}: ${answer.body}`);
+      assert.ok(
+        answer.statusCode === 200 || (answer.statusCode >= 400 && answer.statusCode < 500),
+        `${answer.statusCode}: ${answer.body}`,
+      );
       if (answer.statusCode === 200) return;
       const body: unknown = answer.json();
       for (const name of ['message', 'type', 'param', 'code']) assert.notEqual(at(body, 'error', name), undefined);
     });
     await fc.assert(property, { numRuns: cases.bodies, endOnFailure: true });
     const heldMore = heldBytes() - before;
-    t.diagnostic(`${cases.bodies} cases, slowest ${slowestMs.toFixed(1)} ms, ${(heldMore / mebibyte).toFixed(1)} MB more held`);
+    t.diagnostic(
+      `${cases.bodies} cases, slowest ${slowestMs.toFixed(1)} ms, ${(heldMore / mebibyte).toFixed(1)} MB more held`,
+    );
     assert.ok(slowestMs < 2000, `${slowestMs} ms`);
     await app.close();
   });

@@ -51,7 +51,10 @@ faultTest({ row: 26, what: 'slow headers and slow bodies get 408', bound: 'the t
   const router = await startRouter(t, { yaml: impatient });
   for (const [start, limitMs] of [
     ['GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ', 800],
-    ['POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{', 1600],
+    [
+      'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{',
+      1600,
+    ],
   ] as const) {
     const socket = await open(t, router);
     socket.write(start);
@@ -61,21 +64,24 @@ faultTest({ row: 26, what: 'slow headers and slow bodies get 408', bound: 'the t
   }
 });
 
-faultTest({ row: 26, what: '500 slow sockets leave the others what they had, and go', bound: 'p99 < 2 × (+ 10 ms)' }, async (t) => {
-  const router = await startRouter(t, { yaml: 'server: { headers_timeout_ms: 2500 }\nlog_level: warn' });
-  const p99 = async (): Promise<number> => {
-    const took: number[] = [];
-    for (let i = 0; i < 300; i++) took.push((await timed(router.request('GET', '/health')))[1]);
-    return percentile(took, 0.99);
-  };
-  await p99();
-  const alone = await p99();
-  const slow = await Promise.all(Array.from({ length: 500 }, () => open(t, router)));
-  for (const socket of slow) socket.write('GET /health HTTP/1.1\r\nHost: loc');
-  const crowded = await p99();
-  assert.ok(crowded < 2 * alone + 10, `${alone} ms alone, ${crowded} ms among 500`);
-  await Promise.all(slow.map((socket) => socket.resume() && (socket.closed || once(socket, 'close'))));
-});
+faultTest(
+  { row: 26, what: '500 slow sockets leave the others what they had, and go', bound: 'p99 < 2 × (+ 10 ms)' },
+  async (t) => {
+    const router = await startRouter(t, { yaml: 'server: { headers_timeout_ms: 2500 }\nlog_level: warn' });
+    const p99 = async (): Promise<number> => {
+      const took: number[] = [];
+      for (let i = 0; i < 300; i++) took.push((await timed(router.request('GET', '/health')))[1]);
+      return percentile(took, 0.99);
+    };
+    await p99();
+    const alone = await p99();
+    const slow = await Promise.all(Array.from({ length: 500 }, () => open(t, router)));
+    for (const socket of slow) socket.write('GET /health HTTP/1.1\r\nHost: loc');
+    const crowded = await p99();
+    assert.ok(crowded < 2 * alone + 10, `${alone} ms alone, ${crowded} ms among 500`);
+    await Promise.all(slow.map((socket) => readAll(socket)));
+  },
+);
 
 faultTest({ row: 27, what: 'one huge header or ten thousand get 431', bound: '16 KiB' }, async (t) => {
   const router = await startRouter(t);
@@ -92,7 +98,9 @@ faultTest({ row: 28, what: 'a huge body is refused while it comes', bound: '413;
     const before = heldBytes();
     const socket = await open(t, router);
     const text = readAll(socket);
-    socket.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n${framing}\r\n\r\n`);
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n${framing}\r\n\r\n`,
+    );
     const part = framing.startsWith('T') ? `10000\r\n${' '.repeat(65_536)}\r\n` : ' '.repeat(65_536);
     let sent = 0;
     for (; sent < 100 * mebibyte && !socket.destroyed; sent += 65_536) {
@@ -104,187 +112,238 @@ faultTest({ row: 28, what: 'a huge body is refused while it comes', bound: '413;
   }
 });
 
-faultTest({ row: 28, what: 'compressed bodies are refused unread, a wrong Content-Length in words', bound: '415, 400' }, async (t) => {
-  const router = await startRouter(t);
-  const bomb = await open(t, router);
-  const zeros = gzipSync(Buffer.alloc(10 * mebibyte));
-  bomb.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: ${zeros.length}\r\n\r\n`);
-  bomb.write(zeros);
-  assertRefused(await readAll(bomb), 415);
-  const wrong = await open(t, router);
-  wrong.write('POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: many\r\n\r\n{}');
-  assertRefused(await readAll(wrong), 400);
-});
+faultTest(
+  { row: 28, what: 'compressed bodies are refused unread, a wrong Content-Length in words', bound: '415, 400' },
+  async (t) => {
+    const router = await startRouter(t);
+    const bomb = await open(t, router);
+    const zeros = gzipSync(Buffer.alloc(10 * mebibyte));
+    bomb.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: ${zeros.length}\r\n\r\n`,
+    );
+    bomb.write(zeros);
+    assertRefused(await readAll(bomb), 415);
+    const wrong = await open(t, router);
+    wrong.write(
+      'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: many\r\n\r\n{}',
+    );
+    assertRefused(await readAll(wrong), 400);
+  },
+);
 
-faultTest({ row: 29, what: 'depth, number of keys and __proto__ are refused before they cost', bound: '50 ms of the event loop' }, async (t) => {
-  const router = await startRouter(t);
-  const bodies = [
-    `${'['.repeat(100_000)}${']'.repeat(100_000)}`,
-    `{${Array.from({ length: 1_000_000 }, (_, i) => `"k${i}":0`).join(',')}}`,
-    `{"messages":[${'{"__proto__":{"polluted":1}},'.repeat(1000)}{}]}`,
-    `{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"messages":[]}`,
-  ];
-  for (const body of bodies) {
-    const bytes = Buffer.from(body);
-    let bestMs = Infinity;
-    for (let round = 0; round < 3; round++) {
-      const startMs = performance.now();
-      assert.throws(() => parseBody(bytes, { depth: 100, values: 100_000 }), RequestError);
-      bestMs = Math.min(bestMs, performance.now() - startMs);
+faultTest(
+  {
+    row: 29,
+    what: 'depth, number of keys and __proto__ are refused before they cost',
+    bound: '50 ms of the event loop',
+  },
+  async (t) => {
+    const router = await startRouter(t);
+    const bodies = [
+      `${'['.repeat(100_000)}${']'.repeat(100_000)}`,
+      `{${Array.from({ length: 1_000_000 }, (_, i) => `"k${i}":0`).join(',')}}`,
+      `{"messages":[${'{"__proto__":{"polluted":1}},'.repeat(1000)}{}]}`,
+      `{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"messages":[]}`,
+    ];
+    for (const body of bodies) {
+      const bytes = Buffer.from(body);
+      let bestMs = Infinity;
+      for (let round = 0; round < 3; round++) {
+        const startMs = performance.now();
+        assert.throws(() => parseBody(bytes, { depth: 100, values: 100_000 }), RequestError);
+        bestMs = Math.min(bestMs, performance.now() - startMs);
+      }
+      assert.ok(bestMs < 50, `${bestMs} ms for ${body.slice(0, 20)}`);
+      const socket = await open(t, router);
+      socket.write(httpPost(body, 'Connection: close\r\n'));
+      assertRefused(await readAll(socket), 400);
     }
-    assert.ok(bestMs < 50, `${bestMs} ms for ${body.slice(0, 20)}`);
-    const socket = await open(t, router);
-    socket.write(httpPost(body, 'Connection: close\r\n'));
-    assertRefused(await readAll(socket), 400);
-  }
-  assert.equal(Reflect.get({}, 'polluted'), undefined);
-});
+    assert.equal(Reflect.get({}, 'polluted'), undefined);
+  },
+);
 
 const user = { role: 'user', content: 'hi' };
 const manyTools = Array.from({ length: 10_000 }, (_, i) => ({ type: 'function', function: { name: `f${i}` } }));
 const evil = { type: 'object', properties: { a: { type: 'string', pattern: '^(a+)+$' } } };
 
-faultTest({ row: 30, what: 'absurd amounts and an evil pattern are refused by name', bound: '400 within 500 ms' }, async (t) => {
-  const { router } = await startRig(t, localServer);
-  for (const [more, param] of [
-    [{ n: 1e9 }, /^n$/],
-    [{ tools: manyTools }, /^tools/],
-    [{ stop: Array.from({ length: 10_000 }, () => 'x') }, /^stop/],
-    [{ tools: [{ type: 'function', function: { name: 'f', parameters: evil } }] }, /^tools/],
-    [{ response_format: { type: 'json_schema', json_schema: { name: 's', schema: evil } } }, /^response_format/],
-    [{ max_tokens: 1e300 }, /^max_tokens$/],
-    [{ top_logprobs: 1e6, logprobs: true }, /^top_logprobs$/],
-  ] as const) {
-    const [answer, ms] = await timed(router.chat({ messages: [user], ...more }));
-    assert.equal(answer.status, 400, `${String(param)}: ${answer.text}`);
-    assert.match(String(at(answer.json, 'error', 'param')), param);
-    assert.ok(ms < 500, `${ms} ms`);
-  }
-});
+faultTest(
+  { row: 30, what: 'absurd amounts and an evil pattern are refused by name', bound: '400 within 500 ms' },
+  async (t) => {
+    const { router } = await startRig(t, localServer);
+    for (const [more, param] of [
+      [{ n: 1e9 }, /^n$/],
+      [{ tools: manyTools }, /^tools/],
+      [{ stop: Array.from({ length: 10_000 }, () => 'x') }, /^stop/],
+      [{ tools: [{ type: 'function', function: { name: 'f', parameters: evil } }] }, /^tools/],
+      [{ response_format: { type: 'json_schema', json_schema: { name: 's', schema: evil } } }, /^response_format/],
+      [{ max_tokens: 1e300 }, /^max_tokens$/],
+      [{ top_logprobs: 1e6, logprobs: true }, /^top_logprobs$/],
+    ] as const) {
+      const [answer, ms] = await timed(router.chat({ messages: [user], ...more }));
+      assert.equal(answer.status, 400, `${String(param)}: ${answer.text}`);
+      assert.match(String(at(answer.json, 'error', 'param')), param);
+      assert.ok(ms < 500, `${ms} ms`);
+    }
+  },
+);
 
-faultTest({ row: 31, what: 'a body of the wrong shape is refused, and told where', bound: '400 with param' }, async (t) => {
-  const { router } = await startRig(t, localServer);
-  for (const [body, param] of [
-    [{ messages: null }, 'messages'],
-    [{ messages: [] }, 'messages'],
-    [{ messages: [{ role: 3, content: 'x' }] }, 'messages[0].role'],
-    [{ messages: [user], stream: 'yes' }, 'stream'],
-    [{ messages: [user], metadata: { mode: 'Local' } }, 'metadata.mode'],
-  ] as const) {
-    const answer = await router.chat(body);
-    assert.equal(answer.status, 400, answer.text);
-    assert.equal(at(answer.json, 'error', 'param'), param);
-  }
-  for (const body of ['[]', '"text"', '7', 'null']) {
-    const socket = await open(t, router);
-    socket.write(httpPost(body, 'Connection: close\r\n'));
-    assertRefused(await readAll(socket), 400);
-  }
-});
+faultTest(
+  { row: 31, what: 'a body of the wrong shape is refused, and told where', bound: '400 with param' },
+  async (t) => {
+    const { router } = await startRig(t, localServer);
+    for (const [body, param] of [
+      [{ messages: null }, 'messages'],
+      [{ messages: [] }, 'messages'],
+      [{ messages: [{ role: 3, content: 'x' }] }, 'messages[0].role'],
+      [{ messages: [user], stream: 'yes' }, 'stream'],
+      [{ messages: [user], metadata: { mode: 'Local' } }, 'metadata.mode'],
+    ] as const) {
+      const answer = await router.chat(body);
+      assert.equal(answer.status, 400, answer.text);
+      assert.equal(at(answer.json, 'error', 'param'), param);
+    }
+    for (const body of ['[]', '"text"', '7', 'null']) {
+      const socket = await open(t, router);
+      socket.write(httpPost(body, 'Connection: close\r\n'));
+      assertRefused(await readAll(socket), 400);
+    }
+  },
+);
 
 for (const subject of subjects) {
-  faultTest({ row: 32, what: `${subject.name}: leaving before the first byte, in mid-stream or unstreamed closes the upstream, frees the slot, is written as 499 with its cost`, bound: '250 ms' }, async (t) => {
-    const { router, play, lastCall, calls } = await startRig(t, subject, { entry: ', concurrency: 1', yaml: 'budgets: {}' });
-    for (const [stream, script] of [
-      [false, (exchange) => exchange.silence()],
-      [true, (exchange) => exchange.silence()],
-      [true, begins(subject, 'Half of it', (exchange) => exchange.silence())],
-    ] as const satisfies readonly (readonly [boolean, Parameters<typeof play>[0]])[]) {
-      play(script);
-      const before = calls();
-      const socket = await open(t, router);
-      socket.write(httpPost(JSON.stringify({ ...hello(subject), stream })));
-      await eventually('the backend works', () => calls() > before);
-      await delay(60);
-      const [end, ms] = await timed((socket.destroy(), lastCall().ended));
-      assert.equal(end, 'aborted');
-      assert.ok(ms < 250, `${ms} ms`);
-    }
-    play(says(subject, 'free again'));
-    const [answer, ms] = await timed(router.chat(hello(subject)));
-    assert.equal(answer.status, 200);
-    assert.ok(ms < 1000, `${ms} ms for a slot that is free`);
-    assert.equal(router.log().match(/"status":499/g)?.length, 3);
-    const row = await recordedRow(router, { errorCode: 'client_closed_request' });
-    assert.ok(Number(row['prompt_tokens']) > 0);
-  });
+  faultTest(
+    {
+      row: 32,
+      what: `${subject.name}: leaving before the first byte, in mid-stream or unstreamed closes the upstream, frees the slot, is written as 499 with its cost`,
+      bound: '250 ms',
+    },
+    async (t) => {
+      const { router, play, lastCall, calls } = await startRig(t, subject, {
+        entry: ', concurrency: 1',
+        yaml: 'budgets: {}',
+      });
+      for (const [stream, script] of [
+        [false, (exchange) => exchange.silence()],
+        [true, (exchange) => exchange.silence()],
+        [true, begins(subject, 'Half of it', (exchange) => exchange.silence())],
+      ] as const satisfies readonly (readonly [boolean, Parameters<typeof play>[0]])[]) {
+        play(script);
+        const before = calls();
+        const socket = await open(t, router);
+        socket.write(httpPost(JSON.stringify({ ...hello(subject), stream })));
+        await eventually('the backend works', () => calls() > before);
+        await delay(60);
+        const [end, ms] = await timed((socket.destroy(), lastCall().ended));
+        assert.equal(end, 'aborted');
+        assert.ok(ms < 250, `${ms} ms`);
+      }
+      play(says(subject, 'free again'));
+      const [answer, ms] = await timed(router.chat(hello(subject)));
+      assert.equal(answer.status, 200);
+      assert.ok(ms < 1000, `${ms} ms for a slot that is free`);
+      assert.equal(router.log().match(/"status":499/g)?.length, 3);
+      const row = await recordedRow(router, { errorCode: 'client_closed_request' });
+      assert.ok(Number(row['prompt_tokens']) > 0);
+    },
+  );
 }
 
-faultTest({ row: 32, what: 'leaving the queue frees the place, and nothing is sent for it', bound: '250 ms' }, async (t) => {
-  const { router, play, calls } = await startRig(t, localServer, { entry: ', concurrency: 1', yaml: 'limits: { queue: 1 }\nbudgets: {}' });
-  play(async (exchange) => {
-    await exchange.pause(600);
-    await says(localServer, 'late')(exchange);
-  });
-  const first = router.chat(hello(localServer));
-  await eventually('the backend works', () => calls() === 1);
-  const queued = await open(t, router);
-  queued.write(httpPost(JSON.stringify(hello(localServer))));
-  await delay(50);
-  assert.equal((await router.chat(hello(localServer))).status, 503, 'the queue is full');
-  queued.destroy();
-  await delay(100);
-  const second = router.chat(hello(localServer));
-  assert.equal((await first).status, 200);
-  assert.equal((await second).status, 200);
-  assert.equal(calls(), 2);
-});
+faultTest(
+  { row: 32, what: 'leaving the queue frees the place, and nothing is sent for it', bound: '250 ms' },
+  async (t) => {
+    const { router, play, calls } = await startRig(t, localServer, {
+      entry: ', concurrency: 1',
+      yaml: 'limits: { queue: 1 }\nbudgets: {}',
+    });
+    play(async (exchange) => {
+      await exchange.pause(600);
+      await says(localServer, 'late')(exchange);
+    });
+    const first = router.chat(hello(localServer));
+    await eventually('the backend works', () => calls() === 1);
+    const queued = await open(t, router);
+    queued.write(httpPost(JSON.stringify(hello(localServer))));
+    await delay(50);
+    assert.equal((await router.chat(hello(localServer))).status, 503, 'the queue is full');
+    queued.destroy();
+    await delay(100);
+    const second = router.chat(hello(localServer));
+    assert.equal((await first).status, 200);
+    assert.equal((await second).status, 200);
+    assert.equal(calls(), 2);
+  },
+);
 
-faultTest({ row: 33, what: 'a reader that stops pauses the backend, whose answer is not gathered', bound: '+ 10 MB a stream' }, async (t) => {
-  const { router, play } = await startRig(t, localServer, { yaml: 'budgets: {}' });
-  let sentBytes = 0;
-  const piece = localServer.text('x'.repeat(10_000));
-  play(async (exchange) => {
-    exchange.head(200, { 'content-type': 'text/event-stream' });
-    for (; exchange.end === undefined; sentBytes += piece.length) await exchange.write(piece);
-  });
-  const before = heldBytes();
-  const reader = await open(t, router);
-  reader.pause();
-  reader.write(httpPost(JSON.stringify({ ...hello(localServer), stream: true })));
-  for (let last = -1; last !== sentBytes || sentBytes === 0; await delay(200)) last = sentBytes;
-  const grown = heldBytes() - before;
-  assert.ok(grown < 10 * mebibyte, `${grown} bytes held`);
-  reader.destroy();
-  assert.ok(sentBytes < 40 * mebibyte, `${sentBytes} bytes taken, what the kernel's buffers hold included`);
-});
+faultTest(
+  { row: 33, what: 'a reader that stops pauses the backend, whose answer is not gathered', bound: '+ 10 MB a stream' },
+  async (t) => {
+    const { router, play } = await startRig(t, localServer, { yaml: 'budgets: {}' });
+    let sentBytes = 0;
+    const piece = localServer.text('x'.repeat(10_000));
+    play(async (exchange) => {
+      exchange.head(200, { 'content-type': 'text/event-stream' });
+      for (; exchange.end === undefined; sentBytes += piece.length) await exchange.write(piece);
+    });
+    const before = heldBytes();
+    const reader = await open(t, router);
+    reader.pause();
+    reader.write(httpPost(JSON.stringify({ ...hello(localServer), stream: true })));
+    const sent = (): number => sentBytes;
+    for (let last = -1; last !== sent() || sent() === 0; await delay(200)) last = sent();
+    const grown = heldBytes() - before;
+    assert.ok(grown < 10 * mebibyte, `${grown} bytes held`);
+    reader.destroy();
+    assert.ok(sentBytes < 40 * mebibyte, `${sentBytes} bytes taken, what the kernel's buffers hold included`);
+  },
+);
 
-faultTest({ row: 33, what: 'a reader that stays away is cut, and the backend let go', bound: 'slow_reader_ms + 600 ms' }, async (t) => {
-  const { router, play, lastCall, calls } = await startRig(t, localServer, { yaml: 'server: { slow_reader_ms: 500 }\nbudgets: {}' });
-  play(async (exchange) => {
-    exchange.head(200, { 'content-type': 'text/event-stream' });
-    while (exchange.end === undefined) await exchange.write(localServer.text('x'.repeat(10_000)));
-  });
-  const reader = await open(t, router);
-  reader.pause();
-  reader.write(httpPost(JSON.stringify({ ...hello(localServer), stream: true })));
-  await eventually('the backend works', () => calls() === 1);
-  assert.equal(await lastCall().ended, 'aborted');
-});
+faultTest(
+  { row: 33, what: 'a reader that stays away is cut, and the backend let go', bound: 'slow_reader_ms + 600 ms' },
+  async (t) => {
+    const { router, play, lastCall, calls } = await startRig(t, localServer, {
+      yaml: 'server: { slow_reader_ms: 500 }\nbudgets: {}',
+    });
+    play(async (exchange) => {
+      exchange.head(200, { 'content-type': 'text/event-stream' });
+      while (exchange.end === undefined) await exchange.write(localServer.text('x'.repeat(10_000)));
+    });
+    const reader = await open(t, router);
+    reader.pause();
+    reader.write(httpPost(JSON.stringify({ ...hello(localServer), stream: true })));
+    await eventually('the backend works', () => calls() === 1);
+    assert.equal(await lastCall().ended, 'aborted');
+  },
+);
 
-faultTest({ row: 51, what: 'pipelined requests are answered in order, smuggling is refused', bound: '400' }, async (t) => {
-  const { router } = await startRig(t, localServer);
-  const socket = await open(t, router);
-  const get = (path: string, more = ''): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${more}\r\n`;
-  socket.write(get('/health') + get('/v1/models', 'Connection: close\r\n'));
-  const both = await readAll(socket);
-  assert.deepEqual(both.match(/HTTP\/1\.1 200/g)?.length, 2);
-  assert.ok(both.indexOf('"ok"') < both.indexOf('lfo-auto'));
-  for (const raw of [
-    'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
-    get('/health', 'X-Request-Id: a\rb: c\r\n'),
-    get('/health', 'X: a\nY b\r\n'),
-  ]) {
-    const smuggler = await open(t, router);
-    smuggler.write(raw);
-    assertRefused(await readAll(smuggler), 400);
-  }
-});
+faultTest(
+  { row: 51, what: 'pipelined requests are answered in order, smuggling is refused', bound: '400' },
+  async (t) => {
+    const { router } = await startRig(t, localServer);
+    const socket = await open(t, router);
+    const get = (path: string, more = ''): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${more}\r\n`;
+    socket.write(get('/health') + get('/v1/models', 'Connection: close\r\n'));
+    const both = await readAll(socket);
+    assert.deepEqual(both.match(/HTTP\/1\.1 200/g)?.length, 2);
+    assert.ok(both.indexOf('"ok"') < both.indexOf('lfo-auto'));
+    for (const raw of [
+      'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      get('/health', 'X-Request-Id: a\rb: c\r\n'),
+      get('/health', 'X: a\nY b\r\n'),
+    ]) {
+      const smuggler = await open(t, router);
+      smuggler.write(raw);
+      assertRefused(await readAll(smuggler), 400);
+    }
+  },
+);
 
-faultTest({ row: 51, what: 'a line break in a model or a header never splits a line of the log', bound: 'one record a line' }, async (t) => {
-  const { router } = await startRig(t, localServer);
-  const answer = await router.chat(asking('x', { model: 'a\n{"level":"error","msg":"forged"}\u2028' }));
-  assert.equal(answer.status, 404);
-  const lines = router.log().trim().split('\n');
-  for (const line of lines) assert.notEqual(at(JSON.parse(line), 'msg'), 'forged');
-});
+faultTest(
+  { row: 51, what: 'a line break in a model or a header never splits a line of the log', bound: 'one record a line' },
+  async (t) => {
+    const { router } = await startRig(t, localServer);
+    const answer = await router.chat(asking('x', { model: 'a\n{"level":"error","msg":"forged"}\u2028' }));
+    assert.equal(answer.status, 404);
+    const lines = router.log().trim().split('\n');
+    for (const line of lines) assert.notEqual(at(JSON.parse(line), 'msg'), 'forged');
+  },
+);

@@ -12,7 +12,10 @@ test('cases of several subjects are told together, and the worst is not hidden',
     { title: 'fault 43: does not spin [50 %]', result: { skip: 'needs proc(5)' } },
     { title: 'some other test', result: 'pass' },
   ]);
-  assert.match(table, /\| 4 \| accepts, never replies \| given up \(gemini; openai-compatible, local\) \| 1 s \| pass, \*\*fail\*\* \|/);
+  assert.match(
+    table,
+    /\| 4 \| accepts, never replies \| given up \(gemini; openai-compatible, local\) \| 1 s \| pass, \*\*fail\*\* \|/,
+  );
   assert.match(table, /\| 43 \|.*\| skip: needs proc\(5\) \|/);
   assert.match(table, /\| 1 \|.*no test ran/);
   assert.doesNotMatch(table, /some other/);

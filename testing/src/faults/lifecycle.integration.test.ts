@@ -11,7 +11,21 @@ import { asking, startRouter, type TestRouter } from '../router.ts';
 import { ScriptedUpstream } from '../scripted-upstream.ts';
 import { at, readSse, type ReadStream } from '../sse.ts';
 import { faultTest } from './fault-test.ts';
-import { assertCleanError, assertCut, cloudServer, eventStream, eventually, fleetYaml, localServer, says, startPlayer, startRig, textOf, timed, type Player } from './subject.ts';
+import {
+  assertCleanError,
+  assertCut,
+  cloudServer,
+  eventStream,
+  eventually,
+  fleetYaml,
+  localServer,
+  says,
+  startPlayer,
+  startRig,
+  textOf,
+  timed,
+  type Player,
+} from './subject.ts';
 
 interface Serving extends Player {
   readonly lfo: LfoProcess;
@@ -49,37 +63,47 @@ const parts =
       exchange.finish(localServer.end);
     });
 
-faultTest({ row: 47, what: '20 streams come to their end, nobody else gets in, then it exits', bound: 'exit 0 within the streams + 3 s' }, async (t) => {
-  const serving = await serve(t, 'budgets: {}');
-  parts(60)(serving);
-  const streams = Array.from({ length: 20 }, serving.stream);
-  await eventually('they run', () => serving.calls() === 20);
-  await delay(200);
-  serving.lfo.child.kill('SIGTERM');
-  await delay(150);
-  await assert.rejects(request(`${serving.url}/health`), 'the listener is closed');
-  const answers = await Promise.all(streams);
-  assert.ok(answers.every((answer) => answer.isDone && textOf({ ...answer, json: undefined }).length === 60));
-  const [{ code }, ms] = await timed(serving.lfo.finished);
-  assert.equal(code, 0);
-  assert.ok(ms < 3000, `${ms} ms after the last stream`);
-});
+faultTest(
+  {
+    row: 47,
+    what: '20 streams come to their end, nobody else gets in, then it exits',
+    bound: 'exit 0 within the streams + 3 s',
+  },
+  async (t) => {
+    const serving = await serve(t, 'budgets: {}');
+    parts(60)(serving);
+    const streams = Array.from({ length: 20 }, serving.stream);
+    await eventually('they run', () => serving.calls() === 20);
+    await delay(200);
+    serving.lfo.child.kill('SIGTERM');
+    await delay(150);
+    await assert.rejects(request(`${serving.url}/health`), 'the listener is closed');
+    const answers = await Promise.all(streams);
+    assert.ok(answers.every((answer) => answer.isDone && textOf({ ...answer, json: undefined }).length === 60));
+    const [{ code }, ms] = await timed(serving.lfo.finished);
+    assert.equal(code, 0);
+    assert.ok(ms < 3000, `${ms} ms after the last stream`);
+  },
+);
 
-faultTest({ row: 47, what: 'streams still running at the deadline end in an error frame', bound: 'grace + 3 s; exit 0' }, async (t) => {
-  const serving = await serve(t, 'server: { shutdown_grace_ms: 400 }\nbudgets: {}');
-  parts(10_000)(serving);
-  const streams = Array.from({ length: 20 }, serving.stream);
-  await eventually('they run', () => serving.calls() === 20);
-  await delay(200);
-  serving.lfo.child.kill('SIGTERM');
-  const [answers, ms] = await timed(Promise.all(streams));
-  for (const answer of answers) {
-    assertCleanError(answer.chunks.at(-1), 'shutting_down', 'lfo');
-    assert.equal(answer.isDone, false);
-  }
-  assert.ok(ms < 2000, `${ms} ms`);
-  assert.equal((await serving.lfo.finished).code, 0);
-});
+faultTest(
+  { row: 47, what: 'streams still running at the deadline end in an error frame', bound: 'grace + 3 s; exit 0' },
+  async (t) => {
+    const serving = await serve(t, 'server: { shutdown_grace_ms: 400 }\nbudgets: {}');
+    parts(10_000)(serving);
+    const streams = Array.from({ length: 20 }, serving.stream);
+    await eventually('they run', () => serving.calls() === 20);
+    await delay(200);
+    serving.lfo.child.kill('SIGTERM');
+    const [answers, ms] = await timed(Promise.all(streams));
+    for (const answer of answers) {
+      assertCleanError(answer.chunks.at(-1), 'shutting_down', 'lfo');
+      assert.equal(answer.isDone, false);
+    }
+    assert.ok(ms < 2000, `${ms} ms`);
+    assert.equal((await serving.lfo.finished).code, 0);
+  },
+);
 
 faultTest({ row: 47, what: 'a second SIGTERM ends it now', bound: '1 s' }, async (t) => {
   const serving = await serve(t, 'budgets: {}');
@@ -95,26 +119,31 @@ faultTest({ row: 47, what: 'a second SIGTERM ends it now', bound: '1 s' }, async
   await stream;
 });
 
-faultTest({ row: 48, what: 'a broken file changes nothing, a good one takes effect', bound: 'next request' }, async (t) => {
-  const { router, play } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 1 }\nbudgets: {}' });
-  const file = join(router.folder, 'lfo.yaml');
-  const good = readFileSync(file, 'utf8');
-  for (const broken of ['limits: { concurrency: many', 'limits: { concurency: 2 }', 'limits: { concurrency: -1 }']) {
-    writeFileSync(file, broken);
-    assert.equal(router.config.reload().type, 'refused');
-    assert.equal((await router.chat(asking('Hello', { model: 'lfo-local' }))).status, 200);
-  }
-  play(async (exchange) => {
-    await exchange.pause(300);
-    await says(localServer, 'well')(exchange);
-  });
-  const twice = async (): Promise<number[]> =>
-    (await Promise.all([1, 2].map(() => router.chat(asking('Hello', { model: 'lfo-local' }))))).map(({ status }) => status).toSorted();
-  assert.deepEqual(await twice(), [200, 503]);
-  writeFileSync(file, good.replace('concurrency: 1', 'concurrency: 2'));
-  assert.equal(router.config.reload().type, 'applied');
-  assert.deepEqual(await twice(), [200, 200]);
-});
+faultTest(
+  { row: 48, what: 'a broken file changes nothing, a good one takes effect', bound: 'next request' },
+  async (t) => {
+    const { router, play } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 1 }\nbudgets: {}' });
+    const file = join(router.folder, 'lfo.yaml');
+    const good = readFileSync(file, 'utf8');
+    for (const broken of ['limits: { concurrency: many', 'limits: { concurency: 2 }', 'limits: { concurrency: -1 }']) {
+      writeFileSync(file, broken);
+      assert.equal(router.config.reload().type, 'refused');
+      assert.equal((await router.chat(asking('Hello', { model: 'lfo-local' }))).status, 200);
+    }
+    play(async (exchange) => {
+      await exchange.pause(300);
+      await says(localServer, 'well')(exchange);
+    });
+    const twice = async (): Promise<number[]> =>
+      (await Promise.all([1, 2].map(() => router.chat(asking('Hello', { model: 'lfo-local' })))))
+        .map(({ status }) => status)
+        .toSorted((a, b) => a - b);
+    assert.deepEqual(await twice(), [200, 503]);
+    writeFileSync(file, good.replace('concurrency: 1', 'concurrency: 2'));
+    assert.equal(router.config.reload().type, 'applied');
+    assert.deepEqual(await twice(), [200, 200]);
+  },
+);
 
 /** A router with an embedded model that cannot be loaded, and a cloud. */
 async function withoutModel(t: TestContext, env: Readonly<Record<string, string>>): Promise<TestRouter> {
@@ -133,26 +162,52 @@ async function assertServesTheRest(router: TestRouter, why: RegExp): Promise<voi
   assert.equal((await router.request('GET', '/health')).status, 200);
 }
 
-faultTest({ row: 54, what: 'a missing model file is named, the cloud serves', bound: '503 for local, 200 for the rest' }, async (t) => {
-  await assertServesTheRest(await withoutModel(t, { LFO_LOCAL_MODEL: '/nowhere/absent.gguf' }), /embedded: There is no model file/);
-});
+faultTest(
+  { row: 54, what: 'a missing model file is named, the cloud serves', bound: '503 for local, 200 for the rest' },
+  async (t) => {
+    await assertServesTheRest(
+      await withoutModel(t, { LFO_LOCAL_MODEL: '/nowhere/absent.gguf' }),
+      /embedded: There is no model file/,
+    );
+  },
+);
 
-faultTest({ row: 54, what: 'a truncated model file is told from a whole one, the cloud serves', bound: '503 for local, 200 for the rest' }, async (t) => {
-  const file = join(workingFolder(t), 'cut.gguf');
-  writeFileSync(file, Buffer.concat([Buffer.from('GGUF'), Buffer.from([3, 0, 0, 0]), Buffer.alloc(40)]));
-  await assertServesTheRest(await withoutModel(t, { LFO_LOCAL_MODEL: file }), /embedded: .*(gguf|damaged|broken|truncated|incomplete|tensors)/i);
-});
+faultTest(
+  {
+    row: 54,
+    what: 'a truncated model file is told from a whole one, the cloud serves',
+    bound: '503 for local, 200 for the rest',
+  },
+  async (t) => {
+    const file = join(workingFolder(t), 'cut.gguf');
+    writeFileSync(file, Buffer.concat([Buffer.from('GGUF'), Buffer.from([3, 0, 0, 0]), Buffer.alloc(40)]));
+    await assertServesTheRest(
+      await withoutModel(t, { LFO_LOCAL_MODEL: file }),
+      /embedded: .*(gguf|damaged|broken|truncated|incomplete|tensors)/i,
+    );
+  },
+);
 
-faultTest({ row: 54, what: 'a download of the wrong hash is refused, the cloud serves', bound: '503 for local, 200 for the rest' }, async (t) => {
-  const file = `GGUF${'x'.repeat(1000)}`;
-  const mirror = await ScriptedUpstream.start((exchange) => {
-    exchange.head(200, { 'content-length': String(file.length), 'x-linked-etag': `"${'0'.repeat(64)}"` });
-    exchange.finish(exchange.request.method === 'HEAD' ? '' : file);
-  });
-  t.after(() => mirror.close());
-  const router = await withoutModel(t, { LFO_LOCAL_MODEL: 'hf:some/model/other.gguf', LFO_MODEL_BASE_URL: mirror.origin });
-  await assertServesTheRest(router, /embedded: .*not the published file/);
-});
+faultTest(
+  {
+    row: 54,
+    what: 'a download of the wrong hash is refused, the cloud serves',
+    bound: '503 for local, 200 for the rest',
+  },
+  async (t) => {
+    const file = `GGUF${'x'.repeat(1000)}`;
+    const mirror = await ScriptedUpstream.start((exchange) => {
+      exchange.head(200, { 'content-length': String(file.length), 'x-linked-etag': `"${'0'.repeat(64)}"` });
+      exchange.finish(exchange.request.method === 'HEAD' ? '' : file);
+    });
+    t.after(() => mirror.close());
+    const router = await withoutModel(t, {
+      LFO_LOCAL_MODEL: 'hf:some/model/other.gguf',
+      LFO_MODEL_BASE_URL: mirror.origin,
+    });
+    await assertServesTheRest(router, /embedded: .*not the published file/);
+  },
+);
 
 /** The process that hosts this router's model (proc(5)). */
 function hostPid(): number {
@@ -162,41 +217,63 @@ function hostPid(): number {
 }
 
 const skipWithoutProc = process.platform === 'linux' ? undefined : 'needs proc(5)';
-const embedded = { env: { LFO_LOCAL_MODEL: 'smollm2-135m' }, childOptions: { engine: 'scripted', scripted: { partMs: 20, words: 300 } } };
+const embedded = {
+  env: { LFO_LOCAL_MODEL: 'smollm2-135m' },
+  childOptions: { engine: 'scripted', scripted: { partMs: 20, words: 300 } },
+};
 
-faultTest({ row: 54, what: 'a killed model process costs what ran on it; it comes back by itself', bound: 'error frame in 500 ms; back in 5 s', skip: skipWithoutProc }, async (t) => {
-  const router = await startRouter(t, embedded);
-  await router.ready;
-  const cut = router.stream(asking('Hello', { model: 'lfo-local' }));
-  await delay(400);
-  process.kill(hostPid(), 'SIGKILL');
-  const [answer, ms] = await timed(cut);
-  assertCut(answer, 'upstream_cut');
-  assert.ok(ms < 500, `${ms} ms`);
-  const [next, backMs] = await timed(router.chat(asking('Again', { model: 'lfo-local', max_tokens: 3 })));
-  assert.equal(next.status, 200, next.text);
-  assert.ok(backMs < 5000, `${backMs} ms`);
-});
+faultTest(
+  {
+    row: 54,
+    what: 'a killed model process costs what ran on it; it comes back by itself',
+    bound: 'error frame in 500 ms; back in 5 s',
+    skip: skipWithoutProc,
+  },
+  async (t) => {
+    const router = await startRouter(t, embedded);
+    await router.ready;
+    const cut = router.stream(asking('Hello', { model: 'lfo-local' }));
+    await delay(400);
+    process.kill(hostPid(), 'SIGKILL');
+    const [answer, ms] = await timed(cut);
+    assertCut(answer, 'upstream_cut');
+    assert.ok(ms < 500, `${ms} ms`);
+    const [next, backMs] = await timed(router.chat(asking('Again', { model: 'lfo-local', max_tokens: 3 })));
+    assert.equal(next.status, 200, next.text);
+    assert.ok(backMs < 5000, `${backMs} ms`);
+  },
+);
 
-faultTest({ row: 9, what: 'embedded model: a process that stops answering is noticed', bound: 'idle budget + 600 ms', skip: skipWithoutProc }, async (t) => {
-  const router = await startRouter(t, { ...embedded, yaml: 'budgets: { local: { idle_ms: 500 } }' });
-  await router.ready;
-  const stalled = router.stream(asking('Hello', { model: 'lfo-local' }));
-  await delay(400);
-  const pid = hostPid();
-  process.kill(pid, 'SIGSTOP');
-  const [answer, ms] = await timed(stalled).finally(() => process.kill(pid, 'SIGCONT'));
-  assertCut(answer, 'upstream_timeout');
-  assert.ok(ms < 1100, `${ms} ms`);
-});
+faultTest(
+  {
+    row: 9,
+    what: 'embedded model: a process that stops answering is noticed',
+    bound: 'idle budget + 600 ms',
+    skip: skipWithoutProc,
+  },
+  async (t) => {
+    const router = await startRouter(t, { ...embedded, yaml: 'budgets: { local: { idle_ms: 500 } }' });
+    await router.ready;
+    const stalled = router.stream(asking('Hello', { model: 'lfo-local' }));
+    await delay(400);
+    const pid = hostPid();
+    process.kill(pid, 'SIGSTOP');
+    const [answer, ms] = await timed(stalled).finally(() => process.kill(pid, 'SIGCONT'));
+    assertCut(answer, 'upstream_timeout');
+    assert.ok(ms < 1100, `${ms} ms`);
+  },
+);
 
-faultTest({ row: 32, what: 'embedded model: leaving frees its slot', bound: '250 ms + one token', skip: skipWithoutProc }, async (t) => {
-  const router = await startRouter(t, { ...embedded, yaml: 'embedded: { slots: 1 }' });
-  await router.ready;
-  const left = router.stream(asking('Hello', { model: 'lfo-local' }), { 'x-lfo-deadline-ms': '300' });
-  assert.equal((await left).isDone, false);
-  const [next, ms] = await timed(router.chat(asking('Again', { model: 'lfo-local', max_tokens: 2 })));
-  assert.equal(next.status, 200);
-  assert.ok(ms < 500, `${ms} ms, of which two tokens take 40`);
-  assert.equal(at(next.json, 'lfo_metadata', 'backend'), 'embedded');
-});
+faultTest(
+  { row: 32, what: 'embedded model: leaving frees its slot', bound: '250 ms + one token', skip: skipWithoutProc },
+  async (t) => {
+    const router = await startRouter(t, { ...embedded, yaml: 'embedded: { slots: 1 }' });
+    await router.ready;
+    const left = router.stream(asking('Hello', { model: 'lfo-local' }), { 'x-lfo-deadline-ms': '300' });
+    assert.equal((await left).isDone, false);
+    const [next, ms] = await timed(router.chat(asking('Again', { model: 'lfo-local', max_tokens: 2 })));
+    assert.equal(next.status, 200);
+    assert.ok(ms < 500, `${ms} ms, of which two tokens take 40`);
+    assert.equal(at(next.json, 'lfo_metadata', 'backend'), 'embedded');
+  },
+);

@@ -38,38 +38,58 @@ const slowly =
   };
 
 for (const subject of subjects) {
-  faultTest({ row: 35, what: `${subject.name}: 500 at once make one probe, the others hear 503 at once`, bound: '1 call; median 503 before the probe ends' }, async (t) => {
-    const { router, play, calls } = await startRig(t, subject, { yaml: 'breaker: { failures: 1, open_ms: 300 }\nretry: { max_retries: 0 }\nbudgets: {}\nlog_level: warn' });
-    play((exchange) => exchange.json(500, {}), slowly(subject, 1500));
-    assert.equal((await router.chat(hello(subject))).status, 502);
-    assert.equal((await router.chat(hello(subject))).status, 503, 'open');
-    await delay(350);
-    const agent = new Agent({ connections: 500 });
-    const ask = async () => {
-      const response = await request(`${router.app.url}/v1/chat/completions`, {
-        method: 'POST',
-        dispatcher: agent,
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(hello(subject)),
+  faultTest(
+    {
+      row: 35,
+      what: `${subject.name}: 500 at once make one probe, the others hear 503 at once`,
+      bound: '1 call; median 503 before the probe ends',
+    },
+    async (t) => {
+      const { router, play, calls } = await startRig(t, subject, {
+        yaml: 'breaker: { failures: 1, open_ms: 300 }\nretry: { max_retries: 0 }\nbudgets: {}\nlog_level: warn',
       });
-      const answer: unknown = await response.body.json();
-      return { status: response.statusCode, answer };
-    };
-    const answers = await Promise.all(Array.from({ length: 500 }, () => timed(ask())));
-    await agent.close();
-    assert.equal(calls(), 2);
-    assert.equal(answers.filter(([{ status }]) => status === 200).length, 1);
-    const refused = answers.filter(([{ status }]) => status === 503);
-    assert.equal(refused.length, 499);
-    assertCleanError(refused[0]?.[0].answer, 'no_backend_available', 'lfo');
-    assert.ok(percentile(refused.map(([, ms]) => ms), 0.5) < 1500);
-    assert.equal((await router.chat(hello(subject))).status, 200, 'closed again');
-  });
+      play((exchange) => exchange.json(500, {}), slowly(subject, 1500));
+      assert.equal((await router.chat(hello(subject))).status, 502);
+      assert.equal((await router.chat(hello(subject))).status, 503, 'open');
+      await delay(350);
+      const agent = new Agent({ connections: 500 });
+      const ask = async () => {
+        const response = await request(`${router.app.url}/v1/chat/completions`, {
+          method: 'POST',
+          dispatcher: agent,
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(hello(subject)),
+        });
+        const answer: unknown = await response.body.json();
+        return { status: response.statusCode, answer };
+      };
+      const answers = await Promise.all(Array.from({ length: 500 }, () => timed(ask())));
+      await agent.close();
+      assert.equal(calls(), 2);
+      assert.equal(answers.filter(([{ status }]) => status === 200).length, 1);
+      const refused = answers.filter(([{ status }]) => status === 503);
+      assert.equal(refused.length, 499);
+      assertCleanError(refused[0]?.[0].answer, 'no_backend_available', 'lfo');
+      assert.ok(
+        percentile(
+          refused.map(([, ms]) => ms),
+          0.5,
+        ) < 1500,
+      );
+      assert.equal((await router.chat(hello(subject))).status, 200, 'closed again');
+    },
+  );
 }
 
 faultTest({ row: 35, what: 'a probe whose client left hands the probe to the next', bound: '1 s' }, async (t) => {
-  const { router, play, calls } = await startRig(t, cloudServer, { yaml: 'breaker: { failures: 1, open_ms: 100 }\nretry: { max_retries: 0 }\nbudgets: {}' });
-  play((exchange) => exchange.json(500, {}), (exchange) => exchange.silence(), says(cloudServer, 'back'));
+  const { router, play, calls } = await startRig(t, cloudServer, {
+    yaml: 'breaker: { failures: 1, open_ms: 100 }\nretry: { max_retries: 0 }\nbudgets: {}',
+  });
+  play(
+    (exchange) => exchange.json(500, {}),
+    (exchange) => exchange.silence(),
+    says(cloudServer, 'back'),
+  );
   await router.chat(hello(cloudServer));
   await delay(150);
   const lost = await router.chat(hello(cloudServer), { 'x-lfo-deadline-ms': '100' });
@@ -90,130 +110,169 @@ faultTest({ row: 36, what: 'each absence is longer than the last, up to the limi
     clock.advance(breaker.waitMs);
     breaker.tryAcquire()?.settle('success');
   }
-  assert.deepEqual(absences, [5, 10, 20, 40, 80, 160, 300, 300, 300, 300].map((seconds) => seconds * 1000));
-});
-
-faultTest({ row: 37, what: 'a failure that comes late belongs to the state it was begun in', bound: 'breaker stays closed' }, () => {
-  const clock = new FakeClock();
-  const breaker = new CircuitBreaker({ failures: 1, openMs: 5000, maxOpenMs: 300_000 }, clock);
-  const late = breaker.tryAcquire();
-  breaker.tryAcquire()?.settle('failure');
-  clock.advance(5000);
-  breaker.tryAcquire()?.settle('success');
-  late?.settle('failure');
-  assert.equal(breaker.state, 'closed');
-});
-
-faultTest({ row: 39, what: 'a full queue refuses at once and says when to come back', bound: '10 ms (median of 50)' }, async (t) => {
-  const { router, play, calls } = await startRig(t, localServer, { entry: ', concurrency: 2', yaml: 'limits: { queue: 4 }\nbudgets: {}' });
-  play((exchange) => exchange.silence());
-  const hanging = Array.from({ length: 6 }, () => router.chat(hello(localServer), { 'x-lfo-deadline-ms': '2500' }));
-  await eventually('two run', () => calls() === 2);
-  await delay(100);
-  const took: number[] = [];
-  for (let i = 0; i < 50; i++) {
-    const [answer, ms] = await timed(router.chat(hello(localServer)));
-    assert.equal(answer.status, 503);
-    assertCleanError(answer.json, 'overloaded', 'lfo');
-    assert.equal(answer.headers['retry-after'], '1');
-    took.push(ms);
-  }
-  assert.ok(percentile(took, 0.5) < 10, `${percentile(took, 0.5)} ms`);
-  assert.equal(calls(), 2);
-  await Promise.all(hanging);
-});
-
-faultTest({ row: 39, what: 'more requests than may run are refused at the door, before their bodies are read', bound: '10 ms (median of 50)' }, async (t) => {
-  const { router, play, calls } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 3 }\nbudgets: {}' });
-  play((exchange) => exchange.silence());
-  const hanging = Array.from({ length: 3 }, () => router.chat(hello(localServer), { 'x-lfo-deadline-ms': '2500' }));
-  await eventually('three run', () => calls() === 3);
-  const took: number[] = [];
-  for (let i = 0; i < 50; i++) {
-    const [answer, ms] = await timed(router.chat({ ...hello(localServer), unknown: 'x'.repeat(10_000) }));
-    assert.equal(answer.status, 503);
-    assert.equal(at(answer.json, 'error', 'code'), 'overloaded');
-    took.push(ms);
-  }
-  assert.ok(percentile(took, 0.5) < 10, `${percentile(took, 0.5)} ms`);
-  assert.equal((await router.request('GET', '/health')).status, 200);
-  await Promise.all(hanging);
-});
-
-faultTest({ row: 39, what: 'ten times the load leaves the throughput', bound: 'goodput ≥ 80 % of the peak' }, async (t) => {
-  const { router, play } = await startRig(t, localServer, { entry: ', concurrency: 4', yaml: 'limits: { queue: 8 }\nbudgets: {}\nlog_level: warn' });
-  play(slowly(localServer, 40));
-  const goodput = async (clients: number): Promise<number> => {
-    const endMs = performance.now() + 2000;
-    let good = 0;
-    const client = async (): Promise<void> => {
-      while (performance.now() < endMs) {
-        const answer = await router.chat(hello(localServer));
-        if (answer.status === 200) good++;
-        else await delay(50 + Math.random() * 50);
-      }
-    };
-    await Promise.all(Array.from({ length: clients }, client));
-    return good;
-  };
-  await goodput(4);
-  const peak = await goodput(4);
-  const loaded = await goodput(40);
-  assert.ok(loaded >= 0.8 * peak, `${loaded} answers under load, ${peak} at the peak`);
-});
-
-faultTest({ row: 42, what: 'a stall breaks no stream, and health tells of it', bound: '500 ms; 0 of 20 streams' }, async (t) => {
-  const { router, play, calls } = await startRig(t, localServer);
-  const bell = Promise.withResolvers<void>();
-  play(async (exchange) => {
-    exchange.head(200, eventStream);
-    for (let part = 0; part < 60; part++) {
-      await exchange.write(localServer.text('x'));
-      await exchange.pause(15);
-      if (part === 10) bell.resolve();
-    }
-    exchange.finish(localServer.end);
-  });
-  assert.equal(at((await router.request('GET', '/health')).json, 'status'), 'ok');
-  const streams = Array.from({ length: 20 }, () => router.stream(hello(localServer)));
-  await eventually('they run', () => calls() === 20);
-  await bell.promise;
-  for (const untilMs = performance.now() + 500; performance.now() < untilMs; );
-  const answers = await Promise.all(streams);
-  assert.equal(answers.filter(({ isDone }) => isDone).length, 20);
-  assert.ok(answers.every((answer) => textOf(answer).length === 60));
-  assert.equal(at((await router.request('GET', '/health')).json, 'status'), 'degraded');
-});
-
-faultTest({ row: 41, what: 'nothing but records looks at the wall clock', bound: '± 2 h; no negative latency' }, async (t) => {
-  let jumpMs = 0;
-  const clock = { ...systemClock, wallMs: () => Date.now() + jumpMs };
-  const { router, play, calls } = await startRig(t, cloudServer, { clock, yaml: 'retry: { max_retries: 0 }\nbreaker: { failures: 1, open_ms: 300 }' });
-  for (const jump of [-7_200_000, 7_200_000]) {
-    const before = calls();
-    play(
-      async (exchange) => {
-        jumpMs += jump;
-        await says(cloudServer, 'at any time')(exchange);
-      },
-      (exchange) => exchange.json(500, {}),
-      says(cloudServer, 'and after'),
-    );
-    const answer = await router.chat(hello(cloudServer));
-    const latencyMs = Number(at(answer.json, 'lfo_metadata', 'latency_ms'));
-    assert.ok(latencyMs >= 0 && latencyMs < 5000, `${latencyMs} ms`);
-    await router.chat(hello(cloudServer));
-    jumpMs += jump;
-    assert.equal((await router.chat(hello(cloudServer))).status, 503, 'still open');
-    await delay(350);
-    assert.equal(textOf(await router.chat(hello(cloudServer))), 'and after');
-    assert.equal(calls() - before, 3);
-    await delay(350); // away again sooner than that, it would flap
-  }
+  assert.deepEqual(
+    absences,
+    [5, 10, 20, 40, 80, 160, 300, 300, 300, 300].map((seconds) => seconds * 1000),
+  );
 });
 
 faultTest(
-  { row: 43, what: 'out of descriptors, LFO neither dies nor spins, and recovers', bound: 'CPU < 50 % meanwhile; 3 s', skip: process.platform === 'linux' ? undefined : 'needs proc(5)' },
+  { row: 37, what: 'a failure that comes late belongs to the state it was begun in', bound: 'breaker stays closed' },
+  () => {
+    const clock = new FakeClock();
+    const breaker = new CircuitBreaker({ failures: 1, openMs: 5000, maxOpenMs: 300_000 }, clock);
+    const late = breaker.tryAcquire();
+    breaker.tryAcquire()?.settle('failure');
+    clock.advance(5000);
+    breaker.tryAcquire()?.settle('success');
+    late?.settle('failure');
+    assert.equal(breaker.state, 'closed');
+  },
+);
+
+faultTest(
+  { row: 39, what: 'a full queue refuses at once and says when to come back', bound: '10 ms (median of 50)' },
+  async (t) => {
+    const { router, play, calls } = await startRig(t, localServer, {
+      entry: ', concurrency: 2',
+      yaml: 'limits: { queue: 4 }\nbudgets: {}',
+    });
+    play((exchange) => exchange.silence());
+    const hanging = Array.from({ length: 6 }, () => router.chat(hello(localServer), { 'x-lfo-deadline-ms': '2500' }));
+    await eventually('two run', () => calls() === 2);
+    await delay(100);
+    const took: number[] = [];
+    for (let i = 0; i < 50; i++) {
+      const [answer, ms] = await timed(router.chat(hello(localServer)));
+      assert.equal(answer.status, 503);
+      assertCleanError(answer.json, 'overloaded', 'lfo');
+      assert.equal(answer.headers['retry-after'], '1');
+      took.push(ms);
+    }
+    assert.ok(percentile(took, 0.5) < 10, `${percentile(took, 0.5)} ms`);
+    assert.equal(calls(), 2);
+    await Promise.all(hanging);
+  },
+);
+
+faultTest(
+  {
+    row: 39,
+    what: 'more requests than may run are refused at the door, before their bodies are read',
+    bound: '10 ms (median of 50)',
+  },
+  async (t) => {
+    const { router, play, calls } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 3 }\nbudgets: {}' });
+    play((exchange) => exchange.silence());
+    const hanging = Array.from({ length: 3 }, () => router.chat(hello(localServer), { 'x-lfo-deadline-ms': '2500' }));
+    await eventually('three run', () => calls() === 3);
+    const took: number[] = [];
+    for (let i = 0; i < 50; i++) {
+      const [answer, ms] = await timed(router.chat({ ...hello(localServer), unknown: 'x'.repeat(10_000) }));
+      assert.equal(answer.status, 503);
+      assert.equal(at(answer.json, 'error', 'code'), 'overloaded');
+      took.push(ms);
+    }
+    assert.ok(percentile(took, 0.5) < 10, `${percentile(took, 0.5)} ms`);
+    assert.equal((await router.request('GET', '/health')).status, 200);
+    await Promise.all(hanging);
+  },
+);
+
+faultTest(
+  { row: 39, what: 'ten times the load leaves the throughput', bound: 'goodput ≥ 80 % of the peak' },
+  async (t) => {
+    const { router, play } = await startRig(t, localServer, {
+      entry: ', concurrency: 4',
+      yaml: 'limits: { queue: 8 }\nbudgets: {}\nlog_level: warn',
+    });
+    play(slowly(localServer, 80));
+    const goodput = async (clients: number): Promise<number> => {
+      const endMs = performance.now() + 2500;
+      let good = 0;
+      const client = async (): Promise<void> => {
+        while (performance.now() < endMs) {
+          const answer = await router.chat(hello(localServer));
+          if (answer.status === 200) good++;
+          else await delay(150 + Math.random() * 150);
+        }
+      };
+      await Promise.all(Array.from({ length: clients }, client));
+      return good;
+    };
+    await goodput(4);
+    const peak = await goodput(4);
+    const loaded = await goodput(40);
+    assert.ok(loaded >= 0.8 * peak, `${loaded} answers under load, ${peak} at the peak`);
+  },
+);
+
+faultTest(
+  { row: 42, what: 'a stall breaks no stream, and health tells of it', bound: '500 ms; 0 of 20 streams' },
+  async (t) => {
+    const { router, play, calls } = await startRig(t, localServer);
+    const bell = Promise.withResolvers<void>();
+    play(async (exchange) => {
+      exchange.head(200, eventStream);
+      for (let part = 0; part < 60; part++) {
+        await exchange.write(localServer.text('x'));
+        await exchange.pause(15);
+        if (part === 10) bell.resolve();
+      }
+      exchange.finish(localServer.end);
+    });
+    assert.equal(at((await router.request('GET', '/health')).json, 'status'), 'ok');
+    const streams = Array.from({ length: 20 }, () => router.stream(hello(localServer)));
+    await eventually('they run', () => calls() === 20);
+    await bell.promise;
+    for (const untilMs = performance.now() + 500; performance.now() < untilMs;);
+    const answers = await Promise.all(streams);
+    assert.equal(answers.filter(({ isDone }) => isDone).length, 20);
+    assert.ok(answers.every((answer) => textOf(answer).length === 60));
+    assert.equal(at((await router.request('GET', '/health')).json, 'status'), 'degraded');
+  },
+);
+
+faultTest(
+  { row: 41, what: 'nothing but records looks at the wall clock', bound: '± 2 h; no negative latency' },
+  async (t) => {
+    let jumpMs = 0;
+    const clock = { ...systemClock, wallMs: () => Date.now() + jumpMs };
+    const { router, play, calls } = await startRig(t, cloudServer, {
+      clock,
+      yaml: 'retry: { max_retries: 0 }\nbreaker: { failures: 1, open_ms: 300 }',
+    });
+    for (const jump of [-7_200_000, 7_200_000]) {
+      const before = calls();
+      play(
+        async (exchange) => {
+          jumpMs += jump;
+          await says(cloudServer, 'at any time')(exchange);
+        },
+        (exchange) => exchange.json(500, {}),
+        says(cloudServer, 'and after'),
+      );
+      const answer = await router.chat(hello(cloudServer));
+      const latencyMs = Number(at(answer.json, 'lfo_metadata', 'latency_ms'));
+      assert.ok(latencyMs >= 0 && latencyMs < 5000, `${latencyMs} ms`);
+      await router.chat(hello(cloudServer));
+      jumpMs += jump;
+      assert.equal((await router.chat(hello(cloudServer))).status, 503, 'still open');
+      await delay(350);
+      assert.equal(textOf(await router.chat(hello(cloudServer))), 'and after');
+      assert.equal(calls() - before, 3);
+      await delay(350); // away again sooner than that, it would flap
+    }
+  },
+);
+
+faultTest(
+  {
+    row: 43,
+    what: 'out of descriptors, LFO neither dies nor spins, and recovers',
+    bound: 'CPU < 50 % meanwhile; 3 s',
+    skip: process.platform === 'linux' ? undefined : 'needs proc(5)',
+  },
   async (t) => {
     const player = await startPlayer(t, localServer);
     const cwd = workingFolder(t);
@@ -222,7 +281,9 @@ faultTest(
     const lfo = startLfo(t, ['serve'], { cwd, env: { PORT: '0' }, shell: 'ulimit -n 96' });
     const url = /http:\/\/[^"\s]+:\d+/.exec(await lfo.output(/http:\/\/[^"\s]+:\d+/))?.[0] ?? assert.fail('no address');
     const { connect } = await import('node:net');
-    const sockets = Array.from({ length: 200 }, () => connect(Number(new URL(url).port), '127.0.0.1').on('error', () => undefined));
+    const sockets = Array.from({ length: 200 }, () =>
+      connect(Number(new URL(url).port), '127.0.0.1').on('error', () => undefined),
+    );
     await delay(500);
     const before = cpuMs(lfo.child.pid);
     await delay(1000);
@@ -230,16 +291,18 @@ faultTest(
     assert.equal(lfo.child.exitCode, null, 'it lives');
     assert.ok(spentMs < 500, `${spentMs} ms of CPU in a second`);
     for (const socket of sockets) socket.destroy();
-    const [, ms] = await timed(
-      eventually('it answers again', () => true, 1).then(async () => {
-        for (;;) {
-          const answer = await request(`${url}/v1/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(hello(localServer)) }).catch(() => undefined);
-          await answer?.body.dump();
-          if (answer?.statusCode === 200) return;
-          await delay(50);
-        }
-      }),
-    );
+    const isAnswering = async (): Promise<boolean> => {
+      const answer = await request(`${url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(hello(localServer)),
+      }).catch(() => undefined);
+      await answer?.body.dump();
+      return answer?.statusCode === 200;
+    };
+    const freedMs = performance.now();
+    while (!(await isAnswering()) && performance.now() - freedMs < 10_000) await delay(50);
+    const ms = performance.now() - freedMs;
     assert.ok(ms < 3000, `${ms} ms`);
   },
 );

@@ -11,7 +11,7 @@ export async function recordedRow(
 ): Promise<Readonly<Record<string, unknown>>> {
   const file = join(router.folder, 'data', 'lfo.db');
   const [column, value] = 'errorCode' in of ? ['error_code', of.errorCode] : ['id', String(of.headers['x-request-id'])];
-  for (const giveUpMs = performance.now() + 10_000; performance.now() < giveUpMs; ) {
+  for (const giveUpMs = performance.now() + 10_000; performance.now() < giveUpMs;) {
     if (existsSync(file)) {
       const database = new DatabaseSync(file, { readOnly: true });
       try {

@@ -41,37 +41,47 @@ for (const subject of subjects) {
     [7, 'a reset', 'reset'],
     [8, 'an end without its marker', 'hangUp'],
   ] as const) {
-    faultTest({ row, what: `${subject.name}: ${what} becomes an error frame, no stop, no retry, its cost kept`, bound: '100 ms' }, async (t) => {
-      const { router, play, calls } = await startRig(t, subject);
-      let endedMs = 0;
-      play(
-        begins(subject, 'Half of it', (exchange) => {
-          endedMs = performance.now();
-          exchange[end]();
-        }),
-      );
-      const answer = await router.stream(hello(subject));
-      const lateMs = performance.now() - endedMs;
-      assert.equal(answer.status, 200);
-      assert.equal(textOf(answer), 'Half of it');
-      assertCut(answer, 'upstream_cut');
-      assert.equal(calls(), 1);
-      assert.ok(lateMs < 100, `${lateMs} ms`);
-      const row = await recordedRow(router, answer);
-      assert.equal(row['error_code'], 'upstream_cut');
-      assert.ok(Number(row['completion_tokens']) > 0 && Number(row['prompt_tokens']) > 0);
-      assert.equal(row['tokens_estimated'], 1);
-    });
+    faultTest(
+      {
+        row,
+        what: `${subject.name}: ${what} becomes an error frame, no stop, no retry, its cost kept`,
+        bound: '100 ms',
+      },
+      async (t) => {
+        const { router, play, calls } = await startRig(t, subject);
+        let endedMs = 0;
+        play(
+          begins(subject, 'Half of it', (exchange) => {
+            endedMs = performance.now();
+            exchange[end]();
+          }),
+        );
+        const answer = await router.stream(hello(subject));
+        const lateMs = performance.now() - endedMs;
+        assert.equal(answer.status, 200);
+        assert.equal(textOf(answer), 'Half of it');
+        assertCut(answer, 'upstream_cut');
+        assert.equal(calls(), 1);
+        assert.ok(lateMs < 100, `${lateMs} ms`);
+        const row = await recordedRow(router, answer);
+        assert.equal(row['error_code'], 'upstream_cut');
+        assert.ok(Number(row['completion_tokens']) > 0 && Number(row['prompt_tokens']) > 0);
+        assert.equal(row['tokens_estimated'], 1);
+      },
+    );
   }
 
-  faultTest({ row: 9, what: `${subject.name}: silence in mid-stream ends in an error frame`, bound: 'idle budget + 600 ms' }, async (t) => {
-    const { router, play, lastCall } = await startRig(t, subject);
-    play(begins(subject, 'Half', (exchange) => exchange.silence()));
-    const [answer, ms] = await timed(router.stream(hello(subject)));
-    assertCut(answer, 'upstream_timeout');
-    assert.ok(ms >= 400 && ms < 1000, `${ms} ms`);
-    assert.equal(await lastCall().ended, 'aborted');
-  });
+  faultTest(
+    { row: 9, what: `${subject.name}: silence in mid-stream ends in an error frame`, bound: 'idle budget + 600 ms' },
+    async (t) => {
+      const { router, play, lastCall } = await startRig(t, subject);
+      play(begins(subject, 'Half', (exchange) => exchange.silence()));
+      const [answer, ms] = await timed(router.stream(hello(subject)));
+      assertCut(answer, 'upstream_timeout');
+      assert.ok(ms >= 400 && ms < 1000, `${ms} ms`);
+      assert.equal(await lastCall().ended, 'aborted');
+    },
+  );
 
   faultTest({ row: 11, what: `${subject.name}: the same answer`, bound: 'identical' }, async (t) => {
     const { router, play } = await startRig(t, subject);
@@ -88,40 +98,52 @@ for (const subject of subjects) {
     assert.equal(answer.isDone, true);
   });
 
-  faultTest({ row: 12, what: `${subject.name}: stopped at the limit with length, the backend let go`, bound: '500 tokens; + 50 MB' }, async (t) => {
-    const { router, play, lastCall } = await startRig(t, subject, { yaml: 'limits: { answer_tokens: 500 }' });
-    play(async (exchange) => {
-      exchange.head(200, eventStream);
-      const again = subject.text('word ').repeat(20);
-      while (exchange.end === undefined) {
-        await exchange.write(again);
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    });
-    const before = heldBytes();
-    const [answer, ms] = await timed(router.stream(hello(subject)));
-    assert.equal(answer.isDone, true);
-    assert.ok(answer.chunks.some((chunk) => at(chunk, 'choices', 0, 'finish_reason') === 'length'));
-    assert.equal(textOf(answer).trim().split(' ').length, 500);
-    assert.equal(await lastCall().ended, 'aborted');
-    assert.ok(heldBytes() - before < 50 * mebibyte);
-    assert.ok(ms < 5000, `${ms} ms`);
-  });
+  faultTest(
+    {
+      row: 12,
+      what: `${subject.name}: stopped at the limit with length, the backend let go`,
+      bound: '500 tokens; + 50 MB',
+    },
+    async (t) => {
+      const { router, play, lastCall } = await startRig(t, subject, { yaml: 'limits: { answer_tokens: 500 }' });
+      play(async (exchange) => {
+        exchange.head(200, eventStream);
+        const again = subject.text('word ').repeat(20);
+        while (exchange.end === undefined) {
+          await exchange.write(again);
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      });
+      const before = heldBytes();
+      const [answer, ms] = await timed(router.stream(hello(subject)));
+      assert.equal(answer.isDone, true);
+      assert.ok(answer.chunks.some((chunk) => at(chunk, 'choices', 0, 'finish_reason') === 'length'));
+      assert.equal(textOf(answer).trim().split(' ').length, 500);
+      assert.equal(await lastCall().ended, 'aborted');
+      assert.ok(heldBytes() - before < 50 * mebibyte);
+      assert.ok(ms < 5000, `${ms} ms`);
+    },
+  );
 
-  faultTest({ row: 12, what: `${subject.name}: stopped when its time is over`, bound: 'total budget + 600 ms' }, async (t) => {
-    const sections = ['local', 'cloud'].map((tier) => `  ${tier}: { connect_ms: 300, first_token_ms: 400, idle_ms: 400, total_ms: 600 }`);
-    const { router, play } = await startRig(t, subject, { yaml: `budgets:\n${sections.join('\n')}` });
-    play(async (exchange) => {
-      exchange.head(200, eventStream);
-      while (exchange.end === undefined) {
-        await exchange.write(subject.text('on and on '));
-        await exchange.pause(50);
-      }
-    });
-    const [answer, ms] = await timed(router.stream(hello(subject)));
-    assert.ok(answer.chunks.some((chunk) => at(chunk, 'choices', 0, 'finish_reason') === 'length'));
-    assert.ok(ms >= 590 && ms < 1200, `${ms} ms`);
-  });
+  faultTest(
+    { row: 12, what: `${subject.name}: stopped when its time is over`, bound: 'total budget + 600 ms' },
+    async (t) => {
+      const sections = ['local', 'cloud'].map(
+        (tier) => `  ${tier}: { connect_ms: 300, first_token_ms: 400, idle_ms: 400, total_ms: 600 }`,
+      );
+      const { router, play } = await startRig(t, subject, { yaml: `budgets:\n${sections.join('\n')}` });
+      play(async (exchange) => {
+        exchange.head(200, eventStream);
+        while (exchange.end === undefined) {
+          await exchange.write(subject.text('on and on '));
+          await exchange.pause(50);
+        }
+      });
+      const [answer, ms] = await timed(router.stream(hello(subject)));
+      assert.ok(answer.chunks.some((chunk) => at(chunk, 'choices', 0, 'finish_reason') === 'length'));
+      assert.ok(ms >= 590 && ms < 1200, `${ms} ms`);
+    },
+  );
 
   faultTest({ row: 13, what: `${subject.name}: given up at the cap`, bound: '1 MB a line; + 50 MB' }, async (t) => {
     const { router, play, lastCall } = await startRig(t, subject);
@@ -140,13 +162,16 @@ for (const subject of subjects) {
     assert.ok(heldBytes() - before < 50 * mebibyte);
   });
 
-  faultTest({ row: 19, what: `${subject.name}: an event that is no JSON ends in an error frame`, bound: '1 s' }, async (t) => {
-    const { router, play } = await startRig(t, subject);
-    play(begins(subject, 'Half', (exchange) => exchange.finish(`data: {nonsense\n\n${subject.end}`)));
-    const [answer, ms] = await timed(router.stream(hello(subject)));
-    assertCut(answer, 'upstream_bad_answer');
-    assert.ok(ms < 1000, `${ms} ms`);
-  });
+  faultTest(
+    { row: 19, what: `${subject.name}: an event that is no JSON ends in an error frame`, bound: '1 s' },
+    async (t) => {
+      const { router, play } = await startRig(t, subject);
+      play(begins(subject, 'Half', (exchange) => exchange.finish(`data: {nonsense\n\n${subject.end}`)));
+      const [answer, ms] = await timed(router.stream(hello(subject)));
+      assertCut(answer, 'upstream_bad_answer');
+      assert.ok(ms < 1000, `${ms} ms`);
+    },
+  );
 
   const rewritings: Readonly<Record<string, (stream: string) => string>> = {
     'LF alone': (stream) => stream.replaceAll('\r\n', '\n'),
@@ -158,154 +183,221 @@ for (const subject of subjects) {
     'JSON over several lines': (stream) => stream.replaceAll('data: {', 'data: {\ndata: '),
     'other fields': (stream) => stream.replaceAll('data: ', 'id: 7\nretry: 9\nunknown\ndata: '),
   };
-  faultTest({ row: 19, what: `${subject.name}: ${Object.keys(rewritings).join(', ')} are read by the rules of WHATWG`, bound: 'identical' }, async (t) => {
-    const { router, play } = await startRig(t, subject);
-    for (const [name, rewrite] of Object.entries(rewritings)) {
-      play((exchange) => {
-        exchange.head(200, eventStream);
-        exchange.finish(rewrite(subject.text('All') + subject.text(' of it') + subject.end));
-      });
-      const answer = await router.stream(hello(subject));
-      assert.equal(textOf(answer), 'All of it', name);
-      assert.equal(answer.isDone, true, name);
-    }
-  });
+  faultTest(
+    {
+      row: 19,
+      what: `${subject.name}: ${Object.keys(rewritings).join(', ')} are read by the rules of WHATWG`,
+      bound: 'identical',
+    },
+    async (t) => {
+      const { router, play } = await startRig(t, subject);
+      for (const [name, rewrite] of Object.entries(rewritings)) {
+        play((exchange) => {
+          exchange.head(200, eventStream);
+          exchange.finish(rewrite(subject.text('All') + subject.text(' of it') + subject.end));
+        });
+        const answer = await router.stream(hello(subject));
+        assert.equal(textOf(answer), 'All of it', name);
+        assert.equal(answer.isDone, true, name);
+      }
+    },
+  );
 
-  faultTest({ row: 20, what: `${subject.name}: no event lost, no replacement character, wherever the cut`, bound: 'every split' }, async (t) => {
-    const { router, play } = await startRig(t, subject);
-    const bytes = Buffer.from((subject.text('é👋') + subject.end).replaceAll(/\r?\n/g, '\r\n'));
-    for (let cut = 1; cut < bytes.length; cut += 3) {
-      play(async (exchange) => {
-        exchange.head(200, eventStream);
-        await exchange.write(bytes.subarray(0, cut));
-        await new Promise((resolve) => setImmediate(resolve));
-        await exchange.write(bytes.subarray(cut));
+  faultTest(
+    {
+      row: 20,
+      what: `${subject.name}: no event lost, no replacement character, wherever the cut`,
+      bound: 'every split',
+    },
+    async (t) => {
+      const { router, play } = await startRig(t, subject);
+      const bytes = Buffer.from((subject.text('é👋') + subject.end).replaceAll(/\r?\n/g, '\r\n'));
+      for (let cut = 1; cut < bytes.length; cut += 3) {
+        play(async (exchange) => {
+          exchange.head(200, eventStream);
+          await exchange.write(bytes.subarray(0, cut));
+          await new Promise((resolve) => setImmediate(resolve));
+          await exchange.write(bytes.subarray(cut));
+          exchange.finish();
+        });
+        assert.equal(textOf(await router.stream(hello(subject))), 'é👋', `cut at ${cut}`);
+      }
+    },
+  );
+
+  faultTest(
+    { row: 21, what: `${subject.name}: what goes out is well-formed`, bound: 'both kinds of answer' },
+    async (t) => {
+      const { router, play } = await startRig(t, subject);
+      play((exchange) => {
+        const isStream = at(exchange.request.json, 'stream') === true || exchange.request.path.includes('stream');
+        const text = isStream
+          ? subject.text('a\uD83D!') + subject.text('BAD') + subject.end
+          : JSON.stringify(subject.whole('a\uD83D!BAD'));
+        const bytes = Buffer.from(text);
+        bytes.set([0xff, 0xfe, 0xc3], bytes.indexOf('BAD'));
+        exchange.head(200, isStream ? eventStream : { 'content-type': 'application/json' });
+        void exchange.write(bytes);
         exchange.finish();
       });
-      assert.equal(textOf(await router.stream(hello(subject))), 'é👋', `cut at ${cut}`);
-    }
-  });
+      for (const answer of [await router.chat(hello(subject)), await router.stream(hello(subject))]) {
+        assert.equal(answer.status, 200, answer.text);
+        const text = textOf(answer);
+        assert.ok(text.isWellFormed() && text.startsWith('a\uFFFD!'), JSON.stringify(text));
+      }
+    },
+  );
 
-  faultTest({ row: 21, what: `${subject.name}: what goes out is well-formed`, bound: 'both kinds of answer' }, async (t) => {
-    const { router, play } = await startRig(t, subject);
-    play((exchange) => {
-      const isStream = at(exchange.request.json, 'stream') === true || exchange.request.path.includes('stream');
-      const text = `${isStream ? subject.text('a\uD83D!') + subject.text('BAD') + subject.end : JSON.stringify(subject.whole('a\uD83D!BAD'))}`;
-      const bytes = Buffer.from(text);
-      bytes.set([0xff, 0xfe, 0xc3], bytes.indexOf('BAD'));
-      exchange.head(200, isStream ? eventStream : { 'content-type': 'application/json' });
-      void exchange.write(bytes);
-      exchange.finish();
-    });
-    for (const answer of [await router.chat(hello(subject)), await router.stream(hello(subject))]) {
-      assert.equal(answer.status, 200, answer.text);
-      const text = textOf(answer);
-      assert.ok(text.isWellFormed() && text.startsWith('a\uFFFD!'), JSON.stringify(text));
-    }
-  });
-
-  faultTest({ row: 24, what: `${subject.name}: an empty answer is an error, and no fault of the backend's health`, bound: '2 calls; breaker closed' }, async (t) => {
-    const { router, play, calls } = await startRig(t, subject, { yaml: 'breaker: { failures: 1 }' });
-    play(says(subject, ''));
-    for (const ask of [router.chat, router.stream]) {
-      const before = calls();
-      const answer = await ask(hello(subject));
-      assert.equal(answer.status, 502);
-      assertCleanError(answer.json, 'upstream_unusable_answer');
-      assert.ok(calls() - before <= 2);
-    }
-    play(says(subject, 'well again'));
-    assert.equal(textOf(await router.chat(hello(subject))), 'well again');
-  });
+  faultTest(
+    {
+      row: 24,
+      what: `${subject.name}: an empty answer is an error, and no fault of the backend's health`,
+      bound: '2 calls; breaker closed',
+    },
+    async (t) => {
+      const { router, play, calls } = await startRig(t, subject, { yaml: 'breaker: { failures: 1 }' });
+      play(says(subject, ''));
+      for (const ask of [router.chat, router.stream]) {
+        const before = calls();
+        const answer = await ask(hello(subject));
+        assert.equal(answer.status, 502);
+        assertCleanError(answer.json, 'upstream_unusable_answer');
+        assert.ok(calls() - before <= 2);
+      }
+      play(says(subject, 'well again'));
+      assert.equal(textOf(await router.chat(hello(subject))), 'well again');
+    },
+  );
 }
 
-const tools = [{ type: 'function', function: { name: 'add', parameters: { type: 'object', properties: { a: { type: 'number' } } } } }];
+const tools = [
+  {
+    type: 'function',
+    function: { name: 'add', parameters: { type: 'object', properties: { a: { type: 'number' } } } },
+  },
+];
 const callChunks = (argumentText: string, finish?: string): string =>
-  openaiChunks({ deltas: [], toolCalls: [{ id: 'c1', name: 'add', argumentDeltas: [argumentText] }], ...(finish && { finishReason: finish }) })
+  openaiChunks({
+    deltas: [],
+    toolCalls: [{ id: 'c1', name: 'add', argumentDeltas: [argumentText] }],
+    ...(finish && { finishReason: finish }),
+  })
     .slice(0, finish === undefined ? -2 : undefined)
     .map(frame)
     .join('');
 
 for (const subject of [localServer, cloudServer]) {
-  faultTest({ row: 22, what: `${subject.name}: arguments cut off are never delivered as complete`, bound: 'no finish_reason tool_calls' }, async (t) => {
-    const { router, play } = await startRig(t, subject, { yaml: 'breaker: { failures: 100 }' });
-    for (const stream of [callChunks('{"a": 1'), `${callChunks('{"a": 1', 'tool_calls')}data: [DONE]\n\n`]) {
-      play((exchange) => {
-        exchange.head(200, eventStream);
-        exchange.finish(stream);
-      });
-      const asked = { ...hello(subject), tools };
-      const streamed = await router.stream(asked);
-      if (streamed.status === 200) assertCut(streamed, String(at(streamed.chunks.at(-1), 'error', 'code')));
-      else assert.equal(streamed.status, 502);
-      if (subject === localServer) assert.equal((await router.chat(asked)).status, 502);
-    }
-  });
+  faultTest(
+    {
+      row: 22,
+      what: `${subject.name}: arguments cut off are never delivered as complete`,
+      bound: 'no finish_reason tool_calls',
+    },
+    async (t) => {
+      const { router, play } = await startRig(t, subject, { yaml: 'breaker: { failures: 100 }' });
+      for (const stream of [callChunks('{"a": 1'), `${callChunks('{"a": 1', 'tool_calls')}data: [DONE]\n\n`]) {
+        play((exchange) => {
+          exchange.head(200, eventStream);
+          exchange.finish(stream);
+        });
+        const asked = { ...hello(subject), tools };
+        const streamed = await router.stream(asked);
+        if (streamed.status === 200) assertCut(streamed, String(at(streamed.chunks.at(-1), 'error', 'code')));
+        else assert.equal(streamed.status, 502);
+        if (subject === localServer) assert.equal((await router.chat(asked)).status, 502);
+      }
+    },
+  );
 
-  faultTest({ row: 24, what: `${subject.name}: a filtered answer is told as one, and local stays local`, bound: '1 call' }, async (t) => {
-    const { router, play, calls } = await startRig(t, subject);
-    play(playFault('fault-content-filter'));
-    const answer = await router.chat(hello(subject));
-    assert.equal(at(answer.json, 'choices', 0, 'finish_reason'), 'content_filter');
-    assert.equal(calls(), 1);
-  });
+  faultTest(
+    { row: 24, what: `${subject.name}: a filtered answer is told as one, and local stays local`, bound: '1 call' },
+    async (t) => {
+      const { router, play, calls } = await startRig(t, subject);
+      play(playFault('fault-content-filter'));
+      const answer = await router.chat(hello(subject));
+      assert.equal(at(answer.json, 'choices', 0, 'finish_reason'), 'content_filter');
+      assert.equal(calls(), 1);
+    },
+  );
 }
 
-faultTest({ row: 24, what: 'an empty or broken answer in local mode is not escalated', bound: '0 calls of the cloud' }, async (t) => {
-  const { router, local, cloud } = await startBoth(t);
-  for (const script of [says(localServer, ''), playFault('fault-truncated-json'), playFault('fault-content-filter')]) {
-    local.play(script);
-    await router.chat(hello(localServer));
-  }
-  assert.equal(cloud.calls(), 0);
-});
+faultTest(
+  { row: 24, what: 'an empty or broken answer in local mode is not escalated', bound: '0 calls of the cloud' },
+  async (t) => {
+    const { router, local, cloud } = await startBoth(t);
+    for (const script of [
+      says(localServer, ''),
+      playFault('fault-truncated-json'),
+      playFault('fault-content-filter'),
+    ]) {
+      local.play(script);
+      await router.chat(hello(localServer));
+    }
+    assert.equal(cloud.calls(), 0);
+  },
+);
 
-faultTest({ row: 24, what: 'gemini: SAFETY, RECITATION and a blocked prompt are content_filter', bound: '1 call each' }, async (t) => {
-  const { router, play, calls } = await startRig(t, geminiCloud);
-  const answers = [
-    { candidates: [{ finishReason: 'SAFETY' }] },
-    { candidates: [{ content: { parts: [{ text: 'part' }] }, finishReason: 'RECITATION' }] },
-    { promptFeedback: { blockReason: 'PROHIBITED_CONTENT' } },
-  ];
-  for (const [index, body] of answers.entries()) {
-    play((exchange) => exchange.json(200, body));
+faultTest(
+  { row: 24, what: 'gemini: SAFETY, RECITATION and a blocked prompt are content_filter', bound: '1 call each' },
+  async (t) => {
+    const { router, play, calls } = await startRig(t, geminiCloud);
+    const answers = [
+      { candidates: [{ finishReason: 'SAFETY' }] },
+      { candidates: [{ content: { parts: [{ text: 'part' }] }, finishReason: 'RECITATION' }] },
+      { promptFeedback: { blockReason: 'PROHIBITED_CONTENT' } },
+    ];
+    for (const [index, body] of answers.entries()) {
+      play((exchange) => exchange.json(200, body));
+      const answer = await router.chat(hello(geminiCloud));
+      assert.equal(at(answer.json, 'choices', 0, 'finish_reason'), 'content_filter', answer.text);
+      assert.equal(calls(), index + 1);
+    }
+  },
+);
+
+faultTest(
+  { row: 24, what: 'gemini: a malformed call is asked for again, then a clean error', bound: '4 calls' },
+  async (t) => {
+    const { router, play, calls } = await startRig(t, geminiCloud, { yaml: 'breaker: { failures: 1 }' });
+    play((exchange) => exchange.json(200, { candidates: [{ finishReason: 'MALFORMED_FUNCTION_CALL' }] }));
     const answer = await router.chat(hello(geminiCloud));
-    assert.equal(at(answer.json, 'choices', 0, 'finish_reason'), 'content_filter', answer.text);
-    assert.equal(calls(), index + 1);
-  }
-});
+    assert.equal(answer.status, 502);
+    assertCleanError(answer.json, 'malformed_function_call');
+    assert.ok(calls() <= 4, `${calls()} calls`);
+    play((exchange) => exchange.json(400, refusal(400, 'INVALID_ARGUMENT', 'no').body));
+    assert.equal((await router.chat(hello(geminiCloud))).status, 400, 'the breaker is closed');
+  },
+);
 
-faultTest({ row: 24, what: 'gemini: a malformed call is asked for again, then a clean error', bound: '4 calls' }, async (t) => {
-  const { router, play, calls } = await startRig(t, geminiCloud, { yaml: 'breaker: { failures: 1 }' });
-  play((exchange) => exchange.json(200, { candidates: [{ finishReason: 'MALFORMED_FUNCTION_CALL' }] }));
-  const answer = await router.chat(hello(geminiCloud));
-  assert.equal(answer.status, 502);
-  assertCleanError(answer.json, 'malformed_function_call');
-  assert.ok(calls() <= 4, `${calls()} calls`);
-  play((exchange) => exchange.json(400, refusal(400, 'INVALID_ARGUMENT', 'no').body));
-  assert.equal((await router.chat(hello(geminiCloud))).status, 400, 'the breaker is closed');
-});
-
-const absurd = ['null', '{"prompt_tokens":-3,"completion_tokens":"many"}', '{"prompt_tokens":1e400,"completion_tokens":1e400}', '{}', '[]'];
-faultTest({ row: 25, what: 'counts are whole numbers whatever a backend says, and estimates are marked', bound: 'never NaN' }, async (t) => {
-  const { router, play } = await startRig(t, cloudServer);
-  for (const usage of absurd) {
-    play((exchange) => {
-      exchange.head(200, { 'content-type': 'application/json' });
-      exchange.finish(JSON.stringify(cloudServer.whole('four')).replace(/}$/, `,"usage":${usage}}`));
-    });
-    assertSaneUsage(await router.chat(hello(cloudServer)), usage);
-  }
-  for (const count of ['-3', '1e400', '"many"', 'null']) {
-    const google = await startRig(t, geminiCloud);
-    google.play((exchange) => {
-      exchange.head(200, { 'content-type': 'application/json' });
-      const counts = `{"promptTokenCount":${count},"candidatesTokenCount":${count}}`;
-      exchange.finish(JSON.stringify(geminiCloud.whole('four')).replace(/}$/, `,"usageMetadata":${counts}}`));
-    });
-    assertSaneUsage(await google.router.chat(hello(geminiCloud)), count);
-  }
-});
+const absurd = [
+  'null',
+  '{"prompt_tokens":-3,"completion_tokens":"many"}',
+  '{"prompt_tokens":1e400,"completion_tokens":1e400}',
+  '{}',
+  '[]',
+];
+faultTest(
+  { row: 25, what: 'counts are whole numbers whatever a backend says, and estimates are marked', bound: 'never NaN' },
+  async (t) => {
+    const { router, play } = await startRig(t, cloudServer);
+    for (const usage of absurd) {
+      play((exchange) => {
+        exchange.head(200, { 'content-type': 'application/json' });
+        exchange.finish(JSON.stringify(cloudServer.whole('four')).replace(/}$/, `,"usage":${usage}}`));
+      });
+      assertSaneUsage(await router.chat(hello(cloudServer)), usage);
+    }
+    for (const count of ['-3', '1e400', '"many"', 'null']) {
+      const google = await startRig(t, geminiCloud);
+      google.play((exchange) => {
+        exchange.head(200, { 'content-type': 'application/json' });
+        const counts = `{"promptTokenCount":${count},"candidatesTokenCount":${count}}`;
+        exchange.finish(JSON.stringify(geminiCloud.whole('four')).replace(/}$/, `,"usageMetadata":${counts}}`));
+      });
+      assertSaneUsage(await google.router.chat(hello(geminiCloud)), count);
+    }
+  },
+);
 
 function assertSaneUsage(answer: { readonly json: unknown; readonly text: string }, what: string): void {
   for (const name of ['prompt_tokens', 'completion_tokens', 'total_tokens']) {
@@ -315,16 +407,23 @@ function assertSaneUsage(answer: { readonly json: unknown; readonly text: string
   assert.equal(at(answer.json, 'lfo_metadata', 'usage_estimated'), true, what);
 }
 
-faultTest({ row: 52, what: 'heartbeats keep the client while a backend is silent, and the answer is whole', bound: 'a comment each 50 ms' }, async (t) => {
-  for (const subject of subjects) {
-    const { router, play } = await startRig(t, subject, { yaml: 'server: { heartbeat_ms: 50 }\nbudgets: {}' });
-    play(async (exchange) => {
-      await exchange.pause(700);
-      await says(subject, 'after a long prefill')(exchange);
-    });
-    const answer = await router.stream(hello(subject));
-    assert.equal(textOf(answer), 'after a long prefill');
-    assert.equal(answer.isDone, true);
-    assert.ok(answer.comments >= 5, `${answer.comments} comments`);
-  }
-});
+faultTest(
+  {
+    row: 52,
+    what: 'heartbeats keep the client while a backend is silent, and the answer is whole',
+    bound: 'a comment each 50 ms',
+  },
+  async (t) => {
+    for (const subject of subjects) {
+      const { router, play } = await startRig(t, subject, { yaml: 'server: { heartbeat_ms: 50 }\nbudgets: {}' });
+      play(async (exchange) => {
+        await exchange.pause(700);
+        await says(subject, 'after a long prefill')(exchange);
+      });
+      const answer = await router.stream(hello(subject));
+      assert.equal(textOf(answer), 'after a long prefill');
+      assert.equal(answer.isDone, true);
+      assert.ok(answer.comments >= 5, `${answer.comments} comments`);
+    }
+  },
+);

@@ -35,11 +35,16 @@ const openai = (tier: 'local' | 'cloud'): FaultSubject => ({
     `{ name: ${tier}-server, kind: openai-compatible, tier: ${tier}, base_url: "${origin}/v1", models: [m-${tier}], api_key: key-of-the-operator${more} }`,
   text: (content) => openaiChunk({ content }),
   end: `${openaiChunk({}, 'stop')}data: [DONE]\n\n`,
-  whole: (content) => ({ model: 'm', choices: [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'stop' }] }),
+  whole: (content) => ({
+    model: 'm',
+    choices: [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'stop' }],
+  }),
 });
 
 const geminiChunk = (text: string, finishReason?: string): object => ({
-  candidates: [{ content: { role: 'model', parts: text === '' ? [] : [{ text }] }, ...(finishReason && { finishReason }) }],
+  candidates: [
+    { content: { role: 'model', parts: text === '' ? [] : [{ text }] }, ...(finishReason && { finishReason }) },
+  ],
 });
 
 const gemini: FaultSubject = {
@@ -143,7 +148,9 @@ export async function startBoth(
 
 /** A whole `lfo.yaml`: short budgets, these backends, and what else is given, which wins. */
 export function fleetYaml(entries: readonly string[], more = ''): string {
-  const defaults = Object.entries(shortSections).flatMap(([name, section]) => (more.includes(`${name}:`) ? [] : [section]));
+  const defaults = Object.entries(shortSections).flatMap(([name, section]) =>
+    more.includes(`${name}:`) ? [] : [section],
+  );
   return [...defaults, more, 'backends:', ...entries.map((entry) => `  - ${entry}`), ''].join('\n');
 }
 
@@ -157,7 +164,11 @@ export function says(subject: FaultSubject, text: string): Script {
 }
 
 /** Streams the text, then does as told with the rest unsaid. */
-export function begins(subject: FaultSubject, text: string, then: (exchange: Exchange) => void | Promise<void>): Script {
+export function begins(
+  subject: FaultSubject,
+  text: string,
+  then: (exchange: Exchange) => void | Promise<void>,
+): Script {
   return async (exchange) => {
     exchange.head(200, eventStream);
     await exchange.write(subject.text(text));
@@ -174,7 +185,8 @@ function wantsStream({ request }: Exchange): boolean {
 export function textOf(answer: { readonly json: unknown; readonly chunks?: readonly unknown[] }): string {
   const whole = at(answer.json, 'choices', 0, 'message', 'content');
   if (typeof whole === 'string') return whole;
-  return (answer.chunks ?? []).map((chunk) => at(chunk, 'choices', 0, 'delta', 'content') ?? '').join('');
+  const pieces = (answer.chunks ?? []).map((chunk) => at(chunk, 'choices', 0, 'delta', 'content'));
+  return pieces.filter((piece) => typeof piece === 'string').join('');
 }
 
 /** Fails unless this is the project's error envelope with nothing in it that is nobody's business. */
@@ -182,14 +194,22 @@ export function assertCleanError(body: unknown, code: string, source: 'lfo' | 'u
   for (const name of ['message', 'type', 'param', 'code']) assert.notEqual(at(body, 'error', name), undefined, name);
   assert.equal(at(body, 'error', 'code'), code);
   assert.equal(at(body, 'source') ?? at(body, 'error', 'source'), source);
-  assert.doesNotMatch(JSON.stringify(body), /127\.0\.0\.1|key-of-the-operator|upstream-secret|\bat .*\.ts:|node:internal/);
+  assert.doesNotMatch(
+    JSON.stringify(body),
+    /127\.0\.0\.1|key-of-the-operator|upstream-secret|\bat .*\.ts:|node:internal/,
+  );
 }
 
 /** Fails unless the stream was cut visibly: an error frame, no `stop`, no [DONE]. */
-export function assertCut(answer: { readonly chunks: readonly unknown[]; readonly isDone: boolean }, code: string): void {
+export function assertCut(
+  answer: { readonly chunks: readonly unknown[]; readonly isDone: boolean },
+  code: string,
+): void {
   assertCleanError(answer.chunks.at(-1), code);
   assert.equal(answer.isDone, false);
-  assert.ok(answer.chunks.every((chunk) => !['stop', 'tool_calls'].includes(String(at(chunk, 'choices', 0, 'finish_reason')))));
+  assert.ok(
+    answer.chunks.every((chunk) => !['stop', 'tool_calls'].includes(String(at(chunk, 'choices', 0, 'finish_reason')))),
+  );
 }
 
 /** The value and the milliseconds it took. */
