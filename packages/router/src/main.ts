@@ -53,6 +53,7 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
         random: Math.random,
         build: { version: ownVersion(), node: process.version },
       }),
+    openArchive: async (config) => (await import('./archive.ts')).openArchive(config),
     openKeyDesk: async (config) => (await import('./key-commands.ts')).openKeyDesk(config),
   });
   // Done, but a question to a silent name server cannot be taken back and would hold the process for many seconds.

@@ -1,4 +1,5 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
+import { type Archive, ArchiveError } from '../core/archive.ts';
 import type { Clock } from '../core/clock.ts';
 import { ConfigError } from '../core/config/config-error.ts';
 import type { LfoConfig } from '../core/config/config.ts';
@@ -8,6 +9,7 @@ import type { AppOptions, RunningApp } from '../core/running-app.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
 import { addKeys } from './key-program.ts';
 import type { KeyDesk } from './keys.ts';
+import { addRecords } from './record-program.ts';
 import { addressOf, RouterClient } from './router-client.ts';
 import { CliError, coloursFor, exitCodes, type Terminal } from './terminal.ts';
 
@@ -20,6 +22,8 @@ export interface ProgramDeps {
   readonly machine: string;
   /** Loaded when serving begins, so that other commands start fast. */
   readonly startApp: (options: AppOptions) => Promise<RunningApp>;
+  /** Loaded when records are read. */
+  readonly openArchive: (config: LfoConfig) => Promise<Archive>;
   /** Loaded when keys are handled. */
   readonly openKeyDesk: (config: LfoConfig) => Promise<KeyDesk>;
 }
@@ -70,6 +74,15 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
       done(await run({ terminal: deps.terminal, clock: deps.clock, desk, json: options.json === true }));
     } finally {
       await desk.close();
+    }
+  });
+  addRecords(program, deps.clock, async (command, run) => {
+    const options = all(command);
+    const archive = await deps.openArchive(load(options));
+    try {
+      done(await run({ terminal: deps.terminal, clock: deps.clock, archive, json: options.json === true }));
+    } finally {
+      await archive.close();
     }
   });
   return program;
@@ -221,7 +234,7 @@ function throwInsteadOfExit(command: Command, terminal: Terminal): void {
 function report(error: unknown, argv: readonly string[], { terminal, clock }: ProgramDeps): number {
   // Commander has said it already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-  if (!(error instanceof ConfigError) && !(error instanceof CliError)) throw error;
+  if (!(error instanceof ConfigError) && !(error instanceof CliError) && !(error instanceof ArchiveError)) throw error;
   if (argv.includes('serve') && !terminal.isInteractive) {
     const problems = error instanceof ConfigError ? { problems: error.problems } : {};
     createLogger({ level: 'fatal', clock, destination: terminal.output }).fatal(problems, error.message);

@@ -1,0 +1,129 @@
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Archive } from '../core/archive.ts';
+import type { Clock } from '../core/clock.ts';
+import type { RequestsSettings } from './requests.ts';
+import { parseSince } from './since.ts';
+import { exitCodes, printLine, type Terminal } from './terminal.ts';
+
+/** What the commands on records work with. */
+export interface ArchiveContext {
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+  readonly archive: Archive;
+  readonly json: boolean;
+}
+
+/** Runs a command with the records of its configuration open. */
+export type WithArchive = (command: Command, run: (context: ArchiveContext) => Promise<number>) => Promise<void>;
+
+interface RequestFlags {
+  readonly since?: number;
+  readonly route?: string;
+  readonly reason?: string;
+  readonly backend?: string;
+  readonly status?: number;
+  readonly limit: number;
+  readonly format?: RequestsSettings['format'];
+  readonly json?: boolean;
+  readonly follow?: boolean;
+}
+
+const dayMs = 86_400_000;
+
+/** Adds `stats`, `requests` and `db backup|vacuum|migrate`. They read the database itself: LFO need not run. */
+export function addRecords(program: Command, clock: Clock, withArchive: WithArchive): void {
+  const since = new Option('--since <when>', 'such as 30m, 24h, 7d or 2027-01-31').argParser((text) => {
+    const sinceMs = parseSince(text, clock.wallMs());
+    if (sinceMs === undefined) throw new InvalidArgumentError('Give a time such as 30m, 24h, 7d or 2027-01-31.');
+    return sinceMs;
+  });
+  program
+    .command('stats')
+    .description('requests, local share, tokens, money kept and percentiles of the last day')
+    .addOption(since)
+    .option('--json', 'JSON for scripts')
+    .addHelpText('after', '\nExamples:\n  lfo stats\n  lfo stats --since 7d --json')
+    .action(async ({ since: sinceMs = clock.wallMs() - dayMs }: { readonly since?: number }, command: Command) => {
+      const { stats } = await import('./stats.ts');
+      await withArchive(command, ({ terminal, archive, json }) => stats(terminal, archive, { sinceMs, json }));
+    });
+  program
+    .command('requests')
+    .description('recorded requests, the newest first')
+    .addOption(since)
+    .addOption(new Option('--route <tier>', 'answered by').choices(['local', 'cloud']))
+    .option('--reason <code>', 'decisive reason, such as low_confidence')
+    .option('--backend <name>', 'answered by')
+    .option('--status <code>', 'as the client saw it', whole)
+    .option('--limit <n>', 'at most', whole, 20)
+    .option('-f, --follow', 'show requests as they end, until Ctrl-C')
+    .addOption(
+      new Option('--format <format>', 'csv is safe to open in a spreadsheet').choices(['table', 'json', 'csv']),
+    )
+    .option('--json', 'the same as --format json: one JSON object a line')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  lfo requests --follow\n  lfo requests --reason low_confidence --since 24h\n  lfo requests --since 30d --limit 1000000 --format csv > requests.csv',
+    )
+    .action(async (flags: RequestFlags, command: Command) => {
+      const { followRequests, requests } = await import('./requests.ts');
+      const { since: sinceMs, route, reason, backend, status, limit, follow } = flags;
+      const filter = {
+        ...(sinceMs === undefined ? {} : { sinceMs }),
+        ...(route === undefined ? {} : { route }),
+        ...(reason === undefined ? {} : { reason }),
+        ...(backend === undefined ? {} : { backend }),
+        ...(status === undefined ? {} : { status }),
+      };
+      await withArchive(command, ({ terminal, archive, json }) => {
+        const settings = { filter, limit, format: flags.format ?? (json ? 'json' : 'table') };
+        return follow === true
+          ? followRequests(terminal, archive, settings, clock)
+          : requests(terminal, archive, settings);
+      });
+    });
+  addDatabase(program, withArchive);
+}
+
+function addDatabase(program: Command, withArchive: WithArchive): void {
+  const db = program
+    .command('db')
+    .description('the database of records and keys')
+    .addHelpText('after', '\nExample:\n  lfo db backup lfo-backup.db');
+  db.command('backup')
+    .description('copy the SQLite database as it is now; LFO may run meanwhile')
+    .argument('<file>', 'a file that does not exist yet')
+    .addHelpText('after', '\nExample:\n  lfo db backup lfo-backup.db')
+    .action((file: string, _options, command: Command) =>
+      withArchive(command, async ({ terminal, archive }) => {
+        await archive.backup(resolve(terminal.cwd, file));
+        printLine(terminal, `Copied to ${file}.`);
+        return exitCodes.done;
+      }),
+    );
+  db.command('vacuum')
+    .description('give the room of deleted rows back to the file system')
+    .addHelpText('after', '\nExample:\n  lfo db vacuum')
+    .action((_options, command: Command) =>
+      withArchive(command, async ({ terminal, archive }) => {
+        await archive.vacuum();
+        printLine(terminal, 'Done.');
+        return exitCodes.done;
+      }),
+    );
+  db.command('migrate')
+    .description('bring the schema up to date, as every start of LFO does')
+    .addHelpText('after', '\nExample:\n  DATABASE_URL=postgresql://lfo@db/lfo lfo db migrate')
+    .action((_options, command: Command) =>
+      withArchive(command, async ({ terminal, archive }) => {
+        printLine(terminal, `The schema is up to date (${await archive.migrate()}).`);
+        return exitCodes.done;
+      }),
+    );
+}
+
+function whole(text: string): number {
+  if (!/^[1-9]\d{0,11}$/.test(text)) throw new InvalidArgumentError('Give a whole number.');
+  return Number(text);
+}
