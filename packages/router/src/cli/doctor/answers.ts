@@ -18,7 +18,7 @@ const answerMs = 60_000;
 export async function checkAnswers(config: LfoConfig, names: ReadonlySet<string>, clock: Clock): Promise<Check[]> {
   const backends = config.backends
     .filter(({ tier, name }) => tier === 'cloud' && names.has(name))
-    .map((backend) => ({ ...backend, fallbackModels: [] }));
+    .map((backend) => Object.assign({}, backend, { fallbackModels: [] }));
   const signatures = new BoundedSignatureStore();
   const tier = createCloudTier({ ...config, backends }, { clock, signatures, onSentinel: () => undefined });
   try {
