@@ -25,13 +25,11 @@ function rowAt(timeMs: number, index: number, random: () => number): RequestRow 
     model: 'qwen2.5-0.5b-instruct',
     start_ms: 1,
     leased_ms: 2,
-    ...{
-      first_event_ms: 2 + prefillMs,
-      end_ms: localEndMs,
-      score,
-      held_ms: decodeMs / 5,
-      held_tokens: 12,
-    },
+    first_event_ms: 2 + prefillMs,
+    end_ms: localEndMs,
+    score,
+    held_ms: decodeMs / 5,
+    held_tokens: 12,
     ...(isEscalated
       ? {
           outcome: 'escalated',
@@ -49,11 +47,9 @@ function rowAt(timeMs: number, index: number, random: () => number): RequestRow 
     model: 'gemini-2.5-flash',
     start_ms: cloudStartMs,
     leased_ms: cloudStartMs + 1,
-    ...{
-      first_event_ms: cloudStartMs + cloudMs / 2,
-      end_ms: cloudStartMs + cloudMs,
-      outcome: 'answered',
-    },
+    first_event_ms: cloudStartMs + cloudMs / 2,
+    end_ms: cloudStartMs + cloudMs,
+    outcome: 'answered',
   };
   const totalMs = route === 'local' ? localEndMs : cloudStartMs + cloudMs;
   const completionTokens = Math.round(20 + 200 * random());

@@ -78,12 +78,22 @@ describe('the dashboard in a browser', { skip: noBrowser }, () => {
     await page.goto('/dashboard/playground');
     await page.getByLabel('Prompt').fill('What is the capital of Australia?');
     await page.keyboard.press('Control+Enter');
-    for (const [mode, backend] of [['local', 'embedded'], ['auto', 'gemini'], ['cloud', 'gemini']] as const) {
+    for (const [mode, backend] of [
+      ['local', 'embedded'],
+      ['auto', 'gemini'],
+      ['cloud', 'gemini'],
+    ] as const) {
       const card = page.getByRole('region', { name: `Answer in the mode ${mode}` });
       await card.getByText('Canberra.').waitFor();
       await card.getByText(backend).waitFor();
     }
-    assert.deepEqual(live.snapshot().requests.map(({ mode }) => mode).toSorted(), ['auto', 'cloud', 'local']);
+    assert.deepEqual(
+      live
+        .snapshot()
+        .requests.map(({ mode }) => mode)
+        .toSorted(),
+      ['auto', 'cloud', 'local'],
+    );
   });
 
   test('the keyboard alone goes from view to view and into a request', async (t) => {
@@ -142,12 +152,13 @@ describe('the dashboard in a browser', { skip: noBrowser }, () => {
   test('twenty hostile texts are shown as text in every field', async (t) => {
     const [first = ''] = xssPayloads;
     const detail = xssPayloads.join(' ');
-    const backends = scriptedFleet.map((backend) => ({
-      ...backend,
-      id: `${backend.id}${first}`,
-      models: xssPayloads,
-      status: { ...backend.status, detail },
-    }));
+    const backends = scriptedFleet.map((backend) =>
+      Object.assign(structuredClone(backend), {
+        id: `${backend.id}${first}`,
+        models: xssPayloads,
+        status: { state: 'ready', detail },
+      } as const),
+    );
     let turn = 0;
     const { page, chat, foreign, faults } = await open(t, {
       backends,
@@ -162,7 +173,10 @@ describe('the dashboard in a browser', { skip: noBrowser }, () => {
     const ids: string[] = [];
     for (const _ of xssPayloads) ids.push(await chat());
     await page.goto('/dashboard/now');
-    await page.locator('a.row').nth(xssPayloads.length - 1).waitFor();
+    await page
+      .locator('a.row')
+      .nth(xssPayloads.length - 1)
+      .waitFor();
     const shown = await page.locator('.rows').innerText();
     for (const payload of xssPayloads) assert.ok(shown.includes(payload), payload);
     await page.goto('/dashboard/fleet');

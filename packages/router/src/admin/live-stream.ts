@@ -41,6 +41,8 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
       'cache-control': 'no-store',
       'x-accel-buffering': 'no',
       'x-request-id': request.id,
+      // Else the socket would outlive the stream, and a closing server waits for it.
+      connection: 'close',
     });
     const end = follow(raw, headers['last-event-id'], isAllowed);
     open.add(end);
