@@ -42,7 +42,7 @@ export function parseMetrics(text: string): ParsedMetrics {
       const sample = parseSample(line);
       const owner = types.has(sample.name) ? sample.name : sample.name.replace(suffixes, '');
       if (!types.has(owner)) throw new Error(`${sample.name} has no type`);
-      const key = `${sample.name}${JSON.stringify(Object.entries(sample.labels).toSorted())}`;
+      const key = `${sample.name}${labelKey(sample.labels)}`;
       if (series.has(key)) throw new Error(`twice: ${line}`);
       series.add(key);
       samples.push(sample);
@@ -58,10 +58,13 @@ export function valueOf(
   name: string,
   labels: Readonly<Record<string, string>>,
 ): number | undefined {
-  const wanted = JSON.stringify(Object.entries(labels).toSorted());
-  return metrics.samples.find(
-    (sample) => sample.name === name && JSON.stringify(Object.entries(sample.labels).toSorted()) === wanted,
-  )?.value;
+  const wanted = labelKey(labels);
+  return metrics.samples.find((sample) => sample.name === name && labelKey(sample.labels) === wanted)?.value;
+}
+
+/** The same for the same labels in any order. */
+function labelKey(labels: Readonly<Record<string, string>>): string {
+  return JSON.stringify(Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function parseSample(line: string): Sample {
@@ -79,7 +82,7 @@ function checkBuckets(types: ReadonlyMap<string, string>, samples: readonly Samp
     const family = name.replace(/_(bucket|count)$/, '');
     if (types.get(family) !== 'histogram' || name === family) continue;
     const { le, ...others } = labels;
-    const key = `${family}${JSON.stringify(Object.entries(others).toSorted())}`;
+    const key = `${family}${labelKey(others)}`;
     const before = last.get(key) ?? 0;
     if (name.endsWith('_bucket') && value < before) throw new Error(`a bucket of ${family} shrinks at ${le}`);
     if (name.endsWith('_count') && value !== before) throw new Error(`the count of ${family} is not its last bucket`);

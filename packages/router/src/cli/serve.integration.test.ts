@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -48,6 +48,17 @@ test('serve beyond loopback without a key is refused before it listens', async (
   assert.deepEqual(rest, []);
   assert.equal(record?.['level'], 'fatal');
   assert.match(String(record?.['msg']), /set LFO_AUTH_TOKEN/);
+});
+
+test('a copy of keys without keys does not open other addresses', { timeout: 60_000 }, async (t) => {
+  const cwd = workingFolder(t);
+  mkdirSync(join(cwd, 'data'), { mode: 0o700 });
+  writeFileSync(join(cwd, 'data', 'keys.json'), '{}');
+  const { code, stdout } = await runLfo(t, ['serve'], { cwd, env: { HOST: '0.0.0.0', PORT: '0' } });
+  assert.equal(code, 1);
+  const fatal = records(stdout).filter(({ level }) => level === 'fatal');
+  assert.equal(fatal.length, 1);
+  assert.match(String(fatal[0]?.['msg']), /can be reached from other machines: .*lfo keys create/);
 });
 
 test('serve on a taken port says so', { timeout: 60_000 }, async (t) => {

@@ -12,8 +12,8 @@ export function checkScope({ scopes }: KeyIdentity, route: string | undefined): 
   });
 }
 
-/** The dashboard asks for its scope itself, since it has pages for those who have none. */
+/** The dashboard and feedback ask for themselves: pages may be open, and operators judge answers too. */
 function scopeOf(route: string | undefined): Scope | undefined {
   if (route === '/metrics') return 'admin';
-  return route?.startsWith('/v1/') === true ? 'chat' : undefined;
+  return route?.startsWith('/v1/') === true && route !== '/v1/feedback' ? 'chat' : undefined;
 }

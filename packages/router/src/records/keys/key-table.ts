@@ -82,7 +82,7 @@ async function nextVersion(transaction: Transaction<StoreTables>): Promise<numbe
     .selectFrom('keys')
     .select(({ fn }) => fn.max('version').as('version'))
     .executeTakeFirstOrThrow();
-  return Number(version ?? 0) + 1;
+  return (version ?? 0) + 1;
 }
 
 function rowOf(key: ManagedKey, version: number): KeyRow {

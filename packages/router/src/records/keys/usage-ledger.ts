@@ -103,10 +103,10 @@ export class StoredUsageLedger implements UsageLedger {
       .insertInto('key_usage')
       .values(rows)
       .onConflict((conflict) =>
-        conflict.columns(['key_id', 'day']).doUpdateSet(({ eb, ref }) => ({
-          requests: eb('key_usage.requests', '+', ref('excluded.requests')),
-          tokens: eb('key_usage.tokens', '+', ref('excluded.tokens')),
-          usd: eb('key_usage.usd', '+', ref('excluded.usd')),
+        conflict.columns(['key_id', 'day']).doUpdateSet((excluded) => ({
+          requests: excluded('key_usage.requests', '+', excluded.ref('excluded.requests')),
+          tokens: excluded('key_usage.tokens', '+', excluded.ref('excluded.tokens')),
+          usd: excluded('key_usage.usd', '+', excluded.ref('excluded.usd')),
         })),
       )
       .execute();
