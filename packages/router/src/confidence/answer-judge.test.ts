@@ -299,3 +299,19 @@ test('scores of reasoning and scores under a grammar are no evidence', () => {
   ];
   assert.equal(judge(ask('Hello'), events).reason, 'no_evidence');
 });
+
+test('a call that was answered in this turn is not made again, one of an earlier turn may be', () => {
+  const user = { role: 'user', content: [{ type: 'text', text: 'Weather in Paris?' }] } as const;
+  const called = {
+    role: 'assistant',
+    content: [],
+    toolCalls: [{ id: 'a', name: 'get_weather', arguments: '{ "city": "Paris" }' }],
+  } as const;
+  const result = { role: 'tool', toolCallId: 'a', content: [{ type: 'text', text: '18 degrees' }] } as const;
+  const again = callAnswer([['get_weather', '{"city":"Paris"}']], 0);
+  const tools = [weatherTool];
+  const looping = judge(chatRequest({ messages: [user, called, result], tools }), again);
+  assert.deepEqual([looping.type, looping.reason], ['escalate', 'repeated_tool_call']);
+  const later = judge(chatRequest({ messages: [user, called, result, user], tools }), again);
+  assert.equal(later.type, 'commit');
+});

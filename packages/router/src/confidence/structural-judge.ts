@@ -46,8 +46,10 @@ export function judgeStructure(request: ChatRequest): StructuralJudge {
     },
     faultOfAll(calls) {
       if (calls.length > 1 && request.parallelToolCalls === false) return 'tool_call_invalid';
-      const distinct = new Set(calls.map((call) => `${call.name} ${canonical(call)}`));
-      return distinct.size < calls.length ? 'tool_call_invalid' : undefined;
+      const distinct = new Set(calls.map(identity));
+      if (distinct.size < calls.length) return 'tool_call_invalid';
+      const answered = answeredCalls(request);
+      return calls.some((call) => answered.has(identity(call))) ? 'repeated_tool_call' : undefined;
     },
     signsOf(calls) {
       const ground = groundOf(request);
@@ -63,6 +65,22 @@ export function judgeStructure(request: ChatRequest): StructuralJudge {
       };
     },
   };
+}
+
+/** Calls made since the user last spoke: each has its result by now, so the same call again leads nowhere. */
+function answeredCalls({ messages }: ChatRequest): ReadonlySet<string> {
+  const since = messages.slice(messages.findLastIndex(({ role }) => role === 'user') + 1);
+  return new Set(
+    since.flatMap((message) =>
+      message.role === 'assistant'
+        ? message.toolCalls.map(({ name, arguments: json }) => identity({ name, json, repaired: false }))
+        : [],
+    ),
+  );
+}
+
+function identity(call: WrittenCall): string {
+  return `${call.name} ${canonical(call)}`;
 }
 
 function argumentsOf({ json }: WrittenCall): JsonObject | undefined {

@@ -21,6 +21,7 @@ export const reasons = {
   tool_call_invalid: 'The local tool call did not fit its declaration.',
   unknown_tool: 'The local model called a tool that was not declared.',
   tool_call_unparsed: 'The local tool call could not be read.',
+  repeated_tool_call: 'The local model repeated a tool call that had been answered.',
   ungrounded_arguments: 'The local tool call invented its arguments.',
   empty_answer: 'The local answer was empty.',
   truncated_answer: 'The local answer was cut off.',
