@@ -26,7 +26,7 @@ export class KeyWatch implements KeyRing {
   readonly #options: KeyWatchOptions;
   #keys: ReadonlyMap<string, ManagedKey> = new Map();
   #stamp: string | undefined;
-  /** Wall time of the last look that succeeded. */
+  /** Monotonic time of the last look that succeeded, so that a jump of the wall clock shuts nobody out. */
   #readMs = -Infinity;
   #isReadable = true;
   #isClosed = false;
@@ -35,11 +35,13 @@ export class KeyWatch implements KeyRing {
   constructor(options: KeyWatchOptions) {
     this.#options = options;
     const copied = options.copy.read();
-    if (copied !== undefined) this.#take(copied.keys, copied.readMs);
+    if (copied === undefined) return;
+    const ageMs = Math.max(0, options.clock.wallMs() - copied.readMs);
+    this.#take(copied.keys, options.clock.nowMs() - ageMs);
   }
 
   find(id: string): ManagedKey | undefined {
-    return this.#options.clock.wallMs() - this.#readMs > trustMs ? undefined : this.#keys.get(id);
+    return this.#options.clock.nowMs() - this.#readMs > trustMs ? undefined : this.#keys.get(id);
   }
 
   get isNeeded(): boolean {
@@ -62,12 +64,12 @@ export class KeyWatch implements KeyRing {
       const stamp = await table.stamp();
       if (stamp !== this.#stamp) {
         const keys = await table.list();
-        this.#take(keys, clock.wallMs());
+        this.#take(keys, clock.nowMs());
         this.#stamp = stamp;
         this.#options.onChange?.();
         await this.#save();
       }
-      this.#readMs = clock.wallMs();
+      this.#readMs = clock.nowMs();
       this.#say(true);
     } catch {
       this.#say(false);
@@ -82,7 +84,7 @@ export class KeyWatch implements KeyRing {
 
   /** The copy is for bad days; that it cannot be written is one, but not for those who ask now. */
   async #save(): Promise<void> {
-    const copied = { readMs: this.#readMs, keys: [...this.#keys.values()] };
+    const copied = { readMs: this.#options.clock.wallMs(), keys: [...this.#keys.values()] };
     await this.#options.copy.write(copied).catch(() => undefined);
   }
 
