@@ -8,7 +8,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { parseArgs } from 'node:util';
-import { type RequestFilter, trendRanges } from '@lfo/router/src/core/history.ts';
+import type { RequestFilter, trendRanges } from '@lfo/router/src/core/history.ts';
 import type { Store } from '@lfo/router/src/core/store.ts';
 import { compactRollups } from '@lfo/router/src/records/compact-rollups.ts';
 import { StoredHistory } from '@lfo/router/src/records/queries/stored-history.ts';
@@ -96,8 +96,12 @@ const signals = JSON.stringify({
 /** One step of random numbers a row, each column drawing its own where it is not derived. */
 function insertRows(sql: Sql, from: number, to: number): string {
   const time = `cast(${Math.round(startMs)} + n * ${1000 / perSecond} as bigint)`;
-  return `insert into requests
-    select ${sql.hex('t / 65536', 8)} || '-' || ${sql.hex('t % 65536', 4)} || '-7' || ${sql.hex('n % 4096', 3)} || '-8' || ${sql.hex('n / 4096 % 4096', 3)} || '-' || ${sql.hex('cast(r * 200000000000 as bigint)', 12)},
+  // Materialized, or SQLite would draw anew for each column that uses a number.
+  return `insert into requests with numbered as materialized (
+      select n, ${time} as t, ${sql.random} as r, ${sql.random} as r2 from ${sql.numbers(from, to)} as numbers
+    ), drawn as (
+      select n, t, r, r2, case when r < 0.65 or r > 0.9995 then 'local' when r < 0.97 then 'cloud' end as route from numbered
+    ) select ${sql.hex('t / 65536', 8)} || '-' || ${sql.hex('t % 65536', 4)} || '-7' || ${sql.hex('n % 4096', 3)} || '-8' || ${sql.hex('n / 4096 % 4096', 3)} || '-' || ${sql.hex('cast(r * 200000000000 as bigint)', 12)},
       t, case when r < 0.5 then 'team-a' else 'team-b' end, 'auto', 1, case when route is null then 502 else 200 end,
       case when route is null then 'upstream_timeout' end, case when route is null then 'upstream' end,
       route, case route when 'local' then 'embedded' when 'cloud' then case when r < 0.9999999 then 'gemini' else 'openrouter' end end,
@@ -108,8 +112,7 @@ function insertRows(sql: Sql, from: number, to: number): string {
       case when route = 'cloud' then 0.000364 else 0 end, case when route = 'local' then 0.000364 end,
       case when route is not null then 'stop' end, null,
       exp(4 + r2 * 5), exp(3 + r2 * 4), exp(3 + r2 * 4), 0.25, case when r > 0.35 then 812.5 end, case when route = 'cloud' then 1204.25 end, 412.5, 0.75, '[]'
-    from (select n, t, r, r2, case when r < 0.65 or r > 0.9995 then 'local' when r < 0.97 then 'cloud' end as route
-      from (select n, ${time} as t, ${sql.random} as r, ${sql.random} as r2 from ${sql.numbers(from, to)} as numbers) as drawn) as routed`;
+    from drawn`;
 }
 
 const chunk = 200_000;

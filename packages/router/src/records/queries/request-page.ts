@@ -5,7 +5,7 @@ import type { Store } from '../../core/store.ts';
 import { asTier, viewRow } from './row-view.ts';
 
 /** Rows that a page looks at where no index holds all filters together: as many as are read in about 50 ms. */
-const maxCandidates = 20_000;
+const maxCandidates = 10_000;
 
 /**
  * Newest first. Ids sort by time, so a page is a walk along the primary key, or along the index of its one filter.

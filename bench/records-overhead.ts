@@ -1,0 +1,181 @@
+/**
+ * What recording costs: two routers in front of one upstream, one that records and one that does not, asked in turns
+ * within one run. `node bench/records-overhead.ts [--rounds 15] [--seconds 10] [--json]`
+ *
+ * Prints the paired ratio of throughputs, the added p99 latency at a fixed rate, and the rows a second SQLite takes
+ * when a recorder is fed for `--seconds` as fast as its queue allows.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { systemClock } from '@lfo/router/src/core/clock.ts';
+import { beginTrace } from '@lfo/router/src/core/trace.ts';
+import { Recorder } from '@lfo/router/src/records/recorder.ts';
+import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';
+import { Pool } from 'undici';
+
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '15' },
+    seconds: { type: 'string', default: '10' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const rounds = Number(options.rounds);
+const requestsARound = 1_500;
+const here = fileURLToPath(new URL('.', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'lfo-bench-'));
+const started: ChildProcess[] = [];
+const body = JSON.stringify({ model: 'bench', messages: [{ role: 'user', content: 'x'.repeat(800) }] });
+
+async function start(
+  args: readonly string[],
+  cwd: string,
+  find: (line: string) => string | undefined,
+): Promise<string> {
+  mkdirSync(cwd, { recursive: true });
+  const env = {
+    ...process.env,
+    PORT: '0',
+    LFO_LOCAL_MODEL: 'none',
+    LFO_LOG_LEVEL: 'info',
+    LFO_DATA_DIR: join(cwd, 'data'),
+  };
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], cwd, env });
+  started.push(child);
+  for await (const line of createInterface({ input: child.stdout })) {
+    const origin = find(line);
+    if (origin === undefined) continue;
+    child.stdout.resume();
+    return origin;
+  }
+  throw new Error(`${args.join(' ')} ended before it listened`);
+}
+
+function startRouter(name: string, upstream: string, isRecording: boolean): Promise<string> {
+  const cwd = join(folder, name);
+  mkdirSync(cwd);
+  writeFileSync(
+    join(cwd, 'lfo.yaml'),
+    `records: { enabled: ${isRecording} }\nbackends:\n  - { name: bench, kind: openai-compatible, tier: cloud, base_url: ${upstream}/v1, models: [bench] }\n`,
+  );
+  return start(
+    [join(here, '../packages/router/src/main.ts'), 'serve'],
+    cwd,
+    (line) => /"url":"(http:[^"]+)"/.exec(line)?.[1],
+  );
+}
+
+async function send(pool: Pool): Promise<number> {
+  const from = performance.now();
+  const answer = await pool.request({
+    method: 'POST',
+    path: '/v1/chat/completions',
+    headers: { 'content-type': 'application/json' },
+    body,
+  });
+  await answer.body.text();
+  if (answer.statusCode !== 200) throw new Error(`unexpected status ${answer.statusCode}`);
+  return performance.now() - from;
+}
+
+/** Requests a second with 64 at once, and p99 with one at a time. */
+async function round(origin: string): Promise<{ perSecond: number; p99Ms: number }> {
+  const pool = new Pool(origin, { connections: 64, pipelining: 1 });
+  let left = requestsARound;
+  const from = performance.now();
+  await Promise.all(
+    Array.from({ length: 64 }, async () => {
+      while (left-- > 0) await send(pool);
+    }),
+  );
+  const perSecond = requestsARound / ((performance.now() - from) / 1000);
+  const times: number[] = [];
+  for (let request = 0; request < 400; request += 1) times.push(await send(pool));
+  await pool.close();
+  return { perSecond, p99Ms: times.toSorted((a, b) => a - b)[Math.floor(times.length * 0.99)] ?? Number.NaN };
+}
+
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+/** Rows a second that reach the file while the recorder is kept full, and how many bytes each takes there. */
+async function sustained(seconds: number): Promise<{ rowsPerSecond: number; bytesPerRow: number; dropped: number }> {
+  const file = join(folder, 'sustained.db');
+  const store = new SqliteStore(file);
+  const recorder = new Recorder(store, systemClock);
+  const request = { id: '', model: 'bench', stream: true, hints: { mode: 'auto' } } as const;
+  const from = performance.now();
+  let number = 0;
+  while (performance.now() - from < seconds * 1000) {
+    while (recorder.status().pending < 5_000) {
+      number += 1;
+      const trace = beginTrace(
+        { ...request, id: `id-${String(number).padStart(32, '0')}` },
+        { startMs: 0, startedAtMs: Date.now() },
+        0.7,
+      );
+      Object.assign(trace, {
+        route: 'local',
+        backend: 'embedded',
+        reason: 'confident',
+        reasons: ['confident', 'local_first'],
+        endMs: number % 1_000,
+        firstTokenMs: 5,
+        finishReason: 'stop',
+      });
+      recorder.record(trace, { status: 200 });
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await recorder.flush();
+  const took = (performance.now() - from) / 1000;
+  const { written, dropped } = recorder.status();
+  await recorder.close();
+  await store.close();
+  return { rowsPerSecond: written / took, bytesPerRow: statSync(file).size / written, dropped };
+}
+
+try {
+  const upstream = await start([join(here, 'overhead/upstream.ts'), '1'], folder, (line) => line);
+  const on = await startRouter('on', upstream, true);
+  const off = await startRouter('off', upstream, false);
+  for (const origin of [on, off, on, off]) await round(origin);
+  const ratios: number[] = [];
+  const added: number[] = [];
+  for (let index = 0; index < rounds; index += 1) {
+    const order = index % 2 === 0 ? [on, off] : [off, on];
+    const results = new Map<string, Awaited<ReturnType<typeof round>>>();
+    for (const origin of order) results.set(origin, await round(origin));
+    const [recording, silent] = [results.get(on), results.get(off)];
+    if (recording === undefined || silent === undefined) continue;
+    ratios.push(recording.perSecond / silent.perSecond);
+    added.push(recording.p99Ms - silent.p99Ms);
+  }
+  for (const child of started.splice(0)) if (child.kill('SIGTERM')) await once(child, 'exit');
+  const result = {
+    throughputRatio: median(ratios),
+    addedP99Ms: median(added),
+    ...(await sustained(Number(options.seconds))),
+  };
+  if (options.json)
+    console.log(
+      JSON.stringify({ cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, rounds, ...result }),
+    );
+  else {
+    console.log(`${cpus()[0]?.model}, ${cpus().length} cores, Node ${process.version}, ${rounds} rounds`);
+    console.log(`throughput, recording against not (median of pairs): ${result.throughputRatio.toFixed(3)}`);
+    console.log(`added p99 (median of pairs): ${result.addedP99Ms.toFixed(2)} ms`);
+    console.log(
+      `rows a second into SQLite, sustained: ${Math.round(result.rowsPerSecond)}; ${Math.round(result.bytesPerRow)} bytes each; ${result.dropped} dropped`,
+    );
+  }
+} finally {
+  for (const child of started) if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit');
+  rmSync(folder, { recursive: true, force: true });
+}
