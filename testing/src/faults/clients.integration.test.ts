@@ -68,7 +68,7 @@ faultTest({ row: 28, what: 'a huge body is refused while it comes', bound: '413;
     const socket = await open(t, router);
     const text = readAll(socket);
     socket.write(
-      `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n${framing}\r\n\r\n`,
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${framing}\r\n\r\n`,
     );
     const part = framing.startsWith('T') ? `10000\r\n${' '.repeat(65_536)}\r\n` : ' '.repeat(65_536);
     let sent = 0;
