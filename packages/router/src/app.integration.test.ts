@@ -29,7 +29,8 @@ async function bothTiers(t: TestContext, cloudOrigin?: string): Promise<Tiers> {
 }
 
 const content = (answer: { json: unknown }): unknown => at(answer.json, 'choices', 0, 'message', 'content');
-const metadata = (answer: { json: unknown }, ...path: (string | number)[]): unknown => at(answer.json, 'lfo_metadata', ...path);
+const metadata = (answer: { json: unknown }, ...path: (string | number)[]): unknown =>
+  at(answer.json, 'lfo_metadata', ...path);
 
 describe('one request, end to end', () => {
   test('a sure local answer is given, and says why', async (t) => {
@@ -51,7 +52,9 @@ describe('one request, end to end', () => {
     const { router, local, cloud } = await bothTiers(t);
     local.always(unsure);
     for (const stream of [false, true]) {
-      const answer = stream ? await router.stream(asking('Capital of Australia?')) : await router.chat(asking('Capital of Australia?'));
+      const answer = stream
+        ? await router.stream(asking('Capital of Australia?'))
+        : await router.chat(asking('Capital of Australia?'));
       assert.equal(answer.status, 200);
       assert.equal(answer.headers['x-lfo-route'], 'cloud');
       assert.equal(answer.headers['x-lfo-egress'], 'far');
@@ -108,7 +111,12 @@ describe('one request, end to end', () => {
     assert.equal(content(answer), 'Sydney.');
     assert.equal(metadata(answer, 'degraded'), true);
     assert.equal(metadata(answer, 'routing_reason'), 'degraded');
-    assert.deepEqual(metadata(answer, 'reasons'), ['degraded', 'low_confidence', 'local_first', 'cloud_not_configured']);
+    assert.deepEqual(metadata(answer, 'reasons'), [
+      'degraded',
+      'low_confidence',
+      'local_first',
+      'cloud_not_configured',
+    ]);
   });
 
   test('with the cloud unreachable the unsure answer is given and marked as degraded', async (t) => {
@@ -167,7 +175,9 @@ describe('one request, end to end', () => {
     const { router, cloud } = await bothTiers(t);
     cloud.always(async (exchange) => {
       exchange.head(200, { 'content-type': 'text/event-stream' });
-      await exchange.write('data: {"id":"x","model":"big","choices":[{"index":0,"delta":{"role":"assistant","content":"Half"}}]}\n\n');
+      await exchange.write(
+        'data: {"id":"x","model":"big","choices":[{"index":0,"delta":{"role":"assistant","content":"Half"}}]}\n\n',
+      );
       await exchange.pause(20);
       exchange.reset();
     });
@@ -221,7 +231,12 @@ async function fetchAborting(router: TestRouter, signal: AbortSignal): Promise<v
   const { request } = await import('undici');
   const body = JSON.stringify(asking('Hello', { model: 'lfo-local' }));
   await assert.rejects(
-    request(`${router.app.url}/v1/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json' }, body, signal }),
+    request(`${router.app.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+      signal,
+    }),
   );
 }
 

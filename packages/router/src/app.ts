@@ -13,6 +13,7 @@ import type { ChatRequest } from './core/request.ts';
 import type { AppOptions, RunningApp } from './core/running-app.ts';
 import { beginTrace } from './core/trace.ts';
 import { respond } from './egress/respond.ts';
+import { createDashboard } from './dashboard.ts';
 import { listen } from './ingress/listen.ts';
 import type { Spent } from './ingress/quota.ts';
 import { mayGoOn } from './key-keeping.ts';
@@ -91,18 +92,29 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     for (const [abort, keyId] of running) if (!mayGoOn(keys.ring, keyId, wallMs)) abort.abort(keyRevoked());
   });
 
+  const readiness = (): Readiness => readinessOf(allStages.pool.view());
+  const dashboard = createDashboard({
+    clock,
+    store: records.store,
+    verifyKey: keys.verifyKey,
+    fleet: () => allStages.pool.view(),
+    readiness,
+    records: () => records.status(),
+  });
+
   const server = buildServer({
     config,
     clock,
     log,
     chat: (exchange) => chat(exchange),
     verifyKey: keys.verifyKey,
+    door: dashboard.door,
     quota: keys.quota,
     metrics: () => metrics.text(),
     onRefusal: (code) => metrics.refused(code),
     models: modelLister(members, clock),
     explain: (request, signal) => explain(request, signal, stagesFor(request)),
-    readiness: () => readinessOf(allStages.pool.view()),
+    readiness,
     isDraining: () => isDraining,
     isDegraded: () => loop.worstMs >= stallMs,
     refusal: () =>
@@ -114,6 +126,8 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
       }),
   });
 
+  dashboard.addTo(server);
+
   async function chat(exchange: ChatExchange): Promise<Spent> {
     const { request, receivedMs } = exchange;
     const { routing, server: serverConfig } = options.config.current();
@@ -122,6 +136,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     const trace = beginTrace(request, { startMs: receivedMs, startedAtMs: clock.wallMs() }, threshold);
     const abort = childOf(exchange.signal);
     running.set(abort, request.hints.clientKey);
+    dashboard.live.begin(trace, request.hints.clientKey);
     const deadlineMs = request.hints.deadlineMs === undefined ? undefined : receivedMs + request.hints.deadlineMs;
     const cancelDeadline =
       deadlineMs === undefined
@@ -136,6 +151,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
       const { heartbeatMs, slowReaderMs } = serverConfig;
       const delivery = await respond(exchange, events, trace, { clock, heartbeatMs, slowReaderMs });
       trace.endMs = clock.nowMs();
+      dashboard.live.end(trace, delivery);
       records.record(trace, { ...delivery, ...keyOf(request) });
       log.info(
         {

@@ -47,8 +47,10 @@ export function announceStart(options: StartupOptions): () => void {
 function readyInfo({ clock, processStartMs, url, needsKey, embedded, fleet }: StartupOptions): ReadyInfo {
   const { backends } = fleet();
   const cloud = backends.filter(({ tier }) => tier === 'cloud').map(({ id }) => id);
+  const shown = url.replace('//127.0.0.1:', '//localhost:');
   const base = {
-    url: url.replace('//127.0.0.1:', '//localhost:'),
+    url: shown,
+    dashboardUrl: `${shown}/dashboard`,
     cloud,
     needsKey,
     startupMs: Math.round(clock.nowMs() - processStartMs),
