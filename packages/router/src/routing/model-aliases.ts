@@ -16,9 +16,6 @@ export interface ModelServer {
   readonly models: readonly string[];
 }
 
-/** The three models LFO itself offers, in the order `GET /v1/models` lists them. */
-export const aliases = ['lfo-auto', 'lfo-local', 'lfo-cloud'] as const;
-
 /**
  * Resolves a model as asked: an alias, a backend's own model id, or `backend/model`. Undefined: nobody serves it (404).
  * An id served in both tiers pins the model and leaves the tier open; one served by several backends of a tier leaves
