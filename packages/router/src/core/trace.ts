@@ -66,7 +66,12 @@ export interface AttemptTrace {
 
 /** A fresh trace of a request that has just arrived; `startMs` may lie before now (receipt of the first byte). */
 export function beginTrace(
-  request: { readonly id: string; readonly model: string; readonly stream: boolean; readonly hints: { readonly mode: Mode } },
+  request: {
+    readonly id: string;
+    readonly model: string;
+    readonly stream: boolean;
+    readonly hints: { readonly mode: Mode };
+  },
   times: { readonly startMs: number; readonly startedAtMs: number },
   threshold: number,
 ): RequestTrace {
