@@ -31,9 +31,13 @@ function run(kind: Kind, chosen: readonly string[], atOnce: number): readonly st
   const { status } = spawnSync(
     process.execPath,
     [
-      ...['--test', `--test-concurrency=${atOnce}`, `--test-timeout=${timeoutMs[kind]}`],
-      ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
-      ...['--test-reporter=./scripts/failed-files.ts', `--test-reporter-destination=${list}`],
+      '--test',
+      `--test-concurrency=${atOnce}`,
+      `--test-timeout=${timeoutMs[kind]}`,
+      '--test-reporter=spec',
+      '--test-reporter-destination=stdout',
+      '--test-reporter=./scripts/failed-files.ts',
+      `--test-reporter-destination=${list}`,
       ...chosen,
     ],
     { stdio: 'inherit' },
