@@ -7,6 +7,9 @@ import { EngineError, type EngineOptions, type ModelFile } from '../engine.ts';
 
 const mebibyte = 2 ** 20;
 
+/** Of keys and values in a 7B model without shared heads; smaller and newer models need a tenth of it. */
+const mostBytesPerToken = mebibyte / 2;
+
 /** Makes sure the file can be a model before llama.cpp reads it. @throws EngineError `engine` */
 export async function checkModelFile(file: ModelFile, freeBytes: () => number = freemem): Promise<void> {
   try {
@@ -55,13 +58,16 @@ export async function makeContext(
   freeBytes: () => number = freemem,
 ): Promise<LlamaContext> {
   const contextSize = Math.min(options.contextTokens, model.trainContextSize);
-  const { cpuRam } = await model.fileInsights.estimateContextResourceRequirementsV2({
-    contextSize,
-    sequences: options.slots,
-    modelGpuLayers: model.gpuLayers,
-    swaFullCache: true,
-  });
-  if (cpuRam > freeBytes()) throw tooLittleMemory(cpuRam, freeBytes());
+  // The estimate costs a quarter of a second of the start: only where the answer is not plain.
+  if (contextSize * options.slots * mostBytesPerToken > freeBytes()) {
+    const { cpuRam } = await model.fileInsights.estimateContextResourceRequirementsV2({
+      contextSize,
+      sequences: options.slots,
+      modelGpuLayers: model.gpuLayers,
+      swaFullCache: true,
+    });
+    if (cpuRam > freeBytes()) throw tooLittleMemory(cpuRam, freeBytes());
+  }
   try {
     return await model.createContext({
       contextSize,
@@ -69,6 +75,8 @@ export async function makeContext(
       threads,
       createSignal: signal,
       failedCreationRemedy: false,
+      // It would estimate once more. On a GPU, whose memory we do not know, it shall.
+      ignoreMemorySafetyChecks: model.gpuLayers === 0,
     });
   } catch (cause) {
     signal.throwIfAborted();
