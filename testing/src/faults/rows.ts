@@ -6,8 +6,8 @@ export interface FaultRow {
   readonly elsewhere?: string;
 }
 
-const devices = 'belongs to the device fleet and is tested there';
-const records = 'belongs to `records/` and is tested there';
+const devices = 'comes with the device fleet';
+const records = 'tested in `records/records-faults.integration.test.ts`';
 
 /** What may go wrong, by number. Every row has tests here, or says where they are. */
 export const faultRows: readonly FaultRow[] = [
