@@ -54,10 +54,14 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     import('./operations.ts'),
   ]);
   const records = openRecords(options);
+  let sentinels = 0;
   const cloud = createCloudTier(config, {
     clock,
     signatures: records.signatures,
-    onSentinel: () => log.warn('A tool call went to Gemini without its signature; answers may be worse for it.'),
+    onSentinel() {
+      sentinels++;
+      log.warn('A tool call went to Gemini without its signature; answers may be worse for it.');
+    },
   });
   const members = [...local, ...cloud];
 
@@ -82,6 +86,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     waiting: waiting(),
     loopDelayMs: loop.worstMs,
     records: records.status(),
+    sentinels,
   })).catch(async (error: unknown) => {
     await Promise.all([...members.map(({ backend }) => backend.close()), records.close()]);
     throw error;

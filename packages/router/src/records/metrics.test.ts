@@ -24,6 +24,7 @@ const quiet: Gauged = {
   waiting: 1,
   loopDelayMs: 20,
   records: { pending: 4, written: 5, dropped: 6, degraded: true },
+  sentinels: 0,
   spans: { sent: 7, dropped: 8 },
 };
 

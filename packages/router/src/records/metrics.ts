@@ -19,6 +19,8 @@ export interface Gauged {
     readonly degraded: boolean;
   };
   readonly spans: { readonly sent: number; readonly dropped: number };
+  /** Tool calls that left for Gemini with the sentinel in place of their lost signature. */
+  readonly sentinels: number;
 }
 
 const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
@@ -158,6 +160,7 @@ export class Metrics {
     this.#counted('records_written_total', 'Rows the database took.', () => look().records.written);
     this.#counted('records_dropped_total', 'Rows that were lost.', () => look().records.dropped);
     this.#counted('spans_sent_total', 'Spans the collector took.', () => look().spans.sent);
+    this.#counted('gemini_sentinels_total', 'Calls sent without their signature.', () => look().sentinels);
     this.#counted('spans_dropped_total', 'Spans that were lost.', () => look().spans.dropped);
     this.#fleetGauges();
   }
