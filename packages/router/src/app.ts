@@ -6,7 +6,7 @@ import { deadlineExceeded } from './backends/watch.ts';
 import { childOf, type ChildAbort } from './core/abort.ts';
 import type { FleetView } from './core/backend.ts';
 import { type Clock, sleep } from './core/clock.ts';
-import { LfoError } from './core/errors.ts';
+import { LfoError, shuttingDown } from './core/errors.ts';
 import type { ChatExchange, Readiness } from './core/exchange.ts';
 import { LoopDelay } from './core/loop-delay.ts';
 import type { ChatRequest } from './core/request.ts';
@@ -252,13 +252,4 @@ const unknownBuild = { version: 'unknown', node: 'unknown' };
 
 function keyRevoked(): LfoError {
   return new LfoError('This key was revoked.', { code: 'invalid_api_key', status: 401 });
-}
-
-function shuttingDown(): LfoError {
-  return new LfoError('LFO is shutting down: try again in a moment.', {
-    code: 'shutting_down',
-    status: 503,
-    retryable: true,
-    retryAfterMs: 1000,
-  });
 }

@@ -143,3 +143,13 @@ export class ClientGoneError extends LfoError {
     super('The client closed the connection.', { code: 'client_closed_request', status: 499 });
   }
 }
+
+/** The process is ending: nothing new is begun, and what outlasts the grace period is cut off. */
+export function shuttingDown(): LfoError {
+  return new LfoError('LFO is shutting down: try again in a moment.', {
+    code: 'shutting_down',
+    status: 503,
+    retryable: true,
+    retryAfterMs: 1000,
+  });
+}

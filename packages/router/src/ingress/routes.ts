@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
-import { ClientGoneError, LfoError } from '../core/errors.ts';
+import { ClientGoneError, type LfoError, shuttingDown } from '../core/errors.ts';
 import type { ChatExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
 import { reasons } from '../core/reason.ts';
 import type { ChatRequest } from '../core/request.ts';
@@ -17,7 +17,7 @@ export function addRoutes(app: FastifyInstance, deps: ServerDeps): void {
   const created = Math.floor(deps.clock.wallMs() / 1000);
 
   /** Asked before the body is read, and again after it: others have come in meanwhile. */
-  const refusal = (): LfoError | undefined => (deps.isDraining() ? draining() : deps.refusal?.());
+  const refusal = (): LfoError | undefined => (deps.isDraining() ? shuttingDown() : deps.refusal?.());
 
   app.post('/v1/chat/completions', { onRequest: (_request, _reply, done) => done(refusal()) }, (request, reply) => {
     const refused = refusal();
@@ -110,15 +110,6 @@ function departureSignal({ raw }: FastifyReply): AbortSignal {
     if (!raw.writableFinished) controller.abort(new ClientGoneError());
   });
   return controller.signal;
-}
-
-function draining(): LfoError {
-  return new LfoError('LFO is shutting down: try again in a moment.', {
-    code: 'shutting_down',
-    status: 503,
-    retryable: true,
-    retryAfterMs: 1000,
-  });
 }
 
 function isAllowed(model: ListedModel, allowed: readonly string[] | undefined): boolean {
