@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 
-import type { FleetControl } from '@lfo/router/src/admin/deps.ts';
+import type { AdminDeps } from '@lfo/router/src/admin/deps.ts';
 import type { BackendView } from '@lfo/router/src/core/backend.ts';
 import { type Clock, systemClock } from '@lfo/router/src/core/clock.ts';
 import type { VerifyKey } from '@lfo/router/src/core/identity.ts';
@@ -26,7 +26,7 @@ export interface DashboardServerOptions {
   readonly backends?: readonly BackendView[];
   readonly rows?: readonly RequestRow[];
   readonly clock?: Clock;
-  readonly fleetControl?: FleetControl;
+  readonly setDraining?: AdminDeps['setDraining'];
   /** What every answer says; each is answered by `backend`, whose trace `script` may change. */
   readonly text?: string;
   readonly script?: (trace: RequestTrace) => void;
@@ -52,7 +52,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     fleet: () => ({ backends }),
     readiness,
     records: () => recorder.status(),
-    ...(options.fleetControl !== undefined && { fleetControl: options.fleetControl }),
+    setDraining: options.setDraining ?? (() => false),
   });
 
   const chat: ServerDeps['chat'] = async (exchange) => {

@@ -71,6 +71,19 @@ describe('one request, end to end', () => {
     assert.ok(Number(metadata(answer, 'attempts', 0, 'score')) < 0.7);
   });
 
+  test('a drained backend is given nothing until it is resumed', async (t) => {
+    const { router, local, cloud } = await bothTiers(t);
+    local.always(sure);
+    assert.equal((await router.request('POST', '/dashboard/api/fleet/near/drain', {})).status, 204);
+    assert.equal((await router.chat(asking('What is 2+2?'))).headers['x-lfo-route'], 'cloud');
+    const refused = await router.chat(asking('What is 2+2?', { model: 'lfo-local' }));
+    assert.deepEqual([refused.status, at(refused.json, 'error', 'code')], [503, 'no_backend_available']);
+    assert.equal(local.requests.filter(({ path }) => path.endsWith('/chat/completions')).length, 0);
+    assert.equal(cloud.requests.length, 1);
+    assert.equal((await router.request('POST', '/dashboard/api/fleet/near/resume', {})).status, 204);
+    assert.equal((await router.chat(asking('What is 2+2?'))).headers['x-lfo-route'], 'local');
+  });
+
   test('an unsure answer is given in local mode, with its confidence, and nothing leaves', async (t) => {
     const { router, local, cloud } = await bothTiers(t);
     local.always(unsure);

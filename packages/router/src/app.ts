@@ -105,6 +105,11 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     fleet: () => allStages.pool.view(),
     readiness,
     records: () => records.status(),
+    setDraining(id, isDraining) {
+      const isKnown = localPool.setDraining(id, isDraining) || cloudPool.setDraining(id, isDraining);
+      if (isKnown) log.info({ backend: id }, isDraining ? 'backend drained' : 'backend resumed');
+      return isKnown;
+    },
   });
 
   const server = buildServer({
@@ -226,9 +231,11 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
 const stallMs = 250;
 
 function readinessOf(fleet: FleetView): Readiness {
-  const ready = fleet.backends.some(({ status }) => status.state === 'ready');
-  const waiting = fleet.backends.filter(({ status }) => status.state !== 'ready');
-  const reasons = waiting.map(({ id, status }) => `${id}: ${status.detail ?? status.state}`);
+  const reasons = fleet.backends.flatMap(({ id, status, isDraining }) => {
+    if (status.state !== 'ready') return `${id}: ${status.detail ?? status.state}`;
+    return isDraining === true ? `${id}: draining` : [];
+  });
+  const ready = reasons.length < fleet.backends.length;
   return { ready, reasons: fleet.backends.length === 0 ? ['No backend is configured.'] : reasons };
 }
 

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { FleetMember } from '@lfo/router/src/admin/wire.ts';
-import { post, session } from '../api/client.ts';
+import { post } from '../api/client.ts';
 import { status } from '../api/live.ts';
 import { count, percent, plural, rate } from '../format.ts';
 import { TierBadge } from '../parts/badges.tsx';
@@ -69,7 +69,7 @@ function Backend({ backend }: { backend: FleetMember }) {
           </div>
         ))}
       </dl>
-      {session.value?.canDrain === true && <DrainButton backend={backend} />}
+      <DrainButton backend={backend} />
     </li>
   );
 }

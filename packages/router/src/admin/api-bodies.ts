@@ -5,10 +5,10 @@ import type { AdminDeps } from './deps.ts';
 import type { FleetMember, RequestBody, StatusBody } from './wire.ts';
 
 /** The fleet and the records now. Counts that change with every request are left out. */
-export function statusBody({ fleet, readiness, records, fleetControl }: AdminDeps): StatusBody {
+export function statusBody({ fleet, readiness, records }: AdminDeps): StatusBody {
   const { ready, reasons } = readiness();
   const { dropped, degraded } = records();
-  const backends = fleet().backends.map((backend) => member(backend, fleetControl?.isDraining(backend.id) ?? false));
+  const backends = fleet().backends.map(member);
   return { ready, reasons, backends, records: { dropped, degraded } };
 }
 
@@ -20,7 +20,7 @@ export function requestBody(stored: StoredRequest | undefined, live: RequestView
   return { request, feedback, features, signals };
 }
 
-function member(backend: BackendView, isDraining: boolean): FleetMember {
+function member(backend: BackendView): FleetMember {
   const { id, tier, models, status, breaker, inFlight, capabilities } = backend;
   return {
     id,
@@ -28,7 +28,7 @@ function member(backend: BackendView, isDraining: boolean): FleetMember {
     models,
     breaker,
     inFlight,
-    isDraining,
+    isDraining: backend.isDraining ?? false,
     state: status.state,
     detail: status.detail ?? null,
     progress: status.progress ?? null,

@@ -19,7 +19,7 @@ const rangeQuery = z.object({ range: z.enum(trendRangeNames()).default('24h') })
 
 /** What the dashboard's views ask for. Every route needs the admin scope; see `admin-routes.ts`. */
 export function addApi(app: FastifyInstance, deps: AdminDeps): void {
-  const { history, live, fleetControl } = deps;
+  const { history, live, setDraining } = deps;
 
   app.get('/dashboard/api/requests', async ({ query }) => {
     const { limit, ...filter } = parse(pageQuery, query);
@@ -43,10 +43,9 @@ export function addApi(app: FastifyInstance, deps: AdminDeps): void {
     throw new LfoError('There is nothing at this address.', { code: 'not_found', status: 404 });
   });
 
-  if (fleetControl === undefined) return;
   for (const action of ['drain', 'resume'] as const) {
     app.post<{ Params: { id: string } }>(`/dashboard/api/fleet/:id/${action}`, ({ params: { id } }, reply) => {
-      if (fleetControl[action](id)) return reply.status(204).send();
+      if (setDraining(id, action === 'drain')) return reply.status(204).send();
       throw new LfoError('There is no such backend in the fleet.', { code: 'unknown_backend', status: 404 });
     });
   }

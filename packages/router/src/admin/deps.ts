@@ -25,8 +25,8 @@ export interface AdminDeps {
   /** The parsed JSON body. @throws LfoError where none came */
   readonly readBody: (request: FastifyRequest) => JsonValue;
   readonly files: StaticFiles;
-  /** Absent: backends can only be watched. */
-  readonly fleetControl?: FleetControl;
+  /** Lets a backend finish what it has and gives it nothing new, or takes that back; answers whether there is such a one. */
+  readonly setDraining: (id: string, isDraining: boolean) => boolean;
 }
 
 export interface RecordsStatus {
@@ -34,12 +34,4 @@ export interface RecordsStatus {
   readonly written: number;
   readonly dropped: number;
   readonly degraded: boolean;
-}
-
-/** What an operator may do to a backend; each answers whether there is such a backend. */
-export interface FleetControl {
-  /** Running requests end, new ones go elsewhere. */
-  drain(id: string): boolean;
-  resume(id: string): boolean;
-  isDraining(id: string): boolean;
 }

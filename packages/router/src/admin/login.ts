@@ -6,10 +6,7 @@ import type { AdminDeps } from './deps.ts';
 const loginBody = z.object({ key: z.string().min(1).max(1_000) });
 
 /** Trades a key for a session, once, so that the key is neither kept by the browser nor sent again. */
-export function addLogin(
-  app: FastifyInstance,
-  { sessions, verifyKey, failedLogins, readBody, fleetControl }: AdminDeps,
-): void {
+export function addLogin(app: FastifyInstance, { sessions, verifyKey, failedLogins, readBody }: AdminDeps): void {
   app.post('/dashboard/login', (request, reply) => {
     const { data } = loginBody.safeParse(readBody(request));
     if (data === undefined) throw new RequestError('Send {"key": "…"}.', { param: 'key' });
@@ -37,7 +34,6 @@ export function addLogin(
   app.get('/dashboard/api/session', ({ headers }) => ({
     csrfToken: sessions.find(headers)?.csrfToken ?? null,
     needsKey: verifyKey(undefined) === undefined,
-    canDrain: fleetControl !== undefined,
   }));
 }
 

@@ -67,5 +67,4 @@ export interface SessionBody {
   /** `null` where no cookie is needed. */
   readonly csrfToken: string | null;
   readonly needsKey: boolean;
-  readonly canDrain: boolean;
 }

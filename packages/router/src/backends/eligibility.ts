@@ -13,6 +13,8 @@ export interface Member {
   readonly notBeforeMs: Map<string | undefined, number>;
   /** Rises with each pick; 0 for never. */
   lastPick: number;
+  /** Runs out: what it has goes on, nothing new comes. */
+  isDraining: boolean;
 }
 
 /** Why a backend cannot take a request: the request will never do, or not now, or only after a wait. */
@@ -23,6 +25,7 @@ export type SkipKind =
   | 'json_schema'
   | 'model'
   | 'excluded'
+  | 'draining'
   | 'down'
   | 'open'
   | 'rate_limited'
@@ -55,6 +58,7 @@ export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: nu
   const unfit = unfitFor(backend, asked);
   if (unfit !== undefined) return skip(...unfit);
   if (asked.exclude.has(backend.id)) return skip('excluded', 'has failed this request already');
+  if (member.isDraining) return skip('draining', 'is given nothing new until it is resumed in the dashboard');
   const pauseMs = pauseOf(member, attempt) - nowMs;
   if (pauseMs > 0) return skip('rate_limited', 'asked for a pause', pauseMs);
   const { state, detail } = backend.status();

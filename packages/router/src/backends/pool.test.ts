@@ -222,6 +222,22 @@ test('a device that comes back keeps its record', async () => {
   assert.equal(pool.view().backends[0]?.breaker, 'open');
 });
 
+test('a backend that is drained ends what it has, takes nothing new, and stays so when it comes back', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a'), 1);
+  const running = await pool.acquire(local, choice());
+  const waiting = pool.acquire(local, choice());
+  assert.equal(pool.setDraining('a', true), true);
+  assert.deepEqual((await refusal(waiting)).skipped[0]?.backend, 'a');
+  running.done('success');
+  assert.equal(pool.hasCandidate(local, choice()), false);
+  pool.add(fakeBackend('a'), 1);
+  assert.equal(pool.view().backends[0]?.isDraining, true);
+  pool.setDraining('a', false);
+  (await pool.acquire(local, choice())).done('success');
+  assert.equal(pool.setDraining('moon', true), false);
+});
+
 test('a backend that asked for a pause gets none before it is over, and its breaker does not count it', async () => {
   const { pool, clock } = setUp();
   pool.add(fakeBackend('a'), 1000);

@@ -54,7 +54,15 @@ export class Pool implements BackendPool {
     const { breaker: config, clock } = this.#options;
     const breaker = this.#breakers.get(backend.id) ?? new CircuitBreaker(config, clock);
     this.#breakers.set(backend.id, breaker);
-    this.#members.set(backend.id, { backend, breaker, maxInFlight, inFlight: 0, notBeforeMs: new Map(), lastPick: 0 });
+    this.#members.set(backend.id, {
+      backend,
+      breaker,
+      maxInFlight,
+      inFlight: 0,
+      notBeforeMs: new Map(),
+      lastPick: 0,
+      isDraining: this.#members.get(backend.id)?.isDraining ?? false,
+    });
     this.#serveWaiting(Infinity);
   }
 
@@ -64,13 +72,22 @@ export class Pool implements BackendPool {
     this.#serveWaiting(Infinity);
   }
 
+  /** Gives it nothing new while leases under way go on, or takes that back. Answers whether there is such a backend. */
+  setDraining(id: string, isDraining: boolean): boolean {
+    const member = this.#members.get(id);
+    if (member === undefined) return false;
+    member.isDraining = isDraining;
+    this.#serveWaiting(Infinity);
+    return true;
+  }
+
   /** Requests that wait for a backend. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
   view(): FleetView {
-    const backends = Array.from(this.#members.values(), ({ backend, breaker, inFlight }) => ({
+    const backends = Array.from(this.#members.values(), ({ backend, breaker, inFlight, isDraining }) => ({
       id: backend.id,
       tier: backend.tier,
       models: backend.models,
@@ -78,6 +95,7 @@ export class Pool implements BackendPool {
       status: backend.status(),
       breaker: breaker.state,
       inFlight,
+      isDraining,
     }));
     return { backends };
   }

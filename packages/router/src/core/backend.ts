@@ -95,6 +95,8 @@ export interface BackendView {
   readonly breaker: 'closed' | 'open' | 'half-open';
   /** Requests running through the router now. */
   readonly inFlight: number;
+  /** An operator lets it finish what it has and gives it nothing new; absent: no. */
+  readonly isDraining?: boolean;
 }
 
 /** Result of one attempt as its breaker counts it: neutral is the client's leaving, our own 4xx, a lost race. */
@@ -116,8 +118,6 @@ export interface BackendPool {
    * @throws NoBackendError listing why each candidate was skipped.
    */
   acquire(attempt: Attempt, choice: PoolChoice): Promise<Lease>;
-  /** Whether some backend could take the attempt, at once or when it has room. */
-  hasCandidate(attempt: Attempt, choice: Omit<PoolChoice, 'signal'>): boolean;
   /** Whether some backend could take the attempt, at once or when it has room. */
   hasCandidate(attempt: Attempt, asked: Omit<PoolChoice, 'signal'>): boolean;
   view(): FleetView;

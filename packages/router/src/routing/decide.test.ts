@@ -155,6 +155,13 @@ const table: readonly Case[] = [
     reason: 'local_unavailable',
   },
   {
+    name: 'a local one that is drained: cloud first',
+    mode: 'auto',
+    fleet: [localView({ isDraining: true }), cloud],
+    attempts: ['cloud', 'local'],
+    reason: 'local_unavailable',
+  },
+  {
     name: 'one ready local among several is enough',
     mode: 'auto',
     fleet: [down, localView({ id: 'b' }), cloud],

@@ -36,7 +36,7 @@ export interface ExplainedCandidate {
   readonly state: BackendView['status']['state'];
   readonly breaker: BackendView['breaker'];
   /** Why it would not be asked; absent when it would. */
-  readonly skipped?: Reason | 'breaker_open' | 'not_ready';
+  readonly skipped?: Reason | 'breaker_open' | 'draining' | 'not_ready';
   /** Absent until its prefill rate has been measured. */
   readonly predictedFirstTokenMs?: number;
 }
@@ -86,5 +86,6 @@ function whySkipped(backend: BackendView, features: RequestFeatures): ExplainedC
   if (lack !== undefined) return lack;
   if (!fits(backend, features)) return backend.tier === 'local' ? 'context_too_small' : 'cloud_unsuitable';
   if (isReady(backend)) return undefined;
+  if (backend.isDraining === true) return 'draining';
   return backend.breaker === 'open' ? 'breaker_open' : 'not_ready';
 }

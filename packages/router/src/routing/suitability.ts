@@ -38,9 +38,9 @@ export function suitable(fleet: FleetView, tier: Tier, features: RequestFeatures
   );
 }
 
-/** Could be asked now: up and not held back by its breaker. A half-open breaker lets a probe through. */
-export function isReady(backend: BackendView): boolean {
-  return backend.status.state === 'ready' && backend.breaker !== 'open';
+/** Could be asked now: up, not running out and not held back by its breaker. A half-open breaker lets a probe through. */
+export function isReady({ status, breaker, isDraining }: BackendView): boolean {
+  return status.state === 'ready' && breaker !== 'open' && isDraining !== true;
 }
 
 /**
