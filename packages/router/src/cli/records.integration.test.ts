@@ -58,6 +58,18 @@ test('stats sums up the last day, or since when it is told, for people and for p
   assert.match(text.stdout, /money kept +\$0\.5000/);
 });
 
+test('stats says when rows were lost', async (t) => {
+  const nowMs = Date.now();
+  const { cwd, store } = await recorded(t, rowsOf(nowMs));
+  const gap = (id: string, from_ms: number, requests: number) => ({ id, from_ms, until_ms: from_ms + 500, requests });
+  await store.append('record_gaps', [gap('b', nowMs - 60_000, 1200), gap('a', nowMs - 3 * 86_400_000, 7)]);
+  const { lost } = JSON.parse((await runLfo(t, ['stats', '--json'], { cwd })).stdout);
+  const iso = (unixMs: number) => new Date(unixMs).toISOString();
+  assert.deepEqual(lost, [{ requests: 1200, from: iso(nowMs - 60_000), until: iso(nowMs - 59_500) }]);
+  const { stdout } = await runLfo(t, ['stats', '--since', '7d'], { cwd });
+  assert.match(stdout, /7 rows were lost between \S+Z and \S+Z: [^]*1,200 rows were lost between/);
+});
+
 test('requests lists the newest first and filters by route, reason, backend, status and time', async (t) => {
   const { cwd } = await recorded(t, rowsOf(Date.now()));
   const digits = async (...args: readonly string[]) => {

@@ -1,4 +1,5 @@
 import type { Archive, Durations, Summary } from '../core/archive.ts';
+import type { RecordGap } from '../core/history.ts';
 import { tableLines } from './table-text.ts';
 import { coloursFor, exitCodes, printLine, type Terminal } from './terminal.ts';
 
@@ -10,7 +11,7 @@ export interface StatsSettings {
 /** Shows what happened since a moment: requests, who answered, tokens, money and waiting. */
 export async function stats(terminal: Terminal, archive: Archive, { sinceMs, json }: StatsSettings): Promise<number> {
   const found = await archive.summary(sinceMs);
-  const since = new Date(sinceMs).toISOString();
+  const since = isoTime(sinceMs);
   if (json) printLine(terminal, JSON.stringify(summaryJson(found, since)));
   else for (const line of describe(found, since, terminal)) printLine(terminal, line);
   return exitCodes.done;
@@ -18,7 +19,8 @@ export async function stats(terminal: Terminal, archive: Archive, { sinceMs, jso
 
 function describe(found: Summary, since: string, terminal: Terminal): readonly string[] {
   const colours = coloursFor(terminal);
-  if (found.requests === 0) return [`No requests since ${since}.`];
+  const gaps = found.gaps.map(gapText);
+  if (found.requests === 0) return [`No requests since ${since}.`, ...gaps];
   const share = found.localShare === null ? 'none answered' : `${Math.round(found.localShare * 100)} %`;
   const rows = [
     ['requests', count(found.requests), `${count(found.failed)} failed, ${count(found.degraded)} degraded`],
@@ -45,7 +47,17 @@ function describe(found: Summary, since: string, terminal: Terminal): readonly s
       rows.map((row) => [`  ${row[0] ?? ''}`, ...row.slice(1)]),
       [false, true],
     ),
+    ...gaps,
   ];
+}
+
+function gapText({ requests, fromMs, untilMs }: RecordGap): string {
+  const rows = requests === 1 ? '1 row was' : `${count(requests)} rows were`;
+  return `${rows} lost between ${isoTime(fromMs)} and ${isoTime(untilMs)}: the database refused them.`;
+}
+
+function isoTime(unixMs: number): string {
+  return new Date(unixMs).toISOString();
 }
 
 function durations({ p50, p95, p99 }: Durations): readonly [string, string] {
@@ -81,5 +93,10 @@ function summaryJson(found: Summary, since: string) {
     cost_avoided_usd: found.costAvoidedUsd,
     latency_ms: found.latencyMs,
     first_token_ms: found.firstTokenMs,
+    lost: found.gaps.map(({ requests, fromMs, untilMs }) => ({
+      requests,
+      from: isoTime(fromMs),
+      until: isoTime(untilMs),
+    })),
   };
 }

@@ -1,3 +1,4 @@
+import type { RecordGap } from './history.ts';
 import type { RequestRow } from './store.ts';
 
 /** What was recorded, for programs beside a running router. @throws ArchiveError from every method */
@@ -40,6 +41,8 @@ export interface Summary {
   readonly costAvoidedUsd: number;
   readonly latencyMs: { readonly local: Durations; readonly cloud: Durations };
   readonly firstTokenMs: { readonly local: Durations; readonly cloud: Durations };
+  /** When rows were lost: everything above falls short by these. The oldest first. */
+  readonly gaps: readonly RecordGap[];
 }
 
 /** Milliseconds, within 5 %; `null` without any. */

@@ -86,6 +86,17 @@ export interface Trends {
   readonly completionTokens: readonly number[];
   readonly costUsd: readonly number[];
   readonly costAvoidedUsd: readonly number[];
+  /** When rows were lost: the columns fall short there. The latest few, the oldest of them first. */
+  readonly gaps: readonly RecordGap[];
+}
+
+/** A time in which requests were served but not recorded. */
+export interface RecordGap {
+  /** Unix milliseconds of the first and the last loss. */
+  readonly fromMs: number;
+  readonly untilMs: number;
+  /** Requests whose rows are lost. */
+  readonly requests: number;
 }
 
 /** Milliseconds, within 5 %; `null` where nothing was measured. */

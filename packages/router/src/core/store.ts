@@ -132,6 +132,15 @@ export interface RollupLatencyRow {
   readonly count: number;
 }
 
+/** A time in which rows of requests were lost, because the database had refused them for too long. */
+export interface RecordGapRow {
+  readonly id: string;
+  /** Unix milliseconds of the first and the last loss. */
+  readonly from_ms: number;
+  readonly until_ms: number;
+  readonly requests: number;
+}
+
 /** Every table, as kysely sees it. */
 export interface StoreTables {
   readonly requests: RequestRow;
@@ -141,6 +150,7 @@ export interface StoreTables {
   readonly rollup_latency: RollupLatencyRow;
   readonly keys: KeyRow;
   readonly key_usage: KeyUsageRow;
+  readonly record_gaps: RecordGapRow;
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import { randomToken } from '../core/id.ts';
 import type { RequestRow, Store } from '../core/store.ts';
 import type { RequestTrace } from '../core/trace.ts';
 import { requestRow, type RequestOutcome } from './request-row.ts';
@@ -9,8 +10,15 @@ export class Recorder {
   readonly #rows: WriteBehind<RequestRow>;
 
   constructor(store: Store, clock: Clock, onHealth?: (health: WriteHealth) => void) {
+    const instance = randomToken(6);
     this.#rows = new WriteBehind({
       write: (rows) => store.append('requests', rows),
+      writeLoss: ({ fromMs, untilMs, rows }) =>
+        store.append(
+          'record_gaps',
+          [{ id: `${fromMs}-${instance}`, from_ms: fromMs, until_ms: untilMs, requests: rows }],
+          'replace',
+        ),
       clock,
       ...(onHealth === undefined ? {} : { onHealth }),
     });

@@ -24,6 +24,7 @@ export async function trimRecords(
     if (count < rowsAtOnce) break;
   }
   await store.db.deleteFrom('feedback').where('time_ms', '<', beforeMs).execute();
+  await store.db.deleteFrom('record_gaps').where('until_ms', '<', byAgeMs).execute();
   return deleted;
 }
 

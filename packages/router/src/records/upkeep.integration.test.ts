@@ -121,6 +121,21 @@ for (const [kind, open] of Object.entries(kinds)) {
     assert.deepEqual(await everyRange(store), before);
   });
 
+  test(`${kind}: a gap is shown in the ranges it lies in, and kept as long as rows are`, options, async (t) => {
+    const store = await open(t);
+    const gap = (id: string, agoMs: number, requests: number) => ({
+      id,
+      from_ms: nowMs - agoMs,
+      until_ms: nowMs - agoMs + 1_000,
+      requests,
+    });
+    await store.append('record_gaps', [gap('new', 2 * 3_600_000, 12), gap('old', 3 * dayMs, 5)]);
+    const shown = async () => (await everyRange(store)).map(({ gaps }) => gaps.map(({ requests }) => requests));
+    assert.deepEqual(await shown(), [[], [12], [12], [5, 12], [5, 12]]);
+    await trimRecords(store, nowMs, { enabled: true, retentionDays: 2, maxRows: 1 }, never);
+    assert.deepEqual(await shown(), [[], [12], [12], [12], [12]]);
+  });
+
   test(`${kind}: the oldest rows beyond the greatest number are deleted, by whole buckets`, options, async (t) => {
     const store = await open(t);
     const rows = Array.from({ length: 2_500 }, (_, index) =>

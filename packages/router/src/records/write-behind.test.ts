@@ -1,23 +1,28 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
-import { WriteBehind, type WriteHealth } from './write-behind.ts';
+import { type Loss, WriteBehind, type WriteHealth } from './write-behind.ts';
 
 function setUp(options: { maxPending?: number; batchRows?: number } = {}) {
   const clock = new FakeClock();
   const batches: number[][] = [];
   const health: WriteHealth[] = [];
+  const losses: Loss[] = [];
   const disk: { failure: Error | undefined } = { failure: undefined };
   const rows = new WriteBehind<number>({
     write: async (batch) => {
       if (disk.failure !== undefined) throw disk.failure;
       batches.push([...batch]);
     },
+    writeLoss: async (loss) => {
+      if (disk.failure !== undefined) throw disk.failure;
+      losses.push(loss);
+    },
     clock,
     onHealth: (change) => health.push(change),
     ...options,
   });
-  return { clock, batches, health, disk, rows };
+  return { clock, batches, health, losses, disk, rows };
 }
 
 test('rows wait 100 ms for company and are written together', async () => {
@@ -74,6 +79,40 @@ test('beyond its bound rows are dropped and counted, and the recovery says how m
   disk.failure = undefined;
   await clock.advanceAsync(1000);
   assert.deepEqual(health.at(-1), { type: 'recovered', dropped: 4 });
+});
+
+test('what was lost is written down once there is room again, as one loss with its times', async () => {
+  const { clock, losses, batches, disk, rows } = setUp({ maxPending: 4, batchRows: 2 });
+  const wallMs = Math.round(clock.wallMs());
+  disk.failure = new Error('full');
+  for (let row = 0; row < 5; row += 1) rows.add(row);
+  await clock.advanceAsync(500);
+  rows.add(5);
+  disk.failure = undefined;
+  await rows.flush();
+  assert.deepEqual(losses, [{ fromMs: wallMs, untilMs: wallMs + 500, rows: 2 }]);
+  assert.deepEqual(batches.flat(), [0, 1, 2, 3]);
+  rows.add(6);
+  await rows.flush();
+  assert.equal(losses.length, 1);
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('a loss that cannot be written yet is tried again, and grows meanwhile', async () => {
+  const { clock, losses, disk, rows } = setUp({ maxPending: 2, batchRows: 2 });
+  disk.failure = new Error('full');
+  for (let row = 0; row < 3; row += 1) rows.add(row);
+  await rows.flush();
+  rows.add(3);
+  await clock.advanceAsync(3_000);
+  assert.equal(losses.length, 0);
+  disk.failure = undefined;
+  await clock.advanceAsync(30_000);
+  assert.deepEqual(
+    losses.map((loss) => loss.rows),
+    [2],
+  );
+  assert.deepEqual(rows.status(), { pending: 0, written: 2, dropped: 2, degraded: false });
 });
 
 test('a write that never ends holds up nobody: rows pile up to the bound', async () => {

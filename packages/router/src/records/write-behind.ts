@@ -3,6 +3,8 @@ import type { Clock } from '../core/clock.ts';
 export interface WriteBehindOptions<Row> {
   /** Stores a batch; called one at a time and again with the same rows after a failure. */
   readonly write: (rows: readonly Row[]) => Promise<void>;
+  /** Stores that rows were lost. Called again after a failure, by then with more of them; `fromMs` tells them apart. */
+  readonly writeLoss?: (loss: Loss) => Promise<void>;
   readonly clock: Clock;
   /** Told when writing begins to fail and when it works again, not of each failure between. */
   readonly onHealth?: (health: WriteHealth) => void;
@@ -19,6 +21,14 @@ export type WriteHealth =
   /** `dropped` counts the rows lost meanwhile. */
   | { readonly type: 'recovered'; readonly dropped: number };
 
+/** Rows that found no room one after the other. */
+export interface Loss {
+  /** Unix milliseconds of the first and the last of them. */
+  readonly fromMs: number;
+  readonly untilMs: number;
+  readonly rows: number;
+}
+
 /** Counters since the start. */
 export interface WriteStatus {
   readonly pending: number;
@@ -33,6 +43,7 @@ const longestRetryMs = 30_000;
 /** Collects rows and writes them in batches off the caller's path. Adding a row never waits and never throws. */
 export class WriteBehind<Row> {
   readonly #write: (rows: readonly Row[]) => Promise<void>;
+  readonly #writeLoss: (loss: Loss) => Promise<void>;
   readonly #clock: Clock;
   readonly #onHealth: (health: WriteHealth) => void;
   readonly #maxPending: number;
@@ -46,9 +57,12 @@ export class WriteBehind<Row> {
   /** Failures in a row; 0 is healthy. */
   #failures = 0;
   #droppedBefore = 0;
+  /** Not stored yet. */
+  #loss: Loss | undefined;
 
   constructor(options: WriteBehindOptions<Row>) {
     this.#write = options.write;
+    this.#writeLoss = options.writeLoss ?? (async (): Promise<void> => {});
     this.#clock = options.clock;
     this.#onHealth = options.onHealth ?? ((): void => {});
     this.#maxPending = options.maxPending ?? 10_000;
@@ -59,7 +73,7 @@ export class WriteBehind<Row> {
   /** Takes a row, or drops it when too many wait. */
   add(row: Row): void {
     if (this.#queue.length >= this.#maxPending) {
-      this.#dropped += 1;
+      this.#drop();
       return;
     }
     this.#queue.push(row);
@@ -82,7 +96,7 @@ export class WriteBehind<Row> {
     do {
       this.#start();
       await this.#writing;
-    } while (this.#queue.length > 0 && this.#failures === 0);
+    } while (this.#hasWork() && this.#failures === 0);
   }
 
   /** As `flush`, then stops. */
@@ -95,7 +109,7 @@ export class WriteBehind<Row> {
 
   #start(): void {
     this.#stopTimer();
-    if (this.#writing !== undefined || this.#queue.length === 0) return;
+    if (this.#writing !== undefined || !this.#hasWork()) return;
     const batch = this.#queue.slice(0, this.#batchRows);
     this.#writing = this.#writeBatch(batch).finally(() => {
       this.#writing = undefined;
@@ -105,7 +119,11 @@ export class WriteBehind<Row> {
 
   async #writeBatch(batch: readonly Row[]): Promise<void> {
     try {
-      await this.#write(batch);
+      if (batch.length > 0) await this.#write(batch);
+      this.#queue.splice(0, batch.length);
+      this.#written += batch.length;
+      // Later, for under lasting pressure the next rows would be lost at once, and each turn be a loss of its own.
+      if (this.#queue.length <= this.#maxPending / 2) await this.#storeLoss();
     } catch (error) {
       this.#failures += 1;
       if (this.#failures > 1) return;
@@ -113,18 +131,35 @@ export class WriteBehind<Row> {
       this.#onHealth({ type: 'degraded', error });
       return;
     }
-    this.#queue.splice(0, batch.length);
-    this.#written += batch.length;
     if (this.#failures === 0) return;
     this.#failures = 0;
     this.#onHealth({ type: 'recovered', dropped: this.#dropped - this.#droppedBefore });
   }
 
   #continue(): void {
-    if (this.#queue.length === 0) return;
+    if (!this.#hasWork()) return;
     if (this.#failures > 0) this.#schedule(Math.min(longestRetryMs, firstRetryMs * 2 ** (this.#failures - 1)));
     else if (this.#queue.length >= this.#batchRows) this.#start();
     else this.#schedule(this.#batchMs);
+  }
+
+  #hasWork(): boolean {
+    return this.#queue.length > 0 || this.#loss !== undefined;
+  }
+
+  #drop(): void {
+    this.#dropped += 1;
+    const nowMs = Math.round(this.#clock.wallMs());
+    const { fromMs, rows } = this.#loss ?? { fromMs: nowMs, rows: 0 };
+    this.#loss = { fromMs, untilMs: Math.max(fromMs, nowMs), rows: rows + 1 };
+  }
+
+  async #storeLoss(): Promise<void> {
+    const loss = this.#loss;
+    if (loss === undefined) return;
+    await this.#writeLoss(loss);
+    // What was lost meanwhile goes into the same row.
+    if (this.#loss === loss) this.#loss = undefined;
   }
 
   #schedule(delayMs: number): void {

@@ -1,10 +1,12 @@
 import type { Durations, Summary } from '../../core/archive.ts';
 import type { Store } from '../../core/store.ts';
 import { Histogram } from './histogram.ts';
+import { recordGaps } from './record-gaps.ts';
 
 /** Everything since a moment in one look, out of the roll-ups: their buckets begin at or after it. */
-export async function summary({ db }: Store, sinceMs: number): Promise<Summary> {
-  const [sums, bins] = await Promise.all([
+export async function summary(store: Store, sinceMs: number): Promise<Summary> {
+  const { db } = store;
+  const [sums, bins, gaps] = await Promise.all([
     db
       .selectFrom('rollup_counts')
       .select(({ fn }) => [
@@ -27,6 +29,7 @@ export async function summary({ db }: Store, sinceMs: number): Promise<Summary> 
       .where('bucket_ms', '>=', sinceMs)
       .groupBy(['route', 'metric', 'bin'])
       .execute(),
+    recordGaps(store, sinceMs),
   ]);
   const durations = (route: string, metric: string): Durations => {
     const histogram = new Histogram();
@@ -49,5 +52,6 @@ export async function summary({ db }: Store, sinceMs: number): Promise<Summary> 
     costAvoidedUsd: sums.costAvoidedUsd ?? 0,
     latencyMs: { local: durations('local', 'total'), cloud: durations('cloud', 'total') },
     firstTokenMs: { local: durations('local', 'first_token'), cloud: durations('cloud', 'first_token') },
+    gaps,
   };
 }

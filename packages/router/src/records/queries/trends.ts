@@ -3,6 +3,7 @@ import { type Percentiles, type TrendRange, trendRanges, type Trends } from '../
 import type { Tier } from '../../core/request.ts';
 import type { Store } from '../../core/store.ts';
 import { Histogram } from './histogram.ts';
+import { recordGaps } from './record-gaps.ts';
 
 interface Steps {
   readonly firstMs: number;
@@ -16,9 +17,13 @@ export async function trends(store: Store, range: TrendRange, nowMs: number): Pr
   const count = spanMs / stepMs;
   const firstMs = (Math.floor(nowMs / stepMs) - count + 1) * stepMs;
   const steps = { firstMs, stepMs, count };
-  const [sums, percentiles] = await Promise.all([sumsOf(store, steps), percentilesOf(store, steps)]);
+  const [sums, percentiles, gaps] = await Promise.all([
+    sumsOf(store, steps),
+    percentilesOf(store, steps),
+    recordGaps(store, firstMs),
+  ]);
   const timesMs = Array.from({ length: count }, (_, index) => firstMs + index * stepMs);
-  return { range, stepMs, timesMs, ...sums, ...percentiles };
+  return { range, stepMs, timesMs, ...sums, ...percentiles, gaps };
 }
 
 /** Whole numbers are written into the query: bound ones are fractions to SQLite, which would divide without rounding. */
