@@ -47,7 +47,7 @@ export async function* answer(request: ChatRequest, call: Call, stages: Stages):
   const fleet = pool.view();
   const features = await stages.measure(request, fleet, call.signal);
   const decision = stages.decide(features, fleet);
-  noteDecision(trace, features, decision);
+  noteDecision(trace, features, fleet, decision);
 
   const { promptTokens } = features;
   const plan = new Plan(decision.attempts, stages.retries, (attempt, exclude) =>

@@ -1,12 +1,14 @@
-import type { Attempt, Lease } from './core/backend.ts';
+import type { Attempt, FleetView, Lease } from './core/backend.ts';
 import type { Clock } from './core/clock.ts';
 import type { HeldAnswer } from './confidence/gate.ts';
 import type { FinalVerdict } from './core/confidence.ts';
 import { LfoError } from './core/errors.ts';
 import type { InferenceEvent, Usage } from './core/events.ts';
+import type { JsonObject } from './core/json.ts';
 import type { Reason } from './core/reason.ts';
 import type { Decision, RequestFeatures } from './core/routing.ts';
 import { type AttemptTrace, beginAttempt, type RequestTrace } from './core/trace.ts';
+import { recordedFeatures } from './routing/recorded-features.ts';
 
 /** US dollars that attempts cost together; `undefined` where a price is not known. */
 export type CostOf = (attempts: readonly AttemptTrace[]) => number | undefined;
@@ -18,13 +20,20 @@ export interface Judged {
   readonly firstEventMs: number | undefined;
   readonly heldMs: number;
   readonly heldTokens: number;
+  readonly evidence: JsonObject | undefined;
 }
 
 /** Writes down what was measured and decided. */
-export function noteDecision(trace: RequestTrace, features: RequestFeatures, decision: Decision): void {
+export function noteDecision(
+  trace: RequestTrace,
+  features: RequestFeatures,
+  fleet: FleetView,
+  decision: Decision,
+): void {
   trace.mode = features.mode;
   trace.promptTokens = features.promptTokens;
   trace.promptTokensFrom = features.promptTokensFrom;
+  trace.features = recordedFeatures(features, fleet);
   trace.threshold = features.limits.confidenceThreshold;
   trace.reason = decision.reasons[0];
   trace.reasons = decision.reasons;
@@ -104,6 +113,7 @@ export class AttemptNotes {
     attempt.firstEventMs = judged.firstEventMs;
     attempt.heldMs = judged.heldMs;
     attempt.heldTokens = judged.heldTokens;
+    attempt.signals = judged.evidence;
   }
 
   #end(outcome: NonNullable<AttemptTrace['outcome']>): void {

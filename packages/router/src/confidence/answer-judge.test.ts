@@ -53,6 +53,21 @@ test('the recorded answer to the same question escalates too', () => {
   assert.equal(judge(ask('Capital of Australia? One word.'), newSouth).type, 'escalate');
 });
 
+test('the evidence of a text is what its score was made of, and of calls what was seen in them', () => {
+  const text = answerJudge.begin(ask('Capital of Australia?'), 0);
+  for (const event of newSouth) text.observe(event);
+  assert.deepEqual(text.evidence(), {
+    judge: 'answer-judge',
+    text_tokens: 3,
+    text_nats: 2.529,
+    text_worst_nats: [1.3434, 0.7127],
+  });
+  const calls = answerJudge.begin(ask('Weather in Paris?', { tools: [weatherTool] }), 0);
+  for (const event of callAnswer([['get_weather', '{"city":"Paris"}']], 0.5)) calls.observe(event);
+  const { call_nats: nats, calls: made, grounded, repaired } = calls.evidence();
+  assert.deepEqual({ nats, made, grounded, repaired }, { nats: 0.5, made: 1, grounded: 1, repaired: false });
+});
+
 test('a long sure text is committed at the sixteenth token, not at its end', () => {
   const verdict = judge(ask('Explain.'), textAnswer(Array.from({ length: 200 }, () => -0.05)));
   // The start, fifteen scores with their text, and the sixteenth score.

@@ -1,6 +1,6 @@
 import type { ConfidenceEstimator, ConfidenceSession, FinalVerdict, Verdict } from '../core/confidence.ts';
 import type { FinishEvent, InferenceEvent } from '../core/events.ts';
-import { isJsonObject, parseJson } from '../core/json.ts';
+import { isJsonObject, type JsonObject, parseJson } from '../core/json.ts';
 import type { Reason } from '../core/reason.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { horizonTokens, judgeLogprobs, logistic, type LogprobJudge } from './logprob-judge.ts';
@@ -45,6 +45,7 @@ class AnswerSession implements ConfidenceSession {
   #handOff = false;
   #fault: Reason | undefined;
   #finish: FinishEvent | undefined;
+  #signs: StructureSigns | undefined;
 
   constructor(request: ChatRequest, threshold: number) {
     this.#request = request;
@@ -68,6 +69,31 @@ class AnswerSession implements ConfidenceSession {
     const { score } = this.#textScores;
     if (score !== undefined) return this.#byThreshold(score, 'low_confidence');
     return { type: this.#handOff ? 'escalate' : 'commit', reason: this.#handOff ? 'engine_handed_off' : 'no_evidence' };
+  }
+
+  evidence(): JsonObject {
+    const { score, tokens, surprise, worst } = this.#textScores;
+    const signs = this.#calls.length === 0 ? undefined : this.#readSigns();
+    return {
+      judge: answerJudge.name,
+      ...(score !== undefined && {
+        text_tokens: tokens,
+        text_nats: round(surprise),
+        text_worst_nats: worst.map(round),
+      }),
+      ...(this.#callScores.tokens > 0 && {
+        call_tokens: this.#callScores.tokens,
+        call_nats: round(this.#callScores.surprise),
+      }),
+      ...(signs !== undefined && {
+        calls: this.#calls.length,
+        grounded: signs.grounded === undefined ? null : round(signs.grounded),
+        left_out: signs.leftOut === undefined ? null : round(signs.leftOut),
+        few_calls: signs.fewCalls,
+        repaired: signs.repaired,
+      }),
+      ...(this.#handOff && { handed_off: true }),
+    };
   }
 
   #take(event: InferenceEvent): void {
@@ -114,6 +140,7 @@ class AnswerSession implements ConfidenceSession {
     this.#open.delete(index);
     const call = { ...open, repaired };
     this.#calls.push(call);
+    this.#signs = undefined;
     this.#fault ??= this.#structure.faultOf(call) ?? this.#structure.faultOfAll(this.#calls);
   }
 
@@ -164,11 +191,16 @@ class AnswerSession implements ConfidenceSession {
   }
 
   #judgeCalls(): FinalVerdict {
-    const signs = this.#structure.signsOf(this.#calls);
+    const signs = this.#readSigns();
     const { surprise, tokens } = this.#callScores;
     const score = toolCallScore(signs, tokens === 0 ? undefined : surprise);
     const isInvented = (signs.grounded ?? 1) < 0.5;
     return this.#byThreshold(score, isInvented ? 'ungrounded_arguments' : 'low_confidence');
+  }
+
+  /** Reading question and calls takes time: verdict and evidence share it. */
+  #readSigns(): StructureSigns {
+    return (this.#signs ??= this.#structure.signsOf(this.#calls));
   }
 
   #byThreshold(score: number, belowReason: Reason): FinalVerdict {
@@ -185,6 +217,11 @@ class AnswerSession implements ConfidenceSession {
   #mayCall(): boolean {
     return this.#request.tools.length > 0 && this.#request.toolChoice?.type !== 'none';
   }
+}
+
+/** As fine as any replay needs. */
+function round(value: number): number {
+  return Math.round(value * 1e4) / 1e4;
 }
 
 /** How small models begin a call that the engine then failed to read. */

@@ -48,6 +48,21 @@ export function estimatorContract(estimator: ConfidenceEstimator): void {
     );
   });
 
+  test(`${estimator.name}: what is recorded names the judge, survives JSON and holds no word of the answer`, () => {
+    fc.assert(
+      fc.property(answers, fc.constantFrom(...requests), (answer, request) => {
+        const session = estimator.begin(request, 0.7);
+        for (const event of answer) session.observe(event);
+        const evidence = session.evidence();
+        assert.deepEqual(JSON.parse(JSON.stringify(evidence)), evidence);
+        const { judge, ...seen } = evidence;
+        assert.equal(judge, estimator.name);
+        const values = Object.values(seen).flat();
+        assert.ok(values.every((value) => value === null || typeof value === 'number' || typeof value === 'boolean'));
+      }),
+    );
+  });
+
   test(`${estimator.name}: no evidence is no score`, () => {
     const session = estimator.begin(chatRequest(), 0.7);
     session.observe({ type: 'start', model: 'm' });

@@ -16,7 +16,8 @@ const unsure: FinalVerdict = { type: 'escalate', score: 0.2, reason: 'low_confid
 /** Says `verdict` at the given event, and `last` at the end. */
 function scripted(at: number, verdict: FinalVerdict, last: FinalVerdict = verdict): ConfidenceSession {
   let seen = 0;
-  return { observe: () => (++seen === at ? verdict : { type: 'hold' }), end: () => last };
+  const evidence = () => ({ seen });
+  return { observe: () => (++seen === at ? verdict : { type: 'hold' }), end: () => last, evidence };
 }
 
 function gateOver(

@@ -3,6 +3,7 @@ import type { ConfidenceSession, FinalVerdict, Verdict } from '../core/confidenc
 import type { GateConfig } from '../core/config/config.ts';
 import { DueTimer } from '../core/due-timer.ts';
 import type { InferenceEvent } from '../core/events.ts';
+import type { JsonObject } from '../core/json.ts';
 
 /** What was withheld; empty once released. */
 export interface HeldAnswer {
@@ -29,6 +30,8 @@ export interface Gate extends AsyncIterable<InferenceEvent> {
   readonly heldTokens: number;
   /** Monotonic time of the first event that carries an answer. */
   readonly firstEventMs: number | undefined;
+  /** What the judge has seen; undefined where nobody judges. */
+  readonly evidence: JsonObject | undefined;
 }
 
 export interface GateOptions {
@@ -75,6 +78,10 @@ class EventGate implements Gate {
 
   get escalated(): boolean {
     return this.#options.mode === 'judge' && this.verdict?.type === 'escalate';
+  }
+
+  get evidence(): JsonObject | undefined {
+    return this.#session?.evidence();
   }
 
   get held(): HeldAnswer {

@@ -11,6 +11,8 @@ export interface LogprobJudge {
   readonly tokens: number;
   /** Nats of surprise over all tokens; at least 0. */
   readonly surprise: number;
+  /** Nats of the two least likely tokens within the horizon, the less likely one first. */
+  readonly worst: readonly [number, number];
   /** 0..1, never rising; undefined without any usable score. */
   readonly score: number | undefined;
   /** Later tokens no longer change the score. */
@@ -48,6 +50,9 @@ export function judgeLogprobs(head: 'text' | 'no-call'): LogprobJudge {
     },
     get surprise() {
       return surprise;
+    },
+    get worst(): [number, number] {
+      return [worst, second];
     },
     get score() {
       return tokens === 0 ? undefined : logistic(bias - textSlope * ((worst + second) / 2));

@@ -1,4 +1,5 @@
 import type { InferenceEvent } from './events.ts';
+import type { JsonObject } from './json.ts';
 import type { Reason } from './reason.ts';
 import type { ChatRequest } from './request.ts';
 
@@ -8,6 +9,8 @@ export interface ConfidenceSession {
   observe(event: InferenceEvent): Verdict;
   /** The stream has ended: the last word. */
   end(): FinalVerdict;
+  /** What it has seen so far, in numbers and without a word of the answer: recorded so that rules can be replayed. */
+  evidence(): JsonObject;
 }
 
 /** Makes sessions; holds nothing of a request. */

@@ -1,5 +1,6 @@
 import type { ErrorSource } from './errors.ts';
 import type { FinishReason, Usage } from './events.ts';
+import type { JsonObject } from './json.ts';
 import type { Reason } from './reason.ts';
 import type { Mode, Tier } from './request.ts';
 
@@ -20,6 +21,8 @@ export interface RequestTrace {
   promptTokens: number | undefined;
   promptTokensFrom: 'count' | 'bound' | 'estimate' | undefined;
   threshold: number;
+  /** What the policies knew besides, for replays; no text. */
+  features: JsonObject | undefined;
   /** Decisive reason of the route so far. */
   reason: Reason | undefined;
   reasons: readonly Reason[];
@@ -61,6 +64,8 @@ export interface AttemptTrace {
   /** Time its text was held back before the commit point. */
   heldMs: number | undefined;
   heldTokens: number | undefined;
+  /** What the judge saw, for replays; no text. */
+  signals: JsonObject | undefined;
   usage: Usage | undefined;
 }
 
@@ -85,6 +90,7 @@ export function beginTrace(
     promptTokens: undefined,
     promptTokensFrom: undefined,
     threshold,
+    features: undefined,
     reason: undefined,
     reasons: [],
     route: undefined,
@@ -121,6 +127,7 @@ export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): 
     error: undefined,
     heldMs: undefined,
     heldTokens: undefined,
+    signals: undefined,
     usage: undefined,
   };
   trace.attempts.push(attempt);

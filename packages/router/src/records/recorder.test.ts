@@ -16,6 +16,7 @@ function escalatedTrace(): RequestTrace {
     promptTokens: 40,
     promptTokensFrom: 'bound',
     threshold: 0.7,
+    features: { tools: 2 },
     reason: 'low_confidence',
     reasons: ['low_confidence', 'local_first'],
     route: 'cloud',
@@ -38,6 +39,7 @@ function escalatedTrace(): RequestTrace {
         error: undefined,
         heldMs: 30,
         heldTokens: 4,
+        signals: { text_tokens: 4 },
         usage: undefined,
       },
       {
@@ -54,6 +56,7 @@ function escalatedTrace(): RequestTrace {
         error: undefined,
         heldMs: undefined,
         heldTokens: undefined,
+        signals: undefined,
         usage: undefined,
       },
     ],
@@ -70,7 +73,7 @@ function escalatedTrace(): RequestTrace {
 }
 
 test('a row splits the latency by tier and counts from arrival', () => {
-  const row = requestRow(escalatedTrace(), { status: 200, clientKey: 'key-1', features: { tokens: 40 } });
+  const row = requestRow(escalatedTrace(), { status: 200, clientKey: 'key-1' });
   assert.equal(row.total_ms, 201);
   assert.equal(row.first_token_ms, 105);
   assert.equal(row.committed_ms, 110);
@@ -81,7 +84,8 @@ test('a row splits the latency by tier and counts from arrival', () => {
   assert.equal(row.overhead_ms, 1.235);
   assert.equal(row.time_ms, 1_700_000_000_000);
   assert.equal(row.tokens_estimated, 1);
-  assert.equal(row.features, '{"tokens":40}');
+  assert.equal(row.features, '{"tools":2}');
+  assert.equal(row.signals, '{"text_tokens":4}');
   assert.equal(row.warnings, '["seed"]');
   assert.equal(JSON.parse(row.attempts)[1].start_ms, 51);
 });

@@ -13,9 +13,6 @@ export interface RequestOutcome {
   readonly clientKey?: string;
   /** Money the cloud would have cost. */
   readonly costAvoidedUsd?: number;
-  /** What the policies knew and the judges saw, for replays; no text of prompt or answer. */
-  readonly features?: JsonObject;
-  readonly signals?: JsonObject;
 }
 
 /** The row of a finished request; copies, so that the trace may be let go. */
@@ -40,8 +37,8 @@ export function requestRow(trace: RequestTrace, outcome: RequestOutcome): Reques
     degraded: trace.degraded ? 1 : 0,
     confidence: trace.confidence ?? null,
     threshold: trace.threshold,
-    features: outcome.features === undefined ? null : JSON.stringify(outcome.features),
-    signals: outcome.signals === undefined ? null : JSON.stringify(outcome.signals),
+    features: jsonOrNull(trace.features),
+    signals: jsonOrNull(trace.attempts.findLast(({ signals }) => signals !== undefined)?.signals),
     routed_tokens: trace.promptTokens ?? null,
     routed_tokens_from: trace.promptTokensFrom ?? null,
     prompt_tokens: usage?.promptTokens ?? null,
@@ -86,6 +83,10 @@ function attemptJson(attempt: AttemptTrace, since: (time: number | undefined) =>
     prompt_tokens: usage?.promptTokens ?? null,
     completion_tokens: usage?.completionTokens ?? null,
   };
+}
+
+function jsonOrNull(value: JsonObject | undefined): string | null {
+  return value === undefined ? null : JSON.stringify(value);
 }
 
 function tierMs(attempts: readonly AttemptTrace[], tier: Tier): number | null {

@@ -68,7 +68,8 @@ interface Content {
   readonly audio: boolean;
 }
 
-function contentOf(request: ChatRequest): Content {
+/** Kinds of content besides text. */
+export function contentOf(request: ChatRequest): Content {
   let images = false;
   let remoteImages = false;
   let audio = false;

@@ -1,0 +1,29 @@
+import type { FleetView } from '../core/backend.ts';
+import type { JsonObject } from '../core/json.ts';
+import type { RequestFeatures } from '../core/routing.ts';
+import { contentOf, isReady, predictedFirstTokenMs, suitable, usesTools } from './suitability.ts';
+
+/**
+ * What the policies knew of a request, for replaying them with other limits later: numbers and kinds, no text. Prompt
+ * tokens, mode and threshold are columns of their own.
+ */
+export function recordedFeatures(features: RequestFeatures, fleet: FleetView): JsonObject {
+  const { request, warmTokens, limits } = features;
+  const local = suitable(fleet, 'local', features).filter(isReady);
+  const waits = local.flatMap((backend) => predictedFirstTokenMs(backend, features) ?? []);
+  const { images, remoteImages, audio } = contentOf(request);
+  return {
+    messages: request.messages.length,
+    tools: request.tools.length,
+    uses_tools: usesTools(request),
+    response_format: request.responseFormat?.type ?? 'text',
+    ...(images && { images, remote_images: remoteImages }),
+    ...(audio && { audio }),
+    warm_tokens: warmTokens,
+    max_local_tokens: limits.maxLocalTokens,
+    first_token_budget_ms: limits.firstTokenBudgetMs,
+    predicted_first_token_ms: waits.length === 0 ? null : Math.round(Math.min(...waits)),
+    local_ready: local.length,
+    cloud_ready: suitable(fleet, 'cloud', features).filter(isReady).length,
+  };
+}
