@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 
@@ -69,4 +70,13 @@ export async function accessibilityFaults(page: Page): Promise<readonly string[]
   return violations.flatMap(({ id, nodes }) =>
     nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary ?? ''}`),
   );
+}
+
+/** Resolves once an expression is true in the page; fails with it otherwise. The page's policy forbids Playwright's own way. */
+export async function untilTrue(page: Page, expression: string, limitMs = 10_000): Promise<void> {
+  const sinceMs = performance.now();
+  while ((await page.evaluate(expression)) !== true) {
+    assert.ok(performance.now() - sinceMs < limitMs, `never true: ${expression}`);
+    await page.waitForTimeout(25);
+  }
 }

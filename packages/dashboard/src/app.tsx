@@ -11,6 +11,7 @@ import { NotFoundView } from './views/not-found.tsx';
 import { NowView } from './views/now.tsx';
 import { PlaygroundView } from './views/playground.tsx';
 import { RequestPage } from './views/request.tsx';
+import { RequestsView } from './views/requests.tsx';
 import { TrendsView } from './views/trends.tsx';
 
 /** The whole dashboard: the form alone, or a view in its frame. */
@@ -29,7 +30,7 @@ function Inside({ path }: { path: string }) {
   useEffect(() => {
     document.title = `${title} · LFO`;
     // Who listens rather than looks is told of the new view by its heading; the first one is read anyway.
-    if (!isFirst.current) document.querySelector<HTMLElement>('h1')?.focus();
+    if (!isFirst.current) document.querySelector<HTMLElement>('h1')?.focus({ preventScroll: true });
     isFirst.current = false;
   }, [path, title]);
   return <Shell path={path}>{view}</Shell>;
@@ -41,6 +42,8 @@ function viewOf(path: string): { title: string; view: ComponentChildren } {
   switch (path) {
     case '/now':
       return { title: 'Now', view: <NowView /> };
+    case '/requests':
+      return { title: 'Requests', view: <RequestsView /> };
     case '/trends':
       return { title: 'Trends', view: <TrendsView /> };
     case '/confidence':

@@ -7,6 +7,7 @@ const clockTime = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 const fullTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
 const hourMinute = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 const dayOnly = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
+const longDay = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 const dayTime = new Intl.DateTimeFormat(undefined, {
   month: 'short',
   day: 'numeric',
@@ -62,6 +63,11 @@ export function timeOfDay(timeMs: number): string {
 /** Day and time in the viewer's zone, zone included. */
 export function fullDate(timeMs: number): string {
   return fullTime.format(timeMs);
+}
+
+/** `Monday, 23 November`, in the viewer's zone. */
+export function dayName(timeMs: number): string {
+  return longDay.format(timeMs);
 }
 
 /** Day and time without the year. */

@@ -24,6 +24,11 @@ export const icons = {
       <path d="M3 12h4l3-8 4 16 3-8h4" />
     </Icon>
   ),
+  requests: (
+    <Icon>
+      <path d="M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01" />
+    </Icon>
+  ),
   trends: (
     <Icon>
       <path d="M4 20V4M4 20h16M8 15l4-5 3 3 5-7" />

@@ -8,6 +8,7 @@ import { Link } from './link.tsx';
 
 const views = [
   { to: '/now', name: 'Now', icon: icons.now },
+  { to: '/requests', name: 'Requests', icon: icons.requests },
   { to: '/trends', name: 'Trends', icon: icons.trends },
   { to: '/confidence', name: 'Confidence', icon: icons.confidence },
   { to: '/fleet', name: 'Fleet', icon: icons.fleet },
@@ -28,7 +29,12 @@ export function Shell({ path, children }: { path: string; children: ComponentChi
         </Link>
         <nav aria-label="Views">
           {views.map(({ to, name, icon }) => (
-            <Link key={to} to={to} class="tab" aria-current={path === to ? 'page' : undefined}>
+            <Link
+              key={to}
+              to={to}
+              class="tab"
+              aria-current={path === to ? 'page' : path.startsWith(`${to}/`) ? 'true' : undefined}
+            >
               {icon}
               <span>{name}</span>
             </Link>

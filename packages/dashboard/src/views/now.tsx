@@ -1,16 +1,13 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { reasons } from '@lfo/router/src/core/reason.ts';
-import type { LiveCounters, RequestView } from '@lfo/router/src/core/request-view.ts';
+import type { LiveCounters } from '@lfo/router/src/core/request-view.ts';
 import { connection, counters, requests } from '../api/live.ts';
-import { count, percent, plural, timeOfDay } from '../format.ts';
-import { RouteBadge } from '../parts/badges.tsx';
+import { count, percent, plural } from '../format.ts';
 import { Command } from '../parts/command.tsx';
-import { ConfidenceMeter } from '../parts/confidence-meter.tsx';
-import { LatencyBar, LatencyLegend } from '../parts/latency-bar.tsx';
+import { LatencyLegend } from '../parts/latency-bar.tsx';
 import { Link } from '../parts/link.tsx';
+import { RequestRows, RowHead } from '../parts/request-rows.tsx';
 import { Empty, Loading, Tile, ViewHead } from '../parts/states.tsx';
-import { scoreOf } from '../phases.ts';
 
 /** Further than this from the top, the viewer is reading. */
 const readingBelowPx = 160;
@@ -76,48 +73,12 @@ function Rows({ list }: { list: HeldList }) {
   if (shown.length === 0) return <NoRequests />;
   return (
     <>
-      <div class="row row-head" aria-hidden="true">
-        <span>Time</span>
-        <span>Route</span>
-        <span>Backend and reason</span>
-        <span>Confidence</span>
-        <span>Latency</span>
-        <span class="end">Tokens</span>
-      </div>
-      <ol class="rows">
-        {shown.map((request) => (
-          <Row key={request.id} request={request} />
-        ))}
-      </ol>
+      <RowHead />
+      <RequestRows requests={shown} />
+      <p class="foot">
+        <Link to="/requests">All requests on record</Link>
+      </p>
     </>
-  );
-}
-
-function Row({ request }: { request: RequestView }) {
-  const { backend, model, reason, errorCode } = request;
-  return (
-    <li>
-      <Link to={`/requests/${request.id}`} class={`row ${request.state}`}>
-        <time class="dim number" dateTime={new Date(request.timeMs).toISOString()}>
-          {timeOfDay(request.timeMs)}
-        </time>
-        <span>
-          <RouteBadge request={request} />
-        </span>
-        <span class="what">
-          <span class="strong">
-            {backend ?? 'no backend'}
-            {model !== null && <span class="dim"> {model}</span>}
-          </span>
-          <span class="why">{errorCode ?? (reason === null ? 'deciding' : reasons[reason])}</span>
-        </span>
-        <ConfidenceMeter score={scoreOf(request)} threshold={request.threshold} />
-        <LatencyBar request={request} />
-        <span class="number end tokens" title="Prompt and completion tokens">
-          {count(request.promptTokens ?? request.routedTokens)} → {count(request.completionTokens)}
-        </span>
-      </Link>
-    </li>
   );
 }
 

@@ -24,7 +24,7 @@ export function RequestPage({ id }: { id: string }) {
   return (
     <>
       <p class="crumbs">
-        <Link to="/now">Now</Link> <span aria-hidden="true">›</span> request
+        <Link to="/requests">Requests</Link> <span aria-hidden="true">›</span> request
       </p>
       {value !== undefined && <Decision body={value} />}
       {value === undefined && error === undefined && <Loading />}

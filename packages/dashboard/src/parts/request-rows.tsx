@@ -1,0 +1,61 @@
+import { reasons } from '@lfo/router/src/core/reason.ts';
+import type { RequestView } from '@lfo/router/src/core/request-view.ts';
+import { count, timeOfDay } from '../format.ts';
+import { scoreOf } from '../phases.ts';
+import { RouteBadge } from './badges.tsx';
+import { ConfidenceMeter } from './confidence-meter.tsx';
+import { LatencyBar } from './latency-bar.tsx';
+import { Link } from './link.tsx';
+
+/** What the columns of the rows are. */
+export function RowHead() {
+  return (
+    <div class="row row-head" aria-hidden="true">
+      <span>Time</span>
+      <span>Route</span>
+      <span>Backend and reason</span>
+      <span>Confidence</span>
+      <span>Latency</span>
+      <span class="end">Tokens</span>
+    </div>
+  );
+}
+
+/** One line a request; each leads to its page. */
+export function RequestRows({ requests }: { requests: readonly RequestView[] }) {
+  return (
+    <ol class="rows">
+      {requests.map((request) => (
+        <Row key={request.id} request={request} />
+      ))}
+    </ol>
+  );
+}
+
+function Row({ request }: { request: RequestView }) {
+  const { backend, model, reason, errorCode } = request;
+  return (
+    <li>
+      <Link to={`/requests/${request.id}`} class={`row ${request.state}`}>
+        <time class="dim number" dateTime={new Date(request.timeMs).toISOString()}>
+          {timeOfDay(request.timeMs)}
+        </time>
+        <span>
+          <RouteBadge request={request} />
+        </span>
+        <span class="what">
+          <span class="strong">
+            {backend ?? 'no backend'}
+            {model !== null && <span class="dim"> {model}</span>}
+          </span>
+          <span class="why">{errorCode ?? (reason === null ? 'deciding' : reasons[reason])}</span>
+        </span>
+        <ConfidenceMeter score={scoreOf(request)} threshold={request.threshold} />
+        <LatencyBar request={request} />
+        <span class="number end tokens" title="Prompt and completion tokens">
+          {count(request.promptTokens ?? request.routedTokens)} → {count(request.completionTokens)}
+        </span>
+      </Link>
+    </li>
+  );
+}
