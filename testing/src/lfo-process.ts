@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly node?: string;
   /** Shell commands that set the process up, such as `ulimit`. */
   readonly shell?: string;
+  /** A command that becomes the process, such as `unshare` with its options. */
+  readonly under?: readonly string[];
 }
 
 /** An empty working folder of a test's own. */
@@ -42,9 +44,9 @@ export function workingFolder(t: TestContext): string {
 export function startLfo(
   t: TestContext,
   args: readonly string[],
-  { env = {}, cwd, input, node, shell }: RunOptions,
+  { env = {}, cwd, input, node, shell, under = [] }: RunOptions,
 ): LfoProcess {
-  const command = [node ?? process.execPath, launcher, ...args];
+  const command = [...under, node ?? process.execPath, launcher, ...args];
   const [program = '', ...rest] =
     shell === undefined ? command : ['/bin/sh', '-c', `${shell}; exec "$@"`, 'sh', ...command];
   const child = spawn(program, rest, {

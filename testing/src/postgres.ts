@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { chownSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Client } from 'pg';
@@ -14,6 +14,9 @@ export interface PostgresServer {
   database(): Promise<string>;
   /** Ends it as a crash would: connections break, nothing is tidied up. */
   crash(): Promise<void>;
+  /** It and all its processes stand still, as those of a hanging disk do: what is asked is never answered. */
+  freeze(): void;
+  thaw(): void;
   /** Starts it again on the same data. */
   restart(): Promise<void>;
   /** Ends it and removes its folder. */
@@ -49,6 +52,9 @@ export async function startPostgres(): Promise<PostgresServer> {
   const end = async (signal: 'SIGQUIT' | 'SIGINT'): Promise<void> => {
     if (server.exitCode === null && server.signalCode === null && server.kill(signal)) await once(server, 'exit');
   };
+  const signal = (name: 'SIGSTOP' | 'SIGCONT'): void => {
+    for (const pid of [server.pid, ...childrenOf(server.pid)]) if (pid !== undefined) process.kill(pid, name);
+  };
   const address = (name: string): string => `postgresql://lfo@localhost/${name}?host=${encodeURIComponent(folder)}`;
   return {
     socketFolder: folder,
@@ -61,10 +67,13 @@ export async function startPostgres(): Promise<PostgresServer> {
       return address(name);
     },
     crash: () => end('SIGQUIT'),
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
     async restart() {
       server = await start();
     },
     async stop() {
+      signal('SIGCONT');
       await end('SIGINT');
       rmSync(folder, { recursive: true, force: true });
     },
@@ -75,6 +84,12 @@ export async function startPostgres(): Promise<PostgresServer> {
 function binaries(): string | undefined {
   const [newest] = globSync('/usr/lib/postgresql/*/bin/postgres').toSorted().toReversed();
   return newest === undefined ? undefined : dirname(newest);
+}
+
+/** proc(5). */
+function childrenOf(pid: number | undefined): readonly number[] {
+  if (pid === undefined || !existsSync(`/proc/${pid}`)) return [];
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 }
 
 /** PostgreSQL refuses to run as root: its own account is used then. */

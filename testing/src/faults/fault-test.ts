@@ -11,12 +11,17 @@ export interface FaultCase {
   readonly bound: string;
   /** Why it cannot run here; shown in the table. */
   readonly skip?: string | undefined;
+  /** Default: a minute. */
+  readonly timeoutMs?: number;
 }
 
 /** Declares a test whose outcome the table in `docs/reliability.md` shows. */
-export function faultTest({ row, what, bound, skip }: FaultCase, run: (t: TestContext) => Promise<void> | void): void {
+export function faultTest(
+  { row, what, bound, skip, timeoutMs = 60_000 }: FaultCase,
+  run: (t: TestContext) => Promise<void> | void,
+): void {
   if (!faultRows.some((known) => known.row === row)) throw new Error(`There is no row ${row}.`);
-  void test(faultTitle(row, what, bound), { timeout: 60_000, ...(skip !== undefined && { skip }) }, run);
+  void test(faultTitle(row, what, bound), { timeout: timeoutMs, ...(skip !== undefined && { skip }) }, run);
 }
 
 /** How a test of the table is named; `readFaultTitle` reads it back. */
