@@ -159,7 +159,11 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
         stagesFor(request),
       );
       const { heartbeatMs, slowReaderMs } = serverConfig;
-      const delivery = await respond(exchange, events, trace, { clock, heartbeatMs, slowReaderMs });
+      const delivery = await respond(exchange, records.follow(request, events), trace, {
+        clock,
+        heartbeatMs,
+        slowReaderMs,
+      });
       trace.endMs = clock.nowMs();
       dashboard.live.end(trace, delivery);
       records.record(trace, { ...delivery, ...keyOf(request) });

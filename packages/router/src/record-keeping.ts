@@ -1,8 +1,11 @@
 import { costsOf } from './costs.ts';
+import type { InferenceEvent } from './core/events.ts';
+import type { ChatRequest } from './core/request.ts';
 import type { AppOptions } from './core/running-app.ts';
 import { BoundedSignatureStore } from './core/signatures.ts';
 import type { Store } from './core/store.ts';
 import type { AttemptTrace, RequestTrace } from './core/trace.ts';
+import { Captures, isCaptured } from './records/captures.ts';
 import { Recorder } from './records/recorder.ts';
 import type { RequestOutcome } from './records/request-row.ts';
 import { StoredSignatureJournal } from './records/signature-journal.ts';
@@ -16,6 +19,8 @@ export interface RecordKeeping {
   readonly signatures: BoundedSignatureStore;
   /** US dollars that attempts cost, where their prices are known. */
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
+  /** The same events; their words are kept on the way where the operator wants that. */
+  follow(request: ChatRequest, events: AsyncIterable<InferenceEvent>): AsyncIterable<InferenceEvent>;
   /** Notes the costs in the trace and keeps a row. Call once a request has ended, whatever its end. */
   record(trace: RequestTrace, outcome: RequestOutcome): void;
   /** Whether the database takes rows, how many wait for it and how many were lost. */
@@ -33,6 +38,7 @@ export function openRecords({ config, clock, logger: log }: AppOptions): RecordK
       ? log.warn('The database refuses rows; requests are served without records.')
       : log.info({ dropped: health.dropped }, 'The database takes rows again.'),
   );
+  const captures = new Captures(store, clock);
   const journal = new StoredSignatureJournal(store, clock);
   const signatures = new BoundedSignatureStore(undefined, journal);
   signatures.restore().catch(() => log.warn('Signatures of earlier tool calls could not be read from the database.'));
@@ -46,6 +52,8 @@ export function openRecords({ config, clock, logger: log }: AppOptions): RecordK
     store,
     signatures,
     costOf: costs.spent,
+    follow: (request, events) =>
+      isCaptured(request, config.current().records) ? captures.follow(request, events) : events,
     record(trace, outcome) {
       trace.costUsd = costs.spent(trace.attempts);
       if (!config.current().records.enabled) return;
@@ -54,7 +62,7 @@ export function openRecords({ config, clock, logger: log }: AppOptions): RecordK
     },
     status: () => recorder.status(),
     async close() {
-      await Promise.all([recorder.close(), journal.close(), upkeep.close()]);
+      await Promise.all([recorder.close(), captures.close(), journal.close(), upkeep.close()]);
       await store.close();
     },
   };

@@ -16,8 +16,8 @@ export function statusBody({ fleet, readiness, records }: AdminDeps): StatusBody
 export function requestBody(stored: StoredRequest | undefined, live: RequestView | undefined): RequestBody | undefined {
   const request = stored?.view ?? live;
   if (request === undefined) return undefined;
-  const { feedback = null, features = null, signals = null } = stored ?? {};
-  return { request, feedback, features, signals };
+  const { feedback = null, features = null, signals = null, capture = null } = stored ?? {};
+  return { request, feedback, features, signals, capture };
 }
 
 function member(backend: BackendView): FleetMember {

@@ -1,3 +1,4 @@
+import type { Capture } from '../core/capture.ts';
 import type { FeedbackView } from '../core/history.ts';
 import type { Tier } from '../core/request.ts';
 import type { LiveCounters, RequestView } from '../core/request-view.ts';
@@ -60,6 +61,7 @@ export interface RequestBody {
   readonly feedback: FeedbackView | null;
   readonly features: unknown;
   readonly signals: unknown;
+  readonly capture: Capture | null;
 }
 
 /** Who is looking, and what they may do. */

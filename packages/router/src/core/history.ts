@@ -1,3 +1,4 @@
+import type { Capture } from './capture.ts';
 import type { Reason } from './reason.ts';
 import type { Tier } from './request.ts';
 import type { RequestView } from './request-view.ts';
@@ -38,6 +39,8 @@ export interface StoredRequest {
   /** What the policies knew and the judges saw, as recorded. */
   readonly features: unknown;
   readonly signals: unknown;
+  /** `null` where the words were not kept, or no longer are. */
+  readonly capture: Capture | null;
 }
 
 export type Verdict = 'good' | 'bad';

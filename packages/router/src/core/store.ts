@@ -73,6 +73,14 @@ export interface FeedbackRow {
   readonly expected_route: 'local' | 'cloud' | null;
 }
 
+/** The words of one request, only where `records.capture` is on. */
+export interface CaptureRow {
+  readonly request_id: string;
+  readonly time_ms: number;
+  /** JSON: `Capture`. */
+  readonly words: string;
+}
+
 /** A key that was given out. JSON columns hold text. */
 export interface KeyRow {
   readonly id: string;
@@ -146,6 +154,7 @@ export interface StoreTables {
   readonly requests: RequestRow;
   readonly signatures: SignatureRow;
   readonly feedback: FeedbackRow;
+  readonly captures: CaptureRow;
   readonly rollup_counts: RollupCountsRow;
   readonly rollup_latency: RollupLatencyRow;
   readonly keys: KeyRow;

@@ -4,6 +4,11 @@ import type { Store } from '../core/store.ts';
 const dayMs = 86_400_000;
 /** Deleted at once: about 20 ms of the database's time, between which new rows are written. */
 const rowsAtOnce = 1_000;
+/** They may be a hundred times as long. */
+const capturesAtOnce = 50;
+
+/** How much is kept. */
+export type Retention = Pick<RecordsConfig, 'retentionDays' | 'maxRows' | 'captureRetentionDays'>;
 
 /**
  * Deletes what is older than the retention, or beyond the greatest number of rows. Roll-ups stay: they are small.
@@ -12,19 +17,31 @@ const rowsAtOnce = 1_000;
 export async function trimRecords(
   store: Store,
   nowMs: number,
-  limits: RecordsConfig,
+  limits: Retention,
   signal: AbortSignal,
 ): Promise<number> {
   const byAgeMs = nowMs - limits.retentionDays * dayMs;
   const beforeMs = Math.max(byAgeMs, (await oldestKeptMs(store, limits.maxRows)) ?? byAgeMs);
-  let deleted = 0;
-  while (!signal.aborted) {
-    const count = await deleteOldest(store, beforeMs);
-    deleted += count;
-    if (count < rowsAtOnce) break;
-  }
+  const deleted = await inSteps(rowsAtOnce, signal, (atOnce) => deleteRows(store, beforeMs, atOnce));
+  const wordsBeforeMs = Math.max(beforeMs, nowMs - limits.captureRetentionDays * dayMs);
+  await inSteps(capturesAtOnce, signal, (atOnce) => deleteCaptures(store, wordsBeforeMs, atOnce));
   await store.db.deleteFrom('feedback').where('time_ms', '<', beforeMs).execute();
   await store.db.deleteFrom('record_gaps').where('until_ms', '<', byAgeMs).execute();
+  return deleted;
+}
+
+/** Repeats a step until it finds less to delete than it might; answers how much all have deleted. */
+async function inSteps(
+  atOnce: number,
+  signal: AbortSignal,
+  step: (atOnce: number) => Promise<number>,
+): Promise<number> {
+  let deleted = 0;
+  while (!signal.aborted) {
+    const count = await step(atOnce);
+    deleted += count;
+    if (count < atOnce) break;
+  }
   return deleted;
 }
 
@@ -43,11 +60,21 @@ async function oldestKeptMs({ db }: Store, maxRows: number): Promise<number | un
   return undefined;
 }
 
-async function deleteOldest({ db }: Store, beforeMs: number): Promise<number> {
+async function deleteRows({ db }: Store, beforeMs: number, atOnce: number): Promise<number> {
   const { numDeletedRows } = await db
     .deleteFrom('requests')
     .where('id', 'in', (from) =>
-      from.selectFrom('requests').select('id').where('time_ms', '<', beforeMs).orderBy('time_ms').limit(rowsAtOnce),
+      from.selectFrom('requests').select('id').where('time_ms', '<', beforeMs).orderBy('time_ms').limit(atOnce),
+    )
+    .executeTakeFirstOrThrow();
+  return Number(numDeletedRows);
+}
+
+async function deleteCaptures({ db }: Store, beforeMs: number, atOnce: number): Promise<number> {
+  const { numDeletedRows } = await db
+    .deleteFrom('captures')
+    .where('request_id', 'in', (from) =>
+      from.selectFrom('captures').select('request_id').where('time_ms', '<', beforeMs).orderBy('time_ms').limit(atOnce),
     )
     .executeTakeFirstOrThrow();
   return Number(numDeletedRows);

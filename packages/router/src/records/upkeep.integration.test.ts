@@ -59,7 +59,7 @@ async function everyRange(store: Store) {
   return Promise.all(ranges.map((range) => history.trends(range)));
 }
 
-async function countOf(store: Store, table: 'requests' | 'feedback' | 'rollup_counts' | 'rollup_latency') {
+async function countOf(store: Store, table: 'requests' | 'feedback' | 'captures' | 'rollup_counts' | 'rollup_latency') {
   const { count } = await store.db
     .selectFrom(table)
     .select(({ fn }) => fn.countAll<number>().as('count'))
@@ -114,11 +114,33 @@ for (const [kind, open] of Object.entries(kinds)) {
     } as const;
     await store.append('feedback', [said]);
     const old = tenDays().filter(({ time_ms: timeMs }) => timeMs < nowMs - 2 * dayMs).length;
-    const limits = { enabled: true, retentionDays: 2, maxRows: 1_000_000 };
+    const limits = { retentionDays: 2, maxRows: 1_000_000, captureRetentionDays: 7 };
     const before = await everyRange(store);
     assert.equal(await trimRecords(store, nowMs, limits, never), old);
     assert.deepEqual([await countOf(store, 'requests'), await countOf(store, 'feedback')], [400 - old, 0]);
     assert.deepEqual(await everyRange(store), before);
+  });
+
+  test(`${kind}: prompts and answers go after their own retention, or with their rows`, options, async (t) => {
+    const store = await open(t);
+    const captureAt = (agoDays: number) => ({
+      request_id: `id-${agoDays}`,
+      time_ms: nowMs - agoDays * dayMs,
+      words: '{}',
+    });
+    const ages = Array.from({ length: 120 }, (_, index) => index / 10);
+    await store.append('captures', ages.map(captureAt));
+    const oldest = async () => {
+      const { age } = await store.db
+        .selectFrom('captures')
+        .select(({ fn }) => fn.min<number>('time_ms').as('age'))
+        .executeTakeFirstOrThrow();
+      return (nowMs - age) / dayMs;
+    };
+    await trimRecords(store, nowMs, { retentionDays: 90, maxRows: 1_000_000, captureRetentionDays: 7 }, never);
+    assert.deepEqual([await oldest(), await countOf(store, 'captures')], [7, 71]);
+    await trimRecords(store, nowMs, { retentionDays: 2, maxRows: 1_000_000, captureRetentionDays: 7 }, never);
+    assert.equal(await oldest(), 2);
   });
 
   test(`${kind}: a gap is shown in the ranges it lies in, and kept as long as rows are`, options, async (t) => {
@@ -132,7 +154,7 @@ for (const [kind, open] of Object.entries(kinds)) {
     await store.append('record_gaps', [gap('new', 2 * 3_600_000, 12), gap('old', 3 * dayMs, 5)]);
     const shown = async () => (await everyRange(store)).map(({ gaps }) => gaps.map(({ requests }) => requests));
     assert.deepEqual(await shown(), [[], [12], [12], [5, 12], [5, 12]]);
-    await trimRecords(store, nowMs, { enabled: true, retentionDays: 2, maxRows: 1 }, never);
+    await trimRecords(store, nowMs, { retentionDays: 2, maxRows: 1, captureRetentionDays: 7 }, never);
     assert.deepEqual(await shown(), [[], [12], [12], [12], [12]]);
   });
 
@@ -142,7 +164,7 @@ for (const [kind, open] of Object.entries(kinds)) {
       sampleRow(`id-${index}`, { time_ms: nowMs - index * minuteMs }),
     );
     await store.append('requests', rows);
-    await trimRecords(store, nowMs, { enabled: true, retentionDays: 90, maxRows: 100 }, never);
+    await trimRecords(store, nowMs, { retentionDays: 90, maxRows: 100, captureRetentionDays: 7 }, never);
     assert.equal(await countOf(store, 'requests'), 100);
   });
 }
@@ -155,7 +177,7 @@ test('upkeep runs once a minute, survives a failing database and ends with its r
   ]);
   const clock = new FakeClock(0, nowMs);
   const errors: unknown[] = [];
-  const limits = { enabled: true, retentionDays: 2, maxRows: 100 };
+  const limits = { retentionDays: 2, maxRows: 100, captureRetentionDays: 7 };
   const upkeep = new Upkeep({ store, clock, limits: () => limits, onError: (error) => errors.push(error) });
   clock.advance(59_999);
   assert.equal(await countOf(store, 'requests'), 2);

@@ -1,8 +1,7 @@
 import type { Clock } from '../core/clock.ts';
-import type { RecordsConfig } from '../core/config/config.ts';
 import type { Store } from '../core/store.ts';
 import { compactRollups } from './compact-rollups.ts';
-import { trimRecords } from './trim-records.ts';
+import { type Retention, trimRecords } from './trim-records.ts';
 
 const everyMs = 60_000;
 
@@ -10,7 +9,7 @@ export interface UpkeepOptions {
   readonly store: Store;
   readonly clock: Clock;
   /** Asked each time, so that a reload takes effect. */
-  readonly limits: () => RecordsConfig;
+  readonly limits: () => Retention;
   /** A round has failed; the next one comes in a minute. */
   readonly onError: (error: unknown) => void;
 }

@@ -122,6 +122,11 @@ export interface RecordsConfig {
   readonly enabled: boolean;
   readonly retentionDays: number;
   readonly maxRows: number;
+  /** Whether prompts and answers are kept too. */
+  readonly capture: boolean;
+  readonly captureRetentionDays: number;
+  /** False where the database may be beyond the own network: requests in mode `local` are not captured then. */
+  readonly captureLocal: boolean;
 }
 
 /** Where traces go. */

@@ -294,6 +294,18 @@ test('oddities are warned of: exposed secrets, misspelt variables, local backend
   assert.match(warnings.join('\n'), /plain http/);
 });
 
+test('keeping prompts and answers is said, and is left to requests that may leave where the database is elsewhere', (t) => {
+  const yaml = 'records: { capture: true, capture_retention_days: 3 }';
+  const here = load(t, { yaml });
+  assert.match(here.warnings.join(), /kept for 3 days \(records\.capture\)/);
+  assert.equal(here.records.captureLocal, true);
+  const near = load(t, { yaml, env: { DATABASE_URL: 'postgresql://u@10.0.0.5/d' } });
+  assert.equal(near.records.captureLocal, true);
+  const elsewhere = load(t, { yaml, env: { DATABASE_URL: 'postgresql://u@db.example.com/d' } });
+  assert.match(elsewhere.warnings.join(), /except for requests in mode local/);
+  assert.equal(elsewhere.records.captureLocal, false);
+});
+
 test('what is accepted and not used yet is said', (t) => {
   const { warnings } = load(t, { env: { DATABASE_URL: 'postgresql://u:canary@h/d', ANDROID_HOST: '10.0.0.7' } });
   assert.deepEqual(

@@ -4,7 +4,15 @@ import { dirname, join, resolve } from 'node:path';
 import { keyCopyIn } from '../data-folder.ts';
 import { isLoopback, isPrivateHost } from './addresses.ts';
 import { resolveBackends, type Findings } from './backends.ts';
-import type { EmbeddedConfig, LfoConfig, LimitsConfig, ServerConfig, TelemetryConfig, TierBudgets } from './config.ts';
+import type {
+  EmbeddedConfig,
+  LfoConfig,
+  LimitsConfig,
+  RecordsConfig,
+  ServerConfig,
+  TelemetryConfig,
+  TierBudgets,
+} from './config.ts';
 import { isModelPath, type Environment } from './environment.ts';
 import type { FileSettings } from './schema.ts';
 
@@ -53,11 +61,7 @@ export function resolveSettings(
       maxRetryAfterMs: retry.max_retry_after_ms,
     },
     breaker: { failures: breaker.failures, openMs: breaker.open_ms, maxOpenMs: breaker.max_open_ms },
-    records: {
-      enabled: settings.records.enabled,
-      retentionDays: settings.records.retention_days,
-      maxRows: settings.records.max_rows,
-    },
+    records: resolveRecords(settings, findings),
     telemetry: resolveTelemetry(settings.telemetry, findings),
     embedded: resolveEmbedded(settings.embedded, dataDir, origin),
     prices: Object.fromEntries(
@@ -115,6 +119,28 @@ function resolveLimits(limits: FileSettings['limits']): LimitsConfig {
     queueWaitMs: limits.queue_wait_ms,
     failedAuthPerMinute: limits.failed_auth_per_minute,
     fetchImages: limits.fetch_images,
+  };
+}
+
+function resolveRecords({ records, database_url: url }: FileSettings, findings: Findings): RecordsConfig {
+  const { capture, capture_retention_days: days } = records;
+  const captureLocal = url === undefined || isPrivateHost(new URL(url).hostname);
+  if (capture && !records.enabled) findings.problem(['records', 'capture'], 'needs records.enabled');
+  if (capture) {
+    const except = captureLocal
+      ? ''
+      : ', except for requests in mode local, as the database is beyond your own network';
+    findings.warning(
+      `Prompts and answers are kept for ${days} ${days === 1 ? 'day' : 'days'}${except} (records.capture).`,
+    );
+  }
+  return {
+    enabled: records.enabled,
+    retentionDays: records.retention_days,
+    maxRows: records.max_rows,
+    capture,
+    captureRetentionDays: days,
+    captureLocal,
   };
 }
 

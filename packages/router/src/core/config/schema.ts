@@ -105,6 +105,11 @@ const records = z.strictObject({
     .describe('Whether a row is kept of each request; it holds no prompt and no answer.'),
   retention_days: amount(90, 'Rows are deleted after this many days; the counts of the trends stay.', 36_500),
   max_rows: amount(5_000_000, 'The oldest rows are deleted beyond this many; about 1 kB each.'),
+  capture: z
+    .boolean()
+    .default(false)
+    .describe('Whether prompts and answers are kept too, for those who may open the dashboard.'),
+  capture_retention_days: amount(7, 'Prompts and answers are deleted after this many days.', 36_500),
 });
 
 const telemetry = z.strictObject({

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { RequestFilter, RequestPage, StoredRequest } from '../../core/history.ts';
 import { parseJson } from '../../core/json.ts';
 import type { Store } from '../../core/store.ts';
+import { viewCapture } from './capture-view.ts';
 import { asTier, viewRow } from './row-view.ts';
 
 /** Rows that a page looks at where no index holds all filters together: as many as are read in about 50 ms. */
@@ -59,6 +60,7 @@ export async function storedRequest({ db }: Store, id: string): Promise<StoredRe
   const row = await db.selectFrom('requests').selectAll().where('id', '=', id).executeTakeFirst();
   if (row === undefined) return undefined;
   const said = await db.selectFrom('feedback').selectAll().where('request_id', '=', id).executeTakeFirst();
+  const kept = await db.selectFrom('captures').select('words').where('request_id', '=', id).executeTakeFirst();
   return {
     view: viewRow(row),
     clientKey: row.client_key,
@@ -68,5 +70,6 @@ export async function storedRequest({ db }: Store, id: string): Promise<StoredRe
         : { timeMs: said.time_ms, verdict: said.verdict, expectedRoute: asTier(said.expected_route) },
     features: row.features === null ? null : parseJson(row.features),
     signals: row.signals === null ? null : parseJson(row.signals),
+    capture: kept === undefined ? null : viewCapture(kept.words),
   };
 }

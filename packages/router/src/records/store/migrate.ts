@@ -6,6 +6,7 @@ import { feedback } from './migrations/003-feedback.ts';
 import { keys } from './migrations/004-keys.ts';
 import { rollups } from './migrations/005-rollups.ts';
 import { filters } from './migrations/006-filters.ts';
+import { captures } from './migrations/007-captures.ts';
 import { recordGaps } from './migrations/008-record-gaps.ts';
 
 /** Every step of the schema in order; a released one is never edited. */
@@ -16,6 +17,7 @@ const migrations = {
   '004-keys': keys,
   '005-rollups': rollups,
   '006-filters': filters,
+  '007-captures': captures,
   '008-record-gaps': recordGaps,
 };
 

@@ -1,0 +1,79 @@
+import type { Capture, CapturedAnswer, CapturedCall, CapturedMessage } from '../core/capture.ts';
+import type { InferenceEvent } from '../core/events.ts';
+import { type ChatRequest, type Message, textOf } from '../core/request.ts';
+
+/** Characters that are kept of the messages, and of the answer. */
+const maxChars = 131_072;
+
+/** Copies the words of one request; what is beyond the bound is cut, so that memory is. */
+export class WordCopy {
+  readonly #request: ChatRequest;
+  readonly #left = { messages: maxChars, answer: maxChars };
+  readonly #calls = new Map<number, { readonly name: string; arguments: string }>();
+  #text = '';
+  #reasoning = '';
+  #refusal = '';
+  #isCut = false;
+
+  constructor(request: ChatRequest) {
+    this.#request = request;
+  }
+
+  add(event: InferenceEvent): void {
+    switch (event.type) {
+      case 'text-delta':
+        this.#text += this.#take('answer', event.text);
+        break;
+      case 'reasoning-delta':
+        this.#reasoning += this.#take('answer', event.text);
+        break;
+      case 'refusal-delta':
+        this.#refusal += this.#take('answer', event.text);
+        break;
+      case 'tool-call-start':
+        this.#calls.set(event.index, { name: event.name, arguments: '' });
+        break;
+      case 'tool-call-delta': {
+        const call = this.#calls.get(event.index);
+        if (call !== undefined) call.arguments += this.#take('answer', event.json);
+        break;
+      }
+      default:
+        break;
+    }
+  }
+
+  /** Everything so far. Call once. */
+  capture(): Capture {
+    const { messages, tools } = this.#request;
+    // The newest first, since they are what one looks for.
+    const kept = messages.toReversed().map((message) => this.#message(message));
+    const answer: CapturedAnswer = {
+      text: this.#text,
+      reasoning: this.#reasoning,
+      refusal: this.#refusal,
+      calls: [...this.#calls.values()],
+    };
+    return { messages: kept.toReversed(), tools: tools.map(({ name }) => name), answer, isCut: this.#isCut };
+  }
+
+  #message(message: Message): CapturedMessage {
+    const calls: readonly CapturedCall[] =
+      message.role === 'assistant'
+        ? message.toolCalls.map(({ name, arguments: json }) => ({ name, arguments: this.#take('messages', json) }))
+        : [];
+    return {
+      role: message.role,
+      text: this.#take('messages', textOf(message)),
+      attachments: message.content.flatMap(({ type }) => (type === 'text' ? [] : [type])),
+      calls,
+    };
+  }
+
+  #take(from: 'messages' | 'answer', text: string): string {
+    const taken = text.length <= this.#left[from] ? text : text.slice(0, this.#left[from]);
+    this.#left[from] -= taken.length;
+    this.#isCut ||= taken.length < text.length;
+    return taken;
+  }
+}

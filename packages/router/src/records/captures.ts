@@ -1,0 +1,45 @@
+import type { Clock } from '../core/clock.ts';
+import type { RecordsConfig } from '../core/config/config.ts';
+import type { InferenceEvent } from '../core/events.ts';
+import type { ChatRequest } from '../core/request.ts';
+import type { CaptureRow, Store } from '../core/store.ts';
+import { WordCopy } from './capture.ts';
+import { WriteBehind } from './write-behind.ts';
+
+/** Whether the operator wants the words of this request. Those of mode `local` never go to a database elsewhere. */
+export function isCaptured({ hints }: ChatRequest, { enabled, capture, captureLocal }: RecordsConfig): boolean {
+  return enabled && capture && (captureLocal || hints.mode !== 'local');
+}
+
+/** Waiting at most: with the longest texts, about 60 MB. */
+const maxPending = 128;
+
+/** Keeps the words of requests where the operator wants them, off the requests' path. */
+export class Captures {
+  readonly #clock: Clock;
+  readonly #rows: WriteBehind<CaptureRow>;
+
+  constructor(store: Store, clock: Clock) {
+    this.#clock = clock;
+    this.#rows = new WriteBehind({ write: (rows) => store.append('captures', rows), clock, maxPending, batchRows: 16 });
+  }
+
+  /** Passes an answer on as it comes and keeps it, with its prompt, once it has ended in whatever way. */
+  async *follow(request: ChatRequest, events: AsyncIterable<InferenceEvent>): AsyncGenerator<InferenceEvent, void> {
+    const copy = new WordCopy(request);
+    const timeMs = Math.round(this.#clock.wallMs());
+    try {
+      for await (const event of events) {
+        copy.add(event);
+        yield event;
+      }
+    } finally {
+      this.#rows.add({ request_id: request.id, time_ms: timeMs, words: JSON.stringify(copy.capture()) });
+    }
+  }
+
+  /** A last write. The store stays open. */
+  close(): Promise<void> {
+    return this.#rows.close();
+  }
+}
