@@ -7,10 +7,9 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { workingFolder } from '../lfo-process.ts';
-import { valueOf } from '../prometheus-text.ts';
 import { at } from '../sse.ts';
 import { faultTest } from './fault-test.ts';
-import { type KeyedProcess, serveKeyed, until } from './keyed-process.ts';
+import { counted, type KeyedProcess, keysOf, serveKeyed, until } from './keyed-process.ts';
 
 /** A router whose disk can be made to fail while it serves. */
 interface FailingDisk {
@@ -103,14 +102,11 @@ async function assertClosed({ chat }: KeyedProcess, known: string, revoked: stri
 /** What one key or nobody gets, as long as the database fails and afterwards. */
 async function survives(disk: FailingDisk): Promise<void> {
   const { router } = disk;
-  const admin = await router.run('keys', 'create', '--name', 'admin', '--scope', 'admin');
-  const key = await router.run('keys', 'create', '--name', 'app', '--tokens-per-day', '1000000000');
+  const { admin, key } = await keysOf(router);
   const revoked = await router.run('keys', 'create', '--name', 'old');
   await router.run('keys', 'revoke', 'old');
-  await until('the keys are known', async () => (await router.chat()).status === 401);
   await until('the revocation is known', async () => (await router.chat(revoked)).status === 401);
-  const value = async (name: string): Promise<number> =>
-    valueOf(await router.metrics(admin), `lfo_records_${name}`, {}) ?? assert.fail(name);
+  const value = (name: string): Promise<number> => counted(router, admin, name);
   await until('rows are stored', async () => (await value('written_total')) > 0);
 
   disk.fail();

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { Pool } from 'undici';
 
 import { type LfoProcess, runLfo, startLfo, workingFolder } from '../lfo-process.ts';
-import { type ParsedMetrics, parseMetrics } from '../prometheus-text.ts';
+import { type ParsedMetrics, parseMetrics, valueOf } from '../prometheus-text.ts';
 import type { Answer } from '../router.ts';
 import { readSse } from '../sse.ts';
 import { fleetYaml, localServer, type Player, startPlayer } from './subject.ts';
@@ -102,6 +102,27 @@ export async function serveKeyed(t: TestContext, options: KeyedOptions = {}): Pr
     },
     metrics: async (key) => parseMetrics((await request('GET', '/metrics', key)).text),
   };
+}
+
+const limits = ['--requests-per-day', '1000000', '--tokens-per-minute', '100000000', '--usd-per-day', '1000'];
+
+/** A key for operators, and one with limits for chats; both known to the router. */
+export async function keysOf(router: KeyedProcess): Promise<{ readonly admin: string; readonly key: string }> {
+  const admin = await router.run('keys', 'create', '--name', 'admin', '--scope', 'admin');
+  const key = await router.run('keys', 'create', '--name', 'app', ...limits);
+  await known(router, key);
+  return { admin, key };
+}
+
+/** Resolves when the router knows of the key, and that keys are needed. */
+export async function known(router: KeyedProcess, key: string): Promise<void> {
+  await until('the door is closed', async () => (await router.chat()).status === 401);
+  await until('the key is known', async () => (await router.chat(key)).status === 200);
+}
+
+/** A metric about the records: `written_total`, `dropped_total`, `pending`, `degraded`. */
+export async function counted(router: KeyedProcess, admin: string, name: string): Promise<number> {
+  return valueOf(await router.metrics(admin), `lfo_records_${name}`, {}) ?? assert.fail(name);
 }
 
 /** Asks until it is so; the milliseconds that took. */

@@ -7,7 +7,6 @@ export interface FaultRow {
 }
 
 const devices = 'comes with the device fleet';
-const records = 'tested in `records/records-faults.integration.test.ts`';
 
 /** What may go wrong, by number. Every row has tests here, or says where they are. */
 export const faultRows: readonly FaultRow[] = [
@@ -58,15 +57,15 @@ export const faultRows: readonly FaultRow[] = [
   { row: 41, fault: 'wall clock jumps by two hours' },
   { row: 42, fault: 'event loop stalls for 500 ms' },
   { row: 43, fault: 'file descriptors exhausted' },
-  { row: 44, fault: 'disk full, I/O errors on the database', elsewhere: records },
-  { row: 45, fault: 'database locked or down', elsewhere: records },
-  { row: 46, fault: 'kill −9 under write load', elsewhere: records },
+  { row: 44, fault: 'disk full, I/O errors on the database' },
+  { row: 45, fault: 'database locked or down' },
+  { row: 46, fault: 'kill −9 under write load' },
   { row: 47, fault: 'SIGTERM with 20 streams, second SIGTERM' },
-  { row: 48, fault: 'broken configuration on reload' },
+  { row: 48, fault: 'broken configuration on reload, key revoked' },
   { row: 49, fault: 'hostile device frames', elsewhere: devices },
   { row: 50, fault: 'idle connection closed by the backend' },
   { row: 51, fault: 'pipelining, request smuggling, line breaks' },
   { row: 52, fault: 'very long prefill' },
-  { row: 53, fault: 'two routers on one database', elsewhere: records },
+  { row: 53, fault: 'two routers on one database' },
   { row: 54, fault: 'model file missing, truncated or of the wrong hash; model process dies' },
 ];

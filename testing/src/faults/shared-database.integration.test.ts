@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { after, before, type TestContext } from 'node:test';
+
+import { Client } from 'pg';
+
+import { workingFolder } from '../lfo-process.ts';
+import { type PostgresServer, startPostgres, withoutPostgres } from '../postgres.ts';
+import { at } from '../sse.ts';
+import { faultTest } from './fault-test.ts';
+import { counted, keysOf, type KeyedProcess, known, serveKeyed, until } from './keyed-process.ts';
+import { eventStream, eventually, localServer, startPlayer, timed } from './subject.ts';
+
+let server: PostgresServer;
+before(async () => {
+  if (withoutPostgres === false) server = await startPostgres();
+});
+after(async () => {
+  if (withoutPostgres === false) await server.stop();
+});
+const skipWithoutPostgres = withoutPostgres === false ? undefined : withoutPostgres;
+
+/** Two routers that share a database, and what each of them says. */
+async function twoRouters(t: TestContext, env: Readonly<Record<string, string>>, cwds: readonly [string, string]) {
+  const player = await startPlayer(t, localServer);
+  return await Promise.all(cwds.map((cwd) => serveKeyed(t, { cwd, env, player })));
+}
+
+/** Everything that two routers on one database promise. */
+async function share([one, two]: readonly KeyedProcess[], steps: () => Promise<readonly unknown[]>): Promise<void> {
+  assert.ok(one !== undefined && two !== undefined);
+  const { admin, key } = await keysOf(one);
+  await known(two, key);
+  const applied = await steps();
+  assert.ok(applied.length > 5);
+  assert.equal(new Set(applied).size, applied.length, 'each step of the schema once');
+
+  const before = JSON.parse(await one.run('stats', '--json')).requests;
+  await Promise.all(
+    [one, two].flatMap((router) =>
+      Array.from({ length: 100 }, async () => assert.equal((await router.chat(key)).status, 200)),
+    ),
+  );
+  for (const router of [one, two]) {
+    await until('its rows are stored', async () => (await counted(router, admin, 'pending')) === 0);
+    assert.equal(await counted(router, admin, 'dropped_total'), 0);
+  }
+  const { requests, failed } = JSON.parse(await two.run('stats', '--json'));
+  assert.deepEqual([requests - before >= 200, failed], [true, 0]);
+
+  // Days are counted together, a second behind each other; minutes by each for itself.
+  const day = await one.run('keys', 'create', '--name', 'day', '--requests-per-day', '12');
+  const minute = await one.run('keys', 'create', '--name', 'minute', '--requests-per-minute', '5');
+  for (const router of [one, two]) {
+    await until('the key is known', async () => (await router.request('GET', '/v1/models', day)).status === 200);
+  }
+  const statuses = async (router: KeyedProcess, of: string, times: number): Promise<number[]> =>
+    await Promise.all(Array.from({ length: times }, async () => (await router.chat(of)).status));
+  const passed = (all: readonly number[]): number => all.filter((status) => status === 200).length;
+  assert.equal(passed(await statuses(one, day, 8)), 8);
+  await until('the other one has heard', async () => {
+    const { headers } = await two.request('GET', '/v1/models', day);
+    return headers['x-ratelimit-remaining-requests'] === '4';
+  });
+  assert.equal(passed(await statuses(two, day, 20)), 4);
+  assert.equal(passed(await statuses(one, minute, 20)), 5);
+  assert.equal(passed(await statuses(two, minute, 20)), 5);
+
+  await one.run('keys', 'revoke', 'app');
+  for (const router of [one, two]) {
+    assert.ok((await until('the key is dead', async () => (await router.chat(key)).status === 401)) < 1_000);
+  }
+}
+
+const together = 'one migration, both serve and record, limits as documented, a key revoked is dead at both';
+
+faultTest(
+  {
+    row: 53,
+    what: `two routers start at once on one PostgreSQL: ${together}`,
+    bound: 'revoked within 1 s',
+    skip: skipWithoutPostgres,
+  },
+  async (t) => {
+    const url = await server.database();
+    const routers = await twoRouters(t, { DATABASE_URL: url }, [workingFolder(t), workingFolder(t)]);
+    await share(routers, async () => {
+      const client = new Client(url);
+      await client.connect();
+      const { rows } = await client.query('select name from kysely_migration');
+      await client.end();
+      return rows.map((row: unknown) => at(row, 'name'));
+    });
+  },
+);
+
+faultTest(
+  { row: 53, what: `two routers start at once on one SQLite file: ${together}`, bound: 'revoked within 1 s' },
+  async (t) => {
+    const cwd = workingFolder(t);
+    const routers = await twoRouters(t, {}, [cwd, cwd]);
+    await share(routers, async () => {
+      const database = new DatabaseSync(join(cwd, 'data', 'lfo.db'), { readOnly: true });
+      const names = database.prepare('select name from kysely_migration').all();
+      database.close();
+      return names.map((row) => row['name']);
+    });
+  },
+);
+
+faultTest({ row: 48, what: 'a key revoked while it is used is dead, its streams cut', bound: '1 s' }, async (t) => {
+  const router = await serveKeyed(t);
+  const { key } = await keysOf(router);
+  router.play(async (exchange) => {
+    exchange.head(200, eventStream);
+    for (let part = 0; part < 2_000 && exchange.end === undefined; part++) {
+      await exchange.write(localServer.text('x'));
+      await exchange.pause(25);
+    }
+  });
+  const before = router.calls();
+  const cut = router.streams(key);
+  await eventually('it runs', () => router.calls() > before);
+  await router.run('keys', 'revoke', 'app');
+  const dead = await until(
+    'the key is dead',
+    async () => (await router.request('GET', '/v1/models', key)).status === 401,
+  );
+  assert.ok(dead < 1_000, `${dead} ms`);
+  const [isDone, lateMs] = await timed(cut);
+  assert.equal(isDone, false);
+  assert.ok(lateMs < 1_000, `${lateMs} ms`);
+});
