@@ -76,7 +76,7 @@ export default {
       from: { path: '^packages/dashboard/src' },
       to: {
         path: '^packages/(router|device-host|protocol)|^testing',
-        pathNot: '^packages/router/src/(admin/wire|core/(history|reason|request|request-view))\\.ts$',
+        pathNot: '^packages/router/src/(admin/wire|core/(capture|history|reason|request|request-view))\\.ts$',
       },
     },
     { name: 'nothing-imports-apps', severity: 'error', from: {}, to: { path: '^apps/' } },

@@ -1,26 +1,19 @@
 import { refusalAtDoor } from './admission.ts';
 import { keepProbing } from './backends/probing.ts';
 import { RetryBudget } from './backends/retry.ts';
-import { tieredPool } from './backends/tiered-pool.ts';
-import { deadlineExceeded } from './backends/watch.ts';
-import { childOf, type ChildAbort } from './core/abort.ts';
-import type { FleetView } from './core/backend.ts';
-import { type Clock, sleep } from './core/clock.ts';
-import { LfoError, shuttingDown } from './core/errors.ts';
-import type { ChatExchange, Readiness } from './core/exchange.ts';
+import { Chats } from './chats.ts';
+import { sleep } from './core/clock.ts';
+import { keyRevoked, shuttingDown } from './core/errors.ts';
 import { LoopDelay } from './core/loop-delay.ts';
-import type { ChatRequest } from './core/request.ts';
 import type { AppOptions, RunningApp } from './core/running-app.ts';
-import { beginTrace } from './core/trace.ts';
-import { respond } from './egress/respond.ts';
 import { createDashboard } from './dashboard.ts';
+import { createFleet } from './fleet.ts';
 import { listen } from './ingress/listen.ts';
-import type { Spent } from './ingress/quota.ts';
 import { mayGoOn } from './key-keeping.ts';
 import { createLocalTier } from './local-tier.ts';
 import { modelLister } from './model-list.ts';
-import { answer, type Stages } from './pipeline.ts';
-import { explain, poolOf, stagesOver } from './stages.ts';
+import { readinessOf } from './readiness.ts';
+import { explain } from './stages.ts';
 import { announceStart } from './startup.ts';
 
 /** What the process it runs in lends the router. */
@@ -38,8 +31,8 @@ export interface HostProcess {
 }
 
 /**
- * Builds the router and starts it. The one place that constructs: two sets of stages, of which the one for `local`
- * requests is handed nothing that reaches the cloud.
+ * Builds the router and starts it; the one place that constructs. A chat comes in through the server, goes through
+ * `chats` and the pipeline, and leaves in `respond`.
  * @throws when the address cannot be bound
  */
 export async function startApp(options: AppOptions, host: HostProcess): Promise<RunningApp> {
@@ -63,162 +56,82 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
       log.warn('A tool call went to Gemini without its signature; answers may be worse for it.');
     },
   });
-  const members = [...local, ...cloud];
-
   const retries = new RetryBudget(config.retry, host.random);
-  const localPool = poolOf(local, options);
-  const cloudPool = poolOf(cloud, options);
-  const localStages = stagesOver(localPool, options, retries, local);
-  const allStages =
-    cloud.length === 0
-      ? localStages
-      : stagesOver(tieredPool({ local: localPool, cloud: cloudPool }), options, retries, local);
-  const stagesFor = (request: ChatRequest): Stages => (request.hints.mode === 'local' ? localStages : allStages);
+  const fleet = createFleet({ local, cloud }, options, retries);
 
-  let isDraining = false;
-  /** What runs, and whose it is. */
-  const running = new Map<ChildAbort, string | undefined>();
   const loop = new LoopDelay(clock);
-  const waiting = (): number => localPool.waiting + cloudPool.waiting;
   const operations = await openOperations(config, options, host.build ?? unknownBuild, () => ({
-    fleet: allStages.pool.view(),
-    inFlight: running.size,
-    waiting: waiting(),
+    fleet: fleet.view(),
+    inFlight: chats.size,
+    waiting: fleet.waiting(),
     loopDelayMs: loop.worstMs,
     records: records.status(),
     sentinels,
   })).catch(async (error: unknown) => {
-    await Promise.all([...members.map(({ backend }) => backend.close()), records.close()]);
+    await Promise.all([fleet.close(), records.close()]);
     throw error;
   });
   const { keys, metrics } = operations;
-  keys.onChange(() => {
-    const wallMs = clock.wallMs();
-    for (const [abort, keyId] of running) if (!mayGoOn(keys.ring, keyId, wallMs)) abort.abort(keyRevoked());
-  });
 
-  const readiness = (): Readiness => readinessOf(allStages.pool.view());
+  const readiness = () => readinessOf(fleet.view());
   const dashboard = createDashboard({
     clock,
     store: records.store,
     verifyKey: keys.verifyKey,
-    fleet: () => allStages.pool.view(),
+    fleet: () => fleet.view(),
     readiness,
     records: () => records.status(),
     setDraining(id, isDraining) {
-      const isKnown = localPool.setDraining(id, isDraining) || cloudPool.setDraining(id, isDraining);
+      const isKnown = fleet.setDraining(id, isDraining);
       if (isKnown) log.info({ backend: id }, isDraining ? 'backend drained' : 'backend resumed');
       return isKnown;
     },
   });
 
+  const { stagesFor } = fleet;
+  const chats: Chats = new Chats({ ...options, retries, stagesFor, live: dashboard.live, records, operations });
+  keys.onChange(() => {
+    const wallMs = clock.wallMs();
+    chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, wallMs), keyRevoked);
+  });
+
+  let isDraining = false;
   const server = buildServer({
     config,
     clock,
     log,
-    chat: (exchange) => chat(exchange),
+    chat: (exchange) => chats.chat(exchange),
     verifyKey: keys.verifyKey,
     door: dashboard.door,
     quota: keys.quota,
     metrics: () => metrics.text(),
     onRefusal: (code) => metrics.refused(code),
-    models: modelLister(members, clock),
+    models: modelLister(fleet.members, clock),
     explain: (request, signal) => explain(request, signal, stagesFor(request)),
     readiness,
     isDraining: () => isDraining,
     isDegraded: () => loop.worstMs >= stallMs,
     refusal: () =>
       refusalAtDoor({
-        inside: running.size,
-        waiting: waiting(),
+        inside: chats.size,
+        waiting: fleet.waiting(),
         concurrency: options.config.current().limits.concurrency,
         loop,
       }),
   });
-
   dashboard.addTo(server);
 
-  async function chat(exchange: ChatExchange): Promise<Spent> {
-    const { request, receivedMs } = exchange;
-    const { routing, server: serverConfig } = options.config.current();
-    retries.requestStarted();
-    const threshold = request.hints.confidenceThreshold ?? routing.confidenceThreshold;
-    const trace = beginTrace(request, { startMs: receivedMs, startedAtMs: clock.wallMs() }, threshold);
-    const abort = childOf(exchange.signal);
-    running.set(abort, request.hints.clientKey);
-    dashboard.live.begin(trace, request.hints.clientKey);
-    const deadlineMs = request.hints.deadlineMs === undefined ? undefined : receivedMs + request.hints.deadlineMs;
-    const cancelDeadline =
-      deadlineMs === undefined
-        ? undefined
-        : clock.schedule(Math.max(0, deadlineMs - clock.nowMs()), () => abort.abort(deadlineExceeded()));
-    try {
-      const events = answer(
-        request,
-        { signal: abort.signal, deadlineMs, trace, costOf: records.costOf },
-        stagesFor(request),
-      );
-      const { heartbeatMs, slowReaderMs } = serverConfig;
-      const delivery = await respond(exchange, records.follow(request, events), trace, {
-        clock,
-        heartbeatMs,
-        slowReaderMs,
-      });
-      trace.endMs = clock.nowMs();
-      dashboard.live.end(trace, delivery);
-      records.record(trace, { ...delivery, ...keyOf(request) });
-      log.info(
-        {
-          requestId: request.id,
-          status: delivery.status,
-          code: delivery.error?.code,
-          route: trace.route,
-          reason: trace.reason,
-          backend: trace.backend,
-          ms: Math.round(trace.endMs - receivedMs),
-        },
-        'request answered',
-      );
-      return operations.ended(trace, delivery.status);
-    } finally {
-      cancelDeadline?.();
-      abort.release();
-      running.delete(abort);
-    }
-  }
-
-  const stopProbing = keepProbing(
-    local.flatMap(({ backend }) => (backend === embedded ? [] : [backend])),
-    clock,
-  );
-  let closing: Promise<void> | undefined;
-  async function close(): Promise<void> {
-    isDraining = true;
-    stopAnnouncing();
-    stopProbing();
-    loop.stop();
-    const stopped = server.close();
-    await drained(running, options.config.current().server.shutdownGraceMs, clock);
-    for (const abort of running.keys()) abort.abort(shuttingDown());
-    await drained(running, lastWordsMs, clock);
-    // A reader that takes nothing would keep us for as long as it likes, and so would a connection that is kept alive.
-    server.server.closeIdleConnections();
-    await Promise.race([stopped, sleep(clock, lastWordsMs, new AbortController().signal)]);
-    server.server.closeAllConnections();
-    await stopped;
-    await Promise.all(members.map(({ backend }) => backend.close()));
+  const closeParts = async (): Promise<void> => {
+    await fleet.close();
     await Promise.all([records.close(), operations.close()]);
-  }
-
-  let url: string;
-  try {
-    url = await listen(server, config.server);
-  } catch (error) {
-    await Promise.all(members.map(({ backend }) => backend.close()));
-    await Promise.all([records.close(), operations.close()]);
+  };
+  const url = await listen(server, config.server).catch(async (error: unknown) => {
+    await closeParts();
     throw error;
-  }
+  });
   loop.start();
+  const probed = local.flatMap(({ backend }) => (backend === embedded ? [] : [backend]));
+  const stopProbing = keepProbing(probed, clock);
   const stopAnnouncing = announceStart({
     clock,
     processStartMs: options.processStartMs,
@@ -226,41 +139,34 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     url,
     needsKey: keys.verifyKey(undefined) === undefined,
     embedded,
-    fleet: () => allStages.pool.view(),
+    fleet: () => fleet.view(),
   });
+
+  /** Lets what runs come to its end, then ends it, then everything else. */
+  const close = async (): Promise<void> => {
+    isDraining = true;
+    stopAnnouncing();
+    stopProbing();
+    loop.stop();
+    const stopped = server.close();
+    await chats.drained(options.config.current().server.shutdownGraceMs);
+    chats.endUnless(() => false, shuttingDown);
+    await chats.drained(lastWordsMs);
+    // A reader that takes nothing would keep us for as long as it likes, and so would a connection that is kept alive.
+    server.server.closeIdleConnections();
+    await Promise.race([stopped, sleep(clock, lastWordsMs, new AbortController().signal)]);
+    server.server.closeAllConnections();
+    await stopped;
+    await closeParts();
+  };
+  let closing: Promise<void> | undefined;
   return { url, close: () => (closing ??= close()) };
 }
 
 /** A delay of the event loop that users would notice; health says so. */
 const stallMs = 250;
 
-function readinessOf(fleet: FleetView): Readiness {
-  const reasons = fleet.backends.flatMap(({ id, status, isDraining }) => {
-    if (status.state !== 'ready') return `${id}: ${status.detail ?? status.state}`;
-    return isDraining === true ? `${id}: draining` : [];
-  });
-  const ready = reasons.length < fleet.backends.length;
-  return { ready, reasons: fleet.backends.length === 0 ? ['No backend is configured.'] : reasons };
-}
-
-function keyOf({ hints }: ChatRequest): { readonly clientKey?: string } {
-  return hints.clientKey === undefined ? {} : { clientKey: hints.clientKey };
-}
-
-/** Resolves when nothing runs any more or the time is over. */
-async function drained(running: { readonly size: number }, graceMs: number, clock: Clock): Promise<void> {
-  const never = new AbortController().signal;
-  const until = clock.nowMs() + graceMs;
-  while (running.size > 0 && clock.nowMs() < until) await sleep(clock, drainLookMs, never);
-}
-
-const drainLookMs = 20;
-
 /** For error frames to leave, and for requests other than chats. */
 const lastWordsMs = 500;
 
 const unknownBuild = { version: 'unknown', node: 'unknown' };
-
-function keyRevoked(): LfoError {
-  return new LfoError('This key was revoked.', { code: 'invalid_api_key', status: 401 });
-}

@@ -90,7 +90,7 @@ async function localPackets({ ask, network }: PrivacyNetwork, asked: readonly As
 /** The guards, each with what takes it away. */
 const guards = {
   construction: {
-    file: '/router/src/app.ts',
+    file: '/router/src/fleet.ts',
     find: "request.hints.mode === 'local' ? localStages : allStages",
     replace: 'allStages',
   },

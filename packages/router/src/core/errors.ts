@@ -144,6 +144,11 @@ export class ClientGoneError extends LfoError {
   }
 }
 
+/** A key was revoked while a request under it was served. */
+export function keyRevoked(): LfoError {
+  return new LfoError('This key was revoked.', { code: 'invalid_api_key', status: 401 });
+}
+
 /** The process is ending: nothing new is begun, and what outlasts the grace period is cut off. */
 export function shuttingDown(): LfoError {
   return new LfoError('LFO is shutting down: try again in a moment.', {
