@@ -4,97 +4,185 @@ import type { RequestRow } from '@lfo/router/src/core/store.ts';
 export function recordedDays(nowMs: number, count: number, spanMs: number, seed = 7): readonly RequestRow[] {
   const random = generator(seed);
   return Array.from({ length: count }, (_, index) => {
-    const ageMs = Math.floor((spanMs * (index + random())) / count);
-    return rowAt(Math.floor(nowMs - ageMs), index, random);
+    const ageMs = (spanMs * (index + random())) / count;
+    return rowAt(Math.floor(nowMs - (spanMs < dayMs ? ageMs : crowded(ageMs, spanMs))), index, random);
   });
 }
 
-function rowAt(timeMs: number, index: number, random: () => number): RequestRow {
-  const score = Math.min(0.999, 0.35 + 0.62 * Math.sqrt(random()));
-  const isPlain = random() < 0.12;
-  const isFailed = random() < 0.015;
-  const isEscalated = !isPlain && score < 0.7;
-  const route = isPlain || isEscalated ? 'cloud' : 'local';
-  const prefillMs = 40 + 300 * random();
-  const decodeMs = 120 + 1_400 * random();
-  const cloudMs = 350 + 900 * random() ** 2;
-  const localEndMs = 2 + prefillMs + (isEscalated ? decodeMs / 4 : decodeMs);
-  const local = {
-    tier: 'local',
-    backend: 'embedded',
-    model: 'qwen2.5-0.5b-instruct',
-    start_ms: 1,
-    leased_ms: 2,
-    first_event_ms: 2 + prefillMs,
-    end_ms: localEndMs,
+const dayMs = 86_400_000;
+
+/** Moves ages towards the busy half of each day, some hours before `nowMs`'s time of day, and leaves them in their span. */
+function crowded(ageMs: number, spanMs: number): number {
+  const wave = (age: number): number => Math.sin((2 * Math.PI * (age - 0.3 * dayMs)) / dayMs);
+  const shift = (dayMs / (2 * Math.PI)) * 0.7 * (wave(0) - wave(ageMs));
+  return Math.min(spanMs - 1, Math.max(0, ageMs + shift));
+}
+
+/** How one request went, before it is a row. */
+interface Story {
+  readonly fate: 'kept' | 'escalated' | 'refused' | 'plain' | 'stood-in' | 'failed';
+  readonly score: number;
+  readonly local: (typeof locals)[number];
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  readonly cloudMs: number;
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+}
+
+const locals = [
+  { backend: 'ollama', model: 'qwen3:4b', pace: 1 },
+  { backend: 'ollama', model: 'qwen3:4b', pace: 1 },
+  { backend: 'embedded', model: 'qwen2.5-coder-0.5b', pace: 0.45 },
+] as const;
+
+const reasonsOf = {
+  kept: ['confident', 'local_first'],
+  escalated: ['low_confidence', 'local_first'],
+  refused: ['tool_call_invalid', 'local_first'],
+  plain: ['prompt_too_long'],
+  'stood-in': ['local_failed', 'local_first'],
+  failed: ['cloud_failed', 'local_failed', 'local_first'],
+} as const;
+
+function storyOf(random: () => number): Story {
+  const local = locals[Math.floor(random() * locals.length)] ?? locals[0];
+  const score = Math.min(0.995, 0.35 + 0.62 * Math.sqrt(random()));
+  const luck = random();
+  const judged = score < 0.7 ? 'escalated' : 'kept';
+  const fate =
+    luck < 0.1 ? 'plain' : luck < 0.115 ? 'failed' : luck < 0.13 ? 'stood-in' : luck < 0.16 ? 'refused' : judged;
+  return {
+    fate,
     score,
-    held_ms: decodeMs / 5,
-    held_tokens: 12,
-    ...(isEscalated
-      ? {
-          outcome: 'escalated',
-          reason: 'low_confidence',
-        }
-      : {
-          outcome: 'answered',
-          reason: 'confident',
-        }),
+    local,
+    prefillMs: (40 + 420 * random()) * local.pace,
+    decodeMs: (160 + 2_400 * random() ** 2) * local.pace,
+    cloudMs: 380 + 1_300 * random() ** 2,
+    promptTokens: Math.round(fate === 'plain' ? 1_600 + 6_000 * random() : 30 + 1_100 * random() ** 3),
+    completionTokens: Math.round(12 + 260 * random() ** 2),
   };
-  const cloudStartMs = isPlain ? 1 : localEndMs;
-  const cloud = {
-    tier: 'cloud',
-    backend: 'gemini',
-    model: 'gemini-2.5-flash',
-    start_ms: cloudStartMs,
-    leased_ms: cloudStartMs + 1,
-    first_event_ms: cloudStartMs + cloudMs / 2,
-    end_ms: cloudStartMs + cloudMs,
-    outcome: 'answered',
-  };
-  const totalMs = route === 'local' ? localEndMs : cloudStartMs + cloudMs;
-  const completionTokens = Math.round(20 + 200 * random());
+}
+
+function rowAt(timeMs: number, index: number, random: () => number): RequestRow {
+  const story = storyOf(random);
+  const { fate, local, promptTokens, completionTokens, score } = story;
+  const [first, second] = attemptsOf(story);
+  const last = second ?? first;
+  const hasFailed = fate === 'failed';
+  const route = fate === 'kept' ? 'local' : 'cloud';
+  const usd = promptTokens * 0.3e-6 + completionTokens * 2.5e-6;
+  const nats = Math.round(10_000 * (0.83 - Math.log(score / (1 - score)) / 3)) / 10_000;
   return {
     id: idAt(timeMs, index),
     time_ms: timeMs,
     client_key: 'owner',
     mode: 'auto',
     stream: 1,
-    status: isFailed ? 502 : 200,
-    error_code: isFailed ? 'upstream_error' : null,
-    error_source: isFailed ? 'upstream' : null,
-    route,
-    backend: route === 'local' ? 'embedded' : 'gemini',
-    model: route === 'local' ? local.model : cloud.model,
-    reason: isPlain ? 'prompt_too_long' : isEscalated ? 'low_confidence' : 'confident',
-    reasons: JSON.stringify(
-      isPlain ? ['prompt_too_long'] : [isEscalated ? 'low_confidence' : 'confident', 'local_first'],
-    ),
-    attempts: JSON.stringify([...(isPlain ? [] : [local]), ...(route === 'cloud' ? [cloud] : [])]),
+    status: hasFailed ? 502 : 200,
+    error_code: hasFailed ? 'upstream_error' : null,
+    error_source: hasFailed ? 'upstream' : null,
+    route: hasFailed ? null : route,
+    backend: hasFailed ? null : route === 'local' ? local.backend : 'gemini',
+    model: hasFailed ? null : route === 'local' ? local.model : 'gemini-2.5-flash',
+    reason: reasonsOf[fate][0],
+    reasons: JSON.stringify(reasonsOf[fate]),
+    attempts: JSON.stringify(second === undefined ? [first] : [first, second]),
     degraded: 0,
-    confidence: route === 'local' ? score : null,
+    confidence: fate === 'kept' ? score : null,
     threshold: 0.7,
-    features: null,
-    signals: null,
-    routed_tokens: 60,
+    features: JSON.stringify({
+      messages: 1 + (index % 5),
+      tools: fate === 'refused' ? 3 : 0,
+      uses_tools: fate === 'refused',
+      response_format: 'text',
+      warm_tokens: 0,
+      max_local_tokens: 1500,
+      first_token_budget_ms: 10_000,
+      predicted_first_token_ms: Math.round(story.prefillMs),
+      local_ready: 2,
+      cloud_ready: 1,
+    }),
+    signals:
+      fate === 'kept' || fate === 'escalated'
+        ? JSON.stringify({
+            judge: 'answer-judge',
+            text_tokens: 16,
+            text_nats: Math.round(nats * 45_000) / 10_000,
+            text_worst_nats: [Math.max(0, nats + 0.2), Math.max(0, nats - 0.2)],
+          })
+        : null,
+    routed_tokens: promptTokens + 30,
     routed_tokens_from: 'bound',
-    prompt_tokens: Math.round(30 + 900 * random() ** 3),
-    completion_tokens: completionTokens,
+    prompt_tokens: hasFailed ? null : promptTokens,
+    completion_tokens: hasFailed ? null : completionTokens,
     reasoning_tokens: null,
     cached_tokens: null,
     tokens_estimated: 0,
-    cost_usd: route === 'cloud' ? completionTokens * 2.5e-6 : 0,
-    cost_avoided_usd: route === 'local' ? completionTokens * 2.5e-6 : null,
-    finish_reason: isFailed ? null : 'stop',
+    cost_usd: route === 'cloud' && !hasFailed ? usd : 0,
+    cost_avoided_usd: route === 'local' ? usd : null,
+    finish_reason: hasFailed ? null : 'stop',
     native_finish_reason: null,
-    total_ms: totalMs,
-    first_token_ms: route === 'local' ? 2 + prefillMs : cloudStartMs + cloudMs / 2,
-    committed_ms: route === 'local' ? prefillMs + decodeMs / 5 : cloudStartMs + cloudMs / 2,
+    total_ms: last.end_ms + 1,
+    first_token_ms: last.first_event_ms,
+    committed_ms: last.first_event_ms === null ? null : last.first_event_ms + last.held_ms,
     queue_ms: 1,
-    local_ms: isPlain ? null : localEndMs,
-    cloud_ms: route === 'cloud' ? cloudMs : null,
-    held_ms: null,
+    local_ms: fate === 'plain' ? null : first.end_ms - first.leased_ms,
+    cloud_ms: route === 'cloud' ? last.end_ms - last.leased_ms : null,
+    held_ms: first.held_ms,
     overhead_ms: 0.8,
     warnings: '[]',
+  };
+}
+
+type AttemptJson = ReturnType<typeof cloudAttempt> | ReturnType<typeof localAttempt>;
+
+function attemptsOf(story: Story): readonly [AttemptJson, AttemptJson?] {
+  if (story.fate === 'plain') return [cloudAttempt(story, 1)];
+  const local = localAttempt(story);
+  return story.fate === 'kept' ? [local] : [local, cloudAttempt(story, local.end_ms)];
+}
+
+function localAttempt({ fate, local, score, prefillMs, decodeMs }: Story) {
+  const hasFailed = fate === 'failed' || fate === 'stood-in';
+  const isKept = fate === 'kept';
+  const heldMs = hasFailed ? 0 : Math.min(decodeMs, 60 + decodeMs / 5);
+  const [backend, model] = [local.backend, local.model];
+  return {
+    tier: 'local',
+    backend,
+    model,
+    start_ms: 1,
+    leased_ms: 1 + prefillMs / 20,
+    first_event_ms: hasFailed ? null : 2 + prefillMs,
+    end_ms: 2 + prefillMs + (hasFailed ? 0 : isKept ? decodeMs : heldMs),
+    outcome: hasFailed ? 'failed' : isKept ? 'answered' : 'escalated',
+    reason: hasFailed ? 'local_failed' : reasonsOf[fate][0],
+    score: hasFailed ? null : score,
+    error_code: hasFailed ? 'upstream_error' : null,
+    error_status: hasFailed ? 502 : null,
+    held_ms: heldMs,
+    held_tokens: 16,
+  };
+}
+
+function cloudAttempt({ fate, cloudMs }: Story, startMs: number) {
+  const hasFailed = fate === 'failed';
+  return {
+    tier: 'cloud',
+    backend: 'gemini',
+    model: 'gemini-2.5-flash',
+    start_ms: startMs,
+    leased_ms: startMs + 1,
+    first_event_ms: hasFailed ? null : startMs + cloudMs / 2,
+    end_ms: startMs + cloudMs,
+    outcome: hasFailed ? 'failed' : 'answered',
+    reason: hasFailed ? 'cloud_failed' : null,
+    score: null,
+    error_code: hasFailed ? 'upstream_error' : null,
+    error_status: hasFailed ? 503 : null,
+    held_ms: 0,
+    held_tokens: null,
   };
 }
 

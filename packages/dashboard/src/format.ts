@@ -1,6 +1,5 @@
 const none = '–';
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
-const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
 const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const hundredths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const clockTime = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
@@ -25,10 +24,16 @@ export function duration(ms: number | null | undefined): string {
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
 }
 
-/** `12,345`; from a hundred thousand on `123K`. */
+/** `12,345`; from a hundred thousand on `123.4 k`, then `1.2 M`. */
 export function count(value: number | null | undefined): string {
   if (value === null || value === undefined) return none;
-  return value < 100_000 ? whole.format(value) : compact.format(value);
+  if (value < 100_000) return whole.format(value);
+  return value < 999_950 ? `${tenths.format(value / 1e3)} k` : `${tenths.format(value / 1e6)} M`;
+}
+
+/** `1.00 s` as `1 s`, `$0.040` as `$0.04`: a scale has no need of the digits that keep other numbers in line. */
+export function onScale(text: string): string {
+  return text.replace(/(\.\d*?)0+(?!\d)/, '$1').replace(/\.(?!\d)/, '');
 }
 
 /** A share 0..1 as `63 %`. */
@@ -39,6 +44,11 @@ export function percent(share: number | null | undefined): string {
 /** A score 0..1 as `0.84`. */
 export function score(value: number | null | undefined): string {
   return value === null || value === undefined ? none : hundredths.format(value);
+}
+
+/** The same with as many digits as matter. */
+export function scoreExact(value: number): string {
+  return value.toLocaleString(undefined, { maximumSignificantDigits: 3 });
 }
 
 /** US dollars with as many digits as small sums need. */

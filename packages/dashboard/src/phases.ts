@@ -31,6 +31,12 @@ export function phasesOf({ tier, startMs, leasedMs, firstEventMs, endMs }: Attem
   return phases;
 }
 
+/** When text was there already but waited for its verdict. */
+export function heldOf({ firstEventMs, heldMs, endMs }: AttemptView): Omit<Phase, 'kind'> | undefined {
+  if (firstEventMs === null || heldMs === null || heldMs <= 0) return undefined;
+  return { startMs: firstEventMs, endMs: Math.min(firstEventMs + heldMs, endMs ?? Infinity) };
+}
+
 /** Milliseconds a request spent in each phase, all attempts together; phases without any are left out. */
 export function phaseTotals(request: RequestView): readonly { readonly kind: PhaseKind; readonly ms: number }[] {
   const totals = new Map<PhaseKind, number>();
@@ -48,6 +54,11 @@ export function scoreOf(request: RequestView): number | null {
 /** Tried locally first, then answered by the cloud. */
 export function isEscalated(request: RequestView): boolean {
   return request.route === 'cloud' && request.attempts.some(({ tier }) => tier === 'local');
+}
+
+/** The cloud answered because the local attempt broke, whatever its text was worth. */
+export function hasStoodIn({ attempts }: RequestView): boolean {
+  return attempts.findLast(({ tier }) => tier === 'local')?.outcome === 'failed';
 }
 
 /** Whether it ended without an answer; a client that left is no failure. */

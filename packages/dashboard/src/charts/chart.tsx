@@ -21,8 +21,8 @@ export function Chart(props: ChartProps) {
   const { title, unit, timesMs, series, format, empty } = props;
   const [point, setPoint] = useState<number | null>(null);
   const hasValues = series.some(({ values }) => values.some((value) => value !== null && value > 0));
-  const at = point ?? timesMs.length - 1;
-  const step = (by: number): void => setPoint(Math.min(timesMs.length - 1, Math.max(0, at + by)));
+  const step = (by: number): void =>
+    setPoint(Math.min(timesMs.length - 1, Math.max(0, (point ?? timesMs.length) + by)));
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.key === 'ArrowLeft') step(-1);
     else if (event.key === 'ArrowRight') step(1);
@@ -48,12 +48,12 @@ export function Chart(props: ChartProps) {
             <Plot {...props} point={point} onPoint={setPoint} />
           </div>
           <div class="chart-legend" aria-live={point === null ? 'off' : 'polite'}>
-            <time class="dim">{dayAndTime(timesMs[at] ?? 0)}</time>
+            <span class="dim number">{point === null ? 'Whole range' : dayAndTime(timesMs[point] ?? 0)}</span>
             <ul>
-              {series.map(({ label, colour, values, dashed }) => (
+              {series.map(({ label, colour, values, dashed, all }) => (
                 <li key={label}>
                   <span class={`swatch c-${colour} ${dashed === true ? 'dashed' : ''}`} aria-hidden="true" />
-                  {label} <span class="number strong">{format(values[at])}</span>
+                  {label} <span class="number strong">{format(point === null ? all : values[point])}</span>
                 </li>
               ))}
             </ul>

@@ -1,5 +1,5 @@
 import uPlot from 'uplot';
-import { timeMarks } from '../format.ts';
+import { onScale, timeMarks } from '../format.ts';
 import { colourOf } from './colours.ts';
 
 /** One line or stack of bars. */
@@ -9,6 +9,8 @@ export interface Series {
   readonly colour: string;
   readonly values: readonly (number | null)[];
   readonly dashed?: boolean;
+  /** The value of the whole range. */
+  readonly all: number | null;
 }
 
 export interface PlotOptions {
@@ -69,7 +71,13 @@ function uplotOptions(target: HTMLElement, options: PlotOptions, series: readonl
             stepS * 1_000,
           ),
       },
-      { ...axis, size: 62, gap: 6, space: 36, values: (_plot, ticks) => ticks.map(formatValue) },
+      {
+        ...axis,
+        size: 62,
+        gap: 6,
+        space: 36,
+        values: (_plot, ticks) => ticks.map((tick) => onScale(formatValue(tick))),
+      },
     ],
     series: [{}, ...series.map((one) => seriesOptions(one, shape))],
     hooks: { setCursor: [({ cursor }) => onPoint(cursor.idx ?? null)] },

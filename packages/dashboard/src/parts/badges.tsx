@@ -1,5 +1,5 @@
 import type { RequestView } from '@lfo/router/src/core/request-view.ts';
-import { hasFailed, isEscalated } from '../phases.ts';
+import { hasFailed, hasStoodIn, isEscalated } from '../phases.ts';
 
 /** Where a request went, in a word and a colour. */
 export function RouteBadge({ request }: { request: RequestView }) {
@@ -17,7 +17,7 @@ function routeOf(request: RequestView): readonly [tone: string, text: string] {
   if (hasFailed(request)) return ['failed', 'failed'];
   if (request.state === 'done' && request.status === 499) return ['muted', 'client left'];
   if (request.route === null) return ['muted', request.state === 'done' ? 'no route' : 'routing'];
-  if (isEscalated(request)) return ['cloud', 'escalated'];
+  if (isEscalated(request)) return ['cloud', hasStoodIn(request) ? 'failed over' : 'escalated'];
   if (request.degraded) return ['warn', 'degraded'];
   return [request.route, request.route];
 }

@@ -1,3 +1,4 @@
+import type { ComponentChildren } from 'preact';
 import type { RequestView } from '@lfo/router/src/core/request-view.ts';
 import { duration } from '../format.ts';
 import { phaseNames, phaseTotals, type PhaseKind } from '../phases.ts';
@@ -24,7 +25,7 @@ export function LatencyBar({ request }: { request: RequestView }) {
 }
 
 /** What the colours of a latency bar mean. */
-export function LatencyLegend() {
+export function LatencyLegend({ children }: { children?: ComponentChildren }) {
   return (
     <ul class="legend" aria-label="Parts of the latency">
       {kinds.map((kind) => (
@@ -33,6 +34,7 @@ export function LatencyLegend() {
           {phaseNames[kind]}
         </li>
       ))}
+      {children}
     </ul>
   );
 }

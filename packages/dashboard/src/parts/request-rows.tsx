@@ -4,6 +4,7 @@ import { count, timeOfDay } from '../format.ts';
 import { scoreOf } from '../phases.ts';
 import { RouteBadge } from './badges.tsx';
 import { ConfidenceMeter } from './confidence-meter.tsx';
+import { sentence } from './evidence.tsx';
 import { LatencyBar } from './latency-bar.tsx';
 import { Link } from './link.tsx';
 
@@ -48,7 +49,9 @@ function Row({ request }: { request: RequestView }) {
             {backend ?? 'no backend'}
             {model !== null && <span class="dim"> {model}</span>}
           </span>
-          <span class="why">{errorCode ?? (reason === null ? 'deciding' : reasons[reason])}</span>
+          <span class="why">
+            {errorCode === null ? (reason === null ? 'Deciding' : reasons[reason]) : sentence(errorCode)}
+          </span>
         </span>
         <ConfidenceMeter score={scoreOf(request)} threshold={request.threshold} />
         <LatencyBar request={request} />

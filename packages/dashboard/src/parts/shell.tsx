@@ -79,6 +79,13 @@ function healthOf(): readonly ['good' | 'warn' | 'bad', string] {
 
 function Notices() {
   const now = status.value;
+  if (connection.value === 'lost') {
+    return (
+      <p class="notice" role="alert">
+        LFO does not answer. What is shown may be old; it will move again by itself once LFO is back.
+      </p>
+    );
+  }
   if (now?.records.degraded !== true) return null;
   return (
     <p class="notice" role="alert">

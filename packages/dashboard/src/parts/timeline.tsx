@@ -1,16 +1,21 @@
 import { reasons } from '@lfo/router/src/core/reason.ts';
 import type { AttemptView, RequestView } from '@lfo/router/src/core/request-view.ts';
-import { duration, score } from '../format.ts';
-import { phaseNames, phasesOf } from '../phases.ts';
+import { duration, onScale, plural, score } from '../format.ts';
+import { heldOf, phaseNames, phasesOf } from '../phases.ts';
 import { TierBadge } from './badges.tsx';
+import { words } from './evidence.tsx';
 import { LatencyLegend } from './latency-bar.tsx';
 import { Empty } from './states.tsx';
+
+/** Marks a scale may bear, at most. */
+const maxMarks = 6;
 
 /** Attempts one below the other on the time of their request. */
 export function Timeline({ request }: { request: RequestView }) {
   const { attempts, committedMs } = request;
   const endMs = Math.max(1, request.totalMs ?? 0, ...attempts.map((attempt) => attempt.endMs ?? attempt.startMs));
   const at = (ms: number): string => `${Math.min(100, (ms / endMs) * 100)}%`;
+  const marks = marksUpTo(endMs);
   if (attempts.length === 0) {
     return (
       <Empty title="Nothing was tried.">
@@ -22,7 +27,6 @@ export function Timeline({ request }: { request: RequestView }) {
   }
   return (
     <div class="timeline">
-      <LatencyLegend />
       <ol>
         {attempts.map((attempt, index) => (
           <li key={index}>
@@ -30,40 +34,83 @@ export function Timeline({ request }: { request: RequestView }) {
               <TierBadge tier={attempt.tier} /> <span class="strong">{attempt.backend ?? 'no backend'}</span>{' '}
               <span class="dim">{attempt.model}</span>
             </p>
-            <div class="track" aria-hidden="true">
-              {phasesOf(attempt).map(({ kind, startMs, endMs: phaseEndMs }) => (
-                <span
-                  key={kind}
-                  class={`phase ${kind}`}
-                  style={{ left: at(startMs), width: at(phaseEndMs - startMs) }}
-                />
-              ))}
-              {committedMs !== null && attempt.outcome === 'answered' && (
-                <span class="commit" style={{ left: at(committedMs) }} />
-              )}
-            </div>
+            <Track attempt={attempt} at={at} marks={marks} committedMs={committedMs} />
             <p class="attempt-foot">{sentenceOf(attempt)}</p>
           </li>
         ))}
       </ol>
       <p class="scale number" aria-hidden="true">
-        <span>0 ms</span>
-        {committedMs !== null && <span class="dim">│ first byte to the client at {duration(committedMs)}</span>}
-        <span>{duration(endMs)}</span>
+        {marks.map((ms) => (
+          <span key={ms} style={{ left: at(ms) }}>
+            {ms === 0 ? '0' : onScale(duration(ms))}
+          </span>
+        ))}
       </p>
+      <LatencyLegend>
+        {attempts.some((attempt) => heldOf(attempt) !== undefined) && (
+          <li>
+            <span class="swatch held" aria-hidden="true" />
+            held back until the verdict
+          </li>
+        )}
+        {committedMs !== null && (
+          <li>
+            <span class="swatch mark" aria-hidden="true" />
+            first byte to the client, <span class="number">{duration(committedMs)}</span>
+          </li>
+        )}
+      </LatencyLegend>
     </div>
   );
 }
 
+interface TrackProps {
+  readonly attempt: AttemptView;
+  readonly at: (ms: number) => string;
+  readonly marks: readonly number[];
+  readonly committedMs: number | null;
+}
+
+function Track({ attempt, at, marks, committedMs }: TrackProps) {
+  const held = heldOf(attempt);
+  return (
+    <div class="track" aria-hidden="true">
+      {marks.slice(1).map((ms) => (
+        <span key={ms} class="mark" style={{ left: at(ms) }} />
+      ))}
+      {phasesOf(attempt).map(({ kind, startMs, endMs }) => (
+        <span key={kind} class={`phase ${kind}`} style={{ left: at(startMs), width: at(endMs - startMs) }} />
+      ))}
+      {held !== undefined && (
+        <span class="held" style={{ left: at(held.startMs), width: at(held.endMs - held.startMs) }} />
+      )}
+      {committedMs !== null && attempt.outcome === 'answered' && (
+        <span class="commit" style={{ left: at(committedMs) }} />
+      )}
+    </div>
+  );
+}
+
+/** Round times from 0 on that lie within the scale. */
+function marksUpTo(endMs: number): readonly number[] {
+  const rough = endMs / maxMarks;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10) * power;
+  return Array.from({ length: Math.floor(endMs / step) + 1 }, (_, index) => index * step);
+}
+
 function sentenceOf(attempt: AttemptView): string {
-  const { outcome, reason, score: value, errorCode, heldMs, heldTokens } = attempt;
+  const { outcome, reason, score: value, errorCode, errorStatus, heldMs, heldTokens } = attempt;
   const parts = [
     ...phasesOf(attempt).map(({ kind, startMs, endMs }) => `${phaseNames[kind]} ${duration(endMs - startMs)}`),
     ...(heldMs !== null && heldMs > 0
-      ? [`held back ${duration(heldMs)}${heldTokens === null ? '' : `, ${heldTokens} tokens`}`]
+      ? [`held back ${duration(heldMs)}${heldTokens === null ? '' : `, ${plural(heldTokens, 'token')}`}`]
       : []),
     ...(value === null ? [] : [`score ${score(value)}`]),
   ];
-  const end = errorCode !== null ? `Failed: ${errorCode}` : (outcome ?? 'running');
-  return `${end[0]?.toUpperCase() ?? ''}${end.slice(1)}${reason === null ? '' : `. ${reasons[reason].replace(/\.$/, '')}`}. ${parts.join(', ')}.`;
+  const status = errorStatus === null ? '' : `, status ${errorStatus}`;
+  const end = errorCode !== null ? `Failed: ${words(errorCode)}${status}` : (outcome ?? 'running');
+  const why = reason === null ? '' : ` ${reasons[reason]}`;
+  const how = parts.join(', ');
+  return `${end[0]?.toUpperCase() ?? ''}${end.slice(1)}.${why} ${how[0]?.toUpperCase() ?? ''}${how.slice(1)}${how === '' ? '' : '.'}`;
 }

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import type { ConfidenceReport, ReplayPoint } from '@lfo/router/src/core/history.ts';
 import { useResource } from '../api/resource.ts';
 import { Histogram } from '../charts/histogram.tsx';
+import { ReplayCurve } from '../charts/replay-curve.tsx';
 import { Reliability } from '../charts/reliability.tsx';
 import { count, money, percent, plural, score } from '../format.ts';
 import { Command } from '../parts/command.tsx';
@@ -50,7 +51,9 @@ function Report({ report }: { report: ConfidenceReport }) {
         had a score{report.withoutScore > 0 && `, ${count(report.withoutScore)} had none`}.
       </p>
       <section class="card">
-        <h2>Scores of local answers</h2>
+        <h2>
+          Scores of local answers <span class="unit">answers in each step of 0.05</span>
+        </h2>
         <Histogram histogram={report.histogram} threshold={report.threshold} />
       </section>
       <div class="two">
@@ -100,6 +103,7 @@ function Replay({ report }: { report: ConfidenceReport }) {
   return (
     <section class="card">
       <h2>What if the threshold were {score(then.threshold)}?</h2>
+      <ReplayCurve points={replay} actual={threshold ?? now.threshold} chosen={then.threshold} />
       <label class="slider">
         <span class="unseen">Threshold</span>
         <input
@@ -112,10 +116,6 @@ function Replay({ report }: { report: ConfidenceReport }) {
           onInput={({ currentTarget }) => setChosen(Number(currentTarget.value))}
         />
       </label>
-      <div class="split" role="img" aria-label={`${percent(then.kept / all)} would stay local`}>
-        <span class="phase decode" style={{ width: `${(then.kept / all) * 100}%` }} />
-        <span class="phase cloud" style={{ width: `${(then.escalated / all) * 100}%` }} />
-      </div>
       <dl class="facts" aria-live="polite">
         <Fact name="Stay local" value={`${count(then.kept)} (${percent(then.kept / all)})`} />
         <Fact name="Go to the cloud" value={`${count(then.escalated)} (${percent(then.escalated / all)})`} />

@@ -5,6 +5,7 @@ import { status } from '../api/live.ts';
 import { count, percent, plural, rate } from '../format.ts';
 import { TierBadge } from '../parts/badges.tsx';
 import { Command } from '../parts/command.tsx';
+import { Link } from '../parts/link.tsx';
 import { Empty, Loading, ViewHead } from '../parts/states.tsx';
 
 const exampleBackend = `backends:
@@ -61,7 +62,7 @@ function Backend({ backend }: { backend: FleetMember }) {
         </div>
       )}
       {detail !== null && <p class={`detail ${backend.state === 'down' ? 'error' : ''}`}>{detail}</p>}
-      <dl class="facts">
+      <dl class="readings">
         {factsOf(backend).map(([name, value]) => (
           <div key={name}>
             <dt>{name}</dt>
@@ -86,12 +87,15 @@ function DrainButton({ backend: { id, isDraining } }: { backend: FleetMember }) 
   };
   return (
     <p class="actions">
-      <button type="button" onClick={() => void act()}>
+      <Link to={`/requests?backend=${encodeURIComponent(id)}`}>Its requests</Link>
+      <button
+        type="button"
+        title={isDraining ? undefined : 'Running requests end, new ones go elsewhere'}
+        onClick={() => void act()}
+      >
         {isDraining ? 'Take requests again' : 'Drain'}
       </button>
-      <span class="hint">
-        {isDraining ? 'New requests go elsewhere.' : 'Running requests end, new ones go elsewhere.'}
-      </span>
+      {isDraining && <span class="hint">New requests go elsewhere.</span>}
       {error !== undefined && (
         <span class="error" role="alert">
           {error}

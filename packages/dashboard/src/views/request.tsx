@@ -1,12 +1,15 @@
 import { reasons } from '@lfo/router/src/core/reason.ts';
+import type { FeedbackView } from '@lfo/router/src/core/history.ts';
 import type { RequestBody } from '@lfo/router/src/admin/wire.ts';
 import type { RequestView } from '@lfo/router/src/core/request-view.ts';
 import { useEffect } from 'preact/hooks';
 import { requests } from '../api/live.ts';
 import { useResource } from '../api/resource.ts';
-import { count, duration, fullDate, money, plural } from '../format.ts';
+import { count, dayAndTime, duration, fullDate, money, plural, score } from '../format.ts';
 import { RouteBadge } from '../parts/badges.tsx';
 import { ConfidenceMeter } from '../parts/confidence-meter.tsx';
+import { Conversation } from '../parts/conversation.tsx';
+import { Features, Signals, words } from '../parts/evidence.tsx';
 import { FeedbackButtons } from '../parts/feedback-buttons.tsx';
 import { Link } from '../parts/link.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
@@ -45,7 +48,8 @@ function Missing({ error, retry }: { error: Error; retry: () => void }) {
   );
 }
 
-function Decision({ body: { request, feedback, features, signals } }: { body: RequestBody }) {
+function Decision({ body }: { body: RequestBody }) {
+  const { request, feedback, features, signals, capture } = body;
   const { reason, errorCode, state } = request;
   return (
     <>
@@ -67,25 +71,38 @@ function Decision({ body: { request, feedback, features, signals } }: { body: Re
       </section>
       <div class="two">
         <section class="card">
-          <h2>Facts</h2>
-          <Facts request={request} />
-        </section>
-        <section class="card">
           <h2>Why</h2>
-          <ConfidenceMeter score={scoreOf(request)} threshold={request.threshold} />
           <Reasons request={request} />
           {request.warnings.length > 0 && <p class="hint">Parameters not honoured: {request.warnings.join(', ')}</p>}
+        </section>
+        <section class="card">
+          <h2>Confidence</h2>
+          <Judgement request={request} />
           {state === 'done' && errorCode === null && (
             <>
               <h3>Was the answer good?</h3>
               <FeedbackButtons id={request.id} given={feedback?.verdict} />
+              {feedback !== null && <Said feedback={feedback} />}
             </>
           )}
         </section>
       </div>
-      <Raw title="What the policies knew" value={features} />
-      <Raw title="What the judges saw" value={signals} />
+      <Facts body={body} />
+      {state === 'done' && <Conversation capture={capture} />}
+      <div class="two">
+        <Features value={features} />
+        <Signals value={signals} />
+      </div>
     </>
+  );
+}
+
+function Said({ feedback: { timeMs, expectedRoute } }: { feedback: FeedbackView }) {
+  return (
+    <p class="hint">
+      Said on {dayAndTime(timeMs)}
+      {expectedRoute !== null && `; it should have gone to the ${expectedRoute} tier`}.
+    </p>
   );
 }
 
@@ -101,45 +118,92 @@ function Reasons({ request }: { request: RequestView }) {
   );
 }
 
-function Facts({ request }: { request: RequestView }) {
-  const facts: readonly (readonly [name: string, value: string])[] = [
-    ['Backend', request.backend ?? 'none'],
-    ['Model', request.model ?? 'none'],
-    ['Mode', `${request.mode}${request.stream ? ', streamed' : ''}`],
-    ['Whole request', duration(request.totalMs)],
-    ['First token', duration(request.firstTokenMs)],
-    ['First byte sent', duration(request.committedMs)],
-    ['Inside LFO', duration(request.overheadMs)],
-    ['Prompt', `${count(request.promptTokens ?? request.routedTokens)} tokens`],
-    ['Completion', `${count(request.completionTokens)} tokens`],
-    ['From a cache', request.cachedTokens === null ? '–' : plural(request.cachedTokens, 'token')],
-    ['Finish', request.finishReason ?? 'none'],
-    ['Cost', request.costUsd === null && request.route === 'local' ? 'none, it ran locally' : money(request.costUsd)],
-  ];
+type Fact = readonly [name: string, value: string];
+
+function Judgement({ request }: { request: RequestView }) {
+  const [value, { threshold }] = [scoreOf(request), request];
+  if (value === null) return <p class="hint">Nothing was scored: the threshold of {score(threshold)} was not asked.</p>;
   return (
-    <dl class="facts">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd class="number">{value}</dd>
-        </div>
-      ))}
-      <div class="whole">
-        <dt>Id</dt>
-        <dd>
-          <code>{request.id}</code>
-        </dd>
-      </div>
-    </dl>
+    <>
+      <ConfidenceMeter score={value} threshold={threshold} />
+      <p class="hint">
+        {value >= threshold ? 'Reached' : 'Below'} the threshold of {score(threshold)}, which the mark shows.
+      </p>
+    </>
   );
 }
 
-function Raw({ title, value }: { title: string; value: unknown }) {
-  if (value === null || value === undefined) return null;
+function Facts({ body }: { body: RequestBody }) {
   return (
-    <details class="card">
-      <summary>{title}</summary>
-      <pre tabIndex={0}>{JSON.stringify(value, null, 2)}</pre>
-    </details>
+    <section class="card">
+      <div class="groups">
+        {groupsOf(body).map(([group, facts]) => (
+          <div key={group}>
+            <h2>{group}</h2>
+            <dl class="readings">
+              {facts.map(([name, value]) => (
+                <div key={name}>
+                  <dt>{name}</dt>
+                  <dd class="number">{value}</dd>
+                </div>
+              ))}
+            </dl>
+          </div>
+        ))}
+      </div>
+      <p class="hint">
+        Id <code>{body.request.id}</code>
+      </p>
+    </section>
   );
 }
+
+function groupsOf({ request, clientKey }: RequestBody): readonly (readonly [group: string, facts: readonly Fact[]])[] {
+  const { promptTokens, completionTokens, reasoningTokens, cachedTokens, finishReason } = request;
+  const optional = (name: string, value: number | null): readonly Fact[] =>
+    value === null ? [] : [[name, plural(value, 'token')]];
+  return [
+    [
+      'Where',
+      [
+        ['Backend', request.backend ?? 'none'],
+        ['Model', request.model ?? 'none'],
+        ['Mode', `${request.mode}${request.stream ? ', streamed' : ''}`],
+        ['Key', clientKey ?? 'none'],
+        ['End', finishReason === null ? 'no answer' : (finishes[finishReason] ?? words(finishReason))],
+      ],
+    ],
+    [
+      'Time',
+      [
+        ['Whole request', duration(request.totalMs)],
+        ['First token', duration(request.firstTokenMs)],
+        ['First byte sent', duration(request.committedMs)],
+        ['Inside LFO', duration(request.overheadMs)],
+      ],
+    ],
+    [
+      'Tokens',
+      [
+        promptTokens === null ? ['Prompt, at most', count(request.routedTokens)] : ['Prompt', count(promptTokens)],
+        ['Completion', count(completionTokens)],
+        ...optional('For reasoning', reasoningTokens),
+        ...optional('From a cache', cachedTokens),
+      ],
+    ],
+    [
+      'Money',
+      [
+        ['Cost, estimated', request.costUsd === null ? 'no price known' : money(request.costUsd)],
+        ['Kept by answering locally', money(request.costAvoidedUsd)],
+      ],
+    ],
+  ];
+}
+
+const finishes: Readonly<Record<string, string>> = {
+  stop: 'complete',
+  length: 'cut at the token limit',
+  tool_calls: 'calls tools',
+  content_filter: 'stopped by a filter',
+};

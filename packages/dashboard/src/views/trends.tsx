@@ -2,7 +2,7 @@ import { useMemo } from 'preact/hooks';
 import type { Trends } from '@lfo/router/src/core/history.ts';
 import { useResource } from '../api/resource.ts';
 import { Chart } from '../charts/chart.tsx';
-import { count, duration, money, percent, plural, stepLength } from '../format.ts';
+import { count, dayAndTime, duration, money, percent, plural, stepLength } from '../format.ts';
 import { Link } from '../parts/link.tsx';
 import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
 import { Empty, Failure, Loading, Tile, ViewHead } from '../parts/states.tsx';
@@ -42,6 +42,7 @@ function TrendCharts({ trends }: { trends: Trends }) {
   const p = latency.local.all.p50 === null ? latency.cloud.all : latency.local.all;
   return (
     <>
+      <Gaps gaps={trends.gaps} />
       <dl class="tiles">
         <Tile label="Requests" value={count(local + cloud + failed)} note={`${count(failed)} failed`} />
         <Tile
@@ -133,30 +134,56 @@ function seriesOf(trends: Trends) {
     const answers = local + (trends.cloud[index] ?? 0);
     return answers === 0 ? null : local / answers;
   });
-  const tiers = (of: Trends['latency']) => [
-    { label: 'Local p50', colour: 'local', values: of.local.p50 },
-    { label: 'Local p95', colour: 'local', values: of.local.p95, dashed: true },
-    { label: 'Cloud p50', colour: 'cloud', values: of.cloud.p50 },
-    { label: 'Cloud p95', colour: 'cloud', values: of.cloud.p95, dashed: true },
+  const tiers = ({ local, cloud }: Trends['latency']) => [
+    { label: 'Local p50', colour: 'local', values: local.p50, all: local.all.p50 },
+    { label: 'Local p95', colour: 'local', values: local.p95, all: local.all.p95, dashed: true },
+    { label: 'Cloud p50', colour: 'cloud', values: cloud.p50, all: cloud.all.p50 },
+    { label: 'Cloud p95', colour: 'cloud', values: cloud.p95, all: cloud.all.p95, dashed: true },
   ];
+  const summed = (label: string, colour: string, values: readonly number[]) => ({
+    label,
+    colour,
+    values,
+    all: sum(values),
+  });
+  const answers = sum(trends.local) + sum(trends.cloud);
   return {
     requests: [
-      { label: 'Local', colour: 'local', values: trends.local },
-      { label: 'Cloud', colour: 'cloud', values: trends.cloud },
-      { label: 'Failed', colour: 'failed', values: trends.failed },
+      summed('Local', 'local', trends.local),
+      summed('Cloud', 'cloud', trends.cloud),
+      summed('Failed', 'failed', trends.failed),
     ],
-    share: [{ label: 'Local', colour: 'local', values: share }],
+    share: [
+      { label: 'Local', colour: 'local', values: share, all: answers === 0 ? null : sum(trends.local) / answers },
+    ],
     latency: tiers(trends.latency),
     firstToken: tiers(trends.firstToken),
     tokens: [
-      { label: 'Prompt', colour: 'muted-fill', values: trends.promptTokens },
-      { label: 'Completion', colour: 'local', values: trends.completionTokens },
+      summed('Prompt', 'muted-fill', trends.promptTokens),
+      summed('Completion', 'local', trends.completionTokens),
     ],
-    money: [
-      { label: 'Spent', colour: 'cloud', values: trends.costUsd },
-      { label: 'Kept', colour: 'local', values: trends.costAvoidedUsd },
-    ],
+    money: [summed('Spent', 'cloud', trends.costUsd), summed('Kept', 'local', trends.costAvoidedUsd)],
   };
+}
+
+/** The charts fall short where rows were lost; better said than believed. */
+function Gaps({ gaps }: Pick<Trends, 'gaps'>) {
+  if (gaps.length === 0) return null;
+  return (
+    <div class="notice" role="note">
+      <p>
+        {plural(sum(gaps.map(({ requests }) => requests)), 'request')} of this time were answered but not recorded,
+        since the database took no rows:
+      </p>
+      <ul>
+        {gaps.map(({ fromMs, untilMs, requests }) => (
+          <li key={fromMs}>
+            {dayAndTime(fromMs)} to {dayAndTime(untilMs)}: {count(requests)}
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
 }
 
 function sum(values: readonly number[]): number {

@@ -1,6 +1,6 @@
 import type { BackendView, Capabilities } from '../core/backend.ts';
 import type { StoredRequest } from '../core/history.ts';
-import type { RequestView } from '../core/request-view.ts';
+import type { LiveFeed } from '../core/live-feed.ts';
 import type { AdminDeps } from './deps.ts';
 import type { FleetMember, RequestBody, StatusBody } from './wire.ts';
 
@@ -13,12 +13,15 @@ export function statusBody({ fleet, readiness, records }: AdminDeps): StatusBody
 }
 
 /** A stored request, or one that still runs or waits to be stored. */
-export function requestBody(stored: StoredRequest | undefined, live: RequestView | undefined): RequestBody | undefined {
-  const request = stored?.view ?? live;
+export function requestBody(stored: StoredRequest | undefined, live: LiveRequest | undefined): RequestBody | undefined {
+  const request = stored?.view ?? live?.view;
   if (request === undefined) return undefined;
   const { feedback = null, features = null, signals = null, capture = null } = stored ?? {};
-  return { request, feedback, features, signals, capture };
+  const clientKey = stored?.clientKey ?? live?.clientKey ?? null;
+  return { request, clientKey, feedback, features, signals, capture };
 }
+
+type LiveRequest = NonNullable<ReturnType<LiveFeed['find']>>;
 
 function member(backend: BackendView): FleetMember {
   const { id, tier, models, status, breaker, inFlight, capabilities } = backend;

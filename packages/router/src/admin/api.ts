@@ -27,9 +27,9 @@ export function addApi(app: FastifyInstance, deps: AdminDeps): void {
   });
 
   app.get<{ Params: { id: string } }>('/dashboard/api/requests/:id', async ({ params: { id } }) => {
-    const running = live.find(id)?.view;
+    const running = live.find(id);
     // A request that has just ended may not be in the database yet, and one that runs never is.
-    const known = running?.state === 'done' || running === undefined ? await stored(history.find(id)) : undefined;
+    const known = running?.view.state === 'done' || running === undefined ? await stored(history.find(id)) : undefined;
     const body = requestBody(known, running);
     if (body === undefined) throw unknownRequest();
     return body;

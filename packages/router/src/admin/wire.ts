@@ -58,6 +58,8 @@ export interface RequestsEvent {
 /** One request with all that is known of it. */
 export interface RequestBody {
   readonly request: RequestView;
+  /** Id of the key it came with; `null` where none is known. */
+  readonly clientKey: string | null;
   readonly feedback: FeedbackView | null;
   readonly features: unknown;
   readonly signals: unknown;
