@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { parseMetrics, valueOf } from '@lfo/testing/prometheus-text.ts';
-import { parse } from 'yaml';
 import type { BackendView } from '../core/backend.ts';
 import { beginAttempt, beginTrace } from '../core/trace.ts';
 import { type Gauged, Metrics } from './metrics.ts';
@@ -88,23 +87,3 @@ test('the table of metrics in the documentation is what is really there', async 
   const documented = new Map([...rows].map(([, name = '', type = '']) => [name, type]));
   assert.deepEqual(Object.fromEntries(documented), Object.fromEntries(types));
 });
-
-test('the dashboard and the alert rules ask for metrics that exist', async () => {
-  const { types } = parseMetrics(await metricsOver().text());
-  const dashboard: unknown = JSON.parse(operationsFile('grafana-dashboard.json'));
-  const alerts: unknown = parse(operationsFile('alerts.yaml'));
-  for (const file of [dashboard, alerts]) {
-    const expressions = valuesOf(file, 'expr');
-    assert.ok(expressions.length >= 8);
-    const names = expressions.flatMap((expression) => expression.match(/\blfo_\w+/g) ?? []);
-    for (const name of names) assert.ok(types.has(name) || types.has(name.replace(/_(bucket|sum|count)$/, '')), name);
-  }
-});
-
-/** Every text under this key, however deep. */
-function valuesOf(value: unknown, key: string): string[] {
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([name, inner]) =>
-    name === key && typeof inner === 'string' ? [inner] : valuesOf(inner, key),
-  );
-}
