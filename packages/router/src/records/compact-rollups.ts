@@ -20,34 +20,51 @@ const stages = [
 const rowsAtOnce = 500;
 
 /**
- * Merges old buckets into longer ones. What is read is deleted in the same transaction, so that several routers on one
- * database and rows that arrive meanwhile are each counted once.
+ * Merges old buckets into longer ones, one longer bucket a transaction, so that rows are written between even when much
+ * has to be made up for. What is read is deleted in the same transaction, so that several routers on one database and
+ * rows that arrive meanwhile are each counted once.
  */
-export async function compactRollups({ db }: Store, nowMs: number): Promise<void> {
+export async function compactRollups({ db }: Store, nowMs: number, signal?: AbortSignal): Promise<void> {
   for (const { ageMs, bucketMs } of stages) {
     const beforeMs = Math.floor((nowMs - ageMs) / bucketMs) * bucketMs;
-    const isShorter = sql<boolean>`bucket_ms % ${sql.lit(bucketMs)} <> 0`;
-    const longer = <Row extends { readonly bucket_ms: number }>(row: Row): Row => ({
-      ...row,
-      bucket_ms: row.bucket_ms - (row.bucket_ms % bucketMs),
-    });
-    await db.transaction().execute(async (transaction) => {
-      const counts = await transaction
-        .deleteFrom('rollup_counts')
-        .where('bucket_ms', '<', beforeMs)
-        .where(isShorter)
-        .returningAll()
-        .execute();
-      await addCounts(transaction, mergeCounts(counts.map(longer)));
-      const latencies = await transaction
-        .deleteFrom('rollup_latency')
-        .where('bucket_ms', '<', beforeMs)
-        .where(isShorter)
-        .returningAll()
-        .execute();
-      await addLatencies(transaction, mergeLatencies(latencies.map(longer)));
-    });
+    const next = (): Promise<number | null> => oldestShorter(db, bucketMs, beforeMs);
+    for (let oldestMs = await next(); oldestMs !== null; oldestMs = await next()) {
+      if (signal?.aborted === true) return;
+      await mergeBucket(db, oldestMs - (oldestMs % bucketMs), bucketMs);
+    }
   }
+}
+
+/** Begin of the oldest bucket that is part of a longer one; looks at one row a bucket, a thousand a year. */
+async function oldestShorter(db: Database, bucketMs: number, beforeMs: number): Promise<number | null> {
+  const { oldest } = await db
+    .selectFrom('rollup_counts')
+    .select(({ fn }) => fn.min<number | null>('bucket_ms').as('oldest'))
+    .where('bucket_ms', '<', beforeMs)
+    .where(sql<boolean>`bucket_ms % ${sql.lit(bucketMs)} <> 0`)
+    .executeTakeFirstOrThrow();
+  return oldest;
+}
+
+/** Adds what lies within a bucket to its first part. */
+async function mergeBucket(db: Database, startMs: number, bucketMs: number): Promise<void> {
+  const atStart = <Row extends object>(row: Row) => ({ ...row, bucket_ms: startMs });
+  await db.transaction().execute(async (transaction) => {
+    const counts = await transaction
+      .deleteFrom('rollup_counts')
+      .where('bucket_ms', '>', startMs)
+      .where('bucket_ms', '<', startMs + bucketMs)
+      .returningAll()
+      .execute();
+    await addCounts(transaction, mergeCounts(counts.map(atStart)));
+    const latencies = await transaction
+      .deleteFrom('rollup_latency')
+      .where('bucket_ms', '>', startMs)
+      .where('bucket_ms', '<', startMs + bucketMs)
+      .returningAll()
+      .execute();
+    await addLatencies(transaction, mergeLatencies(latencies.map(atStart)));
+  });
 }
 
 type Database = Store['db'];

@@ -1,4 +1,5 @@
 import type { RecordsConfig } from '../core/config/config.ts';
+import { defaultSignatureLimits } from '../core/signatures.ts';
 import type { Store } from '../core/store.ts';
 
 const dayMs = 86_400_000;
@@ -12,6 +13,7 @@ export type Retention = Pick<RecordsConfig, 'retentionDays' | 'maxRows' | 'captu
 
 /**
  * Deletes what is older than the retention, or beyond the greatest number of rows. Roll-ups stay: they are small.
+ * Signatures of tool calls go beyond their own number.
  * @returns rows deleted
  */
 export async function trimRecords(
@@ -25,7 +27,10 @@ export async function trimRecords(
   const deleted = await inSteps(rowsAtOnce, signal, (atOnce) => deleteRows(store, beforeMs, atOnce));
   const wordsBeforeMs = Math.max(beforeMs, nowMs - limits.captureRetentionDays * dayMs);
   await inSteps(capturesAtOnce, signal, (atOnce) => deleteCaptures(store, wordsBeforeMs, atOnce));
-  await store.db.deleteFrom('feedback').where('time_ms', '<', beforeMs).execute();
+  await inSteps(rowsAtOnce, signal, (atOnce) => deleteFeedback(store, beforeMs, atOnce));
+  const signedBeforeMs = await signaturesBeforeMs(store);
+  if (signedBeforeMs !== undefined)
+    await inSteps(rowsAtOnce, signal, (atOnce) => deleteSignatures(store, signedBeforeMs, atOnce));
   await store.db.deleteFrom('record_gaps').where('until_ms', '<', byAgeMs).execute();
   return deleted;
 }
@@ -75,6 +80,38 @@ async function deleteCaptures({ db }: Store, beforeMs: number, atOnce: number): 
     .deleteFrom('captures')
     .where('request_id', 'in', (from) =>
       from.selectFrom('captures').select('request_id').where('time_ms', '<', beforeMs).orderBy('time_ms').limit(atOnce),
+    )
+    .executeTakeFirstOrThrow();
+  return Number(numDeletedRows);
+}
+
+async function deleteFeedback({ db }: Store, beforeMs: number, atOnce: number): Promise<number> {
+  const { numDeletedRows } = await db
+    .deleteFrom('feedback')
+    .where('request_id', 'in', (from) =>
+      from.selectFrom('feedback').select('request_id').where('time_ms', '<', beforeMs).orderBy('time_ms').limit(atOnce),
+    )
+    .executeTakeFirstOrThrow();
+  return Number(numDeletedRows);
+}
+
+/** Time of the newest signature beyond those that a router reads at its start. */
+async function signaturesBeforeMs({ db }: Store): Promise<number | undefined> {
+  const newest = await db
+    .selectFrom('signatures')
+    .select('time_ms')
+    .orderBy('time_ms', 'desc')
+    .offset(defaultSignatureLimits.entries)
+    .limit(1)
+    .executeTakeFirst();
+  return newest === undefined ? undefined : newest.time_ms + 1;
+}
+
+async function deleteSignatures({ db }: Store, beforeMs: number, atOnce: number): Promise<number> {
+  const { numDeletedRows } = await db
+    .deleteFrom('signatures')
+    .where('key', 'in', (from) =>
+      from.selectFrom('signatures').select('key').where('time_ms', '<', beforeMs).orderBy('time_ms').limit(atOnce),
     )
     .executeTakeFirstOrThrow();
   return Number(numDeletedRows);

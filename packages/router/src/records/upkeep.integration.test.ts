@@ -158,6 +158,27 @@ for (const [kind, open] of Object.entries(kinds)) {
     assert.deepEqual(await shown(), [[], [12], [12], [12], [12]]);
   });
 
+  test(
+    `${kind}: signatures beyond those a router reads at its start are deleted, the oldest first`,
+    options,
+    async (t) => {
+      const store = await open(t);
+      const signatures = Array.from({ length: 20_003 }, (_, index) => ({
+        key: `k-${index}`,
+        signature: 's',
+        time_ms: nowMs + index,
+      }));
+      await store.append('signatures', signatures);
+      const limits = { retentionDays: 90, maxRows: 100, captureRetentionDays: 7 };
+      await trimRecords(store, nowMs, limits, never);
+      const oldest = await store.db
+        .selectFrom('signatures')
+        .select(({ fn }) => [fn.min('time_ms').as('timeMs'), fn.countAll<number>().as('count')])
+        .executeTakeFirstOrThrow();
+      assert.deepEqual({ ...oldest }, { timeMs: nowMs + 3, count: 20_000 });
+    },
+  );
+
   test(`${kind}: the oldest rows beyond the greatest number are deleted, by whole buckets`, options, async (t) => {
     const store = await open(t);
     const rows = Array.from({ length: 2_500 }, (_, index) =>

@@ -48,7 +48,7 @@ export class Upkeep {
     const { store, clock, limits, onError } = this.#options;
     const nowMs = clock.wallMs();
     try {
-      await compactRollups(store, nowMs);
+      await compactRollups(store, nowMs, this.#stopped.signal);
       await trimRecords(store, nowMs, limits(), this.#stopped.signal);
     } catch (error) {
       onError(error);

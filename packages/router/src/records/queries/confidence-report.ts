@@ -12,6 +12,8 @@ import { attemptsOf } from './row-view.ts';
 
 /** Attempts are JSON, which each database reads in its own way: so they are read here, and no more than this many. */
 const maxSample = 5_000;
+/** Taken from the database and judged in one turn of the event loop: about 5 ms. */
+const rowsAtOnce = 500;
 const histogramBins = 20;
 const reliabilityBins = 10;
 
@@ -25,8 +27,14 @@ interface Judged {
 
 /** How the scores of local answers spread, whether they mean anything, and what other thresholds would have done. */
 export async function confidenceReport(store: Store, range: TrendRange, nowMs: number): Promise<ConfidenceReport> {
-  const rows = await sample(store, nowMs - trendRanges[range].spanMs);
-  const judged = rows.map(judgedOf).filter((answer) => answer !== undefined);
+  const ids = await sample(store, nowMs - trendRanges[range].spanMs);
+  const rows: SampledRow[] = [];
+  const judged: Judged[] = [];
+  for (let from = 0; from < ids.length; from += rowsAtOnce) {
+    const some = await rowsOf(store, ids.slice(from, from + rowsAtOnce));
+    rows.push(...some);
+    judged.push(...some.map(judgedOf).filter((answer) => answer !== undefined));
+  }
   const scored = judged.filter((answer) => answer.score !== null);
   const prices = rows.flatMap(({ route, cost_usd: usd }) => (route === 'cloud' && usd !== null ? [usd] : []));
   return {
@@ -43,7 +51,19 @@ export async function confidenceReport(store: Store, range: TrendRange, nowMs: n
   };
 }
 
-function sample({ db }: Store, fromMs: number) {
+/** Ids of the latest requests, the newest first. */
+async function sample({ db }: Store, fromMs: number): Promise<readonly string[]> {
+  const rows = await db
+    .selectFrom('requests')
+    .select('id')
+    .where('time_ms', '>=', fromMs)
+    .orderBy('time_ms', 'desc')
+    .limit(maxSample)
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+function rowsOf({ db }: Store, ids: readonly string[]) {
   return db
     .selectFrom('requests')
     .leftJoin('feedback', 'feedback.request_id', 'requests.id')
@@ -56,13 +76,12 @@ function sample({ db }: Store, fromMs: number) {
       'feedback.verdict',
       'feedback.expected_route',
     ])
-    .where('requests.time_ms', '>=', fromMs)
+    .where('requests.id', 'in', ids)
     .orderBy('requests.time_ms', 'desc')
-    .limit(maxSample)
     .execute();
 }
 
-type SampledRow = Awaited<ReturnType<typeof sample>>[number];
+type SampledRow = Awaited<ReturnType<typeof rowsOf>>[number];
 
 /** The last local answer that was judged; `undefined` where none was. */
 function judgedOf(row: SampledRow): Judged | undefined {

@@ -6,20 +6,23 @@ const binsPerLog = 7 / Math.LN2;
  * rows for a percentile then.
  */
 export class Histogram {
-  readonly #counts = new Map<number, number>();
+  /** By bin: a day is in bin 184. */
+  readonly #counts: number[] = [];
   #total = 0;
 
   add(bin: number, count: number): void {
-    this.#counts.set(bin, (this.#counts.get(bin) ?? 0) + count);
+    while (this.#counts.length <= bin) this.#counts.push(0);
+    this.#counts[bin] = (this.#counts[bin] ?? 0) + count;
     this.#total += count;
   }
 
   /** The duration below which a share of those counted lies, in milliseconds; `null` without any. */
   quantileMs(share: number): number | null {
+    if (this.#total === 0) return null;
     let seen = 0;
-    for (const [bin, count] of [...this.#counts].toSorted(([a], [b]) => a - b)) {
+    for (const [bin, count] of this.#counts.entries()) {
       seen += count;
-      if (seen >= this.#total * share) return Math.exp((bin + 0.5) / binsPerLog);
+      if (count > 0 && seen >= this.#total * share) return Math.exp((bin + 0.5) / binsPerLog);
     }
     return null;
   }

@@ -8,10 +8,15 @@ import type { RequestRow } from '../../core/store.ts';
 import { SqliteStore } from '../store/sqlite-store.ts';
 import { sampleRow } from '../store/store-contract.ts';
 import { StoredHistory } from './stored-history.ts';
+import { walkRows } from './walk-rows.ts';
 
 const nowMs = 1_700_000_000_000;
 
 async function historyOf(t: TestContext, rows: readonly RequestRow[]) {
+  return new StoredHistory(await storeOf(t, rows), new FakeClock(0, nowMs));
+}
+
+async function storeOf(t: TestContext, rows: readonly RequestRow[]): Promise<SqliteStore> {
   const folder = mkdtempSync(join(tmpdir(), 'lfo-history-'));
   const store = new SqliteStore(join(folder, 'lfo.db'));
   t.after(async () => {
@@ -19,7 +24,7 @@ async function historyOf(t: TestContext, rows: readonly RequestRow[]) {
     rmSync(folder, { recursive: true });
   });
   await store.append('requests', rows);
-  return new StoredHistory(store, new FakeClock(0, nowMs));
+  return store;
 }
 
 interface Local {
@@ -189,4 +194,26 @@ test('filters that no index holds together look at a bounded number of rows, and
   assert.deepEqual([rest.requests.map(({ id }) => id), rest.next], [[idOf(3)], null]);
   const dense = await history.page({ reason: 'confident', route: 'local', before: idOf(10_049) }, 3);
   assert.deepEqual([dense.requests.length, dense.next], [3, idOf(10_046)]);
+});
+
+test('an export by filters that seldom meet goes on beyond the bound of one step', async (t) => {
+  const idOf = (index: number) => `id-${String(index).padStart(6, '0')}`;
+  const rows = Array.from({ length: 10_050 }, (_, index) =>
+    sampleRow(idOf(index), { route: index === 3 ? 'cloud' : 'local', status: index === 5 ? 418 : 200 }),
+  );
+  const store = await storeOf(t, rows);
+  const idsOf = async (filter: Parameters<typeof walkRows>[1]) =>
+    (await Array.fromAsync(walkRows(store, filter, 100))).map(({ id }) => id);
+  assert.deepEqual(await idsOf({ reason: 'confident', route: 'cloud' }), [idOf(3)]);
+  assert.deepEqual(await idsOf({ status: 418 }), [idOf(5)]);
+});
+
+test('the confidence report takes in every row of its sample, whatever the size of a step', async (t) => {
+  const rows = Array.from({ length: 1_203 }, (_, index) => judgedRow(`id-${index}`, { score: (index % 10) / 10 }));
+  const report = await (await historyOf(t, rows)).confidence('1h');
+  assert.equal(report.sampled, 1_203);
+  assert.equal(
+    report.histogram.kept.reduce((sum, count) => sum + count),
+    1_203,
+  );
 });

@@ -71,11 +71,14 @@ interface StepHistogram {
   readonly bins: string;
 }
 
-/** Text spares sorting for window functions too: 40 ms for a day at 10 requests a second instead of 130. */
+/**
+ * Text spares sorting for window functions too: 40 ms for a day at 10 requests a second instead of 130. Narrow counts,
+ * since PostgreSQL adds wide ones up as decimals.
+ */
 async function percentilesOf({ db }: Store, steps: Steps) {
   const { rows } = await sql<StepHistogram>`
     select step, route, metric, string_agg(bin || ':' || count, ' ') as bins from (
-      select ${stepOf(steps)} as step, route, metric, bin, sum(count) as count from rollup_latency
+      select ${stepOf(steps)} as step, route, metric, bin, sum(cast(count as integer)) as count from rollup_latency
       where bucket_ms >= ${steps.firstMs} group by 1, 2, 3, 4
     ) as by_step group by 1, 2, 3`.execute(db);
   const of = (metric: string, tier: Tier): Percentiles => {

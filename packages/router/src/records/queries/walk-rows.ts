@@ -1,25 +1,21 @@
 import type { ArchiveFilter } from '../../core/archive.ts';
 import type { RequestRow, Store } from '../../core/store.ts';
+import { walkStep } from './walk.ts';
 
 const rowsAtOnce = 500;
 
 /** Rows as they are stored, the newest arrival first, a page at a time: memory stays small however many there are. */
-export async function* walkRows({ db }: Store, filter: ArchiveFilter, limit: number): AsyncGenerator<RequestRow> {
+export async function* walkRows(store: Store, filter: ArchiveFilter, limit: number): AsyncGenerator<RequestRow> {
+  const { sinceMs, ...others } = filter;
+  const asked = { ...others, ...(sinceMs === undefined ? {} : { from: firstIdAt(sinceMs) }) };
   let left = limit;
-  let before: string | undefined;
-  while (left > 0) {
-    let query = db.selectFrom('requests').selectAll().orderBy('id', 'desc').limit(Math.min(left, rowsAtOnce));
-    if (before !== undefined) query = query.where('id', '<', before);
-    if (filter.sinceMs !== undefined) query = query.where('id', '>=', firstIdAt(filter.sinceMs));
-    if (filter.route !== undefined) query = query.where('route', '=', filter.route);
-    if (filter.backend !== undefined) query = query.where('backend', '=', filter.backend);
-    if (filter.reason !== undefined) query = query.where('reason', '=', filter.reason);
-    if (filter.status !== undefined) query = query.where('status', '=', filter.status);
-    const rows = await query.execute();
+  let before: string | null | undefined;
+  while (left > 0 && before !== null) {
+    const place = before === undefined ? {} : { before };
+    const { rows, next } = await walkStep(store, { ...asked, ...place }, Math.min(left, rowsAtOnce));
     yield* rows;
-    before = rows.at(-1)?.id;
     left -= rows.length;
-    if (before === undefined || rows.length < rowsAtOnce) return;
+    before = next;
   }
 }
 

@@ -8,6 +8,7 @@ import { rollups } from './migrations/005-rollups.ts';
 import { filters } from './migrations/006-filters.ts';
 import { captures } from './migrations/007-captures.ts';
 import { recordGaps } from './migrations/008-record-gaps.ts';
+import { boundedLooks } from './migrations/009-bounded-looks.ts';
 
 /** Every step of the schema in order; a released one is never edited. */
 const migrations = {
@@ -19,6 +20,7 @@ const migrations = {
   '006-filters': filters,
   '007-captures': captures,
   '008-record-gaps': recordGaps,
+  '009-bounded-looks': boundedLooks,
 };
 
 /** Brings a database up to date; of several routers that start at once, one does the work and the others wait. */
