@@ -75,6 +75,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     verifyKey,
     door: dashboard.door,
     models: () => scriptedModels,
+    metrics: async () => '',
     readiness,
     isDraining: () => false,
     explain: () => Promise.reject(new Error('not scripted')),
