@@ -22,8 +22,12 @@ export interface SceneOptions extends TestRouterOptions {
 export interface Scene {
   readonly router: TestRouter;
   readonly url: string;
-  /** Asks one of the scene's questions, or anything else, which is answered locally with itself. The request's id. */
+  /** Asks one of the scene's questions, or anything else, which is answered with itself. The request's id. */
   readonly ask: (question: string, more?: Asked) => Promise<string>;
+  /** Resolves once this many requests are on record. */
+  readonly recorded: (count: number) => Promise<void>;
+  /** Starts the router again at the same address, with the same data; call once it was closed. */
+  readonly restart: () => Promise<TestRouter>;
 }
 
 interface Asked {
@@ -49,7 +53,7 @@ export const questions = {
   hopeless: 'What did I have for breakfast?',
   /** Answered by a tool call, locally. */
   weather: 'What is the weather in Bern?',
-  /** Answered locally, a word at a time, for some seconds. */
+  /** Answered locally, a word at a time, for two seconds. */
   long: 'Tell me a long story.',
 } as const;
 
@@ -64,7 +68,7 @@ const lines: ReadonlyMap<string, Line> = new Map([
   [questions.unlucky, { local: broken, cloud: said('Jupiter, Saturn, Uranus and Neptune.') }],
   [questions.hopeless, { local: broken, cloud: broken }],
   [questions.weather, { local: answerWith(weatherCall()), cloud: answerWith(weatherCall()) }],
-  [questions.long, { local: answerWith({ ...worded('word '.repeat(200), -0.05), paceMs: 25 }), cloud: said('No.') }],
+  [questions.long, { local: answerWith({ ...worded('word '.repeat(80), -0.05), paceMs: 25 }), cloud: said('No.') }],
 ]);
 
 /** The tool that the question about the weather is asked with. */
@@ -95,18 +99,30 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
       models: ['gemini-2.5-flash'],
     },
   ];
-  const router = await startRouter(t, {
-    ...rest,
-    yaml: `backends: ${JSON.stringify(backends)}\n${yaml}`,
-    env: { LFO_DATA_DIR: dataDir, ...env },
-  });
+  const started = { ...rest, yaml: `backends: ${JSON.stringify(backends)}\n${yaml}` };
+  const router = await startRouter(t, { ...started, env: { LFO_DATA_DIR: dataDir, ...env } });
+  const { url } = router.app;
   const ask: Scene['ask'] = async (question, { mode = 'auto', headers = {}, body = {} } = {}) => {
     const messages = [{ role: 'user', content: question }];
     const answer = await router.chat({ messages, ...body }, { 'x-lfo-mode': mode, ...headers });
     return String(answer.headers['x-request-id']);
   };
-  return { router, url: router.app.url, ask };
+  const recorded: Scene['recorded'] = async (count) => {
+    const sinceMs = performance.now();
+    for (;;) {
+      const { json } = await router.request('GET', `/dashboard/api/requests?limit=${count}`);
+      const requests = at(json, 'requests');
+      if (Array.isArray(requests) && requests.length === count) return;
+      if (performance.now() - sinceMs > recordedWithinMs) throw new Error(`${count} requests were never on record.`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  const restart: Scene['restart'] = () =>
+    startRouter(t, { ...started, env: { LFO_DATA_DIR: dataDir, ...env, PORT: new URL(url).port } });
+  return { router, url, ask, recorded, restart };
 }
+
+const recordedWithinMs = 15_000;
 
 async function record(dataDir: string, rows: readonly RequestRow[]): Promise<void> {
   const store = new SqliteStore(join(dataDir, 'lfo.db'));

@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 
 import type { AdminDeps } from '@lfo/router/src/admin/deps.ts';
 import type { BackendView } from '@lfo/router/src/core/backend.ts';
-import { type Clock, systemClock } from '@lfo/router/src/core/clock.ts';
+import { systemClock as clock } from '@lfo/router/src/core/clock.ts';
 import type { VerifyKey } from '@lfo/router/src/core/identity.ts';
 import type { RequestRow } from '@lfo/router/src/core/store.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '@lfo/router/src/core/trace.ts';
@@ -23,33 +23,26 @@ export interface DashboardServerOptions {
   readonly authToken?: string;
   /** Instead of the one key. */
   readonly verifyKey?: VerifyKey;
-  readonly backends?: readonly BackendView[];
   readonly rows?: readonly RequestRow[];
-  readonly clock?: Clock;
   readonly setDraining?: AdminDeps['setDraining'];
-  /** What every answer says; each is answered by `backend`, whose trace `script` may change. */
-  readonly text?: string;
-  readonly script?: (trace: RequestTrace) => void;
 }
 
 /** How long before its answer a scripted request is said to have come. */
 const playedMs = 702;
 
-/** The real server, dashboard and records around scripted answers; gone with its test. */
+/** The real server, dashboard and records around scripted answers, for tests of their interface; gone with its test. */
 export async function startDashboard(t: TestContext, options: DashboardServerOptions = {}) {
-  const clock = options.clock ?? systemClock;
   const folder = mkdtempSync(join(tmpdir(), 'lfo-dashboard-'));
   const store = new SqliteStore(join(folder, 'lfo.db'));
   await store.append('requests', options.rows ?? []);
   const recorder = new Recorder(store, clock);
   const verifyKey = options.verifyKey ?? singleKey(options.authToken);
-  const backends = options.backends ?? scriptedFleet;
-  const readiness = () => ({ ready: backends.length > 0, reasons: [] });
+  const readiness = () => ({ ready: true, reasons: [] });
   const dashboard = createDashboard({
     clock,
     store,
     verifyKey,
-    fleet: () => ({ backends }),
+    fleet: () => ({ backends: scriptedFleet }),
     readiness,
     records: () => recorder.status(),
     setDraining: options.setDraining ?? (() => false),
@@ -59,9 +52,8 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     const { request, receivedMs } = exchange;
     const trace = beginTrace(request, { startMs: receivedMs - playedMs, startedAtMs: clock.wallMs() - playedMs }, 0.7);
     dashboard.live.begin(trace, request.hints.clientKey);
-    playAttempts(trace, clock.nowMs(), options.text ?? 'Canberra.');
-    options.script?.(trace);
-    const events = fromArray(plainAnswer(options.text ?? 'Canberra.'));
+    playAttempts(trace, clock.nowMs());
+    const events = fromArray(plainAnswer('Canberra.'));
     const delivery = await respond(exchange, events, trace, { clock, heartbeatMs: 10_000, slowReaderMs: 60_000 });
     trace.endMs = clock.nowMs();
     dashboard.live.end(trace, delivery);
@@ -92,7 +84,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
 }
 
 /** What the pipeline would have written of a request that went where its mode said; `auto` escalates. */
-function playAttempts(trace: RequestTrace, nowMs: number, text: string): void {
+function playAttempts(trace: RequestTrace, nowMs: number): void {
   const isCloud = trace.mode !== 'local';
   if (trace.mode !== 'cloud') {
     const local = beginAttempt(trace, 'local', nowMs - 700);
@@ -124,7 +116,7 @@ function playAttempts(trace: RequestTrace, nowMs: number, text: string): void {
     overheadMs: 0.6,
     firstTokenMs: nowMs - 90,
     committedMs: nowMs - 80,
-    usage: { promptTokens: 14, completionTokens: text.length },
+    usage: { promptTokens: 14, completionTokens: 3 },
     finishReason: 'stop',
   });
 }
@@ -139,7 +131,7 @@ const capabilities = {
 };
 
 /** A fleet with something of everything. */
-export const scriptedFleet: readonly BackendView[] = [
+const scriptedFleet: readonly BackendView[] = [
   {
     id: 'embedded',
     tier: 'local',

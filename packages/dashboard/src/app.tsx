@@ -25,6 +25,7 @@ function Inside({ path }: { path: string }) {
   const { title, view } = viewOf(path);
   const isFirst = useRef(true);
   useEffect(() => {
+    performance.mark('lfo:interactive');
     if (session.value === undefined) loadSession().then(follow, () => follow());
   }, []);
   useEffect(() => {

@@ -22,7 +22,7 @@ describe('what is on record, in a browser', { skip: noBrowser }, () => {
     const { page } = await open(t, { rows: recordedDays(Date.now(), 120, hourMs) });
     await page.goto('/dashboard/requests');
     const rows = page.locator('a.row');
-    for (const shown of [50, 100]) {
+    for (const shown of [40, 80]) {
       await rows.nth(shown - 1).waitFor();
       assert.equal(await rows.count(), shown);
       await page.getByRole('button', { name: 'Load more' }).click();
@@ -57,9 +57,9 @@ describe('what is on record, in a browser', { skip: noBrowser }, () => {
     await page.goto('/dashboard/requests');
     await page.getByLabel('Route').selectOption('local');
     await page.waitForURL('**/dashboard/requests?route=local');
-    await page.locator('a.row').nth(49).waitFor();
+    await page.locator('a.row').nth(39).waitFor();
     await page.getByRole('button', { name: 'Load more' }).click();
-    const far = page.locator('a.row').nth(80);
+    const far = page.locator('a.row').nth(70);
     await far.waitFor();
     await far.scrollIntoViewIfNeeded();
     const scrolled = Number(await page.evaluate('scrollY'));
@@ -80,6 +80,6 @@ describe('what is on record, in a browser', { skip: noBrowser }, () => {
     await page.getByLabel('Reason').selectOption('repeated_tool_call');
     await page.getByText('No request on record is like this.').waitFor();
     await page.getByRole('link', { name: 'Show all requests' }).click();
-    await page.locator('a.row').nth(49).waitFor();
+    await page.locator('a.row').nth(39).waitFor();
   });
 });

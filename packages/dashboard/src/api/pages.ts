@@ -16,7 +16,7 @@ export interface Pages {
   readonly error: Error | undefined;
 }
 
-export const pageSize = 50;
+const pageSize = 40;
 
 /** Kept while the viewer is elsewhere, so that the way back leads to the same rows. */
 const pages = signal<Pages>(nothing(''));

@@ -34,7 +34,9 @@ export function RequestRows({ requests }: { requests: readonly RequestView[] }) 
 }
 
 function Row({ request }: { request: RequestView }) {
-  const { backend, model, reason, errorCode } = request;
+  const { reason, errorCode } = request;
+  // A running request is where its latest attempt is.
+  const { backend, model } = request.backend === null ? (request.attempts.at(-1) ?? request) : request;
   return (
     <li>
       <Link to={`/requests/${request.id}`} class={`row ${request.state}`}>

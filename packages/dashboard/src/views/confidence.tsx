@@ -146,7 +146,7 @@ function nearest(replay: readonly ReplayPoint[], threshold: number): number {
 
 function changeOf(moved: number): string {
   if (moved === 0) return 'none';
-  return moved > 0 ? `${count(moved)} more escalations` : `${count(-moved)} fewer escalations`;
+  return moved > 0 ? plural(moved, 'more escalation') : plural(-moved, 'fewer escalation');
 }
 
 function signed(usd: number): string {

@@ -24,6 +24,11 @@ export function RequestPage({ id }: { id: string }) {
   useEffect(() => {
     if (hasMoved) reload();
   }, [hasMoved, live?.state]);
+  useEffect(() => {
+    if (value === undefined || !mayBecomeMore(value)) return undefined;
+    const timer = setTimeout(reload, writtenWithinMs);
+    return () => clearTimeout(timer);
+  }, [value]);
   return (
     <>
       <p class="crumbs">
@@ -35,6 +40,14 @@ export function RequestPage({ id }: { id: string }) {
     </>
   );
 }
+
+/** What has just ended is known from memory, and in full once it has been written to the database. */
+function mayBecomeMore({ request, features }: RequestBody): boolean {
+  return request.state === 'done' && features === null && Date.now() - request.timeMs < recentMs;
+}
+
+const writtenWithinMs = 1_000;
+const recentMs = 60_000;
 
 function Missing({ error, retry }: { error: Error; retry: () => void }) {
   const isUnknown = 'status' in error && error.status === 404;

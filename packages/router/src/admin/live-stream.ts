@@ -5,8 +5,9 @@ import { statusBody } from './api-bodies.ts';
 import type { AdminDeps } from './deps.ts';
 import { securityHeaders } from './pages.ts';
 
-const tickMs = 1_000;
-const heartbeatTicks = 10;
+/** Running requests and the fleet are looked at this often; ends are told at once. */
+const tickMs = 500;
+const heartbeatTicks = 20;
 const maxStreams = 100;
 /** A reader this far behind is cut off; it comes back and is told what it missed. */
 const maxBacklogBytes = 1024 * 1024;
@@ -81,6 +82,7 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
         raw.end();
         return;
       }
+      live.refresh();
       const body = statusBody(deps);
       const latest = JSON.stringify(body);
       if (latest !== status) send('status', undefined, body);

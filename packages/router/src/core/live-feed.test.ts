@@ -22,8 +22,10 @@ test('a watcher hears of each request as it begins, answers and ends', () => {
   feed.subscribe((change) => heard.push(change));
   const trace = traceOf('a');
   feed.begin(trace);
+  feed.refresh();
   trace.committedMs = 180;
-  feed.progress(trace);
+  feed.refresh();
+  feed.refresh();
   finish(feed, trace, 'local');
   assert.deepEqual(
     heard.map(({ sequence, request }) => [sequence, request.state, request.totalMs]),
@@ -55,7 +57,8 @@ test('whoever comes back is told once of each request that changed meanwhile', (
   feed.begin(first);
   feed.begin(second);
   const { sequence } = feed.snapshot();
-  feed.progress(first);
+  first.committedMs = 120;
+  feed.refresh();
   finish(feed, first, 'local');
   assert.deepEqual(
     feed.since(sequence)?.requests.map(({ id, state }) => [id, state]),
@@ -100,6 +103,6 @@ test('an end counts once, and nobody is told after leaving', () => {
   finish(feed, trace, 'cloud');
   leave();
   feed.end(trace, { status: 200 });
-  feed.progress(trace);
+  feed.refresh();
   assert.deepEqual([feed.snapshot().counters.cloud, heard.length], [1, 2]);
 });

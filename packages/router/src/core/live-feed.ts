@@ -22,6 +22,8 @@ interface Entry {
   readonly trace: RequestTrace;
   readonly clientKey: string | undefined;
   sequence: number;
+  /** How far it had come when it was last told of. */
+  told: string;
   /** Only of an ended request, which has let go of its trace's growth. */
   view: RequestView | undefined;
 }
@@ -49,13 +51,14 @@ export class LiveFeed {
   begin(trace: RequestTrace, clientKey?: string): void {
     this.#counters.started++;
     this.#counters.running++;
-    this.#changed({ trace, clientKey, sequence: 0, view: undefined });
+    this.#changed({ trace, clientKey, sequence: 0, told: '', view: undefined });
   }
 
-  /** Its first byte is on its way, or it has a new attempt: whatever is worth showing before its end. */
-  progress(trace: RequestTrace): void {
-    const entry = this.#entries.get(trace.id);
-    if (entry !== undefined && entry.view === undefined) this.#changed(entry);
+  /** Tells of running requests that have got on: a new attempt, a backend, the first byte. O(running requests). */
+  refresh(): void {
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.view === undefined && entry.told !== stageOf(entry.trace)) this.#changed(entry);
+    }
   }
 
   /** Call once, when the request has ended, whatever its end; `trace.endMs` is set. */
@@ -97,6 +100,7 @@ export class LiveFeed {
 
   #changed(entry: Entry): void {
     entry.sequence = ++this.#sequence;
+    entry.told = stageOf(entry.trace);
     this.#entries.delete(entry.trace.id);
     this.#entries.set(entry.trace.id, entry);
     if (this.#listeners.size === 0) return;
@@ -130,4 +134,8 @@ export class LiveFeed {
 
 function viewOf(entry: Entry): RequestView {
   return entry.view ?? viewTrace(entry.trace, undefined);
+}
+
+function stageOf({ attempts, committedMs }: RequestTrace): string {
+  return `${attempts.length} ${attempts.at(-1)?.backend} ${committedMs}`;
 }
