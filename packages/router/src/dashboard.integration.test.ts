@@ -189,6 +189,9 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     await auto.getByRole('link', { name: 'The whole decision' }).click();
     await page.waitForURL('**/dashboard/requests/*');
     const id = page.url().split('/').at(-1) ?? '';
+    await page.goBack();
+    await auto.getByText('The capital of Australia is Canberra.').waitFor();
+    assert.equal(await page.getByLabel('Prompt').inputValue(), questions.hard, 'nothing is lost on the way back');
     await page.goto('/dashboard/now');
     await row(id).filter({ hasText: 'escalated' }).waitFor();
     assert.equal(await page.locator('a.row').count(), 3);
@@ -217,8 +220,9 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     assert.equal(await page.locator(':focus').innerText(), 'Now', 'the new view has the focus');
     assert.equal(await page.title(), 'Now · LFO');
     await page.locator('a.row').waitFor();
-    await page.keyboard.press('Tab');
-    await page.keyboard.press('Tab');
+    // Past the button that pauses and the numbers that lead to their requests.
+    for (let presses = 0; presses < 4; presses++) await page.keyboard.press('Tab');
+    assert.equal(await page.locator('a.row:focus').count(), 1);
     await page.keyboard.press('Enter');
     await page.waitForURL(`**/dashboard/requests/${id}`);
   });

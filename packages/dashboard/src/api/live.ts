@@ -59,14 +59,6 @@ export function follow(): void {
   }
 }
 
-/** Ends the stream, for a logout. */
-export function unfollow(): void {
-  source?.close();
-  source = undefined;
-  known.clear();
-  requests.value = [];
-}
-
 async function reopen(): Promise<void> {
   try {
     await ask('/dashboard/api/session');

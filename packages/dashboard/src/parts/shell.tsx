@@ -1,8 +1,8 @@
 import type { ComponentChildren } from 'preact';
 import { post, session } from '../api/client.ts';
-import { connection, status, unfollow } from '../api/live.ts';
+import { connection, status } from '../api/live.ts';
 import { count, plural } from '../format.ts';
-import { go } from '../navigation.ts';
+import { hrefOf } from '../navigation.ts';
 import { icons } from './icons.tsx';
 import { Link } from './link.tsx';
 
@@ -96,9 +96,8 @@ function Notices() {
   );
 }
 
+/** Leaves the page, and with it whatever it remembers. */
 async function logOut(): Promise<void> {
   await post('/dashboard/logout', {});
-  unfollow();
-  session.value = undefined;
-  go('/login', 'replace');
+  location.assign(hrefOf('/login'));
 }

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact';
+import { Link } from './link.tsx';
 
 /** Nothing to show yet: why, and what to do about it. */
 export function Empty({ title, children }: { title: string; children: ComponentChildren }) {
@@ -32,13 +33,22 @@ export function Loading() {
   );
 }
 
+interface TileProps {
+  readonly label: string;
+  readonly value: string;
+  readonly note?: string;
+  readonly tone?: string;
+  /** Where the requests behind the number are. */
+  readonly to?: string;
+}
+
 /** One number and what it means. */
-export function Tile({ label, value, note, tone }: { label: string; value: string; note?: string; tone?: string }) {
+export function Tile({ label, value, note, tone, to }: TileProps) {
   return (
     <div class={`tile ${tone ?? ''}`}>
       <dt>{label}</dt>
       <dd>
-        <span class="tile-value">{value}</span>
+        <span class="tile-value">{to === undefined ? value : <Link to={to}>{value}</Link>}</span>
         {note !== undefined && <span class="tile-note">{note}</span>}
       </dd>
     </div>

@@ -53,7 +53,7 @@ function Counters() {
   const answered = now.local + now.cloud;
   return (
     <dl class="tiles" aria-label="Since LFO was started">
-      <Tile label="Requests" value={count(now.started)} note="since the start" />
+      <Tile label="Requests" value={count(now.started)} to="/requests" note="since the start" />
       <Tile label="Running" value={count(now.running)} note="now" />
       <Tile
         label="Local share"
@@ -62,7 +62,13 @@ function Counters() {
         tone="local"
       />
       <Tile label="Escalated" value={count(now.escalated)} note="local first, then cloud" tone="cloud" />
-      <Tile label="Failed" value={count(now.failed)} note="without an answer" tone={now.failed > 0 ? 'failed' : ''} />
+      <Tile
+        label="Failed"
+        value={count(now.failed)}
+        to="/requests?outcome=failed"
+        note="without an answer"
+        tone={now.failed > 0 ? 'failed' : ''}
+      />
     </dl>
   );
 }

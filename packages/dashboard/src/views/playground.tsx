@@ -1,4 +1,4 @@
-import { useRef, useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import { reasons } from '@lfo/router/src/core/reason.ts';
 import type { Mode } from '@lfo/router/src/core/request.ts';
 import { type Answer, chat, noAnswer } from '../api/chat.ts';
@@ -25,11 +25,16 @@ interface Run {
 
 type Runs = Readonly<Partial<Record<Mode, Run>>>;
 
+/** Kept while the viewer is elsewhere, to look at a whole decision above all. */
+const draft = signal('');
+const chosenModes = signal<readonly Mode[]>(['local', 'auto', 'cloud']);
+const allRuns = signal<Runs>({});
+const aborting = signal<AbortController | undefined>(undefined);
+
 /** One prompt in each mode, side by side. */
 export function PlaygroundView() {
-  const [prompt, setPrompt] = useState('');
-  const [chosen, setChosen] = useState<readonly Mode[]>(['local', 'auto', 'cloud']);
-  const { runs, isRunning, start, stop } = useRuns();
+  const [prompt, chosen, runs] = [draft.value, chosenModes.value, allRuns.value];
+  const isRunning = Object.values(runs).some((run) => run?.state === 'running');
   const hasCloud = status.value?.backends.some(({ tier }) => tier === 'cloud') ?? false;
   const usable = chosen.filter((mode) => mode !== 'cloud' || hasCloud);
   const submit = (event: Event): void => {
@@ -40,7 +45,7 @@ export function PlaygroundView() {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit(event);
   };
   const toggle = (mode: Mode): void =>
-    setChosen(chosen.includes(mode) ? chosen.filter((other) => other !== mode) : [...chosen, mode]);
+    void (chosenModes.value = chosen.includes(mode) ? chosen.filter((other) => other !== mode) : [...chosen, mode]);
   return (
     <>
       <ViewHead title="Playground" />
@@ -51,7 +56,7 @@ export function PlaygroundView() {
           rows={4}
           value={prompt}
           placeholder="What is the capital of Australia?"
-          onInput={({ currentTarget }) => setPrompt(currentTarget.value)}
+          onInput={({ currentTarget }) => void (draft.value = currentTarget.value)}
           onKeyDown={onKeyDown}
         />
         <div class="ask-foot">
@@ -73,7 +78,7 @@ export function PlaygroundView() {
             ))}
           </fieldset>
           {isRunning ? (
-            <button type="button" onClick={stop}>
+            <button type="button" onClick={() => aborting.value?.abort()}>
               Stop
             </button>
           ) : (
@@ -93,31 +98,24 @@ export function PlaygroundView() {
   );
 }
 
-function useRuns() {
-  const [runs, setRuns] = useState<Runs>({});
-  const abort = useRef<AbortController | undefined>(undefined);
-  const isRunning = Object.values(runs).some((run) => run?.state === 'running');
-  const start = (prompt: string, asked: readonly Mode[]): void => {
-    const controller = new AbortController();
-    abort.current = controller;
-    setRuns({});
-    for (const mode of asked) {
-      const update = (change: Partial<Run>): void =>
-        setRuns((before) => {
-          const run: Run = { answer: noAnswer, state: 'running', ...before[mode], ...change };
-          return { ...before, [mode]: run };
-        });
-      update({});
-      chat(prompt, mode, maxTokens, controller.signal, (answer) => update({ answer })).then(
-        () => update({ state: 'done' }),
-        (error: unknown) => {
-          if (controller.signal.aborted) update({ state: 'stopped' });
-          else update({ state: 'failed', error: error instanceof Error ? error.message : 'The answer was cut off.' });
-        },
-      );
-    }
-  };
-  return { runs, isRunning, start, stop: () => abort.current?.abort() };
+function start(prompt: string, asked: readonly Mode[]): void {
+  const controller = new AbortController();
+  aborting.value = controller;
+  allRuns.value = {};
+  for (const mode of asked) {
+    const update = (change: Partial<Run>): void => {
+      const before = allRuns.value;
+      allRuns.value = { ...before, [mode]: { answer: noAnswer, state: 'running', ...before[mode], ...change } };
+    };
+    update({});
+    chat(prompt, mode, maxTokens, controller.signal, (answer) => update({ answer })).then(
+      () => update({ state: 'done' }),
+      (error: unknown) => {
+        if (controller.signal.aborted) update({ state: 'stopped' });
+        else update({ state: 'failed', error: error instanceof Error ? error.message : 'The answer was cut off.' });
+      },
+    );
+  }
 }
 
 function AnswerCard({ mode, run: { answer, state, error } }: { mode: Mode; run: Run }) {

@@ -44,7 +44,7 @@ function TrendCharts({ trends }: { trends: Trends }) {
     <>
       <Gaps gaps={trends.gaps} />
       <dl class="tiles">
-        <Tile label="Requests" value={count(local + cloud + failed)} note={`${count(failed)} failed`} />
+        <Tile label="Requests" value={count(local + cloud + failed)} to="/requests" note={`${count(failed)} failed`} />
         <Tile
           label="Local share"
           value={percent(local / (local + cloud))}
