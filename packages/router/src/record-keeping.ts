@@ -62,7 +62,10 @@ export function openRecords({ config, clock, logger: log }: AppOptions): RecordK
     },
     status: () => recorder.status(),
     async close() {
+      const before = recorder.status().dropped;
       await Promise.all([recorder.close(), captures.close(), journal.close(), upkeep.close()]);
+      const lost = recorder.status().dropped - before;
+      if (lost > 0) log.warn({ dropped: lost }, 'The database took the last rows no more; they are lost.');
       await store.close();
     },
   };
