@@ -10,6 +10,9 @@ import { Empty } from './states.tsx';
 /** Marks a scale may bear, at most. */
 const maxMarks = 6;
 
+/** Would read as `0.0 ms`. */
+const tooShortMs = 0.05;
+
 /** Attempts one below the other on the time of their request. */
 export function Timeline({ request }: { request: RequestView }) {
   const { attempts, committedMs } = request;
@@ -102,7 +105,9 @@ function marksUpTo(endMs: number): readonly number[] {
 function sentenceOf(attempt: AttemptView): string {
   const { outcome, reason, score: value, errorCode, errorStatus, heldMs, heldTokens } = attempt;
   const parts = [
-    ...phasesOf(attempt).map(({ kind, startMs, endMs }) => `${phaseNames[kind]} ${duration(endMs - startMs)}`),
+    ...phasesOf(attempt).flatMap(({ kind, startMs, endMs }) =>
+      endMs - startMs < tooShortMs ? [] : [`${phaseNames[kind]} ${duration(endMs - startMs)}`],
+    ),
     ...(heldMs !== null && heldMs > 0
       ? [`held back ${duration(heldMs)}${heldTokens === null ? '' : `, ${plural(heldTokens, 'token')}`}`]
       : []),
