@@ -11,7 +11,7 @@ export interface Measured {
   readonly question: string;
   readonly p50Ms: number;
   readonly p95Ms: number;
-  /** Longest time the event loop was held. */
+  /** Longest time the event loop was held in one run; the median of the runs. */
   readonly turnMs: number;
 }
 
@@ -75,18 +75,23 @@ export async function questionsTo({ store, startMs, endMs }: FilledDatabase): Pr
 export async function measure({ name, ask }: Question, runs: number): Promise<Measured> {
   await ask();
   const times: number[] = [];
-  const turns = monitorEventLoopDelay({ resolution: 1 });
-  turns.enable();
+  const turns: number[] = [];
+  const delay = monitorEventLoopDelay({ resolution: 1 });
   for (let run = 0; run < runs; run += 1) {
+    delay.reset();
+    delay.enable();
     const from = performance.now();
     await ask();
     times.push(performance.now() - from);
+    // A turn is counted when the next one begins.
+    await sleep(2);
+    delay.disable();
+    turns.push(Math.max(0, delay.max / 1e6 - 1));
   }
-  // A turn is counted when the next one begins.
-  await sleep(2);
-  turns.disable();
-  const sorted = times.toSorted((a, b) => a - b);
-  const at = (share: number): number =>
-    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-  return { question: name, p50Ms: at(0.5), p95Ms: at(0.95), turnMs: Math.max(0, turns.max / 1e6 - 1) };
+  return { question: name, p50Ms: quantile(times, 0.5), p95Ms: quantile(times, 0.95), turnMs: quantile(turns, 0.5) };
+}
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }

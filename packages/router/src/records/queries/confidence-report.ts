@@ -9,11 +9,12 @@ import {
 import type { AttemptView } from '../../core/request-view.ts';
 import type { Store } from '../../core/store.ts';
 import { attemptsOf } from './row-view.ts';
+import { firstIdAt } from './walk.ts';
 
 /** Attempts are JSON, which each database reads in its own way: so they are read here, and no more than this many. */
 const maxSample = 5_000;
-/** Taken from the database and judged in one turn of the event loop: about 5 ms. */
-const rowsAtOnce = 500;
+/** Taken from the database and judged in one turn of the event loop: some 5 ms. */
+const rowsAtOnce = 250;
 const histogramBins = 20;
 const reliabilityBins = 10;
 
@@ -27,13 +28,14 @@ interface Judged {
 
 /** How the scores of local answers spread, whether they mean anything, and what other thresholds would have done. */
 export async function confidenceReport(store: Store, range: TrendRange, nowMs: number): Promise<ConfidenceReport> {
-  const ids = await sample(store, nowMs - trendRanges[range].spanMs);
   const rows: SampledRow[] = [];
   const judged: Judged[] = [];
-  for (let from = 0; from < ids.length; from += rowsAtOnce) {
-    const some = await rowsOf(store, ids.slice(from, from + rowsAtOnce));
+  let isMore = true;
+  while (isMore && rows.length < maxSample) {
+    const some = await rowsOf(store, nowMs - trendRanges[range].spanMs, rows.at(-1)?.id);
     rows.push(...some);
     judged.push(...some.map(judgedOf).filter((answer) => answer !== undefined));
+    isMore = some.length === rowsAtOnce;
   }
   const scored = judged.filter((answer) => answer.score !== null);
   const prices = rows.flatMap(({ route, cost_usd: usd }) => (route === 'cloud' && usd !== null ? [usd] : []));
@@ -51,23 +53,13 @@ export async function confidenceReport(store: Store, range: TrendRange, nowMs: n
   };
 }
 
-/** Ids of the latest requests, the newest first. */
-async function sample({ db }: Store, fromMs: number): Promise<readonly string[]> {
-  const rows = await db
-    .selectFrom('requests')
-    .select('id')
-    .where('time_ms', '>=', fromMs)
-    .orderBy('time_ms', 'desc')
-    .limit(maxSample)
-    .execute();
-  return rows.map(({ id }) => id);
-}
-
-function rowsOf({ db }: Store, ids: readonly string[]) {
-  return db
+/** The latest requests, or those before one, the newest first: a walk along the primary key, as ids sort by time. */
+function rowsOf({ db }: Store, fromMs: number, before: string | undefined) {
+  const walk = db
     .selectFrom('requests')
     .leftJoin('feedback', 'feedback.request_id', 'requests.id')
     .select([
+      'requests.id',
       'requests.attempts',
       'requests.route',
       'requests.degraded',
@@ -76,9 +68,11 @@ function rowsOf({ db }: Store, ids: readonly string[]) {
       'feedback.verdict',
       'feedback.expected_route',
     ])
-    .where('requests.id', 'in', ids)
-    .orderBy('requests.time_ms', 'desc')
-    .execute();
+    .where('requests.id', '>=', firstIdAt(fromMs))
+    .where('requests.time_ms', '>=', fromMs)
+    .orderBy('requests.id', 'desc')
+    .limit(rowsAtOnce);
+  return (before === undefined ? walk : walk.where('requests.id', '<', before)).execute();
 }
 
 type SampledRow = Awaited<ReturnType<typeof rowsOf>>[number];

@@ -1,6 +1,6 @@
 import type { ArchiveFilter } from '../../core/archive.ts';
 import type { RequestRow, Store } from '../../core/store.ts';
-import { walkStep } from './walk.ts';
+import { firstIdAt, walkStep } from './walk.ts';
 
 const rowsAtOnce = 500;
 
@@ -17,10 +17,4 @@ export async function* walkRows(store: Store, filter: ArchiveFilter, limit: numb
     left -= rows.length;
     before = next;
   }
-}
-
-/** Ids begin with their time (RFC 9562, UUIDv7). */
-function firstIdAt(timeMs: number): string {
-  const hex = Math.max(0, Math.floor(timeMs)).toString(16).padStart(12, '0');
-  return `${hex.slice(0, 8)}-${hex.slice(8)}`;
 }

@@ -94,3 +94,9 @@ function conditionsOf({ outcome, reason, backend, route, status }: WalkFilter): 
     ...condition(status !== undefined, 'status', sql<boolean>`status = ${status}`, false),
   ];
 }
+
+/** The smallest id of a moment: ids begin with their time (RFC 9562, UUIDv7). */
+export function firstIdAt(timeMs: number): string {
+  const hex = Math.max(0, Math.floor(timeMs)).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8)}`;
+}

@@ -17,7 +17,6 @@ export const boundedLooks: Migration = {
     };
     await reindex('requests_reason', ['reason', 'id', 'backend', 'route', 'error_code']);
     await reindex('requests_backend', ['backend', 'id', 'route', 'error_code']);
-    await reindex('requests_route', ['route', 'id', 'error_code']);
     await reindex('requests_failed', ['id', 'reason', 'backend', 'route'], sql<boolean>`error_code is not null`);
     await reindex('requests_degraded', ['id', 'reason', 'backend', 'route'], sql<boolean>`degraded = 1`);
     await db.schema.createIndex('feedback_time').on('feedback').column('time_ms').execute();
