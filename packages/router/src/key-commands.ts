@@ -14,7 +14,8 @@ export function openKeyDesk(config: LfoConfig): KeyDesk {
   const copy = new KeyCopy(keyCopyIn(config.dataDir));
   /** The copy says to a router that starts on this machine that there are keys. */
   const copying = async <T>(result: T): Promise<T> => {
-    await copy.write({ readMs: systemClock.wallMs(), keys: await table.list() });
+    // The database has it already, and a new key is shown only now: a folder that is full must not swallow it.
+    await copy.write({ readMs: systemClock.wallMs(), keys: await table.list() }).catch(() => undefined);
     return result;
   };
   return {

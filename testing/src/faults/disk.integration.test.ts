@@ -103,6 +103,7 @@ async function assertClosed({ chat }: KeyedProcess, known: string, revoked: stri
 async function survives(disk: FailingDisk): Promise<void> {
   const { router } = disk;
   const { admin, key } = await keysOf(router);
+  const last = await router.run('keys', 'create', '--name', 'last');
   const revoked = await router.run('keys', 'create', '--name', 'old');
   await router.run('keys', 'revoke', 'old');
   await until('the revocation is known', async () => (await router.chat(revoked)).status === 401);
@@ -140,6 +141,16 @@ async function survives(disk: FailingDisk): Promise<void> {
   assert.match(await router.run('stats'), new RegExp(`${dropped.toLocaleString('en-US')} rows were lost between`));
   await router.run('keys', 'revoke', 'app');
   assert.ok((await until('the key is dead', async () => (await router.chat(key)).status === 401)) < 1_000);
+
+  disk.fail();
+  await until('it fails again', async () => {
+    assert.equal((await router.chat(last)).status, 200);
+    return (await value('degraded')) === 1;
+  });
+  router.lfo.child.kill('SIGTERM');
+  const { code } = await router.lfo.finished;
+  assert.equal(code, 0);
+  assert.match(router.log(), /The database took the last rows no more; they are lost/);
 }
 
 /** More requests than rows may wait. They cost little: there is no cloud that could answer them. */

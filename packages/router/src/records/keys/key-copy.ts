@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import * as z from 'zod';
 
+import { randomToken } from '../../core/id.ts';
 import type { ManagedKey } from '../../core/managed-key.ts';
 import { storedKey } from './stored-key.ts';
 
@@ -34,11 +35,19 @@ export class KeyCopy {
     }
   }
 
-  /** Replaces the file whole, or removes it where there are no keys. Rejects where the folder cannot be written. */
+  /**
+   * Replaces the file whole, or removes it where there are no keys; several processes may do so at once. Rejects where
+   * the folder cannot be written.
+   */
   async write(copied: CopiedKeys): Promise<void> {
     if (copied.keys.length === 0) return rm(this.#file, { force: true });
-    const draft = `${this.#file}.new`;
-    await writeFile(draft, JSON.stringify(copied), { mode: 0o600 });
-    await rename(draft, this.#file);
+    const draft = `${this.#file}.${randomToken(6)}`;
+    try {
+      await writeFile(draft, JSON.stringify(copied), { mode: 0o600 });
+      await rename(draft, this.#file);
+    } catch (error) {
+      await rm(draft, { force: true });
+      throw error;
+    }
   }
 }

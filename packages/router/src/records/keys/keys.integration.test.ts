@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -156,6 +156,22 @@ test('a router that starts without its database knows the keys from the copy', a
   assert.equal(watch.find(key.id)?.name, 'ci');
   await watch.start();
   assert.equal(watch.isNeeded, true);
+});
+
+test('several processes may write the copy at once, and leave nothing beside it', async (t) => {
+  const folder = folderOf(t);
+  const file = join(folder, 'keys.json');
+  const { key } = await new KeyTable(storeIn(t, folder)).create(order, 1);
+  const copies = Array.from({ length: 20 }, () => new KeyCopy(file));
+  await Promise.all(copies.map((copy, readMs) => copy.write({ readMs, keys: [key] })));
+  assert.equal(copies[0]?.read()?.keys[0]?.id, key.id);
+  rmSync(file);
+  mkdirSync(file);
+  await assert.rejects(new KeyCopy(file).write({ readMs: 1, keys: [key] }));
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith('keys.json')),
+    ['keys.json'],
+  );
 });
 
 test('the day of a key survives a restart and is shared by routers; the next day begins at nothing', async (t) => {
