@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { RequestRow } from '@lfo/router/src/core/store.ts';
+import type { RecordGapRow, RequestRow } from '@lfo/router/src/core/store.ts';
 import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';
 import { startRouter, type TestRouter, type TestRouterOptions } from './router.ts';
 import { ScriptedUpstream } from './scripted-upstream.ts';
@@ -13,6 +13,7 @@ import { answerWith, type OpenaiAnswer } from './upstream/openai-answer.ts';
 export interface SceneOptions extends TestRouterOptions {
   /** On record before the router starts. */
   readonly rows?: readonly RequestRow[];
+  readonly gaps?: readonly RecordGapRow[];
   /** Models of the local server; the first is its default. */
   readonly localModels?: readonly string[];
   readonly localName?: string;
@@ -82,13 +83,21 @@ export const weatherTool = {
 
 /** Starts one; gone with its test. */
 export async function startScene(t: TestContext, options: SceneOptions = {}): Promise<Scene> {
-  const { rows = [], localModels = ['qwen3:4b'], localName = 'ollama', yaml = '', env = {}, ...rest } = options;
+  const {
+    rows = [],
+    gaps = [],
+    localModels = ['qwen3:4b'],
+    localName = 'ollama',
+    yaml = '',
+    env = {},
+    ...rest
+  } = options;
   const local = await ScriptedUpstream.start(tier('local', localModels));
   const cloud = await ScriptedUpstream.start(tier('cloud', ['gemini-2.5-flash']));
   t.after(() => Promise.all([local.close(), cloud.close()]));
   const dataDir = mkdtempSync(join(tmpdir(), 'lfo-scene-'));
   t.after(() => rmSync(dataDir, { recursive: true, force: true }));
-  if (rows.length > 0) await record(dataDir, rows);
+  if (rows.length > 0) await record(dataDir, rows, gaps);
   const backends = [
     { name: localName, kind: 'openai-compatible', tier: 'local', base_url: `${local.origin}/v1`, models: localModels },
     {
@@ -124,9 +133,10 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
 
 const recordedWithinMs = 15_000;
 
-async function record(dataDir: string, rows: readonly RequestRow[]): Promise<void> {
+async function record(dataDir: string, rows: readonly RequestRow[], gaps: readonly RecordGapRow[]): Promise<void> {
   const store = new SqliteStore(join(dataDir, 'lfo.db'));
   await store.append('requests', rows);
+  await store.append('record_gaps', gaps);
   await store.close();
 }
 

@@ -85,6 +85,11 @@ export function dayAndTime(timeMs: number): string {
   return dayTime.format(timeMs);
 }
 
+/** `23 Nov, 22:52 – 22:57` */
+export function timeSpan(fromMs: number, untilMs: number): string {
+  return dayTime.formatRange(fromMs, untilMs);
+}
+
 /** Labels of a time axis whose marks lie `stepMs` apart: times of day, and the day where one begins. */
 export function timeMarks(timesMs: readonly number[], stepMs: number): string[] {
   return timesMs.map((timeMs) => {

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { launchBrowser, noBrowser, openPage } from '@lfo/testing/browser.ts';
 import { questions, type SceneOptions, startScene, weatherTool } from '@lfo/testing/dashboard-scene.ts';
+import { recordedDays } from '@lfo/testing/recorded-days.ts';
 import { startRouter } from '@lfo/testing/router.ts';
+import { refusingOrigin } from '@lfo/testing/scripted-upstream.ts';
 import { request as send } from 'undici';
 
 describe('the dashboard shows what goes through the router', { skip: noBrowser }, () => {
@@ -86,7 +88,7 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     await page.getByRole('heading', { name: 'The local answer stayed below the confidence threshold' }).waitFor();
     const attempts = page.locator('.timeline li', { has: page.locator('.track') });
     assert.match(await attempts.nth(0).innerText(), /local\s+ollama qwen3:4b[^]*Escalated\..*score 0\.\d\d/);
-    assert.match(await attempts.nth(1).innerText(), /cloud\s+gemini gemini-2.5-flash[^]*Answered\..*cloud .* ms/);
+    assert.match(await attempts.nth(1).innerText(), /cloud\s+gemini gemini-2.5-flash[^]*Answered\..*cloud .* ms/i);
     const main = page.locator('main');
     for (const words of [
       /Completion\s*6/,
@@ -146,6 +148,14 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
       .waitFor();
   });
 
+  test('trends say when requests were served but not recorded', async (t) => {
+    const nowMs = Date.now();
+    const lost = { id: 'gap-1', from_ms: nowMs - 1_200_000, until_ms: nowMs - 900_000, requests: 321 };
+    const { page } = await open(t, { rows: recordedDays(nowMs, 50, 3_600_000), gaps: [lost] });
+    await page.goto('/dashboard/trends?range=1h');
+    await page.getByRole('note').getByText('321 requests of this time were answered but not recorded').waitFor();
+  });
+
   test('a drained backend gets nothing new until it is resumed', async (t) => {
     const { page, ask, row } = await open(t);
     await page.goto('/dashboard/fleet');
@@ -167,6 +177,24 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     ] as const) {
       await row(id).filter({ hasText: backend }).waitFor();
     }
+  });
+
+  test('a backend that cannot be reached is shown as such, with what is wrong', async (t) => {
+    const origin = await refusingOrigin();
+    const yaml = `backends:
+  - { name: away, kind: openai-compatible, tier: local, base_url: "${origin}/v1", models: [small] }\n`;
+    const router = await startRouter(t, { yaml });
+    const { page } = await openPage(t, browser, router.app.url);
+    await page.goto('/dashboard/fleet');
+    const card = page.locator('.backend', { has: page.getByRole('heading', { name: 'away' }) });
+    await card.getByText('down', { exact: true }).waitFor();
+    await card.locator('.detail.error').waitFor();
+    await page.getByText('Not ready').waitFor();
+    const answer = await router.chat({ messages: [{ role: 'user', content: 'Hi' }] });
+    assert.equal(answer.status, 503);
+    await page.goto('/dashboard/now');
+    await page.locator('a.row', { hasText: /failed[^]*No backend available/ }).click();
+    await page.getByRole('heading', { name: 'Time line' }).waitFor();
   });
 
   test('the playground asks each mode as any client would', async (t) => {

@@ -141,7 +141,7 @@ function stateOf({ state, breaker, isDraining }: FleetMember): readonly ['good' 
 }
 
 function breakerOf({ breaker }: FleetMember): string {
-  if (breaker === 'closed') return 'closed, requests flow';
+  if (breaker === 'closed') return 'closed';
   return breaker === 'open' ? 'open, after failures' : 'half-open, one request tries';
 }
 

@@ -2,7 +2,7 @@ import { useMemo } from 'preact/hooks';
 import type { Trends } from '@lfo/router/src/core/history.ts';
 import { useResource } from '../api/resource.ts';
 import { Chart } from '../charts/chart.tsx';
-import { count, dayAndTime, duration, money, percent, plural, stepLength } from '../format.ts';
+import { count, duration, money, percent, plural, stepLength, timeSpan } from '../format.ts';
 import { Link } from '../parts/link.tsx';
 import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
 import { Empty, Failure, Loading, Tile, ViewHead } from '../parts/states.tsx';
@@ -175,10 +175,11 @@ function Gaps({ gaps }: Pick<Trends, 'gaps'>) {
         {plural(sum(gaps.map(({ requests }) => requests)), 'request')} of this time were answered but not recorded,
         since the database took no rows:
       </p>
-      <ul>
+      <ul class="number">
         {gaps.map(({ fromMs, untilMs, requests }) => (
           <li key={fromMs}>
-            {dayAndTime(fromMs)} to {dayAndTime(untilMs)}: {count(requests)}
+            {timeSpan(fromMs, untilMs)}
+            {gaps.length > 1 && `: ${plural(requests, 'request')}`}
           </li>
         ))}
       </ul>
