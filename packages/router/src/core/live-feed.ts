@@ -56,9 +56,10 @@ export class LiveFeed {
 
   /** Tells of running requests that have got on: a new attempt, a backend, the first byte. O(running requests). */
   refresh(): void {
-    for (const entry of [...this.#entries.values()]) {
-      if (entry.view === undefined && entry.told !== stageOf(entry.trace)) this.#changed(entry);
-    }
+    const moved = [...this.#entries.values()].filter(
+      ({ view, told, trace }) => view === undefined && told !== stageOf(trace),
+    );
+    for (const entry of moved) this.#changed(entry);
   }
 
   /** Call once, when the request has ended, whatever its end; `trace.endMs` is set. */
