@@ -90,6 +90,11 @@ export function timeSpan(fromMs: number, untilMs: number): string {
   return dayTime.formatRange(fromMs, untilMs);
 }
 
+/** The viewer's zone, as `Europe/Zurich`. */
+export function timeZone(): string {
+  return dayTime.resolvedOptions().timeZone;
+}
+
 /** Labels of a time axis whose marks lie `stepMs` apart: times of day, and the day where one begins. */
 export function timeMarks(timesMs: readonly number[], stepMs: number): string[] {
   return timesMs.map((timeMs) => {

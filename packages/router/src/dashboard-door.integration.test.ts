@@ -69,7 +69,7 @@ describe('who and what the dashboard lets in', { skip: noBrowser }, () => {
 
   test('twenty hostile texts are text wherever they come in', async (t) => {
     const { page, router, ask, foreign, faults, recorded } = await open(t, {
-      localModels: xssPayloads,
+      localModels: [...xssPayloads, 'one-long-name'.repeat(12)],
       yaml: 'records: { capture: true }',
     });
     const ids: string[] = [];
@@ -87,10 +87,11 @@ describe('who and what the dashboard lets in', { skip: noBrowser }, () => {
       { role: 'tool', tool_call_id: 'c1', content: together },
       { role: 'user', content: together },
     ];
+    await ask('Hi', { body: { model: 'one-long-name'.repeat(12) } });
     const long = await router.chat({ messages, model: 'lfo-cloud' });
     assert.equal(at(long.json, 'choices', 0, 'message', 'content'), together, 'hostile texts come back from models');
     const longId = String(long.headers['x-request-id']);
-    await recorded(xssPayloads.length + 1);
+    await recorded(xssPayloads.length + 2);
 
     for (const view of ['now', 'requests']) {
       await page.goto(`/dashboard/${view}`);
@@ -125,6 +126,13 @@ describe('who and what the dashboard lets in', { skip: noBrowser }, () => {
     for (const payload of xssPayloads.slice(0, 3)) {
       await page.goto(`/dashboard/requests/${encodeURIComponent(payload)}`);
       await page.getByText('No request with this id is on record.').waitFor();
+    }
+    await page.setViewportSize({ width: 390, height: 844 });
+    for (const path of ['now', 'fleet', `requests/${longId}`]) {
+      await page.goto(`/dashboard/${path}`);
+      await page.locator('.card').first().waitFor();
+      const overflow = Number(await page.evaluate('document.documentElement.scrollWidth - innerWidth'));
+      assert.ok(overflow <= 0, `${path} is ${overflow} px too wide for a phone`);
     }
     assert.equal(await page.locator('main img, main iframe, main script, main svg[onload]').count(), 0);
     assert.deepEqual([foreign, faults], [[], []]);

@@ -59,8 +59,12 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     const answer = await send(`${url}/v1/chat/completions`, { method: 'POST', headers, body });
     await page.locator('a.row', { hasText: 'answering' }).waitFor();
     assert.match(await page.locator('.tiles').innerText(), /Running\s+1/);
+    await page.locator('a.row').click();
+    await page.locator('.attempt-foot', { hasText: 'Running.' }).waitFor();
     answer.body.on('error', () => {});
     answer.body.destroy();
+    await page.locator('.badge', { hasText: 'client left' }).waitFor();
+    await page.getByRole('link', { name: 'Now', exact: true }).click();
     await page.locator('a.row', { hasText: 'client left' }).waitFor();
     await page.locator('.tile', { hasText: 'Running' }).filter({ hasText: '0' }).waitFor();
   });
@@ -104,6 +108,18 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     await page.locator('button[aria-pressed="true"]', { hasText: 'Bad answer' }).waitFor();
     await page.reload();
     await page.locator('button[aria-pressed="true"]', { hasText: 'Bad answer' }).waitFor();
+  });
+
+  test('a long text is folded until somebody wants it', async (t) => {
+    const { page, ask, recorded } = await open(t, { yaml: 'records: { capture: true }' });
+    const id = await ask(`${'Please. '.repeat(250)}Really.`);
+    await recorded(1);
+    await page.goto(`/dashboard/requests/${id}`);
+    const turn = page.locator('.turn.user');
+    await turn.getByText('Show all of 2,007 characters').click();
+    await turn.getByText(/Really\.$/).waitFor();
+    await turn.getByText('Show less').click();
+    await turn.getByText('Show all of 2,007 characters').waitFor();
   });
 
   test('a tool call is told as one, and words that are not kept are not shown', async (t) => {

@@ -67,6 +67,7 @@ function Text({ text }: { text: string }) {
       <summary>
         <span class="text">{text.slice(0, teaserLength)}…</span>
         <span class="more">Show all of {plural(text.length, 'character')}</span>
+        <span class="less">Show less</span>
       </summary>
       <div class="text">{text}</div>
     </details>

@@ -96,7 +96,8 @@ function NoRequests() {
         text={`curl ${location.origin}/v1/chat/completions \\\n  -H 'content-type: application/json' \\\n  -d '{"messages":[{"role":"user","content":"Hello"}]}'`}
       />
       <p>
-        Or try the <Link to="/playground">playground</Link>.
+        Or try the <Link to="/playground">playground</Link>. What came before LFO was started is under{' '}
+        <Link to="/requests">Requests</Link>.
       </p>
     </Empty>
   );

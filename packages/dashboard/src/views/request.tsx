@@ -34,11 +34,16 @@ export function RequestPage({ id }: { id: string }) {
       <p class="crumbs">
         <Link to="/requests">Requests</Link> <span aria-hidden="true">›</span> request
       </p>
-      {value !== undefined && <Decision body={value} />}
+      {value !== undefined && <Decision body={{ ...value, request: latest(value.request, live) }} />}
       {value === undefined && error === undefined && <Loading />}
       {value === undefined && error !== undefined && <Missing error={error} retry={reload} />}
     </>
   );
+}
+
+/** A request that runs is followed; of one that has ended more is known to the router than the live list tells. */
+function latest(asked: RequestView, live: RequestView | undefined): RequestView {
+  return asked.state === 'done' || live === undefined ? asked : live;
 }
 
 /** What has just ended is known from memory, and in full once it has been written to the database. */

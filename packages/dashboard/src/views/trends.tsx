@@ -2,7 +2,7 @@ import { useMemo } from 'preact/hooks';
 import type { Trends } from '@lfo/router/src/core/history.ts';
 import { useResource } from '../api/resource.ts';
 import { Chart } from '../charts/chart.tsx';
-import { count, duration, money, percent, plural, stepLength, timeSpan } from '../format.ts';
+import { count, duration, money, percent, plural, stepLength, timeSpan, timeZone } from '../format.ts';
 import { Link } from '../parts/link.tsx';
 import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
 import { Empty, Failure, Loading, Tile, ViewHead } from '../parts/states.tsx';
@@ -125,6 +125,7 @@ function TrendCharts({ trends }: { trends: Trends }) {
           empty="Nothing was spent: no cloud answer with a known price in this time."
         />
       </div>
+      <p class="hint">Times are those of {timeZone()}.</p>
     </>
   );
 }
