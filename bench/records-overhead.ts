@@ -14,7 +14,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { systemClock } from '@lfo/router/src/core/clock.ts';
-import { beginTrace } from '@lfo/router/src/core/trace.ts';
+import { beginAttempt, beginTrace } from '@lfo/router/src/core/trace.ts';
 import { Recorder } from '@lfo/router/src/records/recorder.ts';
 import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';
 import { Pool } from 'undici';
@@ -28,6 +28,7 @@ const { values: options } = parseArgs({
 });
 const rounds = Number(options.rounds);
 const requestsARound = 1_500;
+const turnsARound = 1_000;
 const here = fileURLToPath(new URL('.', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'lfo-bench-'));
 const started: ChildProcess[] = [];
@@ -84,8 +85,8 @@ async function send(pool: Pool): Promise<number> {
   return performance.now() - from;
 }
 
-/** Requests a second with 64 at once, and how long each takes with one at a time. */
-async function round(origin: string): Promise<{ perSecond: number; timesMs: readonly number[] }> {
+/** Requests a second with 64 at once. */
+async function throughput(origin: string): Promise<number> {
   const pool = new Pool(origin, { connections: 64, pipelining: 1 });
   let left = requestsARound;
   const from = performance.now();
@@ -95,10 +96,34 @@ async function round(origin: string): Promise<{ perSecond: number; timesMs: read
     }),
   );
   const perSecond = requestsARound / ((performance.now() - from) / 1000);
-  const times: number[] = [];
-  for (let request = 0; request < 400; request += 1) times.push(await send(pool));
   await pool.close();
-  return { perSecond, timesMs: times };
+  return perSecond;
+}
+
+interface Times {
+  readonly on: number[];
+  readonly off: number[];
+}
+
+/** One request at a time, each router in turn, so that what else happens on the machine meets both alike. */
+async function timeInTurns(on: string, off: string, times: Times): Promise<void> {
+  const pools = { on: new Pool(on, { connections: 1 }), off: new Pool(off, { connections: 1 }) };
+  for (let turn = 0; turn < turnsARound; turn += 1) {
+    const order = turn % 2 === 0 ? (['on', 'off'] as const) : (['off', 'on'] as const);
+    for (const which of order) times[which].push(await send(pools[which]));
+  }
+  await Promise.all([pools.on.close(), pools.off.close()]);
+}
+
+/** 90 % interval of what the p99 grew by, from resampled rounds. */
+function interval({ on, off }: Times): readonly [number, number] {
+  const differences = Array.from({ length: 400 }, () => {
+    const chosen = Array.from({ length: rounds }, () => Math.floor(Math.random() * rounds));
+    const pick = (values: readonly number[]) =>
+      chosen.flatMap((round) => values.slice(round * turnsARound, (round + 1) * turnsARound));
+    return p99(pick(on)) - p99(pick(off));
+  }).toSorted((a, b) => a - b);
+  return [differences[20] ?? Number.NaN, differences[379] ?? Number.NaN];
 }
 
 const p99 = (values: readonly number[]): number =>
@@ -106,6 +131,21 @@ const p99 = (values: readonly number[]): number =>
 
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+/** As routing and judge record them. */
+const sampleFeatures = {
+  messages: 4,
+  tools: 2,
+  uses_tools: true,
+  response_format: 'text',
+  warm_tokens: 0,
+  max_local_tokens: 1500,
+  first_token_budget_ms: 10_000,
+  predicted_first_token_ms: 180,
+  local_ready: 1,
+  cloud_ready: 1,
+};
+const sampleSignals = { judge: 'answer-judge', text_tokens: 16, text_nats: 2.5291, text_worst_nats: [1.3434, 0.7127] };
 
 /** Rows a second that reach the file while the recorder is kept full, and how many bytes each takes there. */
 async function sustained(seconds: number): Promise<{ rowsPerSecond: number; bytesPerRow: number; dropped: number }> {
@@ -131,6 +171,21 @@ async function sustained(seconds: number): Promise<{ rowsPerSecond: number; byte
         endMs: number % 1_000,
         firstTokenMs: 5,
         finishReason: 'stop',
+        features: sampleFeatures,
+        usage: { promptTokens: 120, completionTokens: 40 },
+      });
+      Object.assign(beginAttempt(trace, 'local', 0.4), {
+        backend: 'embedded',
+        model: 'qwen2.5-coder-0.5b',
+        leasedMs: 0.5,
+        firstEventMs: 5,
+        endMs: number % 1_000,
+        outcome: 'answered',
+        reason: 'confident',
+        score: 0.91,
+        heldMs: 40,
+        heldTokens: 16,
+        signals: sampleSignals,
       });
       recorder.record(trace, { status: 200 });
     }
@@ -148,23 +203,22 @@ try {
   const upstream = await start([join(here, 'overhead/upstream.ts'), '1'], folder, (line) => line);
   const on = await startRouter('on', upstream, true);
   const off = await startRouter('off', upstream, false);
-  for (const origin of [on, off, on, off]) await round(origin);
+  for (const origin of [on, off, on, off]) await throughput(origin);
   const ratios: number[] = [];
-  const times: { on: number[]; off: number[] } = { on: [], off: [] };
+  const times: Times = { on: [], off: [] };
   for (let index = 0; index < rounds; index += 1) {
     const order = index % 2 === 0 ? [on, off] : [off, on];
-    const results = new Map<string, Awaited<ReturnType<typeof round>>>();
-    for (const origin of order) results.set(origin, await round(origin));
-    const [recording, silent] = [results.get(on), results.get(off)];
-    if (recording === undefined || silent === undefined) continue;
-    ratios.push(recording.perSecond / silent.perSecond);
-    times.on.push(...recording.timesMs);
-    times.off.push(...silent.timesMs);
+    const perSecond = new Map<string, number>();
+    for (const origin of order) perSecond.set(origin, await throughput(origin));
+    ratios.push((perSecond.get(on) ?? Number.NaN) / (perSecond.get(off) ?? Number.NaN));
+    await timeInTurns(on, off, times);
   }
   for (const child of started.splice(0)) if (child.kill('SIGTERM')) await once(child, 'exit');
   const result = {
     throughputRatio: median(ratios),
+    addedP50Ms: median(times.on) - median(times.off),
     addedP99Ms: p99(times.on) - p99(times.off),
+    addedP99IntervalMs: interval(times),
     ...(await sustained(Number(options.seconds))),
   };
   if (options.json)
@@ -174,7 +228,11 @@ try {
   else {
     console.log(`${cpus()[0]?.model}, ${cpus().length} cores, Node ${process.version}, ${rounds} rounds`);
     console.log(`throughput, recording against not (median of pairs): ${result.throughputRatio.toFixed(3)}`);
-    console.log(`added p99, one request at a time: ${result.addedP99Ms.toFixed(2)} ms`);
+    const [low, high] = result.addedP99IntervalMs;
+    console.log(`added p50, one request at a time: ${result.addedP50Ms.toFixed(3)} ms`);
+    console.log(
+      `added p99: ${result.addedP99Ms.toFixed(2)} ms (90 % interval ${low.toFixed(2)} to ${high.toFixed(2)}) of ${p99(times.off).toFixed(2)} ms`,
+    );
     console.log(
       `rows a second into SQLite, sustained: ${Math.round(result.rowsPerSecond)}; ${Math.round(result.bytesPerRow)} bytes each; ${result.dropped} dropped`,
     );

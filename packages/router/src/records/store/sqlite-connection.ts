@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { SqliteAnswer, SqliteRequest } from './sqlite-messages.ts';
+import type { SqliteAnswer, SqliteRequest, SqliteRows } from './sqlite-messages.ts';
 import { StoreError } from './store-error.ts';
 
 type Done = Extract<SqliteAnswer, { type: 'done' }>;
@@ -38,6 +38,10 @@ export class SqliteConnection {
     this.#worker.ref();
     this.#worker.postMessage(request);
     return pending.promise;
+  }
+
+  tell(rows: SqliteRows): void {
+    if (this.#failure === undefined) this.#worker.postMessage(rows);
   }
 
   /** Finishes what was asked, then ends the thread. Idempotent. */

@@ -1,12 +1,18 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { isNativeError } from 'node:util/types';
 import { parentPort } from 'node:worker_threads';
-import type { SqliteAnswer, SqliteRequest, SqlValue } from './sqlite-messages.ts';
+import type { SqliteAnswer, SqliteRequest, SqliteRows, SqlValue } from './sqlite-messages.ts';
 
 /** Runs in a worker thread of its own, because SQLite here is synchronous and a slow disk would stall every stream. */
 class Database {
   #db: DatabaseSync | undefined;
   readonly #batches = new Map<string, StatementSync>();
+  /** Of the batch that comes next. */
+  #rows: SqliteRows['rows'] = [];
+
+  take({ rows }: SqliteRows): void {
+    this.#rows = [...this.#rows, ...rows];
+  }
 
   /** Never throws: what went wrong is the answer. */
   answer(request: SqliteRequest): SqliteAnswer {
@@ -30,7 +36,9 @@ class Database {
     if (request.type === 'query') return query(this.#db.prepare(request.sql), request.parameters);
     const statement = this.#batches.get(request.sql) ?? this.#db.prepare(request.sql);
     this.#batches.set(request.sql, statement);
-    return batch(this.#db, statement, request.rows);
+    const rows = [...this.#rows, ...request.rows];
+    this.#rows = [];
+    return batch(this.#db, statement, rows);
   }
 }
 
@@ -79,8 +87,10 @@ function codeOf(error: unknown): string {
 }
 
 const database = new Database();
-parentPort?.on('message', (request: SqliteRequest | 'close') => {
-  if (request !== 'close') return parentPort?.postMessage(database.answer(request));
+parentPort?.on('message', (request: SqliteRequest | SqliteRows | 'close') => {
+  if (request !== 'close') {
+    return request.type === 'rows' ? database.take(request) : parentPort?.postMessage(database.answer(request));
+  }
   database.close();
   parentPort?.close();
 });

@@ -105,17 +105,22 @@ export function describeStore(name: string, subject: StoreUnderTest, options: Te
     assert.match(found.backend ?? '', /^nul . half \ufffd+ "quoted" \\u0000 🙂$/u);
   });
 
-  test(`${name}: a batch is stored whole or not at all`, options, async (t) => {
+  test(`${name}: a batch of any size is stored whole or not at all`, options, async (t) => {
     const store = await subject.open(t);
-    const bad = { ...sampleRow('b'), mode: null };
-    // @ts-expect-error the column refuses null.
-    await assert.rejects(store.append('requests', [sampleRow('a'), bad]));
-    const { count } = await store.db
-      .selectFrom('requests')
-      .select(({ fn }) => fn.countAll().as('count'))
-      .executeTakeFirstOrThrow();
-    assert.equal(Number(count), 0);
-    await store.append('requests', [sampleRow('a')]);
+    const bad = { ...sampleRow('bad'), mode: null };
+    let stored = 0;
+    for (const size of [1, 15, 16, 17, 32, 33, 64, 100]) {
+      const rows = Array.from({ length: size }, (_, row) => sampleRow(`${size}-${row}`));
+      // @ts-expect-error the column refuses null.
+      await assert.rejects(store.append('requests', [...rows, bad]));
+      await store.append('requests', rows);
+      stored += size;
+      const { count } = await store.db
+        .selectFrom('requests')
+        .select(({ fn }) => fn.countAll().as('count'))
+        .executeTakeFirstOrThrow();
+      assert.equal(Number(count), stored);
+    }
   });
 
   test(
