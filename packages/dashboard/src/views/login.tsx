@@ -47,7 +47,8 @@ export function LoginView() {
           aria-invalid={error !== undefined}
         />
         <p id="key-help" class="hint">
-          The key that programs send, from <code>LFO_AUTH_TOKEN</code>. It needs the admin scope.
+          The one in <code>LFO_AUTH_TOKEN</code>, or one with the admin scope:{' '}
+          <code>npx lfo keys create --name me --scope admin</code>
         </p>
         {error !== undefined && (
           <p class="error" role="alert">
