@@ -106,6 +106,17 @@ test('what Prometheus reads is right by its own rules, and the rules and the das
       assert.equal(promtoolFaults(['check', 'rules', file]), undefined);
     },
   );
+  await t.test(
+    'each alert is raised when it should be, and by a healthy router none',
+    { skip: withoutPromtool },
+    () => {
+      const situations = alertsFile.replace('.yaml', '.test.yaml');
+      assert.equal(promtoolFaults(['test', 'rules', situations]), undefined);
+      const said = readFileSync(situations, 'utf8');
+      for (const [, name = ''] of readFileSync(alertsFile, 'utf8').matchAll(/alert: (\w+)/g))
+        assert.match(said, RegExp(name));
+    },
+  );
 });
 
 /** One metric in an expression and what is asked of its labels. */
