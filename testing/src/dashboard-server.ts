@@ -45,6 +45,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     fleet: () => ({ backends: scriptedFleet }),
     readiness,
     records: () => recorder.status(),
+    keyName: () => undefined,
     setDraining: options.setDraining ?? (() => false),
   });
 

@@ -81,6 +81,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     fleet: () => fleet.view(),
     readiness,
     records: () => records.status(),
+    keyName: (id) => keys.ring.find(id)?.name,
     setDraining(id, isDraining) {
       const isKnown = fleet.setDraining(id, isDraining);
       if (isKnown) log.info({ backend: id }, isDraining ? 'backend drained' : 'backend resumed');

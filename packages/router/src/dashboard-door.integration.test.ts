@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { launchBrowser, noBrowser, openPage } from '@lfo/testing/browser.ts';
 import { questions, type SceneOptions, startScene, weatherTool } from '@lfo/testing/dashboard-scene.ts';
+import { runLfo } from '@lfo/testing/lfo-process.ts';
 import { recordedDays } from '@lfo/testing/recorded-days.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { xssPayloads } from '@lfo/testing/xss-payloads.ts';
@@ -134,6 +135,28 @@ describe('who and what the dashboard lets in', { skip: noBrowser }, () => {
       const overflow = Number(await page.evaluate('document.documentElement.scrollWidth - innerWidth'));
       assert.ok(overflow <= 0, `${path} is ${overflow} px too wide for a phone`);
     }
+    assert.equal(await page.locator('main img, main iframe, main script, main svg[onload]').count(), 0);
+    assert.deepEqual([foreign, faults], [[], []]);
+  });
+
+  test('the name of a key is shown with its requests, as text whatever it says', async (t) => {
+    const { page, router, ask, foreign, faults } = await open(t);
+    const name = xssPayloads.join(' ');
+    const created = await runLfo(t, ['keys', 'create', '--name', name, '--scope', 'admin', 'chat'], {
+      cwd: router.folder,
+      env: { LFO_DATA_DIR: router.config.current().dataDir },
+    });
+    const admin = created.stdout.trim();
+    await page.goto('/dashboard/login');
+    await t.waitFor(async () => assert.equal((await router.request('GET', '/v1/models')).status, 401), {
+      timeout: 10_000,
+    });
+    await page.getByLabel('Key').fill(admin);
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/dashboard/now');
+    const id = await ask(questions.easy, { headers: { authorization: `Bearer ${admin}` } });
+    await page.goto(`/dashboard/requests/${id}`);
+    await page.getByText(name).waitFor();
     assert.equal(await page.locator('main img, main iframe, main script, main svg[onload]').count(), 0);
     assert.deepEqual([foreign, faults], [[], []]);
   });

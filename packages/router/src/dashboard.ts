@@ -14,7 +14,10 @@ import { FailedAuthLimiter } from './ingress/failed-auth.ts';
 import { StoredHistory } from './records/queries/stored-history.ts';
 
 /** What the dashboard needs of the router around it. */
-export interface DashboardOptions extends Pick<AdminDeps, 'fleet' | 'readiness' | 'records' | 'setDraining'> {
+export interface DashboardOptions extends Pick<
+  AdminDeps,
+  'fleet' | 'readiness' | 'records' | 'keyName' | 'setDraining'
+> {
   readonly clock: Clock;
   readonly store: Store;
   /** The verifier that the server uses too. */

@@ -122,6 +122,7 @@ describe('security 20: what belongs to a key', { timeout: 60_000 }, () => {
     for (const own of [id, stored, late]) assert.equal((await judge(own, owner)).status, 200);
     const read = await router.request('GET', `/dashboard/api/requests/${id}`, undefined, bearer(admin));
     assert.equal(at(read.json, 'feedback', 'verdict'), 'bad');
+    assert.equal(at(read.json, 'clientKey', 'name'), 'owner');
     assert.equal((await judge(id, admin)).status, 200);
   });
 

@@ -187,7 +187,7 @@ function groupsOf({ request, clientKey }: RequestBody): readonly (readonly [grou
         ['Backend', request.backend ?? 'none'],
         ['Model', request.model ?? 'none'],
         ['Mode', `${request.mode}${request.stream ? ', streamed' : ''}`],
-        ['Key', clientKey ?? 'none'],
+        ['Key', clientKey === null ? 'none' : (clientKey.name ?? clientKey.id)],
         ['End', finishReason === null ? 'no answer' : (finishes[finishReason] ?? words(finishReason))],
       ],
     ],

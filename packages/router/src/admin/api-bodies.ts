@@ -13,11 +13,16 @@ export function statusBody({ fleet, readiness, records }: AdminDeps): StatusBody
 }
 
 /** A stored request, or one that still runs or waits to be stored. */
-export function requestBody(stored: StoredRequest | undefined, live: LiveRequest | undefined): RequestBody | undefined {
+export function requestBody(
+  stored: StoredRequest | undefined,
+  live: LiveRequest | undefined,
+  keyName: AdminDeps['keyName'],
+): RequestBody | undefined {
   const request = stored?.view ?? live?.view;
   if (request === undefined) return undefined;
   const { feedback = null, features = null, signals = null, capture = null } = stored ?? {};
-  const clientKey = stored?.clientKey ?? live?.clientKey ?? null;
+  const keyId = stored?.clientKey ?? live?.clientKey ?? null;
+  const clientKey = keyId === null ? null : { id: keyId, name: keyName(keyId) ?? null };
   return { request, clientKey, feedback, features, signals, capture };
 }
 

@@ -19,7 +19,7 @@ const rangeQuery = z.object({ range: z.enum(trendRangeNames()).default('24h') })
 
 /** What the dashboard's views ask for. Every route needs the admin scope; see `admin-routes.ts`. */
 export function addApi(app: FastifyInstance, deps: AdminDeps): void {
-  const { history, live, setDraining } = deps;
+  const { history, live, keyName, setDraining } = deps;
 
   app.get('/dashboard/api/requests', async ({ query }) => {
     const { limit, ...filter } = parse(pageQuery, query);
@@ -30,7 +30,7 @@ export function addApi(app: FastifyInstance, deps: AdminDeps): void {
     const running = live.find(id);
     // A request that has just ended may not be in the database yet, and one that runs never is.
     const known = running?.view.state === 'done' || running === undefined ? await stored(history.find(id)) : undefined;
-    const body = requestBody(known, running);
+    const body = requestBody(known, running, keyName);
     if (body === undefined) throw unknownRequest();
     return body;
   });

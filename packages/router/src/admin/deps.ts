@@ -19,6 +19,8 @@ export interface AdminDeps {
   /** Rows that wait for the database, and those it lost. */
   readonly records: () => RecordsStatus;
   readonly verifyKey: VerifyKey;
+  /** What the operator called a key that was given out here. */
+  readonly keyName: (id: string) => string | undefined;
   readonly sessions: Sessions;
   /** Counts wrong keys at the login form by address; milliseconds to wait once there were too many. */
   readonly failedLogins: { fail(address: string): number | undefined };

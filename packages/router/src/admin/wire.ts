@@ -58,8 +58,8 @@ export interface RequestsEvent {
 /** One request with all that is known of it. */
 export interface RequestBody {
   readonly request: RequestView;
-  /** Id of the key it came with; `null` where none is known. */
-  readonly clientKey: string | null;
+  /** The key it came with; `null` where none is known, its name where it was not given out here. */
+  readonly clientKey: { readonly id: string; readonly name: string | null } | null;
   readonly feedback: FeedbackView | null;
   readonly features: unknown;
   readonly signals: unknown;
