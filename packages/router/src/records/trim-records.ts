@@ -1,12 +1,9 @@
+import { sql } from 'kysely';
 import type { RecordsConfig } from '../core/config/config.ts';
 import { defaultSignatureLimits } from '../core/signatures.ts';
 import type { Store } from '../core/store.ts';
 
 const dayMs = 86_400_000;
-/** Deleted at once: about 20 ms of the database's time, between which new rows are written. */
-const rowsAtOnce = 1_000;
-/** They may be a hundred times as long. */
-const capturesAtOnce = 50;
 
 /** How much is kept. */
 export type Retention = Pick<RecordsConfig, 'retentionDays' | 'maxRows' | 'captureRetentionDays'>;
@@ -24,28 +21,40 @@ export async function trimRecords(
 ): Promise<number> {
   const byAgeMs = nowMs - limits.retentionDays * dayMs;
   const beforeMs = Math.max(byAgeMs, (await oldestKeptMs(store, limits.maxRows)) ?? byAgeMs);
-  const deleted = await inSteps(rowsAtOnce, signal, (atOnce) => deleteRows(store, beforeMs, atOnce));
   const wordsBeforeMs = Math.max(beforeMs, nowMs - limits.captureRetentionDays * dayMs);
-  await inSteps(capturesAtOnce, signal, (atOnce) => deleteCaptures(store, wordsBeforeMs, atOnce));
-  await inSteps(rowsAtOnce, signal, (atOnce) => deleteFeedback(store, beforeMs, atOnce));
   const signedBeforeMs = await signaturesBeforeMs(store);
-  if (signedBeforeMs !== undefined)
-    await inSteps(rowsAtOnce, signal, (atOnce) => deleteSignatures(store, signedBeforeMs, atOnce));
+  const trim = (table: TimedTable, untilMs: number) => deleteOlder(store, table, untilMs, signal);
+  const deleted = await trim('requests', beforeMs);
+  await trim('captures', wordsBeforeMs);
+  await trim('feedback', beforeMs);
+  if (signedBeforeMs !== undefined) await trim('signatures', signedBeforeMs);
   await store.db.deleteFrom('record_gaps').where('until_ms', '<', byAgeMs).execute();
   return deleted;
 }
 
-/** Repeats a step until it finds less to delete than it might; answers how much all have deleted. */
-async function inSteps(
-  atOnce: number,
-  signal: AbortSignal,
-  step: (atOnce: number) => Promise<number>,
-): Promise<number> {
+/** Tables with an index by time, with their keys and how many rows are deleted at once: between steps others write. */
+const timedTables = {
+  /** About 20 ms of the database's time. */
+  requests: { key: 'id', atOnce: 1_000 },
+  /** They may be a hundred times as long. */
+  captures: { key: 'request_id', atOnce: 50 },
+  feedback: { key: 'request_id', atOnce: 1_000 },
+  signatures: { key: 'key', atOnce: 1_000 },
+} as const;
+
+type TimedTable = keyof typeof timedTables;
+
+/** Oldest first, in steps; answers how many rows are gone. */
+async function deleteOlder({ db }: Store, name: TimedTable, beforeMs: number, signal: AbortSignal): Promise<number> {
+  const { atOnce } = timedTables[name];
+  const [table, key] = [sql.table(name), sql.ref(timedTables[name].key)];
+  const step = sql`delete from ${table} where ${key} in
+    (select ${key} from ${table} where time_ms < ${beforeMs} order by time_ms limit ${atOnce})`;
   let deleted = 0;
   while (!signal.aborted) {
-    const count = await step(atOnce);
-    deleted += count;
-    if (count < atOnce) break;
+    const { numAffectedRows = 0n } = await step.execute(db);
+    deleted += Number(numAffectedRows);
+    if (numAffectedRows < atOnce) break;
   }
   return deleted;
 }
@@ -65,36 +74,6 @@ async function oldestKeptMs({ db }: Store, maxRows: number): Promise<number | un
   return undefined;
 }
 
-async function deleteRows({ db }: Store, beforeMs: number, atOnce: number): Promise<number> {
-  const { numDeletedRows } = await db
-    .deleteFrom('requests')
-    .where('id', 'in', (from) =>
-      from.selectFrom('requests').select('id').where('time_ms', '<', beforeMs).orderBy('time_ms').limit(atOnce),
-    )
-    .executeTakeFirstOrThrow();
-  return Number(numDeletedRows);
-}
-
-async function deleteCaptures({ db }: Store, beforeMs: number, atOnce: number): Promise<number> {
-  const { numDeletedRows } = await db
-    .deleteFrom('captures')
-    .where('request_id', 'in', (from) =>
-      from.selectFrom('captures').select('request_id').where('time_ms', '<', beforeMs).orderBy('time_ms').limit(atOnce),
-    )
-    .executeTakeFirstOrThrow();
-  return Number(numDeletedRows);
-}
-
-async function deleteFeedback({ db }: Store, beforeMs: number, atOnce: number): Promise<number> {
-  const { numDeletedRows } = await db
-    .deleteFrom('feedback')
-    .where('request_id', 'in', (from) =>
-      from.selectFrom('feedback').select('request_id').where('time_ms', '<', beforeMs).orderBy('time_ms').limit(atOnce),
-    )
-    .executeTakeFirstOrThrow();
-  return Number(numDeletedRows);
-}
-
 /** Time of the newest signature beyond those that a router reads at its start. */
 async function signaturesBeforeMs({ db }: Store): Promise<number | undefined> {
   const newest = await db
@@ -105,14 +84,4 @@ async function signaturesBeforeMs({ db }: Store): Promise<number | undefined> {
     .limit(1)
     .executeTakeFirst();
   return newest === undefined ? undefined : newest.time_ms + 1;
-}
-
-async function deleteSignatures({ db }: Store, beforeMs: number, atOnce: number): Promise<number> {
-  const { numDeletedRows } = await db
-    .deleteFrom('signatures')
-    .where('key', 'in', (from) =>
-      from.selectFrom('signatures').select('key').where('time_ms', '<', beforeMs).orderBy('time_ms').limit(atOnce),
-    )
-    .executeTakeFirstOrThrow();
-  return Number(numDeletedRows);
 }
