@@ -35,11 +35,13 @@ const aborting = signal<AbortController | undefined>(undefined);
 export function PlaygroundView() {
   const [prompt, chosen, runs] = [draft.value, chosenModes.value, allRuns.value];
   const isRunning = Object.values(runs).some((run) => run?.state === 'running');
-  const hasCloud = status.value?.backends.some(({ tier }) => tier === 'cloud') ?? false;
+  // As long as the fleet is not known, there may be one.
+  const hasCloud = status.value?.backends.some(({ tier }) => tier === 'cloud') ?? true;
   const usable = chosen.filter((mode) => mode !== 'cloud' || hasCloud);
   const submit = (event: Event): void => {
     event.preventDefault();
-    if (!isRunning && prompt.trim() !== '') start(prompt, usable);
+    // What was typed a moment ago may not be drawn yet.
+    if (!isRunning && draft.value.trim() !== '') start(draft.value, usable);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit(event);
