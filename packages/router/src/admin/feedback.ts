@@ -1,16 +1,11 @@
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { LfoError, RequestError } from '../core/errors.ts';
+import { feedbackBody } from '../core/feedback-body.ts';
 import type { KeyIdentity } from '../core/identity.ts';
 import type { JsonValue } from '../core/json.ts';
 import { stored, unknownRequest } from './api.ts';
 import type { AdminDeps } from './deps.ts';
-
-const feedbackBody = z.object({
-  request_id: z.string().min(1).max(100),
-  verdict: z.enum(['good', 'bad']),
-  expected_route: z.enum(['local', 'cloud']).nullish(),
-});
 
 /** `POST /v1/feedback`: what somebody thought of an answer. A key may speak of its own requests, an admin of all. */
 export function addFeedback(app: FastifyInstance, { history, live, readBody }: AdminDeps): void {

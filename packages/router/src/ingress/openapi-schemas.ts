@@ -96,7 +96,7 @@ const message = object(
 const finishReason = { enum: ['stop', 'length', 'tool_calls', 'content_filter', 'function_call'] };
 const logprobs = orNull({ type: 'object' });
 
-/** What the routes answer, by name; the request's schema is made from what requests are held to. */
+/** What the routes answer, by name; those of bodies are made from what they are held to. */
 export const answerSchemas = {
   Error: error,
   Metadata: metadata,
@@ -136,14 +136,6 @@ export const answerSchemas = {
   }),
   Model: object({ id: text, object: { const: 'model' }, created: count, owned_by: text }),
   ModelList: object({ object: { const: 'list' }, data: list({ $ref: '#/components/schemas/Model' }) }),
-  FeedbackRequest: object(
-    {
-      request_id: { ...text, minLength: 1, maxLength: 100 },
-      verdict: { enum: ['good', 'bad'] },
-      expected_route: orNull(tier),
-    },
-    ['expected_route'],
-  ),
   Feedback: object({
     object: { const: 'feedback' },
     request_id: text,

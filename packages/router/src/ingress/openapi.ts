@@ -1,16 +1,16 @@
 import * as z from 'zod';
 
+import { feedbackBody } from '../core/feedback-body.ts';
 import { type BodyLimits, chatBodySchema } from './chat-body.ts';
 import { answerSchemas } from './openapi-schemas.ts';
 
-type SchemaName = keyof typeof answerSchemas | 'Chat';
+type SchemaName = keyof typeof answerSchemas | 'Chat' | 'FeedbackRequest';
 
 /**
- * Every public route as an OpenAPI 3.1 document, the request's schema made from what requests are really held to. The
+ * Every public route as an OpenAPI 3.1 document, the schemas of bodies made from what they are really held to. The
  * dashboard's own routes are no interface and are left out.
  */
 export function openApiDocument(limits: BodyLimits) {
-  const chatBody = z.toJSONSchema(chatBodySchema(limits), { io: 'input', unrepresentable: 'any' });
   return {
     openapi: '3.1.0',
     info: { title: 'LocalFirst Orchestrator', version: '1' },
@@ -88,13 +88,14 @@ export function openApiDocument(limits: BodyLimits) {
       },
     },
     components: {
-      schemas: { Chat: chatBody, ...answerSchemas },
+      schemas: { Chat: published(chatBodySchema(limits)), FeedbackRequest: published(feedbackBody), ...answerSchemas },
       securitySchemes: { key: { type: 'http', scheme: 'bearer' } },
     },
     security: [{ key: [] }],
   };
 }
 
+const published = (schema: z.ZodType) => z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
 const ref = (name: SchemaName) => ({ schema: { $ref: `#/components/schemas/${name}` } });
 const json = (description: string, name: SchemaName) => ({
   description,
