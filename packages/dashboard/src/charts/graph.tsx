@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact';
-import { percent, score } from '../format.ts';
+import { percent } from '../format.ts';
+import { ScoreTicks } from './score-ticks.tsx';
 
 interface GraphProps {
   /** What it shows, in words. */
@@ -28,13 +29,7 @@ export function Graph({ label, xName, yName, lines, children }: GraphProps) {
         </svg>
         {children}
       </div>
-      <div class="ticks number">
-        {[0, 0.25, 0.5, 0.75, 1].map((at) => (
-          <span key={at} style={{ left: `${at * 100}%` }}>
-            {score(at)}
-          </span>
-        ))}
-      </div>
+      <ScoreTicks />
       <p class="axis-name end">{xName}</p>
     </div>
   );

@@ -1,5 +1,6 @@
 import type { ConfidenceReport, JudgedOutcome } from '@lfo/router/src/core/history.ts';
 import { count, score } from '../format.ts';
+import { ScoreTicks } from './score-ticks.tsx';
 
 const outcomes: readonly { readonly key: JudgedOutcome; readonly name: string; readonly tone: string }[] = [
   { key: 'kept', name: 'kept local', tone: 'local' },
@@ -42,13 +43,7 @@ export function Histogram({ histogram, threshold }: Pick<ConfidenceReport, 'hist
             </div>
           )}
         </div>
-        <div class="ticks number">
-          {[0, 0.25, 0.5, 0.75, 1].map((at) => (
-            <span key={at} style={{ left: `${at * 100}%` }}>
-              {score(at)}
-            </span>
-          ))}
-        </div>
+        <ScoreTicks />
       </div>
       <ul class="legend">
         {present.map(({ key, name, tone }) => (
