@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import type { TestContext } from 'node:test';
+import { after, before, type TestContext } from 'node:test';
 
 import { AxeBuilder } from '@axe-core/playwright';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
@@ -11,7 +11,7 @@ const executablePath = '/usr/bin/chromium';
 export const noBrowser: string | false = existsSync(executablePath) ? false : `there is no ${executablePath}`;
 
 /** A headless Chromium that keeps to itself. */
-export function launchBrowser(): Promise<Browser> {
+function launchBrowser(): Promise<Browser> {
   return chromium.launch({
     executablePath,
     args: [
@@ -24,6 +24,16 @@ export function launchBrowser(): Promise<Browser> {
       '--disable-sync',
     ],
   });
+}
+
+/** One browser for all tests of a suite: it starts before the first and ends after the last. */
+export function browserOfSuite(): () => Browser {
+  let browser: Browser | undefined;
+  before(async () => {
+    browser = await launchBrowser();
+  });
+  after(() => browser?.close());
+  return () => browser ?? assert.fail('the browser is not started yet');
 }
 
 /** A page, and what must stay empty whatever it shows. */

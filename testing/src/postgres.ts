@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { chownSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { after, before } from 'node:test';
 import { Client } from 'pg';
 
 /** A PostgreSQL server of its own, in a temporary folder, behind a Unix socket. */
@@ -77,6 +78,19 @@ export async function startPostgres(): Promise<PostgresServer> {
       await end('SIGINT');
       rmSync(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/** One server for all tests of a file, where there can be one; call it within tests that are skipped without. */
+export function postgresOfFile(): () => PostgresServer {
+  let server: PostgresServer | undefined;
+  before(async () => {
+    if (withoutPostgres === false) server = await startPostgres();
+  });
+  after(() => server?.stop());
+  return () => {
+    if (server === undefined) throw new Error('There is no PostgreSQL server for this test.');
+    return server;
   };
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test, type TestContext } from 'node:test';
-import { launchBrowser, noBrowser, openPage } from '@lfo/testing/browser.ts';
+import { describe, test, type TestContext } from 'node:test';
+import { browserOfSuite, noBrowser, openPage } from '@lfo/testing/browser.ts';
 import { questions, type SceneOptions, startScene, weatherTool } from '@lfo/testing/dashboard-scene.ts';
 import { runLfo } from '@lfo/testing/lfo-process.ts';
 import { recordedDays } from '@lfo/testing/recorded-days.ts';
@@ -11,15 +11,11 @@ const key = 'lfo-a-key-of-some-length';
 const views = ['now', 'requests', 'trends', 'confidence', 'fleet', 'playground'] as const;
 
 describe('who and what the dashboard lets in', { skip: noBrowser }, () => {
-  let browser: Awaited<ReturnType<typeof launchBrowser>>;
-  before(async () => {
-    browser = await launchBrowser();
-  });
-  after(() => browser.close());
+  const browser = browserOfSuite();
 
   async function open(t: TestContext, options: SceneOptions = {}) {
     const scene = await startScene(t, options);
-    return { ...scene, ...(await openPage(t, browser, scene.url)) };
+    return { ...scene, ...(await openPage(t, browser(), scene.url)) };
   }
 
   test('with a key one logs in, works, and is out again after logging out', async (t) => {

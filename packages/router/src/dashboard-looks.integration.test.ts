@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, describe, test, type TestContext } from 'node:test';
-import { accessibilityFaults, launchBrowser, noBrowser, openPage } from '@lfo/testing/browser.ts';
+import { describe, test, type TestContext } from 'node:test';
+import { accessibilityFaults, browserOfSuite, noBrowser, openPage } from '@lfo/testing/browser.ts';
 import { questions, type Scene, startScene, weatherTool } from '@lfo/testing/dashboard-scene.ts';
 import { recordedDays } from '@lfo/testing/recorded-days.ts';
 
@@ -30,18 +30,14 @@ async function busyScene(t: TestContext): Promise<{ readonly scene: Scene; reado
 }
 
 describe('how the dashboard looks', { skip: noBrowser }, () => {
-  let browser: Awaited<ReturnType<typeof launchBrowser>>;
-  before(async () => {
-    browser = await launchBrowser();
-  });
-  after(() => browser.close());
+  const browser = browserOfSuite();
 
   test('every view is accessible, fits and stays at home, in light and dark, on a desk and on a phone', async (t) => {
     const { scene, paths } = await busyScene(t);
     for (const colorScheme of ['light', 'dark'] as const) {
       for (const width of [1440, 390]) {
         const viewport = { width, height: 900 };
-        const { page, foreign, faults } = await openPage(t, browser, scene.url, { colorScheme, viewport });
+        const { page, foreign, faults } = await openPage(t, browser(), scene.url, { colorScheme, viewport });
         for (const path of paths) {
           await page.goto(`/dashboard/${path}`);
           await page.locator('.card, .empty').first().waitFor();
@@ -72,7 +68,7 @@ describe('how the dashboard looks', { skip: noBrowser }, () => {
     const { url } = await startScene(t, { env: { LFO_AUTH_TOKEN: key } });
     for (const colorScheme of ['light', 'dark'] as const) {
       const viewport = { width: 390, height: 844 };
-      const { page, foreign, faults } = await openPage(t, browser, url, { colorScheme, viewport });
+      const { page, foreign, faults } = await openPage(t, browser(), url, { colorScheme, viewport });
       await page.goto('/dashboard/login');
       await page.getByRole('heading', { name: 'Log in' }).waitFor();
       assert.deepEqual(await accessibilityFaults(page), []);
@@ -84,7 +80,7 @@ describe('how the dashboard looks', { skip: noBrowser }, () => {
 
   test('who prefers less motion sees none', async (t) => {
     const { url } = await startScene(t);
-    const { page } = await openPage(t, browser, url, { reducedMotion: 'reduce' });
+    const { page } = await openPage(t, browser(), url, { reducedMotion: 'reduce' });
     await page.goto('/dashboard/now');
     await page.getByText('No request has come yet.').waitFor();
     const moving = 'document.getAnimations().filter(({ playState }) => playState === "running").length';

@@ -1,21 +1,17 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test, type TestContext } from 'node:test';
-import { launchBrowser, noBrowser, openPage, untilTrue } from '@lfo/testing/browser.ts';
+import { describe, test, type TestContext } from 'node:test';
+import { browserOfSuite, noBrowser, openPage, untilTrue } from '@lfo/testing/browser.ts';
 import { questions, type SceneOptions, startScene } from '@lfo/testing/dashboard-scene.ts';
 import { recordedDays } from '@lfo/testing/recorded-days.ts';
 
 const hourMs = 3_600_000;
 
 describe('what is on record, in a browser', { skip: noBrowser }, () => {
-  let browser: Awaited<ReturnType<typeof launchBrowser>>;
-  before(async () => {
-    browser = await launchBrowser();
-  });
-  after(() => browser.close());
+  const browser = browserOfSuite();
 
   async function open(t: TestContext, options: SceneOptions) {
     const scene = await startScene(t, options);
-    return { ...scene, ...(await openPage(t, browser, scene.url)) };
+    return { ...scene, ...(await openPage(t, browser(), scene.url)) };
   }
 
   test('each page leads to the next, until everything on record is shown', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test, type TestContext } from 'node:test';
-import { launchBrowser, noBrowser, openPage } from '@lfo/testing/browser.ts';
+import { describe, test, type TestContext } from 'node:test';
+import { browserOfSuite, noBrowser, openPage } from '@lfo/testing/browser.ts';
 import { questions, type SceneOptions, startScene, weatherTool } from '@lfo/testing/dashboard-scene.ts';
 import { recordedDays } from '@lfo/testing/recorded-days.ts';
 import { startRouter } from '@lfo/testing/router.ts';
@@ -8,15 +8,11 @@ import { refusingOrigin } from '@lfo/testing/scripted-upstream.ts';
 import { request as send } from 'undici';
 
 describe('the dashboard shows what goes through the router', { skip: noBrowser }, () => {
-  let browser: Awaited<ReturnType<typeof launchBrowser>>;
-  before(async () => {
-    browser = await launchBrowser();
-  });
-  after(() => browser.close());
+  const browser = browserOfSuite();
 
   async function open(t: TestContext, options: SceneOptions = {}) {
     const scene = await startScene(t, options);
-    const watched = await openPage(t, browser, scene.url);
+    const watched = await openPage(t, browser(), scene.url);
     const row = (id: string) => watched.page.locator(`a.row[href$="${id}"]`);
     return { ...scene, ...watched, row };
   }
@@ -200,7 +196,7 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     const yaml = `backends:
   - { name: away, kind: openai-compatible, tier: local, base_url: "${origin}/v1", models: [small] }\n`;
     const router = await startRouter(t, { yaml });
-    const { page } = await openPage(t, browser, router.app.url);
+    const { page } = await openPage(t, browser(), router.app.url);
     await page.goto('/dashboard/fleet');
     const card = page.locator('.backend', { has: page.getByRole('heading', { name: 'away' }) });
     await card.getByText('down', { exact: true }).waitFor();
@@ -299,7 +295,7 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
 
   test('without anything to show, every view says what to do next', async (t) => {
     const { app } = await startRouter(t);
-    const { page } = await openPage(t, browser, app.url);
+    const { page } = await openPage(t, browser(), app.url);
     for (const [view, words] of [
       ['now', 'No request has come yet.'],
       ['requests', 'No request is on record yet.'],

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 
 import { refusal } from '../fake-gemini.ts';
-import { asking } from '../router.ts';
 import { at } from '../sse.ts';
 import type { Script } from '../upstream/exchange.ts';
 import { faults } from '../upstream/faults.ts';
@@ -12,8 +11,8 @@ import {
   assertCut,
   cloudServer,
   eventStream,
-  type FaultSubject,
   geminiCloud,
+  hello,
   localServer,
   says,
   startBoth,
@@ -22,7 +21,6 @@ import {
   textOf,
 } from './subject.ts';
 
-const hello = (subject: FaultSubject): Record<string, unknown> => asking('Hello', { model: subject.model });
 const playFault =
   (name: string): Script =>
   async (exchange) => {

@@ -5,28 +5,9 @@ import { CircuitBreaker } from '@lfo/router/src/backends/breaker.ts';
 import { Agent, request } from 'undici';
 
 import { FakeClock } from '../fake-clock.ts';
-import { asking } from '../router.ts';
-import type { Script } from '../upstream/exchange.ts';
 import { faultTest } from './fault-test.ts';
 import { percentile } from './percentile.ts';
-import {
-  assertCleanError,
-  cloudServer,
-  type FaultSubject,
-  says,
-  startRig,
-  subjects,
-  textOf,
-  timed,
-} from './subject.ts';
-
-const hello = (subject: FaultSubject): Record<string, unknown> => asking('Hello', { model: subject.model });
-const slowly =
-  (subject: FaultSubject, ms: number): Script =>
-  async (exchange) => {
-    await exchange.pause(ms);
-    await says(subject, 'slowly')(exchange);
-  };
+import { assertCleanError, cloudServer, hello, says, slowly, startRig, subjects, textOf, timed } from './subject.ts';
 
 for (const subject of subjects) {
   faultTest(

@@ -1,24 +1,17 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { after, before, type TestContext } from 'node:test';
+import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { workingFolder } from '../lfo-process.ts';
-import { type PostgresServer, startPostgres, withoutPostgres } from '../postgres.ts';
+import { postgresOfFile, withoutPostgres } from '../postgres.ts';
 import { faultTest } from './fault-test.ts';
 import { counted, type KeyedProcess, keysOf, serveKeyed, until } from './keyed-process.ts';
 import { percentile } from './percentile.ts';
 import { localServer, startPlayer, timed } from './subject.ts';
 
-let server: PostgresServer;
-before(async () => {
-  if (withoutPostgres === false) server = await startPostgres();
-});
-after(async () => {
-  if (withoutPostgres === false) await server.stop();
-});
-const skipWithoutPostgres = withoutPostgres === false ? undefined : withoutPostgres;
+const server = postgresOfFile();
 
 /** Milliseconds of each of these chats, one after the other, with a key whose limits are looked at each time. */
 async function latencies(router: KeyedProcess, key: string, forMs: number): Promise<readonly number[]> {
@@ -75,20 +68,17 @@ faultTest({ row: 45, what: `SQLite is locked by another process: ${shown}`, boun
   });
 });
 
-faultTest(
-  { row: 45, what: `PostgreSQL dies and comes back: ${shown}`, bound, skip: skipWithoutPostgres },
-  async (t) => {
-    const router = await serveKeyed(t, { env: { DATABASE_URL: await server.database() } });
-    await keepsServing(t, router, { begin: () => server.crash(), end: () => server.restart() });
-  },
-);
+faultTest({ row: 45, what: `PostgreSQL dies and comes back: ${shown}`, bound, skip: withoutPostgres }, async (t) => {
+  const router = await serveKeyed(t, { env: { DATABASE_URL: await server().database() } });
+  await keepsServing(t, router, { begin: () => server().crash(), end: () => server().restart() });
+});
 
 faultTest(
-  { row: 45, what: `PostgreSQL hangs: ${shown}`, bound, skip: skipWithoutPostgres, timeoutMs: 90_000 },
+  { row: 45, what: `PostgreSQL hangs: ${shown}`, bound, skip: withoutPostgres, timeoutMs: 90_000 },
   async (t) => {
-    const router = await serveKeyed(t, { env: { DATABASE_URL: await server.database() } });
-    t.after(() => server.thaw());
-    await keepsServing(t, router, { begin: () => server.freeze(), end: () => server.thaw() });
+    const router = await serveKeyed(t, { env: { DATABASE_URL: await server().database() } });
+    t.after(() => server().thaw());
+    await keepsServing(t, router, { begin: () => server().freeze(), end: () => server().thaw() });
   },
 );
 

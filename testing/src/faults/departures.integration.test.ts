@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { asking } from '../router.ts';
 import { faultTest } from './fault-test.ts';
 import { heldBytes } from './held-bytes.ts';
 import { httpPost, open } from './raw-client.ts';
 import { recordedRow } from './recorded-row.ts';
-import { begins, eventually, type FaultSubject, localServer, says, startRig, subjects, timed } from './subject.ts';
+import { begins, eventually, hello, localServer, says, startRig, subjects, timed } from './subject.ts';
 
 const mebibyte = 1024 * 1024;
-const hello = (subject: FaultSubject): Record<string, unknown> => asking('Hello', { model: subject.model });
 
 for (const subject of subjects) {
   faultTest(

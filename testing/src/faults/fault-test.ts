@@ -10,7 +10,7 @@ export interface FaultCase {
   /** Time, memory or count, as the table shows it. */
   readonly bound: string;
   /** Why it cannot run here; shown in the table. */
-  readonly skip?: string | undefined;
+  readonly skip?: string | false | undefined;
   /** Default: a minute. */
   readonly timeoutMs?: number;
 }

@@ -6,9 +6,7 @@ import { systemClock } from '@lfo/router/src/core/clock.ts';
 import { request } from 'undici';
 
 import { startLfo, workingFolder } from '../lfo-process.ts';
-import { asking } from '../router.ts';
 import { at } from '../sse.ts';
-import type { Script } from '../upstream/exchange.ts';
 import { faultTest } from './fault-test.ts';
 import { percentile } from './percentile.ts';
 import {
@@ -16,23 +14,16 @@ import {
   cloudServer,
   eventStream,
   eventually,
-  type FaultSubject,
   fleetYaml,
+  hello,
   localServer,
   says,
+  slowly,
   startPlayer,
   startRig,
   textOf,
   timed,
 } from './subject.ts';
-
-const hello = (subject: FaultSubject): Record<string, unknown> => asking('Hello', { model: subject.model });
-const slowly =
-  (subject: FaultSubject, ms: number): Script =>
-  async (exchange) => {
-    await exchange.pause(ms);
-    await says(subject, 'slowly')(exchange);
-  };
 
 faultTest(
   { row: 39, what: 'a full queue refuses at once and says when to come back', bound: '10 ms (median of 50)' },

@@ -1,25 +1,18 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { after, before, type TestContext } from 'node:test';
+import type { TestContext } from 'node:test';
 
 import { Client } from 'pg';
 
 import { workingFolder } from '../lfo-process.ts';
-import { type PostgresServer, startPostgres, withoutPostgres } from '../postgres.ts';
+import { postgresOfFile, withoutPostgres } from '../postgres.ts';
 import { at } from '../sse.ts';
 import { faultTest } from './fault-test.ts';
 import { counted, keysOf, type KeyedProcess, known, serveKeyed, until } from './keyed-process.ts';
 import { eventStream, eventually, localServer, startPlayer, timed } from './subject.ts';
 
-let server: PostgresServer;
-before(async () => {
-  if (withoutPostgres === false) server = await startPostgres();
-});
-after(async () => {
-  if (withoutPostgres === false) await server.stop();
-});
-const skipWithoutPostgres = withoutPostgres === false ? undefined : withoutPostgres;
+const server = postgresOfFile();
 
 /** Two routers that share a database, and what each of them says. */
 async function twoRouters(t: TestContext, env: Readonly<Record<string, string>>, cwds: readonly [string, string]) {
@@ -80,10 +73,10 @@ faultTest(
     row: 53,
     what: `two routers start at once on one PostgreSQL: ${together}`,
     bound: 'revoked within 1 s',
-    skip: skipWithoutPostgres,
+    skip: withoutPostgres,
   },
   async (t) => {
-    const url = await server.database();
+    const url = await server().database();
     const routers = await twoRouters(t, { DATABASE_URL: url }, [workingFolder(t), workingFolder(t)]);
     await share(routers, async () => {
       const client = new Client(url);

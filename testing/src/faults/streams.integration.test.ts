@@ -1,23 +1,11 @@
 import assert from 'node:assert/strict';
 
-import { asking } from '../router.ts';
 import { at } from '../sse.ts';
 import { faultTest } from './fault-test.ts';
 import { heldBytes } from './held-bytes.ts';
 import { recordedRow } from './recorded-row.ts';
-import {
-  assertCut,
-  begins,
-  eventStream,
-  type FaultSubject,
-  says,
-  startRig,
-  subjects,
-  textOf,
-  timed,
-} from './subject.ts';
+import { assertCut, begins, eventStream, hello, says, startRig, subjects, textOf, timed } from './subject.ts';
 
-const hello = (subject: FaultSubject): Record<string, unknown> => asking('Hello', { model: subject.model });
 const mebibyte = 1024 * 1024;
 
 for (const subject of subjects) {

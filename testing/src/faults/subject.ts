@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 
-import { startRouter, type TestRouter, type TestRouterOptions } from '../router.ts';
+import { asking, startRouter, type TestRouter, type TestRouterOptions } from '../router.ts';
 import { ScriptedUpstream } from '../scripted-upstream.ts';
 import { at } from '../sse.ts';
 import type { Exchange, Script } from '../upstream/exchange.ts';
@@ -154,12 +154,25 @@ export function fleetYaml(entries: readonly string[], more = ''): string {
   return [...defaults, more, 'backends:', ...entries.map((entry) => `  - ${entry}`), ''].join('\n');
 }
 
+/** A question that this backend alone may answer. */
+export function hello({ model }: FaultSubject): Record<string, unknown> {
+  return asking('Hello', { model });
+}
+
 /** Answers well, streamed or whole as the request wants it. */
 export function says(subject: FaultSubject, text: string): Script {
   return (exchange) => {
     if (!wantsStream(exchange)) return exchange.json(200, subject.whole(text));
     exchange.head(200, eventStream);
     exchange.finish(subject.text(text) + subject.end);
+  };
+}
+
+/** The same as `says`, after a pause. */
+export function slowly(subject: FaultSubject, ms: number): Script {
+  return async (exchange) => {
+    await exchange.pause(ms);
+    await says(subject, 'slowly')(exchange);
   };
 }
 

@@ -13,11 +13,11 @@ import {
   begins,
   cloudServer,
   eventStream,
-  type FaultSubject,
+  fleetYaml,
   geminiCloud,
+  hello,
   localServer,
   says,
-  fleetYaml,
   startBoth,
   startRig,
   subjects,
@@ -25,7 +25,6 @@ import {
   timed,
 } from './subject.ts';
 
-const hello = (subject: FaultSubject): Record<string, unknown> => asking('Hello', { model: subject.model });
 const silence: Script = (exchange) => exchange.silence();
 const status =
   (code: number, headers: Record<string, string> = {}): Script =>

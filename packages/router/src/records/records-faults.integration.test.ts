@@ -5,9 +5,9 @@ import { createServer, connect, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { after, before, test, type TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import { type PostgresServer, startPostgres, withoutPostgres } from '@lfo/testing/postgres.ts';
+import { postgresOfFile, withoutPostgres } from '@lfo/testing/postgres.ts';
 import { sql } from 'kysely';
 import { beginTrace } from '../core/trace.ts';
 import { Recorder } from './recorder.ts';
@@ -15,13 +15,7 @@ import { PostgresStore } from './store/postgres-store.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
 import { sampleRow } from './store/store-contract.ts';
 
-let server: PostgresServer;
-before(async () => {
-  if (withoutPostgres === false) server = await startPostgres();
-});
-after(async () => {
-  if (withoutPostgres === false) await server.stop();
-});
+const server = postgresOfFile();
 
 function trace(id: string) {
   const request = { id, model: 'lfo-auto', stream: false, hints: { mode: 'auto' } } as const;
@@ -91,18 +85,18 @@ test(
   'fault 45: PostgreSQL dies and comes back; nobody waits, and no row is lost or doubled',
   { skip: withoutPostgres, timeout: 60_000 },
   async (t) => {
-    const store = postgres(t, await server.database());
+    const store = postgres(t, await server().database());
     const recorder = new Recorder(store, new FakeClock());
     recorder.record(trace('a'), { status: 200 });
     await recorder.flush();
-    await server.crash();
+    await server().crash();
     const recording = performance.now();
     for (let row = 0; row < 100; row += 1) recorder.record(trace(`b-${row}`), { status: 200 });
     assert.ok(performance.now() - recording < 50, 'recording waits for no database');
     assert.ok((await longestTurn(() => recorder.flush())) < 500, 'the event loop keeps turning');
     assert.equal(recorder.status().degraded, true);
     await assert.rejects(idsOf(store), { name: 'StoreError', message: 'PostgreSQL cannot be reached.' });
-    await server.restart();
+    await server().restart();
     await recorder.flush();
     assert.deepEqual(recorder.status(), { pending: 0, written: 101, dropped: 0, degraded: false });
     assert.equal((await idsOf(store)).length, 101);
@@ -140,8 +134,8 @@ test(
   'fault 45: a PostgreSQL that falls silent is given up in time and found again',
   { skip: withoutPostgres, timeout: 60_000 },
   async (t) => {
-    const url = new URL(await server.database());
-    const way = await silentWay(t, server.socketFolder);
+    const url = new URL(await server().database());
+    const way = await silentWay(t, server().socketFolder);
     const store = postgres(t, `postgresql://lfo@127.0.0.1:${way.port}${url.pathname}`);
     await store.append('requests', [sampleRow('a')]);
     way.setSilent(true);
@@ -158,7 +152,7 @@ test(
 );
 
 test('fault 45: a server that has become a replica is left for its successor', { skip: withoutPostgres }, async (t) => {
-  const store = postgres(t, await server.database());
+  const store = postgres(t, await server().database());
   await store.append('requests', [sampleRow('a')]);
   await store.db.connection().execute(async (db) => {
     await sql`set session characteristics as transaction read only`.execute(db);
@@ -224,7 +218,7 @@ test(
   'fault 53: six routers start at once on one empty PostgreSQL; one migrates, all write, each row counts once',
   { skip: withoutPostgres, timeout: 60_000 },
   async (t) => {
-    const url = await server.database();
+    const url = await server().database();
     const stores = Array.from({ length: 6 }, () => postgres(t, url));
     const rowsOf = (router: number) => Array.from({ length: 50 }, (_, row) => sampleRow(`${router}-${row}`));
     await Promise.all(stores.map((store, router) => store.append('requests', rowsOf(router))));

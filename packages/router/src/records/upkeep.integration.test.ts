@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test, type TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import { startPostgres, withoutPostgres } from '@lfo/testing/postgres.ts';
+import { postgresOfFile, withoutPostgres } from '@lfo/testing/postgres.ts';
 import type { trendRanges } from '../core/history.ts';
 import type { RequestRow, Store } from '../core/store.ts';
 import { compactRollups } from './compact-rollups.ts';
@@ -15,8 +15,7 @@ import { sampleRow } from './store/store-contract.ts';
 import { trimRecords } from './trim-records.ts';
 import { Upkeep } from './upkeep.ts';
 
-const server = withoutPostgres === false ? await startPostgres() : undefined;
-after(() => server?.stop());
+const server = postgresOfFile();
 
 const nowMs = 1_700_000_000_000;
 const minuteMs = 60_000;
@@ -34,7 +33,7 @@ const kinds = {
     return store;
   },
   async postgresql(t: TestContext): Promise<Store> {
-    const store = new PostgresStore((await server?.database()) ?? '');
+    const store = new PostgresStore(await server().database());
     t.after(() => store.close());
     return store;
   },

@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import { startPostgres, withoutPostgres } from '@lfo/testing/postgres.ts';
+import { postgresOfFile, withoutPostgres } from '@lfo/testing/postgres.ts';
 import { PostgresStore } from '../store/postgres-store.ts';
 import { KeyTable } from './key-table.ts';
 import { StoredUsageLedger } from './usage-ledger.ts';
 
-const server = withoutPostgres === false ? await startPostgres() : undefined;
-after(() => server?.stop());
+const server = postgresOfFile();
 
 test('keys and usage are kept in PostgreSQL as in SQLite', { skip: withoutPostgres }, async (t) => {
-  const url = (await server?.database()) ?? '';
+  const url = await server().database();
   const store = new PostgresStore(url);
   const other = new PostgresStore(url);
   t.after(() => Promise.all([store.close(), other.close()]));

@@ -1,10 +1,8 @@
-import { after } from 'node:test';
-import { startPostgres, withoutPostgres } from '@lfo/testing/postgres.ts';
+import { postgresOfFile, withoutPostgres } from '@lfo/testing/postgres.ts';
 import { PostgresStore } from './postgres-store.ts';
 import { describeStore } from './store-contract.ts';
 
-const server = withoutPostgres === false ? await startPostgres() : undefined;
-after(() => server?.stop());
+const server = postgresOfFile();
 
 const urls = new WeakMap<object, string>();
 
@@ -12,7 +10,7 @@ describeStore(
   'postgresql',
   {
     async open(t) {
-      const url = (await server?.database()) ?? '';
+      const url = await server().database();
       const store = new PostgresStore(url);
       t.after(() => store.close());
       urls.set(store, url);
