@@ -54,7 +54,7 @@ export class LiveFeed {
     this.#changed({ trace, clientKey, sequence: 0, told: '', view: undefined });
   }
 
-  /** Tells of running requests that have got on: a new attempt, a backend, the first byte. O(running requests). */
+  /** Tells of running requests that have got on: a new attempt, a backend, the first byte. O(requests remembered). */
   refresh(): void {
     const moved = [...this.#entries.values()].filter(
       ({ view, told, trace }) => view === undefined && told !== stageOf(trace),

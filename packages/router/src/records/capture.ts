@@ -5,7 +5,7 @@ import { type ChatRequest, type Message, textOf } from '../core/request.ts';
 /** Characters that are kept of the messages, and of the answer. */
 const maxChars = 131_072;
 
-/** Copies the words of one request; what is beyond the bound is cut, so that memory is. */
+/** Copies the words of one request; what is beyond a bound is cut, so that memory has one. */
 export class WordCopy {
   readonly #request: ChatRequest;
   readonly #left = { messages: maxChars, answer: maxChars };
