@@ -23,14 +23,17 @@ const kindOf = (file: string): Kind =>
 /** Timings and memory of model tests suffer from company; sockets hardly do. */
 const concurrency: Readonly<Record<Kind, number>> = { unit: 2, integration: 2, model: 1 };
 const timeoutMs: Readonly<Record<Kind, number>> = { unit: 60_000, integration: 180_000, model: 600_000 };
+/** For all files of a kind: many times what they take. A run that stands still ends, and says what was running. */
+const deadlineMs: Readonly<Record<Kind, number>> = { unit: 300_000, integration: 1_500_000, model: 900_000 };
 const folder = mkdtempSync(join(tmpdir(), 'lfo-tests-'));
 
-/** The files that failed; a runner that fails without naming one has failed in all. */
+/** The files that failed; a runner that fails without naming one has failed in all. One beyond its time ends it all. */
 function run(kind: Kind, chosen: readonly string[], atOnce: number): readonly string[] {
   const list = join(folder, 'failed');
   const { status } = spawnSync(
     process.execPath,
     [
+      '--import=./scripts/end-of-tests.ts',
       '--test',
       `--test-concurrency=${atOnce}`,
       `--test-timeout=${timeoutMs[kind]}`,
@@ -40,8 +43,9 @@ function run(kind: Kind, chosen: readonly string[], atOnce: number): readonly st
       `--test-reporter-destination=${list}`,
       ...chosen,
     ],
-    { stdio: 'inherit' },
+    { stdio: 'inherit', timeout: deadlineMs[kind] },
   );
+  if (status === null) throw new Error(`The ${kind} tests did not end within ${deadlineMs[kind] / 60_000} minutes.`);
   if (status === 0) return [];
   const named = readFileSync(list, 'utf8').split('\n').filter(Boolean);
   return named.length === 0 ? chosen : named;

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { chownSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before } from 'node:test';
@@ -54,7 +54,7 @@ export async function startPostgres(): Promise<PostgresServer> {
     if (server.exitCode === null && server.signalCode === null && server.kill(signal)) await once(server, 'exit');
   };
   const signal = (name: 'SIGSTOP' | 'SIGCONT'): void => {
-    for (const pid of [server.pid, ...childrenOf(server.pid)]) if (pid !== undefined) process.kill(pid, name);
+    for (const pid of [server.pid, ...childrenOf(server.pid)]) if (pid !== undefined) sent(pid, name);
   };
   const address = (name: string): string => `postgresql://lfo@localhost/${name}?host=${encodeURIComponent(folder)}`;
   return {
@@ -94,16 +94,29 @@ export function postgresOfFile(): () => PostgresServer {
   };
 }
 
+/** A process of a connection may end between being listed and being reached: that is no error. */
+function sent(pid: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
 /** Debian keeps each version in a folder of its own; the newest is taken. */
 function binaries(): string | undefined {
   const [newest] = globSync('/usr/lib/postgresql/*/bin/postgres').toSorted().toReversed();
   return newest === undefined ? undefined : dirname(newest);
 }
 
-/** proc(5). */
+/** proc(5); none of a process that has ended. */
 function childrenOf(pid: number | undefined): readonly number[] {
-  if (pid === undefined || !existsSync(`/proc/${pid}`)) return [];
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+  if (pid === undefined) return [];
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
 }
 
 /** PostgreSQL refuses to run as root: its own account is used then. */

@@ -1,0 +1,20 @@
+/**
+ * Loaded before every test file (`node --import`): a file whose tests are over ends. Without it a hook that fails leaves
+ * behind what it should have closed, a server process for one, and the run waits until somebody ends it all.
+ */
+import { isMainThread } from 'node:worker_threads';
+
+/** Beyond what hooks need to close a browser or a database. */
+const graceMs = Number(process.env['LFO_TESTS_GRACE_MS'] ?? 60_000);
+
+// Neither the process that hands out the files, nor the threads and children of a test: they inherit its flags.
+if (isMainThread && process.argv[1]?.endsWith('.test.ts') === true) {
+  const { after } = await import('node:test');
+  after(() => {
+    setTimeout(() => {
+      const held = process.getActiveResourcesInfo().filter((kind) => kind !== 'Timeout');
+      process.stderr.write(`Its tests ended ${graceMs / 1000} s ago, and the process is held by: ${held.join(', ')}\n`);
+      process.exit(1);
+    }, graceMs).unref();
+  });
+}
