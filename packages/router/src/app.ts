@@ -66,6 +66,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     waiting: fleet.waiting(),
     loopDelayMs: loop.worstMs,
     records: records.status(),
+    captures: records.captured(),
     sentinels,
   })).catch(async (error: unknown) => {
     await Promise.all([fleet.close(), records.close()]);

@@ -159,7 +159,7 @@ describe('who and what the dashboard lets in', { skip: noBrowser }, () => {
 
   test('the first load stays under 100 kB over the wire, and can be used at once', async (t) => {
     const { page, foreign } = await open(t, { rows: recordedDays(Date.now(), 600, 86_400_000) });
-    for (const view of views) {
+    const load = async (view: string): Promise<{ readonly bytes: number; readonly interactiveMs: number }> => {
       const fresh = await page.context().newPage();
       const client = await page.context().newCDPSession(fresh);
       await client.send('Network.enable');
@@ -174,10 +174,19 @@ describe('who and what the dashboard lets in', { skip: noBrowser }, () => {
       const interactiveMs = Number(
         await fresh.evaluate('performance.getEntriesByName("lfo:interactive")[0].startTime'),
       );
-      t.diagnostic(`${view}: ${bytes} bytes, interactive after ${Math.round(interactiveMs)} ms`);
-      assert.ok(bytes > 10_000 && bytes < 100_000, `${view}: ${bytes} bytes`);
-      assert.ok(interactiveMs < 5_000, `${view}: ${interactiveMs} ms`);
       await fresh.close();
+      t.diagnostic(`${view}: ${bytes} bytes, interactive after ${Math.round(interactiveMs)} ms`);
+      return { bytes, interactiveMs };
+    };
+    for (const view of views) {
+      // The machine may be busy with other tests: the best of three is the page's own doing.
+      let best = Infinity;
+      for (let attempt = 0; attempt < 3 && best >= 1_000; attempt++) {
+        const { bytes, interactiveMs } = await load(view);
+        assert.ok(bytes > 10_000 && bytes < 100_000, `${view}: ${bytes} bytes`);
+        best = Math.min(best, interactiveMs);
+      }
+      assert.ok(best < 1_000, `${view}: ${best} ms`);
     }
     assert.deepEqual(foreign, []);
   });

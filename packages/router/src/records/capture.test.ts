@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
+import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { Mode } from '../core/request.ts';
 import { WordCopy } from './capture.ts';
-import { isCaptured } from './captures.ts';
+import { Captures, isCaptured } from './captures.ts';
 
 const usage = { promptTokens: 1, completionTokens: 1 };
 
@@ -87,4 +88,29 @@ test('words are kept where the operator says so, and those of mode local in no d
     isCaptured(chatRequest({ hints: { mode } }), { ...kept, capture, captureLocal });
   assert.deepEqual([wants('local', true), wants('local', false)], [true, false]);
   assert.deepEqual([wants('auto', false), wants('auto', true, false)], [true, false]);
+});
+
+test('words that come faster than the database takes them are lost and counted, and the answers pass', async () => {
+  const { promise: freed, resolve: free } = Promise.withResolvers<void>();
+  let stored = 0;
+  const append = async (_: string, rows: readonly unknown[]): Promise<void> => {
+    await freed;
+    stored += rows.length;
+  };
+  const captures = new Captures({ append }, new FakeClock());
+  async function* answer(): AsyncGenerator<InferenceEvent> {
+    yield { type: 'text-delta', text: 'Hello.' };
+    yield { type: 'finish', reason: 'stop', usage };
+  }
+  for (let request = 0; request < 200; request++) {
+    const passed = await Array.fromAsync(captures.follow(chatRequest(), answer()));
+    assert.equal(passed.length, 2);
+  }
+  const { pending, dropped } = captures.status();
+  assert.ok(dropped >= 200 - 128 - 16, `${dropped} lost`);
+  free();
+  await captures.close();
+  assert.equal(captures.status().dropped, dropped);
+  assert.equal(stored, 200 - dropped);
+  assert.ok(pending <= 128);
 });

@@ -4,7 +4,7 @@ import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { CaptureRow, Store } from '../core/store.ts';
 import { WordCopy } from './capture.ts';
-import { WriteBehind } from './write-behind.ts';
+import { WriteBehind, type WriteStatus } from './write-behind.ts';
 
 /** Whether the operator wants the words of this request. Those of mode `local` never go to a database elsewhere. */
 export function isCaptured({ hints }: ChatRequest, { enabled, capture, captureLocal }: RecordsConfig): boolean {
@@ -19,7 +19,7 @@ export class Captures {
   readonly #clock: Clock;
   readonly #rows: WriteBehind<CaptureRow>;
 
-  constructor(store: Store, clock: Clock) {
+  constructor(store: Pick<Store, 'append'>, clock: Clock) {
     this.#clock = clock;
     this.#rows = new WriteBehind({ write: (rows) => store.append('captures', rows), clock, maxPending, batchRows: 16 });
   }
@@ -36,6 +36,11 @@ export class Captures {
     } finally {
       this.#rows.add({ request_id: request.id, time_ms: timeMs, words: JSON.stringify(copy.capture()) });
     }
+  }
+
+  /** Its `dropped` counts requests whose words are lost: they came faster than the database took them. */
+  status(): WriteStatus {
+    return this.#rows.status();
   }
 
   /** A last write. The store stays open. */

@@ -24,6 +24,7 @@ const quiet: Gauged = {
   loopDelayMs: 20,
   records: { pending: 4, written: 5, dropped: 6, degraded: true },
   sentinels: 0,
+  captures: { dropped: 9 },
   spans: { sent: 7, dropped: 8 },
 };
 
@@ -74,6 +75,7 @@ test('the fleet is shown as it is when somebody asks; a backend that is gone is 
   );
   assert.equal(valueOf(read, 'lfo_event_loop_lag_seconds', {}), 0.02);
   assert.equal(valueOf(read, 'lfo_records_dropped_total', {}), 6);
+  assert.equal(valueOf(read, 'lfo_captures_dropped_total', {}), 9);
   assert.equal(valueOf(read, 'lfo_build_info', { version: '1.2.3', node: 'v24' }), 1);
   backends = [];
   const later = parseMetrics(await metrics.text());

@@ -68,8 +68,19 @@ interface Content {
   readonly audio: boolean;
 }
 
-/** Kinds of content besides text. */
+/** Each backend and policy asks again, and a conversation can be long. */
+const contents = new WeakMap<ChatRequest, Content>();
+
+/** Kinds of content besides text; looked for once a request. */
 export function contentOf(request: ChatRequest): Content {
+  const known = contents.get(request);
+  if (known !== undefined) return known;
+  const content = lookThrough(request);
+  contents.set(request, content);
+  return content;
+}
+
+function lookThrough(request: ChatRequest): Content {
   let images = false;
   let remoteImages = false;
   let audio = false;
