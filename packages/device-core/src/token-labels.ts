@@ -209,19 +209,19 @@ class CallReader {
   read(at: number): number | undefined {
     this.#at = at;
     if (this.#text.startsWith('call:', at)) return this.#gemmaCall();
-    if (this.#char === '{') return this.#callObject() ? this.#at : undefined;
-    if (this.#char !== '[') return undefined;
+    if (this.#peek() === '{') return this.#callObject() ? this.#at : undefined;
+    if (this.#peek() !== '[') return undefined;
     this.#mark(at, at + 1, 'decision');
     this.#at += 1;
     for (;;) {
       this.#skip('decision');
-      if (this.#char === ',') {
+      if (this.#peek() === ',') {
         this.#mark(this.#at, this.#at + 1, 'stop');
         this.#at += 1;
-      } else if (this.#char === ']' && this.calls.length > 0) {
+      } else if (this.#peek() === ']' && this.calls.length > 0) {
         this.#mark(this.#at, this.#at + 1, 'stop');
         return this.#at + 1;
-      } else if (this.#char !== '{' || !this.#callObject()) {
+      } else if (this.#peek() !== '{' || !this.#callObject()) {
         return this.calls.length > 0 ? this.#at : undefined;
       }
     }
@@ -237,7 +237,7 @@ class CallReader {
     this.#at = name.lastIndex;
     this.#skip('structure');
     const call = this.#open(from);
-    if (this.#char === '{') this.#object('arguments', 'gemma');
+    if (this.#peek() === '{') this.#object('arguments', 'gemma');
     call.to = this.#at;
     return this.#at;
   }
@@ -266,7 +266,7 @@ class CallReader {
     this.#at += 1;
     for (;;) {
       this.#skip('structure');
-      const char = this.#char;
+      const char = this.#peek();
       if (char === undefined) break;
       if (char === '}') {
         this.#mark(this.#at, this.#at + 1, 'structure');
@@ -276,18 +276,18 @@ class CallReader {
       const key = this.#keyAndColon('structure');
       if (key === undefined) break;
       isLast = nameKeys.has(key);
-      if (key === 'function' && this.#char === '{' && depth === 0) {
+      if (key === 'function' && this.#peek() === '{' && depth === 0) {
         const inner = this.#members(depth + 1);
         name = inner.name ?? name;
         hasArguments ||= inner.hasArguments;
-      } else if (nameKeys.has(key) && isQuote(this.#char)) name = this.#name();
+      } else if (nameKeys.has(key) && isQuote(this.#peek())) name = this.#name();
       else if (argumentKeys.has(key)) {
         hasArguments = true;
-        if (this.#char === '{') this.#object('arguments', 'json');
+        if (this.#peek() === '{') this.#object('arguments', 'json');
         else this.#value('value');
       } else this.#value('structure');
       this.#skip('structure');
-      if (this.#char === ',') {
+      if (this.#peek() === ',') {
         this.#mark(this.#at, this.#at + 1, 'structure');
         this.#at += 1;
       }
@@ -315,7 +315,7 @@ class CallReader {
     this.#at += 1;
     for (;;) {
       this.#skip(own ? 'structure' : 'value');
-      const char = this.#char;
+      const char = this.#peek();
       if (char === undefined) return;
       if (char === '}') {
         this.#mark(this.#at, this.#at + 1, own ? 'structure' : 'value');
@@ -343,8 +343,8 @@ class CallReader {
   #afterValue(): void {
     const from = this.#at;
     this.#skip('after-value');
-    const closes = this.#char === '}';
-    if (this.#char === ',' || closes) {
+    const closes = this.#peek() === '}';
+    if (this.#peek() === ',' || closes) {
       this.#mark(this.#at, this.#at + 1, 'after-value');
       if (!closes) this.#at += 1;
     }
@@ -355,7 +355,7 @@ class CallReader {
 
   #keyAndColon(label: TokenLabel): string | undefined {
     const from = this.#at;
-    const quoted = isQuote(this.#char);
+    const quoted = isQuote(this.#peek());
     const word = /[\w$-]+/y;
     word.lastIndex = from;
     if (!quoted && !word.test(this.#text)) return undefined;
@@ -366,7 +366,7 @@ class CallReader {
     this.#mark(inner[0], inner[1], label);
     this.#at = end;
     this.#skip(around);
-    if (this.#char !== ':') return this.#char === undefined ? this.#text.slice(...inner) : undefined;
+    if (this.#peek() !== ':') return this.#peek() === undefined ? this.#text.slice(...inner) : undefined;
     this.#mark(this.#at, this.#at + 1, around);
     this.#at += 1;
     this.#skip(around);
@@ -396,22 +396,22 @@ class CallReader {
       const end = close < 0 ? to : close + escape.length;
       this.#mark(to, end, 'after-value');
       this.#at = end;
-    } else if (this.#char === '{') this.#object('inner', 'gemma');
-    else if (this.#char === '[') this.#list('gemma');
+    } else if (this.#peek() === '{') this.#object('inner', 'gemma');
+    else if (this.#peek() === '[') this.#list('gemma');
     else this.#bare();
   }
 
   #value(label: TokenLabel): void {
     const from = this.#at;
-    if (isQuote(this.#char)) {
+    if (isQuote(this.#peek())) {
       const end = this.#stringEnd(from);
       this.#mark(from, from + 1, label === 'value' ? 'structure' : label);
       this.#mark(from + 1, end, label);
       this.#at = end;
-    } else if (this.#char === '{') {
+    } else if (this.#peek() === '{') {
       if (label === 'value') this.#object('inner', 'json');
       else this.#skipBalanced(label);
-    } else if (this.#char === '[') {
+    } else if (this.#peek() === '[') {
       if (label === 'value') this.#list('json');
       else this.#skipBalanced(label);
     } else this.#bare(label);
@@ -422,7 +422,7 @@ class CallReader {
     this.#at += 1;
     for (;;) {
       this.#skip('value');
-      const char = this.#char;
+      const char = this.#peek();
       if (char === undefined || char === '}') return;
       if (char === ']' || char === ',') {
         this.#mark(this.#at, this.#at + 1, 'value');
@@ -472,7 +472,7 @@ class CallReader {
     return this.#text.length;
   }
 
-  get #char(): string | undefined {
+  #peek(): string | undefined {
     return this.#text[this.#at];
   }
 
