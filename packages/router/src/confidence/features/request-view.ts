@@ -16,13 +16,21 @@ export interface Question {
   readonly text: string;
   /** Each content stem once, with its weight. */
   readonly stems: ReadonlyMap<string, number>;
-  /** Content stems of each clause that has at least two. */
-  readonly clauses: readonly ReadonlySet<string>[];
-  /** Numbers, quoted phrases and names, in plain spelling. */
-  readonly entities: readonly string[];
+  readonly sentences: readonly Sentence[];
   readonly grams: ReadonlyMap<string, number>;
   /** Whether its words can be compared with declarations: false where question and declarations differ in language. */
   readonly isComparable: boolean;
+}
+
+/** A sentence of the question. */
+export interface Sentence {
+  readonly text: string;
+  /** Content stems, and numbers as `#5`, each once with its weight. */
+  readonly words: ReadonlyMap<string, number>;
+  /** Those of each clause that has at least two. */
+  readonly clauses: readonly ReadonlySet<string>[];
+  /** Numbers, quoted phrases and names, in plain spelling. */
+  readonly entities: readonly string[];
 }
 
 /** All that was said, whoever said it. */
@@ -74,18 +82,28 @@ function viewConversation(said: string): Conversation {
 }
 
 function viewQuestion(text: string, request: ChatRequest, weights: WordWeights): Question {
-  const stems = new Map(stemsOf(text).map((stem) => [stem, weights.of(stem)]));
-  const clauses = text
-    .split(clausePattern)
-    .map((clause) => new Set(stemsOf(clause)))
-    .filter((clause) => clause.size >= 2);
   return {
     text,
-    stems,
-    clauses,
-    entities: entitiesIn(text),
+    stems: new Map(stemsOf(text).map((stem) => [stem, weights.of(stem)])),
+    sentences: text.split(sentencePattern).map((sentence) => viewSentence(sentence, weights)),
     grams: gramsOf(text),
     isComparable: isComparable(text, request.tools),
+  };
+}
+
+function viewSentence(sentence: string, weights: WordWeights): Sentence {
+  const wordsOf = (part: string): readonly string[] => [
+    ...stemsOf(part),
+    ...Array.from(part.matchAll(figurePattern), ([number]) => `#${Number(number.replaceAll(',', ''))}`),
+  ];
+  return {
+    text: sentence,
+    words: new Map(wordsOf(sentence).map((word) => [word, word.startsWith('#') ? numberWeight : weights.of(word)])),
+    clauses: sentence
+      .split(clausePattern)
+      .map((clause) => new Set(wordsOf(clause)))
+      .filter((clause) => clause.size >= 2),
+    entities: entitiesIn(sentence),
   };
 }
 
@@ -147,7 +165,11 @@ function entitiesIn(text: string): readonly string[] {
   return [...found];
 }
 
+const sentencePattern = /(?<=[.?!:])\s+|\n+|(?<=[。？！])/;
 const clausePattern = /[,;.?!]\s|\b(?:and|then|also)\b|[，。；？！、]/i;
+const figurePattern = /(?<![\p{L}\d.])\d[\d,]*(?:\.\d+)?/gu;
+/** A number says about as much as a rather rare word. */
+const numberWeight = 6;
 const schemaWords = new Set(['description', 'enum', 'items', 'properties', 'default', 'required', 'format']);
 /** English has about .4 (questions of the fitted cases: .25 and more), others below .1. */
 const leastEnglishShare = 0.15;

@@ -24,7 +24,11 @@ function weakest(name: string, value: JsonValue, schema: JsonObject, said: Conve
         const declared = properties[key];
         return weakest(key, member, isJsonObject(declared) ? declared : {}, said, depth + 1);
       })
-    : value.slice(0, maxMembers).map((member) => weakest(name, member, items, said, depth + 1));
+    : value.slice(0, maxMembers).map((member) => {
+        const support = weakest(name, member, items, said, depth + 1);
+        // A list filled from its declaration rather than from the request is made up.
+        return support === 1 ? 0 : support;
+      });
   return members.length === 0 ? 1 : members.reduce((least, support) => (support < least ? support : least));
 }
 

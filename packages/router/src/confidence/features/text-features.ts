@@ -1,7 +1,7 @@
 import type { Features } from './features.ts';
 import type { RequestView } from './request-view.ts';
 
-/** Surprise of the first tokens of a text. Both means never fall while tokens come, up to the horizon. */
+/** Surprise of the first tokens of a text. Their mean never falls while tokens come, up to the horizon. */
 export interface OpeningNats {
   /** Nats of the two least likely tokens, the less likely first. */
   readonly worst: readonly [number, number];
@@ -11,25 +11,26 @@ export interface OpeningNats {
 export const horizonTokens = 16;
 
 /**
- * Features of a text written where tools could have been called: does any tool fit the request? Absent where question and
- * declarations differ in language; those of probability are absent without scores.
+ * Features of a text: its opening, absent without scores, and whether a tool fits the request, absent where question and
+ * declarations differ in language.
  */
-export function textFeatures(view: RequestView, opening: OpeningNats | undefined, text: string): Features {
-  const tools = [...view.tools.values()];
-  const { question } = view;
+export function textFeatures(view: RequestView, opening: OpeningNats | undefined): Features {
   return {
     ...(opening !== undefined && { opening_nats: (opening.worst[0] + opening.worst[1]) / 2 }),
-    looks_made: Number(/^\s*(?:```|[[{<])/.test(text)),
-    ...(question.isComparable && {
-      best_heaviest: Math.max(0, ...tools.map((tool) => tool.heaviest)),
-      best_grams: Math.max(0, ...tools.map((tool) => tool.cosine)),
-      best_tool_words: Math.max(
-        0,
-        ...tools.map((tool) => {
-          const words = [...tool.stems];
-          return words.length === 0 ? 0 : words.filter((word) => question.stems.has(word)).length / words.length;
-        }),
-      ),
-    }),
+    ...matchFeatures(view),
+  };
+}
+
+/** How well the best tool fits the request, by words alone. */
+export function matchFeatures({ question, tools }: RequestView): Features {
+  if (!question.isComparable) return {};
+  const all = [...tools.values()];
+  return {
+    best_heaviest: Math.max(0, ...all.map((tool) => tool.heaviest)),
+    best_grams: Math.max(0, ...all.map((tool) => tool.cosine)),
+    best_tool_words: Math.max(
+      0,
+      ...all.map(({ stems }) => [...stems].filter((word) => question.stems.has(word)).length / Math.max(stems.size, 1)),
+    ),
   };
 }

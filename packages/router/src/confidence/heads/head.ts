@@ -8,7 +8,11 @@ export interface HeadModel {
   readonly linear: { readonly bias: number; readonly weights: readonly number[] };
   /** Extremely randomised trees; none where too few rows were there. */
   readonly trees: readonly Tree[];
-  /** Added to the logit: from the share of positives in the fit to the one expected in use. */
+  /**
+   * The logit is multiplied by `scale`, then `shift` is added: doubts are sharpened and moved from the share of positives
+   * in the fit to the one expected in use. 1 and 0 change nothing.
+   */
+  readonly scale: number;
   readonly shift: number;
 }
 
@@ -36,7 +40,7 @@ export function probabilityOf(head: Head, features: Features): number | undefine
       );
 }
 
-/** Probability 0..1 of one model, inputs in its order: the mean of trees and linear part, moved to the expected prior. */
+/** Probability 0..1 of one model, inputs in its order: the mean of trees and linear part, scaled and moved. */
 export function applyModel(model: HeadModel, inputs: readonly number[]): number {
   const { bias, weights } = model.linear;
   const linear = logistic(inputs.reduce((sum, input, index) => sum + input * (weights[index] ?? 0), bias));
@@ -44,7 +48,7 @@ export function applyModel(model: HeadModel, inputs: readonly number[]): number 
     model.trees.length === 0
       ? linear
       : (linear + model.trees.reduce((sum, tree) => sum + leafOf(tree, inputs), 0) / model.trees.length) / 2;
-  return model.shift === 0 ? mean : logistic(logit(mean) + model.shift);
+  return model.shift === 0 && model.scale === 1 ? mean : logistic(logit(mean) * model.scale + model.shift);
 }
 
 /** 1 / (1 + e^−x). */
