@@ -3,7 +3,7 @@ import type { ChatRequest } from '@lfo/router/src/core/request.ts';
 import { callFeatures, type CallFeatures } from '@lfo/router/src/confidence/features/call-features.ts';
 import type { Features } from '@lfo/router/src/confidence/features/features.ts';
 import { viewRequest } from '@lfo/router/src/confidence/features/request-view.ts';
-import { textFeatures } from '@lfo/router/src/confidence/features/text-features.ts';
+import { matchFeatures, openingFeatures } from '@lfo/router/src/confidence/features/text-features.ts';
 import type { WordWeights } from '@lfo/router/src/confidence/features/word-weights.ts';
 import { AnswerReader } from '@lfo/router/src/confidence/heads/answer-reader.ts';
 import { judgeStructure } from '@lfo/router/src/confidence/structural-judge.ts';
@@ -62,7 +62,7 @@ export function exampleOf(
     isFaulty,
     calls: isCall && !isFaulty ? callFeatures(view, reader.readCalls, reader.callNats()) : undefined,
     areValuesRight: calls.map((call) => (truth ?? []).some((one) => isExpected(call, one, request.tools))),
-    text: isCall ? undefined : textFeatures(view, reader.opening),
+    text: isCall ? undefined : { ...openingFeatures(reader.opening), ...matchFeatures(view) },
   };
 }
 

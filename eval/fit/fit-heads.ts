@@ -67,10 +67,11 @@ export const shippedRecipes: Recipes = {
     sharpness: 1.5,
   },
   noCall: {
-    inputs: [['opening_nats', 'best_heaviest', 'best_grams'], ['best_heaviest', 'best_grams'], ['opening_nats'], []],
+    inputs: [['best_heaviest', 'best_grams'], ['opening_nats'], []],
     trees: 0,
     leaf: 6,
     ridge: 4,
+    prior: 0.7,
   },
   text: { inputs: [['opening_nats']], trees: 0, leaf: 6, ridge: 1 },
 };
@@ -109,19 +110,26 @@ function fitModel(
   };
 }
 
-/** Rows of the heads for calls and texts with tools. A copy of a case counts `copyWeight`. */
-export function rowsOf(
-  examples: readonly Example[],
-  weight: number,
-): Readonly<Record<Exclude<keyof Heads, 'text'>, HeadRow[]>> {
-  const rows: Record<Exclude<keyof Heads, 'text'>, HeadRow[]> = {
-    values: [],
-    noToolFits: [],
-    moreCalls: [],
-    noCall: [],
+/** Rows of all heads. */
+export type HeadRows = Record<keyof Heads, HeadRow[]>;
+
+/** Fits all heads. */
+export function fitHeads(rows: HeadRows, recipes: Recipes, seed: number): Heads {
+  return {
+    values: fitHead(rows.values, recipes.values, seed),
+    noToolFits: fitHead(rows.noToolFits, recipes.noToolFits, seed + 10),
+    moreCalls: fitHead(rows.moreCalls, recipes.moreCalls, seed + 20),
+    noCall: fitHead(rows.noCall, recipes.noCall, seed + 30),
+    text: fitHead(rows.text, recipes.text, seed + 40),
   };
+}
+
+/** Adds the rows that judged answers give, each counting `weight`. */
+export function addRows(rows: HeadRows, examples: readonly Example[], weight: number): void {
   for (const { calls, text, need, areValuesRight, isRight } of examples) {
-    if (text !== undefined) rows.noCall.push({ features: text, target: Number(isRight), weight });
+    const opening = text?.['opening_nats'];
+    if (opening !== undefined)
+      rows.noCall.push({ features: { opening_nats: opening }, target: Number(isRight), weight });
     if (calls === undefined) continue;
     if (need !== 'no-call')
       for (const [index, features] of calls.values.entries())
@@ -131,5 +139,9 @@ export function rowsOf(
     if (need !== 'no-call')
       rows.moreCalls.push({ features: calls.answer, target: Number(need === 'more-calls'), weight });
   }
-  return rows;
+}
+
+/** No rows yet. */
+export function emptyRows(): HeadRows {
+  return { values: [], noToolFits: [], moreCalls: [], noCall: [], text: [] };
 }

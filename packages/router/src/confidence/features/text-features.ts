@@ -10,18 +10,12 @@ export interface OpeningNats {
 /** Tokens of a text that count. */
 export const horizonTokens = 16;
 
-/**
- * Features of a text: its opening, absent without scores, and whether a tool fits the request, absent where question and
- * declarations differ in language.
- */
-export function textFeatures(view: RequestView, opening: OpeningNats | undefined): Features {
-  return {
-    ...(opening !== undefined && { opening_nats: (opening.worst[0] + opening.worst[1]) / 2 }),
-    ...matchFeatures(view),
-  };
+/** Features of a text's first tokens; none without scores. */
+export function openingFeatures(opening: OpeningNats | undefined): Features {
+  return opening === undefined ? {} : { opening_nats: (opening.worst[0] + opening.worst[1]) / 2 };
 }
 
-/** How well the best tool fits the request, by words alone. */
+/** How well the best tool fits the request, by words alone; none where question and declarations differ in language. */
 export function matchFeatures({ question, tools }: RequestView): Features {
   if (!question.isComparable) return {};
   const all = [...tools.values()];

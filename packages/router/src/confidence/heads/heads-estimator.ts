@@ -6,7 +6,7 @@ import type { ChatRequest } from '../../core/request.ts';
 import { callFeatures, type CallFeatures } from '../features/call-features.ts';
 import { featuresVersion, type Features } from '../features/features.ts';
 import { viewRequest, type RequestView } from '../features/request-view.ts';
-import { horizonTokens, textFeatures } from '../features/text-features.ts';
+import { horizonTokens, matchFeatures, openingFeatures } from '../features/text-features.ts';
 import type { WordWeights } from '../features/word-weights.ts';
 import { misfit } from '../schema-check.ts';
 import { judgeStructure } from '../structural-judge.ts';
@@ -54,6 +54,8 @@ class HeadsSession implements ConfidenceSession {
   readonly #structure: ReturnType<typeof judgeStructure>;
   readonly #reader: AnswerReader;
   #view: RequestView | undefined;
+  /** Of the request alone: the same for every token of a text. */
+  #match: Features | undefined;
   #calls: { readonly features: CallFeatures; readonly score: CallScore | undefined } | undefined;
   #fault: Reason | undefined;
 
@@ -144,8 +146,8 @@ class HeadsSession implements ConfidenceSession {
   }
 
   #textFeatures(): Features {
-    this.#view ??= viewRequest(this.#request, this.#weights);
-    return textFeatures(this.#view, this.#reader.opening);
+    this.#match ??= matchFeatures((this.#view ??= viewRequest(this.#request, this.#weights)));
+    return { ...openingFeatures(this.#reader.opening), ...this.#match };
   }
 
   /** Reading request and calls takes time: verdict and evidence share it. */
