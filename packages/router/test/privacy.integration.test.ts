@@ -94,7 +94,7 @@ const guards = {
     find: "request.hints.mode === 'local' ? localStages : allStages",
     replace: 'allStages',
   },
-  policy: { file: '/router/src/routing/policies.ts', find: "mode === 'auto'", replace: 'true' },
+  policy: { file: '/router/src/routing/policies.ts', find: "if (mode === 'auto')", replace: 'if (true)' },
   address: { file: '/router/src/backends/http/local-client.ts', find: "tier: 'local'", replace: "tier: 'cloud'" },
 } as const satisfies Readonly<Record<string, Mutation>>;
 
