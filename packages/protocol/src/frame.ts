@@ -1,7 +1,9 @@
 /** Largest payload before the peer has proved who it is. */
 export const handshakeFrameBytes = 1024;
-/** Largest payload after it: 1 MiB and the tag of its encryption. Negotiated down, never up. */
-export const maxFrameBytes = 1024 * 1024 + 16;
+/** Largest message, and largest payload where frames carry messages themselves. Negotiated down, never up. */
+export const maxFrameBytes = 1024 * 1024;
+/** Each side must take messages as large as this. */
+export const minFrameBytes = 65_536;
 
 const headerBytes = 4;
 const noBytes = new Uint8Array(0);

@@ -93,11 +93,13 @@ for (const [name, bytes, code] of [
   });
 }
 
-test('a hostile length closes the link', async () => {
-  const { near, log } = pair();
+test('a hostile length closes the link, and the peer is told why', async () => {
+  const { near, log, toRouter } = pair();
   near.inject(Uint8Array.of(0xff, 0xff, 0xff, 0xff));
+  near.inject(frameOf({ t: 'drain' }));
   await settle();
   assert.ok(log.includes('device frame_too_large'), log.join());
+  assert.deepEqual(toRouter, [{ t: 'bye', code: 'frame_too_large' }]);
 });
 
 test('a message larger than a frame is refused to its sender and the link stays open', async () => {

@@ -108,6 +108,7 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
         this.#endStall();
         if (!this.#closed) listener.onDrain?.();
       },
+      onFault: (code) => this.close(code),
       onClose: (reason) => {
         this.#closed = true;
         this.#endStall();
