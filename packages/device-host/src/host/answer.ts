@@ -1,4 +1,4 @@
-import { DeltaOutbox, FrameError } from '@lfo/protocol';
+import { DeltaOutbox, MessageTooLargeError } from '@lfo/protocol';
 import type { DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
 import { every, type Clock } from '../clock.ts';
 import { EngineError } from '../engine/engine.ts';
@@ -67,7 +67,7 @@ export class Answer {
       link.send(doneMessage(id, done));
     } catch (error) {
       // What was said before the failure is not taken back: it leaves before the error does.
-      if (this.signal.aborted || error instanceof FrameError) this.#outbox.discard();
+      if (this.signal.aborted || error instanceof MessageTooLargeError) this.#outbox.discard();
       else this.#outbox.flush();
       link.send(errorMessage(this.signal.aborted ? this.signal.reason : error, id));
     } finally {
@@ -125,8 +125,19 @@ function doneMessage(id: number, done: EngineDone): MessageOf<DeviceMessage, 'do
     finish_reason: done.finishReason,
     usage: done.usage,
     ...(done.timing === undefined ? {} : { timing: done.timing }),
-    ...(done.confidence === undefined ? {} : { confidence: done.confidence }),
-    ...(done.cloudHandoff === undefined ? {} : { cloud_handoff: done.cloudHandoff }),
+    ...selfReport(done),
+  };
+}
+
+function selfReport({ confidence, cloudHandoff }: EngineDone): {
+  readonly self_report?: Readonly<Record<string, unknown>>;
+} {
+  if (confidence === undefined && cloudHandoff === undefined) return {};
+  return {
+    self_report: {
+      ...(confidence === undefined ? {} : { confidence }),
+      ...(cloudHandoff === undefined ? {} : { handoff: cloudHandoff }),
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-import { FrameError } from '@lfo/protocol';
+import { MessageTooLargeError } from '@lfo/protocol';
 import type { DeviceMessage, MessageOf } from '@lfo/protocol';
 import { EngineError } from '../engine/engine.ts';
 
@@ -10,7 +10,7 @@ export function errorMessage(error: unknown, id?: number): MessageOf<DeviceMessa
 
 function describe(error: unknown): Pick<EngineError, 'code' | 'message' | 'retryable'> {
   if (error instanceof EngineError) return error;
-  if (error instanceof FrameError)
+  if (error instanceof MessageTooLargeError)
     return { code: 'internal', message: 'A part of the answer is too large.', retryable: false };
   return {
     code: 'internal',
