@@ -51,16 +51,24 @@ export default {
       },
     },
     {
-      name: 'protocol-is-portable',
+      name: 'portable',
+      comment: 'The protocol and the core of a device host also run in browsers and in Hermes.',
       severity: 'error',
-      from: { path: '^packages/protocol/src', pathNot: '\\.test\\.ts$' },
+      from: { path: '^packages/(protocol|device-core)/src', pathNot: outsideTests },
       to: { dependencyTypes: ['core'] },
     },
     {
       name: 'protocol-alone',
       severity: 'error',
       from: { path: '^packages/protocol/src', pathNot: '\\.test\\.ts$' },
-      to: { path: '^packages/(router|device-host)|^testing' },
+      to: { path: '^packages/(router|device-core|device-host)|^testing' },
+    },
+    {
+      name: 'device-core-on-protocol',
+      comment: 'Of ours the protocol alone; of others the pure packages named here.',
+      severity: 'error',
+      from: { path: '^packages/device-core/src', pathNot: outsideTests },
+      to: { pathNot: '^packages/(device-core|protocol)/|/node_modules/jsonrepair/|^node_modules/jsonrepair/' },
     },
     { name: 'router-forks-the-host', severity: 'error', from: { path: router }, to: { path: '^packages/device-host' } },
     {
@@ -70,12 +78,19 @@ export default {
       to: { path: '^packages/router|^testing' },
     },
     {
+      name: 'app-on-core-and-protocol',
+      comment: 'What the phone shares with the others: the protocol and the core of a device host.',
+      severity: 'error',
+      from: { path: '^apps/mobile/' },
+      to: { path: '^packages/|^testing', pathNot: '^packages/(device-core|protocol)/' },
+    },
+    {
       name: 'dashboard-shares-shapes',
       comment: 'The browser shares with the router what holds no code of Node.',
       severity: 'error',
       from: { path: '^packages/dashboard/src' },
       to: {
-        path: '^packages/(router|device-host|protocol)|^testing',
+        path: '^packages/(router|device-core|device-host|protocol)|^testing',
         pathNot: '^packages/router/src/(admin/wire|core/(capture|history|reason|request|request-view))\\.ts$',
       },
     },

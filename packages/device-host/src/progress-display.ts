@@ -1,5 +1,5 @@
 import { Presets, SingleBar } from 'cli-progress';
-import type { Clock } from './clock.ts';
+import type { Clock } from '@lfo/protocol';
 import { megabytes } from './models/disk-space.ts';
 import type { ModelProgress } from './models/progress.ts';
 

@@ -6,7 +6,7 @@ import { requireSpace } from './disk-space.ts';
 import { GrowingFile } from './growing-file.ts';
 import type { Machine } from './machine.ts';
 import { ModelError } from './model-error.ts';
-import { pause } from './pause.ts';
+import { pause } from '../clock.ts';
 
 /** The model hub, unless `LFO_MODEL_BASE_URL` names a mirror. */
 export const defaultBaseUrl = 'https://huggingface.co';

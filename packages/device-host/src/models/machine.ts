@@ -1,7 +1,8 @@
 import { statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { env, kill, pid, platform } from 'node:process';
-import { waitingClock, type Clock } from '../clock.ts';
+import type { Clock } from '@lfo/protocol';
+import { waitingClock } from '../clock.ts';
 import { errnoOf } from './model-error.ts';
 
 /** What fetching a model needs of the machine; tests bring their own. */

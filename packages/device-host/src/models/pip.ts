@@ -6,7 +6,7 @@ import { requireSpace } from './disk-space.ts';
 import { bytesOf, GrowingFile } from './growing-file.ts';
 import type { Machine } from './machine.ts';
 import { errnoOf, ModelError } from './model-error.ts';
-import { pause } from './pause.ts';
+import { pause } from '../clock.ts';
 
 export interface PipDownload {
   /** In the order they are joined. */

@@ -1,6 +1,6 @@
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import type { ModelFile } from '../engine/engine.ts';
+import type { ModelFile } from '@lfo/device-core';
 import { defaultBaseUrl, fetchFromHub, hubUrl } from './hub.ts';
 import { inspectGguf } from './gguf.ts';
 import { leftovers } from './leftovers.ts';

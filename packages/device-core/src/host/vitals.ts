@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock } from '@lfo/protocol';
 
 /** Longest time without a sign of the engine in which the host still vouches for it. */
 export const engineQuietMs = 60_000;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EngineError, type EngineRequest } from '../engine.ts';
+import { EngineError, type EngineRequest } from '@lfo/device-core';
 import { answerGrammar } from './grammar.ts';
 import { SchemaGrammar } from './schema-grammar.ts';
 

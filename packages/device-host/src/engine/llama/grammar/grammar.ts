@@ -1,5 +1,5 @@
 import type { WireTool } from '@lfo/protocol';
-import { EngineError, type EngineRequest } from '../engine.ts';
+import { EngineError, type EngineRequest } from '@lfo/device-core';
 import { compileValidator } from './json-validation.ts';
 import { checkSchemaBounds } from './schema-bounds.ts';
 import { literal, SchemaGrammar } from './schema-grammar.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { EngineError } from '../engine.ts';
+import { EngineError } from '@lfo/device-core';
 import { ChatTemplate, type TemplateSource } from './chat-template.ts';
 import type { PromptSegment } from './special-text-guard.ts';
 

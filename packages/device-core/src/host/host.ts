@@ -1,6 +1,5 @@
 import { protocolVersions, maxFrameBytes } from '@lfo/protocol';
-import type { DeviceMessage, Link, MessageOf, ModelInfo, RouterMessage } from '@lfo/protocol';
-import type { Clock } from '../clock.ts';
+import type { Clock, DeviceMessage, Link, MessageOf, ModelInfo, RouterMessage } from '@lfo/protocol';
 import { EngineError, type Engine, type LoadedModel } from '../engine/engine.ts';
 import { HostedModel, type LoadProgress, type ModelOpener } from './hosted-model.ts';
 import { Session } from './session.ts';

@@ -1,4 +1,4 @@
-import { EngineError } from '../engine.ts';
+import { EngineError } from '@lfo/device-core';
 
 /** A schema is a client's text that becomes a program: these bound what compiling it may cost. */
 const maxBytes = 64 * 1024;

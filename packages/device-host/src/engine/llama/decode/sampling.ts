@@ -1,5 +1,5 @@
 import type { SequenceEvaluateOptions, Token } from 'node-llama-cpp';
-import type { EngineRequest } from '../engine.ts';
+import type { EngineRequest } from '@lfo/device-core';
 
 /** Without a floor the long tail of a small model's distribution surfaces every few sentences. */
 const minP = 0.05;

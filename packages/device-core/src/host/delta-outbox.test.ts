@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
+import { DeltaSequence, type AnswerPart, type DeviceMessage, type MessageOf } from '@lfo/protocol';
 import { coalesceChars, coalesceMs, DeltaOutbox } from './delta-outbox.ts';
-import { DeltaSequence } from './delta-sequence.ts';
-import type { AnswerPart, DeviceMessage, MessageOf } from './messages.ts';
 
 type Delta = MessageOf<DeviceMessage, 'delta'>;
 

@@ -1,11 +1,10 @@
 import type { DeviceMessage, MessageOf } from '@lfo/protocol';
 import { EngineError, type LoadedModel } from '../engine/engine.ts';
-import { ModelError, type ModelFault } from '../models/model-error.ts';
 
 /** Progress of a download or load, as the router is told. */
 export type LoadProgress = Pick<MessageOf<DeviceMessage, 'progress'>, 'phase' | 'done' | 'total' | 'what'>;
 
-/** Fetches the model where needed and loads it. */
+/** Fetches the model where needed and loads it; throws an EngineError whose message the owner may read. */
 export type ModelOpener = (onProgress: (progress: LoadProgress) => void, signal: AbortSignal) => Promise<LoadedModel>;
 
 export type ModelState =
@@ -73,14 +72,10 @@ export class HostedModel {
   }
 }
 
-/** Faults that end without the owner doing anything. */
-const mayPass: ReadonlySet<ModelFault> = new Set(['source', 'unavailable', 'busy']);
-
-/** Model and engine errors are written for the owner; anything else is described, not shown. */
+/** Engine errors are written for the owner; anything else is described, not shown. */
 function asNoModel(error: unknown): EngineError {
   const options = { cause: error };
   if (error instanceof EngineError) return new EngineError('no_model', error.message, error.retryable, options);
-  if (error instanceof ModelError) return new EngineError('no_model', error.message, mayPass.has(error.fault), options);
   return new EngineError(
     'no_model',
     'The model could not be loaded. The log of the device host has more.',

@@ -1,6 +1,6 @@
 import { Template } from '@huggingface/jinja';
 import type { WireMessage, WireTool } from '@lfo/protocol';
-import { EngineError } from '../engine.ts';
+import { EngineError } from '@lfo/device-core';
 import { SpecialTextGuard, type PromptSegment } from './special-text-guard.ts';
 import { describeTools } from './tool-description.ts';
 

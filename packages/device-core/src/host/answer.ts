@@ -1,8 +1,10 @@
-import { DeltaOutbox, FrameError } from '@lfo/protocol';
-import type { DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
-import { every, type Clock } from '../clock.ts';
+import { FrameError } from '@lfo/protocol';
+import type { Clock, DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
+import { throwIfAborted } from '../abort.ts';
+import { every } from '../clock.ts';
 import { EngineError } from '../engine/engine.ts';
 import type { EngineDone, EngineRequest, LoadedModel } from '../engine/engine.ts';
+import { DeltaOutbox } from './delta-outbox.ts';
 import type { Place } from './slot-queue.ts';
 import type { Vitals } from './vitals.ts';
 import { errorMessage } from './wire-error.ts';
@@ -24,6 +26,7 @@ export class Answer {
   readonly #context: AnswerContext;
   readonly #outbox: DeltaOutbox;
   readonly #abort = new AbortController();
+  #reason: EngineError | undefined;
   #resume: (() => void) | undefined;
   #prefill = { done: 0, total: 0 };
   #lastProgressMs = -Infinity;
@@ -40,6 +43,7 @@ export class Answer {
 
   /** Ends it early; the error is what the router is told. */
   end(error: EngineError): void {
+    this.#reason ??= error;
     this.#abort.abort(error);
   }
 
@@ -67,9 +71,9 @@ export class Answer {
       link.send(doneMessage(id, done));
     } catch (error) {
       // What was said before the failure is not taken back: it leaves before the error does.
-      if (this.signal.aborted || error instanceof FrameError) this.#outbox.discard();
+      if (this.#reason !== undefined || error instanceof FrameError) this.#outbox.discard();
       else this.#outbox.flush();
-      link.send(errorMessage(this.signal.aborted ? this.signal.reason : error, id));
+      link.send(errorMessage(this.#reason ?? error, id));
     } finally {
       endKeepAlive();
       cancelDeadline?.();
@@ -81,7 +85,7 @@ export class Answer {
     const { vitals } = this.#context;
     const onPrefill = (done: number, total: number): void => this.#onPrefill(done, total);
     for await (const event of model.run(engineRequest(this.#request), this.signal, onPrefill)) {
-      this.signal.throwIfAborted();
+      throwIfAborted(this.signal);
       vitals.beat();
       if (event.k === 'done') return event;
       this.#outbox.push(event);
@@ -91,14 +95,14 @@ export class Answer {
   }
 
   #untilDrained(): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = (): void => reject(this.signal.reason);
-    this.signal.addEventListener('abort', onAbort, { once: true });
-    this.#resume = () => {
-      this.signal.removeEventListener('abort', onAbort);
-      resolve();
-    };
-    return promise;
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => reject(this.#reason);
+      this.signal.addEventListener('abort', onAbort, { once: true });
+      this.#resume = () => {
+        this.signal.removeEventListener('abort', onAbort);
+        resolve();
+      };
+    });
   }
 
   #onPrefill(done: number, total: number): void {

@@ -1,6 +1,6 @@
 import { runInNewContext } from 'node:vm';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { EngineError } from '../engine.ts';
+import { EngineError } from '@lfo/device-core';
 
 const patternTimeoutMs = 100;
 

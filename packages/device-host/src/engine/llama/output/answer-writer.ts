@@ -1,10 +1,10 @@
 import type { AnswerPart } from '@lfo/protocol';
-import { EngineError } from '../engine.ts';
-import type { AnswerGrammar } from './grammar.ts';
+import { EngineError } from '@lfo/device-core';
+import type { AnswerGrammar } from '../grammar/grammar.ts';
 import { ReasoningSplitter, type Stretch } from './reasoning-splitter.ts';
 import type { Score } from './scores.ts';
 import { StopScanner } from './stop-sequences.ts';
-import { ToolCallParser, type ParsedPart } from './tool-calls/tool-call-parser.ts';
+import { ToolCallParser, type ParsedPart } from '@lfo/device-core/tool-calls';
 
 type Scores = Extract<AnswerPart, { k: 'scores' }>;
 

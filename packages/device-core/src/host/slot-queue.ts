@@ -1,3 +1,5 @@
+import { abortReason } from '../abort.ts';
+
 /** A request's place: running, or waiting for one that runs to end. */
 export interface Place {
   /** Requests to be started before this one; 0 when it starts at once. */
@@ -49,38 +51,40 @@ export class SlotQueue {
   enter(signal: AbortSignal): Place | undefined {
     if (!this.hasFreeSlot && this.#waiting.length >= this.#queueMax) return undefined;
     const position = this.hasFreeSlot ? 0 : this.#waiting.length + 1;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    let state: 'waiting' | 'running' | 'left' = 'waiting';
-    const waiter: Waiter = {
-      start: () => {
-        state = 'running';
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      },
-      fail: (reason) => {
+    let leave = (): void => {};
+    const turn = new Promise<void>((resolve, reject) => {
+      let state: 'waiting' | 'running' | 'left' = 'waiting';
+      const waiter: Waiter = {
+        start: () => {
+          state = 'running';
+          signal.removeEventListener('abort', onAbort);
+          resolve();
+        },
+        fail: (reason) => {
+          state = 'left';
+          signal.removeEventListener('abort', onAbort);
+          reject(reason);
+        },
+      };
+      const onAbort = (): void => {
+        leave();
+        reject(abortReason(signal));
+      };
+      leave = () => {
+        if (state === 'left') return;
+        if (state === 'running') this.#active--;
+        else this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
         state = 'left';
         signal.removeEventListener('abort', onAbort);
-        reject(reason);
-      },
-    };
-    const leave = (): void => {
-      if (state === 'left') return;
-      if (state === 'running') this.#active--;
-      else this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
-      state = 'left';
-      signal.removeEventListener('abort', onAbort);
-      this.#startNext();
-      this.#onChange();
-    };
-    const onAbort = (): void => {
-      leave();
-      reject(signal.reason);
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    this.#waiting.push(waiter);
+        this.#startNext();
+        this.#onChange();
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.push(waiter);
+    });
     this.#startNext();
     this.#onChange();
-    return { position, turn: promise, leave };
+    return { position, turn, leave };
   }
 
   /** Ends the waiting of all: no slot will come. */

@@ -1,5 +1,4 @@
-import type { Clock } from './clock.ts';
-import type { AnswerPart, DeviceMessage, MessageOf } from './messages.ts';
+import type { AnswerPart, Clock, DeviceMessage, MessageOf } from '@lfo/protocol';
 
 /** Deltas wait for more text at most this long … */
 export const coalesceMs = 25;

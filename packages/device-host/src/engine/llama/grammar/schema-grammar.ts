@@ -1,4 +1,4 @@
-import { EngineError } from '../engine.ts';
+import { EngineError } from '@lfo/device-core';
 
 type Schema = Readonly<Record<string, unknown>>;
 

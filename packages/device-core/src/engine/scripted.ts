@@ -1,5 +1,6 @@
-import type { AnswerPart } from '@lfo/protocol';
-import { sleep, type Clock } from '../clock.ts';
+import type { AnswerPart, Clock } from '@lfo/protocol';
+import { throwIfAborted } from '../abort.ts';
+import { sleep } from '../clock.ts';
 import { EngineError } from './engine.ts';
 import type {
   Engine,
@@ -79,7 +80,7 @@ class ScriptedModel implements LoadedModel {
   }
 
   async count(prompt: EnginePrompt, signal: AbortSignal): Promise<{ tokens: number; warm: number }> {
-    signal.throwIfAborted();
+    throwIfAborted(signal);
     return { tokens: wordsOf(prompt), warm: 0 };
   }
 
@@ -103,7 +104,7 @@ class ScriptedModel implements LoadedModel {
     };
     for (const [at, part] of parts.entries()) {
       if (at > 0) await sleep(this.#clock, partMs, signal);
-      signal.throwIfAborted();
+      throwIfAborted(signal);
       if (fault?.at === at) throw fault.error;
       const isStop = part.k === 'text' && request.stop.some((stop) => part.text.includes(stop));
       if (isStop || at >= (request.maxTokens ?? Infinity)) {
