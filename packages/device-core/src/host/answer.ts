@@ -6,8 +6,6 @@ import { EngineError } from '../engine/engine.ts';
 import type { EngineDone, EngineRequest, LoadedModel } from '../engine/engine.ts';
 import { DeltaOutbox } from './delta-outbox.ts';
 import type { Place } from './slot-queue.ts';
-import type { Vitals } from './vitals.ts';
-import { errorMessage } from './wire-error.ts';
 
 /** Silence after which a running or waiting request is vouched for. */
 export const keepAliveMs = 5_000;
@@ -17,7 +15,7 @@ export const progressPeriodMs = 250;
 export interface AnswerContext {
   readonly link: Link<RouterMessage, DeviceMessage>;
   readonly clock: Clock;
-  readonly vitals: Vitals;
+  readonly heartbeat: EngineHeartbeat;
 }
 
 /** One `complete` from its acceptance to its `done` or `error`; exactly one of the two is sent. */
@@ -82,11 +80,11 @@ export class Answer {
   }
 
   async #stream(model: LoadedModel): Promise<EngineDone> {
-    const { vitals } = this.#context;
+    const { heartbeat } = this.#context;
     const onPrefill = (done: number, total: number): void => this.#onPrefill(done, total);
     for await (const event of model.run(engineRequest(this.#request), this.signal, onPrefill)) {
       throwIfAborted(this.signal);
-      vitals.beat();
+      heartbeat.record();
       if (event.k === 'done') return event;
       this.#outbox.push(event);
       if (this.#outbox.full) await this.#untilDrained();
@@ -106,14 +104,14 @@ export class Answer {
   }
 
   #onPrefill(done: number, total: number): void {
-    this.#context.vitals.beat();
+    this.#context.heartbeat.record();
     this.#prefill = { done, total };
     if (done < total && this.#context.clock.nowMs() - this.#lastProgressMs < progressPeriodMs) return;
     this.#sendProgress();
   }
 
   #keepAlive(): void {
-    if (this.#context.vitals.alive) this.#sendProgress();
+    if (this.#context.heartbeat.isAlive) this.#sendProgress();
   }
 
   #sendProgress(): void {
@@ -150,4 +148,47 @@ function engineRequest(message: MessageOf<RouterMessage, 'complete'>): EngineReq
     ...(message.presence_penalty === undefined ? {} : { presencePenalty: message.presence_penalty }),
     ...(message.scores === undefined ? {} : { scores: message.scores }),
   };
+}
+
+/** The `error` the router is told. Only messages of our own errors leave: others may hold paths or prompts. */
+export function errorMessage(error: unknown, id?: number): MessageOf<DeviceMessage, 'error'> {
+  const { code, message, retryable } = describe(error);
+  return { t: 'error', ...(id === undefined ? {} : { id }), code, message, retryable };
+}
+
+function describe(error: unknown): Pick<EngineError, 'code' | 'message' | 'retryable'> {
+  if (error instanceof EngineError) return error;
+  if (error instanceof FrameError)
+    return { code: 'internal', message: 'A part of the answer is too large.', retryable: false };
+  return {
+    code: 'internal',
+    message: 'The engine failed unexpectedly. The log of the device host has more.',
+    retryable: true,
+  };
+}
+
+/** Longest time without a sign of the engine in which the host still vouches for it. */
+export const engineQuietMs = 60_000;
+
+/**
+ * Whether the engine shows signs of life. The host keeps silent requests alive towards the router only while it does:
+ * a timer alone would keep the requests of a hung engine alive for ever.
+ */
+export class EngineHeartbeat {
+  readonly #clock: Clock;
+  #lastMs: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#lastMs = clock.nowMs();
+  }
+
+  get isAlive(): boolean {
+    return this.#clock.nowMs() - this.#lastMs < engineQuietMs;
+  }
+
+  /** The engine did something. */
+  record(): void {
+    this.#lastMs = this.#clock.nowMs();
+  }
 }

@@ -6,10 +6,9 @@ import { carrierPair } from '@lfo/testing/carrier-pair.ts';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 import { EngineError, type EngineRequest } from '../engine/engine.ts';
 import { scriptedEngine, type ScriptedAnswer } from '../engine/scripted.ts';
-import { keepAliveMs } from './answer.ts';
-import { DeviceHost, reloadMs } from './host.ts';
+import { engineQuietMs, keepAliveMs } from './answer.ts';
+import { DeviceHost, reloadMs, type Vitals } from './host.ts';
 import type { ModelOpener } from './hosted-model.ts';
-import { engineQuietMs } from './vitals.ts';
 
 interface Script {
   readonly answer?: (request: EngineRequest) => ScriptedAnswer;
@@ -17,6 +16,7 @@ interface Script {
   readonly loadError?: Error;
   readonly slots?: number;
   readonly openModel?: ModelOpener;
+  readonly vitals?: Vitals;
 }
 
 /** A host and the router's end of a link to it. */
@@ -38,7 +38,8 @@ async function serve(script: Script = {}) {
       signal,
     );
   const identity = { id: 'd', name: 'n', app: 'a', os: 'o' };
-  const host = new DeviceHost({ identity, engine, openModel: script.openModel ?? open, slots, clock });
+  const vitals = script.vitals === undefined ? {} : { vitals: script.vitals };
+  const host = new DeviceHost({ identity, engine, openModel: script.openModel ?? open, slots, clock, ...vitals });
   host.load();
 
   const [near, far] = carrierPair();
@@ -494,4 +495,20 @@ test('state is repeated with the heartbeat and ping is answered', async () => {
   router.send({ t: 'ping', n: 7 });
   await settle();
   assert.deepEqual(of('pong'), [{ t: 'pong', n: 7 }]);
+});
+
+test('what the machine says of itself is in the state, and a change of it is told', async () => {
+  let pct = 80;
+  let changed = (): void => {};
+  const vitals: Vitals = {
+    read: () => ({ battery: { pct, charging: false }, thermal: { status: 1 } }),
+    onChange: (run) => (changed = run),
+  };
+  const { of } = await ready({ vitals });
+  assert.deepEqual(of('state').at(-1)?.battery, { pct: 80, charging: false });
+  assert.deepEqual(of('state').at(-1)?.thermal, { status: 1 });
+  pct = 79;
+  changed();
+  await settle();
+  assert.equal(of('state').at(-1)?.battery?.pct, 79);
 });

@@ -1,10 +1,10 @@
 import { protocolVersions, maxFrameBytes } from '@lfo/protocol';
 import type { Clock, DeviceMessage, Link, MessageOf, ModelInfo, RouterMessage } from '@lfo/protocol';
 import { EngineError, type Engine, type LoadedModel } from '../engine/engine.ts';
+import { EngineHeartbeat } from './answer.ts';
 import { HostedModel, type LoadProgress, type ModelOpener } from './hosted-model.ts';
 import { Session } from './session.ts';
 import { SlotQueue } from './slot-queue.ts';
-import { Vitals } from './vitals.ts';
 
 /** Requests that may wait; more are the router's to queue, where they can still go elsewhere. */
 export const queueMax = 4;
@@ -27,6 +27,15 @@ export interface HostOptions {
   /** As asked of the engine; the model loaded may take fewer. */
   readonly slots: number;
   readonly clock: Clock;
+  /** Absent: the state says nothing of the machine. */
+  readonly vitals?: Vitals;
+}
+
+/** What the machine itself says: read for each state, which is sent again when it changes. */
+export interface Vitals {
+  read(): Pick<HostState, 'battery' | 'thermal' | 'mem_free_mb' | 'net'>;
+  /** Called once, with what is to run after each change. */
+  onChange(run: () => void): void;
 }
 
 /** State as sessions send it, without its sequence number. */
@@ -35,7 +44,7 @@ export type HostState = Omit<MessageOf<DeviceMessage, 'state'>, 't' | 'seq'>;
 /** One model behind the device protocol. It outlives the links it serves; requests of all links share its slots. */
 export class DeviceHost {
   readonly clock: Clock;
-  readonly vitals: Vitals;
+  readonly heartbeat: EngineHeartbeat;
   readonly queue: SlotQueue;
   readonly #options: HostOptions;
   readonly #model: HostedModel;
@@ -47,7 +56,8 @@ export class DeviceHost {
   constructor(options: HostOptions) {
     this.#options = options;
     this.clock = options.clock;
-    this.vitals = new Vitals(options.clock);
+    this.heartbeat = new EngineHeartbeat(options.clock);
+    options.vitals?.onChange(() => this.#changed());
     this.queue = new SlotQueue(queueMax, () => this.#changed());
     this.#model = new HostedModel(
       options.openModel,
@@ -137,6 +147,7 @@ export class DeviceHost {
       models: this.#infos(),
       active: this.queue.active,
       queued: this.queue.queued,
+      ...this.#options.vitals?.read(),
     };
   }
 
@@ -147,7 +158,7 @@ export class DeviceHost {
 
   #modelChanged(): void {
     const { state } = this.#model;
-    this.vitals.beat();
+    this.heartbeat.record();
     if (state.kind !== 'loading') this.#progress = undefined;
     this.queue.setSlots(state.kind === 'loaded' ? state.model.slots : 0);
     this.#cancelReload?.();
@@ -159,7 +170,7 @@ export class DeviceHost {
   }
 
   #progressed(progress: LoadProgress): void {
-    this.vitals.beat();
+    this.heartbeat.record();
     this.#progress = progress;
     for (const session of this.#sessions) session.loadProgressed();
   }

@@ -2,10 +2,9 @@ import { protocolVersions } from '@lfo/protocol';
 import type { DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
 import { every } from '../clock.ts';
 import { EngineError } from '../engine/engine.ts';
-import { Answer, keepAliveMs, progressPeriodMs } from './answer.ts';
+import { Answer, errorMessage, keepAliveMs, progressPeriodMs } from './answer.ts';
 import type { DeviceHost } from './host.ts';
 import type { Place } from './slot-queue.ts';
-import { errorMessage } from './wire-error.ts';
 
 /** Used when the router names no period of its own. */
 const stateMs = 20_000;
@@ -114,7 +113,7 @@ export class Session {
         this.stateChanged();
       }),
       every(clock, keepAliveMs, () => {
-        if (this.#host.vitals.alive) this.loadProgressed();
+        if (this.#host.heartbeat.isAlive) this.loadProgressed();
       }),
     ];
     this.stateChanged();
@@ -131,7 +130,7 @@ export class Session {
     const refusal = this.#draining ? new EngineError('busy', 'The device is draining.', true) : this.#host.refusal;
     if (refusal !== undefined) return this.#refuse(id, refusal);
 
-    const answer = new Answer(request, { link: this.#link, clock: this.#host.clock, vitals: this.#host.vitals });
+    const answer = new Answer(request, { link: this.#link, clock: this.#host.clock, heartbeat: this.#host.heartbeat });
     this.#answers.set(id, answer);
     const place = this.#host.queue.enter(answer.signal);
     if (place === undefined) {

@@ -2,9 +2,8 @@ import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Agent, EnvHttpProxyAgent, type Dispatcher } from 'undici';
 import type { HubFile } from './catalogue.ts';
-import { requireSpace } from './disk-space.ts';
 import { GrowingFile } from './growing-file.ts';
-import type { Machine } from './machine.ts';
+import { requireSpace, type Machine } from './machine.ts';
 import { ModelError } from './model-error.ts';
 import { pause } from '../clock.ts';
 

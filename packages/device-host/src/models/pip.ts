@@ -2,9 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { PackagePart } from './catalogue.ts';
-import { requireSpace } from './disk-space.ts';
 import { bytesOf, GrowingFile } from './growing-file.ts';
-import type { Machine } from './machine.ts';
+import { requireSpace, type Machine } from './machine.ts';
 import { errnoOf, ModelError } from './model-error.ts';
 import { pause } from '../clock.ts';
 

@@ -1,9 +1,9 @@
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { ModelFile } from '@lfo/device-core';
+import { leftovers } from './folder.ts';
 import { defaultBaseUrl, fetchFromHub, hubUrl } from './hub.ts';
 import { inspectGguf } from './gguf.ts';
-import { leftovers } from './leftovers.ts';
 import { withLock } from './lock.ts';
 import { thisMachine, type Machine } from './machine.ts';
 import { ModelError } from './model-error.ts';

@@ -15,8 +15,7 @@ import {
   type EngineRequest,
   type LoadedModel,
 } from '@lfo/device-core';
-import { AnswerWriter } from './output/answer-writer.ts';
-import { newCallId } from './output/call-id.ts';
+import { AnswerWriter, newCallId } from './output/answer-writer.ts';
 import { ChatTemplate } from './prompt/chat-template.ts';
 import { Decode, type Sampled } from './decode/decode.ts';
 import { answerGrammar, type AnswerGrammar } from './grammar/grammar.ts';

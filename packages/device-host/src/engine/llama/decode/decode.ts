@@ -1,5 +1,4 @@
 import type { LlamaContextSequence, SequenceEvaluateOptions, Token } from 'node-llama-cpp';
-import { abortable } from './abortable.ts';
 import type { PrefillPace } from './prefill-pace.ts';
 
 /** A token the model chose; score data where it was asked for. */
@@ -118,5 +117,23 @@ export class Decode {
   async #compute<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     this.#pending = work;
     return await abortable(work, signal);
+  }
+}
+
+/** The promise's outcome, or the signal's reason as soon as it aborts; what the promise does then is nobody's concern. */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let leave = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    leave = () => reject(signal.reason);
+    if (signal.aborted) leave();
+    signal.addEventListener('abort', leave, { once: true });
+  });
+  // Rejections that come too late must not count as unhandled.
+  promise.catch(() => {});
+  aborted.catch(() => {});
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', leave);
   }
 }

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { AnswerPart } from '@lfo/protocol';
 import { EngineError } from '@lfo/device-core';
 import type { AnswerGrammar } from '../grammar/grammar.ts';
@@ -161,4 +162,11 @@ function violation(what: string): EngineError {
     `The model's ${what} does not satisfy the JSON schema; ask again, simplify the schema or use a larger model.`,
     true,
   );
+}
+
+const idAlphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+
+/** A new id for a tool call, in the shape OpenAI's have. */
+export function newCallId(): string {
+  return `call_${Array.from({ length: 24 }, () => idAlphabet[randomInt(idAlphabet.length)]).join('')}`;
 }
