@@ -72,6 +72,7 @@ async function fetchWhole(
 ): Promise<string | undefined> {
   const startSize = file.size;
   let cuts = 0;
+  let isAnew = false;
   for (;;) {
     const before = file.size;
     try {
@@ -79,7 +80,12 @@ async function fetchWhole(
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof ModelError) throw error;
-      if (error instanceof RangeRefused) continue;
+      if (error instanceof RangeRefused) {
+        if (before === 0) throw sourceError(`The model hub answered ${error.status}.`, error);
+        if (isAnew) throw sourceError('The download from the model hub was cut, and cannot be resumed.', error);
+        isAnew = true;
+        continue;
+      }
       if (file.size === startSize) throw sourceError('The model hub cannot be reached.', error);
       cuts = file.size > before ? 1 : cuts + 1;
       if (cuts > maxCuts) throw sourceError('The download from the model hub was cut again and again.', error);
@@ -130,7 +136,7 @@ async function prepare(download: HubDownload, answer: HubAnswer, file: GrowingFi
   if (status === 416 && Number(range?.[2]) === file.size) return endOf(answer, file);
   if (status === 416 || (status === 206 && Number(range?.[1]) !== file.size)) {
     await file.restart();
-    throw new RangeRefused();
+    throw new RangeRefused(status);
   }
   if (status === 200 && file.size > 0) await file.restart();
   if (status !== 200 && status !== 206) throw refusal(status);
@@ -201,7 +207,14 @@ async function send(
 }
 
 /** What lies there is no beginning of what the hub has; it was thrown away. */
-class RangeRefused extends Error {}
+class RangeRefused extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super();
+    this.status = status;
+  }
+}
 
 function refusal(status: number): ModelError {
   if (status === 404) return sourceError('The model hub has no such file.');
