@@ -3,6 +3,7 @@ import type { Clock, DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/
 import { every } from '../clock.ts';
 import { EngineError, type LoadedModel } from '../engine/engine.ts';
 import { Answer, type EngineHeartbeat, errorMessage, keepAliveMs, progressPeriodMs } from './answer.ts';
+import type { LoadProgress } from './hosted-model.ts';
 import type { Place, SlotQueue } from './slot-queue.ts';
 
 /** Used when the router names no period of its own. */
@@ -16,6 +17,8 @@ export interface SessionHost {
   readonly clock: Clock;
   readonly heartbeat: EngineHeartbeat;
   readonly queue: SlotQueue;
+  /** The download or load under way, while one is. */
+  readonly progress: LoadProgress | undefined;
   /** Why nothing is accepted now. */
   readonly refusal: EngineError | undefined;
   hello(): MessageOf<DeviceMessage, 'hello'>;
