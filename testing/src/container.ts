@@ -57,13 +57,11 @@ export function runContained({ root, workdir, dataFolder, env, user, command }: 
   chownSync(dataFolder, Number(uid), Number(gid));
   const rights = ['--clear-groups', '--no-new-privs', '--bounding-set=-all', '--inh-caps=-all'];
   const variables = Object.entries({ PATH: '/node:/usr/bin:/bin', ...env }).map(([name, value]) => `${name}=${value}`);
+  const mounts = ['--mount', '--propagation', 'private', 'sh', '-c', mounting, 'sh'];
+  const inside = ['env', '-i', '-C', workdir, ...variables];
   return spawn(
     'unshare',
-    [
-      ...['--mount', '--propagation', 'private', 'sh', '-c', mounting, 'sh', root, dataFolder],
-      ...['setpriv', `--reuid=${uid}`, `--regid=${gid}`, ...rights, 'env', '-i', '-C', workdir, ...variables],
-      ...command,
-    ],
+    [...mounts, root, dataFolder, 'setpriv', `--reuid=${uid}`, `--regid=${gid}`, ...rights, ...inside, ...command],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
 }
