@@ -50,7 +50,7 @@ export async function serveKeyed(t: TestContext, options: KeyedOptions = {}): Pr
   const player = options.player ?? (await startPlayer(t, localServer));
   const cwd = options.cwd ?? workingFolder(t);
   const env = { PORT: '0', LFO_LOG_LEVEL: 'info', ...options.env };
-  const yaml = options.yaml ?? fleetYaml([localServer.entry(player.upstream.origin)], 'budgets: {}');
+  const yaml = options.yaml ?? fleetYaml([localServer.entry(player.upstream.origin)]);
   writeFileSync(join(cwd, 'lfo.yaml'), yaml);
   const from = performance.now();
   const lfo = startLfo(t, ['serve'], {

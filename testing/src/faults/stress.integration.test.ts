@@ -17,7 +17,7 @@ import { type Mood, stressScript } from '../stress/stress-upstream.ts';
 import { scaled } from '../test-scale.ts';
 import { faultTest } from './fault-test.ts';
 import { type KeyedProcess, known, serveKeyed, until } from './keyed-process.ts';
-import { cloudServer, fleetYaml, geminiCloud, localServer } from './subject.ts';
+import { cloudServer, fleetYaml, geminiCloud, localServer, shortBudgets } from './subject.ts';
 
 const runMs = scaled({ always: 60_000, full: 180_000 });
 const clients = 24;
@@ -87,7 +87,7 @@ faultTest(
     const configurations = [1500, 800].map((tokens) =>
       fleetYaml(
         entries,
-        `limits: { queue: ${tokens}, failed_auth_per_minute: 1000000 }
+        `${shortBudgets}limits: { queue: ${tokens}, failed_auth_per_minute: 1000000 }
 routing: { max_local_tokens: ${tokens} }
 breaker: { failures: 4, open_ms: 300, max_open_ms: 1000 }`,
       ),

@@ -78,7 +78,7 @@ export function startTroubles({ router, keys: lasting, backends, configurations 
     await pause(1_500);
     database.exec('rollback');
     database.close();
-    if (keys.length > lasting.length + 5) keys.splice(lasting.length, 1);
+    if (keys.length > lasting.length + 1) keys.splice(lasting.length, 1);
   };
 
   let rounds = 0;
