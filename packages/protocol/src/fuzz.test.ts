@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { carrierPair } from '@lfo/testing/carrier-pair.ts';
 import { deviceVectors } from '@lfo/testing/device-vectors.ts';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
+import { scaled } from '@lfo/testing/test-scale.ts';
 import * as fc from 'fast-check';
 import * as z from 'zod';
 import { framedChannel } from './channel.ts';
@@ -15,9 +16,8 @@ import { noiseChannel } from './noise/noise-channel.ts';
 import { nodePrimitives } from './noise/node-primitives.ts';
 import { keyPair } from './noise/primitives.ts';
 
-/** Inputs in all; `LFO_FUZZ_INPUTS` asks for more. */
-const inputs = Number(process.env['LFO_FUZZ_INPUTS'] ?? 5000);
-const numRuns = Math.ceil(inputs / 5);
+/** 5,000 inputs in all, 100,000 in the full run. */
+const numRuns = scaled({ always: 1000, full: 20_000 });
 
 const primitives = nodePrimitives(crypto);
 const key = new Uint8Array(32).fill(7);
@@ -65,6 +65,8 @@ test('frames of any payload are no more than a closed link or an answered error'
 
 test('records with one byte changed, cut, doubled or out of order deliver nothing after the change', () => {
   const message = Buffer.from('{"t":"ping","n":1}');
+  const cipher = new CipherState(primitives, key);
+  const records = Array.from({ length: 3 }, () => cipher.seal(Buffer.concat([Uint8Array.of(0), message])));
   fc.assert(
     fc.property(
       fc.nat({ max: 2 }),
@@ -72,8 +74,6 @@ test('records with one byte changed, cut, doubled or out of order deliver nothin
       fc.integer({ min: 1, max: 255 }),
       fc.constantFrom('flip', 'cut', 'double', 'swap'),
       (at, byte, mask, how) => {
-        const cipher = new CipherState(primitives, key);
-        const records = Array.from({ length: 3 }, () => cipher.seal(Buffer.concat([Uint8Array.of(0), message])));
         const changed = [...records];
         const record = records[at] ?? new Uint8Array();
         if (how === 'flip') changed[at] = record.map((value, place) => (place === byte ? value ^ mask : value));
