@@ -2,7 +2,6 @@ export * from './bytes.ts';
 export * from './carrier.ts';
 export * from './channel.ts';
 export * from './clock.ts';
-export * from './delta-outbox.ts';
 export * from './delta-sequence.ts';
 export * from './frame.ts';
 export * from './identity/identity.ts';
