@@ -8,12 +8,15 @@ export interface Clock {
   schedule(delayMs: number, run: () => void): () => void;
 }
 
-/** The machine's own clock. */
+/** The longest delay a timer of Node holds, some 24.8 days; a longer one would fire at once. */
+export const longestTimerMs = 2 ** 31 - 1;
+
+/** The machine's own clock; a longer delay than a timer holds is shortened to that. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
   schedule(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
+    const timer = setTimeout(run, Math.min(delayMs, longestTimerMs));
     timer.unref();
     return () => clearTimeout(timer);
   },
