@@ -51,7 +51,8 @@ const violations: Readonly<Record<string, readonly [folder: string, code: string
   ],
   'portable-packages': ['packages/protocol/src', "export { hash } from 'node:crypto';\n"],
   'protocol-alone': ['packages/protocol/src', "export { FakeClock } from '@lfo/testing/fake-clock.ts';\n"],
-  'router-forks-the-host': [`${router}/app`, "export * from '../../../device-host/src/clock.ts';\n"],
+  'device-core-on-protocol': ['packages/device-core/src', "export { FakeClock } from '@lfo/testing/fake-clock.ts';\n"],
+  'router-forks-the-host': [`${router}/app`, "export * from '../../../device-host/src/main.ts';\n"],
   'host-without-router': ['packages/device-host/src', "export { FakeClock } from '@lfo/testing/fake-clock.ts';\n"],
   'dashboard-shares-shapes': [
     'packages/dashboard/src',

@@ -176,12 +176,10 @@ describe('one request, end to end', () => {
     const gone = new AbortController();
     const answer = fetchAborting(router, gone.signal);
     for (let seen = 1; !local.requests.some(({ method }) => method === 'POST'); seen++) await local.received(seen);
-    const before = performance.now();
     gone.abort();
     await answer;
     const exchange = local.exchanges.findLast(({ request }) => request.method === 'POST');
     assert.equal(await exchange?.ended, 'aborted');
-    assert.ok(performance.now() - before < 2000);
   });
 
   test('a stream cut after its commit point ends in an error frame, not in a stop', async (t) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
+import { assertWithin } from '@lfo/testing/figure.ts';
 import { browserOfSuite, noBrowser, openPage } from '@lfo/testing/browser.ts';
 import { questions, type SceneOptions, startScene, weatherTool } from '@lfo/testing/dashboard-scene.ts';
 import { runLfo } from '@lfo/testing/lfo-process.ts';
@@ -186,7 +187,7 @@ describe('who and what the dashboard lets in', { skip: noBrowser }, () => {
         assert.ok(bytes > 10_000 && bytes < 100_000, `${view}: ${bytes} bytes`);
         best = Math.min(best, interactiveMs);
       }
-      assert.ok(best < 1_000, `${view}: ${best} ms`);
+      assertWithin(t, `${view} interactive`, best, 1_000);
     }
     assert.deepEqual(foreign, []);
   });

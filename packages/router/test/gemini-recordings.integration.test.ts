@@ -3,13 +3,14 @@ import { test, type TestContext } from 'node:test';
 import { checkFields } from '@lfo/testing/gemini/check-fields.ts';
 import { geminiRecordings, type Recorded, replayIn, waysToCut } from '@lfo/testing/gemini/recordings.ts';
 import { openApiValidator } from '@lfo/testing/openapi-validator.ts';
+import { withoutReferenceData } from '@lfo/testing/reference-data.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { z } from 'zod';
 
 const recordings = geminiRecordings();
-const skip = recordings.length === 0 ? 'the recordings are not beside this checkout' : false;
+const skip = withoutReferenceData;
 const assertFits = openApiValidator();
 
 const call = z.object({ function: z.object({ name: z.string(), arguments: z.string() }) });

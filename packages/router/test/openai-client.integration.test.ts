@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 
-import { openApiMissing, openApiValidator } from '@lfo/testing/openapi-validator.ts';
+import { openApiValidator } from '@lfo/testing/openapi-validator.ts';
+import { withoutReferenceData } from '@lfo/testing/reference-data.ts';
 import {
   callingAnswer,
   fromEvents,
@@ -31,7 +32,7 @@ before(async () => {
 });
 after(() => router.app.close());
 
-test('OpenAI’s document is beside this checkout', { skip: openApiMissing }, () => {
+test('OpenAI’s document is beside this checkout', { skip: withoutReferenceData }, () => {
   assert.throws(() => assertFits('CreateChatCompletionResponse', { choices: [] }));
 });
 

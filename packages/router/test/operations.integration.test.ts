@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 
+import { assertWithin } from '@lfo/testing/figure.ts';
 import { runLfo } from '@lfo/testing/lfo-process.ts';
 import { parseMetrics, valueOf } from '@lfo/testing/prometheus-text.ts';
 import { asking, startRouter, type TestRouter, type TestRouterOptions } from '@lfo/testing/router.ts';
@@ -63,7 +64,7 @@ describe('managed keys', { timeout: 120_000 }, () => {
     local.always(answerWith({ deltas: Array.from({ length: 400 }, () => 'word '), paceMs: 50 }));
     const streaming = router.stream(asking('Hi', { model: 'lfo-local' }), bearer(key));
     await keys('revoke', 'laptop');
-    assert.ok((await untilStatus(router, key, 401)) < 1_000);
+    assertWithin(t, 'key dead', await untilStatus(router, key, 401), 1_000);
     const cut = await streaming;
     assert.equal(cut.isDone, false);
     assert.equal((await router.chat(asking('Hi'))).status, 401);

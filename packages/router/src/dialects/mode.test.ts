@@ -103,12 +103,6 @@ test('the time-out of an SDK bounds the head of a stream, not the stream', () =>
   assert.deepEqual([both.deadlineMs, both.headDeadlineMs], [900, 2000]);
 });
 
-test('a deadline beyond what a timer holds is shortened to that', () => {
-  const longest = 2 ** 31 - 1;
-  assert.equal(hints({ headers: { 'x-lfo-deadline-ms': '3000000000' } }).deadlineMs, longest);
-  assert.equal(hints({ headers: { 'x-stainless-timeout': '3000000' }, isStream: true }).headDeadlineMs, longest);
-});
-
 test('a session belongs to the key that names it', () => {
   const one = hints({ conversation: 'chat', identity: { ...owner, id: 'one' } });
   const two = hints({ headers: { 'x-lfo-session': 'chat' }, identity: { ...owner, id: 'two' } });

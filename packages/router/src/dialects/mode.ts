@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-import { longestTimerMs } from '../core/clock.ts';
 import { LfoError, RequestError } from '../core/errors.ts';
 import type { ListedModel } from '../core/exchange.ts';
 import type { JsonObject, JsonValue } from '../core/json.ts';
@@ -130,7 +129,7 @@ function deadlinesOf(
   const sdkMs = typeof sdk === 'string' && decimal.test(sdk) && Number(sdk) > 0 ? Number(sdk) * 1000 : Infinity;
   const totalMs = Math.min(ownMs ?? Infinity, isStream ? Infinity : sdkMs);
   return {
-    ...(totalMs !== Infinity && { deadlineMs: Math.min(totalMs, longestTimerMs) }),
-    ...(isStream && sdkMs !== Infinity && { headDeadlineMs: Math.min(sdkMs, longestTimerMs) }),
+    ...(totalMs !== Infinity && { deadlineMs: totalMs }),
+    ...(isStream && sdkMs !== Infinity && { headDeadlineMs: sdkMs }),
   };
 }
