@@ -208,6 +208,18 @@ describe('one request, end to end', () => {
     assert.equal(at(answer.json, 'error', 'code'), 'deadline_exceeded');
   });
 
+  test('the time-out of an SDK ends a stream that has not begun, and leaves one that has', async (t) => {
+    const { router, local } = await bothTiers(t);
+    local.always((exchange) => exchange.silence());
+    const sdk = { 'x-stainless-timeout': '0.15' };
+    const late = await router.stream(asking('Hello', { model: 'lfo-local' }), sdk);
+    assert.equal(late.status, 504);
+    assert.equal(at(late.json, 'error', 'code'), 'deadline_exceeded');
+    local.always(answerWith({ deltas: ['One', ' two', ' three'], paceMs: 150 }));
+    const slow = await router.stream(asking('Hello', { model: 'small' }), { 'x-stainless-timeout': '0.4' });
+    assert.equal(slow.isDone, true);
+  });
+
   test('the explanation matches what then happens', async (t) => {
     const { router } = await bothTiers(t);
     const explained = await router.request('POST', '/v1/route', asking('Hello'));

@@ -43,7 +43,7 @@ export class Chats {
   async chat(exchange: ChatExchange): Promise<Spent> {
     const { config, clock, retries, stagesFor, live, records, operations } = this.#options;
     const { request, receivedMs } = exchange;
-    const { clientKey, confidenceThreshold, deadlineMs: budgetMs } = request.hints;
+    const { clientKey, confidenceThreshold, deadlineMs: budgetMs, headDeadlineMs } = request.hints;
     const { routing, server } = config.current();
     retries.requestStarted();
     const times = { startMs: receivedMs, startedAtMs: clock.wallMs() };
@@ -53,6 +53,8 @@ export class Chats {
     live.begin(trace, clientKey);
     const deadlineMs = budgetMs === undefined ? undefined : receivedMs + budgetMs;
     const cancelDeadline = endAt(deadlineMs, abort, clock);
+    const headDueMs = headDeadlineMs === undefined ? undefined : receivedMs + headDeadlineMs;
+    const cancelHeadDeadline = endAt(headDueMs, abort, clock, () => !exchange.response.headersSent);
     try {
       const call = { signal: abort.signal, deadlineMs, trace, costOf: records.costOf };
       const events = records.follow(request, answer(request, call, stagesFor(request)));
@@ -76,6 +78,7 @@ export class Chats {
       return operations.ended(trace, delivery.status);
     } finally {
       cancelDeadline();
+      cancelHeadDeadline();
       abort.release();
       this.#running.delete(abort);
     }
@@ -97,7 +100,10 @@ export class Chats {
 
 const drainLookMs = 20;
 
-function endAt(deadlineMs: number | undefined, abort: ChildAbort, clock: Clock): () => void {
-  if (deadlineMs === undefined) return () => {};
-  return clock.schedule(Math.max(0, deadlineMs - clock.nowMs()), () => abort.abort(deadlineExceeded()));
+/** Ends what still runs when its time is over, unless that has lost its meaning by then. */
+function endAt(dueMs: number | undefined, abort: ChildAbort, clock: Clock, isMeant = () => true): () => void {
+  if (dueMs === undefined) return () => {};
+  return clock.schedule(Math.max(0, dueMs - clock.nowMs()), () => {
+    if (isMeant()) abort.abort(deadlineExceeded());
+  });
 }

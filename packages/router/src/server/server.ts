@@ -95,7 +95,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     reply.header('x-request-id', request.id);
     const origin = guard.allowedOrigin(request);
     if (origin !== undefined) {
-      allowOrigin(reply, origin);
+      allowOrigin(request, reply, origin);
       if (request.method === 'OPTIONS') {
         void reply.status(204).send();
         return;
@@ -141,14 +141,31 @@ function hasBody({ headers }: FastifyRequest): boolean {
   return 'transfer-encoding' in headers || 'content-length' in headers;
 }
 
-/** Set on the raw response, since chat answers bypass Fastify's. */
-function allowOrigin({ raw }: FastifyReply, origin: string): void {
+/** A header's name by RFC 9110. */
+const headerName = /^[\w!#$%&'*+.^`|~-]+$/;
+const maxAskedHeaders = 64;
+
+/**
+ * Set on the raw response, since chat answers bypass Fastify's. A page of an allowed origin may send whatever headers
+ * it asks for, as each SDK has a dozen of its own; it never gets cookies sent along.
+ */
+function allowOrigin({ headers }: FastifyRequest, { raw }: FastifyReply, origin: string): void {
   raw.setHeader('access-control-allow-origin', origin);
-  raw.setHeader('vary', 'Origin');
-  raw.setHeader('access-control-allow-methods', 'GET, POST');
-  raw.setHeader('access-control-allow-headers', 'authorization, content-type, x-api-key, x-lfo-mode, x-lfo-session');
+  raw.setHeader('vary', 'Origin, Access-Control-Request-Headers');
   raw.setHeader('access-control-expose-headers', '*');
+  const asked = headers['access-control-request-headers']?.split(',').map((name) => name.trim()) ?? [];
+  const names = asked.filter((name) => headerName.test(name)).slice(0, maxAskedHeaders);
+  raw.setHeader('access-control-allow-headers', names.join(', '));
+  raw.setHeader('access-control-allow-methods', 'GET, POST');
+  raw.setHeader('access-control-max-age', preflightAgeS);
+  // Chromium asks this of pages that call into a private network.
+  if (headers['access-control-request-private-network'] === 'true') {
+    raw.setHeader('access-control-allow-private-network', 'true');
+  }
 }
+
+/** As long as Chromium remembers one at most. */
+const preflightAgeS = 7_200;
 
 /** Refusals of the framework, in our words. */
 function fromFastify(thrown: unknown): LfoError | undefined {
