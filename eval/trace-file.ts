@@ -1,4 +1,4 @@
-import { ToolCallParser } from '@lfo/device-host/src/engine/llama/tool-calls/tool-call-parser.ts';
+import { ToolCallParser } from '@lfo/device-core/tool-calls';
 import type { InferenceEvent, TokenScore } from '@lfo/router/src/core/events.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '@lfo/router/src/core/json.ts';
 import type { ToolSpec } from '@lfo/router/src/core/request.ts';
