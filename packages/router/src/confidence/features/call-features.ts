@@ -180,10 +180,16 @@ function restFeatures(view: RequestView, calls: readonly JudgedCall[], nats: Ans
   };
 }
 
+/** Sentences that touch a tool or an argument, and later ones that add a task, declared or not. */
 function relevantSentences({ question, tools }: RequestView, said: ReadonlySet<string>): readonly Sentence[] {
   const touches = (word: string, weight: number): boolean =>
     said.has(word) || (weight >= tellingWeight && [...tools.values()].some((tool) => tool.stems.has(word)));
-  const relevant = question.sentences.filter(({ words }) => [...words].some(([word, weight]) => touches(word, weight)));
+  let hasTask = false;
+  const relevant = question.sentences.filter(({ words, text }) => {
+    const isTask = [...words].some(([word, weight]) => touches(word, weight)) || (hasTask && secondTask.test(text));
+    hasTask ||= isTask;
+    return isTask;
+  });
   return relevant.length === 0 ? question.sentences : relevant;
 }
 

@@ -27,7 +27,7 @@ export interface Sentence {
   readonly text: string;
   /** Content stems, and numbers as `#5`, each once with its weight. */
   readonly words: ReadonlyMap<string, number>;
-  /** Those of each clause that has at least two. */
+  /** Those of each clause that has any. */
   readonly clauses: readonly ReadonlySet<string>[];
   /** Numbers, quoted phrases and names, in plain spelling. */
   readonly entities: readonly string[];
@@ -102,7 +102,7 @@ function viewSentence(sentence: string, weights: WordWeights): Sentence {
     clauses: sentence
       .split(clausePattern)
       .map((clause) => new Set(wordsOf(clause)))
-      .filter((clause) => clause.size >= 2),
+      .filter((clause) => clause.size > 0),
     entities: entitiesIn(sentence),
   };
 }
