@@ -71,7 +71,7 @@ export const shippedRecipes: Recipes = {
     trees: 0,
     leaf: 6,
     ridge: 4,
-    prior: 0.7,
+    prior: 0.75,
   },
   text: { inputs: [['opening_nats']], trees: 0, leaf: 6, ridge: 1 },
 };

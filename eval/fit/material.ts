@@ -92,13 +92,15 @@ function poolOf(cases: ReadonlyMap<string, EvalCase>): readonly ToolSpec[] {
 function pairsOf(cases: readonly EvalCase[], weights: WordWeights): Material['pairs'] {
   return cases.flatMap(({ id, category, request }, index) => {
     const other = cases[(index + 1 + (hashOf(`pair ${id}`) % (cases.length - 1))) % cases.length];
-    const own = { features: matchFeatures(viewRequest(request, weights)), weight: 1 };
-    const row = { ...own, target: Number(category === 'irrelevance') };
-    if (other === undefined || category === 'irrelevance') return [{ id, row }];
-    const features = matchFeatures(viewRequest({ ...request, tools: other.request.tools }, weights));
+    const features = matchFeatures(viewRequest(request, weights));
+    // Tools that only look fitting teach more than tools drawn at random.
+    if (category === 'irrelevance') return [{ id, row: { features, target: 1, weight: nearMissWeight } }];
+    const row = { features, target: 0, weight: 1 };
+    if (other === undefined) return [{ id, row }];
+    const others = matchFeatures(viewRequest({ ...request, tools: other.request.tools }, weights));
     return [
       { id, row },
-      { id, row: { features, target: 1, weight: 1 } },
+      { id, row: { features: others, target: 1, weight: 1 } },
     ];
   });
 }
@@ -112,3 +114,4 @@ function shortAnswers(): readonly HeadRow[] {
 }
 
 const copyWeight = 0.3;
+const nearMissWeight = 5;
