@@ -25,6 +25,7 @@ test('security 26: the bill of materials lists every direct dependency with its 
   for (const path of [
     'package.json',
     'packages/router/package.json',
+    'packages/device-core/package.json',
     'packages/device-host/package.json',
     'packages/protocol/package.json',
   ]) {

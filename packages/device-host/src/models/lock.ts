@@ -3,7 +3,7 @@ import { link, open, readFile, rename, rm, stat, type FileHandle } from 'node:fs
 import { z } from 'zod';
 import type { Machine } from './machine.ts';
 import { errnoOf } from './model-error.ts';
-import { pause } from './pause.ts';
+import { pause } from '../clock.ts';
 import { modelProgress, type ModelProgress, type OnProgress } from './progress.ts';
 
 const lockContent = z.object({

@@ -1,8 +1,9 @@
 import { statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { env, kill, pid, platform } from 'node:process';
-import { waitingClock, type Clock } from '../clock.ts';
-import { errnoOf } from './model-error.ts';
+import type { Clock } from '@lfo/protocol';
+import { waitingClock } from '../clock.ts';
+import { errnoOf, ModelError } from './model-error.ts';
 
 /** What fetching a model needs of the machine; tests bring their own. */
 export interface Machine {
@@ -52,4 +53,23 @@ function isAlive(other: number): boolean {
     // EPERM: it is there, and somebody else's.
     return errnoOf(error) === 'EPERM';
   }
+}
+
+/** Kept free for everything else that writes there. */
+const marginBytes = 64 << 20;
+
+/** @throws ModelError `no_space` when the folder's disk has less than `bytes` and a margin left */
+export async function requireSpace(folder: string, bytes: number, machine: Machine): Promise<void> {
+  const free = await machine.freeBytes(folder);
+  if (free >= bytes + marginBytes) return;
+  throw new ModelError(
+    'no_space',
+    `Not enough disk space: ${megabytes(bytes + marginBytes)} needed, ${megabytes(free)} free in the models folder. ` +
+      'Make room, or choose another folder or a smaller model.',
+  );
+}
+
+/** `491 MB` */
+export function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 1e6).toLocaleString('en-US')} MB`;
 }

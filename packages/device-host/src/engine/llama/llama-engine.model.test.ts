@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { getModuleVersion } from 'node-llama-cpp';
-import { describeEngine } from '../engine-contract.ts';
-import { EngineError, type EngineRequest, type LoadedModel } from '../engine.ts';
-import { compileValidator } from './json-validation.ts';
+import { describeEngine } from '@lfo/device-core/engine-contract';
+import { EngineError, type EngineRequest, type LoadedModel } from '@lfo/device-core';
+import { compileValidator } from './grammar/json-validation.ts';
 import { llamaEngine } from './llama-engine.ts';
 import { answer, ask, doneOf, fetched, modelsDir, never, options, scoresOf, textOf, weather } from './model-trial.ts';
 

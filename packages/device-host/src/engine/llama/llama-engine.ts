@@ -1,11 +1,11 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { getLlama, LlamaLogLevel, NoBinaryFoundError, type Llama } from 'node-llama-cpp';
-import { EngineError, type Engine, type EngineOptions, type LoadedModel, type ModelFile } from '../engine.ts';
+import { EngineError, type Engine, type EngineOptions, type LoadedModel, type ModelFile } from '@lfo/device-core';
 import { systemClock } from '../../clock.ts';
 import { LlamaLoadedModel, type LlamaSources } from './llama-model.ts';
 import { checkModelFile, loadWeights, makeContext } from './loading.ts';
-import { Vocabulary } from './vocabulary.ts';
+import { Vocabulary } from './prompt/vocabulary.ts';
 
 /** Of node-llama-cpp, which names the llama.cpp build; calibrations are keyed by it. */
 const version = '3.21.1';

@@ -14,20 +14,19 @@ import {
   type EnginePrompt,
   type EngineRequest,
   type LoadedModel,
-} from '../engine.ts';
-import { AnswerWriter } from './answer-writer.ts';
-import { newCallId } from './call-id.ts';
-import { ChatTemplate } from './chat-template.ts';
-import { Decode, type Sampled } from './decode.ts';
-import { answerGrammar, type AnswerGrammar } from './grammar.ts';
-import { PrefillPace } from './prefill-pace.ts';
-import { Rate } from './rate.ts';
-import { samplingOf } from './sampling.ts';
-import { logProbability, scoreOrigin, topScores, type Score } from './scores.ts';
-import { SlotPool, type SlotLease } from './slot-pool.ts';
-import type { PromptSegment } from './special-text-guard.ts';
-import { TokenDecoder } from './token-decoder.ts';
-import type { Vocabulary } from './vocabulary.ts';
+} from '@lfo/device-core';
+import { AnswerWriter, newCallId } from './output/answer-writer.ts';
+import { ChatTemplate } from './prompt/chat-template.ts';
+import { Decode, type Sampled } from './decode/decode.ts';
+import { answerGrammar, type AnswerGrammar } from './grammar/grammar.ts';
+import { PrefillPace } from './decode/prefill-pace.ts';
+import { Rate } from './decode/rate.ts';
+import { samplingOf } from './decode/sampling.ts';
+import { logProbability, scoreOrigin, topScores, type Score } from './output/scores.ts';
+import { SlotPool, type SlotLease } from './decode/slot-pool.ts';
+import type { PromptSegment } from './prompt/special-text-guard.ts';
+import { TokenDecoder } from './output/token-decoder.ts';
+import type { Vocabulary } from './prompt/vocabulary.ts';
 
 /** What a model needs from outside; all of it fixed in tests. */
 export interface LlamaSources {

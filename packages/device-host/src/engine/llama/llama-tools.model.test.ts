@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { LoadedModel } from '../engine.ts';
+import type { LoadedModel } from '@lfo/device-core';
 import { llamaEngine } from './llama-engine.ts';
 import { answer, ask, doneOf, fetched, never, options, scoresOf, textOf, weather } from './model-trial.ts';
 

@@ -3,7 +3,7 @@ import { copyFile, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { EngineError } from '../engine.ts';
+import { EngineError } from '@lfo/device-core';
 import { llamaEngine } from './llama-engine.ts';
 import { checkModelFile } from './loading.ts';
 import { fetched, never, options } from './model-trial.ts';

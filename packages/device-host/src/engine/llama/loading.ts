@@ -3,7 +3,7 @@ import { freemem } from 'node:os';
 import { InsufficientMemoryError, type Llama, type LlamaContext, type LlamaModel } from 'node-llama-cpp';
 import { inspectGguf } from '../../models/gguf.ts';
 import { ModelError } from '../../models/model-error.ts';
-import { EngineError, type EngineOptions, type ModelFile } from '../engine.ts';
+import { EngineError, type EngineOptions, type ModelFile } from '@lfo/device-core';
 
 const mebibyte = 2 ** 20;
 

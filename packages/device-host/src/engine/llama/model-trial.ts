@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { env } from 'node:process';
 import { resolveModel } from '../../models/resolve.ts';
-import type { EngineDone, EngineEvent, EngineOptions, EngineRequest, LoadedModel, ModelFile } from '../engine.ts';
+import type { EngineDone, EngineEvent, EngineOptions, EngineRequest, LoadedModel, ModelFile } from '@lfo/device-core';
 
 /** Where the models of the model tests are, or are fetched to once. */
 export const modelsDir = env['LFO_MODELS_DIR'] ?? join(homedir(), '.local/share/lfo/models');

@@ -1,0 +1,122 @@
+import type { AnswerPart, Clock, DeviceMessage, MessageOf } from '@lfo/protocol';
+
+/** Deltas wait for more text at most this long … */
+export const coalesceMs = 25;
+/** … or until about this many characters are held. */
+export const coalesceChars = 512;
+/** Beyond this the engine should pause until `drained`. */
+export const outboxFullChars = 64 * 1024;
+/** Of one delta; six bytes for each character at worst, so that it fits a frame. */
+const maxDeltaChars = 64 * 1024;
+
+/** Where deltas go. */
+export interface DeltaSink {
+  readonly writable: boolean;
+  send(message: MessageOf<DeviceMessage, 'delta'>): boolean;
+}
+
+/**
+ * Merges the parts of one answer into deltas. The first token leaves at once, with its scores, since it is what the
+ * reader waits for; later parts are held for 25 ms or 512 characters, and for as long as the link is full.
+ */
+export class DeltaOutbox {
+  readonly #id: number;
+  readonly #sink: DeltaSink;
+  readonly #clock: Clock;
+  #next = 0;
+  /** Something the reader can show has been sent. */
+  #begun = false;
+  #parts: AnswerPart[] = [];
+  #chars = 0;
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(id: number, sink: DeltaSink, clock: Clock) {
+    this.#id = id;
+    this.#sink = sink;
+    this.#clock = clock;
+  }
+
+  /** So much is held that the engine should pause. */
+  get full(): boolean {
+    return this.#chars >= outboxFullChars;
+  }
+
+  push(part: AnswerPart): void {
+    this.#chars += sizeOf(part);
+    const merged = this.#chars > maxDeltaChars ? undefined : merge(this.#parts.at(-1), part);
+    if (merged === undefined) this.#parts.push(part);
+    else this.#parts[this.#parts.length - 1] = merged;
+
+    if (!this.#sink.writable) return;
+    const isFirst = !this.#begun && part.k !== 'scores';
+    this.#begun ||= isFirst;
+    if (isFirst || this.#chars >= coalesceChars) this.flush();
+    else this.#cancelTimer ??= this.#clock.schedule(coalesceMs, () => this.drained());
+  }
+
+  /** The link takes writes again, or the time is over. */
+  drained(): void {
+    this.#endTimer();
+    if (this.#sink.writable) this.flush();
+  }
+
+  /** Sends what is held whether or not the link is full: before the end of the answer. */
+  flush(): void {
+    this.#endTimer();
+    let parts: AnswerPart[] = [];
+    let chars = 0;
+    for (const part of this.#parts) {
+      const size = sizeOf(part);
+      if (parts.length > 0 && chars + size > maxDeltaChars) {
+        this.#send(parts);
+        parts = [];
+        chars = 0;
+      }
+      parts.push(part);
+      chars += size;
+    }
+    if (parts.length > 0) this.#send(parts);
+    this.#parts = [];
+    this.#chars = 0;
+  }
+
+  /** Forgets what is held: the request is over. */
+  discard(): void {
+    this.#endTimer();
+    this.#parts = [];
+    this.#chars = 0;
+  }
+
+  #send(parts: AnswerPart[]): void {
+    this.#sink.send({ t: 'delta', id: this.#id, n: this.#next++, parts });
+  }
+
+  #endTimer(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+}
+
+function merge(last: AnswerPart | undefined, part: AnswerPart): AnswerPart | undefined {
+  if (last === undefined) return undefined;
+  if (part.k === 'text' && last.k === 'text') return { k: 'text', text: last.text + part.text };
+  if (part.k === 'reasoning' && last.k === 'reasoning') return { k: 'reasoning', text: last.text + part.text };
+  if (part.k === 'args' && last.k === 'args' && part.index === last.index)
+    return { ...last, json: last.json + part.json };
+  return undefined;
+}
+
+function sizeOf(part: AnswerPart): number {
+  switch (part.k) {
+    case 'text':
+    case 'reasoning':
+      return part.text.length;
+    case 'args':
+      return part.json.length;
+    case 'scores':
+      // A score is about 40 characters of JSON beside its token, and as much for each alternative.
+      return part.scores.reduce((sum, { top }) => sum + 40 * (1 + (top?.length ?? 0)), 0);
+    default:
+      return 40;
+  }
+}

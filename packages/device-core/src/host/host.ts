@@ -1,0 +1,189 @@
+import { protocolVersions, maxFrameBytes } from '@lfo/protocol';
+import type { Clock, DeviceMessage, Link, MessageOf, ModelInfo, RouterMessage } from '@lfo/protocol';
+import { EngineError, type Engine, type LoadedModel } from '../engine/engine.ts';
+import { EngineHeartbeat } from './answer.ts';
+import { HostedModel, type LoadProgress, type ModelOpener } from './hosted-model.ts';
+import { type HostState, Session, type SessionHost } from './session.ts';
+import { SlotQueue } from './slot-queue.ts';
+
+/** Requests that may wait; more are the router's to queue, where they can still go elsewhere. */
+export const queueMax = 4;
+/** After a load failed for a reason that may pass, such as an unreachable source. */
+export const reloadMs = 60_000;
+
+/** Who this host is to its router. */
+export interface DeviceIdentity {
+  readonly id: string;
+  readonly name: string;
+  /** Program and version. */
+  readonly app: string;
+  readonly os: string;
+}
+
+export interface HostOptions {
+  readonly identity: DeviceIdentity;
+  readonly engine: Pick<Engine, 'name' | 'version'>;
+  readonly openModel: ModelOpener;
+  /** As asked of the engine; the model loaded may take fewer. */
+  readonly slots: number;
+  readonly clock: Clock;
+  /** Absent: the state says nothing of the machine. */
+  readonly vitals?: Vitals;
+}
+
+/** What the machine itself says: read for each state, which is sent again when it changes. */
+export interface Vitals {
+  read(): Pick<HostState, 'battery' | 'thermal' | 'mem_free_mb' | 'net'>;
+  /** Called once, with what is to run after each change. */
+  onChange(run: () => void): void;
+}
+
+/** One model behind the device protocol. It outlives the links it serves; requests of all links share its slots. */
+export class DeviceHost implements SessionHost {
+  readonly clock: Clock;
+  readonly heartbeat: EngineHeartbeat;
+  readonly queue: SlotQueue;
+  readonly #options: HostOptions;
+  readonly #model: HostedModel;
+  readonly #sessions = new Set<Session>();
+  #progress: LoadProgress | undefined;
+  #unloadWhenIdle = false;
+  #cancelReload: (() => void) | undefined;
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+    this.clock = options.clock;
+    this.heartbeat = new EngineHeartbeat(options.clock);
+    options.vitals?.onChange(() => this.#changed());
+    this.queue = new SlotQueue(queueMax, () => this.#changed());
+    this.#model = new HostedModel(
+      options.openModel,
+      () => this.#modelChanged(),
+      (progress) => this.#progressed(progress),
+    );
+  }
+
+  /** Serves one router until its link closes; runs of a router that goes are stopped. */
+  serve(link: Link<RouterMessage, DeviceMessage>): void {
+    const session = new Session(this, link, () => this.#sessions.delete(session));
+    this.#sessions.add(session);
+    session.start();
+  }
+
+  /** Begins to load the model; routers see it in the state. */
+  load(): void {
+    this.#unloadWhenIdle = false;
+    this.#model.load();
+    // Only called off: the model never left.
+    this.queue.setSlots(this.#model.loaded?.slots ?? 0);
+    this.#changed();
+  }
+
+  /** Lets what runs end, then frees the memory. */
+  unload(): void {
+    this.#unloadWhenIdle = true;
+    this.queue.setSlots(0);
+    this.queue.failWaiting(unloadedError());
+    this.#changed();
+  }
+
+  /** Ends all links and frees the model. */
+  async close(): Promise<void> {
+    for (const session of this.#sessions) session.close('closing');
+    await this.#model.unload();
+  }
+
+  /** The download or load under way, while one is. */
+  get progress(): LoadProgress | undefined {
+    return this.#progress;
+  }
+
+  /** @throws EngineError `no_model` when the name is not that of a model in memory. */
+  modelFor(name: string): LoadedModel {
+    const { loaded } = this.#model;
+    if (loaded === undefined || this.#unloadWhenIdle) throw this.refusal ?? loadingError();
+    if (loaded.info.id !== name) throw new EngineError('no_model', `This device serves ${loaded.info.id}.`, false);
+    return loaded;
+  }
+
+  /** Why nothing can be answered, now or after waiting. */
+  get refusal(): EngineError | undefined {
+    const { state } = this.#model;
+    if (state.kind === 'failed') return state.error;
+    return state.kind === 'unloaded' || this.#unloadWhenIdle ? unloadedError() : undefined;
+  }
+
+  hello(): MessageOf<DeviceMessage, 'hello'> {
+    const { identity, engine, slots } = this.#options;
+    const { id: device, name, app, os } = identity;
+    return {
+      t: 'hello',
+      v: [...protocolVersions],
+      role: 'device',
+      device,
+      name,
+      app,
+      os,
+      engine: { name: engine.name, version: engine.version },
+      models: this.#infos(),
+      slots: this.#model.loaded?.slots ?? slots,
+      queue_max: queueMax,
+      max_frame: maxFrameBytes,
+      features: [],
+    };
+  }
+
+  state(): HostState {
+    const { loaded } = this.#model;
+    const refusal = this.refusal;
+    return {
+      loaded: loaded !== undefined,
+      accepting: refusal === undefined,
+      ...(loaded === undefined ? {} : { model: loaded.info.id, tps: loaded.rates() }),
+      ...(refusal === undefined ? {} : { why: refusal.message }),
+      models: this.#infos(),
+      active: this.queue.active,
+      queued: this.queue.queued,
+      ...this.#options.vitals?.read(),
+    };
+  }
+
+  #infos(): ModelInfo[] {
+    const { loaded } = this.#model;
+    return loaded === undefined ? [] : [loaded.info];
+  }
+
+  #modelChanged(): void {
+    const { state } = this.#model;
+    this.heartbeat.record();
+    if (state.kind !== 'loading') this.#progress = undefined;
+    this.queue.setSlots(state.kind === 'loaded' ? state.model.slots : 0);
+    this.#cancelReload?.();
+    if (state.kind === 'failed') {
+      this.queue.failWaiting(state.error);
+      if (state.error.retryable) this.#cancelReload = this.clock.schedule(reloadMs, () => this.load());
+    }
+    this.#changed();
+  }
+
+  #progressed(progress: LoadProgress): void {
+    this.heartbeat.record();
+    this.#progress = progress;
+    for (const session of this.#sessions) session.loadProgressed();
+  }
+
+  #changed(): void {
+    for (const session of this.#sessions) session.stateChanged();
+    if (!this.#unloadWhenIdle || this.queue.active > 0) return;
+    this.#unloadWhenIdle = false;
+    void this.#model.unload();
+  }
+}
+
+function unloadedError(): EngineError {
+  return new EngineError('no_model', 'The model has been unloaded. Load it again first.', true);
+}
+
+function loadingError(): EngineError {
+  return new EngineError('no_model', 'The model is still loading.', true);
+}

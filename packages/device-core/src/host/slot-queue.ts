@@ -1,0 +1,104 @@
+import { abortReason } from '../abort.ts';
+
+/** A request's place: running, or waiting for one that runs to end. */
+export interface Place {
+  /** Requests to be started before this one; 0 when it starts at once. */
+  readonly position: number;
+  /** Resolves when a slot is this request's; rejects with the signal's reason or when waiting has become hopeless. */
+  readonly turn: Promise<void>;
+  /** Gives slot or place back; idempotent. */
+  leave(): void;
+}
+
+interface Waiter {
+  readonly start: () => void;
+  readonly fail: (reason: unknown) => void;
+}
+
+/** Runs at most `slots` requests at once and lets a few wait in order; the rest is the router's to queue. */
+export class SlotQueue {
+  readonly #queueMax: number;
+  readonly #onChange: () => void;
+  readonly #waiting: Waiter[] = [];
+  #slots = 0;
+  #active = 0;
+
+  constructor(queueMax: number, onChange: () => void) {
+    this.#queueMax = queueMax;
+    this.#onChange = onChange;
+  }
+
+  get active(): number {
+    return this.#active;
+  }
+
+  get queued(): number {
+    return this.#waiting.length;
+  }
+
+  /** A slot is free and nobody waits for it. */
+  get hasFreeSlot(): boolean {
+    return this.#active < this.#slots && this.#waiting.length === 0;
+  }
+
+  /** 0 while no model is loaded: then everything waits. What runs is left to end. */
+  setSlots(slots: number): void {
+    this.#slots = slots;
+    this.#startNext();
+  }
+
+  /** Takes a place; `undefined` when the queue is full. */
+  enter(signal: AbortSignal): Place | undefined {
+    if (!this.hasFreeSlot && this.#waiting.length >= this.#queueMax) return undefined;
+    const position = this.hasFreeSlot ? 0 : this.#waiting.length + 1;
+    let leave = (): void => {};
+    const turn = new Promise<void>((resolve, reject) => {
+      let state: 'waiting' | 'running' | 'left' = 'waiting';
+      const waiter: Waiter = {
+        start: () => {
+          state = 'running';
+          signal.removeEventListener('abort', onAbort);
+          resolve();
+        },
+        fail: (reason) => {
+          state = 'left';
+          signal.removeEventListener('abort', onAbort);
+          reject(reason);
+        },
+      };
+      const onAbort = (): void => {
+        leave();
+        reject(abortReason(signal));
+      };
+      leave = () => {
+        if (state === 'left') return;
+        if (state === 'running') this.#active--;
+        else this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+        state = 'left';
+        signal.removeEventListener('abort', onAbort);
+        this.#startNext();
+        this.#onChange();
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.push(waiter);
+    });
+    this.#startNext();
+    this.#onChange();
+    return { position, turn, leave };
+  }
+
+  /** Ends the waiting of all: no slot will come. */
+  failWaiting(reason: unknown): void {
+    for (const waiter of this.#waiting.splice(0)) waiter.fail(reason);
+    this.#onChange();
+  }
+
+  #startNext(): void {
+    while (this.#active < this.#slots) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      this.#active++;
+      next.start();
+    }
+  }
+}

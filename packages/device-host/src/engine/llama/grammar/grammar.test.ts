@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EngineError, type EngineRequest } from '@lfo/device-core';
+import { answerGrammar } from './grammar.ts';
+import { SchemaGrammar } from './schema-grammar.ts';
+
+const weather = {
+  name: 'get_weather',
+  parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+};
+
+function ask(more: Partial<EngineRequest>): Pick<EngineRequest, 'tools' | 'toolChoice' | 'responseFormat'> {
+  return { tools: [], ...more };
+}
+
+function schema(body: Readonly<Record<string, unknown>>): ReturnType<typeof answerGrammar> {
+  return answerGrammar(ask({ responseFormat: { type: 'json_schema', schema: body } }), true);
+}
+
+function refuses(body: Readonly<Record<string, unknown>>): void {
+  assert.throws(
+    () => schema(body),
+    (error) => error instanceof EngineError && error.code === 'bad_request',
+  );
+}
+
+function isExact(body: Readonly<Record<string, unknown>>): boolean {
+  const grammar = new SchemaGrammar();
+  grammar.add(body);
+  return grammar.isExact;
+}
+
+test('a request that leaves the model free has no grammar', () => {
+  assert.equal(answerGrammar(ask({ tools: [weather], toolChoice: 'auto' }), true), undefined);
+  assert.equal(
+    answerGrammar(ask({ tools: [weather], toolChoice: 'none', responseFormat: { type: 'text' } }), true),
+    undefined,
+  );
+});
+
+test('required offers every tool, a named choice that tool once', () => {
+  const other = { name: 'set_timer' };
+  const required = answerGrammar(ask({ tools: [weather, other], toolChoice: 'required' }), true)?.gbnf ?? '';
+  assert.ok(required.includes('get_weather') && required.includes('set_timer') && required.includes('{0,7}'));
+  const named = answerGrammar(ask({ tools: [weather, other], toolChoice: { name: 'set_timer' } }), false)?.gbnf ?? '';
+  assert.ok(!named.includes('get_weather') && named.includes('set_timer') && !named.includes('<tool_call>'));
+});
+
+test('a choice without its tool is a bad request', () => {
+  for (const toolChoice of ['required' as const, { name: 'missing' }]) {
+    assert.throws(
+      () => answerGrammar(ask({ tools: [], toolChoice }), true),
+      (error) => error instanceof EngineError && error.code === 'bad_request',
+    );
+  }
+});
+
+test('what a grammar can say needs no check afterwards', () => {
+  for (const body of [
+    {
+      type: 'object',
+      properties: { a: { type: 'string', maxLength: 5 }, b: { type: ['integer', 'null'] } },
+      required: ['a'],
+      title: 'T',
+    },
+    { anyOf: [{ type: 'string' }, { const: 3 }] },
+    { allOf: [{ properties: { a: true } }, { properties: { b: { enum: [1, 2] } }, required: ['b'] }] },
+    { $ref: '#/$defs/n', $defs: { n: { type: 'array', items: { $ref: '#/$defs/n' }, maxItems: 3 } } },
+  ]) {
+    assert.equal(isExact(body), true, JSON.stringify(body));
+  }
+});
+
+test('what a grammar cannot say is checked afterwards, never dropped', () => {
+  const cases: ReadonlyArray<[Readonly<Record<string, unknown>>, unknown, unknown]> = [
+    [{ type: 'string', pattern: '^a+$' }, 'aa', 'b'],
+    [{ type: 'integer', minimum: 3 }, 3, 2],
+    [{ oneOf: [{ type: 'integer' }, { type: 'number' }] }, 1.5, 1],
+    [{ type: 'array', uniqueItems: true }, [1, 2], [1, 1]],
+    [
+      { type: 'object', properties: { a: true }, patternProperties: { '^x': { type: 'string' } } },
+      { x1: 'a' },
+      { x1: 1 },
+    ],
+    [{ not: { type: 'string' } }, 1, 'a'],
+    [{ allOf: [{ type: 'string' }, { type: ['string', 'null'] }] }, 'a', null],
+    [{ type: 'string', minLength: 5000 }, 'a'.repeat(5000), 'a'],
+  ];
+  for (const [body, good, bad] of cases) {
+    const isValid = schema(body)?.isValidText;
+    assert.ok(isValid !== undefined, JSON.stringify(body));
+    assert.equal(isValid(good), true, JSON.stringify(body));
+    assert.equal(isValid(bad), false, JSON.stringify(body));
+  }
+});
+
+test('a pattern that backtracks for ever is cut off and counts as not matched', () => {
+  assert.equal(schema({ type: 'string', pattern: '^(a+)+$' })?.isValidText?.(`${'a'.repeat(60)}b`), false);
+});
+
+test('schemas too big, too deep, impossible or with dangling references are refused', () => {
+  let deep: Readonly<Record<string, unknown>> = { type: 'string' };
+  for (let depth = 0; depth < 40; depth += 1) deep = { items: deep };
+  refuses(deep);
+  refuses({ enum: Array.from({ length: 5000 }, (_, index) => index) });
+  refuses({ description: 'x'.repeat(70_000) });
+  refuses({ $ref: '#/$defs/missing' });
+  refuses({ properties: { a: false } });
+  refuses({ properties: { a: { type: 'no such type', pattern: 'x' } } });
+});
