@@ -1,88 +1,140 @@
-/** The import rules of docs/architecture.md. `scripts/check-imports.ts` plants a forbidden import to see them bite. */
-const stages = ['ingress', 'routing', 'backends', 'confidence', 'egress', 'records', 'admin'];
+/**
+ * The import rules of docs/architecture.md. `scripts/check-imports.ts` plants a violation of each to see them bite.
+ */
 const router = '^packages/router/src';
-const outsideTests = '\\.test\\.ts$|-contract\\.ts$';
+/** Tests, contract suites and fixtures of tests. */
+const tests = '\\.test\\.ts$|-contract\\.ts$|-fixture\\.ts$';
 
-const stageRules = stages.map((stage) => ({
-  name: `stage-${stage}-alone`,
-  comment: 'A stage imports core/ and itself, never another stage.',
+/** What each folder of the router may import beside itself. */
+const mayImport = {
+  core: [],
+  config: ['core'],
+  server: ['core', 'config'],
+  backends: ['core', 'config'],
+  fleet: ['core', 'config', 'backends'],
+  routing: ['core'],
+  confidence: ['core'],
+  records: ['core', 'config'],
+  keys: ['core', 'config', 'records'],
+  telemetry: ['core', 'config', 'records', 'backends/http'],
+  pipeline: ['core', 'config', 'routing', 'confidence', 'backends'],
+  dialects: ['core', 'server'],
+  admin: ['core', 'config', 'server', 'keys', 'records', 'telemetry', 'backends', 'fleet', 'routing', 'confidence'],
+  app: [
+    'core',
+    'config',
+    'server',
+    'backends',
+    'fleet',
+    'routing',
+    'confidence',
+    'records',
+    'keys',
+    'telemetry',
+    'pipeline',
+    'dialects',
+    'admin',
+  ],
+  cli: ['core', 'config', 'app'],
+};
+
+const folderRules = Object.entries(mayImport).map(([folder, others]) => ({
+  name: `folder-${folder}`,
+  comment: `${folder}/ imports ${['itself', ...others].join(', ')}; types of config/ may be imported from anywhere.`,
   severity: 'error',
-  from: { path: `${router}/${stage}/`, pathNot: outsideTests },
-  to: { path: `${router}/`, pathNot: `${router}/(core|${stage})/` },
+  from: { path: `${router}/${folder}/`, pathNot: tests },
+  to: {
+    path: `${router}/`,
+    pathNot: [`${router}/(${[folder, ...others].join('|')})/`, `${router}/config/config\\.ts$`],
+  },
 }));
+// The command line shows what records and keys hold: their types, never their code.
+const cliRule = folderRules.find(({ name }) => name === 'folder-cli');
+if (cliRule !== undefined) {
+  cliRule.to.pathNot.push(
+    `${router}/(records/(archive|history|tables)|keys/(managed-key|key-store)|telemetry/log)\\.ts$`,
+  );
+}
 
 export default {
   forbidden: [
     {
       name: 'no-circular',
+      comment: 'No cycle, type-only ones included.',
       severity: 'error',
       from: {},
-      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+      to: { circular: true },
     },
     { name: 'unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
-    ...stageRules,
+    ...folderRules,
     {
-      name: 'core-imports-nothing-of-ours',
+      name: 'config-types-only',
+      comment: 'The types of the configuration go anywhere, its functions where the table says.',
       severity: 'error',
-      from: { path: `${router}/core/`, pathNot: outsideTests },
-      to: { path: `${router}/`, pathNot: `${router}/core/` },
+      from: {
+        path: `${router}/(core|routing|confidence|dialects)/`,
+        pathNot: tests,
+      },
+      to: { path: `${router}/config/`, dependencyTypesNot: ['type-only'] },
     },
     {
       name: 'engines-apart',
       severity: 'error',
-      from: { path: `${router}/backends/engines/([^/]+)/`, pathNot: outsideTests },
+      from: { path: `${router}/backends/engines/([^/]+)/`, pathNot: tests },
       to: { path: `${router}/backends/engines/`, pathNot: `${router}/backends/engines/$1/` },
     },
     {
-      name: 'only-app-constructs',
-      comment: 'Only app.ts (and the pipeline for its stages) sees several stages.',
+      name: 'dialects-apart',
       severity: 'error',
-      from: { path: `${router}/(main|cli/.*)\\.ts$`, pathNot: outsideTests },
-      to: { path: `${router}/(${stages.join('|')})/` },
+      from: { path: `${router}/dialects/([^/]+)/`, pathNot: tests },
+      to: { path: `${router}/dialects/[^/]+/`, pathNot: `${router}/dialects/$1/` },
     },
     {
       name: 'cloud-client-from-one-module',
       comment: 'The path that serves local requests is built without the cloud client.',
       severity: 'error',
-      from: { path: router, pathNot: `${outsideTests}|${router}/cloud-tier\\.ts$` },
+      from: { path: router, pathNot: [tests, `${router}/app/cloud-tier\\.ts$`] },
       to: {
-        path: `${router}/backends/(engines/gemini/(gemini-)?backend|http/cloud-client)\\.ts$`,
+        path: `${router}/backends/(engines/gemini/backend|http/(cloud-client|fetch-image))\\.ts$`,
         dependencyTypesNot: ['type-only'],
       },
     },
     {
-      name: 'portable',
-      comment: 'The protocol and the core of a device host also run in browsers and in Hermes.',
+      name: 'http-client-from-few-modules',
+      comment: 'Who can build an outgoing client can send a packet: both tiers, and the exporter of spans.',
       severity: 'error',
-      from: { path: '^packages/(protocol|device-core)/src', pathNot: outsideTests },
+      from: {
+        path: router,
+        pathNot: [tests, `${router}/backends/http/(cloud|local)-client\\.ts$`, `${router}/telemetry/tracing\\.ts$`],
+      },
+      to: { path: `${router}/backends/http/undici-client\\.ts$`, dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'portable-packages',
+      comment: 'They run on phones and in browsers too.',
+      severity: 'error',
+      from: { path: '^packages/(protocol|device-core)/src', pathNot: tests },
       to: { dependencyTypes: ['core'] },
     },
     {
       name: 'protocol-alone',
       severity: 'error',
-      from: { path: '^packages/protocol/src', pathNot: '\\.test\\.ts$' },
-      to: { path: '^packages/(router|device-core|device-host)|^testing' },
+      from: { path: '^packages/protocol/src', pathNot: tests },
+      to: { path: '^(packages/(router|device-host|device-core)|testing)/' },
     },
     {
       name: 'device-core-on-protocol',
-      comment: 'Of ours the protocol alone; of others the pure packages named here.',
       severity: 'error',
-      from: { path: '^packages/device-core/src', pathNot: outsideTests },
+      comment: 'Of ours the protocol alone; of others the pure packages named here.',
+      from: { path: '^packages/device-core/src', pathNot: tests },
       to: { pathNot: '^packages/(device-core|protocol)/|/node_modules/jsonrepair/|^node_modules/jsonrepair/' },
     },
     { name: 'router-forks-the-host', severity: 'error', from: { path: router }, to: { path: '^packages/device-host' } },
     {
       name: 'host-without-router',
       severity: 'error',
-      from: { path: '^packages/device-host', pathNot: '\\.test\\.ts$' },
-      to: { path: '^packages/router|^testing' },
-    },
-    {
-      name: 'app-on-core-and-protocol',
-      comment: 'What the phone shares with the others: the protocol and the core of a device host.',
-      severity: 'error',
-      from: { path: '^apps/mobile/' },
-      to: { path: '^packages/|^testing', pathNot: '^packages/(device-core|protocol)/' },
+      from: { path: '^packages/device-host', pathNot: tests },
+      to: { path: '^(packages/router|testing)/' },
     },
     {
       name: 'dashboard-shares-shapes',
@@ -90,11 +142,18 @@ export default {
       severity: 'error',
       from: { path: '^packages/dashboard/src' },
       to: {
-        path: '^packages/(router|device-core|device-host|protocol)|^testing',
-        pathNot: '^packages/router/src/(admin/wire|core/(capture|history|reason|request|request-view))\\.ts$',
+        path: '^(packages/(router|device-host|device-core|protocol)|testing)/',
+        pathNot:
+          '^packages/router/src/(admin/wire|core/(reason|request)|records/(capture-types|history|request-view))\\.ts$',
       },
     },
-    { name: 'nothing-imports-apps', severity: 'error', from: {}, to: { path: '^apps/' } },
+    {
+      name: 'apps-on-portable-packages',
+      severity: 'error',
+      from: { path: '^apps/' },
+      to: { path: '^(packages|testing)/', pathNot: '^packages/(protocol|device-core)/' },
+    },
+    { name: 'nothing-imports-apps', severity: 'error', from: { pathNot: '^apps/' }, to: { path: '^apps/' } },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

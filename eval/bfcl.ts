@@ -1,7 +1,9 @@
 import type { InferenceEvent } from '@lfo/router/src/core/events.ts';
 import { judgeAnswer } from './judge-answer.ts';
 import { auroc, mean, shuffledAuroc, tableRow } from './statistics.ts';
-import { categories, findData, readTraces, type TraceCase } from './traces.ts';
+import { referenceDataUrl } from '@lfo/testing/reference-data.ts';
+
+import { categories, readTraces, type TraceCase } from './traces.ts';
 
 // How well the shipped score tells right from wrong function calls, against simpler scores, on recorded answers.
 
@@ -16,7 +18,7 @@ interface Row {
 
 const threshold = 0.7;
 
-const data = findData();
+const data = referenceDataUrl();
 if (data === undefined) {
   console.log('skipped: the reference data is not on this machine');
 } else {

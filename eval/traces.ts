@@ -18,13 +18,6 @@ export interface TraceCase {
   readonly isRight: boolean;
 }
 
-/** Where the shared reference data lies; undefined where this machine has none. */
-export function findData(): URL | undefined {
-  return ['../shared/data/', '../../shared/data/']
-    .map((path) => new URL(path, import.meta.url))
-    .find((url) => existsSync(new URL('bfcl/', url)));
-}
-
 /** Reads the traces with their cases and grades each answer. */
 export function readTraces(data: URL): readonly TraceCase[] {
   const questions = new Map<string, JsonObject>();

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { configJsonSchema } from '../packages/router/src/core/config/json-schema.ts';
-import { configReference } from '../packages/router/src/core/config/reference.ts';
+import { configJsonSchema } from '../packages/router/src/config/json-schema.ts';
+import { configReference } from '../packages/router/src/config/reference.ts';
 
 /** Writes the files that are generated from the code; with `--check` says which are out of date and exits 1. */
 const generated: readonly (readonly [file: string, render: () => string])[] = [

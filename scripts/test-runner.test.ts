@@ -2,22 +2,26 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 
-/** Runs test files as `npm test` does: what the runner said, its status, and the files it names as failed. */
+import { allowedSkips } from './allowed-skips.ts';
+import type { TestFinding } from './test-record.ts';
+import { hiddenBy, onlyIn } from './test-verdict.ts';
+
+/** Runs test files as `npm test` does: what the runner said, its status, and what is on record. */
 function run(t: TestContext, files: Readonly<Record<string, string>>) {
   const folder = mkdtempSync(join(tmpdir(), 'lfo-runner-'));
   t.after(() => rmSync(folder, { recursive: true }));
   for (const [name, source] of Object.entries(files)) writeFileSync(join(folder, name), source);
-  const list = join(folder, 'failed');
+  const record = join(folder, 'record');
   const flags = [
     `--import=${join(import.meta.dirname, 'end-of-tests.ts')}`,
     '--test',
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',
-    `--test-reporter=${join(import.meta.dirname, 'failed-files.ts')}`,
-    `--test-reporter-destination=${list}`,
+    `--test-reporter=${join(import.meta.dirname, 'test-record.ts')}`,
+    `--test-reporter-destination=${record}`,
   ];
   const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
   const tests = Object.keys(files).filter((name) => name.endsWith('.test.ts'));
@@ -27,8 +31,12 @@ function run(t: TestContext, files: Readonly<Record<string, string>>) {
     encoding: 'utf8',
     timeout: 20_000,
   });
-  const failed = readFileSync(list, 'utf8').split('\n').filter(Boolean);
-  return { status, stdout, failed: failed.map((file) => file.slice(folder.length + 1)) };
+  const findings = readFileSync(record, 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line): TestFinding => JSON.parse(line));
+  const failed = findings.filter(({ kind }) => kind === 'failed').map(({ file }) => basename(file));
+  return { status, stdout, findings, failed: [...new Set(failed)] };
 }
 
 test('a file that leaves something open ends, is said to hold it and fails', (t) => {
@@ -49,4 +57,44 @@ test('a helper whose hook fails is the failure of the test file that used it', (
   });
   assert.equal(status, 1);
   assert.deepEqual(failed, ['using.test.ts']);
+});
+
+test('a skip that is not on the list, a test still to do and a file without tests are told', (t) => {
+  const { status, findings } = run(t, {
+    'empty.test.ts': 'export {};',
+    'skips.test.ts': `import { describe, test } from 'node:test';
+      test('named', { skip: ${JSON.stringify(allowedSkips[0]?.reason)} }, () => {});
+      test('unnamed', { skip: true }, () => {});
+      test('inside', (t) => t.skip('no browser'));
+      describe('a suite', { skip: 'no database' }, () => test('unseen', () => {}));
+      test('later', { todo: true }, () => { throw new Error('no'); });`,
+  });
+  assert.equal(status, 0, 'the runner itself hides all of it');
+  assert.deepEqual(hiddenBy(findings), [
+    'empty.test.ts has no test.',
+    'skips.test.ts: "unnamed" was skipped (without a reason).',
+    'skips.test.ts: "inside" was skipped (no browser).',
+    'skips.test.ts: "a suite" was skipped (no database).',
+    'skips.test.ts: "later" is still to do.',
+  ]);
+});
+
+test('a test file in which some tests alone would run is told', () => {
+  // Not written out: this file is looked at too.
+  const planted = ['test.X("x", () => {})', 'test("x", { X: true }, () => {})'].map((text) =>
+    text.replace('X', 'only'),
+  );
+  for (const source of planted) {
+    assert.equal(onlyIn('x.test.ts', source).length, 1, source);
+  }
+  assert.deepEqual(onlyIn('x.test.ts', 'test("the only one", () => {}); readonly: true;'), []);
+});
+
+test('a kind or a name that matches nothing fails the run', () => {
+  for (const args of [['unti'], ['unit', 'no-such-file']]) {
+    const { status } = spawnSync(process.execPath, [join(import.meta.dirname, 'test.ts'), ...args], {
+      cwd: join(import.meta.dirname, '..'),
+    });
+    assert.equal(status, 1, args.join(' '));
+  }
 });

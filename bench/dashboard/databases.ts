@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { Store } from '@lfo/router/src/core/store.ts';
+import type { Store } from '@lfo/router/src/records/tables.ts';
 import { compactRollups } from '@lfo/router/src/records/compact-rollups.ts';
 import { PostgresStore } from '@lfo/router/src/records/store/postgres-store.ts';
 import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RequestFilter, trendRanges } from '@lfo/router/src/core/history.ts';
+import type { RequestFilter, trendRanges } from '@lfo/router/src/records/history.ts';
 import { StoredHistory } from '@lfo/router/src/records/queries/stored-history.ts';
 import { summary } from '@lfo/router/src/records/queries/summary.ts';
 import { walkRows } from '@lfo/router/src/records/queries/walk-rows.ts';

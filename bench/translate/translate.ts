@@ -12,7 +12,7 @@ import { ToolCallIds } from '@lfo/router/src/backends/engines/gemini/tool-call-i
 import { ToolNames } from '@lfo/router/src/backends/engines/gemini/tool-names.ts';
 import { answerChunk } from '@lfo/router/src/backends/engines/gemini/wire.ts';
 import type { ChatRequest, Message, ToolSpec } from '@lfo/router/src/core/request.ts';
-import { BoundedSignatureStore } from '@lfo/router/src/core/signatures.ts';
+import { BoundedSignatureStore } from '@lfo/router/src/backends/engines/gemini/signature-store.ts';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
 
 const rounds = 15;

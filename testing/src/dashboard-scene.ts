@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { RecordGapRow, RequestRow } from '@lfo/router/src/core/store.ts';
+import type { RecordGapRow, RequestRow } from '@lfo/router/src/records/tables.ts';
 import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';
 import { startRouter, type TestRouter, type TestRouterOptions } from './router.ts';
 import { ScriptedUpstream } from './scripted-upstream.ts';

@@ -7,12 +7,12 @@ import type { AdminDeps } from '@lfo/router/src/admin/deps.ts';
 import type { BackendView } from '@lfo/router/src/core/backend.ts';
 import { systemClock as clock } from '@lfo/router/src/core/clock.ts';
 import type { VerifyKey } from '@lfo/router/src/core/identity.ts';
-import type { RequestRow } from '@lfo/router/src/core/store.ts';
+import type { RequestRow } from '@lfo/router/src/records/tables.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '@lfo/router/src/core/trace.ts';
-import { createDashboard } from '@lfo/router/src/dashboard.ts';
-import { respond } from '@lfo/router/src/egress/respond.ts';
-import { singleKey } from '@lfo/router/src/ingress/identity.ts';
-import { buildServer, type ServerDeps } from '@lfo/router/src/ingress/server.ts';
+import { createDashboard } from '@lfo/router/src/admin/dashboard.ts';
+import { respond } from '@lfo/router/src/dialects/openai-chat/respond.ts';
+import { singleKey } from '@lfo/router/src/keys/single-key.ts';
+import { createHttp, type HttpDeps } from '@lfo/router/src/app/routes.ts';
 import { Recorder } from '@lfo/router/src/records/recorder.ts';
 import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';
 import { pino } from 'pino';
@@ -49,7 +49,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     setDraining: options.setDraining ?? (() => false),
   });
 
-  const chat: ServerDeps['chat'] = async (exchange) => {
+  const chat: HttpDeps['chat'] = async (exchange) => {
     const { request, receivedMs } = exchange;
     const trace = beginTrace(request, { startMs: receivedMs - playedMs, startedAtMs: clock.wallMs() - playedMs }, 0.7);
     dashboard.live.begin(trace, request.hints.clientKey);
@@ -61,12 +61,12 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     const { clientKey } = request.hints;
     recorder.record(trace, { ...delivery, ...(clientKey !== undefined && { clientKey }) });
   };
-  const app = buildServer({
+  const app = createHttp({
     config: { server: serverDefaults, limits: limitDefaults },
     clock,
     log: pino({ level: 'silent' }),
     verifyKey,
-    door: dashboard.door,
+    sessionAuth: dashboard.sessionAuth,
     models: () => scriptedModels,
     metrics: async () => '',
     readiness,

@@ -1,22 +1,19 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '@lfo/router/src/core/json.ts';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 
+import { referenceData, withoutReferenceData } from './reference-data.ts';
+
 /** Asserts that a value fits one schema of OpenAI's document. */
 export type AssertFits = (schema: string, value: unknown) => void;
 
-const documentPath = join(import.meta.dirname, '../../../shared/data/openai/openapi.json');
-
-/** Why nothing can be validated here, or `false`: for a test's `skip`. */
-export const openApiMissing = existsSync(documentPath) ? false : "OpenAI's document is not beside this checkout";
-
 /** Compiles OpenAI's document on first use; checks nothing where it is absent. */
 export function openApiValidator(): AssertFits {
-  if (openApiMissing !== false) return () => undefined;
-  const document = parseJson(readFileSync(documentPath, 'utf8'));
+  if (withoutReferenceData !== false) return () => undefined;
+  const document = parseJson(readFileSync(join(referenceData, 'openai/openapi.json'), 'utf8'));
   assert.ok(isJsonObject(document) && isJsonObject(document.components) && isJsonObject(document.components.schemas));
   const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true });
   ajv.addSchema({ $id: 'openai', components: { schemas: withNull(document.components.schemas) } });

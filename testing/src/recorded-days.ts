@@ -1,4 +1,4 @@
-import type { RequestRow } from '@lfo/router/src/core/store.ts';
+import type { RequestRow } from '@lfo/router/src/records/tables.ts';
 
 /** Rows of a router in use, spread over the time before `nowMs`; the same for the same seed. */
 export function recordedDays(nowMs: number, count: number, spanMs: number, seed = 7): readonly RequestRow[] {

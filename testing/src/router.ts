@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 
-import { type HostProcess, startApp } from '@lfo/router/src/app.ts';
+import { startApp } from '@lfo/router/src/app/app.ts';
 import { type Clock, systemClock } from '@lfo/router/src/core/clock.ts';
-import { createConfigHandle, type ReloadableConfig } from '@lfo/router/src/core/config/handle.ts';
-import { loadConfig } from '@lfo/router/src/core/config/load.ts';
-import { createLogger } from '@lfo/router/src/core/log.ts';
-import type { ReadyInfo, RunningApp } from '@lfo/router/src/core/running-app.ts';
+import { createConfigHandle, type ReloadableConfig } from '@lfo/router/src/config/handle.ts';
+import { loadConfig } from '@lfo/router/src/config/load.ts';
+import { createLogger } from '@lfo/router/src/telemetry/log.ts';
+import type { HostProcess, ReadyInfo, RunningApp } from '@lfo/router/src/app/running-app.ts';
 import { Pool } from 'undici';
 
 import { readSse, type ReadStream } from './sse.ts';

@@ -1,13 +1,13 @@
 import type { Clock } from '@lfo/router/src/core/clock.ts';
 import { systemClock } from '@lfo/router/src/core/clock.ts';
-import type { LimitsConfig, ServerConfig } from '@lfo/router/src/core/config/config.ts';
+import type { LimitsConfig, ServerConfig } from '@lfo/router/src/config/config.ts';
 import type { InferenceEvent, Usage } from '@lfo/router/src/core/events.ts';
 import type { ChatExchange, ListedModel, Readiness } from '@lfo/router/src/core/exchange.ts';
 import type { ChatRequest } from '@lfo/router/src/core/request.ts';
 import { beginTrace, type RequestTrace } from '@lfo/router/src/core/trace.ts';
-import { type Delivery, respond } from '@lfo/router/src/egress/respond.ts';
-import type { VerifyKey } from '@lfo/router/src/ingress/identity.ts';
-import { buildServer } from '@lfo/router/src/ingress/server.ts';
+import { type Delivery, respond } from '@lfo/router/src/dialects/openai-chat/respond.ts';
+import type { VerifyKey } from '@lfo/router/src/core/identity.ts';
+import { createHttp } from '@lfo/router/src/app/routes.ts';
 import { pino } from 'pino';
 
 /** Plays the pipeline: yields the events of one answer and writes the trace as the pipeline would. */
@@ -74,7 +74,7 @@ export function scriptedRouter(options: ScriptedRouterOptions = {}) {
   const exchanges: ChatExchange[] = [];
   const deliveries: Delivery[] = [];
 
-  const app = buildServer({
+  const app = createHttp({
     config: { server, limits: { ...limitDefaults, ...options.limits } },
     clock,
     log: pino({ level: 'info' }, { write: (line: string) => options.onLog?.(line) }),

@@ -1,4 +1,4 @@
-import type { AttemptView, RequestView } from '@lfo/router/src/core/request-view.ts';
+import type { AttemptView, RequestView } from '@lfo/router/src/records/request-view.ts';
 
 /** What time was spent on. */
 export type PhaseKind = 'queue' | 'prefill' | 'decode' | 'cloud';

@@ -19,6 +19,11 @@ export interface Channel {
 export interface ChannelListener {
   readonly onPayload: (payload: Uint8Array) => void;
   readonly onDrain: () => void;
+  /**
+   * The peer sent what cannot be read; nothing more is delivered. Whoever hears it says so and closes; unheard, the
+   * channel closes itself without a word.
+   */
+  readonly onFault?: (code: string) => void;
   /** Once, and last: a short code of ours, or `carrier_closed` when the other side went. */
   readonly onClose: (reason: string) => void;
 }
@@ -27,6 +32,7 @@ export interface ChannelListener {
 export function framedChannel(carrier: Carrier, limitBytes: number = handshakeFrameBytes): Channel {
   const decoder = new FrameDecoder(limitBytes);
   let closed: string | undefined;
+  let isBroken = false;
   const close = (reason: string, now = false): void => {
     if (closed !== undefined && !now) return;
     closed ??= reason;
@@ -37,16 +43,17 @@ export function framedChannel(carrier: Carrier, limitBytes: number = handshakeFr
     limit(bytes) {
       decoder.limitBytes = bytes;
     },
-    listen({ onPayload, onDrain, onClose }) {
+    listen({ onPayload, onDrain, onFault = close, onClose }) {
       carrier.listen({
         onData(bytes) {
-          if (closed !== undefined) return;
+          if (closed !== undefined || isBroken) return;
           try {
             // A payload may lead its receiver to close: what follows it in the same bytes is then not delivered.
-            decoder.push(bytes, (payload) => closed === undefined && onPayload(payload));
+            decoder.push(bytes, (payload) => closed === undefined && !isBroken && onPayload(payload));
           } catch (error) {
             if (!(error instanceof FrameError)) throw error;
-            close(error.code);
+            isBroken = true;
+            onFault(error.code);
           }
         },
         onDrain,

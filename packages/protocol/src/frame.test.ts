@@ -47,7 +47,7 @@ test('a frame of exactly the limit passes and one byte more is refused at its he
 
 test('lengths 0, 2 GiB and 4 GiB − 1 are refused at their fourth byte', () => {
   for (const [bytes, code] of [
-    [[0, 0, 0, 0], 'empty_frame'],
+    [[0, 0, 0, 0], 'bad_frame'],
     [[0x80, 0, 0, 0], 'frame_too_large'],
     [[0xff, 0xff, 0xff, 0xff], 'frame_too_large'],
   ] as const) {

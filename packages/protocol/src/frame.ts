@@ -1,19 +1,35 @@
 /** Largest payload before the peer has proved who it is. */
 export const handshakeFrameBytes = 1024;
-/** Largest payload after it: 1 MiB and the tag of its encryption. Negotiated down, never up. */
-export const maxFrameBytes = 1024 * 1024 + 16;
+/** Largest message, and largest payload where frames carry messages themselves. Negotiated down, never up. */
+export const maxFrameBytes = 1024 * 1024;
+/** Each side must take messages as large as this. */
+export const minFrameBytes = 65_536;
 
 const headerBytes = 4;
 const noBytes = new Uint8Array(0);
 
-/** Bytes that are no frame, or a message too large for one. A decoder that threw is of no further use. */
+/** The peer sent bytes that are no frame, or one larger than agreed. A decoder that threw is of no further use. */
 export class FrameError extends Error {
   override readonly name = 'FrameError';
-  readonly code: 'empty_frame' | 'frame_too_large';
+  readonly code: 'bad_frame' | 'frame_too_large';
 
   constructor(code: FrameError['code'], message: string) {
     super(message);
     this.code = code;
+  }
+}
+
+/** A message of our own is larger than the link takes. Nothing was sent; the link is as good as before. */
+export class MessageTooLargeError extends Error {
+  override readonly name = 'MessageTooLargeError';
+  readonly code = 'message_too_large';
+  readonly bytes: number;
+  readonly limitBytes: number;
+
+  constructor(bytes: number, limitBytes: number) {
+    super(`A message of ${bytes} bytes; the link takes at most ${limitBytes}.`);
+    this.bytes = bytes;
+    this.limitBytes = limitBytes;
   }
 }
 
@@ -64,7 +80,7 @@ export class FrameDecoder {
       this.#length = this.#length * 256 + (chunk[at] ?? 0);
     }
     if (this.#headerSeen < headerBytes) return at;
-    if (this.#length === 0) throw new FrameError('empty_frame', 'A frame of length 0.');
+    if (this.#length === 0) throw new FrameError('bad_frame', 'A frame of length 0.');
     if (this.#length > this.limitBytes) {
       throw new FrameError(
         'frame_too_large',

@@ -93,21 +93,85 @@ for (const [name, bytes, code] of [
   });
 }
 
-test('a hostile length closes the link', async () => {
-  const { near, log } = pair();
+test('a hostile length closes the link, and the peer is told why', async () => {
+  const { near, log, toRouter } = pair();
   near.inject(Uint8Array.of(0xff, 0xff, 0xff, 0xff));
+  near.inject(frameOf({ t: 'drain' }));
   await settle();
   assert.ok(log.includes('device frame_too_large'), log.join());
+  assert.deepEqual(toRouter, [{ t: 'bye', code: 'frame_too_large' }]);
 });
 
 test('a message larger than a frame is refused to its sender and the link stays open', async () => {
   const { router, toDevice } = pair();
   router.agreeMaxFrame(1000);
   const big = { t: 'load', model: 'x'.repeat(1000) } as const;
-  assert.throws(() => router.send(big), { name: 'FrameError', code: 'frame_too_large' });
+  assert.throws(() => router.send(big), { name: 'MessageTooLargeError', limitBytes: 1000 });
   router.send({ t: 'drain' });
   await settle();
   assert.deepEqual(toDevice, [{ t: 'drain' }]);
+});
+
+test('an oversize message of ours, sent while the peer is heard, is not taken for the fault of the peer', async () => {
+  const clock = new FakeClock();
+  const [near, far] = carrierPair();
+  const router = routerLink(framedChannel(far, maxFrameBytes), clock);
+  const ends: string[] = [];
+  router.listen({
+    onMessage: () => router.send({ t: 'load', model: 'x'.repeat(2 * maxFrameBytes) }),
+    onClose: (code) => ends.push(code),
+  });
+  assert.throws(() => far.inject(frameOf({ t: 'ping', n: 1 })), { name: 'MessageTooLargeError' });
+  await settle();
+  assert.deepEqual([router.closed, ends], [false, []]);
+  assert.equal(near.written.length, 0);
+});
+
+for (const report of [{ confidence: 1.2 }, { confidence: 'high', handoff: 'maybe', x: [null] }, 'sure', 7]) {
+  test(`a self-report of ${JSON.stringify(report)} ends neither the answer nor the link and is kept raw`, async () => {
+    const { near, far, toRouter, log } = pair();
+    far.inject(
+      frameOf({
+        t: 'done',
+        id: 1,
+        finish_reason: 'stop',
+        usage: { prompt_tokens: 1, completion_tokens: 1 },
+        self_report: report,
+      }),
+    );
+    await settle();
+    const [done] = toRouter;
+    assert.ok(done?.t === 'done');
+    assert.deepEqual(done.self_report, report);
+    assert.deepEqual(log, []);
+    assert.equal(near.written.length, 0);
+  });
+}
+
+test('hints of a device that are out of range are absent, and its message stands', async () => {
+  const { far, toRouter, log } = pair();
+  far.inject(
+    frameOf({
+      t: 'state',
+      seq: 0,
+      loaded: true,
+      accepting: true,
+      active: 0,
+      queued: 0,
+      battery: { pct: 900, charging: 'no' },
+      thermal: { status: 77 },
+      tps: { prefill: -3, decode: 9 },
+      mem_free_mb: 'much',
+    }),
+  );
+  await settle();
+  const [state] = toRouter;
+  assert.ok(state?.t === 'state');
+  assert.deepEqual(
+    [state.battery, state.thermal, state.tps, state.mem_free_mb],
+    [undefined, undefined, { prefill: undefined, decode: 9 }, undefined],
+  );
+  assert.deepEqual(log, []);
 });
 
 test('the frame limit is negotiated down, never up', async () => {

@@ -1,7 +1,7 @@
 import type * as z from 'zod';
 import type { Channel } from './channel.ts';
 import type { Clock } from './clock.ts';
-import { FrameError, maxFrameBytes } from './frame.ts';
+import { maxFrameBytes, MessageTooLargeError } from './frame.ts';
 import { deviceMessage, routerMessage } from './messages.ts';
 import type { DeviceErrorCode, DeviceMessage, RouterMessage } from './messages.ts';
 import { textCodec } from './text-codec.ts';
@@ -23,9 +23,11 @@ export interface Link<In, Out> {
   /** The other side takes what we write; while false, hold what can wait until `onDrain`. */
   readonly writable: boolean;
   readonly closed: boolean;
+  /** Most bytes of JSON one message may take, either way. */
+  readonly maxMessageBytes: number;
   /**
    * Sends one message; false once full, as `writable`. Does nothing once closed.
-   * @throws FrameError when the message is larger than a frame may be.
+   * @throws MessageTooLargeError when it is larger than `maxMessageBytes`; the link stays open.
    */
   send(message: Out): boolean;
   /** Holds both directions to the smaller of what two peers allow. */
@@ -86,6 +88,10 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
     return this.#closed;
   }
 
+  get maxMessageBytes(): number {
+    return this.#maxFrame;
+  }
+
   agreeMaxFrame(bytes: number): void {
     this.#maxFrame = Math.min(this.#maxFrame, bytes);
     this.#channel.limit(this.#maxFrame);
@@ -102,6 +108,7 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
         this.#endStall();
         if (!this.#closed) listener.onDrain?.();
       },
+      onFault: (code) => this.close(code),
       onClose: (reason) => {
         this.#closed = true;
         this.#endStall();
@@ -126,12 +133,7 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
   #send(message: Out | ErrorMessage | { readonly t: 'bye'; readonly code: string }): boolean {
     if (this.#closed) return false;
     const payload = this.#codec.encode(JSON.stringify(message));
-    if (payload.length > this.#maxFrame) {
-      throw new FrameError(
-        'frame_too_large',
-        `A message of ${payload.length} bytes; at most ${this.#maxFrame} are allowed.`,
-      );
-    }
+    if (payload.length > this.#maxFrame) throw new MessageTooLargeError(payload.length, this.#maxFrame);
     if (!this.#channel.send(payload)) {
       this.#cancelStall ??= this.#clock.schedule(writeStallMs, () => this.#shut('write_stalled', true));
     }

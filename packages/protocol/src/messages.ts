@@ -1,11 +1,12 @@
 import * as z from 'zod';
+import { textCodec } from './text-codec.ts';
 
 /** Versions this build speaks, highest first. Adding fields is no new version. */
 export const protocolVersions = [1] as const;
 
 const count = z.number().int().nonnegative();
-const ratio = z.number().min(0).max(1);
-const rate = z.number().nonnegative();
+/** A hint: what does not fit is absent, and the message stands. */
+const rate = z.number().nonnegative().optional().catch(undefined);
 /** Chosen by the router; unique among its running requests on one link. */
 const requestId = z.number().int().nonnegative();
 const jsonObject = z.record(z.string(), z.unknown());
@@ -81,6 +82,28 @@ const ping = z.object({ t: z.literal('ping'), n: count });
 const pong = z.object({ t: z.literal('pong'), n: count });
 const bye = z.object({ t: z.literal('bye'), code: z.string() });
 
+/** Most bytes of JSON of a `self_report`; a larger one is absent. */
+export const selfReportBytes = 1024;
+const selfReport = z
+  .unknown()
+  .refine((value) => value !== null && textCodec().encode(JSON.stringify(value) ?? '').length <= selfReportBytes);
+
+/** What of a self-report is usable: a confidence in 0..1, a hand-off that is true or false. */
+export function readSelfReport(report: unknown): { readonly confidence?: number; readonly handOff?: boolean } {
+  const { confidence, handoff } = usableReport.parse(report);
+  return {
+    ...(confidence === undefined ? {} : { confidence }),
+    ...(handoff === undefined ? {} : { handOff: handoff }),
+  };
+}
+
+const usableReport = z
+  .object({
+    confidence: z.number().min(0).max(1).optional().catch(undefined),
+    handoff: z.boolean().optional().catch(undefined),
+  })
+  .catch({});
+
 /** What a device host sends. Unknown fields are dropped. */
 export const deviceMessage = z.discriminatedUnion('t', [
   z.object({
@@ -111,11 +134,17 @@ export const deviceMessage = z.discriminatedUnion('t', [
     queued: count,
     queued_tokens: count.optional(),
     /** Tokens per second, measured on real requests. */
-    tps: z.object({ prefill: rate, decode: rate }).partial().optional(),
-    battery: z.object({ pct: z.number(), charging: z.boolean(), saver: z.boolean().optional() }).optional(),
-    thermal: z.object({ status: z.number().int().min(0).max(6), headroom: z.number().optional() }).optional(),
-    mem_free_mb: count.optional(),
-    net: z.string().optional(),
+    tps: z.object({ prefill: rate, decode: rate }).optional().catch(undefined),
+    battery: z
+      .object({ pct: z.number().min(0).max(100), charging: z.boolean(), saver: z.boolean().optional() })
+      .optional()
+      .catch(undefined),
+    thermal: z
+      .object({ status: z.number().int().min(0).max(6), headroom: z.number().optional() })
+      .optional()
+      .catch(undefined),
+    mem_free_mb: count.optional().catch(undefined),
+    net: z.string().optional().catch(undefined),
   }),
   z.object({
     t: z.literal('progress'),
@@ -134,9 +163,9 @@ export const deviceMessage = z.discriminatedUnion('t', [
     id: requestId,
     finish_reason: z.enum(['stop', 'length', 'tool_calls']),
     usage,
-    timing: z.object({ ttft_ms: z.number(), prefill_tps: rate, decode_tps: rate }).partial().optional(),
-    confidence: ratio.optional(),
-    cloud_handoff: z.boolean().optional(),
+    timing: z.object({ ttft_ms: rate, prefill_tps: rate, decode_tps: rate }).optional().catch(undefined),
+    /** What the engine says of its answer, as it came; `readSelfReport` takes what is usable out of it. */
+    self_report: selfReport.optional().catch(undefined),
   }),
   z.object({ t: z.literal('counted'), id: requestId, tokens: count, warm: count.optional() }),
   error,

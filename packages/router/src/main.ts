@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { runCli } from './cli/program.ts';
 import type { Terminal } from './cli/terminal.ts';
 import { systemClock } from './core/clock.ts';
-import { withoutSecrets } from './core/config/environment.ts';
+import { withoutSecrets } from './config/environment.ts';
 import { isJsonObject, parseJson } from './core/json.ts';
 
 /** The process as a terminal for commands. */
@@ -47,14 +47,14 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
     version: ownVersion(),
     machine: `${process.platform}-${process.arch}`,
     startApp: async (options) =>
-      (await import('./app.ts')).startApp(options, {
+      (await import('./app/app.ts')).startApp(options, {
         execPath: process.execPath,
         childEnv: withoutSecrets(process.env),
         random: Math.random,
         build: { version: ownVersion(), node: process.version },
       }),
-    openArchive: async (config) => (await import('./archive.ts')).openArchive(config),
-    openKeyDesk: async (config) => (await import('./key-commands.ts')).openKeyDesk(config),
+    openArchive: async (config) => (await import('./records/open-archive.ts')).openArchive(config),
+    openKeyStore: async (config) => (await import('./keys/key-store.ts')).openKeyStore(config),
   });
   // Done, but a question to a silent name server cannot be taken back and would hold the process for many seconds.
   setTimeout(() => process.exit(), lingerMs).unref();

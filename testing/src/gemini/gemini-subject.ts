@@ -2,10 +2,10 @@ import type { TestContext } from 'node:test';
 import { createGeminiBackend, type GeminiDependencies } from '@lfo/router/src/backends/engines/gemini/backend.ts';
 import { createHttpClient } from '@lfo/router/src/backends/http/undici-client.ts';
 import type { Backend, CallContext } from '@lfo/router/src/core/backend.ts';
-import type { GeminiBackendConfig } from '@lfo/router/src/core/config/config.ts';
+import type { GeminiBackendConfig } from '@lfo/router/src/config/config.ts';
 import type { InferenceEvent } from '@lfo/router/src/core/events.ts';
 import type { ChatRequest } from '@lfo/router/src/core/request.ts';
-import { BoundedSignatureStore } from '@lfo/router/src/core/signatures.ts';
+import { BoundedSignatureStore } from '@lfo/router/src/backends/engines/gemini/signature-store.ts';
 import { chatRequest } from '../chat-request.ts';
 import { collect } from '../collect.ts';
 import { deepFreeze } from '../deep-freeze.ts';
@@ -57,7 +57,7 @@ export function geminiSubject(
       }),
       clock,
       signatures: new BoundedSignatureStore(),
-      limits: { upstreamEventBytes: 1_000_000, answerBytes: 4_000_000, fetchImages: false },
+      limits: { upstreamEventBytes: 1_000_000, answerBytes: 4_000_000 },
       onSentinel: () => sentinels++,
       ...dependencies,
     },

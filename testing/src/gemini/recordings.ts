@@ -1,9 +1,11 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+
+import { referenceData, withoutReferenceData } from '../reference-data.ts';
 import type { Script } from '../upstream/exchange.ts';
 
-const folder = join(import.meta.dirname, '../../../../shared/data/gemini-recordings');
+const folder = join(referenceData, 'gemini-recordings');
 
 const recording = z.object({
   interactions: z.array(
@@ -32,7 +34,7 @@ export interface Recorded {
 
 /** All recorded answers of models; empty where the reference data is not beside this checkout. */
 export function geminiRecordings(): readonly Recorded[] {
-  return existsSync(folder) ? [...sdkRecordings(), ...fixtureRecordings()] : [];
+  return withoutReferenceData === false ? [...sdkRecordings(), ...fixtureRecordings()] : [];
 }
 
 /** Answers calls of models with a recorded answer, its bytes in these pieces, and has no list of models. */

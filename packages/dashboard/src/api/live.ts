@@ -1,6 +1,6 @@
 import { batch, signal } from '@preact/signals';
 import type { LiveEvents, StatusBody } from '@lfo/router/src/admin/wire.ts';
-import type { LiveCounters, RequestView } from '@lfo/router/src/core/request-view.ts';
+import type { LiveCounters, RequestView } from '@lfo/router/src/records/request-view.ts';
 import { ask, goToLogin } from './client.ts';
 
 /** Latest requests, the newest first. */

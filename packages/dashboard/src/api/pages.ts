@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import type { RequestPage } from '@lfo/router/src/core/history.ts';
-import type { RequestView } from '@lfo/router/src/core/request-view.ts';
+import type { RequestPage } from '@lfo/router/src/records/history.ts';
+import type { RequestView } from '@lfo/router/src/records/request-view.ts';
 import { ask } from './client.ts';
 
 /** Recorded requests as far back as the viewer has looked. */

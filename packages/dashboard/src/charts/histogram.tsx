@@ -1,4 +1,4 @@
-import type { ConfidenceReport, JudgedOutcome } from '@lfo/router/src/core/history.ts';
+import type { ConfidenceReport, JudgedOutcome } from '@lfo/router/src/records/history.ts';
 import { count, score } from '../format.ts';
 import { ScoreTicks } from './score-ticks.tsx';
 

@@ -1,4 +1,4 @@
-import type { ReliabilityBin } from '@lfo/router/src/core/history.ts';
+import type { ReliabilityBin } from '@lfo/router/src/records/history.ts';
 import { count, percent, plural, score } from '../format.ts';
 import { Graph, pointsOf } from './graph.tsx';
 

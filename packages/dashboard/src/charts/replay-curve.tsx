@@ -1,4 +1,4 @@
-import type { ReplayPoint } from '@lfo/router/src/core/history.ts';
+import type { ReplayPoint } from '@lfo/router/src/records/history.ts';
 import { percent, score } from '../format.ts';
 import { Graph, pointsOf } from './graph.tsx';
 

@@ -1,4 +1,4 @@
-import type { RequestView } from '@lfo/router/src/core/request-view.ts';
+import type { RequestView } from '@lfo/router/src/records/request-view.ts';
 import { hasFailed, hasStoodIn, isEscalated } from '../phases.ts';
 
 /** Where a request went, in a word and a colour. */

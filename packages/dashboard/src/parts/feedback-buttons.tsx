@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import type { Verdict } from '@lfo/router/src/core/history.ts';
+import type { Verdict } from '@lfo/router/src/records/history.ts';
 import { post } from '../api/client.ts';
 
 /** Asks whether an answer was good, and tells LFO. */

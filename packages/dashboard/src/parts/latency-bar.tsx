@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import type { RequestView } from '@lfo/router/src/core/request-view.ts';
+import type { RequestView } from '@lfo/router/src/records/request-view.ts';
 import { duration } from '../format.ts';
 import { phaseNames, phaseTotals, type PhaseKind } from '../phases.ts';
 

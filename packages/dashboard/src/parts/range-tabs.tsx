@@ -1,4 +1,4 @@
-import type { TrendRange } from '@lfo/router/src/core/history.ts';
+import type { TrendRange } from '@lfo/router/src/records/history.ts';
 import { place } from '../navigation.ts';
 import { Link } from './link.tsx';
 

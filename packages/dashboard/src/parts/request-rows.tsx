@@ -1,5 +1,5 @@
 import { reasons } from '@lfo/router/src/core/reason.ts';
-import type { RequestView } from '@lfo/router/src/core/request-view.ts';
+import type { RequestView } from '@lfo/router/src/records/request-view.ts';
 import { count, timeOfDay } from '../format.ts';
 import { scoreOf } from '../phases.ts';
 import { RouteBadge } from './badges.tsx';

@@ -1,5 +1,5 @@
 import { reasons } from '@lfo/router/src/core/reason.ts';
-import type { AttemptView, RequestView } from '@lfo/router/src/core/request-view.ts';
+import type { AttemptView, RequestView } from '@lfo/router/src/records/request-view.ts';
 import { duration, onScale, plural, score } from '../format.ts';
 import { heldOf, phaseNames, phasesOf } from '../phases.ts';
 import { TierBadge } from './badges.tsx';

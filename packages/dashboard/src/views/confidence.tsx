@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import type { ConfidenceReport, ReplayPoint } from '@lfo/router/src/core/history.ts';
+import type { ConfidenceReport, ReplayPoint } from '@lfo/router/src/records/history.ts';
 import { useResource } from '../api/resource.ts';
 import { Histogram } from '../charts/histogram.tsx';
 import { ReplayCurve } from '../charts/replay-curve.tsx';

@@ -1,6 +1,6 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import type { LiveCounters } from '@lfo/router/src/core/request-view.ts';
+import type { LiveCounters } from '@lfo/router/src/records/request-view.ts';
 import { connection, counters, requests } from '../api/live.ts';
 import { count, percent, plural } from '../format.ts';
 import { Command } from '../parts/command.tsx';

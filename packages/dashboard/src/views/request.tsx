@@ -1,7 +1,7 @@
 import { reasons } from '@lfo/router/src/core/reason.ts';
-import type { FeedbackView } from '@lfo/router/src/core/history.ts';
+import type { FeedbackView } from '@lfo/router/src/records/history.ts';
 import type { RequestBody } from '@lfo/router/src/admin/wire.ts';
-import type { RequestView } from '@lfo/router/src/core/request-view.ts';
+import type { RequestView } from '@lfo/router/src/records/request-view.ts';
 import { useEffect } from 'preact/hooks';
 import { requests } from '../api/live.ts';
 import { useResource } from '../api/resource.ts';

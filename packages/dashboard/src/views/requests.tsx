@@ -1,4 +1,4 @@
-import type { RequestView } from '@lfo/router/src/core/request-view.ts';
+import type { RequestView } from '@lfo/router/src/records/request-view.ts';
 import { reasons } from '@lfo/router/src/core/reason.ts';
 import { status } from '../api/live.ts';
 import { type Pages, usePages } from '../api/pages.ts';

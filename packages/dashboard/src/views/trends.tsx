@@ -1,5 +1,5 @@
 import { useMemo } from 'preact/hooks';
-import type { Trends } from '@lfo/router/src/core/history.ts';
+import type { Trends } from '@lfo/router/src/records/history.ts';
 import { useResource } from '../api/resource.ts';
 import { Chart } from '../charts/chart.tsx';
 import { count, duration, money, percent, plural, stepLength, timeSpan, timeZone } from '../format.ts';

@@ -1,4 +1,4 @@
-import { FrameError } from '@lfo/protocol';
+import { MessageTooLargeError } from '@lfo/protocol';
 import type { Clock, DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
 import { throwIfAborted } from '../abort.ts';
 import { every } from '../clock.ts';
@@ -69,7 +69,7 @@ export class Answer {
       link.send(doneMessage(id, done));
     } catch (error) {
       // What was said before the failure is not taken back: it leaves before the error does.
-      if (this.#reason !== undefined || error instanceof FrameError) this.#outbox.discard();
+      if (this.#reason !== undefined || error instanceof MessageTooLargeError) this.#outbox.discard();
       else this.#outbox.flush();
       link.send(errorMessage(this.#reason ?? error, id));
     } finally {
@@ -127,8 +127,19 @@ function doneMessage(id: number, done: EngineDone): MessageOf<DeviceMessage, 'do
     finish_reason: done.finishReason,
     usage: done.usage,
     ...(done.timing === undefined ? {} : { timing: done.timing }),
-    ...(done.confidence === undefined ? {} : { confidence: done.confidence }),
-    ...(done.cloudHandoff === undefined ? {} : { cloud_handoff: done.cloudHandoff }),
+    ...selfReport(done),
+  };
+}
+
+function selfReport({ confidence, cloudHandoff }: EngineDone): {
+  readonly self_report?: Readonly<Record<string, unknown>>;
+} {
+  if (confidence === undefined && cloudHandoff === undefined) return {};
+  return {
+    self_report: {
+      ...(confidence === undefined ? {} : { confidence }),
+      ...(cloudHandoff === undefined ? {} : { handoff: cloudHandoff }),
+    },
   };
 }
 
@@ -158,7 +169,7 @@ export function errorMessage(error: unknown, id?: number): MessageOf<DeviceMessa
 
 function describe(error: unknown): Pick<EngineError, 'code' | 'message' | 'retryable'> {
   if (error instanceof EngineError) return error;
-  if (error instanceof FrameError)
+  if (error instanceof MessageTooLargeError)
     return { code: 'internal', message: 'A part of the answer is too large.', retryable: false };
   return {
     code: 'internal',

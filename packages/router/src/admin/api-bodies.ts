@@ -1,6 +1,6 @@
 import type { BackendView, Capabilities } from '../core/backend.ts';
-import type { StoredRequest } from '../core/history.ts';
-import type { LiveFeed } from '../core/live-feed.ts';
+import type { StoredRequest } from '../records/history.ts';
+import type { LiveFeed } from '../telemetry/live-feed.ts';
 import type { AdminDeps } from './deps.ts';
 import type { FleetMember, RequestBody, StatusBody } from './wire.ts';
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { LfoError, RequestError } from '../core/errors.ts';
-import type { trendRanges } from '../core/history.ts';
+import type { trendRanges } from '../records/history.ts';
 import { isReason } from '../core/reason.ts';
 import { requestBody, statusBody } from './api-bodies.ts';
 import type { AdminDeps } from './deps.ts';

@@ -2,10 +2,10 @@ import type { FastifyRequest } from 'fastify';
 import type { FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Readiness } from '../core/exchange.ts';
-import type { RequestHistory } from '../core/history.ts';
+import type { RequestHistory } from '../records/history.ts';
 import type { VerifyKey } from '../core/identity.ts';
 import type { JsonValue } from '../core/json.ts';
-import type { LiveFeed } from '../core/live-feed.ts';
+import type { LiveFeed } from '../telemetry/live-feed.ts';
 import type { Sessions } from './sessions.ts';
 import type { StaticFiles } from './static-files.ts';
 

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { BrowserDoor } from '../core/browser-door.ts';
+import type { SessionAuth } from '../server/session-auth.ts';
 import type { Clock } from '../core/clock.ts';
 import { randomToken } from '../core/id.ts';
 import type { KeyIdentity, VerifyKey } from '../core/identity.ts';
@@ -22,7 +22,7 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 const openRoutes = new Set(['/dashboard', '/dashboard/*', '/dashboard/assets/:file', '/dashboard/login']);
 
 /** The sessions of the dashboard and the door they open. */
-export class Sessions implements BrowserDoor {
+export class Sessions implements SessionAuth {
   readonly #sessions = new Map<string, Session>();
   readonly #clock: Clock;
   readonly #verifyKey: VerifyKey;

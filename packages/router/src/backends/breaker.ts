@@ -1,6 +1,6 @@
 import type { Outcome } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
-import type { BreakerConfig } from '../core/config/config.ts';
+import type { BreakerConfig } from '../config/config.ts';
 
 /** Leave to make one call; the first `settle` counts, later ones do nothing. */
 export interface Permit {

@@ -1,6 +1,6 @@
 import type { Attempt, Backend, BackendPool, FleetView, Lease, PoolChoice } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
-import type { BreakerConfig } from '../core/config/config.ts';
+import type { BreakerConfig } from '../config/config.ts';
 import { BackendError } from '../core/errors.ts';
 import { byPredictedWork } from './balance.ts';
 import { CircuitBreaker, type Permit } from './breaker.ts';

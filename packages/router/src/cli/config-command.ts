@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
-import type { LfoConfig } from '../core/config/config.ts';
-import { maskSecrets } from '../core/config/show.ts';
+import type { LfoConfig } from '../config/config.ts';
+import { maskSecrets } from '../config/show.ts';
 import { coloursFor, exitCodes, printLine, type Terminal } from './terminal.ts';
 
 /** Prints the configuration in force, secrets masked, spelled as in the file. */

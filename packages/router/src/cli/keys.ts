@@ -1,19 +1,9 @@
 import type { Clock } from '../core/clock.ts';
 import type { KeyLimits, Scope } from '../core/identity.ts';
-import { isInForce, type ManagedKey } from '../core/managed-key.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import { isInForce, type ManagedKey } from '../keys/managed-key.ts';
 import type { Mode } from '../core/request.ts';
 import { CliError, coloursFor, exitCodes, printLine, type Terminal } from './terminal.ts';
-
-/** What the commands need of the database. */
-export interface KeyDesk {
-  create(order: NewKey): Promise<{ readonly text: string; readonly key: ManagedKey }>;
-  list(): Promise<readonly ManagedKey[]>;
-  revoke(idOrName: string): Promise<readonly string[]>;
-  forgetRevoked(): Promise<number>;
-  close(): Promise<void>;
-}
-
-export type NewKey = Pick<ManagedKey, 'name' | 'scopes' | 'tiers' | 'models' | 'limits' | 'expiresMs'>;
 
 /** Options of `keys create`, as commander parsed them. */
 export interface CreateOptions {
@@ -28,7 +18,7 @@ export interface CreateOptions {
 export interface KeysContext {
   readonly terminal: Terminal;
   readonly clock: Clock;
-  readonly desk: KeyDesk;
+  readonly desk: KeyStore;
   readonly json: boolean;
 }
 

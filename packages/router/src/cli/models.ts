@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { LfoConfig } from '../core/config/config.ts';
-import { withoutSecrets } from '../core/config/environment.ts';
-import { createDataFolder } from '../core/data-folder.ts';
+import type { LfoConfig } from '../config/config.ts';
+import { withoutSecrets } from '../config/environment.ts';
+import { createDataFolder } from '../config/data-folder.ts';
 import type { Terminal } from './terminal.ts';
 
 /** The device host's command line; the router forks it and never loads it. */

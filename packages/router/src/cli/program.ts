@@ -1,14 +1,14 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
-import { type Archive, ArchiveError } from '../core/archive.ts';
+import { type Archive, ArchiveError } from '../records/archive.ts';
 import type { Clock } from '../core/clock.ts';
-import { ConfigError } from '../core/config/config-error.ts';
-import type { LfoConfig } from '../core/config/config.ts';
-import { loadConfig } from '../core/config/load.ts';
-import { createLogger } from '../core/log.ts';
-import type { AppOptions, RunningApp } from '../core/running-app.ts';
+import { ConfigError } from '../config/config-error.ts';
+import type { LfoConfig } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { createLogger } from '../telemetry/log.ts';
+import type { AppOptions, RunningApp } from '../app/running-app.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
 import { addKeys } from './key-program.ts';
-import type { KeyDesk } from './keys.ts';
+import type { KeyStore } from '../keys/key-store.ts';
 import { addRecords } from './record-program.ts';
 import { addressOf, RouterClient } from './router-client.ts';
 import { CliError, coloursFor, exitCodes, type Terminal } from './terminal.ts';
@@ -25,7 +25,7 @@ export interface ProgramDeps {
   /** Loaded when records are read. */
   readonly openArchive: (config: LfoConfig) => Promise<Archive>;
   /** Loaded when keys are handled. */
-  readonly openKeyDesk: (config: LfoConfig) => Promise<KeyDesk>;
+  readonly openKeyStore: (config: LfoConfig) => Promise<KeyStore>;
 }
 
 interface Common {
@@ -69,7 +69,7 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
   addLooking(program, deps, load, all, done);
   addKeys(program, async (command, run) => {
     const options = all(command);
-    const desk = await deps.openKeyDesk(load(options));
+    const desk = await deps.openKeyStore(load(options));
     try {
       done(await run({ terminal: deps.terminal, clock: deps.clock, desk, json: options.json === true }));
     } finally {

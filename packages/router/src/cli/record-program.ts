@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Archive } from '../core/archive.ts';
+import type { Archive } from '../records/archive.ts';
 import type { Clock } from '../core/clock.ts';
 import type { RequestsSettings } from './requests.ts';
 import { parseSince } from './since.ts';

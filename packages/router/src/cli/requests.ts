@@ -1,7 +1,7 @@
-import type { Archive, ArchiveFilter } from '../core/archive.ts';
+import type { Archive, ArchiveFilter } from '../records/archive.ts';
 import { sleep, type Clock } from '../core/clock.ts';
 import { parseJson } from '../core/json.ts';
-import type { RequestRow } from '../core/store.ts';
+import type { RequestRow } from '../records/tables.ts';
 import { csvLine, tableLines } from './table-text.ts';
 import { coloursFor, exitCodes, printLine, type Terminal } from './terminal.ts';
 

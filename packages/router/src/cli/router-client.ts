@@ -1,7 +1,7 @@
 import { Agent, request } from 'undici';
 import { createParser } from 'eventsource-parser';
-import { isLoopback } from '../core/config/addresses.ts';
-import type { LfoConfig } from '../core/config/config.ts';
+import { isLoopback } from '../config/addresses.ts';
+import type { LfoConfig } from '../config/config.ts';
 import { isJsonObject, parseJson, type JsonObject, type JsonValue } from '../core/json.ts';
 import { CliError } from './terminal.ts';
 

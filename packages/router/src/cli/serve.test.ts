@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
-import { loadConfig } from '../core/config/load.ts';
-import type { RunningApp } from '../core/running-app.ts';
+import { loadConfig } from '../config/load.ts';
+import type { RunningApp } from '../app/running-app.ts';
 import { serve } from './serve.ts';
 import { CliError, type Terminal } from './terminal.ts';
 

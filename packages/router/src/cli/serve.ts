@@ -1,12 +1,13 @@
 import { isNativeError } from 'node:util/types';
-import type { AppOptions, RunningApp } from '../core/running-app.ts';
+import type { AppOptions, RunningApp } from '../app/running-app.ts';
 import type { Clock } from '../core/clock.ts';
-import { createDataFolder } from '../core/data-folder.ts';
-import { createConfigHandle, type ReloadableConfig } from '../core/config/handle.ts';
-import { secretsOf } from '../core/config/show.ts';
-import { watchFile } from '../core/config/watch.ts';
-import type { LfoConfig } from '../core/config/config.ts';
-import { createLogger, type Logger } from '../core/log.ts';
+import { createDataFolder } from '../config/data-folder.ts';
+import { createConfigHandle, type ReloadableConfig } from '../config/handle.ts';
+import { secretsOf } from '../config/show.ts';
+import { watchFile } from '../config/watch.ts';
+import type { LfoConfig } from '../config/config.ts';
+import type { Logger } from '../core/logger.ts';
+import { createLogger } from '../telemetry/log.ts';
 import { logReporter, terminalReporter } from './startup-reporter.ts';
 import { CliError, coloursFor, exitCodes, type Terminal } from './terminal.ts';
 

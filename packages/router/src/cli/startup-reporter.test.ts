@@ -3,8 +3,8 @@ import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { createColors } from 'picocolors';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import { createLogger } from '../core/log.ts';
-import type { ReadyInfo } from '../core/running-app.ts';
+import { createLogger } from '../telemetry/log.ts';
+import type { ReadyInfo } from '../app/running-app.ts';
 import { banner, logReporter, terminalReporter } from './startup-reporter.ts';
 
 const plain = createColors(false);

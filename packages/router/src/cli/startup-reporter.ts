@@ -1,8 +1,8 @@
 import type { Writable } from 'node:stream';
 import { Presets, SingleBar } from 'cli-progress';
 import type { Clock } from '../core/clock.ts';
-import type { Logger } from '../core/log.ts';
-import type { ReadyInfo, StartupListener, StartupProgress } from '../core/running-app.ts';
+import type { Logger } from '../core/logger.ts';
+import type { ReadyInfo, StartupListener, StartupProgress } from '../app/running-app.ts';
 import type { Colours } from './terminal.ts';
 
 /** Tells whoever started LFO how the start goes: a bar and a banner on a terminal, JSON lines elsewhere. */

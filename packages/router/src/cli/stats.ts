@@ -1,5 +1,5 @@
-import type { Archive, Durations, Summary } from '../core/archive.ts';
-import type { RecordGap } from '../core/history.ts';
+import type { Archive, Durations, Summary } from '../records/archive.ts';
+import type { RecordGap } from '../records/history.ts';
 import { tableLines } from './table-text.ts';
 import { coloursFor, exitCodes, printLine, type Terminal } from './terminal.ts';
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { ConfidenceSession, FinalVerdict, Verdict } from '../core/confidence.ts';
-import type { GateConfig } from '../core/config/config.ts';
+import type { GateConfig } from '../config/config.ts';
 import { DueTimer } from '../core/due-timer.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { JsonObject } from '../core/json.ts';

@@ -8,13 +8,22 @@ export interface Clock {
   schedule(delayMs: number, run: () => void): () => void;
 }
 
+/** Longer ones Node fires at once. */
+const maxTimerMs = 2 ** 31 - 1;
+
 /** The machine's own clock. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
   schedule(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
-    timer.unref();
+    const dueMs = performance.now() + delayMs;
+    let timer = setTimeout(fire, Math.min(delayMs, maxTimerMs)).unref();
+    // Node counts in whole milliseconds and fires up to one early: what was to be over by then is not.
+    function fire(): void {
+      const leftMs = dueMs - performance.now();
+      if (leftMs > 0) timer = setTimeout(fire, Math.min(leftMs, maxTimerMs)).unref();
+      else run();
+    }
     return () => clearTimeout(timer);
   },
 };

@@ -45,3 +45,33 @@ export interface UsageLedger {
 
 /** Tells whose key was presented; `undefined` for none or a wrong one where a key is needed. Takes constant time. */
 export type VerifyKey = (presented: string | undefined) => KeyIdentity | undefined;
+
+/** Counts wrong keys an address. */
+export interface FailedAuth {
+  /** Notes one wrong key. Milliseconds to wait where the address has used up its minute, else `undefined`. */
+  fail(address: string): number | undefined;
+}
+
+/** What is known of a request before it runs. */
+export interface QuotaAsk {
+  /** Estimate. */
+  readonly promptTokens: number;
+  /** Most the client wants; absent: what this key's answers took so far is assumed. */
+  readonly maxTokens?: number;
+}
+
+/** What a finished request used. */
+export type Spent = Pick<Consumption, 'tokens' | 'usd'>;
+
+/** One admitted request; ends exactly once, later calls do nothing. */
+export interface QuotaTicket {
+  settle(spent: Spent): void;
+}
+
+/** Holds keys to their limits. */
+export interface KeyQuota {
+  /** @throws LfoError 429 `rate_limit_exceeded` where a limit is used up */
+  admit(identity: KeyIdentity, ask: QuotaAsk): QuotaTicket;
+  /** The `x-ratelimit-*` headers of a limited key; none for others. */
+  headers(identity: KeyIdentity): Readonly<Record<string, string>>;
+}

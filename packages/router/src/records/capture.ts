@@ -1,4 +1,4 @@
-import type { Capture, CapturedAnswer, CapturedCall, CapturedMessage } from '../core/capture.ts';
+import type { Capture, CapturedAnswer, CapturedCall, CapturedMessage } from './capture-types.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import { type ChatRequest, type Message, textOf } from '../core/request.ts';
 

@@ -1,8 +1,8 @@
 import type { Clock } from '../core/clock.ts';
-import type { RecordsConfig } from '../core/config/config.ts';
+import type { RecordsConfig } from '../config/config.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
-import type { CaptureRow, Store } from '../core/store.ts';
+import type { CaptureRow, Store } from './tables.ts';
 import { WordCopy } from './capture.ts';
 import { WriteBehind, type WriteStatus } from './write-behind.ts';
 

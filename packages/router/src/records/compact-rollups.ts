@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { RollupCountsRow, RollupLatencyRow, Store } from '../core/store.ts';
+import type { RollupCountsRow, RollupLatencyRow, Store } from './tables.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;

@@ -6,10 +6,10 @@ import { test, type TestContext } from 'node:test';
 import { DatabaseSync } from 'node:sqlite';
 import { sql } from 'kysely';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import { BoundedSignatureStore } from '../core/signatures.ts';
+import { BoundedSignatureStore } from '../backends/engines/gemini/signature-store.ts';
 import { beginTrace } from '../core/trace.ts';
 import { Recorder } from './recorder.ts';
-import { StoredSignatureJournal } from './signature-journal.ts';
+import { StoredJournal } from './journal.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
 
 function temporaryFile(t: TestContext): string {
@@ -94,7 +94,7 @@ test('signatures survive a restart, the oldest beyond the limit do not', async (
   const clock = new FakeClock();
   const call = (id: string) => ({ id, name: 'f', arguments: `{"id":"${id}"}` });
   const store = new SqliteStore(file);
-  const journal = new StoredSignatureJournal(store, clock);
+  const journal = new StoredJournal(store, clock);
   const before = new BoundedSignatureStore(undefined, journal);
   for (const id of ['one', 'two', 'three']) {
     before.put('key', call(id), `signature ${id}`);
@@ -105,7 +105,7 @@ test('signatures survive a restart, the oldest beyond the limit do not', async (
 
   const reopened = new SqliteStore(file);
   t.after(() => reopened.close());
-  const after = new BoundedSignatureStore(undefined, new StoredSignatureJournal(reopened, clock, undefined, 4));
+  const after = new BoundedSignatureStore(undefined, new StoredJournal(reopened, clock, undefined, 4));
   await after.restore();
   assert.equal(after.get('key', call('one')), undefined);
   assert.equal(after.get('key', call('two')), 'signature two');

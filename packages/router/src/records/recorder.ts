@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import { randomToken } from '../core/id.ts';
-import type { RequestRow, Store } from '../core/store.ts';
+import type { RequestRow, Store } from './tables.ts';
 import type { RequestTrace } from '../core/trace.ts';
 import { requestRow, type RequestOutcome } from './request-row.ts';
 import { WriteBehind, type WriteHealth, type WriteStatus } from './write-behind.ts';

@@ -1,7 +1,7 @@
 import type { ErrorSource } from '../core/errors.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { Tier } from '../core/request.ts';
-import type { RequestRow } from '../core/store.ts';
+import type { RequestRow } from './tables.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 
 /** What the trace does not say of a finished request. */

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
-import type { RecordsConfig } from '../core/config/config.ts';
-import { defaultSignatureLimits } from '../core/signatures.ts';
-import type { Store } from '../core/store.ts';
+import type { RecordsConfig } from '../config/config.ts';
+import { keptSignatures } from './journal.ts';
+import type { Store } from './tables.ts';
 
 const dayMs = 86_400_000;
 
@@ -80,7 +80,7 @@ async function signaturesBeforeMs({ db }: Store): Promise<number | undefined> {
     .selectFrom('signatures')
     .select('time_ms')
     .orderBy('time_ms', 'desc')
-    .offset(defaultSignatureLimits.entries)
+    .offset(keptSignatures)
     .limit(1)
     .executeTakeFirst();
   return newest === undefined ? undefined : newest.time_ms + 1;

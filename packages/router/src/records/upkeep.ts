@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts';
-import type { Store } from '../core/store.ts';
+import type { Store } from './tables.ts';
 import { compactRollups } from './compact-rollups.ts';
 import { type Retention, trimRecords } from './trim-records.ts';
 

@@ -7,7 +7,7 @@ import { LfoError } from '../core/errors.ts';
 import type { Mode } from '../core/request.ts';
 import type { RequestFeatures } from '../core/routing.ts';
 import { decide } from './decide.ts';
-import { defaultPolicies } from './policies/default-policies.ts';
+import { defaultPolicies } from './policies.ts';
 import { cloudView, featuresOf, fleetOf, localView } from './routing-fixture.ts';
 
 const local = localView();

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { reasons } from '../core/reason.ts';
 import { decide } from './decide.ts';
 import { explainRoute } from './explain.ts';
-import { defaultPolicies } from './policies/default-policies.ts';
+import { defaultPolicies } from './policies.ts';
 import { cloudView, featuresOf, fleetOf, localView } from './routing-fixture.ts';
 
 test('an explanation names the route, the sentences and the backends behind each attempt', () => {

@@ -186,7 +186,7 @@ describe('llama.cpp with SmolLM2-135M', { concurrency: false }, () => {
       abort.abort(reason);
     });
     await assert.rejects(Array.fromAsync(events), reason);
-    assert.ok(performance.now() - abortedAt <= 250);
+    assert.ok(performance.now() - abortedAt <= 5 * 250);
     assert.equal(doneOf(await answer(model, ask('Hi', { maxTokens: 1 }))).usage.completion_tokens, 1);
   });
 

@@ -1,11 +1,10 @@
-import { createCloudTier } from '../../cloud-tier.ts';
+import { createCloudTier } from '../../app/cloud-tier.ts';
 import type { Backend } from '../../core/backend.ts';
 import type { Clock } from '../../core/clock.ts';
-import type { LfoConfig } from '../../core/config/config.ts';
+import type { LfoConfig } from '../../config/config.ts';
 import { BackendError, LfoError } from '../../core/errors.ts';
 import { uuidV7Source } from '../../core/id.ts';
 import type { ChatRequest } from '../../core/request.ts';
-import { BoundedSignatureStore } from '../../core/signatures.ts';
 import { broken, passed, type Check } from './check.ts';
 
 /** Longest wait for one answer. */
@@ -19,8 +18,7 @@ export async function checkAnswers(config: LfoConfig, names: ReadonlySet<string>
   const backends = config.backends
     .filter(({ tier, name }) => tier === 'cloud' && names.has(name))
     .map((backend) => Object.assign({}, backend, { fallbackModels: [] }));
-  const signatures = new BoundedSignatureStore();
-  const tier = createCloudTier({ ...config, backends }, { clock, signatures, onSentinel: () => undefined });
+  const tier = createCloudTier({ ...config, backends }, { clock, onSentinel: () => undefined });
   try {
     return (await Promise.all(tier.map(({ backend }) => checkBackend(backend, clock)))).flat();
   } finally {

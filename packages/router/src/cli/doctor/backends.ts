@@ -1,6 +1,6 @@
 import { Agent, request } from 'undici';
 import type { Clock } from '../../core/clock.ts';
-import type { BackendConfig, LfoConfig } from '../../core/config/config.ts';
+import type { BackendConfig, LfoConfig } from '../../config/config.ts';
 import { checkAnswers } from './answers.ts';
 import { broken, passed, type Check } from './check.ts';
 

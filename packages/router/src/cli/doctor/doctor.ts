@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.ts';
-import type { LfoConfig } from '../../core/config/config.ts';
+import type { LfoConfig } from '../../config/config.ts';
 import type { RouterClient } from '../router-client.ts';
 import { coloursFor, exitCodes, printLine, type Terminal } from '../terminal.ts';
 import { checkBackends } from './backends.ts';

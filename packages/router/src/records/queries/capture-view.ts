@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Capture } from '../../core/capture.ts';
+import type { Capture } from '../capture-types.ts';
 import { parseJson } from '../../core/json.ts';
 
 const calls = z.array(z.object({ name: z.string(), arguments: z.string() }));

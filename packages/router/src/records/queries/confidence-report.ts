@@ -5,9 +5,9 @@ import {
   type ReplayPoint,
   type TrendRange,
   trendRanges,
-} from '../../core/history.ts';
-import type { AttemptView } from '../../core/request-view.ts';
-import type { Store } from '../../core/store.ts';
+} from '../history.ts';
+import type { AttemptView } from '../request-view.ts';
+import type { Store } from '../tables.ts';
 import { attemptsOf } from './row-view.ts';
 import { firstIdAt } from './walk.ts';
 

@@ -1,5 +1,5 @@
-import type { RecordGap } from '../../core/history.ts';
-import type { Store } from '../../core/store.ts';
+import type { RecordGap } from '../history.ts';
+import type { Store } from '../tables.ts';
 
 /** Shown at most; a gap is written for each failure that outlasted the memory, so there are few. */
 const mostGaps = 20;

@@ -1,6 +1,6 @@
-import type { RequestFilter, RequestPage, StoredRequest } from '../../core/history.ts';
+import type { RequestFilter, RequestPage, StoredRequest } from '../history.ts';
 import { parseJson } from '../../core/json.ts';
-import type { Store } from '../../core/store.ts';
+import type { Store } from '../tables.ts';
 import { viewCapture } from './capture-view.ts';
 import { asTier, viewRow } from './row-view.ts';
 import { walkStep } from './walk.ts';

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { isReason, type Reason } from '../../core/reason.ts';
-import type { AttemptView, RequestView } from '../../core/request-view.ts';
+import type { AttemptView, RequestView } from '../request-view.ts';
 import type { Mode, Tier } from '../../core/request.ts';
 import { parseJson } from '../../core/json.ts';
-import type { RequestRow } from '../../core/store.ts';
+import type { RequestRow } from '../tables.ts';
 
 const number = z.number().nullish();
 const text = z.string().nullish();

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import type { RequestRow } from '../../core/store.ts';
+import type { RequestRow } from '../tables.ts';
 import { SqliteStore } from '../store/sqlite-store.ts';
 import { sampleRow } from '../store/store-contract.ts';
 import { StoredHistory } from './stored-history.ts';

@@ -8,8 +8,8 @@ import type {
   StoredRequest,
   TrendRange,
   Trends,
-} from '../../core/history.ts';
-import type { Store } from '../../core/store.ts';
+} from '../history.ts';
+import type { Store } from '../tables.ts';
 import { confidenceReport } from './confidence-report.ts';
 import { requestPage, storedRequest } from './request-page.ts';
 import { trends } from './trends.ts';

@@ -1,5 +1,5 @@
-import type { Durations, Summary } from '../../core/archive.ts';
-import type { Store } from '../../core/store.ts';
+import type { Durations, Summary } from '../archive.ts';
+import type { Store } from '../tables.ts';
 import { Histogram } from './histogram.ts';
 import { recordGaps } from './record-gaps.ts';
 

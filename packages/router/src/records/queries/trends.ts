@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
-import { type Percentiles, type TrendRange, trendRanges, type Trends } from '../../core/history.ts';
+import { type Percentiles, type TrendRange, trendRanges, type Trends } from '../history.ts';
 import type { Tier } from '../../core/request.ts';
-import type { Store } from '../../core/store.ts';
+import type { Store } from '../tables.ts';
 import { Histogram } from './histogram.ts';
 import { recordGaps } from './record-gaps.ts';
 

@@ -1,5 +1,5 @@
-import type { ArchiveFilter } from '../../core/archive.ts';
-import type { RequestRow, Store } from '../../core/store.ts';
+import type { ArchiveFilter } from '../archive.ts';
+import type { RequestRow, Store } from '../tables.ts';
 import { firstIdAt, walkStep } from './walk.ts';
 
 const rowsAtOnce = 500;

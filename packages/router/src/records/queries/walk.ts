@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { RequestRow, Store } from '../../core/store.ts';
+import type { RequestRow, Store } from '../tables.ts';
 
 /** Rows that one step looks at where no index holds all filters together. */
 const maxCandidates = 10_000;

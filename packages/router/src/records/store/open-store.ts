@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import type { LfoConfig } from '../../core/config/config.ts';
-import type { Store } from '../../core/store.ts';
+import type { LfoConfig } from '../../config/config.ts';
+import type { Store } from '../tables.ts';
 import { PostgresStore } from './postgres-store.ts';
 import { SqliteStore } from './sqlite-store.ts';
 

@@ -1,5 +1,5 @@
 import { Kysely } from 'kysely';
-import type { Store, StoreTables } from '../../core/store.ts';
+import type { Store, StoreTables } from '../tables.ts';
 import { migrate } from './migrate.ts';
 import type { PostgresConnection, PostgresConnections, PostgresLimits } from './postgres-connections.ts';
 import { postgresDialect } from './postgres-dialect.ts';

@@ -1,8 +1,8 @@
 import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Kysely } from 'kysely';
-import { createDataFolder, createPrivateFile } from '../../core/data-folder.ts';
-import type { Store, StoreTables } from '../../core/store.ts';
+import { createDataFolder, createPrivateFile } from '../../config/data-folder.ts';
+import type { Store, StoreTables } from '../tables.ts';
 import { migrate } from './migrate.ts';
 import { SqliteConnection } from './sqlite-connection.ts';
 import { Mutex, sqliteDialect, toSqlValue } from './sqlite-dialect.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext, type TestOptions } from 'node:test';
 import { sql } from 'kysely';
-import type { RequestRow, Store } from '../../core/store.ts';
+import type { RequestRow, Store } from '../tables.ts';
 
 /** What a kind of database must offer to be put through the contract. */
 export interface StoreUnderTest {

@@ -1,3 +1,4 @@
+import { readSelfReport } from '@lfo/protocol';
 import type { AnswerPart, DeviceMessage, MessageOf } from '@lfo/protocol';
 import type { InferenceEvent } from '../../../core/events.ts';
 
@@ -29,7 +30,8 @@ export function partEvent(part: AnswerPart): InferenceEvent {
 
 /** The end of a device's answer: what the engine says of itself, if anything, and the finish. */
 export function doneEvents(done: MessageOf<DeviceMessage, 'done'>): InferenceEvent[] {
-  const { confidence, cloud_handoff: handOff, finish_reason: reason, usage } = done;
+  const { finish_reason: reason, usage, self_report: raw } = done;
+  const { confidence, handOff } = readSelfReport(raw);
   const finish: InferenceEvent = {
     type: 'finish',
     reason,

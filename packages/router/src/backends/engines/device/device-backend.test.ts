@@ -162,8 +162,7 @@ test('a streamed answer becomes events in the grammar of backends', async () => 
   );
   device.done(0, {
     finish_reason: 'tool_calls',
-    confidence: 0.4,
-    cloud_handoff: true,
+    self_report: { confidence: 0.4, handoff: true },
     usage: { prompt_tokens: 3, completion_tokens: 5, cached_tokens: 1 },
   });
   assert.equal(await over, undefined);
@@ -471,4 +470,17 @@ test('close ends running calls and is idempotent', async () => {
   assert.equal(faultOf(await over), 'connect');
   assert.equal(backend.status().state, 'down');
   assert.equal(clock.pendingTimers, 0);
+});
+
+test('a confidence out of range is no report, and the answer stands', async () => {
+  const { device, read, events } = await ready();
+  const over = read();
+  await settle();
+  device.delta(0, { k: 'text', text: 'Hello' });
+  device.done(0, { self_report: { confidence: 1.2, handoff: 'maybe' } });
+  assert.equal(await over, undefined);
+  assert.deepEqual(
+    events.map(({ type }) => type),
+    ['start', 'text-delta', 'finish'],
+  );
 });

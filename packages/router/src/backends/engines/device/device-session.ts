@@ -1,4 +1,4 @@
-import { FrameError, maxFrameBytes, protocolVersions } from '@lfo/protocol';
+import { maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
 import type { DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
 import type { CallContext, Capabilities } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
@@ -112,7 +112,7 @@ export class DeviceSession {
     try {
       this.#options.link.send(message);
     } catch (error) {
-      throw error instanceof FrameError ? linkFault('tooLarge', this.#options.backend, error) : error;
+      throw error instanceof MessageTooLargeError ? linkFault('tooLarge', this.#options.backend, error) : error;
     }
   }
 

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from '../../../core/clock.ts';
-import type { EmbeddedConfig } from '../../../core/config/config.ts';
+import type { EmbeddedConfig } from '../../../config/config.ts';
 import { DeviceChild } from './child-process.ts';
 import { DeviceBackend } from './device-backend.ts';
 

@@ -5,7 +5,7 @@ import { FakeGemini } from '@lfo/testing/fake-gemini.ts';
 import { geminiSubject } from '@lfo/testing/gemini/gemini-subject.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { Message, ToolCall, ToolSpec } from '../../../core/request.ts';
-import { BoundedSignatureStore } from '../../../core/signatures.ts';
+import { BoundedSignatureStore } from './signature-store.ts';
 
 const tools: readonly ToolSpec[] = [
   {
@@ -54,7 +54,7 @@ for (const model of ['gemini-2.5-flash', 'gemini-3-pro-preview', 'gemini-2.0-fla
 }
 
 test('signatures survive a restart of the router', async (t) => {
-  const saved: { key: string; signature: string }[] = [];
+  const saved: { key: string; value: string }[] = [];
   const journal = {
     load: () => Promise.resolve(saved),
     append: (entry: (typeof saved)[number]) => void saved.push(entry),

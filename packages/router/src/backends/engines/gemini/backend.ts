@@ -1,14 +1,13 @@
 import { childOf } from '../../../core/abort.ts';
 import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
 import { type Clock, sleep } from '../../../core/clock.ts';
-import type { GeminiBackendConfig, LimitsConfig } from '../../../core/config/config.ts';
+import type { GeminiBackendConfig, LimitsConfig } from '../../../config/config.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
-import type { SignatureStore } from '../../../core/signatures.ts';
+import type { SignatureStore } from './signature-store.ts';
 import type { HttpClient } from '../../http/client.ts';
 import type { ImageFetch } from '../../http/fetch-image.ts';
-import { createImageFetch } from '../../http/fetch-image.ts';
 import { ModelCatalogue } from './catalogue.ts';
 import type { Refusal } from './errors.ts';
 import { AnswerReader, malformedCall } from './events.ts';
@@ -28,8 +27,8 @@ export interface GeminiDependencies {
   readonly client: HttpClient;
   readonly clock: Clock;
   readonly signatures: SignatureStore;
-  readonly limits: Pick<LimitsConfig, 'upstreamEventBytes' | 'answerBytes' | 'fetchImages'>;
-  /** Fetches `http(s)` images, and only where `limits.fetchImages` allows it; default: from public addresses. */
+  readonly limits: Pick<LimitsConfig, 'upstreamEventBytes' | 'answerBytes'>;
+  /** Fetches `http(s)` images; absent where the operator does not allow it. */
   readonly images?: ImageFetch;
   /** Called for each call sent with the sentinel in place of its signature: it costs quality. */
   readonly onSentinel?: () => void;
@@ -73,7 +72,7 @@ class GeminiBackend implements Backend {
     this.#config = config;
     this.#dependencies = dependencies;
     this.#transport = new GeminiTransport({ config, client, clock, limits });
-    this.#images = limits.fetchImages ? (images ?? createImageFetch({ clock })) : undefined;
+    this.#images = images;
     this.#keys = new KeyRing(config.name, config.apiKeys, clock);
   }
 

@@ -4,6 +4,7 @@ import { BackendError } from '../../../core/errors.ts';
 import type { JsonValue } from '../../../core/json.ts';
 import { parseJson } from '../../../core/json.ts';
 import { quotaDelay } from './quota.ts';
+import { type GoogleError, googleError } from './wire.ts';
 
 /** A refusal by Gemini: the error for the client, and what the engine itself can do about it. */
 export interface Refusal {
@@ -15,16 +16,6 @@ export interface Refusal {
   /** The key itself is refused. */
   readonly isKeyBad?: boolean;
 }
-
-const googleError = z.object({
-  code: z.number().optional(),
-  status: z.string().optional().catch(undefined),
-  message: z.string().optional().catch(undefined),
-  details: z.array(z.record(z.string(), z.unknown())).optional().catch(undefined),
-});
-
-export type GoogleError = z.infer<typeof googleError>;
-
 const errorBody = z.object({ error: googleError });
 
 /** Finds `{error}` in a parsed body, also as the first item of an array; `undefined` where there is none. */

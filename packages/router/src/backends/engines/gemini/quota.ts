@@ -1,4 +1,4 @@
-import type { GoogleError } from './errors.ts';
+import type { GoogleError } from './wire.ts';
 
 /** How long a spent quota lasts. */
 export interface QuotaLimit {

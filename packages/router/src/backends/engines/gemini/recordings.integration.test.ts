@@ -4,6 +4,7 @@ import { assertGrammar, textOfEvents, toolCallsOf } from '@lfo/testing/event-gra
 import { checkFields } from '@lfo/testing/gemini/check-fields.ts';
 import { type Recorded, geminiRecordings, replayIn, waysToCut } from '@lfo/testing/gemini/recordings.ts';
 import { geminiSubject } from '@lfo/testing/gemini/gemini-subject.ts';
+import { withoutReferenceData } from '@lfo/testing/reference-data.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { z } from 'zod';
 import { BackendError } from '../../../core/errors.ts';
@@ -26,7 +27,7 @@ const chunk = z.looseObject({
   usageMetadata: z.looseObject({ promptTokenCount: z.number().optional() }).optional(),
 });
 const recordings = geminiRecordings();
-const skip = recordings.length === 0 ? 'the recordings are not here' : false;
+const skip = withoutReferenceData;
 
 test('there is something to replay', { skip }, () => {
   assert.ok(recordings.length > 60, `${recordings.length} recordings`);

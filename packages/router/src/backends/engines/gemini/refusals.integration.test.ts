@@ -295,8 +295,7 @@ test('web images are fetched only where the operator allows it', async (t) => {
   };
   const url = 'https://images.test/a.png';
   const ask = (fetchImages: boolean): Promise<unknown> => {
-    const limits = { upstreamEventBytes: 1_000_000, answerBytes: 1_000_000, fetchImages };
-    const { infer } = geminiSubject(t, fake.origin, {}, { images, limits });
+    const { infer } = geminiSubject(t, fake.origin, {}, fetchImages ? { images } : {});
     return infer({ messages: [{ role: 'user', content: [{ type: 'image', url }] }] });
   };
   await assert.rejects(ask(false), RequestError);

@@ -6,7 +6,7 @@ import { checkRequest } from '@lfo/testing/gemini/check-request.ts';
 import { fakeModels } from '@lfo/testing/gemini/fake-models.ts';
 import { RequestError } from '../../../core/errors.ts';
 import type { ChatRequest, Message, Sampling, ToolSpec } from '../../../core/request.ts';
-import { BoundedSignatureStore } from '../../../core/signatures.ts';
+import { BoundedSignatureStore } from './signature-store.ts';
 import { traitsOf } from './models.ts';
 import { serialise, translateRequest } from './request.ts';
 import { signaturesFor } from './signatures.ts';

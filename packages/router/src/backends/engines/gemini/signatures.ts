@@ -1,5 +1,5 @@
 import type { ToolCall } from '../../../core/request.ts';
-import type { SignatureStore } from '../../../core/signatures.ts';
+import type { SignatureStore } from './signature-store.ts';
 import type { ModelTraits } from './models.ts';
 
 /** Google's documented word for "this call was not made by a signing model"; it costs quality, so it comes last. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../../../core/clock.ts';
-import type { GeminiBackendConfig, LimitsConfig } from '../../../core/config/config.ts';
+import type { GeminiBackendConfig, LimitsConfig } from '../../../config/config.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { JsonValue } from '../../../core/json.ts';
 import { parseJson } from '../../../core/json.ts';

@@ -113,3 +113,12 @@ export type AnswerPart = z.infer<typeof part>;
 export type AnswerFunctionCall = z.infer<typeof functionCall>;
 export type PartialArg = z.infer<typeof partialArg>;
 export type AnswerLogprobs = NonNullable<z.infer<typeof candidate>['logprobsResult']>;
+
+export const googleError = z.object({
+  code: z.number().optional(),
+  status: z.string().optional().catch(undefined),
+  message: z.string().optional().catch(undefined),
+  details: z.array(z.record(z.string(), z.unknown())).optional().catch(undefined),
+});
+
+export type GoogleError = z.infer<typeof googleError>;

@@ -10,7 +10,7 @@ import type { Script } from '@lfo/testing/upstream/exchange.ts';
 import { answerWith, hello } from '@lfo/testing/upstream/openai-answer.ts';
 import type { Backend, CallContext } from '../../../core/backend.ts';
 import { systemClock } from '../../../core/clock.ts';
-import type { HttpBackendConfig } from '../../../core/config/config.ts';
+import type { HttpBackendConfig } from '../../../config/config.ts';
 import { BackendError, type BackendFault } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';

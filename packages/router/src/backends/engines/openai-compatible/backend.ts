@@ -1,7 +1,7 @@
 import { childOf } from '../../../core/abort.ts';
 import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
-import type { HttpBackendConfig, LimitsConfig } from '../../../core/config/config.ts';
+import type { HttpBackendConfig, LimitsConfig } from '../../../config/config.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';

@@ -1,0 +1,54 @@
+import { fileURLToPath } from 'node:url';
+import type { FastifyInstance } from 'fastify';
+import { addAdminRoutes } from './admin-routes.ts';
+import type { AdminDeps } from './deps.ts';
+import { Sessions } from './sessions.ts';
+import { readStaticFiles } from './static-files.ts';
+import type { SessionAuth } from '../server/session-auth.ts';
+import type { Clock } from '../core/clock.ts';
+import type { VerifyKey } from '../core/identity.ts';
+import { LiveFeed } from '../telemetry/live-feed.ts';
+import type { Store } from '../records/tables.ts';
+import { receivedBody } from '../server/body-parser.ts';
+import { FailedAuthLimiter } from '../keys/failed-auth.ts';
+import { StoredHistory } from '../records/queries/stored-history.ts';
+
+/** What the dashboard needs of the router around it. */
+export interface DashboardOptions extends Pick<
+  AdminDeps,
+  'fleet' | 'readiness' | 'records' | 'keyName' | 'setDraining'
+> {
+  readonly clock: Clock;
+  readonly store: Store;
+  /** The verifier that the server uses too. */
+  readonly verifyKey: VerifyKey;
+}
+
+/** The dashboard before its server is there: `live` is told of requests, `sessionAuth` belongs to the server's guard. */
+export interface Dashboard {
+  readonly live: LiveFeed;
+  readonly sessionAuth: SessionAuth;
+  /** Call before the server listens. */
+  addTo(app: FastifyInstance): void;
+}
+
+/** Wrong keys a minute from one address at the login form; people mistype, programs guess. */
+const failedLoginsPerMinute = 10;
+const builtFiles = fileURLToPath(new URL('../../dashboard/', import.meta.url));
+
+/** Joins the dashboard to what it shows. */
+export function createDashboard(options: DashboardOptions): Dashboard {
+  const { clock, store, verifyKey } = options;
+  const live = new LiveFeed();
+  const sessions = new Sessions(clock, verifyKey);
+  const deps: AdminDeps = {
+    ...options,
+    live,
+    sessions,
+    history: new StoredHistory(store, clock),
+    failedLogins: new FailedAuthLimiter(clock, failedLoginsPerMinute),
+    readBody: (request) => receivedBody(request).value,
+    files: readStaticFiles(builtFiles),
+  };
+  return { live, sessionAuth: sessions, addTo: (app) => addAdminRoutes(app, deps) };
+}

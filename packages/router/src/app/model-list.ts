@@ -1,0 +1,36 @@
+import type { Clock } from '../core/clock.ts';
+import type { ListedModel } from '../core/exchange.ts';
+import type { TierMember } from './local-tier.ts';
+
+/** Longest time a model that a backend has just reported stays unknown. */
+const relistMs = 500;
+
+/**
+ * Lists what clients may ask for: the aliases, then each model id once. Backends learn their models as they come up, not
+ * from one request to the next.
+ */
+export function modelLister(members: readonly TierMember[], clock: Clock): () => readonly ListedModel[] {
+  let listed: readonly ListedModel[] = [];
+  let untilMs = -Infinity;
+  return () => {
+    if (clock.nowMs() >= untilMs) {
+      listed = listModels(members);
+      untilMs = clock.nowMs() + relistMs;
+    }
+    return listed;
+  };
+}
+
+function listModels(members: readonly TierMember[]): readonly ListedModel[] {
+  const listed = new Map<string, ListedModel>();
+  for (const { backend } of members) {
+    for (const id of backend.models)
+      if (!listed.has(id)) listed.set(id, { id, ownedBy: backend.id, tier: backend.tier });
+  }
+  return [
+    { id: 'lfo-auto', ownedBy: 'lfo', aliasOf: 'auto' },
+    { id: 'lfo-local', ownedBy: 'lfo', aliasOf: 'local' },
+    { id: 'lfo-cloud', ownedBy: 'lfo', aliasOf: 'cloud' },
+    ...listed.values(),
+  ];
+}

@@ -1,0 +1,145 @@
+import * as z from 'zod';
+
+import { feedbackBody } from '../core/feedback-body.ts';
+import { type BodyLimits, chatBodySchema } from '../dialects/openai-chat/chat-body.ts';
+import { answerSchemas } from '../dialects/openai-chat/openapi-schemas.ts';
+
+type SchemaName = keyof typeof answerSchemas | 'Chat' | 'FeedbackRequest';
+
+/**
+ * Every public route as an OpenAPI 3.1 document, the schemas of bodies made from what they are really held to. The
+ * dashboard's own routes are no interface and are left out.
+ */
+export function openApiDocument(limits: BodyLimits) {
+  return {
+    openapi: '3.1.0',
+    info: { title: 'LocalFirst Orchestrator', version: '1' },
+    paths: {
+      '/v1/chat/completions': {
+        post: {
+          summary: 'Answers a conversation, as one completion or as a stream of chunks.',
+          parameters: [modeHeader, deadlineHeader],
+          requestBody: body('Chat'),
+          responses: { '200': answered, ...errors(400, 401, 403, 404, 413, 415, 429, 499, 502, 503, 504) },
+        },
+      },
+      '/v1/route': {
+        post: {
+          summary: 'Tells where a conversation would be answered and why, without answering it.',
+          parameters: [modeHeader],
+          requestBody: body('Chat'),
+          responses: { '200': json('The decision.', 'Route'), ...errors(400, 401, 403, 404, 413, 415) },
+        },
+      },
+      '/v1/models': {
+        get: {
+          summary: 'Lists the aliases and every configured model that the key may use.',
+          responses: { '200': json('The models.', 'ModelList'), ...errors(401, 403) },
+        },
+      },
+      '/v1/models/{id}': {
+        parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }],
+        get: {
+          summary: 'Describes one model.',
+          responses: { '200': json('The model.', 'Model'), ...errors(401, 403, 404) },
+        },
+      },
+      '/v1/feedback': {
+        post: {
+          summary: "Judges an answer to one of the key's own requests; the admin scope may judge every one.",
+          requestBody: body('FeedbackRequest'),
+          responses: { '200': json('As it was stored.', 'Feedback'), ...errors(400, 401, 403, 404, 415, 503) },
+        },
+      },
+      '/health': {
+        get: {
+          summary: 'Whether the process serves; needs no key.',
+          security: [],
+          responses: { '200': json('It serves.', 'Health'), '503': json('It is ending.', 'Health') },
+        },
+      },
+      '/ready': {
+        get: {
+          summary: 'Whether a request can be answered now.',
+          responses: {
+            '200': json('It can.', 'Readiness'),
+            '503': json('It cannot yet, or not any more.', 'Readiness'),
+            ...errors(401),
+          },
+        },
+      },
+      '/metrics': {
+        get: {
+          summary: "Counters and gauges in Prometheus' text format; needs the admin scope.",
+          responses: {
+            '200': { description: 'The metrics.', content: { 'text/plain': { schema: { type: 'string' } } } },
+            ...errors(401, 403),
+          },
+        },
+      },
+      '/openapi.json': {
+        get: {
+          summary: 'This document.',
+          responses: {
+            '200': { description: 'OpenAPI 3.1.', content: { 'application/json': { schema: { type: 'object' } } } },
+            ...errors(401),
+          },
+        },
+      },
+    },
+    components: {
+      schemas: { Chat: published(chatBodySchema(limits)), FeedbackRequest: published(feedbackBody), ...answerSchemas },
+      securitySchemes: { key: { type: 'http', scheme: 'bearer' } },
+    },
+    security: [{ key: [] }],
+  };
+}
+
+const published = (schema: z.ZodType) => z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+const ref = (name: SchemaName) => ({ schema: { $ref: `#/components/schemas/${name}` } });
+const json = (description: string, name: SchemaName) => ({
+  description,
+  content: { 'application/json': ref(name) },
+});
+const body = (name: SchemaName) => ({ required: true, content: { 'application/json': ref(name) } });
+
+const header = (description: string) => ({ description, schema: { type: 'string' } });
+const answerHeaders = {
+  'x-request-id': header('Names the request in records, logs and traces, and to feedback.'),
+  'x-lfo-egress': header('`none` where nothing left the local network, else the cloud backend that answered.'),
+};
+const answered = {
+  description: 'The answer: whole, or where `stream` is true as chunks and a last `[DONE]`.',
+  headers: answerHeaders,
+  content: { 'application/json': ref('Completion'), 'text/event-stream': ref('Chunk') },
+};
+const modeHeader = {
+  name: 'x-lfo-mode',
+  in: 'header',
+  schema: { enum: ['local', 'auto', 'cloud'] },
+  description: 'Where the request may run; `local` never leaves the own network.',
+};
+const deadlineHeader = {
+  name: 'x-lfo-deadline-ms',
+  in: 'header',
+  schema: { type: 'integer', minimum: 1 },
+  description: 'Milliseconds after which no answer is wanted any more.',
+};
+
+const meanings = {
+  400: 'The request is not well formed, or asks for too much; `param` names where.',
+  401: 'A key is missing or wrong.',
+  403: 'The key, the host or the origin is not allowed here.',
+  404: 'There is no such model, request or address.',
+  413: 'The body is too large.',
+  415: 'The body is not JSON, or is compressed.',
+  429: 'A limit is reached; `retry-after` says when to come back.',
+  499: 'The client left.',
+  502: 'A backend failed.',
+  503: 'No backend can take it now; `retry-after` says when to come back.',
+  504: 'The time is over.',
+} as const;
+
+function errors(...statuses: readonly (keyof typeof meanings)[]) {
+  return Object.fromEntries(statuses.map((status) => [String(status), json(meanings[status], 'Error')]));
+}

@@ -1,0 +1,79 @@
+import { Pool } from '../backends/pool.ts';
+import type { RetryBudget } from '../pipeline/retry.ts';
+import { answerJudge } from '../confidence/answer-judge.ts';
+import type { BackendPool } from '../core/backend.ts';
+import type { RouteExplanation } from '../core/exchange.ts';
+import type { ChatRequest } from '../core/request.ts';
+import type { AppOptions } from './running-app.ts';
+import type { TierMember } from './local-tier.ts';
+import type { Stages } from '../pipeline/answer.ts';
+import { decide } from '../routing/decide.ts';
+import { explainRoute } from '../routing/explain.ts';
+import { createMeasure } from '../routing/measure.ts';
+import { defaultPolicies } from '../routing/policies.ts';
+
+/** The backends of one tier behind their breakers and queue. */
+export function poolOf(members: readonly TierMember[], { config, clock }: AppOptions): Pool {
+  const pool = new Pool({
+    clock,
+    breaker: config.current().breaker,
+    get queue() {
+      return config.current().limits.queue;
+    },
+    get queueWaitMs() {
+      return config.current().limits.queueWaitMs;
+    },
+  });
+  for (const { backend, concurrency } of members) pool.add(backend, concurrency);
+  return pool;
+}
+
+/** The stages over a pool; numbers are read for each request, so that a reload takes effect. */
+export function stagesOver(
+  pool: BackendPool,
+  options: AppOptions,
+  retries: RetryBudget,
+  local: readonly TierMember[],
+): Stages {
+  const { clock, config } = options;
+  const counters = new Map(local.map(({ backend }) => [backend.id, backend]));
+  return {
+    clock,
+    pool,
+    retries,
+    judge: answerJudge,
+    measure: createMeasure({
+      limits: () => config.current().routing,
+      countTokens: async (id, request, signal) => await counters.get(id)?.countTokens?.(request, signal),
+    }),
+    decide: (features, fleet) => decide(features, fleet, defaultPolicies),
+    get gate() {
+      return config.current().gate;
+    },
+    get budgets() {
+      return config.current().budgets;
+    },
+    get limits() {
+      return config.current().limits;
+    },
+  };
+}
+
+/** What would happen to a request, without running it. */
+export async function explain(request: ChatRequest, signal: AbortSignal, stages: Stages): Promise<RouteExplanation> {
+  const fleet = stages.pool.view();
+  const features = await stages.measure(request, fleet, signal);
+  const explained = explainRoute(features, fleet, stages.decide(features, fleet));
+  const candidates = explained.attempts.flatMap((attempt) => attempt.candidates);
+  return {
+    ...explained,
+    reasons: explained.reasons.map(({ code }) => code),
+    attempts: explained.attempts.map(({ candidates: [first], ...attempt }) => ({
+      ...attempt,
+      ...(first === undefined ? {} : { backend: first.backend }),
+      ...(first?.model === undefined ? {} : { model: first.model }),
+    })),
+    threshold: features.limits.confidenceThreshold,
+    skipped: candidates.flatMap(({ backend, skipped }) => (skipped === undefined ? [] : [{ backend, why: skipped }])),
+  };
+}

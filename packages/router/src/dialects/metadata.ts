@@ -1,0 +1,80 @@
+import type { FinishEvent } from '../core/events.ts';
+import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
+import { isEstimated } from './openai-chat/usage.ts';
+
+/** What an answer says of itself beyond its trace. */
+export interface AnswerFacts {
+  readonly finish?: FinishEvent | undefined;
+  /** Calls that were mended before they were let out. */
+  readonly repairedCalls?: readonly number[] | undefined;
+}
+
+/** `lfo_metadata`: how the answer came about. Holds no prompt and no answer. */
+export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, repairedCalls }: AnswerFacts) {
+  const latencyMs = (trace.endMs ?? nowMs) - trace.startMs;
+  return {
+    request_id: trace.id,
+    route: trace.route ?? null,
+    backend: trace.backend ?? null,
+    model: trace.model ?? null,
+    mode: trace.mode,
+    confidence: score(trace.confidence),
+    threshold: trace.threshold,
+    routing_reason: trace.reason ?? null,
+    reasons: trace.reasons,
+    degraded: trace.degraded,
+    egress: egressOf(trace) ?? null,
+    attempts: trace.attempts.map((attempt) => attemptBody(attempt, nowMs)),
+    latency_ms: milliseconds(latencyMs),
+    overhead_ms: optionalMilliseconds(trace.overheadMs),
+    prompt_tokens: trace.promptTokens ?? null,
+    prompt_tokens_from: trace.promptTokensFrom ?? null,
+    ...(finish?.nativeReason !== undefined && { native_finish_reason: finish.nativeReason }),
+    ...(finish !== undefined && { usage_estimated: isEstimated(finish.usage) }),
+    ...(trace.costUsd !== undefined && { cost_usd: trace.costUsd }),
+    ...(repairedCalls !== undefined && repairedCalls.length > 0 && { repaired_tool_calls: repairedCalls }),
+    ...(trace.warnings.size > 0 && { warnings: Object.fromEntries(trace.warnings) }),
+  };
+}
+
+export type AnswerMetadata = ReturnType<typeof answerMetadata>;
+
+/**
+ * Where the request's content went: `none` for an answer of the local tier, else the cloud backend's name. Before a
+ * route is known it is `none` where the mode promises so, or no cloud backend was tried; otherwise it is open.
+ */
+export function egressOf(trace: RequestTrace): string | undefined {
+  if (trace.route === 'local' || trace.mode === 'local') return 'none';
+  if (trace.route === 'cloud' && trace.backend !== undefined) return trace.backend;
+  return trace.attempts.findLast(({ tier, backend }) => tier === 'cloud' && backend !== undefined)?.backend;
+}
+
+function attemptBody(attempt: AttemptTrace, nowMs: number) {
+  return {
+    tier: attempt.tier,
+    backend: attempt.backend ?? null,
+    model: attempt.model ?? null,
+    outcome: attempt.outcome ?? null,
+    reason: attempt.reason ?? null,
+    score: score(attempt.score),
+    latency_ms: milliseconds((attempt.endMs ?? nowMs) - attempt.startMs),
+    first_token_ms: optionalMilliseconds(attempt.firstEventMs && attempt.firstEventMs - attempt.startMs),
+    ...(attempt.heldMs !== undefined && { held_ms: milliseconds(attempt.heldMs) }),
+    ...(attempt.heldTokens !== undefined && { held_tokens: attempt.heldTokens }),
+    ...(attempt.error !== undefined && { error: attempt.error }),
+  };
+}
+
+function optionalMilliseconds(value: number | undefined): number | null {
+  return value === undefined ? null : milliseconds(value);
+}
+
+/** To four digits, as in the header: more would pretend to a precision no judge has. */
+function score(value: number | undefined): number | null {
+  return value === undefined ? null : Math.round(value * 10_000) / 10_000;
+}
+
+/** Never negative, to the hundredth. */
+export function milliseconds(value: number): number {
+  return Math.max(0, Math.round(value * 100) / 100);
+}

@@ -1,0 +1,132 @@
+import { RequestError } from '../../core/errors.ts';
+import type { AssistantMessage, ContentPart, Message, TextPart, ToolCall, ToolMessage } from '../../core/request.ts';
+import { isGiven } from './given.ts';
+import { readImageUrl } from './image-url.ts';
+import type { WireAssistantMessage, WireMessage, WireUserPart } from './message-schema.ts';
+
+/** What the conversation has called so far: tool results must answer one of these. */
+interface Calls {
+  readonly ids: Set<string>;
+  /** Latest call of each function by the deprecated wire, which has no ids. */
+  readonly byFunction: Map<string, string>;
+}
+
+/**
+ * The conversation in our own words, order kept.
+ * @throws RequestError for what types cannot say: results without a call, turns without content
+ */
+export function toMessages(wire: readonly WireMessage[], fetchImages: boolean): readonly Message[] {
+  const calls: Calls = { ids: new Set(), byFunction: new Map() };
+  return wire.map((message, index) => toMessage(message, `messages[${index}]`, calls, fetchImages));
+}
+
+function toMessage(wire: WireMessage, param: string, calls: Calls, fetchImages: boolean): Message {
+  switch (wire.role) {
+    case 'system':
+    case 'developer':
+      return { role: wire.role, content: textParts(wire.content) };
+    case 'user':
+      return { role: 'user', content: userContent(wire.content, `${param}.content`, fetchImages) };
+    case 'assistant':
+      return toAssistant(wire, param, calls);
+    case 'tool':
+      return toToolResult(wire.tool_call_id, calls.ids.has(wire.tool_call_id), `${param}.tool_call_id`, wire.content);
+    // The deprecated `function` role.
+    default: {
+      const id = calls.byFunction.get(wire.name);
+      return toToolResult(id ?? '', id !== undefined, `${param}.name`, wire.content ?? '');
+    }
+  }
+}
+
+function toAssistant(wire: WireAssistantMessage, param: string, calls: Calls): AssistantMessage {
+  const toolCalls: ToolCall[] = [];
+  for (const call of wire.tool_calls ?? []) {
+    if (call.type === 'custom') {
+      toolCalls.push({ id: call.id, name: call.custom.name, arguments: JSON.stringify({ input: call.custom.input }) });
+      continue;
+    }
+    const thoughtSignature =
+      call.extra_content?.google?.thought_signature ?? call.provider_specific_fields?.thought_signature;
+    toolCalls.push({
+      id: call.id,
+      name: call.function.name,
+      arguments: call.function.arguments,
+      ...(typeof thoughtSignature === 'string' && { thoughtSignature }),
+    });
+  }
+  for (const call of toolCalls) calls.ids.add(call.id);
+  if (isGiven(wire.function_call)) {
+    const id = `call_${calls.byFunction.size}_${calls.ids.size}`;
+    calls.byFunction.set(wire.function_call.name, id);
+    toolCalls.push({ id, ...wire.function_call });
+  }
+  const content = assistantContent(wire, param);
+  if (!isGiven(wire.content) && !isGiven(wire.refusal) && !isGiven(wire.audio) && toolCalls.length === 0) {
+    throw new RequestError(`${param}.content: is required unless the turn calls a tool.`, {
+      code: 'missing_required_parameter',
+      param: `${param}.content`,
+    });
+  }
+  return { role: 'assistant', content, toolCalls };
+}
+
+/** Texts, or exactly one refusal, which is what the turn said in words. */
+function assistantContent(wire: WireAssistantMessage, param: string): readonly TextPart[] {
+  const { content } = wire;
+  if (!isGiven(content)) return wire.refusal ? textParts(wire.refusal) : [];
+  if (typeof content === 'string') return textParts(content);
+  if (content.length > 1 && content.some((part) => part.type === 'refusal')) {
+    throw new RequestError(`${param}.content: holds a refusal beside other parts; send it alone.`, {
+      param: `${param}.content`,
+    });
+  }
+  return content.map((part) => ({ type: 'text', text: part.type === 'text' ? part.text : part.refusal }));
+}
+
+function toToolResult(
+  toolCallId: string,
+  isKnown: boolean,
+  param: string,
+  content: Parameters<typeof textParts>[0],
+): ToolMessage {
+  if (!isKnown) throw new RequestError(`${param}: answers no call of an earlier assistant message.`, { param });
+  return { role: 'tool', toolCallId, content: textParts(content) };
+}
+
+function textParts(content: string | readonly { readonly text: string }[]): readonly TextPart[] {
+  if (typeof content === 'string') return [{ type: 'text', text: content }];
+  return content.map(({ text }) => ({ type: 'text', text }));
+}
+
+function userContent(
+  content: string | readonly WireUserPart[],
+  param: string,
+  fetchImages: boolean,
+): readonly ContentPart[] {
+  if (typeof content === 'string') return textParts(content);
+  return content.map((part, index) => userPart(part, `${param}[${index}]`, fetchImages));
+}
+
+function userPart(part: WireUserPart, param: string, fetchImages: boolean): ContentPart {
+  switch (part.type) {
+    case 'text':
+      return { type: 'text', text: part.text };
+    case 'image_url': {
+      const { detail } = part.image_url;
+      const url = readImageUrl(part.image_url.url, `${param}.image_url.url`, fetchImages);
+      return { type: 'image', url, ...(isGiven(detail) && { detail }) };
+    }
+    case 'input_audio':
+      return { type: 'audio', data: part.input_audio.data, format: part.input_audio.format };
+    // A file.
+    default: {
+      const { file_data: data, filename } = part.file;
+      if (!isGiven(data)) {
+        const at = `${param}.file.${!isGiven(part.file.file_id) ? 'file_data' : 'file_id'}`;
+        throw new RequestError(`${at}: no files are stored here; send the file as file_data.`, { param: at });
+      }
+      return { type: 'file', data, ...(isGiven(filename) && { filename }) };
+    }
+  }
+}

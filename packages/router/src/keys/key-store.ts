@@ -1,0 +1,39 @@
+import { systemClock } from '../core/clock.ts';
+import type { LfoConfig } from '../config/config.ts';
+import { createDataFolder, keyCopyIn } from '../config/data-folder.ts';
+import { KeyCopy } from './key-copy.ts';
+import { KeyTable } from './key-table.ts';
+import type { ManagedKey } from './managed-key.ts';
+import { openStore } from '../records/store/open-store.ts';
+
+/** Keys as commands see and change them. */
+export interface KeyStore {
+  create(order: NewKey): Promise<{ readonly text: string; readonly key: ManagedKey }>;
+  list(): Promise<readonly ManagedKey[]>;
+  revoke(idOrName: string): Promise<readonly string[]>;
+  forgetRevoked(): Promise<number>;
+  close(): Promise<void>;
+}
+
+export type NewKey = Pick<ManagedKey, 'name' | 'scopes' | 'tiers' | 'models' | 'limits' | 'expiresMs'>;
+
+/** Opens the database of this configuration for its keys; a router that runs sees each change within a second. */
+export function openKeyStore(config: LfoConfig): KeyStore {
+  createDataFolder(config.dataDir);
+  const store = openStore(config);
+  const table = new KeyTable(store);
+  const copy = new KeyCopy(keyCopyIn(config.dataDir));
+  /** The copy says to a router that starts on this machine that there are keys. */
+  const copying = async <T>(result: T): Promise<T> => {
+    // The database has it already, and a new key is shown only now: a folder that is full must not swallow it.
+    await copy.write({ readMs: systemClock.wallMs(), keys: await table.list() }).catch(() => undefined);
+    return result;
+  };
+  return {
+    create: async (order) => copying(await table.create(order, systemClock.wallMs())),
+    list: () => table.list(),
+    revoke: async (idOrName) => copying(await table.revoke(idOrName, systemClock.wallMs())),
+    forgetRevoked: async () => copying(await table.forgetRevoked()),
+    close: () => store.close(),
+  };
+}

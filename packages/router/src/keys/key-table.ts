@@ -1,0 +1,117 @@
+import type { Kysely, Transaction } from 'kysely';
+
+import { generateKey, type ManagedKey } from './managed-key.ts';
+import type { KeyRow, Store, StoreTables } from '../records/tables.ts';
+import { storedKey } from './stored-key.ts';
+
+/** What an operator decides about a new key. */
+export type KeyOrder = Pick<ManagedKey, 'name' | 'scopes' | 'tiers' | 'models' | 'limits' | 'expiresMs'>;
+
+/** The keys in the database. Every method rejects while it cannot be reached. */
+export class KeyTable {
+  readonly #db: Kysely<StoreTables>;
+
+  constructor(store: Store) {
+    this.#db = store.db;
+  }
+
+  /** Gives out a new key; the text is nowhere afterwards. */
+  async create(order: KeyOrder, nowMs: number): Promise<{ readonly text: string; readonly key: ManagedKey }> {
+    const { text, id, digest } = generateKey();
+    const key: ManagedKey = { ...order, id, digest, createdMs: Math.round(nowMs) };
+    await this.#db.transaction().execute(async (transaction) => {
+      const version = await nextVersion(transaction);
+      await transaction.insertInto('keys').values(rowOf(key, version)).execute();
+    });
+    return { text, key };
+  }
+
+  /** All of them, revoked ones too, the oldest first. */
+  async list(): Promise<readonly ManagedKey[]> {
+    const rows = await this.#db.selectFrom('keys').selectAll().orderBy('created_ms').orderBy('id').execute();
+    return rows.map(keyOf);
+  }
+
+  /** Keys with this id or name that are not revoked yet are from now on; resolves with their ids. */
+  async revoke(idOrName: string, nowMs: number): Promise<readonly string[]> {
+    return this.#db.transaction().execute(async (transaction) => {
+      const found = await transaction
+        .selectFrom('keys')
+        .select('id')
+        .where((where) => where.or([where('id', '=', idOrName), where('name', '=', idOrName)]))
+        .where('revoked_ms', 'is', null)
+        .execute();
+      const ids = found.map(({ id }) => id);
+      if (ids.length === 0) return ids;
+      const version = await nextVersion(transaction);
+      await transaction
+        .updateTable('keys')
+        .set({ revoked_ms: Math.round(nowMs), version })
+        .where('id', 'in', ids)
+        .execute();
+      return ids;
+    });
+  }
+
+  /** Deletes the keys that are revoked; with none left, none is needed any more. Resolves with how many. */
+  async forgetRevoked(): Promise<number> {
+    const { numDeletedRows } = await this.#db
+      .deleteFrom('keys')
+      .where('revoked_ms', 'is not', null)
+      .executeTakeFirstOrThrow();
+    return Number(numDeletedRows);
+  }
+
+  /** Different after every change of any key; cheap. */
+  async stamp(): Promise<string> {
+    const { count, version, created } = await this.#db
+      .selectFrom('keys')
+      .select(({ fn }) => [
+        fn.countAll().as('count'),
+        fn.max('version').as('version'),
+        // A version comes again where the key that held it was deleted.
+        fn.max('created_ms').as('created'),
+      ])
+      .executeTakeFirstOrThrow();
+    return `${count}:${version ?? 0}:${created ?? 0}`;
+  }
+}
+
+async function nextVersion(transaction: Transaction<StoreTables>): Promise<number> {
+  const { version } = await transaction
+    .selectFrom('keys')
+    .select(({ fn }) => fn.max('version').as('version'))
+    .executeTakeFirstOrThrow();
+  return (version ?? 0) + 1;
+}
+
+function rowOf(key: ManagedKey, version: number): KeyRow {
+  return {
+    id: key.id,
+    name: key.name,
+    digest: key.digest,
+    scopes: JSON.stringify(key.scopes),
+    tiers: key.tiers === undefined ? null : JSON.stringify(key.tiers),
+    models: key.models === undefined ? null : JSON.stringify(key.models),
+    limits: JSON.stringify(key.limits),
+    created_ms: key.createdMs,
+    expires_ms: key.expiresMs ?? null,
+    revoked_ms: key.revokedMs ?? null,
+    version,
+  };
+}
+
+function keyOf(row: KeyRow): ManagedKey {
+  return storedKey.parse({
+    id: row.id,
+    name: row.name,
+    digest: row.digest,
+    scopes: JSON.parse(row.scopes),
+    ...(row.tiers === null ? {} : { tiers: JSON.parse(row.tiers) }),
+    ...(row.models === null ? {} : { models: JSON.parse(row.models) }),
+    limits: JSON.parse(row.limits),
+    createdMs: row.created_ms,
+    ...(row.expires_ms === null ? {} : { expiresMs: row.expires_ms }),
+    ...(row.revoked_ms === null ? {} : { revokedMs: row.revoked_ms }),
+  });
+}

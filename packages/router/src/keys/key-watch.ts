@@ -1,0 +1,95 @@
+import type { Clock } from '../core/clock.ts';
+import type { KeyRing, ManagedKey } from './managed-key.ts';
+import type { KeyCopy } from './key-copy.ts';
+import type { KeyTable } from './key-table.ts';
+
+export interface KeyWatchOptions {
+  readonly table: Pick<KeyTable, 'list' | 'stamp'>;
+  readonly copy: KeyCopy;
+  readonly clock: Clock;
+  /** Told after each change that was seen. */
+  readonly onChange?: () => void;
+  /** Told when the database begins to fail and when it answers again. */
+  readonly onHealth?: (isReadable: boolean) => void;
+}
+
+/** Twice as often as a revoked key may live on, and room for a slow look. */
+const lookMs = 250;
+/** How long keys stay good while the database does not answer. */
+const trustMs = 3_600_000;
+
+/**
+ * The keys in memory, kept as the database has them: looked up without waiting, refreshed off the request path. While
+ * the database fails, known keys stay good for an hour; nobody comes in for want of it.
+ */
+export class KeyWatch implements KeyRing {
+  readonly #options: KeyWatchOptions;
+  #keys: ReadonlyMap<string, ManagedKey> = new Map();
+  #stamp: string | undefined;
+  /** Monotonic time of the last look that succeeded, so that a jump of the wall clock shuts nobody out. */
+  #readMs = -Infinity;
+  #isReadable = true;
+  #isClosed = false;
+  #cancel: (() => void) | undefined;
+
+  constructor(options: KeyWatchOptions) {
+    this.#options = options;
+    const copied = options.copy.read();
+    if (copied === undefined) return;
+    const ageMs = Math.max(0, options.clock.wallMs() - copied.readMs);
+    this.#take(copied.keys, options.clock.nowMs() - ageMs);
+  }
+
+  find(id: string): ManagedKey | undefined {
+    return this.#options.clock.nowMs() - this.#readMs > trustMs ? undefined : this.#keys.get(id);
+  }
+
+  get isNeeded(): boolean {
+    return this.#keys.size > 0;
+  }
+
+  /** Looks for the first time and goes on looking; resolves when the first look is over, well or not. */
+  async start(): Promise<void> {
+    await this.#look();
+  }
+
+  stop(): void {
+    this.#isClosed = true;
+    this.#cancel?.();
+  }
+
+  async #look(): Promise<void> {
+    const { table, clock } = this.#options;
+    try {
+      const stamp = await table.stamp();
+      if (stamp !== this.#stamp) {
+        const keys = await table.list();
+        this.#take(keys, clock.nowMs());
+        this.#stamp = stamp;
+        this.#options.onChange?.();
+        await this.#save();
+      }
+      this.#readMs = clock.nowMs();
+      this.#say(true);
+    } catch {
+      this.#say(false);
+    }
+    if (!this.#isClosed) this.#cancel = clock.schedule(lookMs, () => void this.#look());
+  }
+
+  #take(keys: readonly ManagedKey[], readMs: number): void {
+    this.#keys = new Map(keys.map((key) => [key.id, key]));
+    this.#readMs = readMs;
+  }
+
+  /** The copy is for bad days; that it cannot be written is one, but not for those who ask now. */
+  async #save(): Promise<void> {
+    const copied = { readMs: this.#options.clock.wallMs(), keys: [...this.#keys.values()] };
+    await this.#options.copy.write(copied).catch(() => undefined);
+  }
+
+  #say(isReadable: boolean): void {
+    if (isReadable !== this.#isReadable) this.#options.onHealth?.(isReadable);
+    this.#isReadable = isReadable;
+  }
+}

@@ -1,0 +1,85 @@
+import { isLoopback } from '../config/addresses.ts';
+import { ConfigError } from '../config/config-error.ts';
+import type { LfoConfig } from '../config/config.ts';
+import { keyCopyIn } from '../config/data-folder.ts';
+import type { VerifyKey } from '../core/identity.ts';
+import { isInForce, type KeyRing } from './managed-key.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Logger } from '../core/logger.ts';
+import { managedKeys } from './managed-keys.ts';
+import { Quota } from './quota.ts';
+import { KeyCopy } from './key-copy.ts';
+import { KeyTable } from './key-table.ts';
+import { KeyWatch } from './key-watch.ts';
+import { StoredUsageLedger } from './usage-ledger.ts';
+import { openStore } from '../records/store/open-store.ts';
+
+/** Who may come in and how much they may use. */
+export interface KeyKeeping {
+  readonly verifyKey: VerifyKey;
+  readonly quota: Quota;
+  readonly ring: KeyRing;
+  /** Calls back after each change of any key. */
+  onChange(run: () => void): void;
+  /** A last write. */
+  close(): Promise<void>;
+}
+
+/** Longest that serving waits for the database to say who may come in. */
+const firstLookMs = 2_000;
+
+/**
+ * Opens the keys and waits shortly for them to be read. They have a connection of their own, so that no long question
+ * of the dashboard keeps a revoked key alive.
+ * @throws ConfigError where other machines can reach the address and there is no key at all
+ */
+export async function openKeys(
+  config: LfoConfig,
+  { clock, logger: log }: { readonly clock: Clock; readonly logger: Logger },
+): Promise<KeyKeeping> {
+  const store = openStore(config);
+  const listeners: (() => void)[] = [];
+  const watch = new KeyWatch({
+    table: new KeyTable(store),
+    copy: new KeyCopy(keyCopyIn(config.dataDir)),
+    clock,
+    onChange: () => listeners.forEach((run) => run()),
+    onHealth: (isReadable) =>
+      isReadable
+        ? log.info('The keys can be read from the database again.')
+        : log.warn('The keys cannot be read from the database; those known stay good for an hour.'),
+  });
+  const ledger = new StoredUsageLedger(store, clock);
+  const started = Promise.all([watch.start(), ledger.start()]);
+  const close = async (): Promise<void> => {
+    watch.stop();
+    await ledger.close();
+    await store.close();
+  };
+  await new Promise<void>((resolve) => {
+    const cancel = clock.schedule(firstLookMs, resolve);
+    void started.finally(cancel).then(() => resolve());
+  });
+  if (!isLoopback(config.server.host) && config.server.authToken === undefined && !watch.isNeeded) {
+    await close();
+    throw new ConfigError([
+      {
+        where: 'HOST',
+        message: `${config.server.host} can be reached from other machines: set LFO_AUTH_TOKEN to a long random key, run "lfo keys create", or use HOST=127.0.0.1`,
+      },
+    ]);
+  }
+  return {
+    verifyKey: managedKeys(config.server.authToken, watch, clock),
+    quota: new Quota(clock, ledger),
+    ring: watch,
+    onChange: (run) => listeners.push(run),
+    close,
+  };
+}
+
+/** Whether requests of this key may go on; the owner's always may. */
+export function mayGoOn(ring: KeyRing, keyId: string | undefined, wallMs: number): boolean {
+  const key = keyId === undefined ? undefined : ring.find(keyId);
+  return key === undefined || isInForce(key, wallMs);
+}

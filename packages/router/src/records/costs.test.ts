@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { BackendConfig } from '../config/config.ts';
+import type { Tier } from '../core/request.ts';
+import { type AttemptTrace, beginAttempt, beginTrace, type RequestTrace } from '../core/trace.ts';
+import { costsOf } from './costs.ts';
+
+const gemini: BackendConfig = {
+  kind: 'gemini',
+  name: 'gemini',
+  tier: 'cloud',
+  baseUrl: 'http://127.0.0.1:1',
+  apiKeys: ['k'],
+  auth: 'api_key',
+  models: ['gemini-2.5-flash', 'gemini-2.5-pro'],
+  concurrency: 1,
+  fallbackModels: [],
+};
+const million = { promptTokens: 1_000_000, completionTokens: 1_000_000 };
+/** List price of a million tokens each way. */
+const flashUsd = 2.8;
+
+function traceOf(...attempts: readonly { tier: Tier; model: string; answered?: boolean }[]): RequestTrace {
+  const request = { id: 'r', model: 'lfo-auto', stream: false, hints: { mode: 'auto' } } as const;
+  const trace = beginTrace(request, { startMs: 0, startedAtMs: 0 }, 0.7);
+  for (const { tier, model, answered = true } of attempts) {
+    const attempt: AttemptTrace = beginAttempt(trace, tier, 0);
+    attempt.model = model;
+    if (!answered) continue;
+    attempt.usage = trace.usage = million;
+    trace.route = tier;
+    trace.finishReason = 'stop';
+  }
+  return trace;
+}
+
+const local = { tier: 'local', model: 'qwen' } as const;
+const cloud = { tier: 'cloud', model: 'gemini-2.5-flash' } as const;
+
+test('a local answer is free and avoids what the first cloud model would have asked', () => {
+  const costs = costsOf({ backends: [gemini] });
+  const trace = traceOf(local);
+  assert.equal(costs.spent(trace.attempts), 0);
+  assert.equal(costs.avoided(trace), flashUsd);
+});
+
+test('every cloud attempt that used tokens is paid for, and nothing is avoided by an escalation', () => {
+  const costs = costsOf({ backends: [gemini] });
+  const trace = traceOf(local, cloud, { ...cloud, answered: false }, cloud);
+  assert.equal(costs.spent(trace.attempts), 2 * flashUsd);
+  assert.equal(costs.avoided(trace), undefined);
+});
+
+test('a model without a price leaves the costs unknown rather than too small', () => {
+  const costs = costsOf({ backends: [{ ...gemini, models: ['house-model'] }] });
+  assert.equal(costs.spent(traceOf(cloud, { ...cloud, model: 'house-model' }).attempts), undefined);
+  assert.equal(costs.avoided(traceOf(local)), undefined);
+});
+
+test('without a cloud nothing is avoided, and neither is it by an answer that never ended', () => {
+  assert.equal(costsOf({ backends: [] }).avoided(traceOf(local)), undefined);
+  const unfinished = traceOf(local);
+  unfinished.finishReason = undefined;
+  assert.equal(costsOf({ backends: [gemini] }).avoided(unfinished), undefined);
+});

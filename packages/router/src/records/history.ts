@@ -1,0 +1,154 @@
+import type { Capture } from './capture-types.ts';
+import type { Reason } from '../core/reason.ts';
+import type { Tier } from '../core/request.ts';
+import type { RequestView } from './request-view.ts';
+
+/** What was recorded, as questions of people: each answer is bounded in size, whatever the database holds. */
+export interface RequestHistory {
+  /** Newest first. */
+  page(filter: RequestFilter, limit: number): Promise<RequestPage>;
+  find(id: string): Promise<StoredRequest | undefined>;
+  trends(range: TrendRange): Promise<Trends>;
+  confidence(range: TrendRange): Promise<ConfidenceReport>;
+  /** The latest verdict on a request counts. */
+  addFeedback(feedback: Feedback): Promise<void>;
+}
+
+/** Absent fields do not filter. */
+export interface RequestFilter {
+  readonly route?: Tier;
+  readonly outcome?: 'ok' | 'failed' | 'degraded';
+  readonly backend?: string;
+  readonly reason?: Reason;
+  /** Only requests older than the one with this id. */
+  readonly before?: string;
+}
+
+export interface RequestPage {
+  readonly requests: readonly RequestView[];
+  /** `before` of the next page; `null` at the end. */
+  readonly next: string | null;
+}
+
+/** A recorded request and what was said about it. */
+export interface StoredRequest {
+  readonly view: RequestView;
+  /** Id of the key it belongs to; `null` where none is known. */
+  readonly clientKey: string | null;
+  readonly feedback: FeedbackView | null;
+  /** What the policies knew and the judges saw, as recorded. */
+  readonly features: unknown;
+  readonly signals: unknown;
+  /** `null` where the words were not kept, or no longer are. */
+  readonly capture: Capture | null;
+}
+
+export type Verdict = 'good' | 'bad';
+
+/** What a person or a program thought of an answer. */
+export interface Feedback {
+  readonly requestId: string;
+  readonly clientKey: string;
+  readonly verdict: Verdict;
+  /** Where the request should have gone. */
+  readonly expectedRoute?: Tier;
+}
+
+export interface FeedbackView {
+  readonly timeMs: number;
+  readonly verdict: Verdict;
+  readonly expectedRoute: Tier | null;
+}
+
+/** How far to look back, and in steps of what length. */
+export const trendRanges = {
+  '1h': { spanMs: 3_600_000, stepMs: 60_000 },
+  '6h': { spanMs: 21_600_000, stepMs: 300_000 },
+  '24h': { spanMs: 86_400_000, stepMs: 900_000 },
+  '7d': { spanMs: 604_800_000, stepMs: 7_200_000 },
+  '30d': { spanMs: 2_592_000_000, stepMs: 28_800_000 },
+} as const;
+
+export type TrendRange = keyof typeof trendRanges;
+
+/** Columns of one length, one value a step, the oldest first; steps are aligned to the epoch. */
+export interface Trends {
+  readonly range: TrendRange;
+  readonly stepMs: number;
+  /** Unix milliseconds at which each step begins. */
+  readonly timesMs: readonly number[];
+  /** Requests answered by each tier, and those nobody answered. */
+  readonly local: readonly number[];
+  readonly cloud: readonly number[];
+  readonly failed: readonly number[];
+  /** Tried locally first, then answered by the cloud. */
+  readonly escalated: readonly number[];
+  readonly latency: Readonly<Record<Tier, Percentiles>>;
+  readonly firstToken: Readonly<Record<Tier, Percentiles>>;
+  readonly promptTokens: readonly number[];
+  readonly completionTokens: readonly number[];
+  readonly costUsd: readonly number[];
+  readonly costAvoidedUsd: readonly number[];
+  /** When rows were lost: the columns fall short there. The latest few, the oldest of them first. */
+  readonly gaps: readonly RecordGap[];
+}
+
+/** A time in which requests were served but not recorded. */
+export interface RecordGap {
+  /** Unix milliseconds of the first and the last loss. */
+  readonly fromMs: number;
+  readonly untilMs: number;
+  /** Requests whose rows are lost. */
+  readonly requests: number;
+}
+
+/** Milliseconds, within 5 %; `null` where nothing was measured. */
+export interface Percentiles {
+  readonly p50: readonly (number | null)[];
+  readonly p95: readonly (number | null)[];
+  /** Over the whole range. */
+  readonly all: { readonly p50: number | null; readonly p95: number | null };
+}
+
+/** What the judges saw, over the latest requests of the range. */
+export interface ConfidenceReport {
+  readonly range: TrendRange;
+  /** Requests looked at. */
+  readonly sampled: number;
+  /** The sample is full: older requests of the range were left out. */
+  readonly isCapped: boolean;
+  /** Threshold of the latest request; `null` without any. */
+  readonly threshold: number | null;
+  /** Twenty bins of width 0.05, by what became of the local answer. */
+  readonly histogram: Readonly<Record<JudgedOutcome, readonly number[]>>;
+  /** Judged answers without a score. */
+  readonly withoutScore: number;
+  /** Ten bins of width 0.1 over answers with a verdict; empty bins are left out. */
+  readonly reliability: readonly ReliabilityBin[];
+  readonly labelled: number;
+  /** What each threshold would have done to the scored answers, in steps of 0.05. */
+  readonly replay: readonly ReplayPoint[];
+  /** Mean price of a cloud answer in the sample; `null` without any. */
+  readonly cloudAnswerUsd: number | null;
+}
+
+/** `refused`: escalated for another reason than its score, which no threshold changes. */
+export type JudgedOutcome = 'kept' | 'escalated' | 'refused' | 'degraded';
+
+export interface ReliabilityBin {
+  /** Mean score of the bin. */
+  readonly score: number;
+  /** Share of good answers, 0..1. */
+  readonly good: number;
+  readonly count: number;
+}
+
+export interface ReplayPoint {
+  readonly threshold: number;
+  /** Scored answers that would have stayed local, and that would have gone to the cloud. */
+  readonly kept: number;
+  readonly escalated: number;
+  /** Of those kept, the ones with a verdict. */
+  readonly keptGood: number;
+  readonly keptBad: number;
+}

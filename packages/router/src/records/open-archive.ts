@@ -1,0 +1,84 @@
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import { type Archive, ArchiveError } from './archive.ts';
+import type { LfoConfig } from '../config/config.ts';
+import { createPrivateFile } from '../config/data-folder.ts';
+import type { Store } from './tables.ts';
+import { summary } from './queries/summary.ts';
+import { walkRows } from './queries/walk-rows.ts';
+import { PostgresStore } from './store/postgres-store.ts';
+import { SqliteStore } from './store/sqlite-store.ts';
+import { StoreError } from './store/store-error.ts';
+
+/** Opens what a router with this configuration records; it may be running. Only what changes the database opens it for writing. */
+export function openArchive(config: Pick<LfoConfig, 'databaseUrl' | 'dataDir'>): Archive {
+  const { databaseUrl } = config;
+  const file = join(config.dataDir, 'lfo.db');
+  const open = (readOnly: boolean): Store =>
+    databaseUrl === undefined ? new SqliteStore(file, { readOnly }) : new PostgresStore(databaseUrl, { readOnly });
+  const reader = open(true);
+
+  const explained = (error: unknown): unknown => {
+    if (!(error instanceof StoreError)) return error;
+    if (databaseUrl === undefined && !existsSync(file)) {
+      return new ArchiveError(
+        'Nothing is recorded yet: there is no database in the data folder. Start LFO and send it a request.',
+      );
+    }
+    if (missingTable.has(error.code)) {
+      return new ArchiveError('The database was made by another version of LFO: run "lfo db migrate".');
+    }
+    return new ArchiveError(`The database cannot be used (${error.code}): ${error.message}`);
+  };
+  const writing = async (work: (store: Store) => Promise<void>): Promise<void> => {
+    const store = open(false);
+    try {
+      await work(store);
+    } catch (error) {
+      throw explained(error);
+    } finally {
+      await store.close();
+    }
+  };
+
+  return {
+    summary: (sinceMs) => summary(reader, sinceMs).catch((error: unknown) => Promise.reject(explained(error))),
+    async *requests(filter, limit) {
+      try {
+        yield* walkRows(reader, filter, limit);
+      } catch (error) {
+        throw explained(error);
+      }
+    },
+    async backup(target) {
+      if (databaseUrl !== undefined) throw new ArchiveError('PostgreSQL has its own tool for this: pg_dump.');
+      if (existsSync(target)) throw new ArchiveError('The file exists already: name another one.');
+      try {
+        createPrivateFile(target);
+        await sql`vacuum into ${target}`.execute(reader.db);
+      } catch (error) {
+        rmSync(target, { force: true });
+        throw explained(error);
+      }
+    },
+    vacuum: () =>
+      writing(
+        async ({ db }) => void (await sql.raw(databaseUrl === undefined ? 'vacuum' : 'vacuum analyze').execute(db)),
+      ),
+    async migrate() {
+      let last = '';
+      await writing(async ({ db }) => {
+        const { rows } = await sql<{
+          name: string;
+        }>`select name from kysely_migration order by name desc limit 1`.execute(db);
+        last = rows[0]?.name ?? '';
+      });
+      return last;
+    },
+    close: () => reader.close(),
+  };
+}
+
+/** A table or column that is not there, in SQLite and PostgreSQL. */
+const missingTable: ReadonlySet<string> = new Set(['SQLITE_ERROR', '42P01', '42703']);

@@ -1,0 +1,82 @@
+import { costsOf } from './costs.ts';
+import type { InferenceEvent } from '../core/events.ts';
+import type { ChatRequest } from '../core/request.ts';
+import type { ConfigHandle } from '../config/handle.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Logger } from '../core/logger.ts';
+import type { Journal } from '../core/journal.ts';
+import type { Store } from './tables.ts';
+import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
+import { Captures, isCaptured } from './captures.ts';
+import { Recorder } from './recorder.ts';
+import type { RequestOutcome } from './request-row.ts';
+import { StoredJournal } from './journal.ts';
+import { openStore } from './store/open-store.ts';
+import { Upkeep } from './upkeep.ts';
+import type { WriteStatus } from './write-behind.ts';
+
+export interface RecordsOptions {
+  readonly config: ConfigHandle;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What is remembered of requests. */
+export interface RecordKeeping {
+  readonly store: Store;
+  /** Where signatures of tool calls outlive a restart. */
+  readonly signatures: Journal;
+  /** US dollars that attempts cost, where their prices are known. */
+  readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
+  /** The same events; their words are kept on the way where the operator wants that. */
+  follow(request: ChatRequest, events: AsyncIterable<InferenceEvent>): AsyncIterable<InferenceEvent>;
+  /** Notes the costs in the trace and keeps a row. Call once a request has ended, whatever its end. */
+  record(trace: RequestTrace, outcome: RequestOutcome): void;
+  /** Whether the database takes rows, how many wait for it and how many were lost. */
+  status(): WriteStatus;
+  /** The same of the words that are kept. */
+  captured(): WriteStatus;
+  /** A last write. */
+  close(): Promise<void>;
+}
+
+/** The database never decides whether LFO serves: what it cannot take is counted and said. */
+export function openRecords({ config, clock, logger: log }: RecordsOptions): RecordKeeping {
+  const store = openStore(config.current());
+  const costs = costsOf(config.current());
+  const recorder = new Recorder(store, clock, (health) =>
+    health.type === 'degraded'
+      ? log.warn('The database refuses rows; requests are served without records.')
+      : log.info({ dropped: health.dropped }, 'The database takes rows again.'),
+  );
+  const captures = new Captures(store, clock);
+  const signatures = new StoredJournal(store, clock);
+  const upkeep = new Upkeep({
+    store,
+    clock,
+    limits: () => config.current().records,
+    onError: () => log.debug('Old records could not be tidied up; tried again in a minute.'),
+  });
+  return {
+    store,
+    signatures,
+    costOf: costs.spent,
+    follow: (request, events) =>
+      isCaptured(request, config.current().records) ? captures.follow(request, events) : events,
+    record(trace, outcome) {
+      trace.costUsd = costs.spent(trace.attempts);
+      if (!config.current().records.enabled) return;
+      const avoided = costs.avoided(trace);
+      recorder.record(trace, avoided === undefined ? outcome : { ...outcome, costAvoidedUsd: avoided });
+    },
+    status: () => recorder.status(),
+    captured: () => captures.status(),
+    async close() {
+      const before = recorder.status().dropped;
+      await Promise.all([recorder.close(), captures.close(), signatures.close(), upkeep.close()]);
+      const lost = recorder.status().dropped - before;
+      if (lost > 0) log.warn({ dropped: lost }, 'The database took the last rows no more; they are lost.');
+      await store.close();
+    },
+  };
+}

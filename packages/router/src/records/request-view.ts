@@ -1,0 +1,73 @@
+import type { Reason } from '../core/reason.ts';
+import type { Mode, Tier } from '../core/request.ts';
+
+/**
+ * One request as the dashboard shows it, running or stored: the same shape for both. Times are milliseconds since its
+ * arrival, `null` is not known (yet). No word of prompt or answer.
+ */
+export interface RequestView {
+  readonly id: string;
+  /** Unix milliseconds of arrival. */
+  readonly timeMs: number;
+  readonly state: 'running' | 'answering' | 'done';
+  readonly mode: Mode;
+  readonly stream: boolean;
+  /** As the client saw it; 499 when it had left. */
+  readonly status: number | null;
+  readonly errorCode: string | null;
+  readonly route: Tier | null;
+  readonly backend: string | null;
+  readonly model: string | null;
+  readonly reason: Reason | null;
+  readonly reasons: readonly Reason[];
+  readonly degraded: boolean;
+  /** Score of the answer that was given, 0..1. */
+  readonly confidence: number | null;
+  readonly threshold: number;
+  readonly routedTokens: number | null;
+  readonly promptTokens: number | null;
+  readonly completionTokens: number | null;
+  readonly reasoningTokens: number | null;
+  readonly cachedTokens: number | null;
+  readonly costUsd: number | null;
+  readonly costAvoidedUsd: number | null;
+  readonly finishReason: string | null;
+  readonly totalMs: number | null;
+  readonly firstTokenMs: number | null;
+  readonly committedMs: number | null;
+  readonly overheadMs: number | null;
+  /** Names of the parameters that were not honoured. */
+  readonly warnings: readonly string[];
+  readonly attempts: readonly AttemptView[];
+}
+
+/** One try at one backend. */
+export interface AttemptView {
+  readonly tier: Tier;
+  readonly backend: string | null;
+  readonly model: string | null;
+  readonly startMs: number;
+  readonly leasedMs: number | null;
+  readonly firstEventMs: number | null;
+  readonly endMs: number | null;
+  readonly outcome: 'answered' | 'escalated' | 'failed' | 'cancelled' | null;
+  readonly reason: Reason | null;
+  /** 0..1 */
+  readonly score: number | null;
+  readonly errorCode: string | null;
+  readonly errorStatus: number | null;
+  readonly heldMs: number | null;
+  readonly heldTokens: number | null;
+}
+
+/** Since the process started; `running` is now. */
+export interface LiveCounters {
+  readonly started: number;
+  readonly running: number;
+  readonly local: number;
+  readonly cloud: number;
+  /** Tried locally first, then answered by the cloud. */
+  readonly escalated: number;
+  /** Ended without an answer; clients that left are not counted. */
+  readonly failed: number;
+}

@@ -1,0 +1,49 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+
+import type { LimitsConfig } from '../config/config.ts';
+import { LfoError, RequestError } from '../core/errors.ts';
+import type { JsonValue } from '../core/json.ts';
+import { parseBody } from './json-scan.ts';
+
+/** As keys of one object so many take some 40 ms to parse; real requests hold a few thousand. */
+const maxValues = 65_536;
+
+/** A parsed body and its size on the wire. */
+export class ReceivedBody {
+  readonly value: JsonValue;
+  readonly bytes: number;
+
+  constructor(value: JsonValue, bytes: number) {
+    this.value = value;
+    this.bytes = bytes;
+  }
+}
+
+/** Makes JSON the only body the server reads; Fastify counts the bytes and answers 413 while reading. */
+export function useJsonBodies(app: FastifyInstance, limits: LimitsConfig): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (_request, bytes, done) => {
+    try {
+      done(null, new ReceivedBody(parseBody(bytes, { depth: limits.bodyDepth, values: maxValues }), bytes.length));
+    } catch (error) {
+      done(error instanceof Error ? error : new Error('unreadable body', { cause: error }));
+    }
+  });
+}
+
+/** Refuses compressed bodies before a byte of them is read. */
+export function checkEncoding({ headers }: FastifyRequest): void {
+  const encoding = headers['content-encoding'];
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return;
+  throw new LfoError('Compressed bodies are not accepted: send the JSON as it is.', {
+    code: 'unsupported_content_encoding',
+    status: 415,
+    param: 'content-encoding',
+  });
+}
+
+/** @throws RequestError where no body came */
+export function receivedBody(request: FastifyRequest): ReceivedBody {
+  if (request.body instanceof ReceivedBody) return request.body;
+  throw new RequestError('The request body is empty: send a JSON object.', { code: 'invalid_json' });
+}

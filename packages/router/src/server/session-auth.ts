@@ -1,0 +1,13 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { KeyIdentity } from '../core/identity.ts';
+
+/** How browsers come in where programs send a key. */
+export interface SessionAuth {
+  /** Whether anyone may ask for the route: it shows nothing of anybody's, such as the login form. */
+  isOpen(route: string | undefined): boolean;
+  /**
+   * Whose session the cookie names. Also `undefined` where a method that changes something comes without the session's
+   * CSRF token, since other pages can make a browser send cookies.
+   */
+  identify(headers: IncomingHttpHeaders, method: string): KeyIdentity | undefined;
+}

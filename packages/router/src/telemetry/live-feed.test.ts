@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type LiveChange, LiveFeed } from './live-feed.ts';
+import type { Tier } from '../core/request.ts';
+import { beginAttempt, beginTrace, type RequestTrace } from '../core/trace.ts';
+
+function traceOf(id: string): RequestTrace {
+  const request = { id, model: 'lfo-auto', stream: true, hints: { mode: 'auto' } } as const;
+  return beginTrace(request, { startMs: 100, startedAtMs: 1_700_000_000_000 }, 0.7);
+}
+
+function finish(feed: LiveFeed, trace: RequestTrace, route: Tier): void {
+  trace.route = route;
+  trace.finishReason = 'stop';
+  trace.endMs = 250;
+  feed.end(trace, { status: 200 });
+}
+
+test('a watcher hears of each request as it begins, answers and ends', () => {
+  const feed = new LiveFeed();
+  const heard: LiveChange[] = [];
+  feed.subscribe((change) => heard.push(change));
+  const trace = traceOf('a');
+  feed.begin(trace);
+  feed.refresh();
+  trace.committedMs = 180;
+  feed.refresh();
+  feed.refresh();
+  finish(feed, trace, 'local');
+  assert.deepEqual(
+    heard.map(({ sequence, request }) => [sequence, request.state, request.totalMs]),
+    [
+      [1, 'running', null],
+      [2, 'answering', null],
+      [3, 'done', 150],
+    ],
+  );
+});
+
+test('counters tell routes, escalations and failures apart, and leave out clients that left', () => {
+  const feed = new LiveFeed();
+  const [local, escalated, failed, left, running] = ['a', 'b', 'c', 'd', 'e'].map(traceOf);
+  assert.ok(local && escalated && failed && left && running);
+  for (const trace of [local, escalated, failed, left, running]) feed.begin(trace);
+  finish(feed, local, 'local');
+  beginAttempt(escalated, 'local', 110);
+  beginAttempt(escalated, 'cloud', 120);
+  finish(feed, escalated, 'cloud');
+  feed.end(failed, { status: 502, error: { code: 'upstream_error' } });
+  feed.end(left, { status: 499, error: { code: 'client_closed_request' } });
+  assert.deepEqual(feed.snapshot().counters, { started: 5, running: 1, local: 1, cloud: 1, escalated: 1, failed: 1 });
+});
+
+test('whoever comes back is told once of each request that changed meanwhile', () => {
+  const feed = new LiveFeed();
+  const [first, second] = [traceOf('a'), traceOf('b')];
+  feed.begin(first);
+  feed.begin(second);
+  const { sequence } = feed.snapshot();
+  first.committedMs = 120;
+  feed.refresh();
+  finish(feed, first, 'local');
+  assert.deepEqual(
+    feed.since(sequence)?.requests.map(({ id, state }) => [id, state]),
+    [['a', 'done']],
+  );
+  assert.deepEqual(feed.since(feed.snapshot().sequence)?.requests, []);
+});
+
+test('whoever was away too long, or comes from another process, needs a whole snapshot', () => {
+  const feed = new LiveFeed(2);
+  for (const id of ['a', 'b', 'c', 'd']) {
+    const trace = traceOf(id);
+    feed.begin(trace);
+    finish(feed, trace, 'local');
+  }
+  assert.equal(feed.since(0), undefined);
+  assert.equal(feed.since(1_000), undefined);
+  assert.deepEqual(
+    feed.snapshot().requests.map(({ id }) => id),
+    ['c', 'd'],
+  );
+});
+
+test('running requests are kept however many have ended since', () => {
+  const feed = new LiveFeed(1);
+  feed.begin(traceOf('long'), 'key-1');
+  for (const id of ['a', 'b', 'c']) {
+    const trace = traceOf(id);
+    feed.begin(trace);
+    finish(feed, trace, 'local');
+  }
+  assert.deepEqual([feed.find('long')?.clientKey, feed.find('long')?.view.state], ['key-1', 'running']);
+  assert.equal(feed.find('a'), undefined);
+});
+
+test('an end counts once, and nobody is told after leaving', () => {
+  const feed = new LiveFeed();
+  const heard: LiveChange[] = [];
+  const leave = feed.subscribe((change) => heard.push(change));
+  const trace = traceOf('a');
+  feed.begin(trace);
+  finish(feed, trace, 'cloud');
+  leave();
+  feed.end(trace, { status: 200 });
+  feed.refresh();
+  assert.deepEqual([feed.snapshot().counters.cloud, heard.length], [1, 2]);
+});

@@ -1,0 +1,142 @@
+import type { LiveCounters, RequestView } from '../records/request-view.ts';
+import type { RequestTrace } from '../core/trace.ts';
+import { type TraceOutcome, viewTrace } from '../records/trace-view.ts';
+
+/** A request as it is now, and everything counted so far. */
+export interface LiveChange {
+  /** Grows by one with each change of any request. */
+  readonly sequence: number;
+  readonly counters: LiveCounters;
+  readonly request: RequestView;
+}
+
+/** Where a reader stands: changes after `sequence` are news to it. */
+export interface LiveSnapshot {
+  readonly sequence: number;
+  readonly counters: LiveCounters;
+  /** In the order of their latest change. */
+  readonly requests: readonly RequestView[];
+}
+
+interface Entry {
+  readonly trace: RequestTrace;
+  readonly clientKey: string | undefined;
+  sequence: number;
+  /** How far it had come when it was last told of. */
+  told: string;
+  /** Only of an ended request, which has let go of its trace's growth. */
+  view: RequestView | undefined;
+}
+
+/**
+ * The latest requests, running ones included, and who watches them. State rather than a log: whoever comes back is told
+ * each request that changed meanwhile once, as it is now. Costs a Map entry a request while nobody watches.
+ */
+export class LiveFeed {
+  readonly #capacity: number;
+  /** In the order of their latest change. */
+  readonly #entries = new Map<string, Entry>();
+  readonly #listeners = new Set<(change: LiveChange) => void>();
+  readonly #counters = { started: 0, running: 0, local: 0, cloud: 0, escalated: 0, failed: 0 };
+  #sequence = 0;
+  /** Changes up to this one may have been forgotten. */
+  #forgotten = 0;
+
+  /** @param capacity ended requests kept; running ones are kept as long as they run */
+  constructor(capacity = 200) {
+    this.#capacity = capacity;
+  }
+
+  /** A request has arrived. */
+  begin(trace: RequestTrace, clientKey?: string): void {
+    this.#counters.started++;
+    this.#counters.running++;
+    this.#changed({ trace, clientKey, sequence: 0, told: '', view: undefined });
+  }
+
+  /** Tells of running requests that have got on: a new attempt, a backend, the first byte. O(requests remembered). */
+  refresh(): void {
+    const moved = [...this.#entries.values()].filter(
+      ({ view, told, trace }) => view === undefined && told !== stageOf(trace),
+    );
+    for (const entry of moved) this.#changed(entry);
+  }
+
+  /** Call once, when the request has ended, whatever its end; `trace.endMs` is set. */
+  end(trace: RequestTrace, outcome: TraceOutcome): void {
+    const entry = this.#entries.get(trace.id);
+    if (entry === undefined || entry.view !== undefined) return;
+    this.#count(trace, outcome);
+    entry.view = viewTrace(trace, outcome);
+    this.#changed(entry);
+    this.#forgetOldest();
+  }
+
+  /** A request that runs or ended lately, and the key it belongs to. */
+  find(id: string): { readonly view: RequestView; readonly clientKey: string | undefined } | undefined {
+    const entry = this.#entries.get(id);
+    return entry && { view: viewOf(entry), clientKey: entry.clientKey };
+  }
+
+  /** What changed after `sequence`, or `undefined` where that is no longer known: then read a whole snapshot. */
+  since(sequence: number): LiveSnapshot | undefined {
+    if (sequence < this.#forgotten || sequence > this.#sequence) return undefined;
+    return this.#snapshot(sequence);
+  }
+
+  snapshot(): LiveSnapshot {
+    return this.#snapshot(0);
+  }
+
+  /** Tells every change from now on until the returned function is called. Listeners must not throw. */
+  subscribe(listener: (change: LiveChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #snapshot(after: number): LiveSnapshot {
+    const changed = [...this.#entries.values()].filter((entry) => entry.sequence > after);
+    return { sequence: this.#sequence, counters: { ...this.#counters }, requests: changed.map(viewOf) };
+  }
+
+  #changed(entry: Entry): void {
+    entry.sequence = ++this.#sequence;
+    entry.told = stageOf(entry.trace);
+    this.#entries.delete(entry.trace.id);
+    this.#entries.set(entry.trace.id, entry);
+    if (this.#listeners.size === 0) return;
+    const change = { sequence: entry.sequence, counters: { ...this.#counters }, request: viewOf(entry) };
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  #count(trace: RequestTrace, { status }: TraceOutcome): void {
+    const counters = this.#counters;
+    counters.running--;
+    if (trace.finishReason === undefined) {
+      if (status !== 499) counters.failed++;
+      return;
+    }
+    if (trace.route === undefined) return;
+    counters[trace.route]++;
+    if (trace.route === 'cloud' && trace.attempts.some(({ tier }) => tier === 'local')) counters.escalated++;
+  }
+
+  #forgetOldest(): void {
+    let ended = this.#entries.size - this.#counters.running;
+    for (const [id, entry] of this.#entries) {
+      if (ended <= this.#capacity) return;
+      if (entry.view === undefined) continue;
+      this.#entries.delete(id);
+      this.#forgotten = entry.sequence;
+      ended--;
+    }
+  }
+}
+
+function viewOf(entry: Entry): RequestView {
+  return entry.view ?? viewTrace(entry.trace, undefined);
+}
+
+function stageOf({ attempts, committedMs }: RequestTrace): string {
+  return `${attempts.length} ${attempts.at(-1)?.backend} ${committedMs}`;
+}

@@ -1,0 +1,52 @@
+import { createHttpClient } from '../backends/http/undici-client.ts';
+import type { Clock } from '../core/clock.ts';
+import type { TelemetryConfig } from '../config/config.ts';
+import { LfoError } from '../core/errors.ts';
+import { SpanExporter } from './span-exporter.ts';
+
+/** Where finished requests are told of besides the records. */
+export interface Tracing {
+  readonly exporter: SpanExporter;
+  /** A last delivery. */
+  close(): Promise<void>;
+}
+
+const connectMs = 2_000;
+
+/**
+ * Traces to the configured collector. Unless the operator allows more, its client connects to the own network alone,
+ * however the name resolves; a collector beyond it is not told of requests in mode `local`.
+ */
+export function openTracing(config: TelemetryConfig, clock: Clock, version: string): Tracing | undefined {
+  const { otlpEndpoint, otlpHeaders, allowRemote } = config;
+  if (otlpEndpoint === undefined) return undefined;
+  const url = new URL(`${otlpEndpoint.replace(/\/+$/, '')}/v1/traces`);
+  const client = createHttpClient({
+    backend: 'otlp',
+    tier: allowRemote ? 'cloud' : 'local',
+    origins: new Set([url.origin]),
+    clock,
+    connectMs,
+  });
+  const exporter = new SpanExporter({
+    clock,
+    version,
+    serviceName: 'lfo',
+    withoutLocalMode: allowRemote,
+    async send(body, signal) {
+      const headers = { ...otlpHeaders, 'content-type': 'application/json' };
+      const answer = await client.send({ method: 'POST', url, headers, body, signal });
+      answer.body.destroy();
+      if (answer.status >= 300) {
+        throw new LfoError('The collector refused the spans.', { code: 'collector_refused', status: 502 });
+      }
+    },
+  });
+  return {
+    exporter,
+    async close() {
+      await exporter.flush();
+      await client.close();
+    },
+  };
+}

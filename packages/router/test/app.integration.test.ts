@@ -1,0 +1,274 @@
+import assert from 'node:assert/strict';
+import { describe, test, type TestContext } from 'node:test';
+
+import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
+import { refusingOrigin, ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
+import { at } from '@lfo/testing/sse.ts';
+import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
+
+const sure = answerWith({ deltas: ['It', ' is', ' 4', '.'], logprobs: [-0.05, -0.02, -0.01, -0.02] });
+const unsure = answerWith({ deltas: ['Syd', 'ney', '.'], logprobs: [-1.9, -1.2, -0.9] });
+const fromCloud = answerWith({ deltas: ['Canberra'] });
+
+interface Tiers {
+  readonly router: TestRouter;
+  readonly local: ScriptedUpstream;
+  readonly cloud: ScriptedUpstream;
+}
+
+async function bothTiers(t: TestContext, cloudOrigin?: string): Promise<Tiers> {
+  const local = await ScriptedUpstream.start();
+  const cloud = await ScriptedUpstream.start();
+  t.after(() => Promise.all([local.close(), cloud.close()]));
+  cloud.always(fromCloud);
+  const yaml = `backends:
+  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [small] }
+  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloudOrigin ?? cloud.origin}/v1", models: [big] }
+`;
+  return { router: await startRouter(t, { yaml }), local, cloud };
+}
+
+const content = (answer: { json: unknown }): unknown => at(answer.json, 'choices', 0, 'message', 'content');
+const metadata = (answer: { json: unknown }, ...path: (string | number)[]): unknown =>
+  at(answer.json, 'lfo_metadata', ...path);
+
+describe('one request, end to end', () => {
+  test('a sure local answer is given, and says why', async (t) => {
+    const { router, local, cloud } = await bothTiers(t);
+    local.always(sure);
+    const answer = await router.chat(asking('What is 2+2?', { metadata: { mode: 'auto' } }));
+    assert.equal(answer.status, 200);
+    assert.equal(content(answer), 'It is 4.');
+    assert.equal(metadata(answer, 'route'), 'local');
+    assert.equal(metadata(answer, 'backend'), 'near');
+    assert.equal(metadata(answer, 'routing_reason'), 'confident');
+    assert.ok(Number(metadata(answer, 'confidence')) >= 0.7);
+    assert.equal(answer.headers['x-lfo-route'], 'local');
+    assert.equal(answer.headers['x-lfo-egress'], 'none');
+    assert.equal(cloud.requests.length, 0);
+  });
+
+  test('an unsure local answer is replaced by the cloud and never shown', async (t) => {
+    const { router, local, cloud } = await bothTiers(t);
+    local.always(unsure);
+    for (const stream of [false, true]) {
+      const answer = stream
+        ? await router.stream(asking('Capital of Australia?'))
+        : await router.chat(asking('Capital of Australia?'));
+      assert.equal(answer.status, 200);
+      assert.equal(answer.headers['x-lfo-route'], 'cloud');
+      assert.equal(answer.headers['x-lfo-egress'], 'far');
+      assert.equal(answer.headers['x-lfo-reason'], 'low_confidence');
+      assert.match(answer.text, /Canberra/);
+      assert.doesNotMatch(answer.text, /Syd/);
+    }
+    assert.equal(cloud.requests.length, 2);
+    const answer = await router.chat(asking('Capital of Australia?'));
+    assert.deepEqual(
+      [metadata(answer, 'attempts', 0, 'outcome'), metadata(answer, 'attempts', 1, 'outcome')],
+      ['escalated', 'answered'],
+    );
+    assert.ok(Number(metadata(answer, 'attempts', 0, 'score')) < 0.7);
+  });
+
+  test('a drained backend is given nothing until it is resumed', async (t) => {
+    const { router, local, cloud } = await bothTiers(t);
+    local.always(sure);
+    assert.equal((await router.request('POST', '/dashboard/api/fleet/near/drain', {})).status, 204);
+    assert.equal((await router.chat(asking('What is 2+2?'))).headers['x-lfo-route'], 'cloud');
+    const refused = await router.chat(asking('What is 2+2?', { model: 'lfo-local' }));
+    assert.deepEqual([refused.status, at(refused.json, 'error', 'code')], [503, 'no_backend_available']);
+    assert.equal(local.requests.filter(({ path }) => path.endsWith('/chat/completions')).length, 0);
+    assert.equal(cloud.requests.length, 1);
+    assert.equal((await router.request('POST', '/dashboard/api/fleet/near/resume', {})).status, 204);
+    assert.equal((await router.chat(asking('What is 2+2?'))).headers['x-lfo-route'], 'local');
+  });
+
+  test('an unsure answer is given in local mode, with its confidence, and nothing leaves', async (t) => {
+    const { router, local, cloud } = await bothTiers(t);
+    local.always(unsure);
+    const answer = await router.chat(asking('Capital of Australia?', { model: 'lfo-local' }));
+    assert.equal(content(answer), 'Sydney.');
+    assert.equal(metadata(answer, 'routing_reason'), 'mode_local');
+    assert.equal(metadata(answer, 'degraded'), false);
+    assert.ok(Number(metadata(answer, 'confidence')) < 0.7);
+    assert.equal(cloud.requests.length, 0);
+  });
+
+  test('local mode stays local whatever fails', async (t) => {
+    const { router, local, cloud } = await bothTiers(t);
+    local.always((exchange) => exchange.json(500, { error: { message: 'broken' } }));
+    const answer = await router.chat(asking('Hello', { metadata: { mode: 'local' } }));
+    assert.equal(answer.status, 502);
+    assert.equal(at(answer.json, 'error', 'code'), 'upstream_error');
+    assert.equal(answer.headers['x-lfo-egress'], 'none');
+    assert.equal(cloud.requests.length, 0);
+  });
+
+  test('a failing local tier hands over to the cloud in auto', async (t) => {
+    const { router, local, cloud } = await bothTiers(t);
+    local.always((exchange) => exchange.json(500, { error: { message: 'broken' } }));
+    const answer = await router.chat(asking('Hello'));
+    assert.equal(content(answer), 'Canberra');
+    assert.equal(metadata(answer, 'routing_reason'), 'local_failed');
+    assert.equal(cloud.requests.length, 1);
+  });
+
+  test('without a cloud the unsure answer is given and marked as degraded', async (t) => {
+    const local = await ScriptedUpstream.start(unsure);
+    t.after(() => local.close());
+    const router = await startRouter(t, {
+      yaml: `backends:\n  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [small] }\n`,
+    });
+    const answer = await router.chat(asking('Capital of Australia?'));
+    assert.equal(content(answer), 'Sydney.');
+    assert.equal(metadata(answer, 'degraded'), true);
+    assert.equal(metadata(answer, 'routing_reason'), 'degraded');
+    assert.deepEqual(metadata(answer, 'reasons'), [
+      'degraded',
+      'low_confidence',
+      'local_first',
+      'cloud_not_configured',
+    ]);
+  });
+
+  test('with the cloud unreachable the unsure answer is given and marked as degraded', async (t) => {
+    const { router, local } = await bothTiers(t, await refusingOrigin());
+    local.always(unsure);
+    const answer = await router.chat(asking('Capital of Australia?'));
+    assert.equal(answer.status, 200);
+    assert.equal(content(answer), 'Sydney.');
+    assert.equal(metadata(answer, 'route'), 'local');
+    assert.equal(metadata(answer, 'degraded'), true);
+    const reasons = metadata(answer, 'reasons');
+    assert.ok(Array.isArray(reasons) && reasons.includes('cloud_failed') && reasons.includes('low_confidence'));
+  });
+
+  test('a long prompt goes straight to the cloud in auto and stays in local mode', async (t) => {
+    const { router, local, cloud } = await bothTiers(t);
+    local.always(sure);
+    const long = asking('word '.repeat(3000));
+    const auto = await router.chat(long);
+    assert.equal(metadata(auto, 'route'), 'cloud');
+    assert.equal(metadata(auto, 'routing_reason'), 'prompt_too_long');
+    assert.equal(local.requests.filter(({ method }) => method === 'POST').length, 0);
+    const here = await router.chat({ ...long, model: 'lfo-local' });
+    assert.equal(metadata(here, 'route'), 'local');
+    assert.equal(cloud.requests.length, 1);
+  });
+
+  test('a model id pins its backend', async (t) => {
+    const { router, local, cloud } = await bothTiers(t);
+    local.always(unsure);
+    const pinned = await router.chat(asking('Hello', { model: 'small' }));
+    assert.equal(metadata(pinned, 'route'), 'local');
+    const far = await router.chat(asking('Hello', { model: 'big' }));
+    assert.equal(metadata(far, 'backend'), 'far');
+    assert.equal(cloud.requests.length, 1);
+    const unknown = await router.chat(asking('Hello', { model: 'nobody' }));
+    assert.equal(unknown.status, 404);
+    assert.equal(at(unknown.json, 'error', 'code'), 'model_not_found');
+  });
+
+  test('a departed client ends the work upstream', async (t) => {
+    const { router, local } = await bothTiers(t);
+    local.always((exchange) => exchange.silence());
+    const gone = new AbortController();
+    const answer = fetchAborting(router, gone.signal);
+    for (let seen = 1; !local.requests.some(({ method }) => method === 'POST'); seen++) await local.received(seen);
+    gone.abort();
+    await answer;
+    const exchange = local.exchanges.findLast(({ request }) => request.method === 'POST');
+    assert.equal(await exchange?.ended, 'aborted');
+  });
+
+  test('a stream cut after its commit point ends in an error frame, not in a stop', async (t) => {
+    const { router, cloud } = await bothTiers(t);
+    cloud.always(async (exchange) => {
+      exchange.head(200, { 'content-type': 'text/event-stream' });
+      await exchange.write(
+        'data: {"id":"x","model":"big","choices":[{"index":0,"delta":{"role":"assistant","content":"Half"}}]}\n\n',
+      );
+      await exchange.pause(20);
+      exchange.reset();
+    });
+    const answer = await router.stream(asking('Hello', { model: 'lfo-cloud' }));
+    assert.equal(answer.status, 200);
+    assert.equal(answer.isDone, false);
+    const last = answer.chunks.at(-1);
+    assert.equal(at(last, 'error', 'code'), 'upstream_cut');
+    assert.ok(answer.chunks.every((chunk) => at(chunk, 'choices', 0, 'finish_reason') !== 'stop'));
+  });
+
+  test('a deadline ends the request with 504', async (t) => {
+    const { router, local } = await bothTiers(t);
+    local.always((exchange) => exchange.silence());
+    const answer = await router.chat(asking('Hello', { model: 'lfo-local' }), { 'x-lfo-deadline-ms': '150' });
+    assert.equal(answer.status, 504);
+    assert.equal(at(answer.json, 'error', 'code'), 'deadline_exceeded');
+  });
+
+  test('the time-out of an SDK ends a stream that has not begun, and leaves one that has', async (t) => {
+    const { router, local } = await bothTiers(t);
+    local.always((exchange) => exchange.silence());
+    const sdk = { 'x-stainless-timeout': '0.15' };
+    const late = await router.stream(asking('Hello', { model: 'lfo-local' }), sdk);
+    assert.equal(late.status, 504);
+    assert.equal(at(late.json, 'error', 'code'), 'deadline_exceeded');
+    local.always(answerWith({ deltas: ['One', ' two', ' three'], paceMs: 150 }));
+    const slow = await router.stream(asking('Hello', { model: 'small' }), { 'x-stainless-timeout': '0.4' });
+    assert.equal(slow.isDone, true);
+  });
+
+  test('the explanation matches what then happens', async (t) => {
+    const { router } = await bothTiers(t);
+    const explained = await router.request('POST', '/v1/route', asking('Hello'));
+    assert.equal(explained.status, 200);
+    assert.equal(at(explained.json, 'route'), 'local');
+    assert.equal(at(explained.json, 'attempts', 0, 'backend'), 'near');
+    assert.equal(at(explained.json, 'attempts', 0, 'gated'), true);
+    assert.equal(at(explained.json, 'attempts', 1, 'tier'), 'cloud');
+  });
+});
+
+describe('the embedded model', () => {
+  test('its process may be killed in mid-stream: an error frame, and the next request is served', async (t) => {
+    const router = await startRouter(t, {
+      env: { LFO_LOCAL_MODEL: 'smollm2-135m' },
+      childOptions: { engine: 'scripted', scripted: { partMs: 20, words: 200 } },
+    });
+    await router.ready;
+    const cut = router.stream(asking('Hello', { model: 'lfo-local' }));
+    const pid = await childPid(router);
+    setTimeout(() => process.kill(pid, 'SIGKILL'), 300);
+    const answer = await cut;
+    assert.equal(answer.isDone, false);
+    assert.equal(at(answer.chunks.at(-1), 'error', 'code'), 'upstream_cut');
+    const next = await router.chat(asking('Again', { model: 'lfo-local', max_tokens: 3 }));
+    assert.equal(next.status, 200);
+    assert.equal(metadata(next, 'backend'), 'embedded');
+  });
+});
+
+async function fetchAborting(router: TestRouter, signal: AbortSignal): Promise<void> {
+  const { request } = await import('undici');
+  const body = JSON.stringify(asking('Hello', { model: 'lfo-local' }));
+  await assert.rejects(
+    request(`${router.app.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+      signal,
+    }),
+  );
+}
+
+/** The one child of this process that hosts a model (proc(5)). */
+async function childPid(router: TestRouter): Promise<number> {
+  const { readFileSync } = await import('node:fs');
+  await router.ready;
+  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ');
+  const host = children.find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('lfo-device-host'));
+  assert.ok(host);
+  return Number(host);
+}

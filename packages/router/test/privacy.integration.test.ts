@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { describe, test, type TestContext } from 'node:test';
+
+import type { Mutation } from '@lfo/testing/mutate.ts';
+import { namespaceProblem } from '@lfo/testing/network-namespace.ts';
+import { type Asked, type PrivacyNetwork, startPrivacyNetwork } from '@lfo/testing/privacy-network.ts';
+import { asking } from '@lfo/testing/router.ts';
+import { faults } from '@lfo/testing/upstream/faults.ts';
+
+const skip = namespaceProblem() ?? false;
+const options = { skip, timeout: 120_000 } as const;
+
+type Body = Readonly<Record<string, unknown>>;
+
+const tool = { type: 'function', function: { name: 'look_up', parameters: { type: 'object', properties: {} } } };
+const pixel =
+  'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+const image = (url: string) => [
+  {
+    role: 'user',
+    content: [
+      { type: 'text', text: 'What is this?' },
+      { type: 'image_url', image_url: { url } },
+    ],
+  },
+];
+
+/** What a request may be and what may go wrong with it, by name; every one is asked for in both modes. */
+const rows: Readonly<Record<string, Body>> = {
+  ...Object.fromEntries(Object.keys(faults).map((fault) => [fault, asking(fault)])),
+  ...Object.fromEntries(Object.keys(faults).map((fault) => [`${fault}, streamed`, asking(fault, { stream: true })])),
+  'low confidence': asking('be unsure'),
+  'low confidence, streamed': asking('be unsure', { stream: true, stream_options: { include_usage: true } }),
+  'an impossible threshold': asking('Hello', { metadata: { confidence_threshold: '1' } }),
+  'truncated tool call': asking('call a tool', { tools: [tool], tool_choice: 'required' }),
+  'tools, streamed': asking('fault-500 call a tool', { tools: [tool], stream: true }),
+  'a prompt too long': asking('word '.repeat(30_000)),
+  'a prompt beyond the local limit': asking('word '.repeat(3_000)),
+  'an image': { messages: image(pixel) },
+  'a JSON schema': asking('fault-500', {
+    response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'object' } } },
+  }),
+  'log-probabilities': asking('fault-500', { logprobs: true, top_logprobs: 5 }),
+  'several choices': asking('fault-500', { n: 3 }),
+};
+
+/** What is refused or answered without any backend, whatever the mode. */
+const odd: Readonly<Record<string, Asked>> = {
+  'bad JSON': { raw: '{"model":"lfo-cloud","messages":[' },
+  'an unknown mode': { body: asking('Hello', { metadata: { mode: 'Local' } }) },
+  'a mode of null': { body: asking('Hello', { metadata: { mode: null } }) },
+  'modes in conflict': { body: asking('Hello', { metadata: { mode: 'local' } }), headers: { 'x-lfo-mode': 'cloud' } },
+  'an alias in conflict': { body: asking('Hello', { model: 'lfo-cloud', metadata: { mode: 'local' } }) },
+  'an unknown model': { body: asking('Hello', { model: 'http://203.0.113.9/model', metadata: { mode: 'local' } }) },
+  'a cloud model in local mode': { body: asking('Hello', { model: 'far-model', metadata: { mode: 'local' } }) },
+  'an image to fetch': { body: { model: 'lfo-local', messages: image('http://203.0.113.9/a.png') } },
+  'an empty body': { raw: '' },
+  'too deep': { raw: `{"model":"lfo-local","messages":${'['.repeat(500)}` },
+  'a body that names hosts': {
+    body: asking('fault-500', {
+      model: 'lfo-local',
+      base_url: 'http://203.0.113.9',
+      api_base: 'http://203.0.113.9',
+      url: 'http://203.0.113.9',
+      proxy: 'http://203.0.113.9',
+    }),
+  },
+  'an explanation': { path: '/v1/route', body: asking('Hello', { model: 'lfo-local' }) },
+  'an explanation for the cloud': { path: '/v1/route', body: asking('Hello', { model: 'lfo-cloud' }) },
+  'the models': { path: '/v1/models', method: 'GET' },
+  'the health': { path: '/health', method: 'GET' },
+  'the readiness': { path: '/ready', method: 'GET' },
+  'nothing there': { path: '/nowhere', method: 'GET' },
+};
+
+/** The three ways to ask for a mode take turns. */
+function inMode(mode: 'local' | 'cloud', body: Body, turn: number): Asked {
+  if (turn % 3 === 0) return { body: { model: `lfo-${mode}`, ...body } };
+  if (turn % 3 === 1) return { body, headers: { 'x-lfo-mode': mode } };
+  const metadata = typeof body['metadata'] === 'object' ? body['metadata'] : {};
+  return { body: { ...body, metadata: { ...metadata, mode } } };
+}
+
+async function localPackets({ ask, network }: PrivacyNetwork, asked: readonly Asked[]): Promise<number> {
+  const before = network.packets();
+  await Promise.all(asked.map(ask));
+  return (await network.quiet(300)) - before;
+}
+
+/** The guards, each with what takes it away. */
+const guards = {
+  construction: {
+    file: '/router/src/app/fleet.ts',
+    find: "request.hints.mode === 'local' ? localStages : allStages",
+    replace: 'allStages',
+  },
+  policy: { file: '/router/src/routing/policies.ts', find: "if (mode === 'auto')", replace: 'if (true)' },
+  address: { file: '/router/src/backends/http/local-client.ts', find: "tier: 'local'", replace: "tier: 'cloud'" },
+} as const satisfies Readonly<Record<string, Mutation>>;
+
+/** Packets of a failing request in local mode, and of one to each backend that only looks local. */
+async function packetsWithout(
+  t: TestContext,
+  ...mutations: readonly Mutation[]
+): Promise<{ mode: number; all: number }> {
+  const scene = await startPrivacyNetwork(t, mutations);
+  const failing = ['fault-500', 'fault-reset-before-head', 'be unsure'];
+  const mode = await localPackets(
+    scene,
+    failing.map((text) => ({ body: asking(text, { model: 'lfo-local' }) })),
+  );
+  const models = ['named-model', 'foreign-model'];
+  await localPackets(
+    scene,
+    models.map((model) => ({ body: asking('Hello', { model }) })),
+  );
+  // Those are looked after from the start on, asked for or not.
+  return { mode, all: scene.network.packets() };
+}
+
+describe('the privacy promise', { concurrency: 3 }, () => {
+  test(
+    'local mode sends no packet out, whatever fails; start-up and idling send none; cloud mode does',
+    options,
+    async (t) => {
+      const scene = await startPrivacyNetwork(t);
+      const { network, ask } = scene;
+      assert.equal(await network.quiet(2000), 0, 'start-up and idling, with cloud keys configured');
+
+      const entries = Object.entries(rows);
+      assert.equal(
+        await localPackets(
+          scene,
+          entries.map(([, body], turn) => inMode('local', body, turn)),
+        ),
+        0,
+        'rows in local',
+      );
+      assert.equal(await localPackets(scene, Object.values(odd)), 0, 'odd requests');
+      const leaving = entries.map(([, body]) => ({ body: { model: 'lfo-local', ...body }, leaveAfterMs: 50 }));
+      assert.equal(await localPackets(scene, leaving), 0, 'clients that leave');
+      assert.equal(
+        await localPackets(
+          scene,
+          entries.map(([, body]) => ({
+            body: { model: 'lfo-local', ...body },
+            headers: { 'x-lfo-deadline-ms': '100' },
+          })),
+        ),
+        0,
+        'deadlines',
+      );
+
+      for (const name of ['closed', 'silent', 'named', 'foreign', 'broken']) {
+        const model = name === 'broken' ? name : `${name}-model`;
+        const answers = await Promise.all([1, 2, 3].map(() => ask({ body: asking('Hello', { model }) })));
+        assert.ok(
+          answers.every(({ status }) => status >= 500),
+          `${name}: ${answers.map(({ status }) => status)}`,
+        );
+        assert.equal(network.packets(), 0, `backend ${name}`);
+      }
+      assert.ok(network.lanPackets() > 0, 'the silent backend was tried over the LAN, so packets are counted');
+
+      scene.killModel();
+      assert.ok((await ask({ body: asking('fault-500', { model: 'lfo-local' }) })).status >= 500);
+      scene.signal('SIGHUP');
+      assert.equal(await network.quiet(1500), 0, 'a killed model process and a reload');
+
+      for (const [turn, [name, body]] of entries.entries()) {
+        const before = network.packets();
+        const { status } = await ask(inMode('cloud', body, turn));
+        assert.ok(status >= 500, `${name} in cloud: ${status}`);
+        assert.ok(network.packets() > before, `${name} in cloud sends packets`);
+      }
+
+      await network.quiet(300);
+      const before = network.packets();
+      const last = ask({ body: asking('fault-hang-mid-stream', { model: 'lfo-local', stream: true }) });
+      scene.signal('SIGTERM');
+      await last;
+      assert.equal(await scene.ended, 0);
+      assert.equal(network.packets(), before, 'draining');
+    },
+  );
+
+  test('without the construction alone, or the policy alone, the other still holds', options, async (t) => {
+    const alone = [packetsWithout(t, guards.construction), packetsWithout(t, guards.policy)];
+    assert.deepEqual(await Promise.all(alone), [
+      { mode: 0, all: 0 },
+      { mode: 0, all: 0 },
+    ]);
+  });
+
+  test('without both guards of the mode the canary hears of a local request', options, async (t) => {
+    const { mode } = await packetsWithout(t, guards.construction, guards.policy);
+    assert.ok(mode > 0);
+  });
+
+  test('without the guard of addresses the canary hears of backends that only look local', options, async (t) => {
+    const { all } = await packetsWithout(t, guards.address);
+    assert.ok(all > 0);
+  });
+});

@@ -1,0 +1,31 @@
+import { basename } from 'node:path';
+
+import { allowedSkips } from './allowed-skips.ts';
+import type { TestFinding } from './test-record.ts';
+
+/** What a run must not hide, a sentence each: skips that are not on the list, what is still to do, files without a test. */
+export function hiddenBy(findings: readonly TestFinding[]): readonly string[] {
+  return findings.flatMap((finding) => {
+    const file = basename(finding.file);
+    switch (finding.kind) {
+      case 'skipped':
+        if (allowedSkips.some(({ reason }) => reason === finding.why)) return [];
+        return [`${file}: "${finding.test}" was skipped (${finding.why || 'without a reason'}).`];
+      case 'todo':
+        return [`${file}: "${finding.test}" is still to do.`];
+      case 'empty':
+        return [`${file} has no test.`];
+      case 'failed':
+      case 'ran':
+        return [];
+      default:
+        return finding satisfies never;
+    }
+  });
+}
+
+/** Sentences about `only` in the source of a test file, which leaves its neighbours out. */
+export function onlyIn(file: string, source: string): readonly string[] {
+  const found = /\b(?:test|it|suite|describe)\.only\(|\bonly: true\b/.exec(source);
+  return found === null ? [] : [`${file} has "${found[0]}", which leaves other tests out.`];
+}
