@@ -12,7 +12,8 @@ export interface Operations {
   readonly metrics: Metrics;
   /** Tells metrics and traces of a request that has ended; answers what it used. */
   ended(trace: RequestTrace, status: number): Spent;
-  close(): Promise<void>;
+  /** Ends traces; given up when the signal aborts. */
+  closeTracing(signal: AbortSignal): Promise<void>;
 }
 
 /** @throws ConfigError where other machines can reach the address and there is no key at all */
@@ -34,9 +35,7 @@ export async function openOperations(
       tracing?.exporter.add(trace, status);
       return spentBy(trace);
     },
-    async close() {
-      await Promise.all([keys.close(), tracing?.close()]);
-    },
+    closeTracing: async (signal) => await tracing?.close(signal),
   };
 }
 
