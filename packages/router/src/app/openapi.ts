@@ -60,7 +60,8 @@ export function openApiDocument(limits: BodyLimits) {
       },
       '/ready': {
         get: {
-          summary: 'Whether a request can be answered now.',
+          summary: 'Whether a request can be answered now; needs no key, but only with one it tells why not.',
+          security: [],
           responses: {
             '200': json('It can.', 'Readiness'),
             '503': json('It cannot yet, or not any more.', 'Readiness'),
