@@ -162,7 +162,7 @@ test('whoever declared functions is answered with a function_call', async () => 
 test('a call that was cut off is never delivered as whole', async () => {
   const claimed = await complete([...cutCall, finish('tool_calls')], { tools });
   assert.deepEqual(
-    [claimed.status, at(claimed.body, 'error', 'code'), at(claimed.body, 'source')],
+    [claimed.status, at(claimed.body, 'error', 'code'), at(claimed.body, 'error', 'source')],
     [502, 'upstream_cut', 'upstream'],
   );
   const limited = await complete([...cutCall, finish('length')], { tools });
@@ -176,7 +176,7 @@ test('events that end without a finish are a cut, whole or streamed', async () =
   assert.equal(status, 502);
   const { isDone, chunks, text } = await stream([start, { type: 'text-delta', text: 'half' }]);
   assert.equal(isDone, false);
-  assert.deepEqual(Object.keys(chunks.at(-1) ?? {}), ['error', 'source', 'lfo_metadata']);
+  assert.deepEqual(Object.keys(chunks.at(-1) ?? {}), ['error', 'lfo_metadata']);
   assert.equal(text.includes('"finish_reason":"'), false);
 });
 
@@ -202,7 +202,11 @@ test('what was passed over is told to whoever may know', async () => {
       skipped: [{ backend: 'b', why: 'down' }],
     });
   });
-  assert.deepEqual([status, at(JSON.parse(text), 'skipped', 0, 'backend')], [503, 'b']);
+  const body: unknown = JSON.parse(text);
+  assert.deepEqual(Object.keys(JSON.parse(text)), ['error'], 'SDKs show nothing that stands beside the error');
+  assert.deepEqual([status, at(body, 'error', 'skipped', 0, 'backend')], [503, 'b']);
+  assert.equal(at(body, 'error', 'source'), 'lfo');
+  assert.equal(at(body, 'error', 'message'), 'No backend is ready. (b: down)');
 });
 
 test('an exception that is not ours says nothing of itself', async () => {
