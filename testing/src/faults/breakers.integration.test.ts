@@ -18,7 +18,7 @@ for (const subject of subjects) {
     },
     async (t) => {
       const { router, play, calls } = await startRig(t, subject, {
-        yaml: 'breaker: { failures: 1, open_ms: 300 }\nretry: { max_retries: 0 }\nbudgets: {}\nlog_level: warn',
+        yaml: 'breaker: { failures: 1, open_ms: 300 }\nretry: { max_retries: 0 }\nlog_level: warn',
       });
       play((exchange) => exchange.json(500, {}), slowly(subject, 1500));
       assert.equal((await router.chat(hello(subject))).status, 502);
@@ -53,7 +53,7 @@ for (const subject of subjects) {
 
 faultTest({ row: 35, what: 'a probe whose client left hands the probe to the next', bound: '1 s' }, async (t) => {
   const { router, play, calls } = await startRig(t, cloudServer, {
-    yaml: 'breaker: { failures: 1, open_ms: 100 }\nretry: { max_retries: 0 }\nbudgets: {}',
+    yaml: 'breaker: { failures: 1, open_ms: 100 }\nretry: { max_retries: 0 }',
   });
   play(
     (exchange) => exchange.json(500, {}),

@@ -35,7 +35,7 @@ interface Serving extends Player {
 }
 
 /** The real command line in front of one local server. */
-async function serve(t: TestContext, yaml: string): Promise<Serving> {
+async function serve(t: TestContext, yaml = ''): Promise<Serving> {
   const player = await startPlayer(t, localServer);
   const cwd = workingFolder(t);
   writeFileSync(join(cwd, 'lfo.yaml'), fleetYaml([localServer.entry(player.upstream.origin)], yaml));
@@ -71,7 +71,7 @@ faultTest(
     bound: 'exit 0 within the streams + 3 s',
   },
   async (t) => {
-    const serving = await serve(t, 'budgets: {}');
+    const serving = await serve(t);
     parts(60)(serving);
     const streams = Array.from({ length: 20 }, serving.stream);
     await eventually('they run', () => serving.calls() === 20);
@@ -90,7 +90,7 @@ faultTest(
 faultTest(
   { row: 47, what: 'streams still running at the deadline end in an error frame', bound: 'grace + 3 s; exit 0' },
   async (t) => {
-    const serving = await serve(t, 'server: { shutdown_grace_ms: 400 }\nbudgets: {}');
+    const serving = await serve(t, 'server: { shutdown_grace_ms: 400 }');
     parts(10_000)(serving);
     const streams = Array.from({ length: 20 }, serving.stream);
     await eventually('they run', () => serving.calls() === 20);
@@ -107,7 +107,7 @@ faultTest(
 );
 
 faultTest({ row: 47, what: 'a second SIGTERM ends it now', bound: '1 s' }, async (t) => {
-  const serving = await serve(t, 'budgets: {}');
+  const serving = await serve(t);
   parts(10_000)(serving);
   const stream = serving.stream().catch(() => undefined);
   await eventually('it runs', () => serving.calls() === 1);
@@ -123,7 +123,7 @@ faultTest({ row: 47, what: 'a second SIGTERM ends it now', bound: '1 s' }, async
 faultTest(
   { row: 48, what: 'a broken file changes nothing, a good one takes effect', bound: 'next request' },
   async (t) => {
-    const { router, play } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 1 }\nbudgets: {}' });
+    const { router, play } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 1 }' });
     const file = join(router.folder, 'lfo.yaml');
     const good = readFileSync(file, 'utf8');
     for (const broken of ['limits: { concurrency: many', 'limits: { concurency: 2 }', 'limits: { concurrency: -1 }']) {
@@ -150,7 +150,7 @@ faultTest(
 async function withoutModel(t: TestContext, env: Readonly<Record<string, string>>): Promise<TestRouter> {
   const cloud = await ScriptedUpstream.start(says(cloudServer, 'from the cloud'));
   t.after(() => cloud.close());
-  return await startRouter(t, { yaml: fleetYaml([cloudServer.entry(cloud.origin)], 'budgets: {}'), env });
+  return await startRouter(t, { yaml: fleetYaml([cloudServer.entry(cloud.origin)]), env });
 }
 
 async function assertServesTheRest(router: TestRouter, why: RegExp): Promise<void> {

@@ -19,6 +19,7 @@ import {
   hello,
   localServer,
   says,
+  shortBudgets,
   slowly,
   startPlayer,
   startRig,
@@ -31,7 +32,7 @@ faultTest(
   async (t) => {
     const { router, play, calls } = await startRig(t, localServer, {
       entry: ', concurrency: 2',
-      yaml: 'limits: { queue: 4 }\nbudgets: {}',
+      yaml: 'limits: { queue: 4 }',
     });
     play((exchange) => exchange.silence());
     const hanging = Array.from({ length: 6 }, () => router.chat(hello(localServer), { 'x-lfo-deadline-ms': '2500' }));
@@ -58,7 +59,7 @@ faultTest(
     bound: '10 ms (median of 50)',
   },
   async (t) => {
-    const { router, play, calls } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 3 }\nbudgets: {}' });
+    const { router, play, calls } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 3 }' });
     play((exchange) => exchange.silence());
     const hanging = Array.from({ length: 3 }, () => router.chat(hello(localServer), { 'x-lfo-deadline-ms': '2500' }));
     await eventually('three run', () => calls() === 3);
@@ -80,7 +81,7 @@ faultTest(
   async (t) => {
     const { router, play } = await startRig(t, localServer, {
       entry: ', concurrency: 4',
-      yaml: 'limits: { queue: 8 }\nbudgets: {}\nlog_level: warn',
+      yaml: 'limits: { queue: 8 }\nlog_level: warn',
     });
     play(slowly(localServer, 80));
     const goodput = async (clients: number): Promise<number> => {
@@ -106,7 +107,7 @@ faultTest(
 faultTest(
   { row: 42, what: 'a stall breaks no stream, and health tells of it', bound: '500 ms; 0 of 20 streams' },
   async (t) => {
-    const { router, play, calls } = await startRig(t, localServer);
+    const { router, play, calls } = await startRig(t, localServer, { yaml: shortBudgets });
     const bell = Promise.withResolvers<void>();
     play(async (exchange) => {
       exchange.head(200, eventStream);
