@@ -2,7 +2,7 @@ import { admissionError } from '../server/admission.ts';
 import { BoundedSignatureStore } from '../backends/engines/gemini/signature-store.ts';
 import { keepProbing } from '../backends/probing.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
-import { Chats } from './serve-chat.ts';
+import { Chats } from '../pipeline/serve-chat.ts';
 import { sleep } from '../core/clock.ts';
 import { keyRevoked, shuttingDown } from '../core/errors.ts';
 import { LoopDelay } from '../telemetry/loop-delay.ts';
@@ -13,13 +13,14 @@ import { listen } from '../server/listen.ts';
 import { mayGoOn } from '../keys/open-keys.ts';
 import { createLocalTier } from './local-tier.ts';
 import { modelLister } from './model-list.ts';
+import { spentBy } from './spent.ts';
 import { readinessOf } from './readiness.ts';
 import { explain } from './stages.ts';
 import { announceStart } from './startup.ts';
 
 /**
  * Builds the router and starts it; the one place that constructs. A chat comes in through the server, goes through
- * `chats` and the pipeline, and leaves in `respond`.
+ * `chats` and the pipeline, and leaves by the writer of its dialect.
  * @throws when the address cannot be bound
  */
 export async function startApp(options: AppOptions, host: HostProcess): Promise<RunningApp> {
@@ -80,7 +81,9 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
   });
 
   const { stagesFor } = fleet;
-  const chats: Chats = new Chats({ ...options, retries, stagesFor, live: dashboard.live, records, operations });
+  const { costOf } = records;
+  const sinks = [dashboard.live, records, operations];
+  const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf, sinks });
   keys.onChange(() => {
     const wallMs = clock.wallMs();
     chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, wallMs), keyRevoked);
@@ -91,7 +94,8 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     config,
     clock,
     log,
-    chat: (exchange) => chats.chat(exchange),
+    pace: () => options.config.current().server,
+    chat: async (exchange) => spentBy(await chats.serve(exchange)),
     verifyKey: keys.verifyKey,
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,
