@@ -2,18 +2,18 @@ import { keepProbing } from '../backends/probing.ts';
 import { keyRevoked } from '../core/errors.ts';
 import { mayGoOn } from '../keys/open-keys.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
+import { Chats } from '../pipeline/serve-chat.ts';
 import { listen } from '../server/listen.ts';
 import { LoopDelay } from '../telemetry/loop-delay.ts';
 import { createFleet } from './fleet.ts';
 import { createLocalTier } from './local-tier.ts';
 import type { AppOptions, HostProcess, RunningApp } from './running-app.ts';
-import { Chats } from './serve-chat.ts';
 import { endRequests, Shutdown } from './shutdown.ts';
 import { announceStart } from './startup.ts';
 
 /**
  * Builds the router and starts it; the one place that constructs. A chat comes in through the server, goes through
- * `chats` and the pipeline, and leaves in `respond`.
+ * `chats` and the pipeline, and leaves by the writer of its dialect.
  * @throws when the address cannot be bound
  */
 export async function startApp(options: AppOptions, host: HostProcess): Promise<RunningApp> {
@@ -55,8 +55,9 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
     const dashboard = openDashboard(options, { fleet, records, operations });
+    const sinks = [dashboard.live, records, operations];
     const { stagesFor } = fleet;
-    const chats: Chats = new Chats({ ...options, retries, stagesFor, live: dashboard.live, records, operations });
+    const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
 
     const server = openHttp(options, { fleet, records, operations, dashboard, chats, loop, shutdown });

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
+import type { Chats } from '../pipeline/serve-chat.ts';
 import type { RecordKeeping } from '../records/open-records.ts';
 import { admissionError } from '../server/admission.ts';
 import type { LoopDelay } from '../telemetry/loop-delay.ts';
@@ -10,8 +11,8 @@ import type { Operations } from './operations.ts';
 import { readinessOf } from './readiness.ts';
 import { createHttp } from './routes.ts';
 import type { AppOptions } from './running-app.ts';
-import type { Chats } from './serve-chat.ts';
 import type { Shutdown } from './shutdown.ts';
+import { spentBy } from './spent.ts';
 import { explain } from './stages.ts';
 
 /** What the HTTP server shows and calls. */
@@ -59,7 +60,8 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     config: config.current(),
     clock,
     log,
-    chat: (exchange) => chats.chat(exchange),
+    pace: () => config.current().server,
+    chat: async (exchange) => spentBy(await chats.serve(exchange)),
     verifyKey: keys.verifyKey,
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Clock, sleep } from '../core/clock.ts';
 import { shuttingDown } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
-import type { Chats } from './serve-chat.ts';
+import type { Chats } from '../pipeline/serve-chat.ts';
 
 /** The way out, in this order; what is registered for one step ends together. */
 const steps = ['observers', 'requests', 'deliveries', 'backends'] as const;

@@ -160,3 +160,11 @@ export function shuttingDown(): LfoError {
     retryAfterMs: 1000,
   });
 }
+
+/** Neither a backend's fault nor worth a retry: the client's own time is over. */
+export function deadlineExceeded(): LfoError {
+  return new LfoError('The deadline of the request is over; allow more time or ask for a shorter answer.', {
+    code: 'deadline_exceeded',
+    status: 504,
+  });
+}
