@@ -107,7 +107,9 @@ const body = (name: SchemaName) => ({ required: true, content: { 'application/js
 const header = (description: string) => ({ description, schema: { type: 'string' } });
 const answerHeaders = {
   'x-request-id': header('Names the request in records, logs and traces, and to feedback.'),
-  'x-lfo-egress': header('`none` where nothing left the local network, else the cloud backend that answered.'),
+  'x-lfo-egress': header(
+    '`none` where nothing left the local network, else the cloud backends that were given the prompt, joined by commas; `undecided` in a stream whose head had to leave before that was known.',
+  ),
 };
 const answered = {
   description: 'The answer: whole, or where `stream` is true as chunks and a last `[DONE]`.',

@@ -54,6 +54,7 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
       request: chat,
       signal,
       receivedMs: request.receivedMs,
+      bodyMs: receivedBody(request).arrivedMs,
       hasHead: () => response.headersSent,
       open(trace) {
         for (const [param, why] of warnings) trace.warnings.set(param, why);

@@ -42,10 +42,10 @@ export class Chats {
   /** Answers one and resolves once its last byte has left. */
   async serve(exchange: ChatExchange): Promise<RequestTrace> {
     const { config, clock, retries, sinks } = this.#options;
-    const { request, receivedMs } = exchange;
+    const { request, receivedMs, bodyMs } = exchange;
     const { clientKey, confidenceThreshold, deadlineMs: budgetMs, headDeadlineMs } = request.hints;
     retries.requestStarted();
-    const times = { startMs: receivedMs, startedAtMs: clock.wallMs() };
+    const times = { startMs: receivedMs, startedAtMs: clock.wallMs(), bodyMs };
     const trace = beginTrace(request, times, confidenceThreshold ?? config.current().routing.confidenceThreshold);
     const abort = childOf(exchange.signal);
     this.#running.set(abort, clientKey);

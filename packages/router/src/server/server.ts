@@ -96,7 +96,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   const routes = new KnownRoutes(app);
   app.decorateRequest('identity');
   app.decorateRequest('receivedMs', 0);
-  useJsonBodies(app, config.limits);
+  useJsonBodies(app, config.limits, clock);
 
   app.addHook('onRequest', (request, reply, done) => {
     request.receivedMs = clock.nowMs();

@@ -64,7 +64,7 @@ const metadata = object(
     routing_reason: orNull(reason),
     reasons: list(reason),
     degraded: { ...flag, description: 'A local answer below the threshold, because the cloud could not stand in.' },
-    egress: orNull({ ...text, description: '`none`, or the cloud backend that was sent the request.' }),
+    egress: { ...text, description: '`none`, or the cloud backends that were given the prompt, joined by commas.' },
     attempts: list(attempt),
     latency_ms: milliseconds,
     overhead_ms: orNull(milliseconds),
