@@ -4,6 +4,7 @@ import type { RequestTrace } from '../core/trace.ts';
 import type { Spent } from '../core/identity.ts';
 import { type KeyKeeping, openKeys } from '../keys/open-keys.ts';
 import { type Gauged, Metrics } from '../telemetry/metrics.ts';
+import { costsOf } from '../records/costs.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 
 /** What operators have besides the records: keys, metrics and traces. */
@@ -22,7 +23,7 @@ export async function openOperations(
   build: { readonly version: string; readonly node: string },
   look: () => Omit<Gauged, 'spans'>,
 ): Promise<Operations> {
-  const keys = await openKeys(config, options);
+  const keys = await openKeys(config, { ...options, mostUsd: costsOf(config).most });
   const tracing = openTracing(config.telemetry, options.clock, build.version);
   const noSpans = { sent: 0, dropped: 0 };
   const metrics = new Metrics(build, () => ({ ...look(), spans: tracing?.exporter.status() ?? noSpans }));
@@ -46,7 +47,10 @@ export async function openOperations(
  */
 function spentBy({ usage, attempts, promptTokens, costUsd }: RequestTrace): Spent {
   const usd = costUsd ?? 0;
-  if (usage !== undefined) return { tokens: usage.promptTokens + usage.completionTokens, usd };
+  if (usage !== undefined) {
+    const { promptTokens: prompt, completionTokens } = usage;
+    return { tokens: prompt + completionTokens, usd, completionTokens };
+  }
   const wasRead = attempts.some(({ leasedMs }) => leasedMs !== undefined);
   return { tokens: wasRead ? (promptTokens ?? 0) : 0, usd };
 }

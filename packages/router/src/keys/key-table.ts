@@ -1,8 +1,7 @@
 import type { Kysely, Transaction } from 'kysely';
 
-import { generateKey, type ManagedKey } from './managed-key.ts';
+import { generateKey, type ManagedKey, storedKey } from './managed-key.ts';
 import type { KeyRow, Store, StoreTables } from '../records/tables.ts';
-import { storedKey } from './stored-key.ts';
 
 /** What an operator decides about a new key. */
 export type KeyOrder = Pick<ManagedKey, 'name' | 'scopes' | 'tiers' | 'models' | 'limits' | 'expiresMs'>;
