@@ -1,9 +1,8 @@
 import { createWriteStream } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { configFile } from '@lfo/router/src/config/schema.ts';
 import { readCases } from './cases.ts';
-import { gateTrace, shippedHeads } from './evaluate.ts';
+import { gateTrace, shippedEstimator } from './evaluate.ts';
 import { readTraces } from './trace-file.ts';
 
 // The shipped gate, defaults and calibration over a file of traces, one line of JSON an answer:
@@ -15,13 +14,8 @@ const { values } = parseArgs({
 if (values.traces === undefined || values.cases === undefined || values.out === undefined)
   throw new Error('Usage: npm run eval -- --traces FILE --cases DIR --out FILE');
 
-const { routing, gate } = configFile.parse({});
-const settings = {
-  threshold: routing.confidence_threshold,
-  limits: { maxHoldTokens: gate.max_hold_tokens, maxHoldMs: gate.max_hold_ms },
-};
 const cases = readCases(pathToFileURL(`${values.cases}/`));
-const heads = shippedHeads();
+const estimator = shippedEstimator();
 const out = createWriteStream(values.out);
 let local = 0;
 let judged = 0;
@@ -32,7 +26,7 @@ for (const trace of readTraces(pathToFileURL(values.traces))) {
     unknown += 1;
     continue;
   }
-  const result = await gateTrace(trace, one.request, heads, settings);
+  const result = gateTrace(trace, one.request, estimator);
   judged += 1;
   local += Number(result.route === 'local');
   out.write(`${JSON.stringify(result)}\n`);

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { beginHeads, type HeadsOptions } from '@lfo/router/src/confidence/heads/heads-estimator.ts';
+import { headsEstimator, type HeadsOptions } from '@lfo/router/src/confidence/heads/heads-estimator.ts';
 import { readCalibration } from '@lfo/router/src/confidence/heads/calibration.ts';
-import { openGate } from '@lfo/router/src/confidence/gate.ts';
-import type { GateConfig } from '@lfo/router/src/config/config.ts';
-import type { InferenceEvent } from '@lfo/router/src/core/events.ts';
+import { Gate } from '@lfo/router/src/confidence/gate.ts';
+import { resolveGate } from '@lfo/router/src/config/resolve.ts';
+import { configFile } from '@lfo/router/src/config/schema.ts';
+import type { ConfidenceEstimator } from '@lfo/router/src/core/confidence.ts';
 import { parseJson } from '@lfo/router/src/core/json.ts';
 import type { ChatRequest } from '@lfo/router/src/core/request.ts';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
@@ -23,7 +24,7 @@ export interface GateResult {
   readonly threshold: number;
   /** The score by which the gate decided; absent where it had none. */
   readonly verdictScore?: number;
-  readonly calibration?: string;
+  readonly calibration: string;
 }
 
 /** The shipped calibration, read from the file that ships. */
@@ -32,40 +33,46 @@ export function shippedHeads(): HeadsOptions {
   return { calibrations: [readCalibration(parseJson(readFileSync(file, 'utf8')) ?? null)], weights: shippedWeights() };
 }
 
-/** Runs a recorded answer through the gate, one token an event, and apart from it through the whole judgement. */
-export async function gateTrace(
-  trace: Trace,
-  request: ChatRequest,
-  heads: HeadsOptions,
-  settings: { readonly threshold: number; readonly limits: GateConfig },
-): Promise<GateResult> {
-  const { threshold } = settings;
-  const model = { model: trace.model };
+/** The estimator as it ships. */
+export function shippedEstimator(): ConfidenceEstimator {
+  return headsEstimator(shippedHeads());
+}
+
+const calibrationId = shippedHeads().calibrations[0]?.id ?? '';
+const shipped = configFile.parse({});
+const limits = resolveGate(shipped.gate);
+
+/** Runs a recorded answer through the gate as it ships, streamed, one token an event, and apart from it through the whole judgement. */
+export function gateTrace(trace: Trace, request: ChatRequest, estimator: ConfidenceEstimator): GateResult {
+  const threshold = shipped.routing.confidence_threshold;
+  const judged = { request, model: { model: trace.model }, threshold, delivery: 'stream' } as const;
   const events = eventsOf(trace, request.tools);
-  const whole = beginHeads(heads, { request, threshold, model });
+  const whole = estimator.begin(judged);
   for (const event of events) whole.observe(event);
-  const gate = openGate(replay(events), beginHeads(heads, { request, threshold, model }), {
+  const gate = new Gate(estimator.begin(judged), {
+    request,
+    delivery: 'stream',
     mode: 'judge',
-    limits: settings.limits,
+    limits,
     clock: new FakeClock(),
-    signal: new AbortController().signal,
   });
-  let released = 0;
-  for await (const _event of gate) released += 1;
+  let seen = 0;
+  let heldTokens: number | undefined;
+  for (const event of events) {
+    gate.take([event]);
+    if (event.type === 'token-scores') seen += event.scores.length;
+    if (gate.verdict !== undefined) heldTokens ??= seen;
+  }
   const { verdict } = gate;
   return {
     id: trace.id,
     score: whole.end().score ?? null,
-    route: gate.escalated || released === 0 ? 'cloud' : 'local',
+    route: gate.isEscalated ? 'cloud' : 'local',
     reason: verdict?.reason ?? 'no_evidence',
-    heldTokens: Math.min(gate.heldTokens, trace.pieces.length),
+    heldTokens: heldTokens ?? seen,
     tokens: trace.pieces.length,
     threshold,
     ...(verdict?.score !== undefined && { verdictScore: verdict.score }),
-    ...(heads.calibrations[0] !== undefined && { calibration: heads.calibrations[0].id }),
+    calibration: calibrationId,
   };
-}
-
-async function* replay(events: readonly InferenceEvent[]): AsyncGenerator<InferenceEvent, void> {
-  yield* events;
 }

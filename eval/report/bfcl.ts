@@ -1,4 +1,4 @@
-import { answerJudge } from '@lfo/router/src/confidence/answer-judge.ts';
+import { createAnswerJudge } from '@lfo/router/src/confidence/answer-judge.ts';
 import { scoreCalls, scoreText, type Heads } from '@lfo/router/src/confidence/heads/score.ts';
 import { textOf } from '@lfo/router/src/core/request.ts';
 import type { Example } from '../fit/examples.ts';
@@ -131,7 +131,12 @@ function textLength({ request }: Example): number {
 }
 
 function judgeBefore({ trace, request }: Example): number {
-  const session = answerJudge.begin(request, 0);
+  const session = createAnswerJudge().begin({
+    request,
+    threshold: 0,
+    model: { model: trace.model },
+    delivery: 'stream',
+  });
   for (const event of eventsOf(trace, request.tools)) session.observe(event);
   return session.end().score ?? 0.5;
 }

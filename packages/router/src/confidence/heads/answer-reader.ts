@@ -1,4 +1,4 @@
-import { labelTokens } from '@lfo/device-core/token-labels';
+import { labelTokens, type LabelledToken } from '@lfo/device-core/token-labels';
 import type { FinishEvent, InferenceEvent, TokenScore } from '../../core/events.ts';
 import { isJsonObject, parseJson } from '../../core/json.ts';
 import type { ToolSpec } from '../../core/request.ts';
@@ -12,6 +12,8 @@ export class AnswerReader {
   readonly #tools: readonly ToolSpec[];
   readonly #tokens: string[] = [];
   readonly #nats: number[] = [];
+  /** As the writer labelled them; fewer than tokens where it left some out. */
+  readonly #labels: LabelledToken[] = [];
   readonly #open = new Map<number, { readonly name: string; json: string }>();
   readonly calls: WrittenCall[] = [];
   #isReasoning = false;
@@ -89,17 +91,20 @@ export class AnswerReader {
   /** Surprise of the calls by their parts; undefined where no call was scored or the tokens do not show one. */
   callNats(): AnswerNats | undefined {
     if (this.#scoredCallTokens === 0) return undefined;
-    const labels = labelTokens(this.#tokens, this.#tools);
+    const isLabelled = this.#labels.length === this.#tokens.length;
+    const labels = isLabelled ? this.#labels : labelTokens(this.#tokens, this.#tools);
     return labels.some(({ label }) => label === 'name') ? sumNats(labels, this.#nats) : undefined;
   }
 
   /** Scores taken under a grammar are left out: they are renormalised and say nothing. */
   #takeScores(scores: readonly TokenScore[], about: 'text' | 'tool-call'): void {
-    for (const { token, logprob, taken } of scores) {
-      if (taken === 'grammar') continue;
+    for (const { token, logprob, taken, label, call, argument } of scores) {
+      if (taken === 'grammar' || label === 'reasoning') continue;
       const nats = natsOf(logprob);
       this.#tokens.push(token);
       this.#nats.push(nats);
+      if (label !== undefined)
+        this.#labels.push({ label, ...(call !== undefined && { call }), ...(argument !== undefined && { argument }) });
       if (about === 'tool-call') this.#scoredCallTokens += 1;
       else if (this.#openingTokens < horizonTokens) {
         this.#openingTokens += 1;

@@ -40,9 +40,8 @@ test('the first calibration that names the model is taken, else the last as a pr
     const chosen = chooseCalibration([one, other], model);
     return `${chosen?.calibration.id} ${chosen?.isPrior}`;
   };
-  assert.equal(choose({ sha256: 'ab', template: 't1' }), 'own false');
-  assert.equal(choose({ sha256: 'ab', template: 't2' }), `${other.id} true`);
+  assert.equal(choose({ model: 'm', sha256: 'ab', template: 't1' }), 'own false');
+  assert.equal(choose({ model: 'm', sha256: 'ab', template: 't2' }), `${other.id} true`);
   assert.equal(choose({ model: 'qwen2.5-coder-0.5b-instruct-q4_k_m' }), `${other.id} false`);
-  assert.equal(choose(undefined), `${other.id} true`);
-  assert.equal(chooseCalibration([], {}), undefined);
+  assert.equal(chooseCalibration([], { model: 'm' }), undefined);
 });

@@ -1,24 +1,15 @@
+import type { ModelIdentity } from '../../core/confidence.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../core/json.ts';
 import { featuresVersion } from '../features/features.ts';
 import type { Head, HeadModel, Tree } from './head.ts';
 import type { Heads } from './score.ts';
-
-/** What is known of the model that answers; absent fields are unknown. */
-export interface ModelIdentity {
-  readonly engine?: string;
-  readonly engineVersion?: string;
-  readonly model?: string;
-  readonly sha256?: string;
-  readonly quantisation?: string;
-  readonly template?: string;
-}
 
 /** Fitted heads and where they come from. */
 export interface Calibration {
   readonly id: string;
   readonly fittedOn: { readonly traces: string; readonly n: number };
   /** Whom it is for: each field named must be equal; a value that ends in `*` is a beginning. */
-  readonly model: ModelIdentity;
+  readonly model: Partial<ModelIdentity>;
   readonly heads: Heads;
   /** Scores to be used as thresholds, by purpose. */
   readonly thresholds: Readonly<Record<string, number>>;
@@ -30,12 +21,12 @@ export interface ChosenCalibration {
   readonly isPrior: boolean;
 }
 
-/** The first calibration that fits the model; where none does, or nothing is known of it, the last one, as a prior. */
+/** The first calibration that fits the model; where none does, the last one, as a prior. */
 export function chooseCalibration(
   calibrations: readonly Calibration[],
-  model: ModelIdentity | undefined,
+  model: ModelIdentity,
 ): ChosenCalibration | undefined {
-  const own = model === undefined ? undefined : calibrations.find((one) => fits(one.model, model));
+  const own = calibrations.find((one) => fits(one.model, model));
   if (own !== undefined) return { calibration: own, isPrior: false };
   const last = calibrations.at(-1);
   return last === undefined ? undefined : { calibration: last, isPrior: true };
@@ -76,7 +67,7 @@ export function readCalibration(value: JsonValue): Calibration {
   };
 }
 
-function readModel(value: JsonObject): ModelIdentity {
+function readModel(value: JsonObject): Partial<ModelIdentity> {
   return Object.fromEntries(Object.entries(value).map(([key, text]) => [key, stringAt(text, `model.${key}`)]));
 }
 
@@ -117,7 +108,7 @@ function readTree(value: JsonObject, at: string, features: number): Tree {
   return { feature, value: values, right };
 }
 
-function fits(pattern: ModelIdentity, model: ModelIdentity): boolean {
+function fits(pattern: Partial<ModelIdentity>, model: ModelIdentity): boolean {
   const fieldFits = (wanted: string | undefined, given: string | undefined): boolean => {
     if (wanted === undefined) return true;
     if (given === undefined) return false;

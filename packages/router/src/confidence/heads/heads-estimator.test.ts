@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
-import type { FinalVerdict } from '../../core/confidence.ts';
+import type { ConfidenceSession, FinalVerdict } from '../../core/confidence.ts';
 import type { InferenceEvent } from '../../core/events.ts';
 import { parseJson, type JsonValue } from '../../core/json.ts';
 import type { ChatRequest, ToolSpec } from '../../core/request.ts';
 import { estimatorContract } from '../estimator-contract.ts';
 import { readWordWeights } from '../features/word-weights.ts';
-import { callAnswer, finish, textAnswer, weatherTool } from '../judge-fixture.ts';
+import { callAnswer, finish, judged, textAnswer, weatherTool } from '../judge-fixture.ts';
 import { readCalibration } from './calibration.ts';
-import { beginHeads, headsEstimator } from './heads-estimator.ts';
+import { headsEstimator } from './heads-estimator.ts';
 
 function shipped(name: string): JsonValue {
   return parseJson(readFileSync(new URL(`../calibration/${name}`, import.meta.url), 'utf8')) ?? null;
@@ -42,7 +42,7 @@ function scoredCall(json: string, logprob: (piece: string) => number = () => -0.
 }
 
 function verdictOn(request: ChatRequest, events: readonly InferenceEvent[]): FinalVerdict {
-  const session = estimator.begin(request, 0.7);
+  const session = estimator.begin(judged(request, 0.7));
   for (const event of events) session.observe(event);
   return session.end();
 }
@@ -103,7 +103,7 @@ test('without scores the heads that need none judge calls, and nothing is invent
 
 test('a request in a language its declarations do not share is judged without comparing words', () => {
   const request = asking('请问明天巴黎的天气怎么样？');
-  const session = estimator.begin(request, 0.7);
+  const session = estimator.begin(judged(request, 0.7));
   for (const event of scoredCall('{"city": "巴黎"}')) session.observe(event);
   assert.ok(!('unexplained' in session.evidence()));
   const said = scoreOf(request, scoredCall('{"city": "巴黎"}'));
@@ -142,14 +142,14 @@ test('structure condemns at once: an undeclared tool, an ill-typed argument, the
 });
 
 test('a model that no calibration was fitted for gets the shipped one as a prior, and the record says so', () => {
-  const known = beginHeads(options, { request: chatRequest(), threshold: 0.7, model: { model: 'qwen2.5-coder-0.5b' } });
-  const unknown = beginHeads(options, { request: chatRequest(), threshold: 0.7, model: { model: 'another' } });
+  const of = (model: string): ConfidenceSession => estimator.begin({ ...judged(chatRequest(), 0.7), model: { model } });
+  const [known, unknown] = [of('qwen2.5-coder-0.5b'), of('another')];
   assert.equal('prior' in known.evidence(), false);
   assert.equal(unknown.evidence()['prior'], true);
 });
 
 test('without any calibration nothing is scored', () => {
-  const session = headsEstimator({ ...options, calibrations: [] }).begin(asking('Weather in Paris?'), 0.7);
+  const session = headsEstimator({ ...options, calibrations: [] }).begin(judged(asking('Weather in Paris?'), 0.7));
   for (const event of scoredCall('{"city": "Paris"}')) session.observe(event);
   assert.deepEqual(session.end(), { type: 'commit', reason: 'no_evidence' });
 });

@@ -1,4 +1,10 @@
-import type { ConfidenceEstimator, ConfidenceSession, FinalVerdict, Verdict } from '../../core/confidence.ts';
+import type {
+  ConfidenceEstimator,
+  ConfidenceSession,
+  FinalVerdict,
+  JudgedAnswer,
+  Verdict,
+} from '../../core/confidence.ts';
 import type { InferenceEvent } from '../../core/events.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../core/json.ts';
 import type { Reason } from '../../core/reason.ts';
@@ -8,10 +14,11 @@ import { featuresVersion, type Features } from '../features/features.ts';
 import { viewRequest, type RequestView } from '../features/request-view.ts';
 import { horizonTokens, matchFeatures, openingFeatures } from '../features/text-features.ts';
 import type { WordWeights } from '../features/word-weights.ts';
+import { beginsLikeCall, isPromisedFormat } from '../held-part.ts';
 import { misfit } from '../schema-check.ts';
 import { judgeStructure } from '../structural-judge.ts';
 import { AnswerReader } from './answer-reader.ts';
-import { chooseCalibration, type Calibration, type ChosenCalibration, type ModelIdentity } from './calibration.ts';
+import { chooseCalibration, type Calibration, type ChosenCalibration } from './calibration.ts';
 import { scoreCalls, scoreText, type CallScore } from './score.ts';
 
 /** What the estimator judges with. */
@@ -26,24 +33,12 @@ export interface HeadsOptions {
  * right, that a tool fits and that no more calls are needed; text by its opening, or, where a tool could have been
  * called, by whether one fits. Without scores the heads that need none decide.
  */
-export function headsEstimator(options: HeadsOptions): ConfidenceEstimator {
+export function headsEstimator({ calibrations, weights }: HeadsOptions): ConfidenceEstimator {
   return {
     name: estimatorName,
     scoredTokens: horizonTokens,
-    begin: (request, threshold) => beginHeads(options, { request, threshold }),
+    begin: (judged) => new HeadsSession(judged, chooseCalibration(calibrations, judged.model), weights),
   };
-}
-
-/** A session for one answer of a model, if it is known. */
-export function beginHeads(
-  options: HeadsOptions,
-  {
-    request,
-    threshold,
-    model,
-  }: { readonly request: ChatRequest; readonly threshold: number; readonly model?: ModelIdentity },
-): ConfidenceSession {
-  return new HeadsSession(request, threshold, chooseCalibration(options.calibrations, model), options.weights);
 }
 
 class HeadsSession implements ConfidenceSession {
@@ -59,7 +54,7 @@ class HeadsSession implements ConfidenceSession {
   #calls: { readonly features: CallFeatures; readonly score: CallScore | undefined } | undefined;
   #fault: Reason | undefined;
 
-  constructor(request: ChatRequest, threshold: number, chosen: ChosenCalibration | undefined, weights: WordWeights) {
+  constructor({ request, threshold }: JudgedAnswer, chosen: ChosenCalibration | undefined, weights: WordWeights) {
     this.#request = request;
     this.#threshold = threshold;
     this.#chosen = chosen;
@@ -78,7 +73,7 @@ class HeadsSession implements ConfidenceSession {
     if (this.#reader.finish !== undefined) return this.end();
     if (this.#fault !== undefined) return { type: 'escalate', score: 0, reason: this.#fault };
     if (ended !== undefined) return this.#judgeEndedCall();
-    if (this.#reader.hasOpenCall || this.#reader.calls.length > 0 || this.#isHeldToTheEnd()) return { type: 'hold' };
+    if (this.#reader.hasOpenCall || this.#reader.calls.length > 0 || this.#isWorthlessInPart()) return { type: 'hold' };
     return this.#judgeRunningText();
   }
 
@@ -165,23 +160,25 @@ class HeadsSession implements ConfidenceSession {
     return isInvented ? 'ungrounded_arguments' : 'low_confidence';
   }
 
-  /** A promised format, a promised call, or text that begins like an unread call can only be judged whole. */
-  #isHeldToTheEnd(): boolean {
-    const format = this.#request.responseFormat?.type ?? 'text';
-    return format !== 'text' || this.#owesCall() || (this.#mayCall() && looksLikeCall(this.#reader.text));
+  /** What the gate holds to the answer's end: a promised format, and text that begins like an unread call. */
+  #isWorthlessInPart(): boolean {
+    return isPromisedFormat(this.#request) || (this.#mayCall() && beginsLikeCall(this.#reader.text));
   }
 
   #faultAtEnd(): Reason | undefined {
     const { hasOpenCall, calls, finish, text } = this.#reader;
-    if (hasOpenCall) return finish === undefined ? 'hold_limit' : 'tool_call_unparsed';
+    const reason = finish?.reason;
+    if (hasOpenCall) return reason === undefined || reason === 'length' ? 'hold_limit' : 'tool_call_unparsed';
     if (calls.length > 0) return undefined;
     // At a limit the rest is still to come: nothing is missing yet.
-    if (finish === undefined) return this.#isHeldToTheEnd() ? 'hold_limit' : undefined;
-    if (this.#owesCall()) return 'tool_call_unparsed';
+    if (reason === undefined) return this.#isWorthlessInPart() ? 'hold_limit' : undefined;
+    if (this.#owesCall()) return reason === 'length' ? 'hold_limit' : 'tool_call_unparsed';
     if (text.trim() === '') return 'empty_answer';
+    if (!this.#fitsFormat()) return reason === 'length' ? 'hold_limit' : 'schema_violation';
     if (this.#isCutOff()) return 'truncated_answer';
-    if (this.#mayCall() && looksLikeCall(text) && /"(?:name|function)"/.test(text)) return 'tool_call_unparsed';
-    return this.#fitsFormat() ? undefined : 'schema_violation';
+    return this.#mayCall() && beginsLikeCall(text) && /"(?:name|function)"/.test(text)
+      ? 'tool_call_unparsed'
+      : undefined;
   }
 
   /** Cut by the engine's own limits; reaching the client's `max_tokens` is what the client asked for. */
@@ -193,7 +190,7 @@ class HeadsSession implements ConfidenceSession {
 
   #fitsFormat(): boolean {
     const format = this.#request.responseFormat;
-    if (format === undefined || format.type === 'text' || this.#reader.finish?.reason === 'length') return true;
+    if (format === undefined || format.type === 'text') return true;
     const value = parseJson(this.#reader.text);
     if (value === undefined) return false;
     if (format.type === 'json_object') return isJsonObject(value);
@@ -234,11 +231,6 @@ function rounded(features: Features): JsonObject {
 function listed(calls: readonly Features[]): JsonObject {
   const names = new Set(calls.flatMap((features) => Object.keys(features)));
   return Object.fromEntries(Array.from(names, (name) => [name, calls.map((features) => round(features[name] ?? 0))]));
-}
-
-/** How small models begin a call that the engine then failed to read. */
-function looksLikeCall(text: string): boolean {
-  return /^\s*(?:```(?:json)?\s*)?[[{<]/.test(text.slice(0, 64));
 }
 
 const estimatorName = 'answer-heads';
