@@ -1,11 +1,11 @@
 import type { FinishEvent, InferenceEvent, TokenScore } from '../../core/events.ts';
 import type { ChatRequest } from '../../core/request.ts';
-import { CallLedger, cutOff } from './call-ledger.ts';
+import { CallLedger, cutOff } from '../call-ledger.ts';
 import { signatureBody } from './completion.ts';
 import { wireLogprobs } from './logprobs.ts';
 import type { AnswerFacts, AnswerMetadata } from '../metadata.ts';
-import { wireUsage } from './usage.ts';
-import { WellFormedText } from './well-formed.ts';
+import { wireUsage } from '../usage.ts';
+import { WellFormedText } from '../well-formed.ts';
 
 /** What every stream ends with when it has come to its end, and never otherwise. */
 export const doneFrame = 'data: [DONE]\n\n';

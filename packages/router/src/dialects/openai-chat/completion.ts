@@ -1,9 +1,9 @@
 import type { FinishEvent, InferenceEvent, TokenScore } from '../../core/events.ts';
 import type { ChatRequest } from '../../core/request.ts';
-import { CallLedger, cutOff } from './call-ledger.ts';
+import { CallLedger, cutOff } from '../call-ledger.ts';
 import { wireLogprobs } from './logprobs.ts';
 import type { AnswerFacts } from '../metadata.ts';
-import { wireUsage } from './usage.ts';
+import { wireUsage } from '../usage.ts';
 
 interface CollectedCall {
   readonly index: number;

@@ -7,9 +7,9 @@ import type { ChatRequest } from '../../core/request.ts';
 import type { ReceivedBody } from '../../server/body-parser.ts';
 import { chatBodySchema } from './chat-body.ts';
 import type { KeyIdentity } from '../../core/identity.ts';
-import { requestErrorOf } from './issues.ts';
+import { requestErrorOf } from '../issues.ts';
 import { readHints } from '../mode.ts';
-import { mostRepeatedCall, suspectedLoop } from './repeated-calls.ts';
+import { mostRepeatedCall, suspectedLoop } from '../repeated-calls.ts';
 import { toChatRequest } from './to-chat-request.ts';
 
 /** One request as HTTP brought it. */

@@ -1,5 +1,5 @@
-import { LfoError } from '../../core/errors.ts';
-import type { FinishEvent } from '../../core/events.ts';
+import { LfoError } from '../core/errors.ts';
+import type { FinishEvent } from '../core/events.ts';
 
 /** What the client sees as `finish_reason`. */
 export type WireFinishReason = FinishEvent['reason'] | 'function_call';

@@ -1,4 +1,4 @@
-import type { Usage } from '../../core/events.ts';
+import type { Usage } from '../core/events.ts';
 
 /** Token counts on the wire; integers whatever a backend said. */
 export function wireUsage(usage: Usage) {
