@@ -21,7 +21,8 @@ export function isEstimated(usage: Usage): boolean {
   );
 }
 
-function count(value: number | undefined): number {
+/** A count on the wire: an integer whatever a backend said. */
+export function count(value: number | undefined): number {
   return value !== undefined && Number.isFinite(value) && value > 0
     ? Math.min(Math.round(value), Number.MAX_SAFE_INTEGER)
     : 0;
