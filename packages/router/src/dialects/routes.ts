@@ -13,7 +13,7 @@ import type { ChatRequest } from '../core/request.ts';
 import { receivedBody } from '../server/body-parser.ts';
 import { setRaw } from '../server/raw-headers.ts';
 import { chatReader, findModel, type ReadChat } from './openai-chat/read-chat.ts';
-import { openWriter, type ResponsePace } from './openai-chat/respond.ts';
+import { openWriter, type ResponsePace } from './respond.ts';
 
 /** What the clients' wires need of the rest. */
 export interface DialectDeps {

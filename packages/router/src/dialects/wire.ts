@@ -27,6 +27,8 @@ export interface AnswerContext {
 /** How one wire writes the answer to one request. */
 export interface AnswerFormat {
   readonly dialect: DialectName;
+  /** Headers of this wire beside LFO's own. */
+  readonly headers: Readonly<Record<string, string>>;
   /** `content-type` of a stream. */
   readonly streamType: string;
   whole(context: AnswerContext): WholeAnswer;

@@ -17,6 +17,7 @@ const thinkingSignature = 'bGZv';
 /** Messages and their events. */
 export class MessagesFormat implements AnswerFormat {
   readonly dialect = 'anthropic';
+  readonly headers: Readonly<Record<string, string>>;
   readonly streamType = 'text/event-stream; charset=utf-8';
   readonly #request: ChatRequest;
   readonly #model: string;
@@ -25,6 +26,8 @@ export class MessagesFormat implements AnswerFormat {
 
   constructor(request: ChatRequest, model: string, tools: FlatTools, isThinkingShown: boolean) {
     this.#request = request;
+    // The one its SDK shows.
+    this.headers = { 'request-id': request.id };
     this.#model = model;
     this.#tools = tools;
     this.#isThinkingShown = isThinkingShown;

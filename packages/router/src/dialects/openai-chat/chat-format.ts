@@ -8,6 +8,7 @@ import { completionBody } from './completion.ts';
 /** Chat completions and their chunks. */
 export class ChatFormat implements AnswerFormat {
   readonly dialect = 'openai-chat';
+  readonly headers = {};
   readonly streamType = 'text/event-stream; charset=utf-8';
   readonly errorBody = errorBody;
   readonly #request: ChatRequest;

@@ -14,6 +14,7 @@ import type { ResponsesBody } from './schema.ts';
 /** Responses and their events. */
 export class ResponseFormatter implements AnswerFormat {
   readonly dialect = 'openai-responses';
+  readonly headers = {};
   readonly streamType = 'text/event-stream; charset=utf-8';
   readonly errorBody = errorBody;
   readonly #request: ChatRequest;
