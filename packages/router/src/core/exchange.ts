@@ -19,6 +19,8 @@ export interface ChatExchange {
   open(trace: RequestTrace): AnswerWriter;
 }
 
+export type ModelCapability = 'tools' | 'vision' | 'reasoning' | 'structured_output';
+
 /** One id clients may ask for. */
 export interface ListedModel {
   readonly id: string;
@@ -28,6 +30,14 @@ export interface ListedModel {
   readonly tier?: Tier;
   /** Mode an alias stands for; absent for real models. */
   readonly aliasOf?: Mode;
+  /** Of an alias: the largest that is usable now. Absent: unknown. */
+  readonly contextTokens?: number;
+  /** Absent: unknown. */
+  readonly maxOutputTokens?: number;
+  /** Beside completions; absent: unknown. */
+  readonly capabilities?: readonly ModelCapability[];
+  /** Whether it is in memory; absent: not known of servers and clouds. */
+  readonly isLoaded?: boolean;
 }
 
 /** What would happen to a request, without running it. */

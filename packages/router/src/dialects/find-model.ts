@@ -22,7 +22,9 @@ export function modelFinder(
 ): FindModel {
   return (name, identity) => {
     const listed = models();
-    const exact = listed.find(({ id }) => id === name);
+    // Agents that show ids of one vendor alone are given ours under such a name.
+    const wanted = name.replace(/^claude-(?=lfo-)/, '');
+    const exact = listed.find(({ id }) => id === wanted);
     if (exact !== undefined) return { model: allowed(exact, identity) };
     const nameRule = ruleOf(name);
     const alias = nameRule && listed.find(({ aliasOf }) => aliasOf === nameRule.mode);

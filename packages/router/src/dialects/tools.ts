@@ -31,7 +31,10 @@ export class FlatTools {
 
   /** A tool that takes free text: to the model a function with one string argument. */
   addCustom(origin: ToolOrigin, description: string | undefined): void {
-    this.add({ ...origin, isCustom: true }, { ...(description !== undefined && { description }), parameters: textInput });
+    this.add(
+      { ...origin, isCustom: true },
+      { ...(description !== undefined && { description }), parameters: textInput },
+    );
   }
 
   /** The flat name of a client's tool; one that was not declared keeps its own. */

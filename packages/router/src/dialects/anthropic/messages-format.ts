@@ -284,7 +284,7 @@ function stopReason(reason: FinishReason, hasRefused: boolean): string {
       return 'tool_use';
     case 'content_filter':
       return 'refusal';
-    case 'stop':
+    default:
       return hasRefused ? 'refusal' : 'end_turn';
   }
 }

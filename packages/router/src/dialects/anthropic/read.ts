@@ -186,10 +186,7 @@ function imagePart(
   throw noFiles(`${param}.source`);
 }
 
-function documentPart(
-  { source, title }: Extract<WireBlock, { type: 'document' }>,
-  param: string,
-): ContentPart {
+function documentPart({ source, title }: Extract<WireBlock, { type: 'document' }>, param: string): ContentPart {
   switch (source.type) {
     case 'text':
       return textPart(isGiven(title) ? `${title}\n${source.data}` : source.data);
@@ -210,7 +207,9 @@ function documentPart(
 }
 
 function noFiles(param: string): RequestError {
-  return new RequestError(`${param}: no files are stored or fetched here; send the content itself as base64.`, { param });
+  return new RequestError(`${param}: no files are stored or fetched here; send the content itself as base64.`, {
+    param,
+  });
 }
 
 function warnOfUnused(body: MessagesBody | CountBody, warnings: Warnings): void {
@@ -287,7 +286,10 @@ function isParallelDisabled({ tool_choice: choice }: MessagesBody | CountBody): 
   return isGiven(choice) && choice.type !== 'none' && choice.disable_parallel_tool_use === true;
 }
 
-function effortOf({ thinking, output_config: output }: MessagesBody | CountBody, warnings: Warnings): Effort | undefined {
+function effortOf(
+  { thinking, output_config: output }: MessagesBody | CountBody,
+  warnings: Warnings,
+): Effort | undefined {
   if (thinking?.type === 'disabled') return 'none';
   if (thinking?.type !== 'enabled') return output?.effort ?? undefined;
   if (isGiven(thinking.budget_tokens)) return effortOfBudget(thinking.budget_tokens);

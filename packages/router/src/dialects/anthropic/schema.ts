@@ -29,7 +29,12 @@ const toolResult = z.object({
   is_error: z.boolean().nullish(),
 });
 
-const toolUse = z.object({ type: z.literal('tool_use'), id: z.string().min(1), name: z.string().min(1), input: jsonObject });
+const toolUse = z.object({
+  type: z.literal('tool_use'),
+  id: z.string().min(1),
+  name: z.string().min(1),
+  input: jsonObject,
+});
 const thinking = z.object({ type: z.literal('thinking'), thinking: z.string(), signature: z.string().nullish() });
 const redactedThinking = z.object({ type: z.literal('redacted_thinking'), data: z.string() });
 const midSystem = z.object({
@@ -52,7 +57,9 @@ const known = z.discriminatedUnion('type', [
 
 /** What the provider's own servers wrote into a history: nothing here can read it, and nothing needs it. */
 const serverBlock = z.object({
-  type: z.string().regex(/^(server_tool_use|mcp_tool_use|mcp_tool_result|container_upload|compaction|\w+_tool_result)$/),
+  type: z
+    .string()
+    .regex(/^(server_tool_use|mcp_tool_use|mcp_tool_result|container_upload|compaction|\w+_tool_result)$/),
 });
 
 const block = z.union([known, serverBlock.transform(() => ({ type: 'server' as const }))], 'is of an unknown type');
@@ -115,7 +122,7 @@ export function messagesBodySchema(limits: MessagesLimits) {
     /** Checked by the reader of hints, where null is not absence; `user_id` is of any length. */
     metadata: jsonObject.nullish(),
     service_tier: z.string().nullish(),
-    container: z.unknown(),
+    container: z.unknown().optional(),
     mcp_servers: z.array(z.unknown()).max(maxParts).nullish(),
   });
 }

@@ -74,7 +74,10 @@ export interface GenerateLimits {
 
 function generateBodySchema({ messages, tools }: GenerateLimits) {
   return z.object({
-    contents: z.union([z.array(content).min(1).max(messages), content.transform((one) => [one])], 'must be an array of contents'),
+    contents: z.union(
+      [z.array(content).min(1).max(messages), content.transform((one) => [one])],
+      'must be an array of contents',
+    ),
     systemInstruction: z.union([z.string(), content]).nullish(),
     tools: z
       .array(z.looseObject({ functionDeclarations: z.array(declaration).max(tools).nullish() }))
@@ -111,7 +114,8 @@ export function generateReader(deps: ReaderDeps): (received: Received, target: G
   const schema = generateBodySchema(deps.limits);
   return (received, target) => {
     const { value } = received.body;
-    if (!isJsonObject(value)) throw new RequestError('The request body must be a JSON object.', { code: 'invalid_type' });
+    if (!isJsonObject(value))
+      throw new RequestError('The request body must be a JSON object.', { code: 'invalid_type' });
     const parsed = schema.safeParse(camelCased(value));
     if (!parsed.success) throw requestErrorOf(parsed.error);
     return toRequest(parsed.data, received, target, deps);
@@ -120,7 +124,9 @@ export function generateReader(deps: ReaderDeps): (received: Received, target: G
 
 function toRequest(body: GenerateBody, received: Received, target: GenerateTarget, deps: ReaderDeps): ReadRequest {
   if (isGiven(body.cachedContent)) {
-    throw new RequestError('cachedContent: nothing is stored here; send the content itself.', { param: 'cachedContent' });
+    throw new RequestError('cachedContent: nothing is stored here; send the content itself.', {
+      param: 'cachedContent',
+    });
   }
   const warnings: Warnings = new Map();
   const address = addressOf(received, { model: target.model, isStream: target.isStream }, deps);
@@ -250,7 +256,10 @@ function toTools(
       const param = `tools[${i}].functionDeclarations[${j}].parameters`;
       const schema = parametersJsonSchema ?? (isGiven(parameters) ? plainSchema(parameters) : undefined);
       assertTameSchema(schema, param, patterns);
-      tools.add({ name }, { ...(isGiven(description) && { description }), ...(isGiven(schema) && { parameters: schema }) });
+      tools.add(
+        { name },
+        { ...(isGiven(description) && { description }), ...(isGiven(schema) && { parameters: schema }) },
+      );
     }
   }
   const config = body.toolConfig?.functionCallingConfig;
@@ -268,7 +277,8 @@ function toTools(
   }
   if (config?.mode !== 'ANY' || tools.specs.length === 0) return { tools, isStrict };
   const [only, second] = tools.specs;
-  if (only !== undefined && second === undefined) return { tools, toolChoice: { type: 'function', name: only.name }, isStrict };
+  if (only !== undefined && second === undefined)
+    return { tools, toolChoice: { type: 'function', name: only.name }, isStrict };
   return { tools, toolChoice: { type: 'required' }, isStrict };
 }
 

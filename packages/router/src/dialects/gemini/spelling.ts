@@ -1,7 +1,14 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../core/json.ts';
 
 /** Members whose insides are the caller's own and keep their spelling. */
-const opaque = new Set(['args', 'response', 'parameters', 'parametersJsonSchema', 'responseSchema', 'responseJsonSchema']);
+const opaque = new Set([
+  'args',
+  'response',
+  'parameters',
+  'parametersJsonSchema',
+  'responseSchema',
+  'responseJsonSchema',
+]);
 
 /** The body in the one spelling that is read: both `systemInstruction` and `system_instruction` are in use. */
 export function camelCased(value: JsonObject): JsonObject {
@@ -27,7 +34,8 @@ export function plainSchema(schema: JsonObject): JsonObject {
   const { type, nullable, propertyOrdering: _ordering, ...rest } = camelCasedSchema(schema);
   const name = typeof type === 'string' ? type.toLowerCase() : type;
   const plain: Record<string, JsonValue> = {};
-  if (name !== undefined && name !== 'type_unspecified') plain['type'] = nullable === true ? [name, 'null'].flat() : name;
+  if (name !== undefined && name !== 'type_unspecified')
+    plain['type'] = nullable === true ? [name, 'null'].flat() : name;
   for (const [key, value] of Object.entries(rest)) plain[key] = plainMember(key, value);
   return plain;
 }

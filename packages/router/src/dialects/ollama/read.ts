@@ -118,7 +118,9 @@ export function ollamaReaders(deps: ReaderDeps) {
       const body = parsed.data;
       if (!isGiven(body.prompt) || body.prompt === '') return loadOf(body, 'generate', received, deps);
       if (isGiven(body.suffix) && body.suffix !== '') {
-        throw new RequestError('suffix: no model here fills in the middle; send the whole prompt.', { param: 'suffix' });
+        throw new RequestError('suffix: no model here fills in the middle; send the whole prompt.', {
+          param: 'suffix',
+        });
       }
       const warnings = new Map<string, string>();
       if (body.raw === true) warnings.set('raw', 'the model’s own template is used');
@@ -156,9 +158,17 @@ interface Told {
   readonly warnings: Map<string, string>;
 }
 
-function toRequest({ body, conversation, param, form, warnings }: Told, received: Received, deps: ReaderDeps): ReadRequest {
+function toRequest(
+  { body, conversation, param, form, warnings }: Told,
+  received: Received,
+  deps: ReaderDeps,
+): ReadRequest {
   const isStream = body.stream !== false;
-  const address = addressOf(received, { model: isGiven(body.model) ? withoutLatest(body.model) : null, isStream }, deps);
+  const address = addressOf(
+    received,
+    { model: isGiven(body.model) ? withoutLatest(body.model) : null, isStream },
+    deps,
+  );
   const messages = conversation.end(param);
   warnOfLoops(messages, warnings);
   const tools = 'tools' in body ? toTools(body.tools, warnings) : new FlatTools();
@@ -175,7 +185,11 @@ function toRequest({ body, conversation, param, form, warnings }: Told, received
     bodyBytes: received.body.bytes,
   };
   const isThinkingShown = isGiven(body.think) && body.think !== false;
-  return { request, warnings, format: new OllamaFormat({ request, model: body.model ?? address.askedModel, form, isThinkingShown }) };
+  return {
+    request,
+    warnings,
+    format: new OllamaFormat({ request, model: body.model ?? address.askedModel, form, isThinkingShown }),
+  };
 }
 
 interface MadeCall {
@@ -185,7 +199,14 @@ interface MadeCall {
 }
 
 function addMessage(
-  { role, content, images: sent, tool_calls: calls, tool_name: toolName, tool_call_id: toolCallId }: z.infer<typeof message>,
+  {
+    role,
+    content,
+    images: sent,
+    tool_calls: calls,
+    tool_name: toolName,
+    tool_call_id: toolCallId,
+  }: z.infer<typeof message>,
   param: string,
   conversation: Conversation,
   made: MadeCall[],
@@ -243,7 +264,10 @@ function toResponseFormat(sent: ChatBody['format']): ResponseFormat | undefined 
 
 const maxStops = 5;
 
-function toSampling({ options: sent, think: thinking }: ChatBody | GenerateBody, warnings: Map<string, string>): Sampling {
+function toSampling(
+  { options: sent, think: thinking }: ChatBody | GenerateBody,
+  warnings: Map<string, string>,
+): Sampling {
   const stops = typeof sent?.stop === 'string' ? [sent.stop] : (sent?.stop ?? []);
   const given = stops.filter((text) => text !== '');
   if (given.length > maxStops) warnings.set('options.stop', `the first ${maxStops} are used`);

@@ -140,7 +140,8 @@ function customDescription(tool: WireTool): string | undefined {
   const description = typeof tool['description'] === 'string' ? tool['description'] : '';
   const format: unknown = tool['format'];
   const definition = isJsonObject(format) ? grammarText(format) : undefined;
-  const text = definition === undefined ? description : `${description}\nThe input follows this grammar:\n${definition}`;
+  const text =
+    definition === undefined ? description : `${description}\nThe input follows this grammar:\n${definition}`;
   return text === '' ? undefined : text;
 }
 

@@ -21,6 +21,9 @@ export interface ReadResponse {
   readonly format: AnswerFormat;
   /** A probe: no input, or instructions alone. It is answered with an empty response and leaves no record. */
   readonly isEmpty: boolean;
+  /** What a probe is answered. */
+  emptyBody(createdS: number): object;
+  emptyStream(createdS: number): string;
 }
 
 /** The reader of `POST /v1/responses`. @throws RequestError, LfoError 403 or 404 */
@@ -79,7 +82,15 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
     hints: address.hints,
     bodyBytes: received.body.bytes,
   };
-  return { request, warnings, format: new ResponseFormatter(request, address.askedModel, body, tools), isEmpty };
+  const format = new ResponseFormatter(request, address.askedModel, body, tools);
+  return {
+    request,
+    warnings,
+    format,
+    isEmpty,
+    emptyBody: (createdS) => format.emptyBody(createdS),
+    emptyStream: (createdS) => format.emptyStream(createdS),
+  };
 }
 
 /** LFO keeps nothing between requests. */

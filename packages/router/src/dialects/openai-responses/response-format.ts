@@ -50,6 +50,18 @@ export class ResponseFormatter implements AnswerFormat {
     return { ...this.#shell(createdS), status: 'completed', output: [], usage: wireUsage(noUsage) };
   }
 
+  emptyStream(createdS: number): string {
+    const response = this.emptyBody(createdS);
+    const begun = { ...this.#shell(createdS), status: 'in_progress', output: [] };
+    return [
+      { type: 'response.created', response: begun },
+      { type: 'response.in_progress', response: begun },
+      { type: 'response.completed', response },
+    ]
+      .map((event, i) => `event: ${event.type}\ndata: ${JSON.stringify({ ...event, sequence_number: i })}\n\n`)
+      .join('');
+  }
+
   #writer({ createdS }: AnswerContext): ResponseStream {
     return new ResponseStream(this.#shell(createdS), this.#request, this.#tools);
   }
@@ -224,7 +236,9 @@ class ResponseStream implements AnswerStream {
     const at = { item_id: id, output_index: outputIndex };
     if (kind === 'reasoning') {
       const part = { type: 'summary_text', text: '' };
-      return before + added + this.#frame({ type: 'response.reasoning_summary_part.added', ...at, summary_index: 0, part });
+      return (
+        before + added + this.#frame({ type: 'response.reasoning_summary_part.added', ...at, summary_index: 0, part })
+      );
     }
     const part = contentPart(kind, '', []);
     return before + added + this.#frame({ type: 'response.content_part.added', ...at, content_index: 0, part });

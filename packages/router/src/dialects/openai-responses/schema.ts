@@ -63,7 +63,9 @@ const item = z.preprocess(
   (value) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
     if (!('type' in value) || value.type === null || value.type === undefined) return { ...value, type: 'message' };
-    return knownTypes.has(value.type) ? value : { type: 'unknown', was: String(value.type).slice(0, 64) };
+    return knownTypes.has(value.type)
+      ? value
+      : { type: 'unknown', was: typeof value.type === 'string' ? value.type.slice(0, 64) : typeof value.type };
   },
   z.discriminatedUnion('type', [...knownItem.options, z.object({ type: z.literal('unknown'), was: z.string() })]),
 );
@@ -101,7 +103,9 @@ export function responsesBodySchema(limits: ResponsesLimits) {
     tools: z.array(tool).max(limits.tools).nullish(),
     tool_choice: toolChoice.nullish(),
     parallel_tool_calls: z.boolean().nullish(),
-    text: z.looseObject({ format: textFormat.nullish(), verbosity: z.enum(['low', 'medium', 'high']).nullish() }).nullish(),
+    text: z
+      .looseObject({ format: textFormat.nullish(), verbosity: z.enum(['low', 'medium', 'high']).nullish() })
+      .nullish(),
     max_output_tokens: z.number().int().min(1).nullish(),
     temperature: z.number().min(0).max(2).nullish(),
     top_p: z.number().min(0).max(1).nullish(),

@@ -1,0 +1,36 @@
+import type { FastifyInstance } from 'fastify';
+import type { RouteExplanation } from '../../core/exchange.ts';
+import { reasons } from '../../core/reason.ts';
+import { departureSignal, type Serving } from '../serving.ts';
+import { chatReader } from './read-chat.ts';
+
+/** `POST /v1/chat/completions` and, beside it, what would happen to the same body. */
+export function addChatRoutes(app: FastifyInstance, serving: Serving): void {
+  const read = chatReader({ limits: serving.deps.limits, findModel: serving.findModel });
+
+  app.post('/v1/chat/completions', { onRequest: serving.admit }, (request, reply) =>
+    serving.serve(request, reply, read(serving.received(request))),
+  );
+
+  app.post('/v1/route', async (request, reply) => {
+    const { request: chat } = read(serving.received(request));
+    return explanationBody(await serving.deps.explain(chat, departureSignal(reply)));
+  });
+}
+
+function explanationBody(explanation: RouteExplanation) {
+  const [decisive] = explanation.reasons;
+  return {
+    object: 'route',
+    mode: explanation.mode,
+    route: explanation.route ?? null,
+    routing_reason: decisive ?? null,
+    explanation: decisive === undefined ? null : reasons[decisive],
+    reasons: explanation.reasons,
+    attempts: explanation.attempts,
+    threshold: explanation.threshold,
+    prompt_tokens: explanation.promptTokens,
+    prompt_tokens_from: explanation.promptTokensFrom,
+    skipped: explanation.skipped,
+  };
+}
