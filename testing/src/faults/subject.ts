@@ -209,7 +209,7 @@ export function textOf(answer: { readonly json: unknown; readonly chunks?: reado
 export function assertCleanError(body: unknown, code: string, source: 'lfo' | 'upstream' = 'upstream'): void {
   for (const name of ['message', 'type', 'param', 'code']) assert.notEqual(at(body, 'error', name), undefined, name);
   assert.equal(at(body, 'error', 'code'), code);
-  assert.equal(at(body, 'source') ?? at(body, 'error', 'source'), source);
+  assert.equal(at(body, 'error', 'source'), source);
   assert.doesNotMatch(
     JSON.stringify(body),
     /127\.0\.0\.1|key-of-the-operator|upstream-secret|\bat .*\.ts:|node:internal/,

@@ -260,7 +260,7 @@ faultTest(
     const [answer, ms] = await timed(router.chat(hello(cloudServer)));
     loop.disable();
     assert.ok([503, 504].includes(answer.status), answer.text);
-    assert.equal(at(answer.json, 'source'), 'upstream');
+    assert.equal(at(answer.json, 'error', 'source'), 'upstream');
     assert.doesNotMatch(answer.text, /nowhere/);
     assertWithin(t, 'refusal', ms, 1000);
     assertWithin(t, 'p99 of the event loop', loop.percentile(99) / 1e6, 50);

@@ -12,6 +12,7 @@ import type { Logger } from '../core/logger.ts';
 import { checkEncoding, useJsonBodies } from './body-parser.ts';
 import { createGuard } from './guard.ts';
 import type { FailedAuth, KeyIdentity, KeyQuota, VerifyKey } from '../core/identity.ts';
+import { KnownRoutes, MethodNotAllowedError } from './known-routes.ts';
 import { answerClientError } from './raw-errors.ts';
 import { setRaw } from './raw-headers.ts';
 
@@ -44,6 +45,12 @@ export interface ServerDeps {
 }
 
 const nobody: KeyIdentity = { id: 'nobody', scopes: [] };
+
+/** Whether a request came without a key to a route that is open to anybody, where keys exist. */
+export function isNobody(identity: KeyIdentity): boolean {
+  return identity === nobody;
+}
+
 /** Node looks for overdue requests only this often; its default of 30 s would triple a 10 s limit. */
 const overdueCheckMs = 1000;
 
@@ -86,9 +93,10 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     },
   });
 
+  const routes = new KnownRoutes(app);
   app.decorateRequest('identity');
   app.decorateRequest('receivedMs', 0);
-  useJsonBodies(app, config.limits);
+  useJsonBodies(app, config.limits, clock);
 
   app.addHook('onRequest', (request, reply, done) => {
     request.receivedMs = clock.nowMs();
@@ -103,16 +111,15 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     }
     request.identity = guard.admit(request) ?? nobody;
     if (deps.quota !== undefined) setRaw(reply, deps.quota.headers(request.identity));
-    if (request.identity !== nobody) deps.checkScope(request.identity, request.routeOptions.url);
+    if (!isNobody(request.identity)) deps.checkScope(request.identity, request.routeOptions.url);
+    // Before a byte of the body is read.
+    if (request.is404) throw routes.missing(request);
     checkEncoding(request);
     done();
   });
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
-  app.setNotFoundHandler(() => {
-    throw new LfoError('There is nothing at this address and method: see /openapi.json.', {
-      code: 'not_found',
-      status: 404,
-    });
+  app.setNotFoundHandler((request) => {
+    throw routes.missing(request);
   });
 
   deps.addRoutes(app);
@@ -128,6 +135,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     // as long as the request's time lasts.
     if (error.status === 413 || request.raw.complete) reply.removeHeader('connection');
     if (!request.raw.complete && hasBody(request)) answeredEarly.add(request.raw.socket);
+    if (error instanceof MethodNotAllowedError) reply.header('allow', error.allowed.join(', '));
     if (error.status === 401) reply.header('www-authenticate', 'Bearer');
     void reply
       .header('x-request-id', request.id)
