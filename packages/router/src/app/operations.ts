@@ -9,7 +9,8 @@ import { openTracing } from '../telemetry/tracing.ts';
 export interface Operations extends RequestSink {
   readonly keys: KeyKeeping;
   readonly metrics: Metrics;
-  close(): Promise<void>;
+  /** Ends traces; given up when the signal aborts. */
+  closeTracing(signal: AbortSignal): Promise<void>;
 }
 
 /** @throws ConfigError where other machines can reach the address and there is no key at all */
@@ -32,8 +33,6 @@ export async function openOperations(
         tracing?.exporter.add(trace, status);
       },
     }),
-    async close() {
-      await Promise.all([keys.close(), tracing?.close()]);
-    },
+    closeTracing: async (signal) => await tracing?.close(signal),
   };
 }

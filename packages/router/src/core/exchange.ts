@@ -11,6 +11,10 @@ export interface ChatExchange {
   readonly signal: AbortSignal;
   /** Monotonic time at which the request's head had arrived. */
   readonly receivedMs: number;
+  /** Monotonic time at which its body had arrived. */
+  readonly bodyMs: number;
+  /** Whether the head of the response has left. */
+  hasHead(): boolean;
   /** The way back; call once. Heads and metadata are read from the trace, warnings of the reader are added to it. */
   open(trace: RequestTrace): AnswerWriter;
 }

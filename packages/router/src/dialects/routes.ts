@@ -54,6 +54,8 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
       request: chat,
       signal,
       receivedMs: request.receivedMs,
+      bodyMs: receivedBody(request).arrivedMs,
+      hasHead: () => response.headersSent,
       open(trace) {
         for (const [param, why] of warnings) trace.warnings.set(param, why);
         return openWriter({ request: chat, response, signal, clock: deps.clock, pace: deps.pace() }, trace);

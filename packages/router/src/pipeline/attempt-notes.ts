@@ -52,7 +52,7 @@ export class AttemptNotes {
     this.#clock = clock;
     this.#costOf = costOf;
     this.attempt = beginAttempt(trace, planned.tier, clock.nowMs());
-    trace.overheadMs ??= this.attempt.startMs - trace.startMs;
+    trace.overheadMs ??= this.attempt.startMs - trace.bodyMs;
   }
 
   leased({ backend, model }: Lease): void {

@@ -42,16 +42,18 @@ export class Chats {
   /** Answers one and resolves once its last byte has left. */
   async serve(exchange: ChatExchange): Promise<RequestTrace> {
     const { config, clock, retries, sinks } = this.#options;
-    const { request, receivedMs } = exchange;
-    const { clientKey, confidenceThreshold, deadlineMs: budgetMs } = request.hints;
+    const { request, receivedMs, bodyMs } = exchange;
+    const { clientKey, confidenceThreshold, deadlineMs: budgetMs, headDeadlineMs } = request.hints;
     retries.requestStarted();
-    const times = { startMs: receivedMs, startedAtMs: clock.wallMs() };
+    const times = { startMs: receivedMs, startedAtMs: clock.wallMs(), bodyMs };
     const trace = beginTrace(request, times, confidenceThreshold ?? config.current().routing.confidenceThreshold);
     const abort = childOf(exchange.signal);
     this.#running.set(abort, clientKey);
     const followers = sinks.map((sink) => sink.begin(request, trace));
     const deadlineMs = budgetMs === undefined ? undefined : receivedMs + budgetMs;
     const cancelDeadline = endAt(deadlineMs, abort, clock);
+    const headDueMs = headDeadlineMs === undefined ? undefined : receivedMs + headDeadlineMs;
+    const cancelHeadDeadline = endAt(headDueMs, abort, clock, () => exchange.hasHead());
     try {
       const writer = followed(exchange.open(trace), followers);
       const delivery = await this.#deliver(request, { signal: abort.signal, deadlineMs, trace }, writer);
@@ -61,6 +63,7 @@ export class Chats {
       return trace;
     } finally {
       cancelDeadline();
+      cancelHeadDeadline();
       abort.release();
       this.#running.delete(abort);
     }
@@ -118,7 +121,10 @@ function followed(writer: AnswerWriter, followers: readonly RequestFollower[]): 
   };
 }
 
-function endAt(deadlineMs: number | undefined, abort: ChildAbort, clock: Clock): () => void {
-  if (deadlineMs === undefined) return () => {};
-  return clock.schedule(Math.max(0, deadlineMs - clock.nowMs()), () => abort.abort(deadlineExceeded()));
+/** Ends what still runs when its time is over, unless the deadline has been met by then. */
+function endAt(dueMs: number | undefined, abort: ChildAbort, clock: Clock, isMet = () => false): () => void {
+  if (dueMs === undefined) return () => {};
+  return clock.schedule(Math.max(0, dueMs - clock.nowMs()), () => {
+    if (!isMet()) abort.abort(deadlineExceeded());
+  });
 }

@@ -10,7 +10,7 @@ import type { RequestTrace } from '../../core/trace.ts';
 import { ChunkEncoder, doneFrame } from './chunk-encoder.ts';
 import { Completion } from './completion.ts';
 import { type Head, lfoHeaders, streamHead } from '../head.ts';
-import { answerMetadata, egressOf } from '../metadata.ts';
+import { answerMetadata } from '../metadata.ts';
 import { ResponseWriter } from '../../server/response-writer.ts';
 
 /** The operator's numbers for one response. */
@@ -97,7 +97,7 @@ class StreamWriter implements AnswerWriter {
     this.#trace = trace;
     this.#out = outOf(open);
     this.#encoder = new ChunkEncoder(request, completionId(request.id), createdAt(trace));
-    this.#stopHeartbeat = startHeartbeat(clock, pace.heartbeatMs, this.#out, () => this.#sendHead());
+    this.#stopHeartbeat = startHeartbeat(clock, pace.heartbeatMs, this.#out, () => this.#sendHead(this.#committed));
   }
 
   get committed(): boolean {
@@ -109,7 +109,7 @@ class StreamWriter implements AnswerWriter {
     for (const event of events) frames += this.#encoder.encode(event);
     if (frames === '') return undefined;
     this.#committed = true;
-    this.#sendHead();
+    this.#sendHead(true);
     this.#out.push(frames);
     return this.#out.isBlocked ? this.#out.drained() : undefined;
   }
@@ -119,7 +119,7 @@ class StreamWriter implements AnswerWriter {
     const { clock } = this.#open;
     try {
       const last = this.#encoder.end(answerMetadata(this.#trace, clock.nowMs(), this.#encoder.facts));
-      this.#sendHead();
+      this.#sendHead(true);
       await this.#out.end(last + doneFrame);
     } catch (error) {
       return this.fail(error);
@@ -142,9 +142,9 @@ class StreamWriter implements AnswerWriter {
     return { status: 200, error };
   }
 
-  #sendHead(): void {
+  #sendHead(isDecided: boolean): void {
     const { response } = this.#open;
-    if (!response.headersSent) response.writeHead(200, streamHead(this.#trace));
+    if (!response.headersSent) response.writeHead(200, streamHead(this.#trace, isDecided));
   }
 }
 
@@ -170,8 +170,7 @@ function startHeartbeat(clock: Clock, heartbeatMs: number, writer: ResponseWrite
 }
 
 function sendError(response: ServerResponse, error: LfoError, trace: RequestTrace, out: ResponseWriter): Promise<void> {
-  // Nothing was sent out unless a cloud backend was tried.
-  const head = { ...lfoHeaders(trace), 'x-lfo-egress': egressOf(trace) ?? 'none', ...retryHeaders(error) };
+  const head = { ...lfoHeaders(trace), ...retryHeaders(error) };
   return sendJson(response, error.status, head, JSON.stringify(errorBody(error)), out);
 }
 
