@@ -36,6 +36,8 @@ interface Play {
   readonly local?: readonly Said[];
   readonly cloud?: readonly Said[];
   readonly deadlineMs?: number;
+  readonly headDueMs?: number;
+  readonly hasHead?: boolean;
   readonly totalMs?: number;
   readonly attempts?: readonly PlannedAttempt[];
 }
@@ -126,7 +128,14 @@ function play(script: Play): Scene {
   };
   const abort = childOf(client.signal);
   if (script.deadlineMs !== undefined) clock.schedule(script.deadlineMs, () => abort.abort(deadlineExceeded()));
-  const call = { signal: abort.signal, deadlineMs: script.deadlineMs, trace, costOf: () => undefined };
+  const call = {
+    signal: abort.signal,
+    deadlineMs: script.deadlineMs,
+    headDueMs: script.headDueMs,
+    hasHead: () => script.hasHead === true,
+    trace,
+    costOf: () => undefined,
+  };
   const scene: Scene = { clock, trace, written, client, outcomes, signals, result: 'running', done: run() };
   async function run(): Promise<void> {
     await Promise.resolve();
@@ -210,6 +219,15 @@ describe('answer', () => {
       });
     }
   }
+
+  test('a client that waits for a head alone is handed the held answer in time, unless it has its head', async () => {
+    const waiting = play({ request: json, local: notJson, cloud: ['silence'], headDueMs: 2000 });
+    await waiting.clock.advanceAsync(1900);
+    assert.equal(waiting.result, 'answered');
+    const served = play({ request: json, local: notJson, cloud: [3000, ...fromCloud], headDueMs: 2000, hasHead: true });
+    await served.clock.advanceAsync(3000);
+    assert.equal(said(served), 'Canberra');
+  });
 
   test('a cloud that has begun to stream has the whole deadline', async () => {
     const [start, text] = fromCloud;

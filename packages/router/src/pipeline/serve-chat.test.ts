@@ -54,6 +54,8 @@ test('an internal error of a chat is logged with its id and where it came from, 
     request,
     signal: new AbortController().signal,
     receivedMs: 0,
+    bodyMs: 0,
+    hasHead: () => false,
     open: () => writer,
   });
   assert.equal(trace.id, 'request-1');
