@@ -56,7 +56,8 @@ export class Chats {
     const cancelHeadDeadline = endAt(headDueMs, abort, clock, () => exchange.hasHead());
     try {
       const writer = followed(exchange.open(trace), followers);
-      const delivery = await this.#deliver(request, { signal: abort.signal, deadlineMs, trace }, writer);
+      const call = { signal: abort.signal, deadlineMs, headDueMs, hasHead: () => exchange.hasHead(), trace };
+      const delivery = await this.#deliver(request, call, writer);
       trace.endMs = clock.nowMs();
       for (const follower of followers) follower.ended(delivery);
       this.#log(trace, delivery);
