@@ -2,6 +2,7 @@ import { Argument, Command, CommanderError, Option } from 'commander';
 import { type Archive, ArchiveError } from '../records/archive.ts';
 import type { Clock } from '../core/clock.ts';
 import { ConfigError } from '../config/config-error.ts';
+import { LfoError } from '../core/errors.ts';
 import type { LfoConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLogger } from '../telemetry/log.ts';
@@ -234,7 +235,7 @@ function throwInsteadOfExit(command: Command, terminal: Terminal): void {
 function report(error: unknown, argv: readonly string[], { terminal, clock }: ProgramDeps): number {
   // Commander has said it already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-  if (!(error instanceof ConfigError) && !(error instanceof CliError) && !(error instanceof ArchiveError)) throw error;
+  if (!(error instanceof LfoError) && !(error instanceof CliError) && !(error instanceof ArchiveError)) throw error;
   if (argv.includes('serve') && !terminal.isInteractive) {
     const problems = error instanceof ConfigError ? { problems: error.problems } : {};
     createLogger({ level: 'fatal', clock, destination: terminal.output }).fatal(problems, error.message);
