@@ -34,7 +34,7 @@ const concurrency: Readonly<Record<Kind, number>> = { unit: 2, integration: 2, m
 const timeoutMs: Readonly<Record<Kind, number>> = { unit: 60_000, integration: 180_000, model: 600_000 };
 /** For all files of a kind: many times what they take. A run that stands still ends, and says what was running. */
 const deadlineMs: Readonly<Record<Kind, number>> = { unit: 600_000, integration: 2_400_000, model: 1_200_000 };
-const timesLonger = isFull ? 3 : 1;
+const timesLonger = isFull ? 10 : 1;
 const mostReruns = Number(process.env['LFO_TEST_RERUNS'] ?? 2);
 
 const folder = mkdtempSync(join(tmpdir(), 'lfo-tests-'));

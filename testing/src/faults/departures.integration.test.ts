@@ -54,8 +54,9 @@ faultTest(
       entry: ', concurrency: 1',
       yaml: 'limits: { queue: 1 }',
     });
+    const { promise: isLate, resolve: go } = Promise.withResolvers<void>();
     play(async (exchange) => {
-      await exchange.pause(600);
+      await isLate;
       await says(localServer, 'late')(exchange);
     });
     const first = router.chat(hello(localServer));
@@ -67,6 +68,8 @@ faultTest(
     queued.destroy();
     await delay(100);
     const second = router.chat(hello(localServer));
+    await delay(100);
+    go();
     assert.equal((await first).status, 200);
     assert.equal((await second).status, 200);
     assert.equal(calls(), 2);

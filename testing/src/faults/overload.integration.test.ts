@@ -34,8 +34,12 @@ faultTest(
       entry: ', concurrency: 2',
       yaml: 'limits: { queue: 4 }',
     });
-    play((exchange) => exchange.silence());
-    const hanging = Array.from({ length: 6 }, () => router.chat(hello(localServer), { 'x-lfo-deadline-ms': '2500' }));
+    const { promise: over, resolve: end } = Promise.withResolvers<void>();
+    play(async (exchange) => {
+      await over;
+      await says(localServer, 'at last')(exchange);
+    });
+    const hanging = Array.from({ length: 6 }, () => router.chat(hello(localServer)));
     await eventually('two run', () => calls() === 2);
     await delay(100);
     const took: number[] = [];
@@ -48,7 +52,8 @@ faultTest(
     }
     assertWithin(t, 'median refusal', percentile(took, 0.5), 10);
     assert.equal(calls(), 2);
-    await Promise.all(hanging);
+    end();
+    for (const { status } of await Promise.all(hanging)) assert.equal(status, 200);
   },
 );
 
@@ -60,8 +65,12 @@ faultTest(
   },
   async (t) => {
     const { router, play, calls } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 3 }' });
-    play((exchange) => exchange.silence());
-    const hanging = Array.from({ length: 3 }, () => router.chat(hello(localServer), { 'x-lfo-deadline-ms': '2500' }));
+    const { promise: over, resolve: end } = Promise.withResolvers<void>();
+    play(async (exchange) => {
+      await over;
+      await says(localServer, 'at last')(exchange);
+    });
+    const hanging = Array.from({ length: 3 }, () => router.chat(hello(localServer)));
     await eventually('three run', () => calls() === 3);
     const took: number[] = [];
     for (let i = 0; i < 50; i++) {
@@ -72,7 +81,8 @@ faultTest(
     }
     assertWithin(t, 'median refusal', percentile(took, 0.5), 10);
     assert.equal((await router.request('GET', '/health')).status, 200);
-    await Promise.all(hanging);
+    end();
+    for (const { status } of await Promise.all(hanging)) assert.equal(status, 200);
   },
 );
 
@@ -137,7 +147,7 @@ faultTest(
     const clock = { ...systemClock, wallMs: () => Date.now() + jumpMs };
     const { router, play, calls } = await startRig(t, cloudServer, {
       clock,
-      yaml: 'retry: { max_retries: 0 }\nbreaker: { failures: 1, open_ms: 300 }',
+      yaml: 'retry: { max_retries: 0 }\nbreaker: { failures: 1, open_ms: 1000 }',
     });
     for (const jump of [-7_200_000, 7_200_000]) {
       const before = calls();
@@ -155,10 +165,10 @@ faultTest(
       await router.chat(hello(cloudServer));
       jumpMs += jump;
       assert.equal((await router.chat(hello(cloudServer))).status, 503, 'still open');
-      await delay(350);
+      await delay(1050);
       assert.equal(textOf(await router.chat(hello(cloudServer))), 'and after');
       assert.equal(calls() - before, 3);
-      await delay(350); // away again sooner than that, it would flap
+      await delay(1050); // away again sooner than that, it would flap
     }
   },
 );

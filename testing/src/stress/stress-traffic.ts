@@ -97,7 +97,7 @@ export class StressTraffic {
       const text = await response.body.text();
       const { statusCode: status, headers } = response;
       this.#count(`${kind} ${status}`);
-      const fault = isDead && status !== 401 ? 'a revoked key was let in' : faultOf(kind, status, text, word, mode);
+      const fault = isDead && status !== 401 ? 'a revoked key was let in' : faultOf({ kind, status, text, word, mode });
       if (fault !== undefined) this.#wrong.add(`${kind} ${mode} ${status}: ${fault}: ${text.slice(-300)}`);
       const isChat = path.endsWith('completions');
       if (isChat && status === 200) this.#answered.push(String(headers['x-request-id']));
@@ -132,8 +132,18 @@ function bodyOf(kind: Kind, mode: string, word: string): string {
   });
 }
 
+/** One answer, and what had been asked. */
+export interface Asked {
+  readonly kind: Kind;
+  readonly mode: string;
+  /** The word that its answer is made of. */
+  readonly word: string;
+  readonly status: number;
+  readonly text: string;
+}
+
 /** What is wrong with an answer; a refusal is right where the backends have trouble, another's words never. */
-function faultOf(kind: Kind, status: number, text: string, word: string, mode: string): string | undefined {
+export function faultOf({ kind, status, text, word, mode }: Asked): string | undefined {
   if (status !== 200) return faultOfRefusal(kind, status, text);
   if (kind === 'bad') return 'it was answered';
   if (kind === 'list') return at(parseJson(text), 'data', 0, 'id') === undefined ? 'no models' : undefined;

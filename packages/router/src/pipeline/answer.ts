@@ -1,7 +1,7 @@
 import { deadlineExceeded, LfoError } from '../core/errors.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AnswerWriter } from '../core/sink.ts';
-import { Attempt, type AttemptEnd, type Call, type Stages } from './attempt.ts';
+import { Attempt, type AttemptEnd, type Call, handOverMs, type Stages } from './attempt.ts';
 import { noteDecision, noteSparedAnswer, type SparedAnswer } from './attempt-notes.ts';
 import { Plan, type Step } from './plan.ts';
 
@@ -15,9 +15,9 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
   const { plan, promptTokens } = await makePlan(request, call, stages);
   let spared: SparedAnswer | undefined; // the best local answer that was held back
   for (let step = plan.take(); step !== undefined; step = plan.take()) {
-    const giveUpMs = spared?.isWhole === true ? handOverMs(call) : undefined;
-    if (stages.clock.nowMs() + step.delayMs >= (giveUpMs ?? call.deadlineMs ?? Infinity)) break;
-    const attempt = new Attempt(step, { request, call, stages, promptTokens, giveUpMs });
+    const hasSpare = spared?.isWhole === true;
+    if (!hasRoom(step, call, hasSpare, stages.clock.nowMs())) break;
+    const attempt = new Attempt(step, { request, call, stages, promptTokens, hasSpare });
     const end = await attempt.run(writer);
     if (end.type === 'answered') return;
     spared = better(spared, end.spared);
@@ -48,6 +48,12 @@ async function makePlan(
   return { plan, promptTokens };
 }
 
+/** Whether the client still waits when this try begins. */
+function hasRoom({ delayMs }: Step, { deadlineMs, trace }: Call, hasSpare: boolean, nowMs: number): boolean {
+  if (deadlineMs === undefined) return true;
+  return nowMs + delayMs < (hasSpare ? handOverMs(deadlineMs, trace.startMs) : deadlineMs);
+}
+
 /** Plans on after an attempt that has not answered; false where nothing is left to try. */
 function goesOn(plan: Plan, step: Step, end: AttemptEnd, backend: string | undefined): boolean {
   if (end.type === 'failed') return plan.failed(step, end.error, backend);
@@ -60,11 +66,3 @@ function better(known: SparedAnswer | undefined, later: SparedAnswer | undefined
   if (later === undefined || (known?.isWhole === true && !later.isWhole)) return known;
   return later;
 }
-
-/** When a held answer must be handed over to arrive before the client's deadline. */
-function handOverMs({ deadlineMs, trace }: Call): number | undefined {
-  if (deadlineMs === undefined) return undefined;
-  return deadlineMs - Math.min(handOverLeadMs, (deadlineMs - trace.startMs) / 10);
-}
-
-const handOverLeadMs = 100;
