@@ -134,7 +134,9 @@ function reportReload(config: ReloadableConfig, logger: Logger): void {
       break;
     case 'applied':
       logger.level = config.current().logLevel;
-      logger.info({ sections: result.sections }, 'The configuration was reloaded.');
-      if (result.restart.length > 0) logger.warn({ sections: result.restart }, 'Some changes need a restart.');
+      logger.info({ settings: result.changed }, 'The configuration was reloaded.');
+      if (result.restart.length > 0) {
+        logger.warn({ settings: result.restart }, 'These settings have changed and need a restart.');
+      }
   }
 }
