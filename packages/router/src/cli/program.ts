@@ -156,7 +156,7 @@ function addTalking(program: Command, deps: ProgramDeps, load: Load, all: All, d
 }
 
 function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, done: Done): void {
-  const { terminal, clock, machine } = deps;
+  const { terminal, clock, machine, openKeyStore } = deps;
   withExample(program.command('doctor'), 'lfo doctor --json')
     .description('check what LFO needs on this machine')
     .option('--offline', 'call no backend; otherwise cloud backends give two small answers, which are paid')
@@ -166,7 +166,8 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
       const options = all(command);
       const { doctor } = await import('./doctor/doctor.ts');
       const config = load(options);
-      const settings = { json: options.json === true, live: options.offline !== true && !config.offline, machine };
+      const live = options.offline !== true && !config.offline;
+      const settings = { json: options.json === true, live, machine, openKeys: openKeyStore };
       done(
         await withClient(
           options,
