@@ -48,17 +48,20 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
     if (refused !== undefined) throw refused;
     const { request: chat, warnings } = readChat(request);
     const ticket = admitted(request, reply, chat);
+    const keptLocal = ticket?.keptLocal;
+    const runs: ChatRequest = keptLocal === undefined ? chat : { ...chat, hints: { ...chat.hints, mode: 'local' } };
+    if (keptLocal !== undefined) warnings.set('limits', keptLocal);
     const signal = departureSignal(reply);
     const response = reply.raw;
     const exchange: ChatExchange = {
-      request: chat,
+      request: runs,
       signal,
       receivedMs: request.receivedMs,
       bodyMs: receivedBody(request).arrivedMs,
       hasHead: () => response.headersSent,
       open(trace) {
         for (const [param, why] of warnings) trace.warnings.set(param, why);
-        return openWriter({ request: chat, response, signal, clock: deps.clock, pace: deps.pace() }, trace);
+        return openWriter({ request: runs, response, signal, clock: deps.clock, pace: deps.pace() }, trace);
       },
     };
     const abandoned = (error: unknown): void => abandon(chat.id, response, error);
@@ -98,7 +101,14 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
     if (quota === undefined || identity.limits === undefined) return undefined;
     const { maxTokens } = chat.sampling;
     const promptTokens = Math.ceil(chat.bodyBytes / bytesPerToken);
-    const ticket = quota.admit(identity, { promptTokens, ...(maxTokens === undefined ? {} : { maxTokens }) });
+    const { mode } = chat.hints;
+    const ticket = quota.admit(identity, {
+      promptTokens,
+      // What has to be fetched from elsewhere cannot stay local.
+      mode: mode === 'auto' && hasRemoteImages(chat) ? 'cloud' : mode,
+      model: chat.model,
+      ...(maxTokens === undefined ? {} : { maxTokens }),
+    });
     setRaw(reply, quota.headers(identity));
     return ticket;
   }
@@ -112,6 +122,10 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
 
 /** Of a body, envelope included: enough to reserve by; what is paid is the backend's count. */
 const bytesPerToken = 4;
+
+function hasRemoteImages({ messages }: ChatRequest): boolean {
+  return messages.some(({ content }) => content.some((part) => part.type === 'image' && !part.url.startsWith('data:')));
+}
 
 /** Aborts when the client leaves before its answer is finished; nothing else in Node says so after the body is read. */
 function departureSignal({ raw }: FastifyReply): AbortSignal {
