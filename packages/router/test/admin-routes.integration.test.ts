@@ -49,7 +49,7 @@ test('without a session pages lead to the form and the interface refuses', async
   assert.equal((await ask('GET', '/dashboard/login')).status, 200);
 });
 
-test('a bearer key serves instead of the cookie, a wrong one is refused at open doors too', async (t) => {
+test('a bearer key serves instead of the cookie, a wrong one is refused on open pages too', async (t) => {
   const { ask } = await start(t, { authToken: key });
   assert.equal((await ask('GET', '/dashboard/now', bearer)).status, 200);
   assert.equal((await ask('GET', '/dashboard/api/fleet', bearer)).status, 200);

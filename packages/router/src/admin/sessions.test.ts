@@ -14,7 +14,7 @@ function begun(verifyKey: VerifyKey = () => owner) {
   return { clock, sessions, cookie, csrf };
 }
 
-test('a cookie opens what reads; what changes needs the CSRF token besides', () => {
+test('the cookie is enough to read; a change needs the CSRF token as well', () => {
   const { sessions, cookie, csrf } = begun();
   assert.equal(sessions.identify({ cookie }, 'GET'), owner);
   assert.equal(sessions.identify({ cookie }, 'POST'), undefined);

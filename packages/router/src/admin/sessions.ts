@@ -24,7 +24,7 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 /** Routes of the dashboard that show nothing of anybody's. Pages ask for a session themselves, to send to the form. */
 const openRoutes = new Set(['/dashboard', '/dashboard/*', '/dashboard/assets/:file', '/dashboard/login']);
 
-/** The sessions of the dashboard; a browser comes in by the cookie of one. */
+/** The sessions of the dashboard, each named by a browser's cookie. */
 export class Sessions implements SessionAuth {
   readonly #sessions = new Map<string, Session>();
   readonly #clock: Clock;

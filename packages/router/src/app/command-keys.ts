@@ -5,25 +5,25 @@ import { type KeyStore, openKeyStore } from '../keys/key-store.ts';
 import { StoreError } from '../records/store/store-error.ts';
 
 /** How long a command waits for a database that another program has locked. */
-const patienceMs = 10_000;
+const lockWaitMs = 10_000;
 const pauseMs = 250;
 
 /** As `openKeyStore`, for commands: a database that cannot be used is tried again for a while, then told in one sentence. */
 export function openCommandKeys(config: LfoConfig, clock: Clock): KeyStore {
   const store = openKeyStore(config);
   return {
-    create: (order) => patiently(() => store.create(order), clock),
-    list: () => patiently(() => store.list(), clock),
-    revoke: (idOrName) => patiently(() => store.revoke(idOrName), clock),
-    forgetRevoked: () => patiently(() => store.forgetRevoked(), clock),
+    create: (order) => withRetries(() => store.create(order), clock),
+    list: () => withRetries(() => store.list(), clock),
+    revoke: (idOrName) => withRetries(() => store.revoke(idOrName), clock),
+    forgetRevoked: () => withRetries(() => store.forgetRevoked(), clock),
     close: () => store.close(),
   };
 }
 
 /** Each of these is one transaction, which a failure undoes. */
-async function patiently<T>(run: () => Promise<T>, clock: Clock): Promise<T> {
+async function withRetries<T>(run: () => Promise<T>, clock: Clock): Promise<T> {
   const never = new AbortController().signal;
-  for (const untilMs = clock.nowMs() + patienceMs; ;) {
+  for (const untilMs = clock.nowMs() + lockWaitMs; ;) {
     try {
       return await run();
     } catch (error) {
@@ -40,7 +40,7 @@ const mayPass: ReadonlySet<string> = new Set(['SQLITE_BUSY', 'STORE_UNREACHABLE'
 function unusable(error: StoreError): LfoError {
   const why =
     error.code === 'SQLITE_BUSY'
-      ? `The database was locked by another program for ${patienceMs / 1000} s: try again, or see lfo doctor.`
+      ? `The database was locked by another program for ${lockWaitMs / 1000} s: try again, or see lfo doctor.`
       : `The database cannot be used (${error.code}): ${error.message} See lfo doctor.`;
   return new LfoError(why, { code: 'database_unavailable', status: 503, cause: error });
 }

@@ -39,13 +39,16 @@ const server = z
       .meta(atStart),
     allowed_hosts: names
       .default([])
-      .describe('Host names accepted besides localhost, 127.0.0.1 and [::1].')
+      .describe('Further host names that are accepted; localhost, 127.0.0.1 and [::1] always are.')
       .meta(atStart),
-    allowed_origins: names.default([]).describe('Web origins that may call the API from a browser.').meta(atStart),
+    allowed_origins: names
+      .default([])
+      .describe('Web origins whose pages may call the API from a browser.')
+      .meta(atStart),
     trusted_proxies: names.default([]).describe('Addresses whose X-Forwarded-For is believed.').meta(atStart),
     headers_timeout_ms: duration(10_000, 'Time a client has for its headers.').meta(atStart),
     body_timeout_ms: duration(30_000, 'Time a client has for its whole request.').meta(atStart),
-    heartbeat_ms: duration(10_000, 'Pause between signs of life while a backend is silent.', 15_000),
+    heartbeat_ms: duration(10_000, 'Longest silence of a stream before a comment frame keeps it alive.', 15_000),
     slow_reader_ms: duration(60_000, 'A stream whose reader takes nothing for this long is cut.'),
     shutdown_grace_ms: duration(30_000, 'Time running requests have after SIGTERM.'),
   })
@@ -80,7 +83,7 @@ function tierBudgets(connectMs: number, what: string) {
   return z
     .strictObject({
       connect_ms: duration(connectMs, 'Name look-up, TCP and TLS together.').meta(atStart),
-      first_token_ms: duration(120_000, "To the first content; extended only by the backend's signs of life."),
+      first_token_ms: duration(120_000, "To the first content; extended only by the backend's keep-alives."),
       idle_ms: duration(30_000, 'Between two pieces of an answer.'),
       total_ms: duration(600_000, 'For one attempt.'),
     })
@@ -134,9 +137,9 @@ const retry = z
 
 const breaker = z
   .strictObject({
-    failures: amount(5, 'Failures in a row after which a backend rests.', 10_000),
-    open_ms: duration(5_000, 'First rest; it doubles with each failed trial.'),
-    max_open_ms: duration(300_000, 'Longest rest.'),
+    failures: amount(5, 'Failures in a row after which a backend is left alone for a while.', 10_000),
+    open_ms: duration(5_000, 'First time it is left alone; doubles with each failed trial.'),
+    max_open_ms: duration(300_000, 'Longest time it is left alone.'),
   })
   .transform(camelKeys);
 
@@ -220,7 +223,7 @@ export const configFile = z
     records: records.prefault({}).describe('What is remembered of requests.'),
     telemetry: telemetry
       .prefault({})
-      .describe('Who is told of requests besides the records; no prompt and no answer.')
+      .describe('Where traces of requests are sent; they hold no prompt and no answer.')
       .meta(atStart),
     embedded: embedded.prefault({}).describe('The model that runs on this machine.').meta(atStart),
     prices: z

@@ -24,7 +24,7 @@ export interface GuardDeps {
   readonly config: Pick<LfoConfig, 'server'>;
   readonly verifyKey: VerifyKey;
   readonly failedAuth: FailedAuth;
-  /** How browsers come in besides; absent: only by key. */
+  /** The dashboard's sessions; absent: keys alone are accepted. */
   readonly sessionAuth?: SessionAuth;
 }
 

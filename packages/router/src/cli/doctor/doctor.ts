@@ -43,7 +43,7 @@ export async function doctor(
 
 function checkConfiguration({ file, warnings }: LfoConfig): Check[] {
   const [warning] = warnings;
-  if (warning !== undefined) return warnings.map((each) => broken('config', each, 'npx lfo config check'));
+  if (warning !== undefined) return warnings.map((each) => broken('config', each, 'lfo config check'));
   return [passed('config', file ?? 'defaults and environment')];
 }
 
