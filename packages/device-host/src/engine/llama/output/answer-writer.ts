@@ -158,7 +158,7 @@ function parsedJson(text: string): unknown {
 
 function violation(what: string): EngineError {
   return new EngineError(
-    'engine',
+    'bad_request',
     `The model's ${what} does not satisfy the JSON schema; ask again, simplify the schema or use a larger model.`,
     true,
   );

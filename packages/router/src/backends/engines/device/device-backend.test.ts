@@ -303,7 +303,7 @@ for (const [code, fault, status] of [
     const { device, read } = await ready();
     const over = read();
     await settle();
-    device.send({ t: 'error', id: 0, code, message: 'Because.', retryable: true });
+    device.send({ t: 'error', id: 0, code, message: 'Because.', retryable: fault !== 'rejected' });
     const error = await over;
     assert.equal(faultOf(error), fault);
     assert.equal(error instanceof BackendError && error.status, status);
@@ -378,15 +378,41 @@ test('a device that vanishes is connect before its first delta and cut after it'
   assert.equal(faultOf(await read()), 'connect');
 });
 
-test('a device that dies over a JSON schema is not tried elsewhere with it', async () => {
+test("a device that dies over a client's schema: the request's fault, tried nowhere else", async () => {
+  const schema = { type: 'json_schema', name: 'n', schema: {} } as const;
+  const tools = [{ name: 'f', parameters: { type: 'object' } }];
+  for (const asked of [{ responseFormat: schema }, { tools, toolChoice: { type: 'required' } as const }]) {
+    const { device, read } = await ready();
+    const over = read(asked);
+    await settle();
+    device.send({ t: 'accepted', id: 0, position: 0 });
+    await settle();
+    device.carrier.cut();
+    const error = await over;
+    assert.ok(error instanceof BackendError);
+    assert.deepEqual([error.code, error.status, error.retryable], ['schema_too_complex', 400, false]);
+    assert.equal(error.countsAgainstBackend, false);
+  }
+});
+
+test('a device that dies while a request with a schema waits in its queue is not said to have died of it', async () => {
   const { device, read } = await ready();
   const over = read({ responseFormat: { type: 'json_schema', name: 'n', schema: {} } });
   await settle();
-  device.send({ t: 'progress', id: 0, phase: 'prefill', done: 5, total: 9 });
+  device.send({ t: 'accepted', id: 0, position: 1 });
   await settle();
   device.carrier.cut();
+  assert.equal(faultOf(await over), 'connect');
+});
+
+test('what the model is not up to may be tried elsewhere and does not count against the device', async () => {
+  const { device, read } = await ready();
+  const over = read();
+  await settle();
+  device.send({ t: 'error', id: 0, code: 'bad_request', message: 'No JSON of that schema came.', retryable: true });
   const error = await over;
-  assert.ok(error instanceof BackendError && !error.retryable);
+  assert.ok(error instanceof BackendError);
+  assert.deepEqual([error.fault, error.retryable, error.countsAgainstBackend], ['unusable', true, false]);
 });
 
 test('progress keeps a silent request alive; without any it ends after 15 s', async () => {

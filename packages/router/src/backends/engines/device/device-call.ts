@@ -55,6 +55,12 @@ export class DeviceCall {
     if (!this.#begun) this.#context.keepAlive();
   }
 
+  /** The device has taken it: to work on at once, or to wait behind others. */
+  accepted({ position }: MessageOf<DeviceMessage, 'accepted'>): void {
+    this.#started ||= position === 0;
+    this.alive();
+  }
+
   progress({ done }: MessageOf<DeviceMessage, 'progress'>): void {
     this.#started ||= done > 0;
     this.alive();
@@ -89,8 +95,7 @@ export class DeviceCall {
 
   /** The link is gone. */
   lost(): void {
-    const isSchema = this.#request.responseFormat?.type === 'json_schema';
-    const name = this.#begun ? 'lostAmid' : this.#started && isSchema ? 'lostOnSchema' : 'lostBefore';
+    const name = this.#begun ? 'lostAmid' : this.#started && hasSchema(this.#request) ? 'lostOnSchema' : 'lostBefore';
     this.#finish({ error: linkFault(name, this.#backend) });
   }
 
@@ -138,4 +143,10 @@ export class DeviceCall {
     this.#silence.clear();
     this.#wake?.();
   }
+}
+
+/** Whether the engine compiles a text of the client's into a grammar for this request. */
+function hasSchema({ responseFormat, toolChoice, tools }: ChatRequest): boolean {
+  if (responseFormat?.type === 'json_schema') return true;
+  return tools.length > 0 && (toolChoice?.type === 'required' || toolChoice?.type === 'function');
 }

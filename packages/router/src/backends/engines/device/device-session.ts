@@ -126,7 +126,7 @@ export class DeviceSession {
       case 'progress':
         return this.#progressed(message);
       case 'accepted':
-        return this.#calls.get(message.id)?.alive();
+        return this.#calls.get(message.id)?.accepted(message);
       case 'delta':
         return this.#calls.get(message.id)?.delta(message);
       case 'done':
