@@ -222,11 +222,11 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
   ],
   ['a missing file', { env: { LFO_CONFIG: 'other.yaml' } }, /^other\.yaml: cannot be read/],
   [
-    'an open door',
+    'an open address',
     { env: { HOST: '0.0.0.0' } },
     /^HOST: 0\.0\.0\.0 can be reached from other machines: set LFO_AUTH_TOKEN/,
   ],
-  ['an open door of the file', { yaml: 'server:\n  host: "::"\n' }, /^lfo\.yaml:2 server\.host: :: can be reached/],
+  ['an open address of the file', { yaml: 'server:\n  host: "::"\n' }, /^lfo\.yaml:2 server\.host: :: can be reached/],
 ];
 
 for (const [title, setup, message] of refused) {
@@ -299,7 +299,7 @@ test('oddities are warned of: exposed secrets, misspelt variables, local backend
   assert.match(warnings.join('\n'), /plain http/);
 });
 
-test('keeping prompts and answers is said, and is left to requests that may leave where the database is elsewhere', (t) => {
+test('a warning says that prompts and answers are kept, in local mode only where the database is on the own network', (t) => {
   const yaml = 'records: { capture: true, capture_retention_days: 3 }';
   const here = load(t, { yaml });
   assert.match(here.warnings.join(), /kept for 3 days \(records\.capture\)/);
@@ -311,7 +311,7 @@ test('keeping prompts and answers is said, and is left to requests that may leav
   assert.equal(elsewhere.records.captureLocal, false);
 });
 
-test('what is accepted and not used yet is said', (t) => {
+test('what has no effect yet is warned about', (t) => {
   const { warnings } = load(t, { env: { DATABASE_URL: 'postgresql://u:canary@h/d', ANDROID_HOST: '10.0.0.7' } });
   assert.deepEqual(
     warnings.map((warning) => warning.split(' ')[0]),

@@ -30,7 +30,7 @@ export const reasons = {
   hold_limit: 'The gate reached its limit before a verdict.',
   local_failed: 'The local attempt failed.',
   cloud_failed: 'The cloud attempt failed.',
-  degraded: 'Nothing better was to be had: the best local answer was given.',
+  degraded: 'The cloud gave no answer: the best local answer was given.',
 } as const;
 
 export type Reason = keyof typeof reasons;

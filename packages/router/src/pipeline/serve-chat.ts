@@ -105,7 +105,7 @@ export class Chats {
 
 const drainLookMs = 20;
 
-/** The same writer, with those who follow told of what goes to it. */
+/** The same writer; followers see what goes to it. */
 function followed(writer: AnswerWriter, followers: readonly RequestFollower[]): AnswerWriter {
   const listening = followers.filter((follower) => follower.wrote !== undefined);
   if (listening.length === 0) return writer;

@@ -26,7 +26,7 @@ export interface ReadChat {
   readonly warnings: Map<string, string>;
 }
 
-/** Validates once, at the door. @throws LfoError 400, 403 or 404 whose param names the field or header */
+/** Validates a request, once. @throws LfoError 400, 403 or 404 whose param names the field or header */
 export type ChatReader = (received: Received) => ReadChat;
 
 const defaultModel = 'lfo-auto';
