@@ -3,7 +3,7 @@ import type { CallContext } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { TierBudgets } from '../config/config.ts';
 import { BackendError, LfoError } from '../core/errors.ts';
-import type { InferenceEvent, Usage } from '../core/events.ts';
+import { boundedUsage, type InferenceEvent, type Usage } from '../core/events.ts';
 import { AnswerMeter, type AnswerLimits } from '../backends/answer-meter.ts';
 import { DueTimer } from '../core/due-timer.ts';
 
@@ -53,11 +53,12 @@ export async function* watch(
       signal.throwIfAborted();
       budget.waitForEvent();
       // One promise a step, not a race with a lasting one, which would gather a reaction for every event.
-      const { done, value: event } = await new Promise<IteratorResult<InferenceEvent, unknown>>((resolve, reject) => {
+      const { done, value } = await new Promise<IteratorResult<InferenceEvent, unknown>>((resolve, reject) => {
         rejectPending = reject;
         events.next().then(resolve, reject);
       });
       if (done === true) throw withoutFinish(options.backend);
+      const event = value.type === 'finish' ? { ...value, usage: boundedUsage(value.usage) } : value;
       budget.received(event);
       meter.add(event);
       if (options.refusesEmpty === true && isEmptyEnd(event, meter)) throw emptyAnswer(options.backend);

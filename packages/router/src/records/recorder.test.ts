@@ -101,3 +101,17 @@ test('a request that was turned away has a row with nulls for what it never reac
   assert.deepEqual([row.queue_ms, row.local_ms, row.prompt_tokens, row.committed_ms], [null, null, null, null]);
   assert.equal(row.attempts, '[]');
 });
+
+test('counts that are finite and absurd are kept within what a database holds', () => {
+  const trace = escalatedTrace();
+  for (const absurd of [2 ** 53, 1e300, Infinity]) {
+    trace.usage = { promptTokens: absurd, completionTokens: absurd, reasoningTokens: absurd, cachedTokens: absurd };
+    trace.promptTokens = absurd;
+    trace.costUsd = absurd;
+    const row = requestRow(trace, { status: 200 });
+    for (const column of ['prompt_tokens', 'completion_tokens', 'reasoning_tokens', 'cached_tokens', 'routed_tokens']) {
+      assert.equal(Object.entries(row).find(([name]) => name === column)?.[1], 2 ** 31 - 1, column);
+    }
+    assert.equal(row.cost_usd, Number.isFinite(absurd) ? absurd : null);
+  }
+});

@@ -1,4 +1,5 @@
 import type { ErrorSource } from '../core/errors.ts';
+import { boundedTokens } from '../core/events.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { Tier } from '../core/request.ts';
 import type { RequestRow } from './tables.ts';
@@ -35,19 +36,19 @@ export function requestRow(trace: RequestTrace, outcome: RequestOutcome): Reques
     reasons: JSON.stringify(trace.reasons),
     attempts: JSON.stringify(trace.attempts.map((attempt) => attemptJson(attempt, since))),
     degraded: trace.degraded ? 1 : 0,
-    confidence: trace.confidence ?? null,
+    confidence: finite(trace.confidence),
     threshold: trace.threshold,
     features: jsonOrNull(trace.features),
     signals: jsonOrNull(trace.attempts.findLast(({ signals }) => signals !== undefined)?.signals),
-    routed_tokens: trace.promptTokens ?? null,
+    routed_tokens: tokens(trace.promptTokens),
     routed_tokens_from: trace.promptTokensFrom ?? null,
-    prompt_tokens: usage?.promptTokens ?? null,
-    completion_tokens: usage?.completionTokens ?? null,
-    reasoning_tokens: usage?.reasoningTokens ?? null,
-    cached_tokens: usage?.cachedTokens ?? null,
+    prompt_tokens: tokens(usage?.promptTokens),
+    completion_tokens: tokens(usage?.completionTokens),
+    reasoning_tokens: tokens(usage?.reasoningTokens),
+    cached_tokens: tokens(usage?.cachedTokens),
     tokens_estimated: usage?.estimated === true ? 1 : 0,
-    cost_usd: trace.costUsd ?? null,
-    cost_avoided_usd: outcome.costAvoidedUsd ?? null,
+    cost_usd: finite(trace.costUsd),
+    cost_avoided_usd: finite(outcome.costAvoidedUsd),
     finish_reason: trace.finishReason ?? null,
     native_finish_reason: trace.nativeFinishReason ?? null,
     total_ms: since(trace.endMs),
@@ -103,6 +104,15 @@ function span(from: number | undefined, to: number | undefined): number | undefi
 function sum(values: readonly (number | undefined)[]): number | null {
   const known = values.filter((value) => value !== undefined);
   return known.length === 0 ? null : round(known.reduce((total, value) => total + value, 0));
+}
+
+/** What a column of integers holds; what is beyond stopped every later write or read. */
+function tokens(count: number | undefined): number | null {
+  return count === undefined ? null : boundedTokens(count);
+}
+
+function finite(value: number | undefined): number | null {
+  return value === undefined || !Number.isFinite(value) ? null : value;
 }
 
 /** Microseconds are as fine as our clocks mean it. */

@@ -103,7 +103,10 @@ async function indexRequests<T>(db: Kysely<T>): Promise<void> {
     requests_degraded: { columns: ['id', 'reason', 'backend', 'route'], where: sql<boolean>`degraded = 1` },
   } as const;
   for (const [name, index] of Object.entries(indexes)) {
-    const created = db.schema.createIndex(name).on('requests').columns([...index.columns]);
+    const created = db.schema
+      .createIndex(name)
+      .on('requests')
+      .columns([...index.columns]);
     await ('where' in index ? created.where(index.where) : created).execute();
   }
   if (!isPostgres(db)) return;
