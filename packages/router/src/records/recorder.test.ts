@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import type { RequestTrace } from '../core/trace.ts';
-import { requestRow } from './request-row.ts';
+import { requestRow, viewRow, viewTrace } from './request-record.ts';
 
 function escalatedTrace(): RequestTrace {
   const clock = new FakeClock(1000, 1_700_000_000_000);
@@ -115,4 +115,24 @@ test('counts that are finite and absurd are kept within what a database holds', 
     }
     assert.equal(row.cost_usd, Number.isFinite(absurd) ? absurd : null);
   }
+});
+
+test('what is stored of a request and what is shown of it while it is in memory are the same', () => {
+  const trace = escalatedTrace();
+  trace.warnings.set('seed', 'not honoured');
+  const outcome = { status: 502, error: { code: 'upstream_error', source: 'upstream' } } as const;
+  assert.deepEqual(viewRow(requestRow(trace, outcome)), viewTrace(trace, outcome));
+  assert.deepEqual([viewTrace(trace, undefined).state, viewTrace(trace, undefined).status], ['answering', null]);
+});
+
+test('the predicted wait is on record beside the real one, where both are of one backend', () => {
+  const trace = escalatedTrace();
+  const waits = (features: NonNullable<RequestTrace['features']>) => {
+    const row = requestRow({ ...trace, features }, { status: 200 });
+    return [row.predicted_wait_ms, row.wait_ms];
+  };
+  assert.deepEqual(waits({ predicted_first_token_ms: 12 }), [12, 9]);
+  assert.deepEqual(waits({ predicted_first_token_ms: 12, predicted_backend: 'embedded' }), [12, 9]);
+  assert.deepEqual(waits({ predicted_first_token_ms: 12, predicted_backend: 'phone' }), [12, null]);
+  assert.deepEqual(waits({ predicted_first_token_ms: null }), [null, 9]);
 });

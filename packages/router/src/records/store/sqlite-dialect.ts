@@ -9,7 +9,7 @@ import {
   type QueryResult,
 } from 'kysely';
 import type { SqliteConnection } from './sqlite-connection.ts';
-import type { SqlValue } from './sqlite-messages.ts';
+import type { SqlValue } from './sqlite-connection.ts';
 import { StoreError } from './store-error.ts';
 import { typedRows } from './typed-rows.ts';
 

@@ -1,7 +1,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { isNativeError } from 'node:util/types';
 import { parentPort } from 'node:worker_threads';
-import type { SqliteAnswer, SqliteRequest, SqliteRows, SqlValue } from './sqlite-messages.ts';
+import type { SqliteAnswer, SqliteRequest, SqliteRows, SqlValue } from './sqlite-connection.ts';
 
 /** Runs in a worker thread of its own, because SQLite here is synchronous and a slow disk would stall every stream. */
 class Database {
