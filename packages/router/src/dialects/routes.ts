@@ -46,22 +46,22 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
   app.post('/v1/chat/completions', { onRequest: (_request, _reply, done) => done(refusal()) }, (request, reply) => {
     const refused = refusal();
     if (refused !== undefined) throw refused;
-    const { request: asked, warnings } = readChat(request);
-    const ticket = admitted(request, reply, asked);
+    const { request: chat, warnings } = readChat(request);
+    const ticket = admitted(request, reply, chat);
     const keptLocal = ticket?.keptLocal;
+    const runs: ChatRequest = keptLocal === undefined ? chat : { ...chat, hints: { ...chat.hints, mode: 'local' } };
     if (keptLocal !== undefined) warnings.set('limits', keptLocal);
-    const chat: ChatRequest = keptLocal === undefined ? asked : { ...asked, hints: { ...asked.hints, mode: 'local' } };
     const signal = departureSignal(reply);
     const response = reply.raw;
     const exchange: ChatExchange = {
-      request: chat,
+      request: runs,
       signal,
       receivedMs: request.receivedMs,
       bodyMs: receivedBody(request).arrivedMs,
       hasHead: () => response.headersSent,
       open(trace) {
         for (const [param, why] of warnings) trace.warnings.set(param, why);
-        return openWriter({ request: chat, response, signal, clock: deps.clock, pace: deps.pace() }, trace);
+        return openWriter({ request: runs, response, signal, clock: deps.clock, pace: deps.pace() }, trace);
       },
     };
     const abandoned = (error: unknown): void => abandon(chat.id, response, error);

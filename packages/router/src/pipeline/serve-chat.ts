@@ -106,7 +106,7 @@ const drainLookMs = 20;
 
 /** The same writer, with those who follow told of what goes to it. */
 function followed(writer: AnswerWriter, followers: readonly RequestFollower[]): AnswerWriter {
-  const listening = followers.filter(({ wrote }) => wrote !== undefined);
+  const listening = followers.filter((follower) => follower.wrote !== undefined);
   if (listening.length === 0) return writer;
   return {
     get committed() {
