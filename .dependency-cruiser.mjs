@@ -144,7 +144,7 @@ export default {
       to: {
         path: '^(packages/(router|device-host|device-core|protocol)|testing)/',
         pathNot:
-          '^packages/router/src/(admin/wire|core/(reason|request)|records/(capture-types|history|request-view))\\.ts$',
+          '^packages/router/src/(admin/wire|core/(reason|request)|records/(history|request-view))\\.ts$',
       },
     },
     {

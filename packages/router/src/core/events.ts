@@ -86,3 +86,23 @@ export interface Usage {
   /** True when the backend gave no counts and ours are estimates. */
   readonly estimated?: boolean;
 }
+
+/** Most tokens that any count says; what is beyond is a mistake of whoever counted. */
+export const mostTokens = 2 ** 31 - 1;
+
+/** The same counts as integers from 0 to `mostTokens`: what a backend says may be finite and absurd. */
+export function boundedUsage(usage: Usage): Usage {
+  const { promptTokens, completionTokens, reasoningTokens, cachedTokens } = usage;
+  return {
+    ...usage,
+    promptTokens: boundedTokens(promptTokens),
+    completionTokens: boundedTokens(completionTokens),
+    ...(reasoningTokens === undefined ? {} : { reasoningTokens: boundedTokens(reasoningTokens) }),
+    ...(cachedTokens === undefined ? {} : { cachedTokens: boundedTokens(cachedTokens) }),
+  };
+}
+
+/** One count within its bounds; what is no number counts as none. */
+export function boundedTokens(count: number): number {
+  return Number.isNaN(count) ? 0 : Math.min(mostTokens, Math.max(0, Math.floor(count)));
+}
