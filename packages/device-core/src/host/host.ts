@@ -3,7 +3,7 @@ import type { Clock, DeviceMessage, Link, MessageOf, ModelInfo, RouterMessage } 
 import { EngineError, type Engine, type LoadedModel } from '../engine/engine.ts';
 import { EngineHeartbeat } from './answer.ts';
 import { HostedModel, type LoadProgress, type ModelOpener } from './hosted-model.ts';
-import { Session } from './session.ts';
+import { type HostState, Session, type SessionHost } from './session.ts';
 import { SlotQueue } from './slot-queue.ts';
 
 /** Requests that may wait; more are the router's to queue, where they can still go elsewhere. */
@@ -38,11 +38,8 @@ export interface Vitals {
   onChange(run: () => void): void;
 }
 
-/** State as sessions send it, without its sequence number. */
-export type HostState = Omit<MessageOf<DeviceMessage, 'state'>, 't' | 'seq'>;
-
 /** One model behind the device protocol. It outlives the links it serves; requests of all links share its slots. */
-export class DeviceHost {
+export class DeviceHost implements SessionHost {
   readonly clock: Clock;
   readonly heartbeat: EngineHeartbeat;
   readonly queue: SlotQueue;

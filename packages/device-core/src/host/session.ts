@@ -1,17 +1,37 @@
 import { protocolVersions } from '@lfo/protocol';
-import type { DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
+import type { Clock, DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
 import { every } from '../clock.ts';
-import { EngineError } from '../engine/engine.ts';
-import { Answer, errorMessage, keepAliveMs, progressPeriodMs } from './answer.ts';
-import type { DeviceHost } from './host.ts';
-import type { Place } from './slot-queue.ts';
+import { EngineError, type LoadedModel } from '../engine/engine.ts';
+import { Answer, type EngineHeartbeat, errorMessage, keepAliveMs, progressPeriodMs } from './answer.ts';
+import type { LoadProgress } from './hosted-model.ts';
+import type { Place, SlotQueue } from './slot-queue.ts';
 
 /** Used when the router names no period of its own. */
 const stateMs = 20_000;
 
+/** State as sessions send it, without its sequence number. */
+export type HostState = Omit<MessageOf<DeviceMessage, 'state'>, 't' | 'seq'>;
+
+/** What a session asks of the host whose model it serves. */
+export interface SessionHost {
+  readonly clock: Clock;
+  readonly heartbeat: EngineHeartbeat;
+  readonly queue: SlotQueue;
+  /** The download or load under way, while one is. */
+  readonly progress: LoadProgress | undefined;
+  /** Why nothing is accepted now. */
+  readonly refusal: EngineError | undefined;
+  hello(): MessageOf<DeviceMessage, 'hello'>;
+  state(): HostState;
+  load(): void;
+  unload(): void;
+  /** @throws EngineError `no_model` when the name is not that of a model in memory. */
+  modelFor(name: string): LoadedModel;
+}
+
 /** One router on one link, from `hello` to `bye`. */
 export class Session {
-  readonly #host: DeviceHost;
+  readonly #host: SessionHost;
   readonly #link: Link<RouterMessage, DeviceMessage>;
   readonly #onEnd: () => void;
   readonly #answers = new Map<number, Answer>();
@@ -25,7 +45,7 @@ export class Session {
   #lastState = '';
   #lastProgressMs = -Infinity;
 
-  constructor(host: DeviceHost, link: Link<RouterMessage, DeviceMessage>, onEnd: () => void) {
+  constructor(host: SessionHost, link: Link<RouterMessage, DeviceMessage>, onEnd: () => void) {
     this.#host = host;
     this.#link = link;
     this.#onEnd = onEnd;
@@ -66,7 +86,7 @@ export class Session {
     this.#link.send({ t: 'progress', ...progress });
   }
 
-  #state(): ReturnType<DeviceHost['state']> {
+  #state(): ReturnType<SessionHost['state']> {
     const state = this.#host.state();
     return this.#draining ? { ...state, accepting: false, why: 'The device is draining.' } : state;
   }

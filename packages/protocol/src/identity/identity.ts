@@ -9,8 +9,8 @@ export const pairingSecretBytes = 16;
 const codeCharacters = 26;
 
 /** Sixteen characters that stand for a public key, in fours: both screens show it. */
-export function fingerprint({ sha256 }: Pick<Primitives, 'sha256'>, publicKey: Uint8Array): string {
-  return inFours(packBits(sha256(publicKey).subarray(0, fingerprintBytes), 5, crockford));
+export function fingerprint(primitives: Pick<Primitives, 'sha256'>, publicKey: Uint8Array): string {
+  return inFours(packBits(primitives.sha256(publicKey).subarray(0, fingerprintBytes), 5, crockford));
 }
 
 /** `dev-` and the fingerprint: the key is the identity. */
@@ -46,9 +46,9 @@ export function readPairingCode(typed: string): Uint8Array | undefined {
 }
 
 /** The key both sides make of a pairing secret (HKDF-SHA-256, RFC 5869). */
-export function pairingKey({ hmacSha256 }: Pick<Primitives, 'hmacSha256'>, secret: Uint8Array): Uint8Array {
-  const extracted = hmacSha256(new Uint8Array(keyBytes), secret);
-  return hmacSha256(extracted, asciiBytes('lfo/1 psk'), Uint8Array.of(1));
+export function pairingKey(primitives: Pick<Primitives, 'hmacSha256'>, secret: Uint8Array): Uint8Array {
+  const extracted = primitives.hmacSha256(new Uint8Array(keyBytes), secret);
+  return primitives.hmacSha256(extracted, asciiBytes('lfo/1 psk'), Uint8Array.of(1));
 }
 
 function inFours(text: string): string {

@@ -1,7 +1,7 @@
 import type { Channel, ChannelListener } from '../channel.ts';
 import type { Clock } from '../clock.ts';
 import type { HandshakeSide, HandshakeStep, Secured } from './handshake.ts';
-import { readRefusal, type RefusalCode } from './handshake-wire.ts';
+import { readRefusal } from './handshake-wire.ts';
 import { noiseChannel } from './noise-channel.ts';
 import type { Primitives } from './primitives.ts';
 
@@ -24,7 +24,8 @@ export interface HandshakeListener {
 export interface HandshakeFailure {
   /** `refused`: the peer said so; `refusal`: we did. */
   readonly by: 'refused' | 'refusal' | 'closed';
-  readonly code: RefusalCode | 'wrong_key' | 'foreign' | 'timeout' | 'not_kept' | string;
+  /** A refusal's; else `wrong_key`, `foreign`, `timeout`, `not_kept`, or why the channel closed. */
+  readonly code: string;
   /** A pairing was tried with a wrong secret. */
   readonly isGuess: boolean;
 }

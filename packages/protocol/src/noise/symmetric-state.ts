@@ -65,10 +65,10 @@ export class SymmetricState {
 
   /** HKDF of section 4.3, three outputs. */
   #derive(input: Uint8Array): readonly [Uint8Array, Uint8Array, Uint8Array] {
-    const { hmacSha256 } = this.#primitives;
-    const secret = hmacSha256(this.#chainingKey, input);
-    const first = hmacSha256(secret, Uint8Array.of(1));
-    const second = hmacSha256(secret, first, Uint8Array.of(2));
-    return [first, second, hmacSha256(secret, second, Uint8Array.of(3))];
+    const primitives = this.#primitives;
+    const secret = primitives.hmacSha256(this.#chainingKey, input);
+    const first = primitives.hmacSha256(secret, Uint8Array.of(1));
+    const second = primitives.hmacSha256(secret, first, Uint8Array.of(2));
+    return [first, second, primitives.hmacSha256(secret, second, Uint8Array.of(3))];
   }
 }

@@ -59,6 +59,8 @@ export function requestRow(trace: RequestTrace, outcome: RequestOutcome): Reques
     held_ms: sum(trace.attempts.map(({ heldMs }) => heldMs)),
     overhead_ms: trace.overheadMs === undefined ? null : round(trace.overheadMs),
     warnings: JSON.stringify([...trace.warnings.keys()]),
+    predicted_wait_ms: null,
+    wait_ms: null,
   };
 }
 

@@ -54,6 +54,9 @@ export interface RequestRow {
   readonly overhead_ms: number | null;
   /** JSON: names of the parameters that were not honoured. */
   readonly warnings: string;
+  /** What routing took the time to the first local token for, and what it was; `null` where either is not known. */
+  readonly predicted_wait_ms: number | null;
+  readonly wait_ms: number | null;
 }
 
 /** Opaque provider state of a tool call, found by a digest that is scoped to the client's key. */

@@ -53,6 +53,8 @@ export function sampleRow(id: string, changes: Partial<RequestRow> = {}): Reques
     held_ms: 100,
     overhead_ms: 0.75,
     warnings: '[]',
+    predicted_wait_ms: 950,
+    wait_ms: 1_210.5,
     ...changes,
   };
 }

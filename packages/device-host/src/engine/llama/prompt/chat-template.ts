@@ -2,26 +2,7 @@ import { Template } from '@huggingface/jinja';
 import type { WireMessage, WireTool } from '@lfo/protocol';
 import { EngineError } from '@lfo/device-core';
 import { SpecialTextGuard, type PromptSegment } from './special-text-guard.ts';
-import { describeTools } from './tool-description.ts';
-
-/** A message as templates expect it: call arguments are objects, tool results carry the tool's name. */
-export interface TemplateMessage {
-  readonly role: string;
-  readonly content: string;
-  readonly name?: string;
-  readonly tool_call_id?: string;
-  readonly tool_calls?: ReadonlyArray<{
-    readonly id: string;
-    readonly type: 'function';
-    readonly function: { readonly name: string; readonly arguments: unknown };
-  }>;
-}
-
-/** A tool as templates expect it. */
-export interface TemplateTool {
-  readonly type: 'function';
-  readonly function: { readonly name: string; readonly description?: string; readonly parameters: unknown };
-}
+import { describeTools, type TemplateMessage, type TemplateTool } from './tool-description.ts';
 
 /** What a model file says about its prompts. */
 export interface TemplateSource {

@@ -1,4 +1,21 @@
-import type { TemplateMessage, TemplateTool } from './chat-template.ts';
+/** A message as templates expect it: call arguments are objects, tool results carry the tool's name. */
+export interface TemplateMessage {
+  readonly role: string;
+  readonly content: string;
+  readonly name?: string;
+  readonly tool_call_id?: string;
+  readonly tool_calls?: ReadonlyArray<{
+    readonly id: string;
+    readonly type: 'function';
+    readonly function: { readonly name: string; readonly arguments: unknown };
+  }>;
+}
+
+/** A tool as templates expect it. */
+export interface TemplateTool {
+  readonly type: 'function';
+  readonly function: { readonly name: string; readonly description?: string; readonly parameters: unknown };
+}
 
 /**
  * Puts tools into plain messages, for templates that know none: the offer as system text, calls and their results

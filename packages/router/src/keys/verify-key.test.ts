@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { generateKey, type KeyRing, keyIdOf, type ManagedKey } from './managed-key.ts';
-import { managedKeys } from './managed-keys.ts';
+import { managedKeys } from './verify-key.ts';
 
 const clock = new FakeClock(0, 1_000);
 
