@@ -103,7 +103,9 @@ export class Pool implements BackendPool {
       models: backend.models,
       capabilities: backend.capabilities,
       offers: offersOf(backend).map((offer) => {
-        const leftMs = pausedMs(member, offer.model, nowMs);
+        // While a model that may stand in is free, the backend can be asked.
+        const asked = [offer.model, ...(backend.standIns ?? [])];
+        const leftMs = Math.min(...asked.map((model) => pausedMs(member, model, nowMs)));
         return leftMs > 0 ? { ...offer, pausedMs: leftMs } : offer;
       }),
       ...(backend.standIns === undefined ? {} : { standIns: backend.standIns }),

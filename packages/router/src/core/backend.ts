@@ -105,7 +105,7 @@ export interface ModelOffer {
   /** Empty while the backend has reported none. */
   readonly model: string;
   readonly capabilities: Capabilities;
-  /** Milliseconds for which its provider asked not to be asked; absent: none. */
+  /** Milliseconds for which neither it nor a model that stands in for it is to be asked; absent: none. */
   readonly pausedMs?: number;
 }
 
