@@ -453,7 +453,7 @@ test('tokens are counted by the device; an abort gives up, a refusal gives no nu
   const counted = backend.countTokens(request, new AbortController().signal);
   await settle();
   device.send({ t: 'counted', id: 0, tokens: 12, warm: 3 });
-  assert.equal(await counted, 12);
+  assert.deepEqual(await counted, { tokens: 12, warmTokens: 3 });
 
   const abort = new AbortController();
   const aborted = backend.countTokens(request, abort.signal);

@@ -1,5 +1,5 @@
 import { routerLink, type Channel, type ModelInfo } from '@lfo/protocol';
-import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
+import type { Backend, BackendStatus, CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
@@ -109,7 +109,7 @@ export class DeviceBackend implements Backend {
   }
 
   /** `undefined` while no model is loaded, or where the device cannot count this prompt. */
-  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<number | undefined> {
+  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined> {
     const [info] = this.#infos();
     if (this.#session === undefined || info === undefined) return undefined;
     try {

@@ -1,6 +1,6 @@
 import { maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
 import type { DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
-import type { CallContext, Capabilities } from '../../../core/backend.ts';
+import type { CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { completeMessage, wirePrompt } from './complete-message.ts';
@@ -13,7 +13,7 @@ export const helloMs = 30_000;
 const heartbeatMs = 20_000;
 
 interface PendingCount {
-  readonly resolve: (tokens: number) => void;
+  readonly resolve: (count: PromptCount) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -84,12 +84,12 @@ export class DeviceSession {
   }
 
   /** @throws BackendError, or the signal's reason. */
-  async count(request: ChatRequest, model: string, signal: AbortSignal): Promise<number> {
+  async count(request: ChatRequest, model: string, signal: AbortSignal): Promise<PromptCount> {
     const { backend, link } = this.#options;
     signal.throwIfAborted();
     const id = this.#nextId++;
     this.#send({ t: 'count', id, model, ...wirePrompt(request, backend) });
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const { promise, resolve, reject } = Promise.withResolvers<PromptCount>();
     this.#counts.set(id, { resolve, reject });
     const onAbort = (): void => {
       link.send({ t: 'cancel', id });
@@ -134,7 +134,7 @@ export class DeviceSession {
         this.#calls.delete(message.id);
         return;
       case 'counted':
-        return this.#counts.get(message.id)?.resolve(message.tokens);
+        return this.#counts.get(message.id)?.resolve(countOf(message));
       case 'error':
         return this.#failed(message);
       case 'ping':
@@ -187,4 +187,8 @@ export class DeviceSession {
     const error = linkFault('lostBefore', this.#options.backend);
     for (const count of this.#counts.values()) count.reject(error);
   }
+}
+
+function countOf({ tokens, warm }: MessageOf<DeviceMessage, 'counted'>): PromptCount {
+  return { tokens, ...(warm === undefined ? {} : { warmTokens: Math.min(warm, tokens) }) };
 }
