@@ -11,7 +11,14 @@ import { parseArgs } from 'node:util';
 
 import { parseJson } from '@lfo/router/src/core/json.ts';
 import { percentile } from '@lfo/testing/faults/percentile.ts';
-import { cloudServer, eventStream, fleetYaml, localServer, type FaultSubject } from '@lfo/testing/faults/subject.ts';
+import {
+  cloudServer,
+  eventStream,
+  fleetYaml,
+  localServer,
+  shortBudgets,
+  type FaultSubject,
+} from '@lfo/testing/faults/subject.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import type { Exchange } from '@lfo/testing/upstream/exchange.ts';
@@ -109,7 +116,10 @@ const [local, cloud] = await Promise.all([
   ScriptedUpstream.start(play(cloudServer)),
 ]);
 const entries = [localServer.entry(local.origin), cloudServer.entry(cloud.origin)];
-writeFileSync(join(folder, 'lfo.yaml'), fleetYaml(entries, 'breaker: { failures: 50, open_ms: 200 }\nlog_level: warn'));
+writeFileSync(
+  join(folder, 'lfo.yaml'),
+  fleetYaml(entries, `${shortBudgets}breaker: { failures: 50, open_ms: 200 }\nlog_level: warn`),
+);
 // The router as it is, with a thread's worth of self-observation loaded beside it.
 writeFileSync(join(folder, 'vitals.mjs'), vitalsSource());
 const router = spawn(

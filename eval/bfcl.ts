@@ -1,5 +1,5 @@
 import type { InferenceEvent } from '@lfo/router/src/core/events.ts';
-import { judgeAnswer } from './judge-answer.ts';
+import { judgeAnswer, shippedThreshold } from './judge-answer.ts';
 import { auroc, mean, shuffledAuroc, tableRow } from './statistics.ts';
 import { referenceDataUrl } from '@lfo/testing/reference-data.ts';
 
@@ -16,21 +16,19 @@ interface Row {
   readonly tokens: number;
 }
 
-const threshold = 0.7;
-
 const data = referenceDataUrl();
 if (data === undefined) {
   console.log('skipped: the reference data is not on this machine');
 } else {
-  const rows = await Promise.all(readTraces(data).map(judge));
+  const rows = readTraces(data).map(judge);
   printQuality(rows);
   printGate(rows);
 }
 
-async function judge(trace: TraceCase): Promise<Row> {
-  const { score, ...gate } = await judgeAnswer(trace.request, trace.events, threshold);
+function judge(trace: TraceCase): Row {
+  const { score, ...gate } = judgeAnswer(trace.request, trace.events);
   const withoutScores = trace.events.filter((event: InferenceEvent) => event.type !== 'token-scores');
-  const structure = await judgeAnswer(trace.request, withoutScores, threshold);
+  const structure = judgeAnswer(trace.request, withoutScores);
   return { trace, score: score ?? 0.5, structure: structure.score ?? 0.5, ...gate };
 }
 
@@ -65,7 +63,7 @@ function printQuality(rows: readonly Row[]): void {
 
 function printGate(rows: readonly Row[]): void {
   const head = [
-    'at threshold 0.7',
+    `at threshold ${shippedThreshold}`,
     'n',
     'committed',
     'right if committed',

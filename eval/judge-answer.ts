@@ -1,6 +1,8 @@
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import { answerJudge } from '@lfo/router/src/confidence/answer-judge.ts';
-import { openGate } from '@lfo/router/src/confidence/gate.ts';
+import { createAnswerJudge } from '@lfo/router/src/confidence/answer-judge.ts';
+import { Gate } from '@lfo/router/src/confidence/gate.ts';
+import { resolveGate } from '@lfo/router/src/config/resolve.ts';
+import { configFile } from '@lfo/router/src/config/schema.ts';
 import type { InferenceEvent } from '@lfo/router/src/core/events.ts';
 import type { ChatRequest } from '@lfo/router/src/core/request.ts';
 
@@ -14,26 +16,34 @@ export interface Judgement {
   readonly tokens: number;
 }
 
-/** Runs a recorded answer through the gate and, separately, through the whole judgement. */
-export async function judgeAnswer(
-  request: ChatRequest,
-  events: readonly InferenceEvent[],
-  threshold: number,
-): Promise<Judgement> {
-  const session = answerJudge.begin(request, threshold);
+const shipped = configFile.parse({});
+
+/** The threshold that LFO ships with. */
+export const shippedThreshold = shipped.routing.confidence_threshold;
+
+const limits = resolveGate(shipped.gate);
+const judge = createAnswerJudge();
+
+/** Runs a recorded answer through the gate as it ships, streamed, and, separately, through the whole judgement. */
+export function judgeAnswer(request: ChatRequest, events: readonly InferenceEvent[]): Judgement {
+  const judged = { request, model: { model: 'trace' }, threshold: shippedThreshold, delivery: 'stream' } as const;
+  const session = judge.begin(judged);
   for (const event of events) session.observe(event);
-  const gate = openGate(replay(events), answerJudge.begin(request, threshold), {
+  const gate = new Gate(judge.begin(judged), {
+    request,
+    delivery: 'stream',
     mode: 'judge',
-    limits: { maxHoldTokens: 4_096, maxHoldMs: 60_000 },
+    limits,
     clock: new FakeClock(),
-    signal: new AbortController().signal,
   });
   let released = 0;
-  for await (const _event of gate) released++;
+  let seen = 0;
+  let heldTokens = 0;
+  for (const event of events) {
+    released += gate.take([event]).length;
+    if (event.type === 'token-scores') seen += event.scores.length;
+    if (heldTokens === 0 && gate.verdict !== undefined) heldTokens = seen;
+  }
   const tokens = events.reduce((sum, event) => sum + (event.type === 'token-scores' ? event.scores.length : 0), 0);
-  return { score: session.end().score, isCommitted: released > 0, heldTokens: gate.heldTokens, tokens };
-}
-
-async function* replay(events: readonly InferenceEvent[]): AsyncGenerator<InferenceEvent, void> {
-  yield* events;
+  return { score: session.end().score, isCommitted: !gate.isEscalated && released > 0, heldTokens, tokens };
 }

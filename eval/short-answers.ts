@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { InferenceEvent } from '@lfo/router/src/core/events.ts';
 import { isJsonObject, parseJson, type JsonObject } from '@lfo/router/src/core/json.ts';
 import type { ChatRequest } from '@lfo/router/src/core/request.ts';
-import { judgeAnswer } from './judge-answer.ts';
+import { judgeAnswer, shippedThreshold } from './judge-answer.ts';
 import { auroc, mean, shuffledAuroc, tableRow } from './statistics.ts';
 
 // How well the text score tells right from wrong on 120 short answers (60 questions, with and without a system prompt)
@@ -12,7 +12,7 @@ const rows = readFileSync(new URL('short-answers.jsonl', import.meta.url), 'utf8
   .split('\n')
   .map(parseJson)
   .filter(isJsonObject);
-const judged = await Promise.all(rows.map(judge));
+const judged = rows.map(judge);
 const by = (score: (row: (typeof judged)[number]) => number): number =>
   auroc(judged.map((row) => ({ score: score(row), isRight: row.isRight })));
 const first16 = (row: (typeof judged)[number]): readonly number[] => row.logprobs.slice(0, 16);
@@ -33,16 +33,16 @@ console.log(
 const committed = judged.filter((row) => row.isCommitted);
 const right = (group: typeof judged): number => mean(group.map((row) => Number(row.isRight)));
 console.log(
-  `\ncommitted at 0.7: ${committed.length} of ${judged.length}; right ${right(committed).toFixed(2)}, ` +
+  `\ncommitted at ${shippedThreshold}: ${committed.length} of ${judged.length}; right ${right(committed).toFixed(2)}, ` +
     `right among escalated ${right(judged.filter((row) => !row.isCommitted)).toFixed(2)}; held on average ` +
     `${mean(committed.map((row) => row.heldTokens)).toFixed(1)} of ${mean(committed.map((row) => row.tokens)).toFixed(1)} tokens; ` +
     `escalated after ${mean(judged.filter((row) => !row.isCommitted).map((row) => row.heldTokens)).toFixed(1)}`,
 );
 
-async function judge(row: JsonObject) {
+function judge(row: JsonObject) {
   const logprobs = (Array.isArray(row['logprobs']) ? row['logprobs'] : []).filter((value) => typeof value === 'number');
   const question = typeof row['question'] === 'string' ? row['question'] : '';
-  const verdict = await judgeAnswer(request(question), events(logprobs), 0.7);
+  const verdict = judgeAnswer(request(question), events(logprobs));
   return { ...verdict, logprobs, isRight: row['isRight'] === true };
 }
 

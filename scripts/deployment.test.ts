@@ -26,7 +26,7 @@ test('security 26 and 27: the image is built from a pinned base, without scripts
     false,
     'nothing is done after that',
   );
-  assert.match(instruction('HEALTHCHECK').join(), /\/health/);
+  assert.match(instruction('HEALTHCHECK').join(), /process\.env\.PORT \+ '\/health'/);
   assert.deepEqual(instruction('VOLUME'), ['VOLUME /data']);
   assert.match(
     instruction('CMD').join(),

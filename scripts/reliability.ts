@@ -29,8 +29,8 @@ for await (const { type, data } of run({ files, concurrency: 1, timeout: 400_000
     const result = skip === undefined || skip === false ? 'pass' : { skip: String(skip) };
     outcomes.push({ title: data.name, result, figures: [] });
     process.stdout.write(`${skip === undefined ? 'ok' : 'skipped'} ${data.name}\n`);
-  } else if (type === 'test:diagnostic' && data.nesting > 0) {
-    // What a test says comes right after how it went.
+  } else if (type === 'test:diagnostic' && data.file !== undefined) {
+    // What a test says comes right after how it went; the runner's own counts belong to no file.
     const figure = readFigure(data.message);
     if (figure === undefined) process.stdout.write(`   ${data.message}\n`);
     else note(figure);

@@ -4,7 +4,8 @@
  * `LFO_TEST_FULL=1` (`npm run test:full`) runs what takes long too: every file with real weights, and the numbers of
  * `testing/src/test-scale.ts`; a run of all is then written to `docs/test-full.md`.
  *
- * At most two integration files that failed beside others are run once more, alone, and are named at the end. With
+ * At most two integration files that failed beside others are run once more, alone, and are named at the end;
+ * `LFO_TEST_RERUNS` is another number. With
  * `CI=true` a test that is skipped, still to do or left out by `only` fails the run: see `allowed-skips.ts`.
  */
 import { spawnSync } from 'node:child_process';
@@ -33,8 +34,8 @@ const concurrency: Readonly<Record<Kind, number>> = { unit: 2, integration: 2, m
 const timeoutMs: Readonly<Record<Kind, number>> = { unit: 60_000, integration: 180_000, model: 600_000 };
 /** For all files of a kind: many times what they take. A run that stands still ends, and says what was running. */
 const deadlineMs: Readonly<Record<Kind, number>> = { unit: 600_000, integration: 2_400_000, model: 1_200_000 };
-const timesLonger = isFull ? 3 : 1;
-const mostReruns = 2;
+const timesLonger = isFull ? 10 : 1;
+const mostReruns = Number(process.env['LFO_TEST_RERUNS'] ?? 2);
 
 const folder = mkdtempSync(join(tmpdir(), 'lfo-tests-'));
 const filesOf = filesByKind();

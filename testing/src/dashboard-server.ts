@@ -10,13 +10,13 @@ import type { VerifyKey } from '@lfo/router/src/core/identity.ts';
 import type { RequestRow } from '@lfo/router/src/records/tables.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '@lfo/router/src/core/trace.ts';
 import { createDashboard } from '@lfo/router/src/admin/dashboard.ts';
-import { respond } from '@lfo/router/src/dialects/openai-chat/respond.ts';
 import { singleKey } from '@lfo/router/src/keys/single-key.ts';
 import { createHttp, type HttpDeps } from '@lfo/router/src/app/routes.ts';
 import { Recorder } from '@lfo/router/src/records/recorder.ts';
 import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';
 import { pino } from 'pino';
 
+import { playAnswer } from './play-answer.ts';
 import { limitDefaults, plainAnswer, scriptedModels, serverDefaults } from './scripted-router.ts';
 
 export interface DashboardServerOptions {
@@ -52,10 +52,10 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
   const chat: HttpDeps['chat'] = async (exchange) => {
     const { request, receivedMs } = exchange;
     const trace = beginTrace(request, { startMs: receivedMs - playedMs, startedAtMs: clock.wallMs() - playedMs }, 0.7);
-    dashboard.live.begin(trace, request.hints.clientKey);
+    dashboard.live.begin(request, trace);
     playAttempts(trace, clock.nowMs());
     const events = fromArray(plainAnswer('Canberra.'));
-    const delivery = await respond(exchange, events, trace, { clock, heartbeatMs: 10_000, slowReaderMs: 60_000 });
+    const delivery = await playAnswer(events, exchange.open(trace));
     trace.endMs = clock.nowMs();
     dashboard.live.end(trace, delivery);
     const { clientKey } = request.hints;
@@ -64,6 +64,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
   const app = createHttp({
     config: { server: serverDefaults, limits: limitDefaults },
     clock,
+    pace: () => serverDefaults,
     log: pino({ level: 'silent' }),
     verifyKey,
     sessionAuth: dashboard.sessionAuth,

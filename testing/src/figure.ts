@@ -21,7 +21,7 @@ const allowance = 5;
  */
 export function assertFigure(t: TestContext, figure: Figure): void {
   const { what, value, unit, bound, is } = figure;
-  t.diagnostic(`${mark}${JSON.stringify({ ...figure, value: Math.round(value * 100) / 100 })}`);
+  t.diagnostic(`${mark}${JSON.stringify({ ...figure, value: rounded(value), bound: rounded(bound) })}`);
   const isNear = is === 'most' ? value <= allowance * bound : value >= bound / allowance;
   assert.ok(isNear, `${what}: ${value} ${unit}, and at ${is} ${bound} ${unit} is promised`);
 }
@@ -42,3 +42,7 @@ export function isKept({ value, bound, is }: Figure): boolean {
 }
 
 const mark = 'figure: ';
+
+function rounded(value: number): number {
+  return Math.round(value * 100) / 100;
+}

@@ -5,10 +5,12 @@ import type { InferenceEvent, Usage } from '@lfo/router/src/core/events.ts';
 import type { ChatExchange, ListedModel, Readiness } from '@lfo/router/src/core/exchange.ts';
 import type { ChatRequest } from '@lfo/router/src/core/request.ts';
 import { beginTrace, type RequestTrace } from '@lfo/router/src/core/trace.ts';
-import { type Delivery, respond } from '@lfo/router/src/dialects/openai-chat/respond.ts';
+import type { Delivery } from '@lfo/router/src/core/sink.ts';
 import type { VerifyKey } from '@lfo/router/src/core/identity.ts';
 import { createHttp } from '@lfo/router/src/app/routes.ts';
 import { pino } from 'pino';
+
+import { playAnswer } from './play-answer.ts';
 
 /** Plays the pipeline: yields the events of one answer and writes the trace as the pipeline would. */
 export type ScriptedAnswer = (
@@ -77,6 +79,7 @@ export function scriptedRouter(options: ScriptedRouterOptions = {}) {
   const app = createHttp({
     config: { server, limits: { ...limitDefaults, ...options.limits } },
     clock,
+    pace: () => server,
     log: pino({ level: 'info' }, { write: (line: string) => options.onLog?.(line) }),
     ...(options.verifyKey !== undefined && { verifyKey: options.verifyKey }),
     models: () => scriptedModels,
@@ -104,8 +107,7 @@ export function scriptedRouter(options: ScriptedRouterOptions = {}) {
         reason: 'local_first',
         overheadMs: 0.4,
       });
-      const numbers = { clock, heartbeatMs: server.heartbeatMs, slowReaderMs: server.slowReaderMs };
-      deliveries.push(await respond(exchange, answer(request, { signal, trace }), trace, numbers));
+      deliveries.push(await playAnswer(answer(request, { signal, trace }), exchange.open(trace)));
     },
   });
   return {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
+import { scaled } from '@lfo/testing/test-scale.ts';
 import { portableTextCodec, textCodec } from './text-codec.ts';
 
 const platform = textCodec();
@@ -35,7 +36,7 @@ test('our UTF-8 decoder reads and refuses what the platform does', () => {
       const bytes = Uint8Array.from(values);
       assert.equal(read(portableTextCodec, bytes), read(platform, bytes));
     }),
-    { numRuns: 3000 },
+    { numRuns: scaled({ always: 2_000, full: 100_000 }) },
   );
 });
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runCli } from './cli/program.ts';
 import type { Terminal } from './cli/terminal.ts';
-import { systemClock } from './core/clock.ts';
+import { holdProcess, systemClock } from './core/clock.ts';
 import { withoutSecrets } from './config/environment.ts';
 import { isJsonObject, parseJson } from './core/json.ts';
 
@@ -22,6 +22,8 @@ function terminalOf({ env, stdin, stdout, stderr, version }: NodeJS.Process): Te
     },
     onCrash: (run) => void process.on('uncaughtException', run),
     exitNow: (code) => process.exit(code),
+    // An exit would wait for the threads, and one may sit in a locked database.
+    endNow: () => void process.kill(process.pid, 'SIGKILL'),
   };
 }
 
@@ -41,6 +43,7 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
   process.stderr.write(`LFO needs Node 24; this is ${process.version}. Run "npm ci" and start it with npm or npx.\n`);
   process.exitCode = 1;
 } else {
+  const release = holdProcess();
   process.exitCode = await runCli(process.argv.slice(2), {
     terminal: terminalOf(process),
     clock: systemClock,
@@ -56,6 +59,7 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
     openArchive: async (config) => (await import('./records/open-archive.ts')).openArchive(config),
     openKeyStore: async (config) => (await import('./keys/key-store.ts')).openKeyStore(config),
   });
+  release();
   // Done, but a question to a silent name server cannot be taken back and would hold the process for many seconds.
   setTimeout(() => process.exit(), lingerMs).unref();
 }

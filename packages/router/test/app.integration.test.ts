@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { refusingOrigin, ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
@@ -144,6 +146,32 @@ describe('one request, end to end', () => {
     assert.ok(Array.isArray(reasons) && reasons.includes('cloud_failed') && reasons.includes('low_confidence'));
   });
 
+  test('a local answer after a failed cloud says which cloud had the prompt', async (t) => {
+    const { router, local, cloud } = await bothTiers(t);
+    local.always(unsure);
+    cloud.always((exchange) => exchange.json(500, { error: { message: 'broken' } }));
+    const answer = await router.chat(asking('Capital of Australia?'));
+    assert.equal(answer.headers['x-lfo-route'], 'local');
+    assert.deepEqual([answer.headers['x-lfo-egress'], metadata(answer, 'egress')], ['far', 'far']);
+  });
+
+  test('the time a client takes to send its body is no overhead of ours', async (t) => {
+    const { router, local } = await bothTiers(t);
+    local.always(sure);
+    const body = JSON.stringify(asking('What is 2+2?'));
+    const { hostname, port } = new URL(router.app.url);
+    const socket = connect(Number(port), hostname);
+    t.after(() => socket.destroy());
+    const head = `POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`;
+    socket.write(head + body.slice(0, 10));
+    await delay(2_000);
+    socket.write(body.slice(10));
+    let text = '';
+    for await (const chunk of socket.setEncoding('utf8')) text += chunk;
+    const overheadMs = Number(/x-lfo-overhead-ms: ([\d.]+)/.exec(text)?.[1]);
+    assert.ok(overheadMs < 2_000, `${overheadMs} ms`);
+  });
+
   test('a long prompt goes straight to the cloud in auto and stays in local mode', async (t) => {
     const { router, local, cloud } = await bothTiers(t);
     local.always(sure);
@@ -206,6 +234,18 @@ describe('one request, end to end', () => {
     const answer = await router.chat(asking('Hello', { model: 'lfo-local' }), { 'x-lfo-deadline-ms': '150' });
     assert.equal(answer.status, 504);
     assert.equal(at(answer.json, 'error', 'code'), 'deadline_exceeded');
+  });
+
+  test('the time-out of an SDK ends a stream that has not begun, and leaves one that has', async (t) => {
+    const { router, local } = await bothTiers(t);
+    local.always((exchange) => exchange.silence());
+    const sdk = { 'x-stainless-timeout': '0.15' };
+    const late = await router.stream(asking('Hello', { model: 'lfo-local' }), sdk);
+    assert.equal(late.status, 504);
+    assert.equal(at(late.json, 'error', 'code'), 'deadline_exceeded');
+    local.always(answerWith({ deltas: ['One', ' two', ' three'], paceMs: 150 }));
+    const slow = await router.stream(asking('Hello', { model: 'small' }), { 'x-stainless-timeout': '0.4' });
+    assert.equal(slow.isDone, true);
   });
 
   test('the explanation matches what then happens', async (t) => {

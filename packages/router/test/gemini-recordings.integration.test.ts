@@ -82,7 +82,7 @@ for (const recorded of recordings.filter(({ status }) => status !== 200)) {
         assertFits('ErrorResponse', json);
         if (status === 429) assert.ok(Number(headers['retry-after']) >= 34);
       }
-      assert.equal(at(answers[0]?.json, 'source'), 'upstream');
+      assert.equal(at(answers[0]?.json, 'error', 'source'), 'upstream');
       // A limited key is left alone, so that the second client hears it from the router.
       const calls = upstream.requests.filter(({ method }) => method === 'POST');
       assert.equal(calls.length, recorded.status === 429 ? 1 : 2);

@@ -56,11 +56,10 @@ describe('security: bind and auth', () => {
     }
   });
 
-  test('security 2: every route but /health asks for the key, and only then says whether it exists', async (t) => {
+  test('security 2: every route but /health and /ready asks for the key, and only then says whether it exists', async (t) => {
     const router = await startRouter(t, withKey);
     for (const path of [
       '/v1/models',
-      '/ready',
       '/openapi.json',
       '/nowhere',
       '/health/x',
@@ -75,6 +74,8 @@ describe('security: bind and auth', () => {
     assert.equal((await router.request('POST', '/v1/route', asking('Hi'))).status, 401);
     const health = await router.request('GET', '/health');
     assert.deepEqual([health.status, health.json], [200, { status: 'ok' }]);
+    const ready = await router.request('GET', '/ready');
+    assert.deepEqual([ready.status, ready.json], [503, { status: 'not_ready' }], 'a word, no reasons');
     assert.equal((await router.request('GET', '/nowhere', undefined, bearer(key))).status, 404);
     assert.equal((await router.request('GET', '/v1/models', undefined, bearer(key))).status, 200);
   });

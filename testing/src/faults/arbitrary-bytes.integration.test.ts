@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import type { Backend } from '@lfo/router/src/core/backend.ts';
-import { watch } from '@lfo/router/src/pipeline/watch.ts';
+import { UpstreamAnswer } from '@lfo/router/src/pipeline/upstream-answer.ts';
 import type { HttpClient } from '@lfo/router/src/backends/http/client.ts';
 import { createGeminiBackend } from '@lfo/router/src/backends/engines/gemini/backend.ts';
 import { createOpenAiCompatibleBackend } from '@lfo/router/src/backends/engines/openai-compatible/backend.ts';
@@ -123,7 +123,7 @@ async function assertContained(backend: Backend, request: ReturnType<typeof chat
   const abort = childOf(new AbortController().signal);
   const context = { model: 'm', wantScores: true, warn: () => undefined };
   const budgets = { connectMs: 1000, firstTokenMs: 1000, idleMs: 1000, totalMs: 1000 };
-  const events = watch((watched) => backend.infer(request, { ...watched, ...context }), {
+  const answer = new UpstreamAnswer((upstream) => backend.infer(request, { ...upstream, ...context }), {
     backend: backend.id,
     budgets,
     limits,
@@ -134,9 +134,11 @@ async function assertContained(backend: Backend, request: ReturnType<typeof chat
   });
   let finishes = 0;
   try {
-    for await (const event of events) {
-      assert.equal(finishes, 0, 'nothing follows the end');
-      if (event.type === 'finish') {
+    while (answer.endedBy === undefined) {
+      const events = await answer.next(Infinity);
+      for (const event of events === 'due' ? [] : events) {
+        assert.equal(finishes, 0, 'nothing follows the end');
+        if (event.type !== 'finish') continue;
         finishes++;
         assert.ok(Number.isFinite(event.usage.promptTokens) && Number.isFinite(event.usage.completionTokens));
       }
@@ -144,6 +146,8 @@ async function assertContained(backend: Backend, request: ReturnType<typeof chat
     assert.equal(finishes, 1);
   } catch (error) {
     if (!(error instanceof LfoError)) throw error;
+  } finally {
+    answer.close();
   }
 }
 

@@ -20,7 +20,6 @@ for (const subject of subjects) {
     async (t) => {
       const { router, play, lastCall, calls } = await startRig(t, subject, {
         entry: ', concurrency: 1',
-        yaml: 'budgets: {}',
       });
       for (const [stream, script] of [
         [false, (exchange) => exchange.silence()],
@@ -53,10 +52,11 @@ faultTest(
   async (t) => {
     const { router, play, calls } = await startRig(t, localServer, {
       entry: ', concurrency: 1',
-      yaml: 'limits: { queue: 1 }\nbudgets: {}',
+      yaml: 'limits: { queue: 1 }',
     });
+    const { promise: isLate, resolve: go } = Promise.withResolvers<void>();
     play(async (exchange) => {
-      await exchange.pause(600);
+      await isLate;
       await says(localServer, 'late')(exchange);
     });
     const first = router.chat(hello(localServer));
@@ -68,6 +68,8 @@ faultTest(
     queued.destroy();
     await delay(100);
     const second = router.chat(hello(localServer));
+    await delay(100);
+    go();
     assert.equal((await first).status, 200);
     assert.equal((await second).status, 200);
     assert.equal(calls(), 2);
@@ -77,7 +79,7 @@ faultTest(
 faultTest(
   { row: 33, what: 'a reader that stops pauses the backend, whose answer is not gathered', bound: '+ 10 MB a stream' },
   async (t) => {
-    const { router, play } = await startRig(t, localServer, { yaml: 'budgets: {}' });
+    const { router, play } = await startRig(t, localServer);
     let sentBytes = 0;
     const piece = localServer.text('x'.repeat(10_000));
     play(async (exchange) => {
@@ -101,7 +103,7 @@ faultTest(
   { row: 33, what: 'a reader that stays away is cut, and the backend let go', bound: 'slow_reader_ms + 600 ms' },
   async (t) => {
     const { router, play, lastCall, calls } = await startRig(t, localServer, {
-      yaml: 'server: { slow_reader_ms: 500 }\nbudgets: {}',
+      yaml: 'server: { slow_reader_ms: 500 }',
     });
     play(async (exchange) => {
       exchange.head(200, { 'content-type': 'text/event-stream' });

@@ -21,11 +21,14 @@ export interface KeyedOptions {
   readonly cwd?: string;
   /** Instead of a backend of its own. */
   readonly player?: Player;
+  /** The whole of `lfo.yaml`, instead of that backend and the usual budgets. */
+  readonly yaml?: string;
 }
 
 /** The real `lfo serve` in front of one local server, as a process of its own. */
 export interface KeyedProcess extends Player {
   readonly lfo: LfoProcess;
+  readonly url: string;
   readonly cwd: string;
   /** Milliseconds from its start to its first answer. */
   readonly startedMs: number;
@@ -47,7 +50,8 @@ export async function serveKeyed(t: TestContext, options: KeyedOptions = {}): Pr
   const player = options.player ?? (await startPlayer(t, localServer));
   const cwd = options.cwd ?? workingFolder(t);
   const env = { PORT: '0', LFO_LOG_LEVEL: 'info', ...options.env };
-  writeFileSync(join(cwd, 'lfo.yaml'), fleetYaml([localServer.entry(player.upstream.origin)], 'budgets: {}'));
+  const yaml = options.yaml ?? fleetYaml([localServer.entry(player.upstream.origin)]);
+  writeFileSync(join(cwd, 'lfo.yaml'), yaml);
   const from = performance.now();
   const lfo = startLfo(t, ['serve'], {
     cwd,
@@ -86,6 +90,7 @@ export async function serveKeyed(t: TestContext, options: KeyedOptions = {}): Pr
   return {
     ...player,
     lfo,
+    url,
     cwd,
     startedMs: performance.now() - from,
     log: () => logged,

@@ -12,6 +12,7 @@ import { asking, startRouter, type TestRouter } from '../router.ts';
 import { ScriptedUpstream } from '../scripted-upstream.ts';
 import { at, readSse, type ReadStream } from '../sse.ts';
 import { faultTest } from './fault-test.ts';
+import { until } from './keyed-process.ts';
 import {
   assertCleanError,
   assertCut,
@@ -35,7 +36,7 @@ interface Serving extends Player {
 }
 
 /** The real command line in front of one local server. */
-async function serve(t: TestContext, yaml: string): Promise<Serving> {
+async function serve(t: TestContext, yaml = ''): Promise<Serving> {
   const player = await startPlayer(t, localServer);
   const cwd = workingFolder(t);
   writeFileSync(join(cwd, 'lfo.yaml'), fleetYaml([localServer.entry(player.upstream.origin)], yaml));
@@ -50,6 +51,12 @@ async function serve(t: TestContext, yaml: string): Promise<Serving> {
     return readSse(await response.body.text());
   };
   return { ...player, lfo, url, stream };
+}
+
+async function isListening(url: string): Promise<boolean> {
+  const answer = await request(`${url}/health`).catch(() => undefined);
+  await answer?.body.dump();
+  return answer !== undefined;
 }
 
 const parts =
@@ -71,14 +78,13 @@ faultTest(
     bound: 'exit 0 within the streams + 3 s',
   },
   async (t) => {
-    const serving = await serve(t, 'budgets: {}');
+    const serving = await serve(t);
     parts(60)(serving);
     const streams = Array.from({ length: 20 }, serving.stream);
     await eventually('they run', () => serving.calls() === 20);
     await delay(200);
     serving.lfo.child.kill('SIGTERM');
-    await delay(150);
-    await assert.rejects(request(`${serving.url}/health`), 'the listener is closed');
+    await until('the listener is closed', async () => !(await isListening(serving.url)));
     const answers = await Promise.all(streams);
     assert.ok(answers.every((answer) => answer.isDone && textOf({ ...answer, json: undefined }).length === 60));
     const [{ code }, ms] = await timed(serving.lfo.finished);
@@ -90,7 +96,7 @@ faultTest(
 faultTest(
   { row: 47, what: 'streams still running at the deadline end in an error frame', bound: 'grace + 3 s; exit 0' },
   async (t) => {
-    const serving = await serve(t, 'server: { shutdown_grace_ms: 400 }\nbudgets: {}');
+    const serving = await serve(t, 'server: { shutdown_grace_ms: 400 }');
     parts(10_000)(serving);
     const streams = Array.from({ length: 20 }, serving.stream);
     await eventually('they run', () => serving.calls() === 20);
@@ -107,11 +113,12 @@ faultTest(
 );
 
 faultTest({ row: 47, what: 'a second SIGTERM ends it now', bound: '1 s' }, async (t) => {
-  const serving = await serve(t, 'budgets: {}');
+  const serving = await serve(t);
   parts(10_000)(serving);
   const stream = serving.stream().catch(() => undefined);
   await eventually('it runs', () => serving.calls() === 1);
   serving.lfo.child.kill('SIGTERM');
+  await serving.lfo.output(/Shutting down/);
   await delay(700); // signals closer together than 500 ms are one meant
   serving.lfo.child.kill('SIGTERM');
   const [{ code }, ms] = await timed(serving.lfo.finished);
@@ -123,7 +130,7 @@ faultTest({ row: 47, what: 'a second SIGTERM ends it now', bound: '1 s' }, async
 faultTest(
   { row: 48, what: 'a broken file changes nothing, a good one takes effect', bound: 'next request' },
   async (t) => {
-    const { router, play } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 1 }\nbudgets: {}' });
+    const { router, play } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 1 }' });
     const file = join(router.folder, 'lfo.yaml');
     const good = readFileSync(file, 'utf8');
     for (const broken of ['limits: { concurrency: many', 'limits: { concurency: 2 }', 'limits: { concurrency: -1 }']) {
@@ -131,14 +138,22 @@ faultTest(
       assert.equal(router.config.reload().type, 'refused');
       assert.equal((await router.chat(asking('Hello', { model: 'lfo-local' }))).status, 200);
     }
-    play(async (exchange) => {
-      await exchange.pause(300);
-      await says(localServer, 'well')(exchange);
-    });
-    const twice = async (): Promise<number[]> =>
-      (await Promise.all([1, 2].map(() => router.chat(asking('Hello', { model: 'lfo-local' })))))
-        .map(({ status }) => status)
-        .toSorted((a, b) => a - b);
+    /** Two requests at once, the first of which the backend answers when the other is refused or has come as well. */
+    const twice = async (): Promise<number[]> => {
+      const { promise: bothCame, resolve } = Promise.withResolvers<void>();
+      let came = 0;
+      play(async (exchange) => {
+        if (++came === 2) resolve();
+        await bothCame;
+        await says(localServer, 'well')(exchange);
+      });
+      const ask = async (): Promise<number> => {
+        const { status } = await router.chat(asking('Hello', { model: 'lfo-local' }));
+        if (status === 503) resolve();
+        return status;
+      };
+      return (await Promise.all([ask(), ask()])).toSorted((a, b) => a - b);
+    };
     assert.deepEqual(await twice(), [200, 503]);
     writeFileSync(file, good.replace('concurrency: 1', 'concurrency: 2'));
     assert.equal(router.config.reload().type, 'applied');
@@ -150,7 +165,7 @@ faultTest(
 async function withoutModel(t: TestContext, env: Readonly<Record<string, string>>): Promise<TestRouter> {
   const cloud = await ScriptedUpstream.start(says(cloudServer, 'from the cloud'));
   t.after(() => cloud.close());
-  return await startRouter(t, { yaml: fleetYaml([cloudServer.entry(cloud.origin)], 'budgets: {}'), env });
+  return await startRouter(t, { yaml: fleetYaml([cloudServer.entry(cloud.origin)]), env });
 }
 
 async function assertServesTheRest(router: TestRouter, why: RegExp): Promise<void> {
@@ -234,7 +249,7 @@ faultTest(
     const router = await startRouter(t, embedded);
     await router.ready;
     const cut = router.stream(asking('Hello', { model: 'lfo-local' }));
-    await delay(400);
+    await delay(1_000);
     process.kill(hostPid(), 'SIGKILL');
     const [answer, ms] = await timed(cut);
     assertCut(answer, 'upstream_cut');
@@ -256,7 +271,7 @@ faultTest(
     const router = await startRouter(t, { ...embedded, yaml: 'budgets: { local: { idle_ms: 500 } }' });
     await router.ready;
     const stalled = router.stream(asking('Hello', { model: 'lfo-local' }));
-    await delay(400);
+    await delay(1_000);
     const pid = hostPid();
     process.kill(pid, 'SIGSTOP');
     const [answer, ms] = await timed(stalled).finally(() => process.kill(pid, 'SIGCONT'));

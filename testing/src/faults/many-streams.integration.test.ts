@@ -29,7 +29,7 @@ faultTest(
       join(cwd, 'lfo.yaml'),
       fleetYaml(
         [localServer.entry(player.upstream.origin, ', concurrency: 2000')],
-        'limits: { concurrency: 2000 }\nbudgets: {}\nlog_level: warn',
+        'limits: { concurrency: 2000 }\nlog_level: warn',
       ),
     );
     const lfo = startLfo(t, ['serve'], { cwd, env: { PORT: '0', LFO_LOG_LEVEL: 'info' } });

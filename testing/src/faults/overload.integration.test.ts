@@ -19,6 +19,7 @@ import {
   hello,
   localServer,
   says,
+  shortBudgets,
   slowly,
   startPlayer,
   startRig,
@@ -31,10 +32,14 @@ faultTest(
   async (t) => {
     const { router, play, calls } = await startRig(t, localServer, {
       entry: ', concurrency: 2',
-      yaml: 'limits: { queue: 4 }\nbudgets: {}',
+      yaml: 'limits: { queue: 4 }',
     });
-    play((exchange) => exchange.silence());
-    const hanging = Array.from({ length: 6 }, () => router.chat(hello(localServer), { 'x-lfo-deadline-ms': '2500' }));
+    const { promise: over, resolve: end } = Promise.withResolvers<void>();
+    play(async (exchange) => {
+      await over;
+      await says(localServer, 'at last')(exchange);
+    });
+    const hanging = Array.from({ length: 6 }, () => router.chat(hello(localServer)));
     await eventually('two run', () => calls() === 2);
     await delay(100);
     const took: number[] = [];
@@ -47,7 +52,8 @@ faultTest(
     }
     assertWithin(t, 'median refusal', percentile(took, 0.5), 10);
     assert.equal(calls(), 2);
-    await Promise.all(hanging);
+    end();
+    for (const { status } of await Promise.all(hanging)) assert.equal(status, 200);
   },
 );
 
@@ -58,9 +64,13 @@ faultTest(
     bound: '10 ms (median of 50)',
   },
   async (t) => {
-    const { router, play, calls } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 3 }\nbudgets: {}' });
-    play((exchange) => exchange.silence());
-    const hanging = Array.from({ length: 3 }, () => router.chat(hello(localServer), { 'x-lfo-deadline-ms': '2500' }));
+    const { router, play, calls } = await startRig(t, localServer, { yaml: 'limits: { concurrency: 3 }' });
+    const { promise: over, resolve: end } = Promise.withResolvers<void>();
+    play(async (exchange) => {
+      await over;
+      await says(localServer, 'at last')(exchange);
+    });
+    const hanging = Array.from({ length: 3 }, () => router.chat(hello(localServer)));
     await eventually('three run', () => calls() === 3);
     const took: number[] = [];
     for (let i = 0; i < 50; i++) {
@@ -71,7 +81,8 @@ faultTest(
     }
     assertWithin(t, 'median refusal', percentile(took, 0.5), 10);
     assert.equal((await router.request('GET', '/health')).status, 200);
-    await Promise.all(hanging);
+    end();
+    for (const { status } of await Promise.all(hanging)) assert.equal(status, 200);
   },
 );
 
@@ -80,7 +91,7 @@ faultTest(
   async (t) => {
     const { router, play } = await startRig(t, localServer, {
       entry: ', concurrency: 4',
-      yaml: 'limits: { queue: 8 }\nbudgets: {}\nlog_level: warn',
+      yaml: 'limits: { queue: 8 }\nlog_level: warn',
     });
     play(slowly(localServer, 80));
     const goodput = async (clients: number): Promise<number> => {
@@ -106,7 +117,7 @@ faultTest(
 faultTest(
   { row: 42, what: 'a stall breaks no stream, and health tells of it', bound: '500 ms; 0 of 20 streams' },
   async (t) => {
-    const { router, play, calls } = await startRig(t, localServer);
+    const { router, play, calls } = await startRig(t, localServer, { yaml: shortBudgets });
     const bell = Promise.withResolvers<void>();
     play(async (exchange) => {
       exchange.head(200, eventStream);
@@ -136,7 +147,7 @@ faultTest(
     const clock = { ...systemClock, wallMs: () => Date.now() + jumpMs };
     const { router, play, calls } = await startRig(t, cloudServer, {
       clock,
-      yaml: 'retry: { max_retries: 0 }\nbreaker: { failures: 1, open_ms: 300 }',
+      yaml: 'retry: { max_retries: 0 }\nbreaker: { failures: 1, open_ms: 1000 }',
     });
     for (const jump of [-7_200_000, 7_200_000]) {
       const before = calls();
@@ -154,10 +165,10 @@ faultTest(
       await router.chat(hello(cloudServer));
       jumpMs += jump;
       assert.equal((await router.chat(hello(cloudServer))).status, 503, 'still open');
-      await delay(350);
+      await delay(1050);
       assert.equal(textOf(await router.chat(hello(cloudServer))), 'and after');
       assert.equal(calls() - before, 3);
-      await delay(350); // away again sooner than that, it would flap
+      await delay(1050); // away again sooner than that, it would flap
     }
   },
 );

@@ -68,4 +68,5 @@ export const faultRows: readonly FaultRow[] = [
   { row: 52, fault: 'very long prefill' },
   { row: 53, fault: 'two routers on one database' },
   { row: 54, fault: 'model file missing, truncated or of the wrong hash; model process dies' },
+  { row: 68, fault: 'everything at once' },
 ];

@@ -5,7 +5,18 @@ import { at } from '../sse.ts';
 import { faultTest } from './fault-test.ts';
 import { heldBytes } from './held-bytes.ts';
 import { recordedRow } from './recorded-row.ts';
-import { assertCut, begins, eventStream, hello, says, startRig, subjects, textOf, timed } from './subject.ts';
+import {
+  assertCut,
+  begins,
+  eventStream,
+  hello,
+  says,
+  shortBudgets,
+  startRig,
+  subjects,
+  textOf,
+  timed,
+} from './subject.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -47,7 +58,7 @@ for (const subject of subjects) {
   faultTest(
     { row: 9, what: `${subject.name}: silence in mid-stream ends in an error frame`, bound: 'idle budget + 600 ms' },
     async (t) => {
-      const { router, play, lastCall } = await startRig(t, subject);
+      const { router, play, lastCall } = await startRig(t, subject, { yaml: shortBudgets });
       play(begins(subject, 'Half', (exchange) => exchange.silence()));
       const [answer, ms] = await timed(router.stream(hello(subject)));
       assertCut(answer, 'upstream_timeout');
@@ -209,7 +220,7 @@ faultTest(
   },
   async (t) => {
     for (const subject of subjects) {
-      const { router, play } = await startRig(t, subject, { yaml: 'server: { heartbeat_ms: 50 }\nbudgets: {}' });
+      const { router, play } = await startRig(t, subject, { yaml: 'server: { heartbeat_ms: 50 }' });
       play(async (exchange) => {
         await exchange.pause(700);
         await says(subject, 'after a long prefill')(exchange);

@@ -5,7 +5,7 @@ import type { FleetView } from '../core/backend.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
 import type { TierMember } from './local-tier.ts';
-import type { Stages } from '../pipeline/answer.ts';
+import type { Stages } from '../pipeline/attempt.ts';
 import { poolOf, stagesOver } from './stages.ts';
 
 /** Everything that answers, behind its pools. */

@@ -60,7 +60,8 @@ export function openApiDocument(limits: BodyLimits) {
       },
       '/ready': {
         get: {
-          summary: 'Whether a request can be answered now.',
+          summary: 'Whether a request can be answered now; needs no key, but only with one it tells why not.',
+          security: [],
           responses: {
             '200': json('It can.', 'Readiness'),
             '503': json('It cannot yet, or not any more.', 'Readiness'),
@@ -106,7 +107,9 @@ const body = (name: SchemaName) => ({ required: true, content: { 'application/js
 const header = (description: string) => ({ description, schema: { type: 'string' } });
 const answerHeaders = {
   'x-request-id': header('Names the request in records, logs and traces, and to feedback.'),
-  'x-lfo-egress': header('`none` where nothing left the local network, else the cloud backend that answered.'),
+  'x-lfo-egress': header(
+    '`none` where nothing left the local network, else the cloud backends that were given the prompt, joined by commas; `undecided` in a stream whose head had to leave before that was known.',
+  ),
 };
 const answered = {
   description: 'The answer: whole, or where `stream` is true as chunks and a last `[DONE]`.',

@@ -1,18 +1,16 @@
 import type { LfoConfig } from '../config/config.ts';
 import type { AppOptions } from './running-app.ts';
-import type { RequestTrace } from '../core/trace.ts';
-import type { Spent } from '../core/identity.ts';
+import type { RequestSink } from '../core/sink.ts';
 import { type KeyKeeping, openKeys } from '../keys/open-keys.ts';
 import { type Gauged, Metrics } from '../telemetry/metrics.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 
 /** What operators have besides the records: keys, metrics and traces. */
-export interface Operations {
+export interface Operations extends RequestSink {
   readonly keys: KeyKeeping;
   readonly metrics: Metrics;
-  /** Tells metrics and traces of a request that has ended; answers what it used. */
-  ended(trace: RequestTrace, status: number): Spent;
-  close(): Promise<void>;
+  /** Ends traces; given up when the signal aborts. */
+  closeTracing(signal: AbortSignal): Promise<void>;
 }
 
 /** @throws ConfigError where other machines can reach the address and there is no key at all */
@@ -29,24 +27,12 @@ export async function openOperations(
   return {
     keys,
     metrics,
-    ended(trace, status) {
-      metrics.observe(trace, status);
-      tracing?.exporter.add(trace, status);
-      return spentBy(trace);
-    },
-    async close() {
-      await Promise.all([keys.close(), tracing?.close()]);
-    },
+    begin: (_request, trace) => ({
+      ended({ status }) {
+        metrics.observe(trace, status);
+        tracing?.exporter.add(trace, status);
+      },
+    }),
+    closeTracing: async (signal) => await tracing?.close(signal),
   };
-}
-
-/**
- * What a key pays for a request: the answer as the backend counted it; where it was cut off, what routing took the
- * prompt for, since that was read.
- */
-function spentBy({ usage, attempts, promptTokens, costUsd }: RequestTrace): Spent {
-  const usd = costUsd ?? 0;
-  if (usage !== undefined) return { tokens: usage.promptTokens + usage.completionTokens, usd };
-  const wasRead = attempts.some(({ leasedMs }) => leasedMs !== undefined);
-  return { tokens: wasRead ? (promptTokens ?? 0) : 0, usd };
 }

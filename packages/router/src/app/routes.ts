@@ -6,7 +6,7 @@ import { addDialectRoutes, type DialectDeps } from '../dialects/routes.ts';
 import { FailedAuthLimiter } from '../keys/failed-auth.ts';
 import { checkScope } from '../keys/scopes.ts';
 import { singleKey } from '../keys/single-key.ts';
-import { buildServer, type ServerDeps } from '../server/server.ts';
+import { buildServer, isNobody, type ServerDeps } from '../server/server.ts';
 import { openApiDocument } from './openapi.ts';
 
 /** What the HTTP side of the router is built from. */
@@ -45,11 +45,13 @@ function addServiceRoutes(app: FastifyInstance, deps: HttpDeps): void {
     if (!deps.isDraining()) return { status: deps.isDegraded?.() === true ? 'degraded' : 'ok' };
     return reply.status(503).send({ status: 'draining' });
   });
-  app.get('/ready', (_request, reply) => {
+  app.get('/ready', ({ identity }, reply) => {
     const { ready, reasons: why } = deps.readiness();
     const isDraining = deps.isDraining();
     const status = isDraining ? 'draining' : ready ? 'ready' : 'not_ready';
-    return reply.status(ready && !isDraining ? 200 : 503).send({ status, reasons: why });
+    return reply
+      .status(ready && !isDraining ? 200 : 503)
+      .send(isNobody(identity) ? { status } : { status, reasons: why });
   });
   const { metrics } = deps;
   if (metrics !== undefined) {

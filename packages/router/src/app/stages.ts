@@ -1,12 +1,12 @@
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
-import { answerJudge } from '../confidence/answer-judge.ts';
+import { createAnswerJudge } from '../confidence/answer-judge.ts';
 import type { BackendPool } from '../core/backend.ts';
 import type { RouteExplanation } from '../core/exchange.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
 import type { TierMember } from './local-tier.ts';
-import type { Stages } from '../pipeline/answer.ts';
+import type { Stages } from '../pipeline/attempt.ts';
 import { decide } from '../routing/decide.ts';
 import { explainRoute } from '../routing/explain.ts';
 import { createMeasure } from '../routing/measure.ts';
@@ -41,7 +41,7 @@ export function stagesOver(
     clock,
     pool,
     retries,
-    judge: answerJudge,
+    judge: createAnswerJudge(),
     measure: createMeasure({
       limits: () => config.current().routing,
       countTokens: async (id, request, signal) => await counters.get(id)?.countTokens?.(request, signal),

@@ -47,11 +47,14 @@ export async function serve(initial: LfoConfig, context: ServeContext): Promise<
     stopReloading();
     logger.info({ signal }, 'Shutting down; running requests are finished first.');
     await app.close();
+    end.reached();
     logger.info('Done.');
     return exitCodes.done;
+  } catch (error) {
+    end.forget();
+    throw error;
   } finally {
     reporter.stop();
-    end.forget();
   }
 }
 
@@ -81,17 +84,32 @@ function makeDataFolder(path: string, logger: Logger): void {
   }
 }
 
-function endOf(terminal: Terminal, clock: Clock): { requested: Promise<string>; forget: () => void } {
+interface End {
+  /** Resolves with the first signal. */
+  readonly requested: Promise<string>;
+  /** Everything is closed: the process is about to end by itself, and no signal makes a failure of that. */
+  reached(): void;
+  /** Leaves signals to the process. */
+  forget(): void;
+}
+
+function endOf(terminal: Terminal, clock: Clock): End {
   const { promise, resolve } = Promise.withResolvers<string>();
   let firstAtMs: number | undefined;
+  let isReached = false;
   const stops = (['SIGTERM', 'SIGINT'] as const).map((signal) =>
     terminal.onSignal(signal, () => {
-      if (firstAtMs !== undefined && clock.nowMs() - firstAtMs > sameSignalMs) terminal.exitNow(exitCodes.failed);
+      const isSecond = firstAtMs !== undefined && clock.nowMs() - firstAtMs > sameSignalMs;
+      if (isSecond && !isReached) terminal.endNow();
       firstAtMs ??= clock.nowMs();
       resolve(signal);
     }),
   );
-  return { requested: promise, forget: () => stops.forEach((stop) => stop()) };
+  return {
+    requested: promise,
+    reached: () => (isReached = true),
+    forget: () => stops.forEach((stop) => stop()),
+  };
 }
 
 function reloadOnChange(config: ReloadableConfig, logger: Logger, terminal: Terminal, clock: Clock): () => void {

@@ -18,8 +18,10 @@ export interface Terminal {
   onSignal(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP', run: () => void): () => void;
   /** Calls back with an error nobody caught. */
   onCrash(run: (error: unknown) => void): void;
-  /** Ends the process at once: for a second signal and after a crash. */
+  /** Ends the process in order, for after a crash. */
   exitNow(code: number): void;
+  /** Ends the process at once, whatever it does: for a second signal. */
+  endNow(): void;
 }
 
 export type Colours = ReturnType<typeof createColors>;

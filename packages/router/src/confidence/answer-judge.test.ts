@@ -5,9 +5,11 @@ import * as fc from 'fast-check';
 import type { FinalVerdict } from '../core/confidence.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
-import { answerJudge } from './answer-judge.ts';
+import { createAnswerJudge } from './answer-judge.ts';
 import { estimatorContract } from './estimator-contract.ts';
-import { callAnswer, finish, textAnswer, weatherTool } from './judge-fixture.ts';
+import { callAnswer, finish, judged, textAnswer, weatherTool } from './judge-fixture.ts';
+
+const answerJudge = createAnswerJudge();
 
 estimatorContract(answerJudge);
 
@@ -21,7 +23,7 @@ function judge(
   events: readonly InferenceEvent[],
   threshold = 0.7,
 ): FinalVerdict & { after: number } {
-  const session = answerJudge.begin(request, threshold);
+  const session = answerJudge.begin(judged(request, threshold));
   for (const [index, event] of events.entries()) {
     const verdict = session.observe(event);
     if (verdict.type !== 'hold') return { ...verdict, after: index + 1 };
@@ -54,7 +56,7 @@ test('the recorded answer to the same question escalates too', () => {
 });
 
 test('the evidence of a text is what its score was made of, and of calls what was seen in them', () => {
-  const text = answerJudge.begin(ask('Capital of Australia?'), 0);
+  const text = answerJudge.begin(judged(ask('Capital of Australia?'), 0));
   for (const event of newSouth) text.observe(event);
   assert.deepEqual(text.evidence(), {
     judge: 'answer-judge',
@@ -62,7 +64,7 @@ test('the evidence of a text is what its score was made of, and of calls what wa
     text_nats: 2.529,
     text_worst_nats: [1.3434, 0.7127],
   });
-  const calls = answerJudge.begin(ask('Weather in Paris?', { tools: [weatherTool] }), 0);
+  const calls = answerJudge.begin(judged(ask('Weather in Paris?', { tools: [weatherTool] }), 0));
   for (const event of callAnswer([['get_weather', '{"city":"Paris"}']], 0.5)) calls.observe(event);
   const { call_nats: nats, calls: made, grounded, repaired } = calls.evidence();
   assert.deepEqual({ nats, made, grounded, repaired }, { nats: 0.5, made: 1, grounded: 1, repaired: false });
@@ -79,7 +81,7 @@ test('the early exit accepts exactly what judging the first sixteen tokens whole
   fc.assert(
     fc.property(logprobs, fc.double({ min: 0.01, max: 0.99, noNaN: true }), (values, threshold) => {
       const early = judge(chatRequest(), textAnswer(values), threshold);
-      const patient = answerJudge.begin(chatRequest(), threshold);
+      const patient = answerJudge.begin(judged(chatRequest(), threshold));
       for (const event of textAnswer(values)) patient.observe(event);
       assert.equal(early.type, patient.end().type);
     }),
@@ -229,7 +231,21 @@ const calls: readonly (readonly [
     ask('Weather in Paris?', { tools }),
     [{ type: 'tool-call-start', index: 0, id: 'c', name: 'get_weather' }, finish(5, 'length')],
     'escalate',
+    'hold_limit',
+  ],
+  [
+    'a call without its end',
+    ask('Weather in Paris?', { tools }),
+    [{ type: 'tool-call-start', index: 0, id: 'c', name: 'get_weather' }, finish(5)],
+    'escalate',
     'tool_call_unparsed',
+  ],
+  [
+    'JSON that is cut off, by the client or by a cap',
+    ask('JSON please', { responseFormat: { type: 'json_object' } }),
+    [...textAnswer([0, 0], ['{"a"', ':']).slice(0, -1), finish(5, 'length')],
+    'escalate',
+    'hold_limit',
   ],
   ['an empty answer', ask('Hello'), [{ type: 'start', model: 'm' }, finish(0)], 'escalate', 'empty_answer'],
   [

@@ -1,18 +1,25 @@
-import type { ConfidenceEstimator, ConfidenceSession, FinalVerdict, Verdict } from '../core/confidence.ts';
+import type {
+  ConfidenceEstimator,
+  ConfidenceSession,
+  FinalVerdict,
+  JudgedAnswer,
+  Verdict,
+} from '../core/confidence.ts';
 import type { FinishEvent, InferenceEvent } from '../core/events.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../core/json.ts';
 import type { Reason } from '../core/reason.ts';
 import type { ChatRequest } from '../core/request.ts';
+import { beginsLikeCall, isPromisedFormat } from './held-part.ts';
 import { horizonTokens, judgeLogprobs, logistic, type LogprobJudge } from './logprob-judge.ts';
 import { misfit } from './schema-check.ts';
 import { judgeStructure, type StructureSigns, type WrittenCall } from './structural-judge.ts';
 
 /** The shipped estimator: tool calls by structure first and then by probability, text by probability. */
-export const answerJudge: ConfidenceEstimator = {
-  name: 'answer-judge',
-  scoredTokens: horizonTokens,
-  begin: (request, threshold) => new AnswerSession(request, threshold),
-};
+export function createAnswerJudge(): ConfidenceEstimator {
+  return { name: judgeName, scoredTokens: horizonTokens, begin: (judged) => new AnswerSession(judged) };
+}
+
+const judgeName = 'answer-judge';
 
 /**
  * Score 0..1 of valid tool calls: total uncertainty (it beats its mean), arguments that rest on nothing, and names and
@@ -47,7 +54,7 @@ class AnswerSession implements ConfidenceSession {
   #finish: FinishEvent | undefined;
   #signs: StructureSigns | undefined;
 
-  constructor(request: ChatRequest, threshold: number) {
+  constructor({ request, threshold }: JudgedAnswer) {
     this.#request = request;
     this.#threshold = threshold;
     this.#structure = judgeStructure(request);
@@ -58,7 +65,7 @@ class AnswerSession implements ConfidenceSession {
     this.#take(event);
     if (this.#finish !== undefined) return this.end();
     if (this.#fault !== undefined) return { type: 'escalate', score: 0, reason: this.#fault };
-    if (this.#open.size > 0 || this.#calls.length > 0 || this.#isHeldToTheEnd()) return { type: 'hold' };
+    if (this.#open.size > 0 || this.#calls.length > 0 || this.#isWorthlessInPart()) return { type: 'hold' };
     return this.#judgeRunningText();
   }
 
@@ -75,7 +82,7 @@ class AnswerSession implements ConfidenceSession {
     const { score, tokens, surprise, worst } = this.#textScores;
     const signs = this.#calls.length === 0 ? undefined : this.#readSigns();
     return {
-      judge: answerJudge.name,
+      judge: judgeName,
       ...(score !== undefined && {
         text_tokens: tokens,
         text_nats: round(surprise),
@@ -121,7 +128,8 @@ class AnswerSession implements ConfidenceSession {
         break;
       case 'token-scores':
         if (event.about === 'tool-call') this.#callScores.observe(event.scores);
-        else if (!this.#isReasoning) this.#textScores.observe(event.scores);
+        else if (!this.#isReasoning)
+          this.#textScores.observe(event.scores.filter(({ label }) => label !== 'reasoning'));
         break;
       case 'self-report':
         this.#handOff ||= event.handOff ?? false;
@@ -155,23 +163,24 @@ class AnswerSession implements ConfidenceSession {
     return isSettled && this.#text !== '' ? { type: 'commit', score, reason: 'confident' } : { type: 'hold' };
   }
 
-  /** A promised format, a promised call, or text that begins like an unread call can only be judged whole. */
-  #isHeldToTheEnd(): boolean {
-    const format = this.#request.responseFormat?.type ?? 'text';
-    return format !== 'text' || this.#owesCall() || (this.#mayCall() && looksLikeCall(this.#text));
+  /** What the gate holds to the answer's end: a promised format, and text that begins like an unread call. */
+  #isWorthlessInPart(): boolean {
+    return isPromisedFormat(this.#request) || (this.#mayCall() && beginsLikeCall(this.#text));
   }
 
   #faultAtEnd(): Reason | undefined {
-    if (this.#open.size > 0) return this.#finish === undefined ? 'hold_limit' : 'tool_call_unparsed';
+    const reason = this.#finish?.reason;
+    if (this.#open.size > 0) return reason === undefined || reason === 'length' ? 'hold_limit' : 'tool_call_unparsed';
     if (this.#calls.length > 0) return undefined;
     // At a limit the rest is still to come: nothing is missing yet.
-    if (this.#finish === undefined) return this.#isHeldToTheEnd() ? 'hold_limit' : undefined;
-    if (this.#owesCall()) return 'tool_call_unparsed';
+    if (reason === undefined) return this.#isWorthlessInPart() ? 'hold_limit' : undefined;
+    if (this.#owesCall()) return reason === 'length' ? 'hold_limit' : 'tool_call_unparsed';
     if (this.#text.trim() === '') return 'empty_answer';
+    if (!this.#fitsFormat()) return reason === 'length' ? 'hold_limit' : 'schema_violation';
     if (this.#isCutOff()) return 'truncated_answer';
-    if (this.#mayCall() && looksLikeCall(this.#text) && /"(?:name|function)"/.test(this.#text))
-      return 'tool_call_unparsed';
-    return this.#fitsFormat() ? undefined : 'schema_violation';
+    return this.#mayCall() && beginsLikeCall(this.#text) && /"(?:name|function)"/.test(this.#text)
+      ? 'tool_call_unparsed'
+      : undefined;
   }
 
   /** Cut by the engine's own limits; reaching the client's `max_tokens` is what the client asked for. */
@@ -183,7 +192,7 @@ class AnswerSession implements ConfidenceSession {
 
   #fitsFormat(): boolean {
     const format = this.#request.responseFormat;
-    if (format === undefined || format.type === 'text' || this.#finish?.reason === 'length') return true;
+    if (format === undefined || format.type === 'text') return true;
     const value = parseJson(this.#text);
     if (value === undefined) return false;
     if (format.type === 'json_object') return isJsonObject(value);
@@ -222,11 +231,6 @@ class AnswerSession implements ConfidenceSession {
 /** As fine as any replay needs. */
 function round(value: number): number {
   return Math.round(value * 1e4) / 1e4;
-}
-
-/** How small models begin a call that the engine then failed to read. */
-function looksLikeCall(text: string): boolean {
-  return /^\s*(?:```(?:json)?\s*)?[[{<]/.test(text.slice(0, 64));
 }
 
 /** Text pieces without a score after which none is expected to come. */

@@ -5,7 +5,7 @@ import { chatRequest } from '@lfo/testing/chat-request.ts';
 import type { ConfidenceEstimator, Verdict } from '../core/confidence.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import { reasons } from '../core/reason.ts';
-import { callAnswer, finish, textAnswer, weatherTool } from './judge-fixture.ts';
+import { callAnswer, finish, judged, textAnswer, weatherTool } from './judge-fixture.ts';
 
 /** What every estimator promises, whatever it looks at. Registers its tests when called. */
 export function estimatorContract(estimator: ConfidenceEstimator): void {
@@ -18,7 +18,7 @@ export function estimatorContract(estimator: ConfidenceEstimator): void {
         fc.double({ min: 0, max: 1, noNaN: true }),
         fc.constantFrom(...requests),
         (answer, threshold, request) => {
-          const session = estimator.begin(request, threshold);
+          const session = estimator.begin(judged(request, threshold));
           for (const event of answer) checkVerdict(session.observe(event));
           const last = session.end();
           checkVerdict(last);
@@ -30,7 +30,7 @@ export function estimatorContract(estimator: ConfidenceEstimator): void {
   test(`${estimator.name}: a verdict on a prefix never needs the rest`, () => {
     fc.assert(
       fc.property(answers, fc.nat(40), fc.constantFrom(...requests), (answer, cut, request) => {
-        const session = estimator.begin(request, 0.7);
+        const session = estimator.begin(judged(request, 0.7));
         for (const event of answer.slice(0, cut)) session.observe(event);
         checkVerdict(session.end());
       }),
@@ -40,7 +40,7 @@ export function estimatorContract(estimator: ConfidenceEstimator): void {
   test(`${estimator.name}: sessions are deterministic and independent`, () => {
     fc.assert(
       fc.property(answers, fc.constantFrom(...requests), (answer, request) => {
-        const [one, other] = [estimator.begin(request, 0.7), estimator.begin(request, 0.7)];
+        const [one, other] = [estimator.begin(judged(request, 0.7)), estimator.begin(judged(request, 0.7))];
         for (const event of answer) assert.deepEqual(one.observe(event), other.observe(event));
         assert.deepEqual(one.end(), other.end());
         assert.deepEqual(one.end(), one.end());
@@ -51,7 +51,7 @@ export function estimatorContract(estimator: ConfidenceEstimator): void {
   test(`${estimator.name}: what is recorded names the judge, survives JSON and holds no word of the answer`, () => {
     fc.assert(
       fc.property(answers, fc.constantFrom(...requests), (answer, request) => {
-        const session = estimator.begin(request, 0.7);
+        const session = estimator.begin(judged(request, 0.7));
         for (const event of answer) session.observe(event);
         const evidence = session.evidence();
         assert.deepEqual(JSON.parse(JSON.stringify(evidence)), evidence);
@@ -64,7 +64,7 @@ export function estimatorContract(estimator: ConfidenceEstimator): void {
   });
 
   test(`${estimator.name}: no evidence is no score`, () => {
-    const session = estimator.begin(chatRequest(), 0.7);
+    const session = estimator.begin(judged(chatRequest(), 0.7));
     session.observe({ type: 'start', model: 'm' });
     session.observe({ type: 'text-delta', text: 'Hello' });
     session.observe(finish(1));
@@ -73,7 +73,7 @@ export function estimatorContract(estimator: ConfidenceEstimator): void {
 
   test(`${estimator.name}: broken scores do no harm`, () => {
     for (const logprob of [Number.NaN, -Infinity, Infinity, 5]) {
-      const session = estimator.begin(chatRequest(), 0.7);
+      const session = estimator.begin(judged(chatRequest(), 0.7));
       for (const event of textAnswer([logprob])) checkVerdict(session.observe(event));
       checkVerdict(session.end());
     }

@@ -1,9 +1,10 @@
 import type { Clock } from '../core/clock.ts';
-import type { ConfidenceSession, FinalVerdict, Verdict } from '../core/confidence.ts';
+import type { ConfidenceSession, FinalVerdict } from '../core/confidence.ts';
 import type { GateConfig } from '../config/config.ts';
-import { DueTimer } from '../core/due-timer.ts';
-import type { InferenceEvent } from '../core/events.ts';
+import type { FinishEvent, InferenceEvent } from '../core/events.ts';
 import type { JsonObject } from '../core/json.ts';
+import type { ChatRequest } from '../core/request.ts';
+import { HeldPart, isOfCall } from './held-part.ts';
 
 /** What was withheld; empty once released. */
 export interface HeldAnswer {
@@ -13,174 +14,183 @@ export interface HeldAnswer {
   readonly isComplete: boolean;
 }
 
-/** One answer on its way out. Iterate once; ends without events when it escalates, and the caller ends the upstream. */
-export interface Gate extends AsyncIterable<InferenceEvent> {
-  /**
-   * A text, refusal, reasoning, tool-call or finish event has been released. Reasoning counts: its bytes leave too, and
-   * no other answer may follow them.
-   */
-  readonly committed: boolean;
-  /** In `judge` mode once decided, in `observe` mode after the last event. */
-  readonly verdict: FinalVerdict | undefined;
-  /** The answer was withheld for good. Never in `observe` mode. */
-  readonly escalated: boolean;
-  readonly held: HeldAnswer;
-  /** From the first held content to the verdict, on the gate's clock. */
-  readonly heldMs: number;
-  readonly heldTokens: number;
-  /** Monotonic time of the first event that carries an answer. */
-  readonly firstEventMs: number | undefined;
-  /** What the judge has seen; undefined where nobody judges. */
-  readonly evidence: JsonObject | undefined;
-}
-
 export interface GateOptions {
-  /** `observe` lets everything pass at once and only reports what it would have said. */
+  readonly request: ChatRequest;
+  /** A unary answer is held to its end whatever the mode, since nothing of it leaves before. */
+  readonly delivery: 'stream' | 'unary';
+  /** `observe` judges without holding back and only reports what it would have said. */
   readonly mode: 'judge' | 'observe';
   readonly limits: GateConfig;
   readonly clock: Clock;
-  readonly signal: AbortSignal;
 }
 
 /**
- * Puts an answer under judgement. In `judge` mode every event is held until the session commits or escalates, the text
- * reaches `maxHoldTokens`, or `maxHoldMs` have passed since the first content; at a limit the evidence so far decides.
- * Tool calls are held whole: tokens do not end the hold while a call is open. Errors of the upstream propagate. Without
- * a session nothing is judged and everything passes.
+ * Holds one answer back until it is judged. Fed by whoever reads the upstream; says what may leave, and by when it
+ * wants to be asked again. Text is released once the session commits, at `maxHoldTokens`, or `maxHoldMs` after its
+ * first token on the evidence there is. A call and a promised format are released at the answer's end alone; a limit in
+ * them escalates. A call that begins after released text is judged whole too. Without a session nothing is judged.
  */
-export function openGate(
-  events: AsyncIterable<InferenceEvent>,
-  session: ConfidenceSession | undefined,
-  options: GateOptions,
-): Gate {
-  return new EventGate(events, session, options);
-}
-
-class EventGate implements Gate {
-  committed = false;
-  verdict: FinalVerdict | undefined;
-  firstEventMs: number | undefined;
-  heldMs = 0;
-  heldTokens = 0;
-  readonly #upstream: AsyncIterator<InferenceEvent>;
+export class Gate {
   readonly #session: ConfidenceSession | undefined;
   readonly #options: GateOptions;
+  #part: HeldPart;
+  #state: 'holding' | 'passing' | 'escalated';
   #held: InferenceEvent[] = [];
-  #openCalls = 0;
-  #scoredTokens = 0;
-  #deltas = 0;
+  #verdict: FinalVerdict | undefined;
+  #dueMs = Infinity;
+  #firstEventMs: number | undefined;
+  /** Of the first content held back, or of the first score of a call. */
+  #heldFromMs: number | undefined;
+  #heldMs: number | undefined;
+  #heldTokens = 0;
+  #hasReleasedText = false;
 
-  constructor(events: AsyncIterable<InferenceEvent>, session: ConfidenceSession | undefined, options: GateOptions) {
-    this.#upstream = events[Symbol.asyncIterator]();
+  constructor(session: ConfidenceSession | undefined, options: GateOptions) {
     this.#session = session;
     this.#options = options;
+    this.#part = new HeldPart(options.request);
+    this.#state = this.#isJudging || options.delivery === 'unary' ? 'holding' : 'passing';
   }
 
-  get escalated(): boolean {
-    return this.#options.mode === 'judge' && this.verdict?.type === 'escalate';
+  /** In `judge` mode once decided, in `observe` mode after the last event. */
+  get verdict(): FinalVerdict | undefined {
+    return this.#verdict;
   }
 
-  get evidence(): JsonObject | undefined {
-    return this.#session?.evidence();
+  /** The answer, or a call after released text, is withheld for good; later events are dropped. */
+  get isEscalated(): boolean {
+    return this.#state === 'escalated';
+  }
+
+  /** Monotonic time at which to call `expire`. */
+  get dueMs(): number {
+    return this.#dueMs;
   }
 
   get held(): HeldAnswer {
     return { events: this.#held, isComplete: this.#held.at(-1)?.type === 'finish' };
   }
 
-  /** One generator for each way: delegating from one to another would cost every event three more turns. */
-  [Symbol.asyncIterator](): AsyncGenerator<InferenceEvent, void> {
+  /** From the first content held back to the verdict; undefined where nothing is judged before it leaves. */
+  get heldMs(): number | undefined {
+    return this.#heldMs;
+  }
+
+  /** Tokens of text held back, calls aside. */
+  get heldTokens(): number | undefined {
+    return this.#heldMs === undefined ? undefined : this.#heldTokens;
+  }
+
+  /** Monotonic time of the first event that carries an answer, thoughts included. */
+  get firstEventMs(): number | undefined {
+    return this.#firstEventMs;
+  }
+
+  /** What the judge has seen; undefined where nobody judges. */
+  get evidence(): JsonObject | undefined {
+    return this.#session?.evidence();
+  }
+
+  /** Takes the next events; answers which may leave now. */
+  take(events: readonly InferenceEvent[]): readonly InferenceEvent[] {
+    const released: InferenceEvent[] = [];
+    for (const event of events) this.#takeOne(event, released);
+    return released;
+  }
+
+  /** `dueMs` has come: text is decided on the evidence there is, anything else escalates. */
+  expire(): readonly InferenceEvent[] {
+    if (this.#session === undefined || this.#state !== 'holding') return [];
+    const released: InferenceEvent[] = [];
+    this.#settle(this.#part.kind === 'text' ? atLimit(this.#session) : holdLimit, released);
+    return released;
+  }
+
+  get #isJudging(): boolean {
+    return this.#session !== undefined && this.#options.mode === 'judge';
+  }
+
+  #takeOne(event: InferenceEvent, released: InferenceEvent[]): void {
+    if (this.#state === 'escalated') return;
+    if (isContent(event)) this.#firstEventMs ??= this.#options.clock.nowMs();
+    if (!this.#isJudging) return this.#observe(event, released);
+    if (this.#state === 'passing') {
+      if (!this.#beginsCall(event)) return void released.push(event);
+      this.#holdAgain();
+    }
+    this.#held.push(event);
+    const begins = this.#part.add(event);
+    if (begins || isContent(event)) this.#heldFromMs ??= this.#options.clock.nowMs();
+    if (begins) this.#startClock();
+    const verdict = this.#judge(event);
+    if (verdict !== undefined) this.#settle(verdict, released);
+  }
+
+  #observe(event: InferenceEvent, released: InferenceEvent[]): void {
+    this.#session?.observe(event);
+    if (event.type === 'finish') this.#verdict = this.#session?.end();
+    if (this.#state === 'passing') return void released.push(event);
+    this.#held.push(event);
+    if (event.type === 'finish') this.#release(released);
+  }
+
+  /** The final verdict, as soon as there is one. */
+  #judge(event: InferenceEvent): FinalVerdict | undefined {
     const session = this.#session;
-    return this.#options.mode === 'observe' || session === undefined ? this.#observe() : this.#decide(session);
+    if (session === undefined) return undefined;
+    const verdict = session.observe(event);
+    if (verdict.type === 'escalate') return verdict;
+    if (event.type === 'finish') return this.#isCutInCall(event) ? holdLimit : session.end();
+    const { limits, delivery } = this.#options;
+    if (delivery === 'unary') return undefined;
+    const { kind, textTokens, units } = this.#part;
+    if (kind === 'format') return units > limits.maxFormatBytes ? holdLimit : undefined;
+    if (kind !== 'text') return undefined;
+    if (verdict.type === 'commit') return verdict;
+    return textTokens >= limits.maxHoldTokens ? atLimit(session) : undefined;
   }
 
-  async *#decide(session: ConfidenceSession): AsyncGenerator<InferenceEvent, void> {
-    try {
-      await this.#hold(session);
-      if (this.escalated) return;
-      const released = this.#held;
-      this.#held = [];
-      for (const event of released) yield this.#release(event);
-      if (released.at(-1)?.type === 'finish') return;
-      for (;;) {
-        const next = await this.#upstream.next();
-        if (next.done === true) return;
-        yield this.#release(next.value);
-      }
-    } finally {
-      this.#leave();
-    }
+  /** Cut by a cap of the answer: whatever is missing of a call, no limit may let it pass. */
+  #isCutInCall({ reason }: FinishEvent): boolean {
+    return reason === 'length' && this.#part.isInCall;
   }
 
-  async *#observe(): AsyncGenerator<InferenceEvent, void> {
-    try {
-      for (;;) {
-        const next = await this.#upstream.next();
-        if (next.done === true) break;
-        this.#note(next.value);
-        this.#session?.observe(next.value);
-        if (next.value.type === 'finish') this.verdict = this.#session?.end();
-        yield this.#release(next.value);
-      }
-      this.verdict ??= this.#session?.end();
-    } finally {
-      this.#leave();
-    }
+  #startClock(): void {
+    const { limits, delivery, clock } = this.#options;
+    if (delivery === 'unary') return;
+    const holdMs = this.#part.kind === 'format' ? limits.maxFormatMs : limits.maxHoldMs;
+    this.#dueMs = clock.nowMs() + holdMs;
   }
 
-  /** Not awaited: return() queues behind a pending next(), which the caller's abort ends. */
-  #leave(): void {
-    this.#upstream.return?.().catch(() => undefined);
+  #settle(verdict: FinalVerdict, released: InferenceEvent[]): void {
+    const nowMs = this.#options.clock.nowMs();
+    this.#verdict = verdict;
+    this.#dueMs = Infinity;
+    this.#heldMs ??= nowMs - (this.#heldFromMs ?? nowMs);
+    if (!this.#hasReleasedText) this.#heldTokens = this.#part.textTokens;
+    if (verdict.type === 'commit') this.#release(released);
+    else this.#state = 'escalated';
   }
 
-  /** Pulls until there is a verdict. */
-  async #hold(session: ConfidenceSession): Promise<void> {
-    const { clock, limits } = this.#options;
-    const limit = new HoldLimit(clock, limits.maxHoldMs, this.#options.signal);
-    try {
-      while (this.verdict === undefined) {
-        const next = await limit.race(this.#upstream.next());
-        if (next === 'over') {
-          this.verdict = atLimit(session);
-        } else if (next.done === true) {
-          this.verdict = session.end();
-        } else {
-          this.#held.push(next.value);
-          if (this.#note(next.value)) limit.start();
-          this.verdict = this.#judge(session, next.value);
-        }
-      }
-    } finally {
-      limit.stop();
-      if (this.firstEventMs !== undefined) this.heldMs = clock.nowMs() - this.firstEventMs;
-      this.heldTokens = Math.max(this.#scoredTokens, this.#deltas);
-    }
+  #release(released: InferenceEvent[]): void {
+    for (const event of this.#held) released.push(event);
+    this.#held = [];
+    this.#state = 'passing';
+    this.#hasReleasedText = true;
   }
 
-  #judge(session: ConfidenceSession, event: InferenceEvent): FinalVerdict | undefined {
-    const verdict: Verdict = session.observe(event);
-    if (verdict.type !== 'hold') return verdict;
-    if (event.type === 'finish') return session.end();
-    const tokens = Math.max(this.#scoredTokens, this.#deltas);
-    return this.#openCalls === 0 && tokens >= this.#options.limits.maxHoldTokens ? atLimit(session) : undefined;
+  #beginsCall(event: InferenceEvent): boolean {
+    return event.type === 'tool-call-start' || (event.type === 'token-scores' && isOfCall(event));
   }
 
-  /** Counts what came; true for content. */
-  #note(event: InferenceEvent): boolean {
-    if (event.type === 'token-scores') this.#scoredTokens += event.scores.length;
-    if (event.type === 'tool-call-start') this.#openCalls++;
-    if (event.type === 'tool-call-end') this.#openCalls--;
-    if (!isContent(event)) return false;
-    if (event.type.endsWith('-delta')) this.#deltas++;
-    this.firstEventMs ??= this.#options.clock.nowMs();
-    return true;
-  }
-
-  #release(event: InferenceEvent): InferenceEvent {
-    this.committed ||= isContent(event) || event.type === 'finish';
-    return event;
+  /** A call after released text: no limit of the text's applies to it. */
+  #holdAgain(): void {
+    this.#state = 'holding';
+    this.#part = new HeldPart(this.#options.request);
   }
 }
+
+const holdLimit: FinalVerdict = { type: 'escalate', reason: 'hold_limit' };
 
 function atLimit(session: ConfidenceSession): FinalVerdict {
   const verdict = session.end();
@@ -189,43 +199,4 @@ function atLimit(session: ConfidenceSession): FinalVerdict {
 
 function isContent({ type }: InferenceEvent): boolean {
   return type !== 'start' && type !== 'token-scores' && type !== 'self-report' && type !== 'finish';
-}
-
-/** Ends a wait when the time to hold is over or the signal aborts, even though the upstream stays silent. */
-class HoldLimit {
-  readonly #clock: Clock;
-  readonly #maxHoldMs: number;
-  readonly #signal: AbortSignal;
-  readonly #over = Promise.withResolvers<'over'>();
-  readonly #onAbort = (): void => this.#over.reject(this.#signal.reason);
-  readonly #timer: DueTimer;
-  #hasStarted = false;
-
-  constructor(clock: Clock, maxHoldMs: number, signal: AbortSignal) {
-    this.#clock = clock;
-    this.#maxHoldMs = maxHoldMs;
-    this.#signal = signal;
-    this.#timer = new DueTimer(clock, () => this.#over.resolve('over'));
-    this.#over.promise.catch(() => undefined);
-    if (signal.aborted) this.#onAbort();
-    else signal.addEventListener('abort', this.#onAbort, { once: true });
-  }
-
-  /** The first content has come; later calls do nothing. */
-  start(): void {
-    if (this.#hasStarted) return;
-    this.#hasStarted = true;
-    this.#timer.set(this.#clock.nowMs() + this.#maxHoldMs);
-  }
-
-  /** A `next` that loses may still reject when the caller aborts the upstream: nobody waits for it any more. */
-  race<T>(next: Promise<T>): Promise<T | 'over'> {
-    next.catch(() => undefined);
-    return Promise.race([next, this.#over.promise]);
-  }
-
-  stop(): void {
-    this.#timer.clear();
-    this.#signal.removeEventListener('abort', this.#onAbort);
-  }
 }

@@ -1,5 +1,11 @@
 import type { InferenceEvent } from '../core/events.ts';
-import type { ToolSpec } from '../core/request.ts';
+import type { JudgedAnswer } from '../core/confidence.ts';
+import type { ChatRequest, ToolSpec } from '../core/request.ts';
+
+/** For tests: what an estimator is told of a streamed answer to `request`. */
+export function judged(request: ChatRequest, threshold: number): JudgedAnswer {
+  return { request, threshold, model: { model: 'test' }, delivery: 'stream' };
+}
 
 /** For tests: an answer in text, one event and one score a token; a bare number of logprobs sets the tokens. */
 export function textAnswer(logprobs: readonly number[], pieces?: readonly string[]): readonly InferenceEvent[] {

@@ -62,9 +62,13 @@ export interface RoutingConfig {
 }
 
 export interface GateConfig {
-  /** Tokens of text held before the gate must decide. */
+  /** Tokens of streamed text held before the gate must decide. */
   readonly maxHoldTokens: number;
+  /** From the first token of streamed text, or of a streamed call. */
   readonly maxHoldMs: number;
+  /** From the first token of a streamed answer in a promised format (JSON, a demanded call). */
+  readonly maxFormatMs: number;
+  readonly maxFormatBytes: number;
 }
 
 /** Time budgets of one attempt. */
@@ -99,9 +103,9 @@ export interface LimitsConfig {
 }
 
 export interface RetryConfig {
-  /** Further attempts after the first, all backends together. */
+  /** Further calls of one request to backends that have failed it. */
   readonly maxRetries: number;
-  /** Retries allowed as a share of requests. */
+  /** Such calls, allowed as a share of requests. */
   readonly budgetRatio: number;
   readonly baseDelayMs: number;
   readonly maxDelayMs: number;

@@ -43,7 +43,12 @@ test('nothing at all is a configuration', (t) => {
   assert.equal(config.server.port, 8080);
   assert.equal(config.server.authToken, undefined);
   assert.deepEqual(config.routing, { maxLocalTokens: 1500, confidenceThreshold: 0.7, firstTokenBudgetMs: 10_000 });
-  assert.deepEqual(config.gate, { maxHoldTokens: 48, maxHoldMs: 20_000 });
+  assert.deepEqual(config.gate, {
+    maxHoldTokens: 48,
+    maxHoldMs: 20_000,
+    maxFormatMs: 60_000,
+    maxFormatBytes: 1_048_576,
+  });
   assert.deepEqual(config.budgets.local, { connectMs: 2000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 });
   assert.equal(config.budgets.cloud.connectMs, 5000);
   assert.equal(config.limits.bodyBytes, 16 * 1024 * 1024);
@@ -154,7 +159,7 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
   [
     'a key like no other',
     { yaml: 'gate:\n  zebra: 1\n' },
-    /^lfo\.yaml:2 gate\.zebra: .*allowed here: max_hold_tokens, max_hold_ms$/,
+    /^lfo\.yaml:2 gate\.zebra: .*allowed here: max_hold_tokens, max_hold_ms, max_format_ms, max_format_bytes$/,
   ],
   [
     'a misspelt key of a backend',

@@ -6,6 +6,7 @@ import { isLoopback, isPrivateHost } from './addresses.ts';
 import { resolveBackends, type Findings } from './backends.ts';
 import type {
   EmbeddedConfig,
+  GateConfig,
   LfoConfig,
   LimitsConfig,
   RecordsConfig,
@@ -50,7 +51,7 @@ export function resolveSettings(
       confidenceThreshold: routing.confidence_threshold,
       firstTokenBudgetMs: routing.first_token_budget_ms,
     },
-    gate: { maxHoldTokens: gate.max_hold_tokens, maxHoldMs: gate.max_hold_ms },
+    gate: resolveGate(gate),
     budgets: { local: resolveBudgets(settings.budgets.local), cloud: resolveBudgets(settings.budgets.cloud) },
     limits: resolveLimits(settings.limits),
     retry: {
@@ -93,6 +94,16 @@ function resolveServer(server: FileSettings['server']): ServerConfig {
     heartbeatMs: server.heartbeat_ms,
     slowReaderMs: server.slow_reader_ms,
     shutdownGraceMs: server.shutdown_grace_ms,
+  };
+}
+
+/** The gate's numbers; evaluations take the shipped ones from here. */
+export function resolveGate(gate: FileSettings['gate']): GateConfig {
+  return {
+    maxHoldTokens: gate.max_hold_tokens,
+    maxHoldMs: gate.max_hold_ms,
+    maxFormatMs: gate.max_format_ms,
+    maxFormatBytes: gate.max_format_bytes,
   };
 }
 

@@ -48,8 +48,13 @@ const routing = z.strictObject({
 });
 
 const gate = z.strictObject({
-  max_hold_tokens: amount(48, 'Tokens of text held back before the gate must decide.', 100_000),
-  max_hold_ms: duration(20_000, 'Time text is held back before the gate must decide.'),
+  max_hold_tokens: amount(48, 'Tokens of streamed text held back before the gate must decide.', 100_000),
+  max_hold_ms: duration(
+    20_000,
+    'Time streamed text is held back before the gate must decide, and a streamed tool call before it escalates.',
+  ),
+  max_format_ms: duration(60_000, 'Time a streamed answer in a promised format is held back before it escalates.'),
+  max_format_bytes: amount(mebibyte, 'Size of a streamed answer in a promised format beyond which it escalates.'),
 });
 
 function tierBudgets(connectMs: number, what: string) {
@@ -85,8 +90,13 @@ const limits = z.strictObject({
 });
 
 const retry = z.strictObject({
-  max_retries: z.int().min(0).max(10).default(2).describe('Further attempts after the first, all backends together.'),
-  budget_ratio: fraction(0.2, 'Retries allowed as a share of requests.'),
+  max_retries: z
+    .int()
+    .min(0)
+    .max(10)
+    .default(2)
+    .describe('Further calls of one request to backends that have failed it; another backend is always tried first.'),
+  budget_ratio: fraction(0.2, 'Calls to backends that have failed a request, allowed as a share of requests.'),
   base_delay_ms: duration(200, 'First pause before a retry; it doubles, with jitter.'),
   max_delay_ms: duration(2_000, 'Longest pause before a retry.'),
   max_retry_after_ms: duration(2_000, 'A longer Retry-After is passed to the client instead of waited for.'),

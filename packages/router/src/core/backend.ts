@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts';
+import type { ModelIdentity } from './confidence.ts';
 import type { BackendError } from './errors.ts';
 import type { InferenceEvent } from './events.ts';
 import type { ChatRequest, Tier } from './request.ts';
@@ -18,6 +19,8 @@ export interface Backend {
    * last. Throws BackendError. Stops the upstream within 250 ms when the signal aborts, then throws its reason.
    */
   infer(request: ChatRequest, call: CallContext): AsyncIterable<InferenceEvent>;
+  /** What is known of the model that would answer; absent: its name alone. */
+  identify?(model: string): ModelIdentity;
   /** Exact prompt tokens with template and tools, where the backend can count; else `undefined`. */
   countTokens?(request: ChatRequest, signal: AbortSignal): Promise<number | undefined>;
   /** Cheap; never runs inference. */

@@ -28,6 +28,15 @@ export const systemClock: Clock = {
   },
 };
 
+/**
+ * Keeps the process alive until the returned function is called. The clock's own timers do not, and a command that waits
+ * for one alone would end in the middle with Node's exit code 13.
+ */
+export function holdProcess(): () => void {
+  const timer = setInterval(() => {}, maxTimerMs);
+  return () => clearInterval(timer);
+}
+
 /** Resolves after `delayMs`, or rejects with the signal's reason as soon as it aborts. */
 export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -119,7 +119,7 @@ const backendFaults: Readonly<
   busy: { code: 'overloaded', status: 503, retryable: true, counts: false },
 };
 
-/** No backend could take the request; `skipped` says why for each candidate (shown to those who hold a key). */
+/** No backend could take the request; `skipped` says why for each candidate, and the message why the first was not taken. */
 export class NoBackendError extends LfoError {
   override readonly name = 'NoBackendError';
   readonly skipped: readonly { readonly backend: string; readonly why: string }[];
@@ -129,7 +129,9 @@ export class NoBackendError extends LfoError {
     message: string,
     init: Partial<LfoErrorInit> & { reason: Reason; skipped: readonly { backend: string; why: string }[] },
   ) {
-    super(message, { code: 'no_backend_available', status: 503, retryable: true, ...init });
+    const [first] = init.skipped;
+    const cause = first === undefined ? '' : ` (${first.backend}: ${first.why.replace(/\.$/, '')})`;
+    super(`${message}${cause}`, { code: 'no_backend_available', status: 503, retryable: true, ...init });
     this.skipped = init.skipped;
     this.reason = init.reason;
   }
@@ -156,5 +158,13 @@ export function shuttingDown(): LfoError {
     status: 503,
     retryable: true,
     retryAfterMs: 1000,
+  });
+}
+
+/** Neither a backend's fault nor worth a retry: the client's own time is over. */
+export function deadlineExceeded(): LfoError {
+  return new LfoError('The deadline of the request is over; allow more time or ask for a shorter answer.', {
+    code: 'deadline_exceeded',
+    status: 504,
   });
 }

@@ -46,12 +46,31 @@ export interface FinishEvent {
 
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
+/** What a token of an answer decides; `structure` is what the form of a call leaves no choice about. */
+export type TokenLabel =
+  | 'decision'
+  | 'name'
+  | 'key'
+  | 'value'
+  | 'after-value'
+  | 'stop'
+  | 'structure'
+  | 'text'
+  | 'reasoning';
+
 /** Natural logarithms; at most 0. */
 export interface TokenScore {
   readonly token: string;
+  /** Of the model's vocabulary: tells a mark of a call from an end token of the same text. */
+  readonly id?: number;
   readonly logprob: number;
   /** Most likely first; may include the chosen token. */
-  readonly top?: readonly { readonly token: string; readonly logprob: number }[];
+  readonly top?: readonly { readonly token: string; readonly id?: number; readonly logprob: number }[];
+  /** Absent where nobody labelled it. */
+  readonly label?: TokenLabel;
+  /** Which call of the answer, 0, 1, 2 …, and which of its arguments it belongs to. */
+  readonly call?: number;
+  readonly argument?: string;
   /** How it was taken: a calibration must not mix them. Absent: `raw`, the full unmasked softmax at temperature 1. */
   readonly taken?: 'raw' | 'tempered' | 'grammar';
 }

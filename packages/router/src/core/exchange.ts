@@ -1,20 +1,22 @@
-import type { ServerResponse } from 'node:http';
-
 import type { Attempt } from './backend.ts';
 import type { Reason } from './reason.ts';
 import type { ChatRequest, Mode, Tier } from './request.ts';
+import type { AnswerWriter } from './sink.ts';
+import type { RequestTrace } from './trace.ts';
 
 /** One validated chat request and the way back to whoever sent it; ends when its response does. */
 export interface ChatExchange {
   readonly request: ChatRequest;
-  /** Untouched so far: egress alone writes it. */
-  readonly response: ServerResponse;
   /** Aborts with ClientGoneError when the client leaves before its answer is finished. */
   readonly signal: AbortSignal;
   /** Monotonic time at which the request's head had arrived. */
   readonly receivedMs: number;
-  /** Parameters that will not be honoured and why (`x-lfo-warning`); egress adds them to the trace's. */
-  readonly warnings: Map<string, string>;
+  /** Monotonic time at which its body had arrived. */
+  readonly bodyMs: number;
+  /** Whether the head of the response has left. */
+  hasHead(): boolean;
+  /** The way back; call once. Heads and metadata are read from the trace, warnings of the reader are added to it. */
+  open(trace: RequestTrace): AnswerWriter;
 }
 
 /** One id clients may ask for. */

@@ -135,6 +135,8 @@ export interface RoutingHints {
   readonly confidenceThreshold?: number;
   /** Total budget from arrival, in milliseconds. */
   readonly deadlineMs?: number;
+  /** For a stream: budget from arrival to the head of the response, in milliseconds. */
+  readonly headDeadlineMs?: number;
   /** Same value, same conversation: prefers the backend that is warm for it. Scoped to the client key. */
   readonly sessionKey?: string;
   /** Whose request it is; KV prefixes are not shared across keys. */

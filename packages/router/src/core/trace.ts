@@ -14,6 +14,8 @@ export interface RequestTrace {
   readonly startedAtMs: number;
   /** Monotonic. */
   readonly startMs: number;
+  /** Monotonic time at which the body had arrived: until then the client was at work, not the router. */
+  readonly bodyMs: number;
   mode: Mode;
   /** As asked; logged only when it resolved to a known model. */
   requestedModel: string;
@@ -42,7 +44,7 @@ export interface RequestTrace {
   committedMs: number | undefined;
   firstTokenMs: number | undefined;
   endMs: number | undefined;
-  /** Milliseconds from arrival to the first attempt: the router's own work, queues and upstreams excluded. */
+  /** Milliseconds from the whole body to the first attempt: the router's own work, queues and upstreams excluded. */
   overheadMs: number | undefined;
   costUsd: number | undefined;
 }
@@ -77,13 +79,14 @@ export function beginTrace(
     readonly stream: boolean;
     readonly hints: { readonly mode: Mode };
   },
-  times: { readonly startMs: number; readonly startedAtMs: number },
+  times: { readonly startMs: number; readonly startedAtMs: number; readonly bodyMs?: number },
   threshold: number,
 ): RequestTrace {
   return {
     id: request.id,
     startedAtMs: times.startedAtMs,
     startMs: times.startMs,
+    bodyMs: times.bodyMs ?? times.startMs,
     mode: request.hints.mode,
     requestedModel: request.model,
     stream: request.stream,

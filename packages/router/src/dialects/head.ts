@@ -4,9 +4,13 @@ import { egressOf, milliseconds } from './metadata.ts';
 /** Names and values of a response head, ready for `writeHead`. */
 export type Head = Record<string, string | number>;
 
-/** The `x-lfo-*` headers as far as they are known now. */
-export function lfoHeaders(trace: RequestTrace): Head {
-  const head: Head = { 'x-request-id': trace.id, 'x-lfo-egress': egressOf(trace) ?? 'undecided' };
+/**
+ * The `x-lfo-*` headers as far as they are known now.
+ * @param isDecided whether the answer that is to follow is known, or that there is none
+ */
+export function lfoHeaders(trace: RequestTrace, isDecided = true): Head {
+  const egress = isDecided || trace.mode === 'local' ? egressOf(trace) : 'undecided';
+  const head: Head = { 'x-request-id': trace.id, 'x-lfo-egress': egress };
   if (trace.route !== undefined) head['x-lfo-route'] = trace.route;
   if (trace.reason !== undefined) head['x-lfo-reason'] = trace.reason;
   if (trace.confidence !== undefined) head['x-lfo-confidence'] = String(Math.round(trace.confidence * 1e4) / 1e4);
@@ -16,12 +20,12 @@ export function lfoHeaders(trace: RequestTrace): Head {
 }
 
 /** The headers of an event stream that no proxy may hold back. */
-export function streamHead(trace: RequestTrace): Head {
+export function streamHead(trace: RequestTrace, isDecided: boolean): Head {
   return {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-cache',
     'x-accel-buffering': 'no',
-    ...lfoHeaders(trace),
+    ...lfoHeaders(trace, isDecided),
   };
 }
 

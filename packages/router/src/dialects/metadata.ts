@@ -23,7 +23,7 @@ export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, rep
     routing_reason: trace.reason ?? null,
     reasons: trace.reasons,
     degraded: trace.degraded,
-    egress: egressOf(trace) ?? null,
+    egress: egressOf(trace),
     attempts: trace.attempts.map((attempt) => attemptBody(attempt, nowMs)),
     latency_ms: milliseconds(latencyMs),
     overhead_ms: optionalMilliseconds(trace.overheadMs),
@@ -40,13 +40,14 @@ export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, rep
 export type AnswerMetadata = ReturnType<typeof answerMetadata>;
 
 /**
- * Where the request's content went: `none` for an answer of the local tier, else the cloud backend's name. Before a
- * route is known it is `none` where the mode promises so, or no cloud backend was tried; otherwise it is open.
+ * The cloud backends that were given the prompt so far, joined by commas in the order of their use; `none` where nothing
+ * left the own network. A backend counts from its choice on, since nobody can say what of a failed call had arrived.
  */
-export function egressOf(trace: RequestTrace): string | undefined {
-  if (trace.route === 'local' || trace.mode === 'local') return 'none';
-  if (trace.route === 'cloud' && trace.backend !== undefined) return trace.backend;
-  return trace.attempts.findLast(({ tier, backend }) => tier === 'cloud' && backend !== undefined)?.backend;
+export function egressOf({ attempts }: Pick<RequestTrace, 'attempts'>): string {
+  const names = attempts.flatMap(({ tier, backend, leasedMs }) =>
+    tier === 'cloud' && backend !== undefined && leasedMs !== undefined ? [backend] : [],
+  );
+  return names.length === 0 ? 'none' : [...new Set(names)].join(',');
 }
 
 function attemptBody(attempt: AttemptTrace, nowMs: number) {

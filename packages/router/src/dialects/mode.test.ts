@@ -20,6 +20,7 @@ interface Said {
   readonly headers?: Record<string, string>;
   readonly identity?: KeyIdentity;
   readonly conversation?: string;
+  readonly isStream?: boolean;
 }
 
 function hints(said: Said): RoutingHints {
@@ -29,6 +30,7 @@ function hints(said: Said): RoutingHints {
     headers: {},
     identity: owner,
     conversation: undefined,
+    isStream: false,
     ...said,
   });
 }
@@ -89,6 +91,16 @@ test('the shorter of our deadline and the SDK time-out counts', () => {
   assert.equal(hints({ headers: { 'x-lfo-deadline-ms': '900', 'x-stainless-timeout': '600' } }).deadlineMs, 900);
   assert.equal(hints({ headers: { 'x-stainless-timeout': '2' } }).deadlineMs, 2000);
   assert.equal(hints({ headers: { 'x-stainless-timeout': 'never' } }).deadlineMs, undefined);
+});
+
+test('the time-out of an SDK bounds the head of a stream, not the stream', () => {
+  const headers = { 'x-stainless-timeout': '2' };
+  const stream = hints({ headers, isStream: true });
+  assert.equal(stream.deadlineMs, undefined);
+  assert.equal(stream.headDeadlineMs, 2000);
+  assert.equal(hints({ headers }).headDeadlineMs, undefined);
+  const both = hints({ headers: { ...headers, 'x-lfo-deadline-ms': '900' }, isStream: true });
+  assert.deepEqual([both.deadlineMs, both.headDeadlineMs], [900, 2000]);
 });
 
 test('a session belongs to the key that names it', () => {

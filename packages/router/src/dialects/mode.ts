@@ -15,6 +15,7 @@ export interface HintSources {
   readonly identity: KeyIdentity;
   /** The client's own name for its conversation (`prompt_cache_key`, else `user`). */
   readonly conversation: string | undefined;
+  readonly isStream: boolean;
 }
 
 const maxMetadataPairs = 16;
@@ -30,13 +31,12 @@ export function readHints(sources: HintSources): RoutingHints {
   const { headers, identity } = sources;
   const metadata = readMetadata(sources.metadata);
   const confidenceThreshold = thresholdOf(metadata);
-  const deadlineMs = deadlineOf(headers);
   const conversation = headers['x-lfo-session'] ?? sources.conversation;
   return {
     mode: effectiveMode(sources, metadata),
     clientKey: identity.id,
     ...(confidenceThreshold !== undefined && { confidenceThreshold }),
-    ...(deadlineMs !== undefined && { deadlineMs }),
+    ...deadlinesOf(headers, sources.isStream),
     ...(conversation !== undefined && { sessionKey: `${identity.id}:${String(conversation)}` }),
   };
 }
@@ -110,8 +110,14 @@ function thresholdOf(metadata: JsonObject): number | undefined {
   throw new RequestError(`${param}: must be a number from 0 to 1.`, { param });
 }
 
-/** Our own header is checked; the SDKs' time-out is taken where it makes sense. The shorter one counts. */
-function deadlineOf(headers: IncomingHttpHeaders): number | undefined {
+/**
+ * Our own header is checked; the SDKs' time-out is taken where it makes sense. An SDK stops its timer when the head
+ * arrives, so for a stream it bounds the time until then; else the shorter of the two counts.
+ */
+function deadlinesOf(
+  headers: IncomingHttpHeaders,
+  isStream: boolean,
+): Pick<RoutingHints, 'deadlineMs' | 'headDeadlineMs'> {
   const own = headers['x-lfo-deadline-ms'];
   const ownMs = typeof own === 'string' && decimal.test(own) ? Number(own) : undefined;
   if (own !== undefined && (ownMs === undefined || !(ownMs > 0) || !Number.isFinite(ownMs))) {
@@ -120,7 +126,10 @@ function deadlineOf(headers: IncomingHttpHeaders): number | undefined {
     });
   }
   const sdk = headers['x-stainless-timeout'];
-  const sdkMs = typeof sdk === 'string' && decimal.test(sdk) ? Number(sdk) * 1000 : 0;
-  const shortest = Math.min(ownMs ?? Infinity, sdkMs > 0 ? sdkMs : Infinity);
-  return shortest === Infinity ? undefined : shortest;
+  const sdkMs = typeof sdk === 'string' && decimal.test(sdk) && Number(sdk) > 0 ? Number(sdk) * 1000 : Infinity;
+  const totalMs = Math.min(ownMs ?? Infinity, isStream ? Infinity : sdkMs);
+  return {
+    ...(totalMs !== Infinity && { deadlineMs: totalMs }),
+    ...(isStream && sdkMs !== Infinity && { headDeadlineMs: sdkMs }),
+  };
 }

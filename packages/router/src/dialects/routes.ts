@@ -1,3 +1,5 @@
+import type { ServerResponse } from 'node:http';
+
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 import type { LimitsConfig } from '../config/config.ts';
@@ -5,18 +7,21 @@ import type { Clock } from '../core/clock.ts';
 import { ClientGoneError, type LfoError, shuttingDown } from '../core/errors.ts';
 import type { ChatExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
 import type { KeyQuota, QuotaTicket, Spent } from '../core/identity.ts';
-import type { Logger } from '../core/logger.ts';
+import { errorFields, type Logger } from '../core/logger.ts';
 import { reasons } from '../core/reason.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { receivedBody } from '../server/body-parser.ts';
 import { setRaw } from '../server/raw-headers.ts';
 import { chatReader, findModel, type ReadChat } from './openai-chat/read-chat.ts';
+import { openWriter, type ResponsePace } from './openai-chat/respond.ts';
 
 /** What the clients' wires need of the rest. */
 export interface DialectDeps {
   readonly limits: LimitsConfig;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The operator's numbers of the moment for a response. */
+  readonly pace: () => ResponsePace;
   /** Answers one exchange completely; resolves when its response has ended, with what it used where that is known. */
   readonly chat: (exchange: ChatExchange) => Promise<Spent | void>;
   /** Holds keys to their limits; absent: nothing is counted. */
@@ -44,19 +49,25 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
     const { request: chat, warnings } = readChat(request);
     const ticket = admitted(request, reply, chat);
     const signal = departureSignal(reply);
+    const response = reply.raw;
     const exchange: ChatExchange = {
       request: chat,
-      response: reply.raw,
       signal,
       receivedMs: request.receivedMs,
-      warnings,
+      bodyMs: receivedBody(request).arrivedMs,
+      hasHead: () => response.headersSent,
+      open(trace) {
+        for (const [param, why] of warnings) trace.warnings.set(param, why);
+        return openWriter({ request: chat, response, signal, clock: deps.clock, pace: deps.pace() }, trace);
+      },
     };
+    const abandoned = (error: unknown): void => abandon(chat.id, response, error);
     reply.hijack();
     deps
       .chat(exchange)
-      .catch((error: unknown) => abandon(exchange, error))
+      .catch(abandoned)
       .then((spent) => ticket?.settle(spent ?? { tokens: 0, usd: 0 }))
-      .catch((error: unknown) => abandon(exchange, error));
+      .catch(abandoned);
   });
 
   app.post('/v1/route', async (request, reply) => {
@@ -93,8 +104,8 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
   }
 
   /** The pipeline itself failed, which it must not: nothing more can be said than that. */
-  function abandon({ request, response }: ChatExchange, error: unknown): void {
-    deps.log.error({ requestId: request.id, error: error instanceof Error ? error.name : typeof error }, 'chat failed');
+  function abandon(requestId: string, response: ServerResponse, error: unknown): void {
+    deps.log.error({ requestId, ...errorFields(error) }, 'chat failed');
     response.destroy();
   }
 }

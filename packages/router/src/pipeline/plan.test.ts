@@ -9,7 +9,8 @@ const local: Attempt = { tier: 'local', gated: true };
 const cloud: Attempt = { tier: 'cloud', gated: false };
 const fail = (fault: 'server' | 'rejected' | 'timeout', backend: string): BackendError =>
   new BackendError('failed', { fault, backend });
-const granting: Retries = { delayBeforeRetry: (_error, soFar, same) => (soFar < 2 ? (same ? 100 : 0) : undefined) };
+const granting: Retries = { delayBeforeRetry: (error, soFar) => (error.retryable && soFar < 2 ? 100 : undefined) };
+const spent: Retries = { delayBeforeRetry: () => undefined };
 const none = (): boolean => false;
 
 describe('plan', () => {
@@ -46,24 +47,67 @@ describe('plan', () => {
     assert.equal(plan.error?.code, 'upstream_error');
   });
 
-  test('passes what a backend rejects to the next tier and never back to the same one', () => {
-    const plan = new Plan([local, cloud], granting, () => true);
-    const first = plan.take();
-    assert.ok(first);
-    assert.equal(plan.failed(first, fail('rejected', 'a'), 'a'), true);
-    const second = plan.take();
-    assert.ok(second);
-    assert.equal(second.attempt, cloud);
-    assert.equal(plan.failed(second, fail('rejected', 'b'), 'b'), false);
-    assert.equal(plan.take(), undefined);
+  test('a spent retry budget never refuses a healthy peer, however many have failed', () => {
+    const plan = new Plan([local], spent, (_attempt, exclude) => exclude.size < 5);
+    const tried: string[] = [];
+    for (let step = plan.take(); step !== undefined; step = plan.take()) {
+      const backend = `peer ${tried.length}`;
+      tried.push(backend);
+      assert.equal(step.delayMs, 0);
+      plan.failed(step, fail('server', backend), backend);
+    }
+    assert.equal(tried.length, 5);
   });
 
-  test('ends at once when the request itself is at fault', () => {
+  test('what one backend rejects goes to the next that the mode allows, and its status is told if there is none', () => {
+    const plan = new Plan([local, cloud], granting, (attempt, exclude) => attempt === local && !exclude.has('b'));
+    for (const backend of ['a', 'b', 'c']) {
+      const step = plan.take();
+      assert.ok(step, backend);
+      assert.equal(step.attempt, backend === 'c' ? cloud : local);
+      assert.equal(step.exclude.has(backend), false);
+      plan.failed(step, new BackendError(backend, { fault: 'rejected', backend, status: 422 }), backend);
+    }
+    assert.equal(plan.take(), undefined, 'never back to one that rejected it');
+    assert.deepEqual([plan.error?.status, plan.error?.message], [422, 'c']);
+  });
+
+  test('an engine that finds fault with the request is one backend that rejects it', () => {
+    const plan = new Plan([local, cloud], granting, none);
+    const step = plan.take();
+    assert.ok(step);
+    assert.equal(plan.failed(step, new RequestError('no such part here'), 'a'), true);
+    assert.equal(plan.take()?.attempt, cloud);
+    assert.equal(plan.error?.status, 400);
+  });
+
+  test('a failure says more than the refusal of another backend', () => {
+    const plan = new Plan([local, cloud], spent, none);
+    const first = plan.take();
+    assert.ok(first);
+    plan.failed(first, fail('rejected', 'a'), 'a');
+    const second = plan.take();
+    assert.ok(second);
+    assert.equal(plan.failed(second, fail('server', 'b'), 'b'), false);
+    assert.equal(plan.error?.code, 'upstream_error');
+  });
+
+  test('what an engine died of is not handed to another', () => {
     const plan = new Plan([local, cloud], granting, () => true);
     const step = plan.take();
     assert.ok(step);
-    assert.equal(plan.failed(step, new RequestError('no'), 'a'), false);
+    const died = new BackendError('died', { fault: 'rejected', backend: 'a', code: 'schema_too_complex' });
+    assert.equal(plan.failed(step, died, 'a'), false);
+    assert.equal(plan.take(), undefined);
+    assert.equal(plan.error?.code, 'schema_too_complex');
+  });
+
+  test('a fault of our own ends it at once', () => {
+    const plan = new Plan([local, cloud], granting, () => true);
+    const step = plan.take();
+    assert.ok(step);
     assert.equal(plan.failed(step, new TypeError('bug'), 'a'), false);
+    assert.equal(plan.error, undefined);
   });
 
   test("a backend's own failure says more than that none was left", () => {

@@ -1,15 +1,15 @@
-import type { Attempt } from '../core/backend.ts';
+import type { Attempt as PlannedAttempt } from '../core/backend.ts';
 import { BackendError, LfoError, NoBackendError } from '../core/errors.ts';
 
-/** Decides whether one more try is worth its load on the upstreams. */
+/** Decides whether a backend that has failed a request is worth another call of it. */
 export interface Retries {
-  /** Milliseconds to wait before a further try, or `undefined` for none; what it grants is spent from the budget. */
-  delayBeforeRetry(error: BackendError, retriesSoFar: number, sameBackend: boolean): number | undefined;
+  /** Milliseconds to wait before that call, or `undefined` for none; what it grants is spent from the budget. */
+  delayBeforeRetry(error: BackendError, retriesSoFar: number): number | undefined;
 }
 
 /** One try as it will be made. */
 export interface Step {
-  readonly attempt: Attempt;
+  readonly attempt: PlannedAttempt;
   /** Backends that have already failed this request. */
   readonly exclude: ReadonlySet<string>;
   readonly delayMs: number;
@@ -20,19 +20,19 @@ export interface Step {
  * the next tier, else the same backend again where the retry budget allows. The one place that decides on retries.
  */
 export class Plan {
-  readonly #attempts: Attempt[];
+  readonly #attempts: PlannedAttempt[];
   readonly #retries: Retries;
   /** Whether a backend outside the set could take the attempt now. */
-  readonly #hasCandidate: (attempt: Attempt, exclude: ReadonlySet<string>) => boolean;
+  readonly #hasCandidate: (attempt: PlannedAttempt, exclude: ReadonlySet<string>) => boolean;
   readonly #excluded = new Set<string>();
   #next: Step | undefined;
   #retriesSoFar = 0;
-  #firstError: LfoError | undefined;
+  #error: LfoError | undefined;
 
   constructor(
-    attempts: readonly Attempt[],
+    attempts: readonly PlannedAttempt[],
     retries: Retries,
-    hasCandidate: (attempt: Attempt, exclude: ReadonlySet<string>) => boolean,
+    hasCandidate: (attempt: PlannedAttempt, exclude: ReadonlySet<string>) => boolean,
   ) {
     this.#attempts = [...attempts];
     this.#retries = retries;
@@ -47,54 +47,70 @@ export class Plan {
     return step;
   }
 
-  /** What to tell the client when every try has failed: the first failure of a backend says more than the last. */
+  /**
+   * What to tell the client when every try has failed: the first failure of a backend, else the refusal of the last one
+   * that would not have the request, else why none could be asked.
+   */
   get error(): LfoError | undefined {
-    return this.#firstError;
+    return this.#error;
   }
 
-  /** The gate did not let the answer pass: on to the next tier. */
-  escalated(): void {
-    this.#advance();
+  /** The gate did not let the answer pass: on to the next tier, if there is one. */
+  escalated(): boolean {
+    return this.#advance();
   }
 
   /** Adds a try for when everything else has failed. */
-  addLastResort(attempt: Attempt): void {
+  addLastResort(attempt: PlannedAttempt): void {
     this.#attempts.push(attempt);
   }
 
   /**
    * Takes note of a failure before the commit point and plans on.
-   * @returns false when the request itself is at fault or nothing is left to try
+   * @param backend the one that failed; absent: none was found
+   * @returns false when nothing is left that could do better
    */
   failed(step: Step, error: unknown, backend: string | undefined): boolean {
     if (!(error instanceof LfoError)) return false;
-    if (error instanceof NoBackendError || !(error instanceof BackendError) || backend === undefined) {
-      this.#firstError ??= error;
-      return error instanceof NoBackendError && this.#advance();
-    }
-    if (this.#firstError === undefined || this.#firstError instanceof NoBackendError) this.#firstError = error;
+    this.#note(error);
+    if (backend === undefined) return error instanceof NoBackendError && this.#advance();
+    if (error.code === fatalCode) return false;
     this.#excluded.add(backend);
-    if (error.fault !== 'rejected' && this.#hasCandidate(step.attempt, this.#excluded)) {
-      if (this.#retry(step.attempt, error, false)) return true;
-    }
+    // It has not failed, so it is asked without a retry budget.
+    if (this.#hasCandidate(step.attempt, this.#excluded)) return this.#plan(step.attempt, 0);
     if (this.#advance()) return true;
-    if (!error.retryable || !this.#retry(step.attempt, error, true)) return false;
-    this.#excluded.delete(backend);
-    return true;
-  }
-
-  #retry(attempt: Attempt, error: BackendError, sameBackend: boolean): boolean {
-    const delayMs = this.#retries.delayBeforeRetry(error, this.#retriesSoFar, sameBackend);
+    if (!(error instanceof BackendError)) return false;
+    const delayMs = this.#retries.delayBeforeRetry(error, this.#retriesSoFar);
     if (delayMs === undefined) return false;
     this.#retriesSoFar++;
+    this.#excluded.delete(backend);
+    return this.#plan(step.attempt, delayMs);
+  }
+
+  #note(error: LfoError): void {
+    const [known, now] = [weightOf(this.#error), weightOf(error)];
+    if (now > known || (now === known && now === refusal)) this.#error = error;
+  }
+
+  #plan(attempt: PlannedAttempt, delayMs: number): true {
     this.#next = { attempt, exclude: this.#excluded, delayMs };
     return true;
   }
 
   #advance(): boolean {
     const attempt = this.#attempts.shift();
-    if (attempt === undefined) return false;
-    this.#next = { attempt, exclude: this.#excluded, delayMs: 0 };
-    return true;
+    return attempt !== undefined && this.#plan(attempt, 0);
   }
+}
+
+/** A request that an engine died of is not handed to the next one. */
+const fatalCode = 'schema_too_complex';
+
+const refusal = 2;
+
+/** How much an error says: that one backend refused the request matters only while no other has failed. */
+function weightOf(error: LfoError | undefined): number {
+  if (error === undefined) return 0;
+  if (error instanceof NoBackendError) return 1;
+  return error instanceof BackendError && error.fault !== 'rejected' ? 3 : refusal;
 }

@@ -2,8 +2,9 @@ import type { RetryConfig } from '../config/config.ts';
 import type { BackendError, BackendFault } from '../core/errors.ts';
 
 /**
- * The one place that knows whether and when a failed call is worth another. Further calls are paid from a bucket that
- * every request fills a little, so that a broken upstream sees at most `budgetRatio` more calls than there are requests.
+ * The one place that knows whether and when a backend that has failed a request is worth another call. Such calls are
+ * paid from a bucket that every request fills a little, so that a broken upstream sees at most `budgetRatio` more calls
+ * than there are requests. A backend that has not failed is asked without it.
  */
 export class RetryBudget {
   readonly #config: RetryConfig;
@@ -28,28 +29,23 @@ export class RetryBudget {
     this.#tokens = Math.min(this.#burst, this.#tokens + this.#share);
   }
 
-  /** Whether no further call would be granted to anyone: clients should not retry on their own either. */
+  /** Whether no further call would be granted to anyone. */
   get isSpent(): boolean {
     return this.#tokens < 1;
   }
 
   /**
-   * Milliseconds to wait before a further call, or `undefined` for none; what is granted is spent.
+   * Milliseconds to wait before the backend that failed is called again, or `undefined` for never; what is granted is
+   * spent.
    * @param retriesSoFar of this request, all backends together
-   * @param sameBackend whether the call would go to the backend that has just failed
    */
-  delayBeforeRetry(error: BackendError, retriesSoFar: number, sameBackend: boolean): number | undefined {
+  delayBeforeRetry(error: BackendError, retriesSoFar: number): number | undefined {
     const { maxRetries, maxRetryAfterMs } = this.#config;
-    if (retriesSoFar >= maxRetries || this.isSpent) return undefined;
-    let delayMs = 0;
-    if (sameBackend) {
-      if (!error.retryable || retriesSoFar >= triesAtSameBackend[error.fault]) return undefined;
-      const askedMs = error.retryAfterMs ?? 0;
-      if (askedMs > maxRetryAfterMs) return undefined;
-      delayMs = askedMs + this.#jitter(retriesSoFar);
-    }
+    if (retriesSoFar >= maxRetries || retriesSoFar >= callsWorthwhile[error.fault]) return undefined;
+    const askedMs = error.retryAfterMs ?? 0;
+    if (!error.retryable || askedMs > maxRetryAfterMs || this.isSpent) return undefined;
     this.#tokens -= 1;
-    return delayMs;
+    return askedMs + this.#jitter(retriesSoFar);
   }
 
   /** Full jitter: anywhere between nothing and the exponential step, so that clients failing together spread out. */
@@ -62,8 +58,8 @@ export class RetryBudget {
 /** The burst is what so many requests would bring. */
 const burstRequests = 50;
 
-/** How often the same backend is worth another call after a fault of this kind. */
-const triesAtSameBackend: Readonly<Record<BackendFault, number>> = {
+/** How often a backend is worth another call after a fault of this kind. */
+const callsWorthwhile: Readonly<Record<BackendFault, number>> = {
   // Not there, or too slow once already: asking again only makes the client wait.
   connect: 0,
   timeout: 0,

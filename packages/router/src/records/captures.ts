@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { RecordsConfig } from '../config/config.ts';
-import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
+import type { RequestFollower } from '../core/sink.ts';
 import type { CaptureRow, Store } from './tables.ts';
 import { WordCopy } from './capture.ts';
 import { WriteBehind, type WriteStatus } from './write-behind.ts';
@@ -24,18 +24,14 @@ export class Captures {
     this.#rows = new WriteBehind({ write: (rows) => store.append('captures', rows), clock, maxPending, batchRows: 16 });
   }
 
-  /** Passes an answer on as it comes and keeps it, with its prompt, once it has ended in whatever way. */
-  async *follow(request: ChatRequest, events: AsyncIterable<InferenceEvent>): AsyncGenerator<InferenceEvent, void> {
+  /** Copies an answer as it goes to the client and keeps it, with its prompt, once it has ended in whatever way. */
+  follow(request: ChatRequest): Required<RequestFollower> {
     const copy = new WordCopy(request);
     const timeMs = Math.round(this.#clock.wallMs());
-    try {
-      for await (const event of events) {
-        copy.add(event);
-        yield event;
-      }
-    } finally {
-      this.#rows.add({ request_id: request.id, time_ms: timeMs, words: JSON.stringify(copy.capture()) });
-    }
+    return {
+      wrote: (events) => events.forEach((event) => copy.add(event)),
+      ended: () => this.#rows.add({ request_id: request.id, time_ms: timeMs, words: JSON.stringify(copy.capture()) }),
+    };
   }
 
   /** Its `dropped` counts requests whose words are lost: they came faster than the database took them. */

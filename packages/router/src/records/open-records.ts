@@ -1,15 +1,13 @@
 import { costsOf } from './costs.ts';
-import type { InferenceEvent } from '../core/events.ts';
-import type { ChatRequest } from '../core/request.ts';
 import type { ConfigHandle } from '../config/handle.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Journal } from '../core/journal.ts';
 import type { Store } from './tables.ts';
+import type { Delivery, RequestSink } from '../core/sink.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import { Captures, isCaptured } from './captures.ts';
 import { Recorder } from './recorder.ts';
-import type { RequestOutcome } from './request-row.ts';
 import { StoredJournal } from './journal.ts';
 import { openStore } from './store/open-store.ts';
 import { Upkeep } from './upkeep.ts';
@@ -22,16 +20,12 @@ export interface RecordsOptions {
 }
 
 /** What is remembered of requests. */
-export interface RecordKeeping {
+export interface RecordKeeping extends RequestSink {
   readonly store: Store;
   /** Where signatures of tool calls outlive a restart. */
   readonly signatures: Journal;
   /** US dollars that attempts cost, where their prices are known. */
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
-  /** The same events; their words are kept on the way where the operator wants that. */
-  follow(request: ChatRequest, events: AsyncIterable<InferenceEvent>): AsyncIterable<InferenceEvent>;
-  /** Notes the costs in the trace and keeps a row. Call once a request has ended, whatever its end. */
-  record(trace: RequestTrace, outcome: RequestOutcome): void;
   /** Whether the database takes rows, how many wait for it and how many were lost. */
   status(): WriteStatus;
   /** The same of the words that are kept. */
@@ -57,17 +51,30 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
     limits: () => config.current().records,
     onError: () => log.debug('Old records could not be tidied up; tried again in a minute.'),
   });
+  /** Notes the costs in the trace and keeps a row. */
+  const record = (trace: RequestTrace, delivery: Delivery, clientKey: string | undefined): void => {
+    trace.costUsd = costs.spent(trace.attempts);
+    if (!config.current().records.enabled) return;
+    const avoided = costs.avoided(trace);
+    recorder.record(trace, {
+      ...delivery,
+      ...(clientKey !== undefined && { clientKey }),
+      ...(avoided !== undefined && { costAvoidedUsd: avoided }),
+    });
+  };
   return {
     store,
     signatures,
     costOf: costs.spent,
-    follow: (request, events) =>
-      isCaptured(request, config.current().records) ? captures.follow(request, events) : events,
-    record(trace, outcome) {
-      trace.costUsd = costs.spent(trace.attempts);
-      if (!config.current().records.enabled) return;
-      const avoided = costs.avoided(trace);
-      recorder.record(trace, avoided === undefined ? outcome : { ...outcome, costAvoidedUsd: avoided });
+    begin(request, trace) {
+      const copy = isCaptured(request, config.current().records) ? captures.follow(request) : undefined;
+      return {
+        ...(copy !== undefined && { wrote: copy.wrote }),
+        ended(delivery) {
+          copy?.ended(delivery);
+          record(trace, delivery, request.hints.clientKey);
+        },
+      };
     },
     status: () => recorder.status(),
     captured: () => captures.status(),

@@ -9,6 +9,7 @@ function escalatedTrace(): RequestTrace {
   return {
     id: '0190-a',
     startedAtMs: clock.wallMs(),
+    bodyMs: 0,
     startMs: clock.nowMs(),
     mode: 'auto',
     requestedModel: 'a prompt in the place of a model',

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 import type { LimitsConfig } from '../config/config.ts';
+import type { Clock } from '../core/clock.ts';
 import { LfoError, RequestError } from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
 import { parseBody } from './json-scan.ts';
@@ -8,23 +9,27 @@ import { parseBody } from './json-scan.ts';
 /** As keys of one object so many take some 40 ms to parse; real requests hold a few thousand. */
 const maxValues = 65_536;
 
-/** A parsed body and its size on the wire. */
+/** A parsed body, its size on the wire and the monotonic time at which it had arrived. */
 export class ReceivedBody {
   readonly value: JsonValue;
   readonly bytes: number;
+  readonly arrivedMs: number;
 
-  constructor(value: JsonValue, bytes: number) {
+  constructor(value: JsonValue, bytes: number, arrivedMs: number) {
     this.value = value;
     this.bytes = bytes;
+    this.arrivedMs = arrivedMs;
   }
 }
 
 /** Makes JSON the only body the server reads; Fastify counts the bytes and answers 413 while reading. */
-export function useJsonBodies(app: FastifyInstance, limits: LimitsConfig): void {
+export function useJsonBodies(app: FastifyInstance, limits: LimitsConfig, clock: Clock): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (_request, bytes, done) => {
+    const arrivedMs = clock.nowMs();
     try {
-      done(null, new ReceivedBody(parseBody(bytes, { depth: limits.bodyDepth, values: maxValues }), bytes.length));
+      const value = parseBody(bytes, { depth: limits.bodyDepth, values: maxValues });
+      done(null, new ReceivedBody(value, bytes.length, arrivedMs));
     } catch (error) {
       done(error instanceof Error ? error : new Error('unreadable body', { cause: error }));
     }

@@ -1,31 +1,31 @@
 import { LfoError, NoBackendError } from '../core/errors.ts';
 
-/** OpenAI's error envelope with all four keys; `source` says whether our rules or a backend failed. */
+/** OpenAI's error envelope with all four keys, and what SDKs show of ours, since they drop what stands beside it. */
 export interface ErrorBody {
   readonly error: {
     readonly message: string;
     readonly type: string;
     readonly param: string | null;
     readonly code: string;
+    /** Whether our rules or a backend failed. */
+    readonly source: 'lfo' | 'upstream';
+    /** Why each candidate was passed over, where that is the error; the first is in the message too. */
+    readonly skipped?: readonly { readonly backend: string; readonly why: string }[];
   };
-  readonly source: 'lfo' | 'upstream';
-  /** Why each candidate was passed over, where that is the error. */
-  readonly skipped?: readonly { readonly backend: string; readonly why: string }[];
 }
 
 /** The client's view of an error. */
 export function errorBody(error: LfoError): ErrorBody {
-  const body: ErrorBody = {
+  return {
     error: {
       message: error.message.toWellFormed(),
       type: errorType(error.status),
       param: error.param?.toWellFormed() ?? null,
       code: error.code,
+      source: error.source,
+      ...(error instanceof NoBackendError && error.skipped.length > 0 && { skipped: error.skipped }),
     },
-    source: error.source,
   };
-  if (!(error instanceof NoBackendError) || error.skipped.length === 0) return body;
-  return { ...body, skipped: error.skipped };
 }
 
 /** Anything thrown, as an error a client may see; what is not ours says nothing of itself. */

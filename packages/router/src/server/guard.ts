@@ -49,8 +49,8 @@ export function createGuard({ config, verifyKey, failedAuth, sessionAuth }: Guar
       const session = presented === undefined ? sessionAuth?.identify(request.headers, request.method) : undefined;
       const identity = session ?? verifyKey(presented);
       if (identity !== undefined) return identity;
-      // A wrong key is refused at open doors too: they must not tell it from a right one for free.
-      if (presented === undefined && sessionAuth?.isOpen(route) === true) return undefined;
+      // A wrong key is refused on open routes too: they must not tell it from a right one for free.
+      if (presented === undefined && (route === '/ready' || sessionAuth?.isOpen(route) === true)) return undefined;
       throw presented === undefined ? missingKey() : wrongKey(failedAuth.fail(request.ip));
     },
   };

@@ -34,7 +34,18 @@ export function parseBody(bytes: Buffer, limits: JsonLimits): JsonValue {
   if (bytes.length > scannedFromBytes) checkText(text, limits);
   const value = parseText(text);
   checkValue(value, limits.depth, limits.depth);
-  return value;
+  return halfCharacter.test(text) ? wellFormed(value) : value;
+}
+
+/** An escape of half a surrogate pair; most are one of two that belong together. */
+const halfCharacter = /\\u[dD][89a-fA-F]/;
+
+/** The same with U+FFFD for each half of a character: what is no text must not reach a backend. */
+function wellFormed(value: JsonValue): JsonValue {
+  if (typeof value === 'string') return value.toWellFormed();
+  if (typeof value !== 'object' || value === null) return value;
+  if (!isJsonObject(value)) return value.map(wellFormed);
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key.toWellFormed(), wellFormed(member)]));
 }
 
 /** Recursive, and safe to be: it ends at the limit. */

@@ -52,6 +52,21 @@ const refused: readonly (readonly [body: unknown, param: string | null])[] = [
   [
     {
       messages: [
+        user,
+        {
+          role: 'assistant',
+          content: null,
+          tool_calls: [{ id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } }],
+        },
+        { role: 'tool', tool_call_id: 'c1', content: 'x' },
+        { role: 'tool', tool_call_id: 'c1', content: 'y' },
+      ],
+    },
+    'messages[3].tool_call_id',
+  ],
+  [
+    {
+      messages: [
         { role: 'tool', tool_call_id: 'c1', content: 'x' },
         { role: 'assistant', tool_calls: [call] },
       ],
@@ -141,14 +156,44 @@ for (const [body, param] of refused) {
       const headers = { 'content-type': 'application/json' };
       const response = await router.app.inject({ method: 'POST', url, headers, payload });
       assert.equal(response.statusCode, 400);
-      const { error, source } = response.json();
-      assert.deepEqual(Object.keys(error), ['message', 'type', 'param', 'code']);
-      assert.deepEqual([error.type, error.param, source], ['invalid_request_error', param, 'lfo']);
+      const { error } = response.json();
+      assert.deepEqual(Object.keys(error), ['message', 'type', 'param', 'code', 'source']);
+      assert.deepEqual([error.type, error.param, error.source], ['invalid_request_error', param, 'lfo']);
       assert.equal(typeof error.message, 'string');
       assert.equal(typeof error.code, 'string');
     });
   }
 }
+
+test('a result that answers no call, or one that has its answer, is named by its id', async () => {
+  const messageOf = async (messages: readonly object[]): Promise<string> => {
+    const response = await router.app.inject({ method: 'POST', url: '/v1/chat/completions', payload: { messages } });
+    return String(response.json().error?.message);
+  };
+  const called = { role: 'assistant', tool_calls: [call] };
+  const result = { role: 'tool', tool_call_id: call.id, content: 'x' };
+  assert.match(await messageOf([user, { ...result, tool_call_id: 'orphan' }]), /"orphan" answers no call/);
+  assert.match(await messageOf([user, called, result, result]), new RegExp(`"${call.id}" was answered`));
+  assert.match(await messageOf([{ role: 'function', name: 'lost', content: 'x' }]), /"lost" answers no call/);
+});
+
+test('an id that names a new call may be answered again', async () => {
+  const called = { role: 'assistant', tool_calls: [call] };
+  const result = { role: 'tool', tool_call_id: call.id, content: 'x' };
+  const payload = { messages: [user, called, result, called, result] };
+  const response = await router.app.inject({ method: 'POST', url: '/v1/chat/completions', payload });
+  assert.equal(response.statusCode, 200);
+});
+
+test('half a character reaches no backend: it is U+FFFD', async () => {
+  const headers = { 'content-type': 'application/json' };
+  const payload = String.raw`{"messages":[{"role":"user","content":"a\ud83d b\uDC00 \ud83d\ude00"}],"metadata":{"\udfff":"\ud800"}}`;
+  const before = router.exchanges.length;
+  const response = await router.app.inject({ method: 'POST', url: '/v1/chat/completions', headers, payload });
+  assert.equal(response.statusCode, 200);
+  const request = router.exchanges[before]?.request;
+  assert.deepEqual(request?.messages[0]?.content, [{ type: 'text', text: 'a\ufffd b\ufffd \u{1f600}' }]);
+});
 
 test('a body that is not UTF-8 is refused', async () => {
   const payload = Buffer.from([

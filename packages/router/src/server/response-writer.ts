@@ -16,7 +16,6 @@ export class ResponseWriter {
   readonly #slowReaderMs: number;
   #pending = '';
   #scheduled: NodeJS.Immediate | undefined;
-  #isBlocked = false;
   #lastWriteMs: number;
 
   constructor(response: ServerResponse, clock: Clock, slowReaderMs: number) {
@@ -28,7 +27,7 @@ export class ResponseWriter {
 
   /** Whether the client has yet to take what was written: await `drained` before pushing more. */
   get isBlocked(): boolean {
-    return this.#isBlocked;
+    return this.#response.writableNeedDrain;
   }
 
   /** Monotonic time of the last write. */
@@ -52,14 +51,12 @@ export class ResponseWriter {
   write(bytes: string | Buffer): void {
     if (this.#response.destroyed) return;
     this.#lastWriteMs = this.#clock.nowMs();
-    if (!this.#response.write(bytes)) this.#isBlocked = true;
+    this.#response.write(bytes);
   }
 
   /** Resolves once the client has taken what was written, or is gone. */
   async drained(): Promise<void> {
-    if (!this.#isBlocked) return;
-    await this.#taken('drain');
-    this.#isBlocked = false;
+    if (this.isBlocked) await this.#taken('drain');
   }
 
   /** Ends the response with `bytes`; resolves when its last byte has left, or the client is gone. */

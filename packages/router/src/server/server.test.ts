@@ -10,7 +10,7 @@ const chat = { messages: [{ role: 'user', content: 'hi' }] };
 const key = 'lfo-a-key-of-some-length';
 
 interface Asked {
-  readonly method?: 'GET' | 'POST' | 'OPTIONS';
+  readonly method?: 'GET' | 'POST' | 'OPTIONS' | 'DELETE' | 'PUT';
   readonly url: string;
   readonly headers?: Record<string, string>;
   readonly payload?: string | object;
@@ -41,8 +41,8 @@ test('without a configured key everybody is served, with any key or none', async
   assert.equal((await ask({}, { url: '/v1/models', headers: { authorization: 'Bearer sk-whatever' } })).status, 200);
 });
 
-test('with a key every route but /health asks for it, unknown and broken ones included', async () => {
-  for (const url of ['/v1/models', '/ready', '/openapi.json', '/nowhere', '/%zz']) {
+test('with a key every route but /health and /ready asks for it, unknown and broken ones included', async () => {
+  for (const url of ['/v1/models', '/openapi.json', '/nowhere', '/%zz']) {
     assert.deepEqual([(await ask(withKey, { url })).status, url], [401, url]);
   }
   assert.equal((await ask(withKey, { url: '/health' })).status, 200);
@@ -146,6 +146,49 @@ test('health follows draining alone, readiness tells why', async () => {
   assert.equal((await ask(draining, { url: '/health' })).status, 503);
   const refused = await ask(draining, { method: 'POST', url: '/v1/chat/completions', payload: chat });
   assert.deepEqual([refused.status, refused.code, refused.headers['retry-after']], [503, 'shutting_down', '1']);
+});
+
+test('anybody may ask whether it is ready, and only who holds a key is told why not', async () => {
+  const loading = { ...withKey, readiness: () => ({ ready: false, reasons: ['the model is loading'] }) };
+  const stranger = await ask(loading, { url: '/ready' });
+  assert.deepEqual([stranger.status, stranger.body], [503, { status: 'not_ready' }]);
+  const held = await ask(loading, { url: '/ready', headers: { authorization: `Bearer ${key}` } });
+  assert.deepEqual([held.status, held.body], [503, { status: 'not_ready', reasons: ['the model is loading'] }]);
+  const wrong = await ask(loading, { url: '/ready', headers: { authorization: 'Bearer wrong' } });
+  assert.equal(wrong.status, 401);
+  assert.deepEqual((await ask(withKey, { url: '/ready' })).body, { status: 'ready' });
+});
+
+test('a method that an address does not serve is refused before a body is read', async () => {
+  const json = { 'content-type': 'application/json' };
+  const listed = await ask({}, { method: 'DELETE', url: '/v1/models', headers: json });
+  assert.deepEqual([listed.status, listed.code, listed.headers['allow']], [405, 'method_not_allowed', 'GET, HEAD']);
+  const one = await ask(
+    {},
+    { method: 'DELETE', url: '/v1/models/vendor/large?x=1', headers: json, payload: '{"broken' },
+  );
+  assert.deepEqual([one.status, one.headers['allow']], [405, 'GET, HEAD']);
+  const chats = await ask({}, { url: '/v1/chat/completions' });
+  assert.deepEqual([chats.status, chats.headers['allow']], [405, 'POST']);
+  const nowhere = await ask({}, { method: 'POST', url: '/nowhere', headers: json, payload: '{"broken' });
+  assert.deepEqual([nowhere.status, nowhere.code], [404, 'not_found']);
+});
+
+test('an unknown address names the nearest that exists, and the base URL', async () => {
+  const hints: readonly (readonly [string, RegExp])[] = [
+    ['/chat/completions', /Did you mean POST \/v1\/chat\/completions\?/],
+    ['/v1/v1/chat/completions', /Did you mean POST \/v1\/chat\/completions\?/],
+    ['//v1/models', /Did you mean GET \/v1\/models\?/],
+    ['/v1/chat/completion', /Did you mean POST \/v1\/chat\/completions\?/],
+    ['/something/else/entirely', /See \/openapi\.json/],
+    [`/${'x'.repeat(400)}`, /See \/openapi\.json/],
+  ];
+  for (const [url, hint] of hints) {
+    const { status, body } = await ask({}, { method: 'POST', url, headers: { host: 'localhost:8080' } });
+    assert.equal(status, 404);
+    assert.match(String(at(body, 'error', 'message')), hint);
+    assert.match(String(at(body, 'error', 'message')), /http:\/\/localhost:8080\/v1\./);
+  }
 });
 
 test('a key restricted to one tier and one model sees and uses only that', async () => {

@@ -12,6 +12,7 @@ import type { Logger } from '../core/logger.ts';
 import { checkEncoding, useJsonBodies } from './body-parser.ts';
 import { createGuard } from './guard.ts';
 import type { FailedAuth, KeyIdentity, KeyQuota, VerifyKey } from '../core/identity.ts';
+import { KnownRoutes, MethodNotAllowedError } from './known-routes.ts';
 import { answerClientError } from './raw-errors.ts';
 import { setRaw } from './raw-headers.ts';
 
@@ -44,6 +45,12 @@ export interface ServerDeps {
 }
 
 const nobody: KeyIdentity = { id: 'nobody', scopes: [] };
+
+/** Whether a request came without a key to a route that is open to anybody, where keys exist. */
+export function isNobody(identity: KeyIdentity): boolean {
+  return identity === nobody;
+}
+
 /** Node looks for overdue requests only this often; its default of 30 s would triple a 10 s limit. */
 const overdueCheckMs = 1000;
 
@@ -86,16 +93,17 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     },
   });
 
+  const routes = new KnownRoutes(app);
   app.decorateRequest('identity');
   app.decorateRequest('receivedMs', 0);
-  useJsonBodies(app, config.limits);
+  useJsonBodies(app, config.limits, clock);
 
   app.addHook('onRequest', (request, reply, done) => {
     request.receivedMs = clock.nowMs();
     reply.header('x-request-id', request.id);
     const origin = guard.allowedOrigin(request);
     if (origin !== undefined) {
-      allowOrigin(reply, origin);
+      allowOrigin(request, reply, origin);
       if (request.method === 'OPTIONS') {
         void reply.status(204).send();
         return;
@@ -103,16 +111,15 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     }
     request.identity = guard.admit(request) ?? nobody;
     if (deps.quota !== undefined) setRaw(reply, deps.quota.headers(request.identity));
-    if (request.identity !== nobody) deps.checkScope(request.identity, request.routeOptions.url);
+    if (!isNobody(request.identity)) deps.checkScope(request.identity, request.routeOptions.url);
+    // Before a byte of the body is read.
+    if (request.is404) throw routes.missing(request);
     checkEncoding(request);
     done();
   });
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
-  app.setNotFoundHandler(() => {
-    throw new LfoError('There is nothing at this address and method: see /openapi.json.', {
-      code: 'not_found',
-      status: 404,
-    });
+  app.setNotFoundHandler((request) => {
+    throw routes.missing(request);
   });
 
   deps.addRoutes(app);
@@ -128,6 +135,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     // as long as the request's time lasts.
     if (error.status === 413 || request.raw.complete) reply.removeHeader('connection');
     if (!request.raw.complete && hasBody(request)) answeredEarly.add(request.raw.socket);
+    if (error instanceof MethodNotAllowedError) reply.header('allow', error.allowed.join(', '));
     if (error.status === 401) reply.header('www-authenticate', 'Bearer');
     void reply
       .header('x-request-id', request.id)
@@ -141,14 +149,31 @@ function hasBody({ headers }: FastifyRequest): boolean {
   return 'transfer-encoding' in headers || 'content-length' in headers;
 }
 
-/** Set on the raw response, since chat answers bypass Fastify's. */
-function allowOrigin({ raw }: FastifyReply, origin: string): void {
+/** A header's name by RFC 9110. */
+const headerName = /^[\w!#$%&'*+.^`|~-]+$/;
+const maxAskedHeaders = 64;
+
+/**
+ * Set on the raw response, since chat answers bypass Fastify's. A page of an allowed origin may send whatever headers
+ * it asks for, as each SDK has a dozen of its own; it never gets cookies sent along.
+ */
+function allowOrigin({ headers }: FastifyRequest, { raw }: FastifyReply, origin: string): void {
   raw.setHeader('access-control-allow-origin', origin);
-  raw.setHeader('vary', 'Origin');
-  raw.setHeader('access-control-allow-methods', 'GET, POST');
-  raw.setHeader('access-control-allow-headers', 'authorization, content-type, x-api-key, x-lfo-mode, x-lfo-session');
+  raw.setHeader('vary', 'Origin, Access-Control-Request-Headers');
   raw.setHeader('access-control-expose-headers', '*');
+  const asked = headers['access-control-request-headers']?.split(',').map((name) => name.trim()) ?? [];
+  const names = asked.filter((name) => headerName.test(name)).slice(0, maxAskedHeaders);
+  raw.setHeader('access-control-allow-headers', names.join(', '));
+  raw.setHeader('access-control-allow-methods', 'GET, POST');
+  raw.setHeader('access-control-max-age', preflightAgeS);
+  // Chromium asks this of pages that call into a private network.
+  if (headers['access-control-request-private-network'] === 'true') {
+    raw.setHeader('access-control-allow-private-network', 'true');
+  }
 }
+
+/** As long as Chromium remembers one at most. */
+const preflightAgeS = 7_200;
 
 /** Refusals of the framework, in our words. */
 function fromFastify(thrown: unknown): LfoError | undefined {

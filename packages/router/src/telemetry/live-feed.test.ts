@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { type LiveChange, LiveFeed } from './live-feed.ts';
 import type { Tier } from '../core/request.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '../core/trace.ts';
@@ -21,7 +22,7 @@ test('a watcher hears of each request as it begins, answers and ends', () => {
   const heard: LiveChange[] = [];
   feed.subscribe((change) => heard.push(change));
   const trace = traceOf('a');
-  feed.begin(trace);
+  feed.begin(chatRequest(), trace);
   feed.refresh();
   trace.committedMs = 180;
   feed.refresh();
@@ -41,7 +42,7 @@ test('counters tell routes, escalations and failures apart, and leave out client
   const feed = new LiveFeed();
   const [local, escalated, failed, left, running] = ['a', 'b', 'c', 'd', 'e'].map(traceOf);
   assert.ok(local && escalated && failed && left && running);
-  for (const trace of [local, escalated, failed, left, running]) feed.begin(trace);
+  for (const trace of [local, escalated, failed, left, running]) feed.begin(chatRequest(), trace);
   finish(feed, local, 'local');
   beginAttempt(escalated, 'local', 110);
   beginAttempt(escalated, 'cloud', 120);
@@ -54,8 +55,8 @@ test('counters tell routes, escalations and failures apart, and leave out client
 test('whoever comes back is told once of each request that changed meanwhile', () => {
   const feed = new LiveFeed();
   const [first, second] = [traceOf('a'), traceOf('b')];
-  feed.begin(first);
-  feed.begin(second);
+  feed.begin(chatRequest(), first);
+  feed.begin(chatRequest(), second);
   const { sequence } = feed.snapshot();
   first.committedMs = 120;
   feed.refresh();
@@ -71,7 +72,7 @@ test('whoever was away too long, or comes from another process, needs a whole sn
   const feed = new LiveFeed(2);
   for (const id of ['a', 'b', 'c', 'd']) {
     const trace = traceOf(id);
-    feed.begin(trace);
+    feed.begin(chatRequest(), trace);
     finish(feed, trace, 'local');
   }
   assert.equal(feed.since(0), undefined);
@@ -84,10 +85,10 @@ test('whoever was away too long, or comes from another process, needs a whole sn
 
 test('running requests are kept however many have ended since', () => {
   const feed = new LiveFeed(1);
-  feed.begin(traceOf('long'), 'key-1');
+  feed.begin(chatRequest({ hints: { mode: 'auto', clientKey: 'key-1' } }), traceOf('long'));
   for (const id of ['a', 'b', 'c']) {
     const trace = traceOf(id);
-    feed.begin(trace);
+    feed.begin(chatRequest(), trace);
     finish(feed, trace, 'local');
   }
   assert.deepEqual([feed.find('long')?.clientKey, feed.find('long')?.view.state], ['key-1', 'running']);
@@ -99,7 +100,7 @@ test('an end counts once, and nobody is told after leaving', () => {
   const heard: LiveChange[] = [];
   const leave = feed.subscribe((change) => heard.push(change));
   const trace = traceOf('a');
-  feed.begin(trace);
+  feed.begin(chatRequest(), trace);
   finish(feed, trace, 'cloud');
   leave();
   feed.end(trace, { status: 200 });

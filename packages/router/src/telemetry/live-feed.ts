@@ -1,4 +1,6 @@
 import type { LiveCounters, RequestView } from '../records/request-view.ts';
+import type { ChatRequest } from '../core/request.ts';
+import type { RequestFollower, RequestSink } from '../core/sink.ts';
 import type { RequestTrace } from '../core/trace.ts';
 import { type TraceOutcome, viewTrace } from '../records/trace-view.ts';
 
@@ -32,7 +34,7 @@ interface Entry {
  * The latest requests, running ones included, and who watches them. State rather than a log: whoever comes back is told
  * each request that changed meanwhile once, as it is now. Costs a Map entry a request while nobody watches.
  */
-export class LiveFeed {
+export class LiveFeed implements RequestSink {
   readonly #capacity: number;
   /** In the order of their latest change. */
   readonly #entries = new Map<string, Entry>();
@@ -47,11 +49,11 @@ export class LiveFeed {
     this.#capacity = capacity;
   }
 
-  /** A request has arrived. */
-  begin(trace: RequestTrace, clientKey?: string): void {
+  begin({ hints: { clientKey } }: Pick<ChatRequest, 'hints'>, trace: RequestTrace): RequestFollower {
     this.#counters.started++;
     this.#counters.running++;
     this.#changed({ trace, clientKey, sequence: 0, told: '', view: undefined });
+    return { ended: (delivery) => this.end(trace, delivery) };
   }
 
   /** Tells of running requests that have got on: a new attempt, a backend, the first byte. O(requests remembered). */

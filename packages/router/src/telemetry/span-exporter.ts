@@ -1,3 +1,4 @@
+import { childOf } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import type { RequestTrace } from '../core/trace.ts';
 import { spansOf } from './spans.ts';
@@ -30,6 +31,7 @@ export class SpanExporter {
   #cancel: (() => void) | undefined;
   #sent = 0;
   #dropped = 0;
+  readonly #givenUp = new AbortController();
 
   constructor(options: SpanExporterOptions) {
     this.#options = options;
@@ -59,11 +61,23 @@ export class SpanExporter {
     return this.#sending;
   }
 
+  /** A last delivery; what the collector has not taken when the signal aborts is dropped. */
+  async close(signal: AbortSignal): Promise<void> {
+    const giveUp = (): void => this.#givenUp.abort();
+    if (signal.aborted) giveUp();
+    signal.addEventListener('abort', giveUp, { once: true });
+    // A delivery under way may have begun without the latest requests.
+    await this.flush();
+    await this.flush();
+    signal.removeEventListener('abort', giveUp);
+    for (const { trace } of this.#pending.splice(0)) this.#dropped += 1 + trace.attempts.length;
+  }
+
   async #sendAll(): Promise<void> {
     const { clock, send } = this.#options;
-    while (this.#pending.length > 0) {
+    while (this.#pending.length > 0 && !this.#givenUp.signal.aborted) {
       const spans = this.#pending.splice(0, batchRequests).flatMap(({ trace, status }) => spansOf(trace, status));
-      const abort = new AbortController();
+      const abort = childOf(this.#givenUp.signal);
       const cancel = clock.schedule(sendMs, () => abort.abort());
       try {
         await send(this.#body(spans), abort.signal);
@@ -72,6 +86,7 @@ export class SpanExporter {
         this.#dropped += spans.length;
       } finally {
         cancel();
+        abort.release();
       }
     }
   }

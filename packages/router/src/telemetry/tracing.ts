@@ -7,8 +7,8 @@ import { SpanExporter } from './span-exporter.ts';
 /** Where finished requests are told of besides the records. */
 export interface Tracing {
   readonly exporter: SpanExporter;
-  /** A last delivery. */
-  close(): Promise<void>;
+  /** A last delivery, given up when the signal aborts. */
+  close(signal: AbortSignal): Promise<void>;
 }
 
 const connectMs = 2_000;
@@ -44,8 +44,8 @@ export function openTracing(config: TelemetryConfig, clock: Clock, version: stri
   });
   return {
     exporter,
-    async close() {
-      await exporter.flush();
+    async close(signal) {
+      await exporter.close(signal);
       await client.close();
     },
   };

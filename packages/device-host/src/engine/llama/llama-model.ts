@@ -19,8 +19,7 @@ import { AnswerWriter, newCallId } from './output/answer-writer.ts';
 import { ChatTemplate } from './prompt/chat-template.ts';
 import { Decode, type Sampled } from './decode/decode.ts';
 import { answerGrammar, type AnswerGrammar } from './grammar/grammar.ts';
-import { PrefillPace } from './decode/prefill-pace.ts';
-import { Rate } from './decode/rate.ts';
+import { PrefillPace, Rate } from './decode/prefill-pace.ts';
 import { samplingOf } from './decode/sampling.ts';
 import { logProbability, scoreOrigin, topScores, type Score } from './output/scores.ts';
 import { SlotPool, type SlotLease } from './decode/slot-pool.ts';
@@ -100,8 +99,6 @@ export class LlamaLoadedModel implements LoadedModel {
     const written: Token[] = [];
     const sampling = samplingOf(request, written, this.#sources.randomSeed);
     const options = { ...sampling.options, ...(await this.#grammarState(grammar)) };
-    const lease = await this.#pool.acquire(tokens, request.prefixKey, ended);
-    const decode = this.#decode(lease, tokens, options, request, onPrefill);
     const writer = new AnswerWriter({
       tools: offered.map((tool) => tool.name),
       stop: request.stop,
@@ -113,6 +110,8 @@ export class LlamaLoadedModel implements LoadedModel {
     });
     const limit = Math.min(request.maxTokens ?? Infinity, this.info.ctx - tokens.length);
     let firstMs: number | undefined;
+    const lease = await this.#pool.acquire(tokens, request.prefixKey, ended);
+    const decode = this.#decode(lease, tokens, options, request, onPrefill);
     try {
       const text = this.#texts();
       while (written.length < limit && !writer.stopped) {

@@ -57,6 +57,7 @@ export async function makeContext(
   signal: AbortSignal,
   freeBytes: () => number = freemem,
 ): Promise<LlamaContext> {
+  const isSliding = model.gpuLayers === 0 && (model.fileInsights.swaSize ?? 0) > 0;
   const contextSize = Math.min(options.contextTokens, model.trainContextSize);
   // The estimate costs a quarter of a second of the start: only where the answer is not plain.
   if (contextSize * options.slots * mostBytesPerToken > freeBytes()) {
@@ -65,6 +66,7 @@ export async function makeContext(
       sequences: options.slots,
       modelGpuLayers: model.gpuLayers,
       swaFullCache: true,
+      ...(isSliding ? { flashAttention: false } : {}),
     });
     if (cpuRam > freeBytes()) throw tooLittleMemory(cpuRam, freeBytes());
   }
@@ -75,6 +77,8 @@ export async function makeContext(
       threads,
       createSignal: signal,
       failedCreationRemedy: false,
+      // Where Gemma 3 reads with flash attention, one prompt's scores differ by a fifth with the size of its chunks.
+      ...(isSliding ? { flashAttention: false } : {}),
       // It would estimate once more. On a GPU, whose memory we do not know, it shall.
       ignoreMemorySafetyChecks: model.gpuLayers === 0,
     });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { collect } from '@lfo/testing/collect.ts';
+import { scaled } from '@lfo/testing/test-scale.ts';
 import * as fc from 'fast-check';
 import { BackendError } from '../../core/errors.ts';
 import { readSse, type SseEvent } from './sse.ts';
@@ -83,7 +84,7 @@ test('any split of any stream gives the events of the whole', async () => {
       chunks.push(bytes.subarray(from));
       assert.deepEqual(await parse(chunks), await parse([bytes]));
     }),
-    { numRuns: 2000, seed: 17 },
+    { numRuns: scaled({ always: 2_000, full: 100_000 }), seed: 17 },
   );
 });
 

@@ -19,13 +19,20 @@ function object(properties: Readonly<Record<string, object>>, optional: readonly
 }
 
 const error = object({
-  error: object({
-    message: { ...text, description: 'What went wrong and what to do next.' },
-    type: text,
-    param: orNull({ ...text, description: 'The field or header that is at fault.' }),
-    code: orNull({ ...text, description: 'Stable; for programs.' }),
-  }),
-  source: { enum: ['lfo', 'upstream'], description: '`upstream` whenever a backend failed.' },
+  error: object(
+    {
+      message: { ...text, description: 'What went wrong and what to do next.' },
+      type: text,
+      param: orNull({ ...text, description: 'The field or header that is at fault.' }),
+      code: orNull({ ...text, description: 'Stable; for programs.' }),
+      source: { enum: ['lfo', 'upstream'], description: '`upstream` whenever a backend failed.' },
+      skipped: {
+        ...list(object({ backend: text, why: text })),
+        description: 'Backends that were passed over, where none could take the request.',
+      },
+    },
+    ['skipped'],
+  ),
 });
 
 const attempt = object(
@@ -57,7 +64,7 @@ const metadata = object(
     routing_reason: orNull(reason),
     reasons: list(reason),
     degraded: { ...flag, description: 'A local answer below the threshold, because the cloud could not stand in.' },
-    egress: orNull({ ...text, description: '`none`, or the cloud backend that was sent the request.' }),
+    egress: { ...text, description: '`none`, or the cloud backends that were given the prompt, joined by commas.' },
     attempts: list(attempt),
     latency_ms: milliseconds,
     overhead_ms: orNull(milliseconds),

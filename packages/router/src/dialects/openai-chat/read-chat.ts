@@ -39,7 +39,8 @@ export function chatReader(limits: LimitsConfig, models: () => readonly ListedMo
     const wire = parsed.data;
     const model = findModel(models(), wire.model ?? identity.models?.[0] ?? defaultModel, identity);
     const conversation = wire.prompt_cache_key ?? wire.user ?? undefined;
-    const hints = readHints({ headers, metadata: wire.metadata, model, identity, conversation });
+    const isStream = wire.stream === true;
+    const hints = readHints({ headers, metadata: wire.metadata, model, identity, conversation, isStream });
     const warnings = new Map<string, string>();
     // Whoever fetched one would send a packet out.
     const fetchImages = limits.fetchImages && hints.mode !== 'local';

@@ -16,6 +16,7 @@ import * as fc from 'fast-check';
 
 import { BackendError, LfoError, NoBackendError } from '../../core/errors.ts';
 import type { InferenceEvent, TokenScore } from '../../core/events.ts';
+import { beginAttempt } from '../../core/trace.ts';
 
 const assertFits = openApiValidator();
 
@@ -115,13 +116,44 @@ test('the metadata names everything that was promised', async () => {
   assert.equal(headers['x-lfo-confidence'], '0.91');
 });
 
-test('a cloud answer names its backend as egress', async () => {
-  const answer: ScriptedAnswer = (_request, { trace }) => {
-    Object.assign(trace, { route: 'cloud', backend: 'faraway' });
+/** Plays attempts at these backends; those in capitals are in the cloud, those in brackets were never reached. */
+function attempted(...backends: readonly string[]): ScriptedAnswer {
+  return (_request, { trace }) => {
+    for (const name of backends) {
+      const tier = name === name.toUpperCase() ? 'cloud' : 'local';
+      const attempt = beginAttempt(trace, tier, 0);
+      if (name.startsWith('(')) continue;
+      Object.assign(attempt, { backend: name, leasedMs: 0 });
+      Object.assign(trace, { route: tier, backend: name });
+    }
     return fromEvents(plainAnswer('x'));
   };
-  const { headers } = await ask(answer);
-  assert.deepEqual([headers['x-lfo-route'], headers['x-lfo-egress']], ['cloud', 'faraway']);
+}
+
+test('egress names every cloud backend that was given the prompt, in order, whoever answered', async () => {
+  const cases: readonly (readonly [readonly string[], string])[] = [
+    [['near'], 'none'],
+    [['FAR'], 'FAR'],
+    [['near', 'FAR'], 'FAR'],
+    [['FAR', 'near'], 'FAR'],
+    [['FAR', 'FURTHER', 'FAR', 'near'], 'FAR,FURTHER'],
+    [['(FAR)', 'near'], 'none'],
+  ];
+  for (const [backends, egress] of cases) {
+    for (const asked of [{}, { stream: true }]) {
+      const { headers, text } = await ask(attempted(...backends), asked);
+      assert.equal(headers['x-lfo-egress'], egress);
+      assert.match(text, new RegExp(`"egress":"${egress}"`));
+    }
+  }
+});
+
+test('a failure tells which cloud backends had been given the prompt', async () => {
+  const { status, headers } = await ask(async function* (request, call) {
+    yield* attempted('FAR', 'near')(request, call);
+    throw new BackendError('No.', { fault: 'server', backend: 'near' });
+  });
+  assert.deepEqual([status, headers['x-lfo-egress']], [502, 'FAR']);
 });
 
 test('tool-call deltas carry id, type and name once, and the index always', async () => {
@@ -162,7 +194,7 @@ test('whoever declared functions is answered with a function_call', async () => 
 test('a call that was cut off is never delivered as whole', async () => {
   const claimed = await complete([...cutCall, finish('tool_calls')], { tools });
   assert.deepEqual(
-    [claimed.status, at(claimed.body, 'error', 'code'), at(claimed.body, 'source')],
+    [claimed.status, at(claimed.body, 'error', 'code'), at(claimed.body, 'error', 'source')],
     [502, 'upstream_cut', 'upstream'],
   );
   const limited = await complete([...cutCall, finish('length')], { tools });
@@ -176,7 +208,7 @@ test('events that end without a finish are a cut, whole or streamed', async () =
   assert.equal(status, 502);
   const { isDone, chunks, text } = await stream([start, { type: 'text-delta', text: 'half' }]);
   assert.equal(isDone, false);
-  assert.deepEqual(Object.keys(chunks.at(-1) ?? {}), ['error', 'source', 'lfo_metadata']);
+  assert.deepEqual(Object.keys(chunks.at(-1) ?? {}), ['error', 'lfo_metadata']);
   assert.equal(text.includes('"finish_reason":"'), false);
 });
 
@@ -202,7 +234,11 @@ test('what was passed over is told to whoever may know', async () => {
       skipped: [{ backend: 'b', why: 'down' }],
     });
   });
-  assert.deepEqual([status, at(JSON.parse(text), 'skipped', 0, 'backend')], [503, 'b']);
+  const body: unknown = JSON.parse(text);
+  assert.deepEqual(Object.keys(JSON.parse(text)), ['error'], 'SDKs show nothing that stands beside the error');
+  assert.deepEqual([status, at(body, 'error', 'skipped', 0, 'backend')], [503, 'b']);
+  assert.equal(at(body, 'error', 'source'), 'lfo');
+  assert.equal(at(body, 'error', 'message'), 'No backend is ready. (b: down)');
 });
 
 test('an exception that is not ours says nothing of itself', async () => {
@@ -301,6 +337,27 @@ test('any text in any pieces arrives well-formed and the same both ways', async 
   );
 });
 
+test('the head of a local stream says none however early it leaves', async () => {
+  const clock = new FakeClock();
+  const gate = Promise.withResolvers<void>();
+  const router = scriptedRouter({
+    clock,
+    server: { heartbeatMs: 10_000 },
+    async *answer() {
+      await gate.promise;
+      yield* plainAnswer('x');
+    },
+  });
+  const payload = { model: 'lfo-local', messages: [{ role: 'user', content: 'hi' }], stream: true };
+  const asked = router.app.inject({ method: 'POST', url: '/v1/chat/completions', payload });
+  await settle();
+  await clock.advanceAsync(10_000);
+  gate.resolve();
+  const { headers } = await asked;
+  assert.equal(headers['x-lfo-egress'], 'none');
+  await router.app.close();
+});
+
 test('a silent backend is covered by comments, and what fails after them is a frame', async () => {
   const clock = new FakeClock();
   const gate = Promise.withResolvers<void>();
@@ -321,6 +378,7 @@ test('a silent backend is covered by comments, and what fails after them is a fr
   gate.resolve();
   const response = await asked;
   const { comments, chunks, isDone } = readSse(response.body);
+  assert.equal(response.headers['x-lfo-egress'], 'undecided', 'the head had to leave before');
   assert.deepEqual([response.statusCode, comments, isDone], [200, 3, false]);
   assert.equal(at(chunks[0], 'error', 'code'), 'deadline');
   assert.deepEqual([router.deliveries[0]?.status, router.deliveries[0]?.error?.status], [200, 504]);

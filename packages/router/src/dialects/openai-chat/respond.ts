@@ -4,102 +4,152 @@ import type { Clock } from '../../core/clock.ts';
 import { errorBody, retryHeaders, toLfoError } from '../../server/error-body.ts';
 import { ClientGoneError, type LfoError } from '../../core/errors.ts';
 import type { InferenceEvent } from '../../core/events.ts';
-import type { ChatExchange } from '../../core/exchange.ts';
+import type { ChatRequest } from '../../core/request.ts';
+import type { AnswerWriter, Delivery } from '../../core/sink.ts';
 import type { RequestTrace } from '../../core/trace.ts';
 import { ChunkEncoder, doneFrame } from './chunk-encoder.ts';
 import { Completion } from './completion.ts';
 import { type Head, lfoHeaders, streamHead } from '../head.ts';
-import { answerMetadata, egressOf } from '../metadata.ts';
+import { answerMetadata } from '../metadata.ts';
 import { ResponseWriter } from '../../server/response-writer.ts';
 
-/** The operator's numbers for one response, and time. */
-export interface RespondOptions {
-  readonly clock: Clock;
+/** The operator's numbers for one response. */
+export interface ResponsePace {
   /** Longest silence of a stream before a comment frame. */
   readonly heartbeatMs: number;
   /** A client that takes nothing for this long is cut off. */
   readonly slowReaderMs: number;
 }
 
-/** How the response ended, for records and logs. */
-export interface Delivery {
-  /** What the client saw, or 499 where it left. A failure after the head was sent keeps 200. */
-  readonly status: number;
-  /** What went wrong, if anything did. */
-  readonly error?: LfoError;
+/** One response that nobody has written to yet. */
+export interface OpenResponse {
+  readonly request: ChatRequest;
+  readonly response: ServerResponse;
+  /** Aborts when the client leaves. */
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  readonly pace: ResponsePace;
 }
 
 /** Long bodies leave in slices, so that a slow reader is told from one that does not read. */
 const sliceBytes = 65_536;
 
-/**
- * Writes the events of one answer as a completion or as chunks. Never throws: a failure becomes the client's error.
- * Reads `trace` when the head is written and again once the events have ended, so whoever writes it must be done with
- * the route before the first content event, and with all of it before the iteration ends. The events must throw when
- * the exchange's signal aborts.
- */
-export async function respond(
-  exchange: ChatExchange,
-  events: AsyncIterable<InferenceEvent>,
-  trace: RequestTrace,
-  options: RespondOptions,
-): Promise<Delivery> {
-  for (const [param, why] of exchange.warnings) trace.warnings.set(param, why);
-  const writer = new ResponseWriter(exchange.response, options.clock, options.slowReaderMs);
-  try {
-    if (exchange.request.stream) await stream(exchange, events, trace, options, writer);
-    else await complete(exchange, events, trace, options, writer);
-    return exchange.signal.aborted ? gone() : { status: 200 };
-  } catch (thrown) {
-    if (exchange.signal.aborted || exchange.response.destroyed) return gone();
-    const error = toLfoError(thrown);
-    const { headersSent } = exchange.response;
-    await fail(exchange.response, error, trace, options, writer);
-    return { status: headersSent ? 200 : error.status, error };
+/** The writer of one answer, as a completion or as chunks. Heads and metadata are read from the trace. */
+export function openWriter(open: OpenResponse, trace: RequestTrace): AnswerWriter {
+  return open.request.stream ? new StreamWriter(open, trace) : new CompletionWriter(open, trace);
+}
+
+/** Gathers the events and writes them as one body; commits with it. */
+class CompletionWriter implements AnswerWriter {
+  readonly #open: OpenResponse;
+  readonly #trace: RequestTrace;
+  readonly #out: ResponseWriter;
+  readonly #completion: Completion;
+
+  constructor(open: OpenResponse, trace: RequestTrace) {
+    this.#open = open;
+    this.#trace = trace;
+    this.#out = outOf(open);
+    this.#completion = new Completion(open.request);
   }
-}
 
-async function complete(
-  { request, response }: ChatExchange,
-  events: AsyncIterable<InferenceEvent>,
-  trace: RequestTrace,
-  { clock }: RespondOptions,
-  writer: ResponseWriter,
-): Promise<void> {
-  const completion = new Completion(request);
-  for await (const event of events) completion.add(event);
-  const body = completion.body(completionId(request.id), createdAt(trace));
-  const metadata = answerMetadata(trace, clock.nowMs(), completion.facts);
-  await sendJson(response, 200, lfoHeaders(trace), JSON.stringify({ ...body, lfo_metadata: metadata }), writer);
-}
+  get committed(): boolean {
+    return this.#open.response.headersSent;
+  }
 
-async function stream(
-  { request, response }: ChatExchange,
-  events: AsyncIterable<InferenceEvent>,
-  trace: RequestTrace,
-  { clock, heartbeatMs }: RespondOptions,
-  writer: ResponseWriter,
-): Promise<void> {
-  const encoder = new ChunkEncoder(request, completionId(request.id), createdAt(trace));
-  const stopHeartbeat = startHeartbeat(clock, heartbeatMs, writer, () => sendHead(response, trace));
-  try {
-    for await (const event of events) {
-      const frames = encoder.encode(event);
-      if (frames === '') continue;
-      sendHead(response, trace);
-      writer.push(frames);
-      if (writer.isBlocked) await writer.drained();
+  write(events: readonly InferenceEvent[]): undefined {
+    for (const event of events) this.#completion.add(event);
+  }
+
+  async end(): Promise<Delivery> {
+    const { request, response, clock } = this.#open;
+    const trace = this.#trace;
+    try {
+      const body = this.#completion.body(completionId(request.id), createdAt(trace));
+      const metadata = answerMetadata(trace, clock.nowMs(), this.#completion.facts);
+      await sendJson(response, 200, lfoHeaders(trace), JSON.stringify({ ...body, lfo_metadata: metadata }), this.#out);
+    } catch (error) {
+      return this.fail(error);
     }
-  } finally {
-    stopHeartbeat();
+    return deliveryOf(this.#open);
   }
-  const last = encoder.end(answerMetadata(trace, clock.nowMs(), encoder.facts));
-  sendHead(response, trace);
-  await writer.end(last + doneFrame);
+
+  async fail(thrown: unknown): Promise<Delivery> {
+    if (hasLeft(this.#open)) return gone();
+    const error = toLfoError(thrown);
+    await sendError(this.#open.response, error, this.#trace, this.#out);
+    return { status: error.status, error };
+  }
 }
 
-function sendHead(response: ServerResponse, trace: RequestTrace): void {
-  if (!response.headersSent) response.writeHead(200, streamHead(trace));
+/** Writes chunks as they come; commits with the first that carries a part of the answer. */
+class StreamWriter implements AnswerWriter {
+  readonly #open: OpenResponse;
+  readonly #trace: RequestTrace;
+  readonly #out: ResponseWriter;
+  readonly #encoder: ChunkEncoder;
+  readonly #stopHeartbeat: () => void;
+  #committed = false;
+
+  constructor(open: OpenResponse, trace: RequestTrace) {
+    const { request, clock, pace } = open;
+    this.#open = open;
+    this.#trace = trace;
+    this.#out = outOf(open);
+    this.#encoder = new ChunkEncoder(request, completionId(request.id), createdAt(trace));
+    this.#stopHeartbeat = startHeartbeat(clock, pace.heartbeatMs, this.#out, () => this.#sendHead(this.#committed));
+  }
+
+  get committed(): boolean {
+    return this.#committed;
+  }
+
+  write(events: readonly InferenceEvent[]): Promise<void> | undefined {
+    let frames = '';
+    for (const event of events) frames += this.#encoder.encode(event);
+    if (frames === '') return undefined;
+    this.#committed = true;
+    this.#sendHead(true);
+    this.#out.push(frames);
+    return this.#out.isBlocked ? this.#out.drained() : undefined;
+  }
+
+  async end(): Promise<Delivery> {
+    this.#stopHeartbeat();
+    const { clock } = this.#open;
+    try {
+      const last = this.#encoder.end(answerMetadata(this.#trace, clock.nowMs(), this.#encoder.facts));
+      this.#sendHead(true);
+      await this.#out.end(last + doneFrame);
+    } catch (error) {
+      return this.fail(error);
+    }
+    return deliveryOf(this.#open);
+  }
+
+  /** Before the head an error has its own status; after it a frame, and no [DONE]: a cut must not look like an end. */
+  async fail(thrown: unknown): Promise<Delivery> {
+    this.#stopHeartbeat();
+    if (hasLeft(this.#open)) return gone();
+    const { response, clock } = this.#open;
+    const error = toLfoError(thrown);
+    if (!response.headersSent) {
+      await sendError(response, error, this.#trace, this.#out);
+      return { status: error.status, error };
+    }
+    const metadata = answerMetadata(this.#trace, clock.nowMs(), {});
+    await this.#out.end(`data: ${JSON.stringify({ ...errorBody(error), lfo_metadata: metadata })}\n\n`);
+    return { status: 200, error };
+  }
+
+  #sendHead(isDecided: boolean): void {
+    const { response } = this.#open;
+    if (!response.headersSent) response.writeHead(200, streamHead(this.#trace, isDecided));
+  }
+}
+
+function outOf({ response, clock, pace }: OpenResponse): ResponseWriter {
+  return new ResponseWriter(response, clock, pace.slowReaderMs);
 }
 
 /** Comments keep proxies and clients from giving up while a backend reads or waits. Returns the way to stop them. */
@@ -119,22 +169,9 @@ function startHeartbeat(clock: Clock, heartbeatMs: number, writer: ResponseWrite
   }
 }
 
-/** Before the head an error has its own status; after it a frame, and no [DONE]: a cut must not look like an end. */
-async function fail(
-  response: ServerResponse,
-  error: LfoError,
-  trace: RequestTrace,
-  { clock }: RespondOptions,
-  writer: ResponseWriter,
-): Promise<void> {
-  const body = errorBody(error);
-  if (!response.headersSent) {
-    // Nothing was sent out unless a cloud backend was tried.
-    const head = { ...lfoHeaders(trace), 'x-lfo-egress': egressOf(trace) ?? 'none', ...retryHeaders(error) };
-    return sendJson(response, error.status, head, JSON.stringify(body), writer);
-  }
-  const metadata = answerMetadata(trace, clock.nowMs(), {});
-  await writer.end(`data: ${JSON.stringify({ ...body, lfo_metadata: metadata })}\n\n`);
+function sendError(response: ServerResponse, error: LfoError, trace: RequestTrace, out: ResponseWriter): Promise<void> {
+  const head = { ...lfoHeaders(trace), ...retryHeaders(error) };
+  return sendJson(response, error.status, head, JSON.stringify(errorBody(error)), out);
 }
 
 async function sendJson(
@@ -142,20 +179,28 @@ async function sendJson(
   status: number,
   head: Head,
   body: string,
-  writer: ResponseWriter,
+  out: ResponseWriter,
 ): Promise<void> {
   head['content-type'] = 'application/json; charset=utf-8';
   head['content-length'] = Buffer.byteLength(body);
   response.writeHead(status, head);
   // Head and text leave in one system call; as bytes they would take two.
-  if (body.length <= sliceBytes) return writer.end(body);
+  if (body.length <= sliceBytes) return out.end(body);
   const bytes = Buffer.from(body);
   let at = 0;
   for (; at + sliceBytes < bytes.length && !response.destroyed; at += sliceBytes) {
-    writer.write(bytes.subarray(at, at + sliceBytes));
-    await writer.drained();
+    out.write(bytes.subarray(at, at + sliceBytes));
+    await out.drained();
   }
-  await writer.end(bytes.subarray(at));
+  await out.end(bytes.subarray(at));
+}
+
+function hasLeft({ signal, response }: OpenResponse): boolean {
+  return signal.aborted || response.destroyed;
+}
+
+function deliveryOf({ signal }: OpenResponse): Delivery {
+  return signal.aborted ? gone() : { status: 200 };
 }
 
 function gone(): Delivery {

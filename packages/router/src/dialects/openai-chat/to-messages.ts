@@ -4,9 +4,10 @@ import { isGiven } from './given.ts';
 import { readImageUrl } from './image-url.ts';
 import type { WireAssistantMessage, WireMessage, WireUserPart } from './message-schema.ts';
 
-/** What the conversation has called so far: tool results must answer one of these. */
+/** What the conversation has called so far: each tool result answers one of these, and each is answered once. */
 interface Calls {
-  readonly ids: Set<string>;
+  /** Whether each call has its result; an id that is used again is a new call. */
+  readonly answered: Map<string, boolean>;
   /** Latest call of each function by the deprecated wire, which has no ids. */
   readonly byFunction: Map<string, string>;
 }
@@ -16,7 +17,7 @@ interface Calls {
  * @throws RequestError for what types cannot say: results without a call, turns without content
  */
 export function toMessages(wire: readonly WireMessage[], fetchImages: boolean): readonly Message[] {
-  const calls: Calls = { ids: new Set(), byFunction: new Map() };
+  const calls: Calls = { answered: new Map(), byFunction: new Map() };
   return wire.map((message, index) => toMessage(message, `messages[${index}]`, calls, fetchImages));
 }
 
@@ -30,11 +31,16 @@ function toMessage(wire: WireMessage, param: string, calls: Calls, fetchImages: 
     case 'assistant':
       return toAssistant(wire, param, calls);
     case 'tool':
-      return toToolResult(wire.tool_call_id, calls.ids.has(wire.tool_call_id), `${param}.tool_call_id`, wire.content);
+      return toToolResult(
+        wire.tool_call_id,
+        calls,
+        { id: wire.tool_call_id, param: `${param}.tool_call_id` },
+        wire.content,
+      );
     // The deprecated `function` role.
     default: {
       const id = calls.byFunction.get(wire.name);
-      return toToolResult(id ?? '', id !== undefined, `${param}.name`, wire.content ?? '');
+      return toToolResult(id, calls, { id: wire.name, param: `${param}.name` }, wire.content ?? '');
     }
   }
 }
@@ -55,10 +61,11 @@ function toAssistant(wire: WireAssistantMessage, param: string, calls: Calls): A
       ...(typeof thoughtSignature === 'string' && { thoughtSignature }),
     });
   }
-  for (const call of toolCalls) calls.ids.add(call.id);
+  for (const call of toolCalls) calls.answered.set(call.id, false);
   if (isGiven(wire.function_call)) {
-    const id = `call_${calls.byFunction.size}_${calls.ids.size}`;
+    const id = `call_${calls.byFunction.size}_${calls.answered.size}`;
     calls.byFunction.set(wire.function_call.name, id);
+    calls.answered.set(id, false);
     toolCalls.push({ id, ...wire.function_call });
   }
   const content = assistantContent(wire, param);
@@ -84,13 +91,24 @@ function assistantContent(wire: WireAssistantMessage, param: string): readonly T
   return content.map((part) => ({ type: 'text', text: part.type === 'text' ? part.text : part.refusal }));
 }
 
+/** Ids are at most 40 characters on this wire; whatever else comes is shown in part. */
+const maxShownId = 64;
+
 function toToolResult(
-  toolCallId: string,
-  isKnown: boolean,
-  param: string,
+  toolCallId: string | undefined,
+  { answered }: Calls,
+  named: { readonly id: string; readonly param: string },
   content: Parameters<typeof textParts>[0],
 ): ToolMessage {
-  if (!isKnown) throw new RequestError(`${param}: answers no call of an earlier assistant message.`, { param });
+  const { param } = named;
+  const shown = JSON.stringify(named.id.slice(0, maxShownId));
+  if (toolCallId === undefined || !answered.has(toolCallId)) {
+    throw new RequestError(`${param}: ${shown} answers no call of an earlier assistant message.`, { param });
+  }
+  if (answered.get(toolCallId) === true) {
+    throw new RequestError(`${param}: ${shown} was answered by an earlier message; send one result a call.`, { param });
+  }
+  answered.set(toolCallId, true);
   return { role: 'tool', toolCallId, content: textParts(content) };
 }
 

@@ -1,3 +1,9 @@
+/**
+ * Prompts are read in multiples of this, and reused up to one. llama.cpp rounds a little differently by how many tokens
+ * it computes at once, which Gemma 3 makes visible: with these a warm prompt is computed in the shapes of a cold one.
+ */
+export const readStep = 8;
+
 /** What one KV sequence holds. */
 export interface SlotContents<T> {
   readonly tokens: readonly T[];
@@ -7,6 +13,8 @@ export interface SlotContents<T> {
   readonly shared: number;
   /** Order of last use; 0 for never. */
   readonly used: number;
+  /** Whether its end can be cut off; a recurrent state can only be continued. */
+  readonly canCut: boolean;
 }
 
 /**
@@ -18,7 +26,8 @@ export function reusableTokens<T>(slot: SlotContents<T>, tokens: readonly T[], k
   const limit = Math.min(open, slot.tokens.length, tokens.length - 1);
   let length = 0;
   while (length < limit && slot.tokens[length] === tokens[length]) length += 1;
-  return length;
+  if (slot.canCut) return length - (length % readStep);
+  return length === slot.tokens.length ? length : 0;
 }
 
 /** The slot that spares most; among equals an empty one, then the one unused for longest. Undefined when none is free. */

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { deepFreeze } from '@lfo/testing/deep-freeze.ts';
 import { checkFields } from '@lfo/testing/gemini/check-fields.ts';
 import { checkJsonSchema, checkNativeSchema } from '@lfo/testing/gemini/check-schema.ts';
+import { scaled } from '@lfo/testing/test-scale.ts';
 import * as fc from 'fast-check';
 import { RequestError } from '../../../core/errors.ts';
 import { isJsonObject, type JsonObject } from '../../../core/json.ts';
@@ -100,7 +101,7 @@ for (const dialect of ['json', 'native'] as const) {
           assert.equal(complaint(result, dialect), undefined, JSON.stringify(result));
         }
       }),
-      { numRuns: 3_000 },
+      { numRuns: scaled({ always: 1_000, full: 50_000 }) },
     );
     assert.ok(translated > 200, `only ${translated} schemas could be translated`);
   });
@@ -114,7 +115,7 @@ for (const dialect of ['json', 'native'] as const) {
           assert.equal(complaint(result, dialect), undefined, JSON.stringify(result));
         }
       }),
-      { numRuns: 2_000 },
+      { numRuns: scaled({ always: 1_000, full: 50_000 }) },
     );
   });
 }

@@ -4,6 +4,7 @@ import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { assertGrammar } from '@lfo/testing/event-grammar.ts';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { frame, openaiChunks } from '@lfo/testing/upstream/openai-answer.ts';
+import { scaled } from '@lfo/testing/test-scale.ts';
 import * as fc from 'fast-check';
 import type { Backend } from '../../../core/backend.ts';
 import { BackendError } from '../../../core/errors.ts';
@@ -91,7 +92,7 @@ test('whatever bytes come, only backend errors escape and whole answers keep the
         assert.ok(error instanceof BackendError, String(error));
       }
     }),
-    { numRuns: 3000, seed: 41 },
+    { numRuns: scaled({ always: 2_000, full: 100_000 }), seed: 41 },
   );
 });
 

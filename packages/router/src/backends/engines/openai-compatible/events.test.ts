@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertGrammar, textOfEvents } from '@lfo/testing/event-grammar.ts';
 import { openaiChunks, openaiCompletion } from '@lfo/testing/upstream/openai-answer.ts';
+import { scaled } from '@lfo/testing/test-scale.ts';
 import * as fc from 'fast-check';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
@@ -225,6 +226,6 @@ test('whatever JSON comes, only backend errors escape and events keep their gram
       }
       assertGrammar(events);
     }),
-    { numRuns: 5000, seed: 31 },
+    { numRuns: scaled({ always: 2_000, full: 100_000 }), seed: 31 },
   );
 });

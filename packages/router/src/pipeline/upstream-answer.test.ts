@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 import { childOf } from '../core/abort.ts';
-import { BackendError, LfoError } from '../core/errors.ts';
+import { BackendError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
-import { watch, type WatchedContext, type WatchOptions } from './watch.ts';
+import { UpstreamAnswer, type UpstreamContext, type UpstreamOptions } from './upstream-answer.ts';
 
 const start: InferenceEvent = { type: 'start', model: 'm' };
 const text = (value: string): InferenceEvent => ({ type: 'text-delta', text: value });
@@ -21,13 +21,14 @@ interface Run {
   ended: boolean;
   readonly client: AbortController;
   signal: AbortSignal | undefined;
+  answer: UpstreamAnswer | undefined;
 }
 
-function runWatch(steps: readonly Step[], options: Partial<WatchOptions> = {}, onEvent?: () => Promise<void>): Run {
+function readAll(steps: readonly Step[], options: Partial<UpstreamOptions> = {}, onEvent?: () => Promise<void>): Run {
   const clock = new FakeClock();
   const client = new AbortController();
-  const run: Run = { clock, events: [], error: undefined, ended: false, client, signal: undefined };
-  const events = watch((context) => ((run.signal = context.signal), play(clock, steps, context)), {
+  const run: Run = { clock, events: [], error: undefined, ended: false, client, signal: undefined, answer: undefined };
+  const answer = new UpstreamAnswer((context) => ((run.signal = context.signal), play(clock, steps, context)), {
     backend: 'b',
     clock,
     abort: childOf(client.signal),
@@ -36,15 +37,19 @@ function runWatch(steps: readonly Step[], options: Partial<WatchOptions> = {}, o
     limits: { answerBytes: 1000, answerTokens: 100 },
     ...options,
   });
+  run.answer = answer;
   const consume = async (): Promise<void> => {
     try {
-      for await (const event of events) {
-        run.events.push(event);
+      while (answer.endedBy === undefined) {
+        const events = await answer.next(Infinity);
+        if (events === 'due') continue;
+        for (const event of events) run.events.push(event);
         await onEvent?.();
       }
     } catch (error) {
       run.error = error;
     }
+    answer.close();
     run.ended = true;
   };
   void consume();
@@ -55,7 +60,7 @@ function runWatch(steps: readonly Step[], options: Partial<WatchOptions> = {}, o
 async function* play(
   clock: FakeClock,
   steps: readonly Step[],
-  context: WatchedContext,
+  context: UpstreamContext,
 ): AsyncGenerator<InferenceEvent> {
   for (const step of steps) {
     if (typeof step === 'number') await new Promise<void>((resolve) => clock.schedule(step, resolve));
@@ -72,7 +77,7 @@ function assertTimeout(run: Run): void {
 }
 
 test('an answer within its budgets passes unchanged and leaves no timer', async () => {
-  const run = runWatch([start, 900, text('a'), 200, text('b'), 299, finish]);
+  const run = readAll([start, 900, text('a'), 200, text('b'), 299, finish]);
   await run.clock.advanceAsync(2000);
   assert.deepEqual(run.events, [start, text('a'), text('b'), finish]);
   assert.equal(run.error, undefined);
@@ -80,7 +85,7 @@ test('an answer within its budgets passes unchanged and leaves no timer', async 
 });
 
 test('a start and an empty delta do not end the first-token budget', async () => {
-  const run = runWatch([start, 400, text(''), 5000, text('late')]);
+  const run = readAll([start, 400, text(''), 5000, text('late')]);
   await run.clock.advanceAsync(999);
   assert.equal(run.ended, false);
   await run.clock.advanceAsync(1);
@@ -88,14 +93,14 @@ test('a start and an empty delta do not end the first-token budget', async () =>
 });
 
 test('keep-alives alone extend the first-token budget', async () => {
-  const run = runWatch([start, 900, 'keep-alive', 900, 'keep-alive', 900, text('a'), finish]);
+  const run = readAll([start, 900, 'keep-alive', 900, 'keep-alive', 900, text('a'), finish]);
   await run.clock.advanceAsync(3000);
   assert.equal(run.error, undefined);
   assert.equal(run.events.length, 3);
 });
 
 test('keep-alives do not extend the gap between events', async () => {
-  const run = runWatch([text('a'), 200, 'keep-alive', 200, text('b'), finish]);
+  const run = readAll([text('a'), 200, 'keep-alive', 200, text('b'), finish]);
   await run.clock.advanceAsync(299);
   assert.equal(run.ended, false);
   await run.clock.advanceAsync(1);
@@ -104,7 +109,7 @@ test('keep-alives do not extend the gap between events', async () => {
 
 test('between thoughts the first-token budget applies, and after the first word the gap', async () => {
   const thought: InferenceEvent = { type: 'reasoning-delta', text: 'hm' };
-  const run = runWatch([start, 900, thought, 900, thought, 900, text('a'), 299, text('b'), 400, finish]);
+  const run = readAll([start, 900, thought, 900, thought, 900, text('a'), 299, text('b'), 400, finish]);
   await run.clock.advanceAsync(900 * 3 + 299);
   assert.equal(run.error, undefined);
   assert.equal(run.events.length, 5);
@@ -114,7 +119,7 @@ test('between thoughts the first-token budget applies, and after the first word 
 
 test('a caller that holds an event does not use up the gap', async () => {
   const held = { release: (): void => undefined };
-  const run = runWatch([text('a'), 100, finish], {}, () => new Promise((resolve) => (held.release = resolve)));
+  const run = readAll([text('a'), 100, finish], {}, () => new Promise((resolve) => (held.release = resolve)));
   await run.clock.advanceAsync(5000);
   assert.equal(run.ended, false);
   held.release();
@@ -126,7 +131,7 @@ test('a caller that holds an event does not use up the gap', async () => {
 });
 
 test('nothing at all within the total time is a timeout', async () => {
-  const run = runWatch(Array.from({ length: 30 }, () => [900, 'keep-alive'] satisfies Step[]).flat());
+  const run = readAll(Array.from({ length: 30 }, () => [900, 'keep-alive'] satisfies Step[]).flat());
   await run.clock.advanceAsync(9999);
   assert.equal(run.ended, false);
   await run.clock.advanceAsync(1);
@@ -134,7 +139,7 @@ test('nothing at all within the total time is a timeout', async () => {
 });
 
 test('an answer still flowing at the end of the total time finishes with length', async () => {
-  const run = runWatch(Array.from({ length: 1000 }, () => [200, text('a')] satisfies Step[]).flat());
+  const run = readAll(Array.from({ length: 1000 }, () => [200, text('a')] satisfies Step[]).flat());
   await run.clock.advanceAsync(11_000);
   assert.equal(run.error, undefined);
   const last = run.events.at(-1);
@@ -148,7 +153,7 @@ for (const [name, limits] of [
   ['tokens', { answerBytes: 1000, answerTokens: 5 }],
 ] as const) {
   test(`an answer beyond its ${name} finishes with length and the upstream is stopped`, async () => {
-    const run = runWatch(
+    const run = readAll(
       Array.from({ length: 100 }, () => text('ab')),
       { limits },
     );
@@ -168,16 +173,8 @@ for (const [name, limits] of [
   });
 }
 
-test('the deadline of the client is no fault of the backend', async () => {
-  const run = runWatch([500, 'keep-alive', 900, text('a')], { deadlineMs: 600 });
-  await run.clock.advanceAsync(600);
-  assert.ok(run.error instanceof LfoError && !(run.error instanceof BackendError));
-  assert.equal(run.error.code, 'deadline_exceeded');
-  assert.equal(run.error.status, 504);
-});
-
 test('an abort ends it at once with its reason though the backend is deaf', async () => {
-  const run = runWatch([text('a'), 100_000]);
+  const run = readAll([text('a'), 100_000]);
   await settle();
   const reason = new Error('gone');
   run.client.abort(reason);
@@ -186,7 +183,7 @@ test('an abort ends it at once with its reason though the backend is deaf', asyn
 });
 
 test('an answer without a finish is cut, never complete', async () => {
-  const run = runWatch([start, text('a')]);
+  const run = readAll([start, text('a')]);
   await settle();
   assert.ok(run.error instanceof BackendError && run.error.fault === 'cut');
 });
@@ -202,7 +199,7 @@ test('what the backend throws passes through, and its finally runs when the call
       cleaned++;
     }
   }
-  const options: WatchOptions = {
+  const options: UpstreamOptions = {
     backend: 'b',
     clock: new FakeClock(),
     abort: childOf(new AbortController().signal),
@@ -210,12 +207,13 @@ test('what the backend throws passes through, and its finally runs when the call
     budgets: { connectMs: 2000, firstTokenMs: 1000, idleMs: 300, totalMs: 10_000 },
     limits: { answerBytes: 1000, answerTokens: 100 },
   };
-  const seen: InferenceEvent[] = [];
-  await assert.rejects(async () => {
-    for await (const event of watch(failing, options)) seen.push(event);
-  }, error);
-  assert.equal(seen.length, 1);
-  for await (const _ of watch(failing, options)) break;
+  const read = new UpstreamAnswer(failing, options);
+  assert.deepEqual(await read.next(Infinity), [text('a')]);
+  await assert.rejects(() => read.next(Infinity), error);
+  read.close();
+  const left = new UpstreamAnswer(failing, options);
+  await left.next(Infinity);
+  left.close();
   await settle();
   assert.equal(cleaned, 2);
 });
@@ -230,7 +228,7 @@ test('a thousand events schedule a handful of timers', async () => {
   }
   const clock = new CountingClock();
   const events = Array.from({ length: 1000 }, () => text('a'));
-  const run = runWatch([...events, finish], { clock, limits: { answerBytes: 1e6, answerTokens: 1e6 } });
+  const run = readAll([...events, finish], { clock, limits: { answerBytes: 1e6, answerTokens: 1e6 } });
   for (let turn = 0; turn < 20 && !run.ended; turn++) await settle(50);
   assert.equal(run.events.length, 1001);
   assert.ok(scheduled < 10, `${scheduled} timers`);
@@ -238,7 +236,7 @@ test('a thousand events schedule a handful of timers', async () => {
 
 test('an answer without text, refusal or call is an error where that is asked for', async () => {
   const reasoning: InferenceEvent = { type: 'reasoning-delta', text: 'hm' };
-  const refused = runWatch([start, reasoning, finish], { refusesEmpty: true });
+  const refused = readAll([start, reasoning, finish], { refusesEmpty: true });
   await refused.clock.advanceAsync(1);
   assert.ok(refused.error instanceof BackendError && refused.error.fault === 'unusable');
   assert.equal(refused.error.countsAgainstBackend, false);
@@ -248,20 +246,132 @@ test('an answer without text, refusal or call is an error where that is asked fo
     [start, length],
     [start, text('a'), finish],
   ]) {
-    const run = runWatch(steps, { refusesEmpty: steps.length > 2 || steps.includes(length) });
+    const run = readAll(steps, { refusesEmpty: steps.length > 2 || steps.includes(length) });
     await run.clock.advanceAsync(1);
     assert.equal(run.error, undefined);
   }
 });
 
-test('what a cut answer had cost is told once, and nothing of one that ended', async () => {
-  const told: unknown[] = [];
-  const options = { onUnfinished: (usage: unknown) => told.push(usage) };
-  const whole = runWatch([start, text('abcd'), finish], options);
-  await whole.clock.advanceAsync(1);
-  assert.deepEqual(told, []);
-  const cut = runWatch([start, text('abcdefgh')], options);
+test('what a cut answer has cost is known', async () => {
+  const cut = readAll([start, text('abcdefgh')]);
   await cut.clock.advanceAsync(1);
   assert.ok(cut.error instanceof BackendError && cut.error.fault === 'cut');
-  assert.deepEqual(told, [{ promptTokens: 7, completionTokens: 2, estimated: true }]);
+  assert.deepEqual(cut.answer?.usageSoFar, { promptTokens: 7, completionTokens: 2, estimated: true });
+});
+
+/** An upstream that is told what to say and when. */
+function spoken(): {
+  say: (event: InferenceEvent) => void;
+  pulls: () => number;
+  events: AsyncIterable<InferenceEvent>;
+} {
+  const queue: InferenceEvent[] = [];
+  let wake: () => void = () => undefined;
+  let pulls = 0;
+  const events: AsyncIterable<InferenceEvent> = {
+    [Symbol.asyncIterator]: () => ({
+      async next() {
+        pulls++;
+        while (queue.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+        const value = queue.shift();
+        return value === undefined ? { done: true, value } : { done: false, value };
+      },
+    }),
+  };
+  return { events, pulls: () => pulls, say: (event) => (queue.push(event), wake()) };
+}
+
+for (const [name, before] of [
+  ['before its first event', []],
+  ['after its start', [start]],
+  ['in its thoughts', [start, { type: 'reasoning-delta', text: 'hm' }]],
+  ['in its text', [start, text('A')]],
+  ['in a call', [start, { type: 'tool-call-start', index: 0, id: 'c', name: 'f' }]],
+] satisfies readonly (readonly [string, readonly InferenceEvent[]])[]) {
+  test(`a limit that wins loses nothing of an upstream that falls silent ${name} and speaks again`, async () => {
+    const clock = new FakeClock();
+    const upstream = spoken();
+    const answer = new UpstreamAnswer(() => upstream.events, {
+      backend: 'b',
+      clock,
+      abort: childOf(new AbortController().signal),
+      promptTokens: 7,
+      budgets: { connectMs: 2000, firstTokenMs: 60_000, idleMs: 30_000, totalMs: 100_000 },
+      limits: { answerBytes: 1000, answerTokens: 100 },
+    });
+    for (const event of before) {
+      upstream.say(event);
+      assert.deepEqual(await answer.next(Infinity), [event]);
+    }
+    for (const dueMs of [100, 200]) {
+      const waiting = answer.next(dueMs);
+      await clock.advanceAsync(100);
+      assert.equal(await waiting, 'due');
+    }
+    assert.equal(upstream.pulls(), before.length + 1, 'one read is under way, however often it was waited for');
+    upstream.say(text('B'));
+    assert.deepEqual(await answer.next(Infinity), [text('B')]);
+    upstream.say(finish);
+    assert.deepEqual(await answer.next(Infinity), [finish]);
+    assert.equal(answer.endedBy, 'backend');
+  });
+}
+
+test('what comes between two waits is kept', async () => {
+  const clock = new FakeClock();
+  const upstream = spoken();
+  const run = readAll([]);
+  const answer = new UpstreamAnswer(() => upstream.events, {
+    backend: 'b',
+    clock,
+    abort: childOf(run.client.signal),
+    promptTokens: 7,
+    budgets: { connectMs: 2000, firstTokenMs: 1000, idleMs: 300, totalMs: 10_000 },
+    limits: { answerBytes: 1000, answerTokens: 100 },
+  });
+  const waiting = answer.next(50);
+  await clock.advanceAsync(50);
+  assert.equal(await waiting, 'due');
+  upstream.say(text('B'));
+  await settle();
+  await clock.advanceAsync(5000);
+  assert.deepEqual(await answer.next(Infinity), [text('B')], 'it had come in time');
+});
+
+test('waiting for a limit does not begin the gap between events anew', async () => {
+  const clock = new FakeClock();
+  const upstream = spoken();
+  const answer = new UpstreamAnswer(() => upstream.events, {
+    backend: 'b',
+    clock,
+    abort: childOf(new AbortController().signal),
+    promptTokens: 7,
+    budgets: { connectMs: 2000, firstTokenMs: 1000, idleMs: 300, totalMs: 10_000 },
+    limits: { answerBytes: 1000, answerTokens: 100 },
+  });
+  upstream.say(text('A'));
+  await answer.next(Infinity);
+  const waiting = answer.next(200);
+  await clock.advanceAsync(200);
+  assert.equal(await waiting, 'due');
+  const rest = assert.rejects(answer.next(Infinity), { fault: 'timeout' });
+  await clock.advanceAsync(100);
+  await rest;
+});
+
+test('an answer that has finished is read to its end and not aborted', async () => {
+  const run = readAll([start, text('a'), finish, 100]);
+  await settle();
+  assert.equal(run.ended, true);
+  await run.clock.advanceAsync(100);
+  assert.equal(run.signal?.aborted, false);
+  assert.equal(run.clock.pendingTimers, 0);
+});
+
+test('a backend that never ends what it has finished is left after a second', async () => {
+  const run = readAll([start, text('a'), finish, 100_000]);
+  await run.clock.advanceAsync(999);
+  assert.equal(run.signal?.aborted, false);
+  await run.clock.advanceAsync(1);
+  assert.equal(run.signal?.aborted, true);
 });

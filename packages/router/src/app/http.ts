@@ -1,0 +1,85 @@
+import type { FastifyInstance } from 'fastify';
+
+import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
+import type { Chats } from '../pipeline/serve-chat.ts';
+import type { RecordKeeping } from '../records/open-records.ts';
+import { admissionError } from '../server/admission.ts';
+import type { LoopDelay } from '../telemetry/loop-delay.ts';
+import type { Fleet } from './fleet.ts';
+import { modelLister } from './model-list.ts';
+import type { Operations } from './operations.ts';
+import { readinessOf } from './readiness.ts';
+import { createHttp } from './routes.ts';
+import type { AppOptions } from './running-app.ts';
+import type { Shutdown } from './shutdown.ts';
+import { spentBy } from './spent.ts';
+import { explain } from './stages.ts';
+
+/** What the HTTP server shows and calls. */
+export interface HttpParts {
+  readonly fleet: Fleet;
+  readonly records: RecordKeeping;
+  readonly operations: Operations;
+  readonly dashboard: Dashboard;
+  readonly chats: Chats;
+  readonly loop: LoopDelay;
+  readonly shutdown: Shutdown;
+}
+
+/** A delay of the event loop that users would notice; health says so. */
+const stallMs = 250;
+
+/** The dashboard over the parts it shows. */
+export function openDashboard(
+  { clock, logger: log }: AppOptions,
+  { fleet, records, operations }: Pick<HttpParts, 'fleet' | 'records' | 'operations'>,
+): Dashboard {
+  const { keys } = operations;
+  return createDashboard({
+    clock,
+    store: records.store,
+    verifyKey: keys.verifyKey,
+    fleet: () => fleet.view(),
+    readiness: () => readinessOf(fleet.view()),
+    records: () => records.status(),
+    keyName: (id) => keys.ring.find(id)?.name,
+    setDraining(id, isDraining) {
+      const isKnown = fleet.setDraining(id, isDraining);
+      if (isKnown) log.info({ backend: id }, isDraining ? 'backend drained' : 'backend resumed');
+      return isKnown;
+    },
+  });
+}
+
+/** The server with every route, not yet listening. */
+export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
+  const { clock, logger: log, config } = options;
+  const { fleet, operations, dashboard, chats, loop, shutdown } = parts;
+  const { keys, metrics } = operations;
+  const server = createHttp({
+    config: config.current(),
+    clock,
+    log,
+    pace: () => config.current().server,
+    chat: async (exchange) => spentBy(await chats.serve(exchange)),
+    verifyKey: keys.verifyKey,
+    sessionAuth: dashboard.sessionAuth,
+    quota: keys.quota,
+    metrics: () => metrics.text(),
+    onRefusal: (code) => metrics.refused(code),
+    models: modelLister(fleet.members, clock),
+    explain: (request, signal) => explain(request, signal, fleet.stagesFor(request)),
+    readiness: () => readinessOf(fleet.view()),
+    isDraining: () => shutdown.hasBegun,
+    isDegraded: () => loop.worstMs >= stallMs,
+    admissionError: () =>
+      admissionError({
+        inside: chats.size,
+        waiting: fleet.waiting(),
+        concurrency: config.current().limits.concurrency,
+        standingDelayMs: loop.standingMs,
+      }),
+  });
+  dashboard.addTo(server);
+  return server;
+}

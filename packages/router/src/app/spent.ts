@@ -1,0 +1,13 @@
+import type { Spent } from '../core/identity.ts';
+import type { RequestTrace } from '../core/trace.ts';
+
+/**
+ * What a key pays for a request: the answer as the backend counted it; where it was cut off, what routing took the
+ * prompt for, since that was read.
+ */
+export function spentBy({ usage, attempts, promptTokens, costUsd }: RequestTrace): Spent {
+  const usd = costUsd ?? 0;
+  if (usage !== undefined) return { tokens: usage.promptTokens + usage.completionTokens, usd };
+  const wasRead = attempts.some(({ leasedMs }) => leasedMs !== undefined);
+  return { tokens: wasRead ? (promptTokens ?? 0) : 0, usd };
+}

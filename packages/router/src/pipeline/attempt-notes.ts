@@ -1,0 +1,189 @@
+import type { Gate } from '../confidence/gate.ts';
+import type { Attempt as PlannedAttempt, FleetView, Lease } from '../core/backend.ts';
+import type { Clock } from '../core/clock.ts';
+import type { FinalVerdict } from '../core/confidence.ts';
+import { LfoError } from '../core/errors.ts';
+import type { InferenceEvent, Usage } from '../core/events.ts';
+import type { Reason } from '../core/reason.ts';
+import type { Decision, RequestFeatures } from '../core/routing.ts';
+import { type AttemptTrace, beginAttempt, type RequestTrace } from '../core/trace.ts';
+import { recordedFeatures } from '../routing/recorded-features.ts';
+
+/** US dollars that attempts cost together; `undefined` where a price is not known. */
+export type CostOf = (attempts: readonly AttemptTrace[]) => number | undefined;
+
+/** A local answer that was held back and may be given after all. */
+export interface SparedAnswer {
+  readonly events: readonly InferenceEvent[];
+  /** Its backend had finished; otherwise it was cut at its total time and ends with `length`. */
+  readonly isWhole: boolean;
+  readonly attempt: AttemptTrace;
+  /** Why it did not pass; undefined where nobody judged it. */
+  readonly verdict: FinalVerdict | undefined;
+}
+
+/** Writes down what was measured and decided. */
+export function noteDecision(
+  trace: RequestTrace,
+  features: RequestFeatures,
+  fleet: FleetView,
+  decision: Decision,
+): void {
+  trace.mode = features.mode;
+  trace.promptTokens = features.promptTokens;
+  trace.promptTokensFrom = features.promptTokensFrom;
+  trace.features = recordedFeatures(features, fleet);
+  trace.threshold = features.limits.confidenceThreshold;
+  trace.reason = decision.reasons[0];
+  trace.reasons = decision.reasons;
+}
+
+/** Keeps the trace of one attempt, and with it what the response's head will say should this attempt answer. */
+export class AttemptNotes {
+  readonly attempt: AttemptTrace;
+  readonly #trace: RequestTrace;
+  readonly #clock: Clock;
+  readonly #costOf: CostOf;
+  readonly #isGated: boolean;
+
+  constructor(trace: RequestTrace, planned: PlannedAttempt, clock: Clock, costOf: CostOf) {
+    this.#isGated = planned.gated;
+    this.#trace = trace;
+    this.#clock = clock;
+    this.#costOf = costOf;
+    this.attempt = beginAttempt(trace, planned.tier, clock.nowMs());
+    trace.overheadMs ??= this.attempt.startMs - trace.bodyMs;
+  }
+
+  leased({ backend, model }: Lease): void {
+    this.attempt.backend = backend.id;
+    this.attempt.model = model;
+    this.attempt.leasedMs = this.#clock.nowMs();
+    noteRoute(this.#trace, this.attempt);
+  }
+
+  /** Events that are about to go to the client. */
+  released(events: readonly InferenceEvent[], gate: Gate): void {
+    const trace = this.#trace;
+    for (const event of events) {
+      if (event.type === 'start') this.attempt.model = trace.model = event.model;
+      else if (event.type === 'finish') this.attempt.usage = event.usage;
+      else if (trace.committedMs === undefined && isAnswer(event)) {
+        trace.committedMs = this.#clock.nowMs();
+        trace.firstTokenMs = gate.firstEventMs ?? trace.committedMs;
+        noteConfidence(trace, gate.verdict);
+        if (this.#isGated && gate.verdict !== undefined) leadWith(trace, gate.verdict.reason);
+      }
+      noteAnswer(trace, event, this.#costOf);
+    }
+  }
+
+  /** The attempt is over and its answer is the one the client gets. */
+  answered(gate: Gate): void {
+    const { verdict } = gate;
+    this.#judged(gate);
+    this.attempt.reason = verdict?.reason;
+    this.#end('answered');
+    noteConfidence(this.#trace, verdict);
+    if (isDegraded(this.#trace, verdict)) noteDegraded(this.#trace, verdict);
+  }
+
+  /** Its answer is withheld; another attempt may follow. */
+  escalated(gate: Gate, reason: Reason | undefined, usage: Usage | undefined): void {
+    this.#judged(gate);
+    this.attempt.usage ??= usage;
+    this.attempt.reason = reason;
+    this.#end('escalated');
+    if (reason !== undefined) leadWith(this.#trace, reason);
+  }
+
+  /** @param isFinal nothing follows: what was spent here is what the request has cost */
+  failed(
+    error: unknown,
+    gate: Gate | undefined,
+    usage: Usage | undefined,
+    isFinal: boolean,
+    isCancelled: boolean,
+  ): void {
+    const { attempt } = this;
+    if (gate !== undefined) this.#judged(gate);
+    attempt.usage ??= usage;
+    if (isFinal) this.#trace.usage ??= attempt.usage;
+    this.#end(isCancelled ? 'cancelled' : 'failed');
+    attempt.error =
+      error instanceof LfoError
+        ? { code: error.code, status: error.status, source: error.source }
+        : { code: 'internal_error', status: 500, source: 'lfo' };
+    if (isCancelled) return;
+    const isRefusal = gate?.isEscalated === true && gate.verdict !== undefined;
+    attempt.reason = isRefusal ? gate.verdict.reason : attempt.tier === 'local' ? 'local_failed' : 'cloud_failed';
+    leadWith(this.#trace, attempt.reason);
+  }
+
+  #judged(gate: Gate): void {
+    const { attempt } = this;
+    attempt.score = gate.verdict?.score;
+    attempt.firstEventMs = gate.firstEventMs;
+    attempt.heldMs = gate.heldMs;
+    attempt.heldTokens = gate.heldTokens;
+    attempt.signals = gate.evidence;
+  }
+
+  #end(outcome: NonNullable<AttemptTrace['outcome']>): void {
+    this.attempt.outcome = outcome;
+    this.attempt.endMs = this.#clock.nowMs();
+  }
+}
+
+/** The held answer of an earlier attempt is given after all. */
+export function noteSparedAnswer(trace: RequestTrace, spared: SparedAnswer, nowMs: number, costOf: CostOf): void {
+  noteRoute(trace, spared.attempt);
+  if (!spared.isWhole) spared.attempt.outcome = 'answered';
+  noteConfidence(trace, spared.verdict);
+  trace.committedMs ??= nowMs;
+  trace.firstTokenMs ??= spared.attempt.firstEventMs ?? nowMs;
+  for (const event of spared.events) noteAnswer(trace, event, costOf);
+  if (spared.verdict !== undefined || trace.attempts.some(({ tier }) => tier === 'cloud')) {
+    noteDegraded(trace, spared.verdict);
+  }
+}
+
+/** Whether a local answer in `auto` stands in for one that the cloud should have given. */
+function isDegraded(trace: RequestTrace, verdict: FinalVerdict | undefined): boolean {
+  if (trace.mode !== 'auto' || trace.route !== 'local') return false;
+  return verdict?.type === 'escalate' || trace.attempts.some((attempt) => attempt.tier === 'cloud');
+}
+
+function noteDegraded(trace: RequestTrace, verdict: FinalVerdict | undefined): void {
+  trace.degraded = true;
+  if (verdict?.type === 'escalate') leadWith(trace, verdict.reason);
+  leadWith(trace, 'degraded');
+}
+
+/** Puts the latest decisive reason in front of the others. */
+function leadWith(trace: RequestTrace, reason: Reason): void {
+  trace.reason = reason;
+  trace.reasons = [reason, ...trace.reasons.filter((other) => other !== reason)];
+}
+
+function noteRoute(trace: RequestTrace, attempt: AttemptTrace): void {
+  trace.route = attempt.tier;
+  trace.backend = attempt.backend;
+  trace.model = attempt.model;
+}
+
+function noteConfidence(trace: RequestTrace, verdict: FinalVerdict | undefined): void {
+  if (trace.route === 'local') trace.confidence = verdict?.score;
+}
+
+function noteAnswer(trace: RequestTrace, event: InferenceEvent, costOf: CostOf): void {
+  if (event.type !== 'finish') return;
+  trace.usage = event.usage;
+  trace.costUsd = costOf(trace.attempts);
+  trace.finishReason = event.reason;
+  trace.nativeFinishReason = event.nativeReason;
+}
+
+function isAnswer({ type }: InferenceEvent): boolean {
+  return type === 'text-delta' || type === 'tool-call-start' || type === 'refusal-delta' || type === 'reasoning-delta';
+}

@@ -1,0 +1,244 @@
+import { Gate } from '../confidence/gate.ts';
+import { type ChildAbort, childOf } from '../core/abort.ts';
+import { type BackendPool, type FleetView, type Lease, type Outcome, outcomeOf } from '../core/backend.ts';
+import { type Clock, sleep } from '../core/clock.ts';
+import type { ConfidenceEstimator, ConfidenceSession } from '../core/confidence.ts';
+import type { GateConfig, LimitsConfig, TierBudgets } from '../config/config.ts';
+import { BackendError, LfoError } from '../core/errors.ts';
+import type { ChatRequest, Tier } from '../core/request.ts';
+import type { Decision, RequestFeatures } from '../core/routing.ts';
+import type { AnswerWriter } from '../core/sink.ts';
+import type { RequestTrace } from '../core/trace.ts';
+import { AttemptNotes, type CostOf, type SparedAnswer } from './attempt-notes.ts';
+import type { Retries, Step } from './plan.ts';
+import { UpstreamAnswer } from './upstream-answer.ts';
+
+/** What the main path needs. The set that serves `local` requests is built without anything that reaches the cloud. */
+export interface Stages {
+  readonly clock: Clock;
+  readonly pool: BackendPool;
+  readonly measure: (request: ChatRequest, fleet: FleetView, signal: AbortSignal) => Promise<RequestFeatures>;
+  readonly decide: (features: RequestFeatures, fleet: FleetView) => Decision;
+  readonly judge: ConfidenceEstimator;
+  readonly gate: GateConfig;
+  readonly budgets: Readonly<Record<Tier, TierBudgets>>;
+  readonly limits: LimitsConfig;
+  readonly retries: Retries;
+}
+
+/** One request on its way; the signal ends it: the client left, or its deadline is over. */
+export interface Call {
+  readonly signal: AbortSignal;
+  /** Monotonic time of the deadline, where there is one. */
+  readonly deadlineMs: number | undefined;
+  readonly trace: RequestTrace;
+  /** US dollars that attempts cost; `undefined` where a price is not known. */
+  readonly costOf: CostOf;
+}
+
+/** How an attempt ended; only `answered` has given the client its answer. */
+export type AttemptEnd =
+  | { readonly type: 'answered' }
+  /** Withheld by the gate; without `spared` there is nothing of it worth keeping. */
+  | { readonly type: 'escalated'; readonly spared: SparedAnswer | undefined }
+  /** `spared`: what there was of the answer when its total time was over. */
+  | { readonly type: 'failed'; readonly error: unknown; readonly spared?: SparedAnswer };
+
+/** What one try is made of beside its step. */
+export interface AttemptOptions {
+  readonly request: ChatRequest;
+  readonly call: Call;
+  readonly stages: Stages;
+  readonly promptTokens: number;
+  /** Monotonic time at which to give up while nothing has left, for another answer is ready. */
+  readonly giveUpMs: number | undefined;
+}
+
+/** One try at one backend: owns its lease, abort, budgets, gate, notes and outcome. Run once. */
+export class Attempt {
+  readonly #step: Step;
+  readonly #options: AttemptOptions;
+  readonly #abort: ChildAbort;
+  readonly #notes: AttemptNotes;
+  readonly #cancelGiveUp: () => void;
+  #lease: Lease | undefined;
+  #upstream: UpstreamAnswer | undefined;
+  #gate: Gate | undefined;
+
+  constructor(step: Step, options: AttemptOptions) {
+    const { call, stages, giveUpMs } = options;
+    this.#step = step;
+    this.#options = options;
+    this.#abort = childOf(call.signal);
+    this.#notes = new AttemptNotes(call.trace, step.attempt, stages.clock, call.costOf);
+    this.#cancelGiveUp =
+      giveUpMs === undefined
+        ? () => undefined
+        : stages.clock.schedule(Math.max(0, giveUpMs - stages.clock.nowMs()), () => this.#abort.abort(givenUp));
+  }
+
+  /** Id of the backend that was leased, if one was. */
+  get backend(): string | undefined {
+    return this.#lease?.backend.id;
+  }
+
+  /** Runs it and writes what may leave. Never throws. */
+  async run(writer: AnswerWriter): Promise<AttemptEnd> {
+    try {
+      const end = await this.#run(writer);
+      this.#finish(end, 'success');
+      return end;
+    } catch (error) {
+      const isCancelled = this.#options.call.signal.aborted;
+      const isFinal = isCancelled || writer.committed;
+      this.#notes.failed(error, this.#gate, this.#usage, isFinal, isCancelled);
+      const end: AttemptEnd = { type: 'failed', error };
+      this.#finish(end, outcomeOf(error, isBackendError), error);
+      return end;
+    }
+  }
+
+  async #run(writer: AnswerWriter): Promise<AttemptEnd> {
+    const { attempt, delayMs, exclude } = this.#step;
+    const { request, stages, promptTokens } = this.#options;
+    const { signal } = this.#abort;
+    if (delayMs > 0) await sleep(stages.clock, delayMs, signal);
+    const lease = await stages.pool.acquire(attempt, { request, promptTokens, signal, exclude });
+    this.#lease = lease;
+    this.#notes.leased(lease);
+    const upstream = (this.#upstream = this.#openUpstream(lease));
+    const gate = (this.#gate = this.#openGate(lease));
+    while (upstream.endedBy === undefined) {
+      const events = await upstream.next(gate.dueMs);
+      // What is cut while nothing has left is another attempt's to answer whole.
+      if (upstream.endedBy === 'time' && !writer.committed && events !== 'due') {
+        return this.#cutShort([...gate.held.events, ...events], gate);
+      }
+      const released = events === 'due' ? gate.expire() : gate.take(events);
+      if (released.length > 0) {
+        this.#notes.released(released, gate);
+        const taken = writer.write(released);
+        if (writer.committed) this.#cancelGiveUp();
+        if (taken !== undefined) await taken;
+      }
+      if (gate.isEscalated) return this.#escalated(gate, writer);
+    }
+    this.#notes.answered(gate);
+    return { type: 'answered' };
+  }
+
+  /** @throws BackendError where text has left: the call that was withheld cannot be answered by anybody else */
+  #escalated(gate: Gate, writer: AnswerWriter): AttemptEnd {
+    if (writer.committed) throw callRefused(this.#lease?.backend.id ?? '');
+    const { verdict, held } = gate;
+    const last = held.events.at(-1);
+    this.#notes.escalated(gate, verdict?.reason, last?.type === 'finish' ? last.usage : this.#usage);
+    const isWorthKeeping = held.isComplete && verdict?.reason !== 'empty_answer';
+    if (!isWorthKeeping) return { type: 'escalated', spared: undefined };
+    return {
+      type: 'escalated',
+      spared: { events: held.events, isWhole: true, attempt: this.#notes.attempt, verdict },
+    };
+  }
+
+  /** The total time is over with the answer unfinished. */
+  #cutShort(events: SparedAnswer['events'], gate: Gate): AttemptEnd {
+    const { attempt } = this.#step;
+    this.#notes.escalated(gate, attempt.gated ? 'hold_limit' : undefined, this.#usage);
+    const spared = { events, isWhole: false, attempt: this.#notes.attempt, verdict: gate.verdict };
+    const error = new BackendError('The backend did not finish its answer within its total time.', {
+      fault: 'timeout',
+      backend: this.#lease?.backend.id ?? '',
+    });
+    return { type: 'failed', error, spared };
+  }
+
+  /** What was spent on an answer that has no count of its backend's. */
+  get #usage() {
+    return this.#upstream?.endedBy === 'backend' ? undefined : this.#upstream?.usageSoFar;
+  }
+
+  #finish(end: AttemptEnd, outcome: Outcome, error?: unknown): void {
+    this.#cancelGiveUp();
+    // An answer that was given is not aborted: its connection is still needed for its last bytes.
+    if (end.type !== 'answered') this.#abort.abort(attemptOver);
+    this.#upstream?.close();
+    this.#abort.release();
+    this.#lease?.done(outcome, error);
+  }
+
+  #openUpstream({ backend, model }: Lease): UpstreamAnswer {
+    const { request, call, stages, promptTokens } = this.#options;
+    const { clock, limits, judge } = stages;
+    const { scoredTokens } = judge;
+    const { deadlineMs, trace } = call;
+    return new UpstreamAnswer(
+      (context) =>
+        backend.infer(request, {
+          ...context,
+          ...(deadlineMs === undefined ? {} : { deadlineMs }),
+          model,
+          wantScores: backend.tier === 'local',
+          ...(scoredTokens === undefined ? {} : { scoredTokens }),
+          warn: (param, why) => trace.warnings.set(param, why),
+        }),
+      {
+        backend: backend.id,
+        budgets: budgetsFor(request, backend.tier, stages),
+        limits,
+        clock,
+        abort: this.#abort,
+        promptTokens,
+        // The judge has a word for it; and a stop sequence may well end an answer before it begins.
+        refusesEmpty: !this.#step.attempt.gated && request.sampling.stop.length === 0,
+      },
+    );
+  }
+
+  #openGate(lease: Lease): Gate {
+    const { request, stages } = this.#options;
+    return new Gate(this.#beginJudging(lease), {
+      request,
+      delivery: request.stream ? 'stream' : 'unary',
+      mode: this.#step.attempt.gated ? 'judge' : 'observe',
+      limits: stages.gate,
+      clock: stages.clock,
+    });
+  }
+
+  /** Answers of the cloud are not judged. */
+  #beginJudging({ backend, model }: Lease): ConfidenceSession | undefined {
+    if (backend.tier !== 'local') return undefined;
+    const { request, call, stages } = this.#options;
+    return stages.judge.begin({
+      request,
+      model: backend.identify?.(model) ?? { model },
+      threshold: call.trace.threshold,
+      delivery: request.stream ? 'stream' : 'unary',
+    });
+  }
+}
+
+/** Some clouds send a tool call whole once it is written, which may be a file: until then they are silent. */
+function budgetsFor({ tools }: ChatRequest, tier: Tier, { budgets }: Stages): TierBudgets {
+  const { idleMs, firstTokenMs } = budgets[tier];
+  if (tier === 'local' || tools.length === 0) return budgets[tier];
+  return { ...budgets[tier], idleMs: Math.max(idleMs, firstTokenMs) };
+}
+
+function isBackendError(error: unknown): error is BackendError {
+  return error instanceof BackendError;
+}
+
+function callRefused(backend: string): BackendError {
+  return new BackendError(
+    'The local model began a tool call that is not good enough to pass on; the text before it stands. Send the request again, or use mode cloud.',
+    { fault: 'unusable', backend, code: 'tool_call_refused' },
+  );
+}
+
+const attemptOver = new LfoError('The attempt is over.', { code: 'attempt_over', status: 499 });
+const givenUp = new LfoError('The deadline is near and another answer is ready.', {
+  code: 'deadline_exceeded',
+  status: 504,
+});

@@ -1,0 +1,130 @@
+import type { ConfigHandle } from '../config/handle.ts';
+import { type ChildAbort, childOf } from '../core/abort.ts';
+import { type Clock, sleep } from '../core/clock.ts';
+import { deadlineExceeded, LfoError } from '../core/errors.ts';
+import type { ChatExchange } from '../core/exchange.ts';
+import { errorFields, type Logger } from '../core/logger.ts';
+import type { ChatRequest } from '../core/request.ts';
+import type { AnswerWriter, Delivery, RequestFollower, RequestSink } from '../core/sink.ts';
+import { beginTrace, type RequestTrace } from '../core/trace.ts';
+import { answer } from './answer.ts';
+import type { Call, Stages } from './attempt.ts';
+import type { RetryBudget } from './retry.ts';
+
+/** What a chat needs from its arrival to its last byte. */
+export interface ChatsOptions {
+  readonly config: ConfigHandle;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly retries: RetryBudget;
+  /** The stages a request may use; those of a `local` one reach nothing else. */
+  readonly stagesFor: (request: ChatRequest) => Stages;
+  readonly costOf: Call['costOf'];
+  /** In the order in which they are told. */
+  readonly sinks: readonly RequestSink[];
+}
+
+/** Takes each chat from its arrival to its last byte, tells the sinks of it, and knows those that run. */
+export class Chats {
+  readonly #options: ChatsOptions;
+  /** What runs, and under whose key. */
+  readonly #running = new Map<ChildAbort, string | undefined>();
+
+  constructor(options: ChatsOptions) {
+    this.#options = options;
+  }
+
+  /** Chats that run now. */
+  get size(): number {
+    return this.#running.size;
+  }
+
+  /** Answers one and resolves once its last byte has left. */
+  async serve(exchange: ChatExchange): Promise<RequestTrace> {
+    const { config, clock, retries, sinks } = this.#options;
+    const { request, receivedMs, bodyMs } = exchange;
+    const { clientKey, confidenceThreshold, deadlineMs: budgetMs, headDeadlineMs } = request.hints;
+    retries.requestStarted();
+    const times = { startMs: receivedMs, startedAtMs: clock.wallMs(), bodyMs };
+    const trace = beginTrace(request, times, confidenceThreshold ?? config.current().routing.confidenceThreshold);
+    const abort = childOf(exchange.signal);
+    this.#running.set(abort, clientKey);
+    const followers = sinks.map((sink) => sink.begin(request, trace));
+    const deadlineMs = budgetMs === undefined ? undefined : receivedMs + budgetMs;
+    const cancelDeadline = endAt(deadlineMs, abort, clock);
+    const headDueMs = headDeadlineMs === undefined ? undefined : receivedMs + headDeadlineMs;
+    const cancelHeadDeadline = endAt(headDueMs, abort, clock, () => exchange.hasHead());
+    try {
+      const writer = followed(exchange.open(trace), followers);
+      const delivery = await this.#deliver(request, { signal: abort.signal, deadlineMs, trace }, writer);
+      trace.endMs = clock.nowMs();
+      for (const follower of followers) follower.ended(delivery);
+      this.#log(trace, delivery);
+      return trace;
+    } finally {
+      cancelDeadline();
+      cancelHeadDeadline();
+      abort.release();
+      this.#running.delete(abort);
+    }
+  }
+
+  /** Ends those whose key may not go on. */
+  endUnless(mayGoOn: (keyId: string | undefined) => boolean, reason: () => LfoError): void {
+    for (const [abort, keyId] of this.#running) if (!mayGoOn(keyId)) abort.abort(reason());
+  }
+
+  /** Resolves when nothing runs any more or the time is over. */
+  async drained(graceMs: number): Promise<void> {
+    const { clock } = this.#options;
+    const never = new AbortController().signal;
+    const untilMs = clock.nowMs() + graceMs;
+    while (this.#running.size > 0 && clock.nowMs() < untilMs) await sleep(clock, drainLookMs, never);
+  }
+
+  async #deliver(request: ChatRequest, call: Omit<Call, 'costOf'>, writer: AnswerWriter): Promise<Delivery> {
+    const { stagesFor, costOf, logger } = this.#options;
+    try {
+      await answer(request, { ...call, costOf }, stagesFor(request), writer);
+      return await writer.end();
+    } catch (error) {
+      if (!(error instanceof LfoError)) logger.error({ requestId: request.id, ...errorFields(error) }, 'chat failed');
+      return await writer.fail(error);
+    }
+  }
+
+  #log(trace: RequestTrace, { status, error }: Delivery): void {
+    const { logger } = this.#options;
+    if (!logger.isLevelEnabled('info')) return;
+    const { id: requestId, route, reason, backend, startMs, endMs } = trace;
+    const ms = Math.round((endMs ?? startMs) - startMs);
+    logger.info({ requestId, status, code: error?.code, route, reason, backend, ms }, 'request answered');
+  }
+}
+
+const drainLookMs = 20;
+
+/** The same writer, with those who follow told of what goes to it. */
+function followed(writer: AnswerWriter, followers: readonly RequestFollower[]): AnswerWriter {
+  const listening = followers.filter(({ wrote }) => wrote !== undefined);
+  if (listening.length === 0) return writer;
+  return {
+    get committed() {
+      return writer.committed;
+    },
+    write(events) {
+      for (const follower of listening) follower.wrote?.(events);
+      return writer.write(events);
+    },
+    end: () => writer.end(),
+    fail: (error) => writer.fail(error),
+  };
+}
+
+/** Ends what still runs when its time is over, unless the deadline has been met by then. */
+function endAt(dueMs: number | undefined, abort: ChildAbort, clock: Clock, isMet = () => false): () => void {
+  if (dueMs === undefined) return () => {};
+  return clock.schedule(Math.max(0, dueMs - clock.nowMs()), () => {
+    if (!isMet()) abort.abort(deadlineExceeded());
+  });
+}
