@@ -17,6 +17,7 @@ export class CollectedAnswer {
   readonly #calls = new Map<number, { call: Omit<CollectedCall, 'arguments'>; json: string }>();
   readonly #ledger = new CallLedger();
   readonly #scores: TokenScore[] = [];
+  readonly #images: string[] = [];
   #model: string;
   #text = '';
   #reasoning = '';
@@ -41,6 +42,9 @@ export class CollectedAnswer {
         break;
       case 'refusal-delta':
         this.#refusal += event.text;
+        break;
+      case 'image':
+        this.#images.push(event.url);
         break;
       case 'tool-call-start': {
         const { index, id, name, thoughtSignature } = event;
@@ -85,6 +89,11 @@ export class CollectedAnswer {
 
   get refusal(): string {
     return this.#refusal.toWellFormed();
+  }
+
+  /** `data:` URLs. */
+  get images(): readonly string[] {
+    return this.#images;
   }
 
   /** Of the text's tokens. */

@@ -59,5 +59,6 @@ function countBody(received: Received): Received {
   if (!isJsonObject(inner)) {
     throw new RequestError('generateContentRequest: expected an object.', { param: 'generateContentRequest' });
   }
-  return { ...received, body: { ...received.body, value: inner } };
+  const { bytes, arrivedMs } = received.body;
+  return { ...received, body: { value: inner, bytes, arrivedMs } };
 }

@@ -31,14 +31,15 @@ function logprobsOf({ scores }: CollectedAnswer, { logprobs, topLogprobs }: Samp
   return logprobs ? { content: wireLogprobs(scores, topLogprobs ?? 0), refusal: null } : null;
 }
 
-function message({ calls, text, refusal, reasoning }: CollectedAnswer, isLegacy: boolean) {
+function message({ calls, text, refusal, reasoning, images }: CollectedAnswer, isLegacy: boolean) {
   const [first] = calls;
-  const said = text !== '' || (first === undefined && refusal === '');
+  const said = text !== '' || (first === undefined && refusal === '' && images.length === 0);
   return {
     role: 'assistant',
     content: said ? text : null,
     refusal: refusal === '' ? null : refusal,
     ...(reasoning !== '' && { reasoning_content: reasoning }),
+    ...(images.length > 0 && { images: images.map(imageBody) }),
     ...(isLegacy && first !== undefined && { function_call: functionBody(first) }),
     ...(!isLegacy && first !== undefined && { tool_calls: calls.map(toolCallBody) }),
   };
@@ -55,6 +56,11 @@ function toolCallBody(call: CollectedCall) {
 
 function functionBody({ name, arguments: json }: CollectedCall) {
   return { name, arguments: json };
+}
+
+/** As gateways in front of image models write it: OpenAI's own wire has no place for it. */
+export function imageBody(url: string) {
+  return { type: 'image_url', image_url: { url } };
 }
 
 /** Where Google's own compatible layer puts it, and so where clients look for it to send it back. */
