@@ -47,7 +47,7 @@ export function addOllamaRoutes(app: FastifyInstance, serving: Serving): void {
       return reply.send({ ...head, ...empty, done: true, done_reason: doneReason });
     });
   }
-  for (const name of ['pull', 'push', 'create', 'copy', 'delete', 'blobs/*']) {
+  for (const name of ['pull', 'push', 'create', 'copy', 'delete']) {
     app.route({
       method: name === 'delete' ? 'DELETE' : 'POST',
       url: `/api/${name}`,
