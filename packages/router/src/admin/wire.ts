@@ -12,7 +12,7 @@ export interface FleetMember {
   readonly state: 'ready' | 'loading' | 'down';
   readonly breaker: 'closed' | 'open' | 'half-open';
   readonly isDraining: boolean;
-  /** What it is doing, or what is wrong and how to mend it. */
+  /** What it is doing, or what is wrong and what to do about it. */
   readonly detail: string | null;
   /** Fraction 0..1 of a download or load under way. */
   readonly progress: number | null;

@@ -6,7 +6,7 @@ import { type Gauged, Metrics } from '../telemetry/metrics.ts';
 import { costsOf } from '../records/costs.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 
-/** What operators have besides the records: keys, metrics and traces. */
+/** What operators see and change: keys, metrics and traces. */
 export interface Operations extends RequestSink {
   readonly keys: Keys;
   readonly metrics: Metrics;

@@ -1,6 +1,6 @@
 /**
  * What a backend says while it answers, in the grammar
- * `start (text|reasoning|refusal|tool-call|scores|self-report)* finish`.
+ * `start (text|reasoning|refusal|image|tool-call|scores|self-report)* finish`.
  * A delta is appended, never replaces. Errors are thrown, never yielded.
  */
 export type InferenceEvent =
@@ -8,6 +8,8 @@ export type InferenceEvent =
   | { readonly type: 'text-delta'; readonly text: string }
   | { readonly type: 'reasoning-delta'; readonly text: string }
   | { readonly type: 'refusal-delta'; readonly text: string }
+  /** A whole image as a `data:` URL. */
+  | { readonly type: 'image'; readonly url: string }
   | ToolCallStartEvent
   /** Fragments of one index concatenate to the arguments' JSON text. */
   | { readonly type: 'tool-call-delta'; readonly index: number; readonly json: string }

@@ -24,9 +24,9 @@ interface Entry {
   readonly trace: RequestTrace;
   readonly clientKey: string | undefined;
   sequence: number;
-  /** How far it had come when it was last told of. */
+  /** Its stage when listeners last heard of it. */
   told: string;
-  /** Only of an ended request, which has let go of its trace's growth. */
+  /** Only of an ended request: its trace does not change any more. */
   view: RequestView | undefined;
 }
 
@@ -56,7 +56,7 @@ export class LiveFeed implements RequestSink {
     return { ended: (delivery) => this.end(trace, delivery) };
   }
 
-  /** Tells of running requests that have got on: a new attempt, a backend, the first byte. O(requests remembered). */
+  /** Announces running requests that have moved on: a new attempt, a backend, the first byte. O(requests remembered). */
   refresh(): void {
     const moved = [...this.#entries.values()].filter(
       ({ view, told, trace }) => view === undefined && told !== stageOf(trace),
