@@ -43,7 +43,7 @@ export interface Capabilities {
 /** A snapshot; numbers are measured, absent until then. */
 export interface BackendStatus {
   readonly state: 'ready' | 'loading' | 'down';
-  /** Shown to those who hold a key: what it is doing, or what is wrong and how to mend it. */
+  /** Shown to those who hold a key: what it is doing, or what is wrong and what to do about it. */
   readonly detail?: string;
   /** Fraction 0..1 of a download or load under way. */
   readonly progress?: number;

@@ -1,4 +1,4 @@
-/** The words of one request, kept only where `records.capture` is on. */
+/** The prompt and answer of one request, kept only where `records.capture` is on. */
 export interface Capture {
   /** As the client sent them; the newest are kept whole first. */
   readonly messages: readonly CapturedMessage[];
@@ -12,7 +12,7 @@ export interface Capture {
 export interface CapturedMessage {
   readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
   readonly text: string;
-  /** Kinds of the parts besides text, which are not kept: `image`, `audio`, `file`. */
+  /** Kinds of the parts that are not text, which are not kept: `image`, `audio`, `file`. */
   readonly attachments: readonly string[];
   readonly calls: readonly CapturedCall[];
 }

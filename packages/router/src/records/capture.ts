@@ -5,8 +5,8 @@ import { type ChatRequest, type Message, textOf } from '../core/request.ts';
 /** Characters that are kept of the messages, and of the answer. */
 const maxChars = 131_072;
 
-/** Copies the words of one request; what is beyond a bound is cut, so that memory has one. */
-export class WordCopy {
+/** Copies the prompt and answer of one request; what is beyond a bound is cut, so that memory has one. */
+export class CaptureBuffer {
   readonly #request: ChatRequest;
   readonly #left = { messages: maxChars, answer: maxChars };
   readonly #calls = new Map<number, { readonly name: string; arguments: string }>();

@@ -39,7 +39,7 @@ export interface StoredRequest {
   /** What the policies knew and the judges saw, as recorded. */
   readonly features: unknown;
   readonly signals: unknown;
-  /** `null` where the words were not kept, or no longer are. */
+  /** `null` where prompt and answer were not kept, or no longer are. */
   readonly capture: Capture | null;
 }
 

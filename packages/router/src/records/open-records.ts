@@ -20,7 +20,7 @@ export interface RecordsOptions {
 }
 
 /** What is remembered of requests. */
-export interface RecordKeeping extends RequestSink {
+export interface Records extends RequestSink {
   readonly store: Store;
   /** Where signatures of tool calls outlive a restart. */
   readonly signatures: Journal;
@@ -28,14 +28,14 @@ export interface RecordKeeping extends RequestSink {
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
   /** Whether the database takes rows, how many wait for it and how many were lost. */
   status(): WriteStatus;
-  /** The same of the words that are kept. */
+  /** The same of the prompts and answers that are kept. */
   captured(): WriteStatus;
   /** A last write. */
   close(): Promise<void>;
 }
 
 /** The database never decides whether LFO serves: what it cannot take is counted and said. */
-export function openRecords({ config, clock, logger: log }: RecordsOptions): RecordKeeping {
+export function openRecords({ config, clock, logger: log }: RecordsOptions): Records {
   const store = openStore(config.current());
   const costs = costsOf(config.current());
   const recorder = new Recorder(store, clock, (health) =>

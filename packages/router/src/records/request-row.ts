@@ -15,7 +15,7 @@ export interface RequestOutcome {
   readonly costAvoidedUsd?: number;
 }
 
-/** The row of a finished request; copies, so that the trace may be let go. */
+/** The row of a finished request; copies, so that the trace can be freed. */
 export function requestRow(trace: RequestTrace, outcome: RequestOutcome): RequestRow {
   const since = (time: number | undefined): number | null => (time === undefined ? null : round(time - trace.startMs));
   const { usage } = trace;

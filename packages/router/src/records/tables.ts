@@ -76,7 +76,7 @@ export interface FeedbackRow {
   readonly expected_route: 'local' | 'cloud' | null;
 }
 
-/** The words of one request, only where `records.capture` is on. */
+/** The prompt and answer of one request, only where `records.capture` is on. */
 export interface CaptureRow {
   readonly request_id: string;
   readonly time_ms: number;

@@ -7,7 +7,7 @@ export interface TraceOutcome {
   readonly error?: { readonly code: string };
 }
 
-/** What the dashboard shows of a trace; a copy, so that the trace may be let go. */
+/** What the dashboard shows of a trace; a copy, so that the trace can be freed. */
 export function viewTrace(trace: RequestTrace, outcome: TraceOutcome | undefined): RequestView {
   const since = (time: number | undefined): number | null =>
     time === undefined ? null : roundMs(time - trace.startMs);
