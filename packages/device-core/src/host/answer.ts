@@ -39,7 +39,7 @@ export class Answer {
     return this.#abort.signal;
   }
 
-  /** Ends it early; the error is what the router is told. */
+  /** Ends it early; the error is what the router gets. */
   end(error: EngineError): void {
     this.#reason ??= error;
     this.#abort.abort(error);
@@ -161,7 +161,7 @@ function engineRequest(message: MessageOf<RouterMessage, 'complete'>): EngineReq
   };
 }
 
-/** The `error` the router is told. Only messages of our own errors leave: others may hold paths or prompts. */
+/** The `error` the router gets. Only messages of our own errors leave: others may hold paths or prompts. */
 export function errorMessage(error: unknown, id?: number): MessageOf<DeviceMessage, 'error'> {
   const { code, message, retryable } = describe(error);
   return { t: 'error', ...(id === undefined ? {} : { id }), code, message, retryable };

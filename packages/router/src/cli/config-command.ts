@@ -10,7 +10,7 @@ export function showConfig(terminal: Terminal, config: LfoConfig, json: boolean)
   return exitCodes.done;
 }
 
-/** Says that a configuration that was loaded is good, and what is odd about it. */
+/** Prints that a loaded configuration is valid, with its warnings. */
 export function checkConfig(terminal: Terminal, config: LfoConfig, json: boolean): number {
   const { file, warnings } = config;
   if (json) printLine(terminal, JSON.stringify({ ok: true, file: file ?? null, warnings }));

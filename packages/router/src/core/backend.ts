@@ -80,7 +80,7 @@ export interface Attempt {
   readonly backend?: string;
   /** Only this model id; absent: the backend's default. */
   readonly model?: string;
-  /** Whether the answer is judged before it is let out; false for the last resort. */
+  /** Whether the answer is judged before it is released; false for the last resort. */
   readonly gated: boolean;
 }
 
