@@ -1,7 +1,6 @@
-import type { Capture } from '../records/capture-types.ts';
 import type { FeedbackView } from '../records/history.ts';
 import type { Tier } from '../core/request.ts';
-import type { LiveCounters, RequestView } from '../records/request-view.ts';
+import type { Capture, LiveCounters, RequestView } from '../records/request-view.ts';
 
 /** What the dashboard receives; shared with it, so nothing here belongs to Node. */
 

@@ -1,6 +1,7 @@
 import { type BackendEntry, geminiBaseUrl, geminiEntry, type GeminiEntry, geminiModel } from './backend-schema.ts';
 import { isPrivateHost } from './addresses.ts';
-import type { BackendConfig, GeminiBackendConfig } from './config.ts';
+import { isCloudModel } from './cloud-models.ts';
+import type { BackendConfig, GeminiBackendConfig, HttpBackendConfig } from './config.ts';
 import type { Environment } from './environment.ts';
 
 /** Collects what is wrong or odd with an entry of the file; `index` is its place in `backends`. */
@@ -15,7 +16,10 @@ export function resolveBackends(
   env: Environment,
   findings: Findings,
 ): BackendConfig[] {
-  const backends = entries.map((entry, index) => resolveEntry(entry, index, env, findings));
+  const backends = entries.flatMap((entry, index) => {
+    const backend = resolveEntry(entry, index, env, findings);
+    return backend.kind === 'openai-compatible' ? splitByTier(backend, index, findings) : [backend];
+  });
   if (!backends.some(({ kind }) => kind === 'gemini')) {
     const implied = impliedGemini(env, findings);
     if (implied !== undefined) backends.push(implied);
@@ -39,6 +43,40 @@ function resolveEntry(entry: BackendEntry, index: number, env: Environment, find
   noteTier(entry.name, entry.tier, entry.baseUrl, findings);
   const { apiKey, baseUrl, ...rest } = entry;
   return { ...rest, baseUrl: trimSlash(baseUrl), apiKeys: splitKeys(apiKey) };
+}
+
+/**
+ * A local server may itself pass models on to a cloud. Those that its entry names become a backend of the cloud tier at
+ * the same address; the others stay local.
+ */
+function splitByTier(backend: HttpBackendConfig, index: number, findings: Findings): readonly BackendConfig[] {
+  const named = [...backend.models, ...backend.fallbackModels];
+  if (backend.tier === 'cloud' || !named.some(isCloudModel)) return [backend];
+  const roaming = named.find((model) => model === 'lfo-auto' || model === 'lfo-cloud');
+  if (roaming !== undefined) {
+    const message = `"${roaming}" may leave the network: a local backend offers "lfo-local" instead, or set tier: cloud`;
+    findings.problem(['backends', index, 'models'], message);
+    return [backend];
+  }
+  const isLocal = (model: string): boolean => !isCloudModel(model);
+  const local = {
+    ...backend,
+    models: backend.models.filter(isLocal),
+    fallbackModels: backend.fallbackModels.filter(isLocal),
+  };
+  const cloud: HttpBackendConfig = {
+    ...backend,
+    name: `${backend.name}-cloud`,
+    tier: 'cloud',
+    models: backend.models.filter(isCloudModel),
+    fallbackModels: backend.fallbackModels.filter(isCloudModel),
+    capabilities: { ...backend.capabilities, images: backend.capabilities.images ?? false },
+  };
+  findings.warning(
+    `Backend ${backend.name} names models that its server passes on to a cloud: they are the cloud backend ${cloud.name}.`,
+  );
+  if (local.models.length === 0 && backend.models.length > 0) return [cloud];
+  return cloud.models.length === 0 ? [local] : [local, cloud];
 }
 
 /** What the entry leaves open comes from the environment. */

@@ -129,6 +129,27 @@ test('an entry of kind gemini replaces the implied one and borrows its key', (t)
   );
 });
 
+test('models that a local server passes on to a cloud are a backend of the cloud tier', (t) => {
+  const config = load(t, {
+    yaml: [
+      'backends:',
+      '  - name: ollama',
+      '    kind: openai-compatible',
+      '    tier: local',
+      '    base_url: http://127.0.0.1:11434/v1',
+      '    models: ["qwen3:4b", "gpt-oss:120b-cloud", "minimax-m2:cloud"]',
+      '',
+    ].join('\n'),
+  });
+  assert.deepEqual(
+    config.backends.map(({ name, tier, models }) => [name, tier, models]),
+    [
+      ['ollama', 'local', ['qwen3:4b']],
+      ['ollama-cloud', 'cloud', ['gpt-oss:120b-cloud', 'minimax-m2:cloud']],
+    ],
+  );
+});
+
 test('variables in the file are filled in as values, never as structure', (t) => {
   const config = load(t, {
     env: { MY_PORT: '4000', MY_KEY: 'a: [b\nc: d' },
@@ -175,6 +196,13 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
     'a wrong kind',
     { yaml: 'backends:\n  - { name: x, kind: opena }' },
     /^lfo\.yaml:2 backends\.0\.kind: must be openai-compatible or gemini$/,
+  ],
+  [
+    'a local backend that may leave the network',
+    {
+      yaml: 'backends: [{ name: x, kind: openai-compatible, tier: local, base_url: "http://127.0.0.1/v1", models: [lfo-cloud] }]',
+    },
+    /^lfo\.yaml:1 backends\.0\.models: "lfo-cloud" may leave the network/,
   ],
   ['a wrong type', { yaml: 'server:\n\n  port: eighty\n' }, /^lfo\.yaml:3 server\.port: must be a number$/],
   [

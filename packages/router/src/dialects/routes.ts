@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { LimitsConfig } from '../config/config.ts';
 import type { Clock } from '../core/clock.ts';
 import { ClientGoneError, type LfoError, shuttingDown } from '../core/errors.ts';
-import type { ChatExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
+import type { ChatExchange, ListedModel, RouteCandidate, RouteExplanation } from '../core/exchange.ts';
 import type { KeyQuota, QuotaTicket, Spent } from '../core/identity.ts';
 import { errorFields, type Logger } from '../core/logger.ts';
 import { reasons } from '../core/reason.ts';
@@ -153,10 +153,38 @@ function explanationBody(explanation: RouteExplanation) {
     routing_reason: decisive ?? null,
     explanation: decisive === undefined ? null : reasons[decisive],
     reasons: explanation.reasons,
-    attempts: explanation.attempts,
+    attempts: explanation.attempts.map(({ isStandIn, ...attempt }) => ({
+      ...attempt,
+      is_stand_in: isStandIn === true,
+    })),
     threshold: explanation.threshold,
     prompt_tokens: explanation.promptTokens,
     prompt_tokens_from: explanation.promptTokensFrom,
+    warm_tokens: explanation.warmTokens ?? 0,
+    ...(explanation.limits !== undefined && {
+      max_local_tokens: explanation.limits.maxLocalTokens,
+      first_token_budget_ms: explanation.limits.firstTokenBudgetMs,
+    }),
+    candidates: explanation.candidates?.map(candidateBody) ?? [],
     skipped: explanation.skipped,
+  };
+}
+
+function candidateBody({ inFlight, maxInFlight, isFull, pausedMs, skipped, wait, ...candidate }: RouteCandidate) {
+  return {
+    ...candidate,
+    in_flight: inFlight,
+    ...(maxInFlight !== undefined && { max_in_flight: maxInFlight }),
+    is_full: isFull,
+    ...(pausedMs !== undefined && { paused_ms: Math.ceil(pausedMs) }),
+    ...(skipped !== undefined && { skipped }),
+    predicted_wait_ms: wait === undefined ? null : Math.round(wait.totalMs),
+    ...(wait !== undefined && {
+      predicted_wait: {
+        queue_ms: Math.round(wait.queueMs),
+        fixed_ms: Math.round(wait.fixedMs),
+        prefill_ms: Math.round(wait.prefillMs),
+      },
+    }),
   };
 }

@@ -47,12 +47,15 @@ export type AttemptEnd =
   /** `spared`: what there was of the answer when its total time was over. */
   | { readonly type: 'failed'; readonly error: unknown; readonly spared?: SparedAnswer };
 
+/** How long the prompt is, and how that is known. */
+export type PromptSize = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom'>;
+
 /** What one try is made of beside its step. */
 export interface AttemptOptions {
   readonly request: ChatRequest;
   readonly call: Call;
   readonly stages: Stages;
-  readonly promptTokens: number;
+  readonly size: PromptSize;
   /** Another answer is ready: gives up in time for it to arrive before the client's deadline, unless bytes have left. */
   readonly hasSpare: boolean;
 }
@@ -100,10 +103,10 @@ export class Attempt {
 
   async #run(writer: AnswerWriter): Promise<AttemptEnd> {
     const { attempt, delayMs, exclude } = this.#step;
-    const { request, stages, promptTokens } = this.#options;
+    const { request, stages, size } = this.#options;
     const { signal } = this.#abort;
     if (delayMs > 0) await sleep(stages.clock, delayMs, signal);
-    const lease = await stages.pool.acquire(attempt, { request, promptTokens, signal, exclude });
+    const lease = await stages.pool.acquire(attempt, { request, ...size, signal, exclude });
     this.#lease = lease;
     this.#notes.leased(lease);
     const upstream = (this.#upstream = this.#openUpstream(lease));
@@ -180,7 +183,7 @@ export class Attempt {
   }
 
   #openUpstream({ backend, model }: Lease): UpstreamAnswer {
-    const { request, call, stages, promptTokens } = this.#options;
+    const { request, call, stages, size } = this.#options;
     const { clock, limits, judge } = stages;
     const { scoredTokens } = judge;
     const { deadlineMs, trace } = call;
@@ -200,7 +203,7 @@ export class Attempt {
         limits,
         clock,
         abort: this.#abort,
-        promptTokens,
+        promptTokens: size.promptTokens,
         // The judge has a word for it; and a stop sequence may well end an answer before it begins.
         refusesEmpty: !this.#step.attempt.gated && request.sampling.stop.length === 0,
       },

@@ -4,18 +4,18 @@ import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { Mode } from '../core/request.ts';
-import { CaptureBuffer } from './capture.ts';
+import { CaptureBuilder } from './capture.ts';
 import { Captures, isCaptured } from './captures.ts';
 
 const usage = { promptTokens: 1, completionTokens: 1 };
 
-function copyOf(events: readonly InferenceEvent[], request = chatRequest()): ReturnType<CaptureBuffer['capture']> {
-  const copy = new CaptureBuffer(request);
+function copyOf(events: readonly InferenceEvent[], request = chatRequest()): ReturnType<CaptureBuilder['capture']> {
+  const copy = new CaptureBuilder(request);
   for (const event of events) copy.add(event);
   return copy.capture();
 }
 
-test('the text of every kind of event is kept, each in its place', () => {
+test('the text of every kind of event are kept, each in its place', () => {
   const { answer, isCut } = copyOf([
     { type: 'start', model: 'm' },
     { type: 'reasoning-delta', text: 'Let me ' },
@@ -82,7 +82,7 @@ test('beyond its bound the oldest text is cut, and it says so', () => {
   assert.equal(kept.isCut, true);
 });
 
-test('prompts and answers are kept where the operator says so, those of mode local in no database elsewhere', () => {
+test('prompts and answers are kept where the operator says so, and those of mode local in no database elsewhere', () => {
   const kept = { enabled: true, retentionDays: 1, maxRows: 1, capture: true, captureRetentionDays: 1 };
   const wants = (mode: Mode, captureLocal: boolean, capture = true): boolean =>
     isCaptured(chatRequest({ hints: { mode } }), { ...kept, capture, captureLocal });

@@ -1,7 +1,6 @@
-import type { Capture } from './capture-types.ts';
 import type { Reason } from '../core/reason.ts';
 import type { Tier } from '../core/request.ts';
-import type { RequestView } from './request-view.ts';
+import type { Capture, RequestView } from './request-view.ts';
 
 /** What was recorded, as questions of people: each answer is bounded in size, whatever the database holds. */
 export interface RequestHistory {

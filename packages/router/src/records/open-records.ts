@@ -38,11 +38,19 @@ export interface Records extends RequestSink {
 export function openRecords({ config, clock, logger: log }: RecordsOptions): Records {
   const store = openStore(config.current());
   const costs = costsOf(config.current());
-  const recorder = new Recorder(store, clock, (health) =>
-    health.type === 'degraded'
-      ? log.warn('The database refuses rows; requests are served without records.')
-      : log.info({ dropped: health.dropped }, 'The database takes rows again.'),
-  );
+  const recorder = new Recorder(store, clock, (health) => {
+    switch (health.type) {
+      case 'degraded':
+        return log.warn('The database refuses rows; requests are served without records.');
+      case 'recovered':
+        return log.info({ dropped: health.dropped }, 'The database takes rows again.');
+      case 'refused':
+        return log.warn(
+          { dropped: health.dropped, code: health.error.code },
+          'The database refuses some rows as they are; they are dropped and counted.',
+        );
+    }
+  });
   const captures = new Captures(store, clock);
   const signatures = new StoredJournal(store, clock);
   const upkeep = new Upkeep({

@@ -2,7 +2,7 @@ import type { LiveCounters, RequestView } from '../records/request-view.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { RequestFollower, RequestSink } from '../core/sink.ts';
 import type { RequestTrace } from '../core/trace.ts';
-import { type TraceOutcome, viewTrace } from '../records/trace-view.ts';
+import { type RequestOutcome, viewTrace } from '../records/request-record.ts';
 
 /** A request as it is now, and everything counted so far. */
 export interface LiveChange {
@@ -65,7 +65,7 @@ export class LiveFeed implements RequestSink {
   }
 
   /** Call once, when the request has ended, whatever its end; `trace.endMs` is set. */
-  end(trace: RequestTrace, outcome: TraceOutcome): void {
+  end(trace: RequestTrace, outcome: RequestOutcome): void {
     const entry = this.#entries.get(trace.id);
     if (entry === undefined || entry.view !== undefined) return;
     this.#count(trace, outcome);
@@ -111,7 +111,7 @@ export class LiveFeed implements RequestSink {
     for (const listener of this.#listeners) listener(change);
   }
 
-  #count(trace: RequestTrace, { status }: TraceOutcome): void {
+  #count(trace: RequestTrace, { status }: RequestOutcome): void {
     const counters = this.#counters;
     counters.running--;
     if (trace.finishReason === undefined) {

@@ -9,14 +9,21 @@ type Meaning = Omit<BackendErrorInit, 'backend'> & {
 
 const meanings: Readonly<Record<DeviceErrorCode, Meaning>> = {
   busy: { fault: 'busy' },
+  loading: { fault: 'busy', code: 'local_model_unavailable' },
+  memory: { fault: 'busy' },
+  paused: { fault: 'busy' },
+  draining: { fault: 'busy' },
+  preempted: { fault: 'busy' },
   thermal: { fault: 'busy' },
   battery: { fault: 'busy' },
   no_model: { fault: 'busy', code: 'local_model_unavailable' },
   too_long: { fault: 'rejected', code: 'context_length_exceeded' },
   bad_request: { fault: 'rejected' },
+  unsupported: { fault: 'rejected' },
   deadline: { fault: 'timeout', message: 'The deadline passed before the local model had answered.' },
   cancelled: { fault: 'server', message: 'The device stopped the request; try again.' },
   engine: { fault: 'server', message: 'The local engine failed; try again, or use mode cloud.' },
+  lost: { fault: 'cut', message: 'The device lost the request; try again.' },
   internal: { fault: 'server', message: 'The device failed; try again, or use mode cloud.' },
   unknown_type: { fault: 'bad_answer', message: 'The device is of another version; update it.' },
 };
