@@ -6,11 +6,11 @@ import { statusBody } from './api-bodies.ts';
 import type { AdminDeps } from './deps.ts';
 import { securityHeaders } from './pages.ts';
 
-/** Running requests and the fleet are looked at this often; ends are told at once. */
+/** Running requests and the fleet are looked at this often; ends are sent at once. */
 const tickMs = 500;
 const heartbeatTicks = 20;
 const maxStreams = 100;
-/** A reader this far behind, or that takes nothing from one tick to the next, is cut off; it comes back and is told what it missed. */
+/** A reader this far behind, or that takes nothing from one tick to the next, is cut off; it comes back and gets what it missed. */
 const maxBacklogBytes = 1024 * 1024;
 
 /** Where a reader stood: event ids name the process too, since sequences begin anew with it. */

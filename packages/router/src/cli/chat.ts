@@ -132,7 +132,7 @@ class Conversation {
   }
 }
 
-/** `local · embedded · confidence 0.91 (threshold 0.7) · confident · 812 ms` and the reason in words. */
+/** `local · embedded · confidence 0.91 (threshold 0.7) · confident · 812 ms` and the reason as a sentence. */
 function summary(metadata: JsonObject): string {
   if (metadata['stopped'] === true) return '[stopped]';
   const reason = text(metadata['routing_reason']);

@@ -20,10 +20,10 @@ interface CreateFlags {
 }
 
 /** Runs a command with the database of its configuration open. */
-export type WithDesk = (command: Command, run: (context: KeysContext) => Promise<number>) => Promise<void>;
+export type WithKeyStore = (command: Command, run: (context: KeysContext) => Promise<number>) => Promise<void>;
 
 /** Adds `keys create|list|revoke`. */
-export function addKeys(program: Command, withDesk: WithDesk): void {
+export function addKeys(program: Command, withKeyStore: WithKeyStore): void {
   const keys = program
     .command('keys')
     .description('keys for people and programs')
@@ -58,7 +58,9 @@ export function addKeys(program: Command, withDesk: WithDesk): void {
       const { createKey } = await import('./keys.ts');
       const { name, scope, mode, expires } = flags;
       const order = { name, scope, mode, model: flags.model ?? [], limits: limitsOf(flags) };
-      await withDesk(command, (context) => createKey(expires === undefined ? order : { ...order, expires }, context));
+      await withKeyStore(command, (context) =>
+        createKey(expires === undefined ? order : { ...order, expires }, context),
+      );
     });
   keys
     .command('list')
@@ -67,7 +69,7 @@ export function addKeys(program: Command, withDesk: WithDesk): void {
     .addHelpText('after', '\nExample:\n  lfo keys list --json')
     .action(async (_flags, command: Command) => {
       const { listKeys } = await import('./keys.ts');
-      await withDesk(command, listKeys);
+      await withKeyStore(command, listKeys);
     });
   keys
     .command('revoke')
@@ -78,7 +80,7 @@ export function addKeys(program: Command, withDesk: WithDesk): void {
     .addHelpText('after', '\nExample:\n  lfo keys revoke laptop')
     .action(async (idOrName: string, flags: { readonly forget?: boolean }, command: Command) => {
       const { revokeKey } = await import('./keys.ts');
-      await withDesk(command, (context) => revokeKey(idOrName, flags.forget === true, context));
+      await withKeyStore(command, (context) => revokeKey(idOrName, flags.forget === true, context));
     });
 }
 

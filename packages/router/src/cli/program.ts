@@ -70,11 +70,11 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
   addLooking(program, deps, load, all, done);
   addKeys(program, async (command, run) => {
     const options = all(command);
-    const desk = await deps.openKeyStore(load(options));
+    const keyStore = await deps.openKeyStore(load(options));
     try {
-      done(await run({ terminal: deps.terminal, clock: deps.clock, desk, json: options.json === true }));
+      done(await run({ terminal: deps.terminal, clock: deps.clock, keyStore, json: options.json === true }));
     } finally {
-      await desk.close();
+      await keyStore.close();
     }
   });
   addRecords(program, deps.clock, async (command, run) => {

@@ -36,7 +36,6 @@ export type LfoConfig = Immutable<
 
 export type ServerConfig = LfoConfig['server'];
 export type GateConfig = LfoConfig['gate'];
-export type RoutingConfig = LfoConfig['routing'];
 /** Time budgets of one attempt. */
 export type TierBudgets = LfoConfig['budgets']['local'];
 export type LimitsConfig = LfoConfig['limits'];
@@ -45,8 +44,6 @@ export type BreakerConfig = LfoConfig['breaker'];
 export type RecordsConfig = LfoConfig['records'];
 export type TelemetryConfig = LfoConfig['telemetry'];
 export type EmbeddedConfig = LfoConfig['embedded'];
-/** In US dollars a million tokens. */
-export type ModelPrice = LfoConfig['prices'][string];
 
 export type BackendConfig = HttpBackendConfig | GeminiBackendConfig;
 

@@ -7,7 +7,7 @@ import { ConfigError } from './config-error.ts';
 import type { LfoConfig } from './config.ts';
 import type { Environment } from './environment.ts';
 import { loadConfig } from './load.ts';
-import { maskSecrets, secretsOf } from './show.ts';
+import { secretsOf, shownSettings } from './show.ts';
 
 interface Setup {
   readonly env?: Environment;
@@ -304,8 +304,29 @@ test('traces go to the own network unless the operator says otherwise', (t) => {
     'telemetry: { otlp_endpoint: "https://otlp.example.com", allow_remote: true, otlp_headers: { k: canary } }';
   const far = load(t, { yaml });
   assert.equal(far.telemetry.allowRemote, true);
-  assert.doesNotMatch(JSON.stringify(maskSecrets(far)), /canary/);
+  assert.doesNotMatch(JSON.stringify(shownSettings(far)), /canary/);
   assert.ok(secretsOf(far).includes('canary'));
+});
+
+test('what is shown can be read again and comes to the same', (t) => {
+  const yaml = `
+backends:
+  - { name: near, kind: openai-compatible, tier: local, base_url: "http://127.0.0.1:1/v1", capabilities: { json_schema: true } }
+  - { kind: gemini, api_key: "one,two" }
+prices: { snake_case_model: { prompt: 1, completion: 2 } }
+telemetry: { otlp_endpoint: "http://127.0.0.1:4318", otlp_headers: { some_header: canary } }
+embedded: { model: none }
+records: { capture: true }
+android: { host: 192.0.2.1 }
+limits: { queue: 3 }
+`;
+  const config = load(t, { yaml });
+  const shown = JSON.stringify(shownSettings(config));
+  const again = load(t, { yaml: shown });
+  assert.equal(JSON.stringify(shownSettings(again)), shown);
+  const hidden = ['********', '********'];
+  assert.deepEqual(again.backends, [config.backends[0], { ...config.backends[1], apiKeys: hidden }]);
+  assert.deepEqual([again.prices, again.embedded, again.limits], [config.prices, config.embedded, config.limits]);
 });
 
 const loopback = ['127.0.0.1', '127.8.9.1', 'localhost', '::1', '[::1]'];

@@ -55,7 +55,7 @@ export interface Capabilities {
 /** A snapshot; numbers are measured, absent until then. */
 export interface BackendStatus {
   readonly state: 'ready' | 'loading' | 'down';
-  /** Shown to those who hold a key: what it is doing, or what is wrong and how to mend it. */
+  /** Shown to those who hold a key: what it is doing, or what is wrong and what to do about it. */
   readonly detail?: string;
   /** Fraction 0..1 of a download or load under way. */
   readonly progress?: number;
@@ -94,7 +94,7 @@ export interface Attempt {
   readonly backend?: string;
   /** Only this model id; absent: the backend's default. */
   readonly model?: string;
-  /** Whether the answer is judged before it is let out; false for the last resort. */
+  /** Whether the answer is judged before it is released; false for the last resort. */
   readonly gated: boolean;
   /** Only where the model of the attempt before it was limited, broken or unknown; `backend` may have failed there. */
   readonly isStandIn?: boolean;

@@ -226,7 +226,7 @@ test('an error before the first byte has its status and its headers, streamed or
   }
 });
 
-test('what was passed over is told to whoever may know', async () => {
+test('a refusal lists the backends that were passed over, inside the error', async () => {
   const { status, text } = await ask(async function* () {
     yield start;
     throw new NoBackendError('No backend is ready.', {

@@ -30,7 +30,7 @@ export interface OpenResponse {
   readonly pace: ResponsePace;
 }
 
-/** Long bodies leave in slices, so that a slow reader is told from one that does not read. */
+/** Long bodies leave in slices, to tell a slow reader from one that does not read. */
 const sliceBytes = 65_536;
 
 /** The writer of one answer, whole or as a stream. Heads and metadata are read from the trace. */

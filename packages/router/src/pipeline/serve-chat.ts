@@ -20,7 +20,7 @@ export interface ChatsOptions {
   /** The stages a request may use; those of a `local` one reach nothing else. */
   readonly stagesFor: (request: ChatRequest) => Stages;
   readonly costOf: Call['costOf'];
-  /** In the order in which they are told. */
+  /** In the order in which they are called. */
   readonly sinks: readonly RequestSink[];
 }
 

@@ -90,7 +90,7 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
       const before = recorder.status().dropped;
       await Promise.all([recorder.close(), captures.close(), signatures.close(), upkeep.close()]);
       const lost = recorder.status().dropped - before;
-      if (lost > 0) log.warn({ dropped: lost }, 'The database took the last rows no more; they are lost.');
+      if (lost > 0) log.warn({ dropped: lost }, 'The database did not take the last rows; they are lost.');
       await store.close();
     },
   };

@@ -148,7 +148,7 @@ test('health follows draining alone, readiness tells why', async () => {
   assert.deepEqual([refused.status, refused.code, refused.headers['retry-after']], [503, 'shutting_down', '1']);
 });
 
-test('anybody may ask whether it is ready, and only who holds a key is told why not', async () => {
+test('anybody may ask whether it is ready, and only who holds a key learns why not', async () => {
   const loading = { ...withKey, readiness: () => ({ ready: false, reasons: ['the model is loading'] }) };
   const stranger = await ask(loading, { url: '/ready' });
   assert.deepEqual([stranger.status, stranger.body], [503, { status: 'not_ready' }]);

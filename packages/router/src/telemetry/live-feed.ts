@@ -31,7 +31,7 @@ interface Entry {
 }
 
 /**
- * The latest requests, running ones included, and who watches them. State rather than a log: whoever comes back is told
+ * The latest requests, running ones included, and who watches them. State rather than a log: whoever comes back gets
  * each request that changed meanwhile once, as it is now. Costs a Map entry a request while nobody watches.
  */
 export class LiveFeed implements RequestSink {

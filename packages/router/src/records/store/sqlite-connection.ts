@@ -9,7 +9,7 @@ export type SqliteRequest =
   /** First, and once. */
   | { readonly type: 'open'; readonly file: string; readonly readOnly: boolean }
   | { readonly type: 'query'; readonly sql: string; readonly parameters: readonly SqlValue[] }
-  /** One statement run for each row, those told of before included, all in one transaction. */
+  /** One statement run for each row, those sent before included, all in one transaction. */
   | { readonly type: 'batch'; readonly sql: string; readonly rows: readonly (readonly SqlValue[])[] };
 
 /** What the store tells its worker thread without asking for an answer: rows of the batch that comes next. */

@@ -20,7 +20,7 @@ function joined(segments: readonly PromptSegment[]): string {
   return segments.map((segment) => segment.text).join('');
 }
 
-test('without a template of its own a model is spoken to in ChatML', () => {
+test('a model without a template of its own gets ChatML', () => {
   assert.deepEqual(template().render([{ role: 'user', content: 'Hi' }], []), [
     { text: '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n', isTemplate: true },
   ]);

@@ -1,7 +1,7 @@
 import { canonicalName } from './json-calls.ts';
 
 /** Where in a text a tool call begins; `open` once that is certain, `partial` while the rest must be awaited. */
-export interface Opener {
+export interface CallStart {
   readonly at: number;
   readonly state: 'open' | 'partial';
 }
@@ -16,7 +16,7 @@ const firstKeys = ['name', 'tool', 'tool_name', 'function', 'function_name', 'ty
 export const wrapping = /^(?:(?:<tool_call>|<function_call>|\[TOOL_CALLS\]|```[\w-]*[ \t]*(?=\n|[{[]))\s*)*/;
 
 /** Finds the first place where a call begins or may begin. Bare JSON counts only at the start of a line. */
-export function findOpener(text: string, atLineStart: boolean, tools: readonly string[]): Opener | undefined {
+export function findCallStart(text: string, atLineStart: boolean, tools: readonly string[]): CallStart | undefined {
   for (const match of text.matchAll(/[<`{[]/g)) {
     const rest = text.slice(match.index);
     const tag = tagState(rest);
