@@ -1,7 +1,6 @@
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { createAnswerJudge } from '@lfo/router/src/confidence/answer-judge.ts';
 import { Gate } from '@lfo/router/src/confidence/gate.ts';
-import { resolveGate } from '@lfo/router/src/config/resolve.ts';
 import { configFile } from '@lfo/router/src/config/schema.ts';
 import type { InferenceEvent } from '@lfo/router/src/core/events.ts';
 import type { ChatRequest } from '@lfo/router/src/core/request.ts';
@@ -19,9 +18,9 @@ export interface Judgement {
 const shipped = configFile.parse({});
 
 /** The threshold that LFO ships with. */
-export const shippedThreshold = shipped.routing.confidence_threshold;
+export const shippedThreshold = shipped.routing.confidenceThreshold;
 
-const limits = resolveGate(shipped.gate);
+const limits = shipped.gate;
 const judge = createAnswerJudge();
 
 /** Runs a recorded answer through the gate as it ships, streamed, and, separately, through the whole judgement. */

@@ -10,7 +10,7 @@ import type { VerifyKey } from '@lfo/router/src/core/identity.ts';
 import type { RequestRow } from '@lfo/router/src/records/tables.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '@lfo/router/src/core/trace.ts';
 import { createDashboard } from '@lfo/router/src/admin/dashboard.ts';
-import { singleKey } from '@lfo/router/src/keys/single-key.ts';
+import { singleKey } from '@lfo/router/src/keys/verify-key.ts';
 import { createHttp, type HttpDeps } from '@lfo/router/src/app/routes.ts';
 import { Recorder } from '@lfo/router/src/records/recorder.ts';
 import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { ListedModel } from '../core/exchange.ts';
+import { listModels } from '../core/model-directory.ts';
 import type { TierMember } from './local-tier.ts';
 
 /** Longest time a model that a backend has just reported stays unknown. */
@@ -14,23 +15,9 @@ export function modelLister(members: readonly TierMember[], clock: Clock): () =>
   let untilMs = -Infinity;
   return () => {
     if (clock.nowMs() >= untilMs) {
-      listed = listModels(members);
+      listed = listModels(members.map(({ backend }) => backend));
       untilMs = clock.nowMs() + relistMs;
     }
     return listed;
   };
-}
-
-function listModels(members: readonly TierMember[]): readonly ListedModel[] {
-  const listed = new Map<string, ListedModel>();
-  for (const { backend } of members) {
-    for (const id of backend.models)
-      if (!listed.has(id)) listed.set(id, { id, ownedBy: backend.id, tier: backend.tier });
-  }
-  return [
-    { id: 'lfo-auto', ownedBy: 'lfo', aliasOf: 'auto' },
-    { id: 'lfo-local', ownedBy: 'lfo', aliasOf: 'local' },
-    { id: 'lfo-cloud', ownedBy: 'lfo', aliasOf: 'cloud' },
-    ...listed.values(),
-  ];
 }

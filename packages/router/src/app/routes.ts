@@ -4,8 +4,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Readiness } from '../core/exchange.ts';
 import { addDialectRoutes, type DialectDeps } from '../dialects/routes.ts';
 import { FailedAuthLimiter } from '../keys/failed-auth.ts';
-import { checkScope } from '../keys/scopes.ts';
-import { singleKey } from '../keys/single-key.ts';
+import { checkScope, singleKey } from '../keys/verify-key.ts';
 import { buildServer, isNobody, type ServerDeps } from '../server/server.ts';
 import { openApiDocument } from './openapi.ts';
 

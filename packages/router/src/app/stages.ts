@@ -43,6 +43,7 @@ export function stagesOver(
     retries,
     judge: createAnswerJudge(),
     measure: createMeasure({
+      clock,
       limits: () => config.current().routing,
       countTokens: async (id, request, signal) => await counters.get(id)?.countTokens?.(request, signal),
     }),
@@ -63,17 +64,5 @@ export function stagesOver(
 export async function explain(request: ChatRequest, signal: AbortSignal, stages: Stages): Promise<RouteExplanation> {
   const fleet = stages.pool.view();
   const features = await stages.measure(request, fleet, signal);
-  const explained = explainRoute(features, fleet, stages.decide(features, fleet));
-  const candidates = explained.attempts.flatMap((attempt) => attempt.candidates);
-  return {
-    ...explained,
-    reasons: explained.reasons.map(({ code }) => code),
-    attempts: explained.attempts.map(({ candidates: [first], ...attempt }) => ({
-      ...attempt,
-      ...(first === undefined ? {} : { backend: first.backend }),
-      ...(first?.model === undefined ? {} : { model: first.model }),
-    })),
-    threshold: features.limits.confidenceThreshold,
-    skipped: candidates.flatMap(({ backend, skipped }) => (skipped === undefined ? [] : [{ backend, why: skipped }])),
-  };
+  return explainRoute(features, fleet, stages.decide(features, fleet));
 }

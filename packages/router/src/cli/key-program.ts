@@ -33,7 +33,10 @@ export function addKeys(program: Command, withDesk: WithDesk): void {
     .description('make a key and show it, once')
     .requiredOption('--name <name>', 'who or what it is for')
     .addOption(
-      new Option('--scope <scope...>', 'what it opens: the API, what operators see, a device link')
+      new Option(
+        '--scope <scope...>',
+        'what it opens: chat the API, admin the dashboard and metrics; device has no effect in this version',
+      )
         .choices(['chat', 'admin', 'device'])
         .default(['chat']),
     )

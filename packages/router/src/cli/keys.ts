@@ -40,6 +40,9 @@ export async function createKey(options: CreateOptions, { terminal, clock, desk,
     limits: options.limits,
     ...(options.expires === undefined ? {} : { expiresMs: expiryOf(options.expires, clock.wallMs()) }),
   });
+  if (options.scope.includes('device')) {
+    terminal.errors.write('The scope device has no effect: this version links no devices.\n');
+  }
   if (json) printLine(terminal, JSON.stringify({ key: text, ...described(key, clock.wallMs()) }));
   else {
     printLine(terminal, text);

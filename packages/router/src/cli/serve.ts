@@ -11,7 +11,7 @@ import { createLogger } from '../telemetry/log.ts';
 import { logReporter, terminalReporter } from './startup-reporter.ts';
 import { CliError, coloursFor, exitCodes, type Terminal } from './terminal.ts';
 
-/** What `serve` needs besides the terminal. */
+/** What `serve` works with. */
 export interface ServeContext {
   readonly terminal: Terminal;
   readonly clock: Clock;
@@ -32,7 +32,7 @@ export async function serve(initial: LfoConfig, context: ServeContext): Promise<
     : logReporter(logger, clock);
   for (const warning of initial.warnings) logger.warn(warning);
   terminal.onCrash((error) => {
-    logger.fatal({ err: error }, 'LFO met a fault of its own and ends.');
+    logger.fatal({ err: error }, 'LFO has failed because of an internal error and ends.');
     terminal.exitNow(exitCodes.failed);
   });
   const end = endOf(terminal, clock);
@@ -134,7 +134,9 @@ function reportReload(config: ReloadableConfig, logger: Logger): void {
       break;
     case 'applied':
       logger.level = config.current().logLevel;
-      logger.info({ sections: result.sections }, 'The configuration was reloaded.');
-      if (result.restart.length > 0) logger.warn({ sections: result.restart }, 'Some changes need a restart.');
+      logger.info({ settings: result.changed }, 'The configuration was reloaded.');
+      if (result.restart.length > 0) {
+        logger.warn({ settings: result.restart }, 'These settings have changed and need a restart.');
+      }
   }
 }

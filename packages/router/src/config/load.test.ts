@@ -129,6 +129,27 @@ test('an entry of kind gemini replaces the implied one and borrows its key', (t)
   );
 });
 
+test('models that a local server passes on to a cloud are a backend of the cloud tier', (t) => {
+  const config = load(t, {
+    yaml: [
+      'backends:',
+      '  - name: ollama',
+      '    kind: openai-compatible',
+      '    tier: local',
+      '    base_url: http://127.0.0.1:11434/v1',
+      '    models: ["qwen3:4b", "gpt-oss:120b-cloud", "minimax-m2:cloud"]',
+      '',
+    ].join('\n'),
+  });
+  assert.deepEqual(
+    config.backends.map(({ name, tier, models }) => [name, tier, models]),
+    [
+      ['ollama', 'local', ['qwen3:4b']],
+      ['ollama-cloud', 'cloud', ['gpt-oss:120b-cloud', 'minimax-m2:cloud']],
+    ],
+  );
+});
+
 test('variables in the file are filled in as values, never as structure', (t) => {
   const config = load(t, {
     env: { MY_PORT: '4000', MY_KEY: 'a: [b\nc: d' },
@@ -176,6 +197,13 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
     { yaml: 'backends:\n  - { name: x, kind: opena }' },
     /^lfo\.yaml:2 backends\.0\.kind: must be openai-compatible or gemini$/,
   ],
+  [
+    'a local backend that may leave the network',
+    {
+      yaml: 'backends: [{ name: x, kind: openai-compatible, tier: local, base_url: "http://127.0.0.1/v1", models: [lfo-cloud] }]',
+    },
+    /^lfo\.yaml:1 backends\.0\.models: "lfo-cloud" may leave the network/,
+  ],
   ['a wrong type', { yaml: 'server:\n\n  port: eighty\n' }, /^lfo\.yaml:3 server\.port: must be a number$/],
   [
     'a fraction for a whole number',
@@ -222,11 +250,11 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
   ],
   ['a missing file', { env: { LFO_CONFIG: 'other.yaml' } }, /^other\.yaml: cannot be read/],
   [
-    'an open door',
+    'an open address',
     { env: { HOST: '0.0.0.0' } },
     /^HOST: 0\.0\.0\.0 can be reached from other machines: set LFO_AUTH_TOKEN/,
   ],
-  ['an open door of the file', { yaml: 'server:\n  host: "::"\n' }, /^lfo\.yaml:2 server\.host: :: can be reached/],
+  ['an open address of the file', { yaml: 'server:\n  host: "::"\n' }, /^lfo\.yaml:2 server\.host: :: can be reached/],
 ];
 
 for (const [title, setup, message] of refused) {
@@ -299,7 +327,7 @@ test('oddities are warned of: exposed secrets, misspelt variables, local backend
   assert.match(warnings.join('\n'), /plain http/);
 });
 
-test('keeping prompts and answers is said, and is left to requests that may leave where the database is elsewhere', (t) => {
+test('a warning says that prompts and answers are kept, in local mode only where the database is on the own network', (t) => {
   const yaml = 'records: { capture: true, capture_retention_days: 3 }';
   const here = load(t, { yaml });
   assert.match(here.warnings.join(), /kept for 3 days \(records\.capture\)/);
@@ -311,7 +339,7 @@ test('keeping prompts and answers is said, and is left to requests that may leav
   assert.equal(elsewhere.records.captureLocal, false);
 });
 
-test('what is accepted and not used yet is said', (t) => {
+test('what has no effect yet is warned about', (t) => {
   const { warnings } = load(t, { env: { DATABASE_URL: 'postgresql://u:canary@h/d', ANDROID_HOST: '10.0.0.7' } });
   assert.deepEqual(
     warnings.map((warning) => warning.split(' ')[0]),

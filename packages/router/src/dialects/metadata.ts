@@ -5,7 +5,7 @@ import { isEstimated } from './openai-chat/usage.ts';
 /** What an answer says of itself beyond its trace. */
 export interface AnswerFacts {
   readonly finish?: FinishEvent | undefined;
-  /** Calls that were mended before they were let out. */
+  /** Calls that were repaired before they were released. */
   readonly repairedCalls?: readonly number[] | undefined;
 }
 

@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { LimitsConfig } from '../config/config.ts';
 import type { Clock } from '../core/clock.ts';
 import { ClientGoneError, type LfoError, shuttingDown } from '../core/errors.ts';
-import type { ChatExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
+import type { ChatExchange, ListedModel, RouteCandidate, RouteExplanation } from '../core/exchange.ts';
 import type { KeyQuota, QuotaTicket, Spent } from '../core/identity.ts';
 import { errorFields, type Logger } from '../core/logger.ts';
 import { reasons } from '../core/reason.ts';
@@ -48,17 +48,20 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
     if (refused !== undefined) throw refused;
     const { request: chat, warnings } = readChat(request);
     const ticket = admitted(request, reply, chat);
+    const keptLocal = ticket?.keptLocal;
+    const runs: ChatRequest = keptLocal === undefined ? chat : { ...chat, hints: { ...chat.hints, mode: 'local' } };
+    if (keptLocal !== undefined) warnings.set('limits', keptLocal);
     const signal = departureSignal(reply);
     const response = reply.raw;
     const exchange: ChatExchange = {
-      request: chat,
+      request: runs,
       signal,
       receivedMs: request.receivedMs,
       bodyMs: receivedBody(request).arrivedMs,
       hasHead: () => response.headersSent,
       open(trace) {
         for (const [param, why] of warnings) trace.warnings.set(param, why);
-        return openWriter({ request: chat, response, signal, clock: deps.clock, pace: deps.pace() }, trace);
+        return openWriter({ request: runs, response, signal, clock: deps.clock, pace: deps.pace() }, trace);
       },
     };
     const abandoned = (error: unknown): void => abandon(chat.id, response, error);
@@ -98,7 +101,14 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
     if (quota === undefined || identity.limits === undefined) return undefined;
     const { maxTokens } = chat.sampling;
     const promptTokens = Math.ceil(chat.bodyBytes / bytesPerToken);
-    const ticket = quota.admit(identity, { promptTokens, ...(maxTokens === undefined ? {} : { maxTokens }) });
+    const { mode } = chat.hints;
+    const ticket = quota.admit(identity, {
+      promptTokens,
+      // What has to be fetched from elsewhere cannot stay local.
+      mode: mode === 'auto' && hasRemoteImages(chat) ? 'cloud' : mode,
+      model: chat.model,
+      ...(maxTokens === undefined ? {} : { maxTokens }),
+    });
     setRaw(reply, quota.headers(identity));
     return ticket;
   }
@@ -112,6 +122,10 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
 
 /** Of a body, envelope included: enough to reserve by; what is paid is the backend's count. */
 const bytesPerToken = 4;
+
+function hasRemoteImages({ messages }: ChatRequest): boolean {
+  return messages.some(({ content }) => content.some((part) => part.type === 'image' && !part.url.startsWith('data:')));
+}
 
 /** Aborts when the client leaves before its answer is finished; nothing else in Node says so after the body is read. */
 function departureSignal({ raw }: FastifyReply): AbortSignal {
@@ -139,10 +153,38 @@ function explanationBody(explanation: RouteExplanation) {
     routing_reason: decisive ?? null,
     explanation: decisive === undefined ? null : reasons[decisive],
     reasons: explanation.reasons,
-    attempts: explanation.attempts,
+    attempts: explanation.attempts.map(({ isStandIn, ...attempt }) => ({
+      ...attempt,
+      is_stand_in: isStandIn === true,
+    })),
     threshold: explanation.threshold,
     prompt_tokens: explanation.promptTokens,
     prompt_tokens_from: explanation.promptTokensFrom,
+    warm_tokens: explanation.warmTokens ?? 0,
+    ...(explanation.limits !== undefined && {
+      max_local_tokens: explanation.limits.maxLocalTokens,
+      first_token_budget_ms: explanation.limits.firstTokenBudgetMs,
+    }),
+    candidates: explanation.candidates?.map(candidateBody) ?? [],
     skipped: explanation.skipped,
+  };
+}
+
+function candidateBody({ inFlight, maxInFlight, isFull, pausedMs, skipped, wait, ...candidate }: RouteCandidate) {
+  return {
+    ...candidate,
+    in_flight: inFlight,
+    ...(maxInFlight !== undefined && { max_in_flight: maxInFlight }),
+    is_full: isFull,
+    ...(pausedMs !== undefined && { paused_ms: Math.ceil(pausedMs) }),
+    ...(skipped !== undefined && { skipped }),
+    predicted_wait_ms: wait === undefined ? null : Math.round(wait.totalMs),
+    ...(wait !== undefined && {
+      predicted_wait: {
+        queue_ms: Math.round(wait.queueMs),
+        fixed_ms: Math.round(wait.fixedMs),
+        prefill_ms: Math.round(wait.prefillMs),
+      },
+    }),
   };
 }

@@ -31,6 +31,9 @@ export interface Call {
   readonly signal: AbortSignal;
   /** Monotonic time of the deadline, where there is one. */
   readonly deadlineMs: number | undefined;
+  /** Monotonic time by which the client wants the head of its response, where it said so. */
+  readonly headDueMs: number | undefined;
+  hasHead(): boolean;
   readonly trace: RequestTrace;
   /** US dollars that attempts cost; `undefined` where a price is not known. */
   readonly costOf: CostOf;
@@ -44,14 +47,17 @@ export type AttemptEnd =
   /** `spared`: what there was of the answer when its total time was over. */
   | { readonly type: 'failed'; readonly error: unknown; readonly spared?: SparedAnswer };
 
+/** How long the prompt is, and how that is known. */
+export type PromptSize = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom'>;
+
 /** What one try is made of beside its step. */
 export interface AttemptOptions {
   readonly request: ChatRequest;
   readonly call: Call;
   readonly stages: Stages;
-  readonly promptTokens: number;
-  /** Monotonic time at which to give up while nothing has left, for another answer is ready. */
-  readonly giveUpMs: number | undefined;
+  readonly size: PromptSize;
+  /** Another answer is ready: gives up in time for it to arrive before the client's deadline, unless bytes have left. */
+  readonly hasSpare: boolean;
 }
 
 /** One try at one backend: owns its lease, abort, budgets, gate, notes and outcome. Run once. */
@@ -66,15 +72,12 @@ export class Attempt {
   #gate: Gate | undefined;
 
   constructor(step: Step, options: AttemptOptions) {
-    const { call, stages, giveUpMs } = options;
+    const { call, stages, hasSpare } = options;
     this.#step = step;
     this.#options = options;
     this.#abort = childOf(call.signal);
     this.#notes = new AttemptNotes(call.trace, step.attempt, stages.clock, call.costOf);
-    this.#cancelGiveUp =
-      giveUpMs === undefined
-        ? () => undefined
-        : stages.clock.schedule(Math.max(0, giveUpMs - stages.clock.nowMs()), () => this.#abort.abort(givenUp));
+    this.#cancelGiveUp = hasSpare ? this.#giveUpInTime() : () => undefined;
   }
 
   /** Id of the backend that was leased, if one was. */
@@ -100,10 +103,10 @@ export class Attempt {
 
   async #run(writer: AnswerWriter): Promise<AttemptEnd> {
     const { attempt, delayMs, exclude } = this.#step;
-    const { request, stages, promptTokens } = this.#options;
+    const { request, stages, size } = this.#options;
     const { signal } = this.#abort;
     if (delayMs > 0) await sleep(stages.clock, delayMs, signal);
-    const lease = await stages.pool.acquire(attempt, { request, promptTokens, signal, exclude });
+    const lease = await stages.pool.acquire(attempt, { request, ...size, signal, exclude });
     this.#lease = lease;
     this.#notes.leased(lease);
     const upstream = (this.#upstream = this.#openUpstream(lease));
@@ -125,6 +128,18 @@ export class Attempt {
     }
     this.#notes.answered(gate);
     return { type: 'answered' };
+  }
+
+  #giveUpInTime(): () => void {
+    const { call, stages } = this.#options;
+    const { clock } = stages;
+    const at = (dueMs: number | undefined, isMet: () => boolean): (() => void) => {
+      if (dueMs === undefined) return () => undefined;
+      const delayMs = Math.max(0, handOverMs(dueMs, call.trace.startMs) - clock.nowMs());
+      return clock.schedule(delayMs, () => isMet() || this.#abort.abort(givenUp));
+    };
+    const cancels = [at(call.deadlineMs, () => false), at(call.headDueMs, () => call.hasHead())];
+    return () => cancels.forEach((cancel) => cancel());
   }
 
   /** @throws BackendError where text has left: the call that was withheld cannot be answered by anybody else */
@@ -168,7 +183,7 @@ export class Attempt {
   }
 
   #openUpstream({ backend, model }: Lease): UpstreamAnswer {
-    const { request, call, stages, promptTokens } = this.#options;
+    const { request, call, stages, size } = this.#options;
     const { clock, limits, judge } = stages;
     const { scoredTokens } = judge;
     const { deadlineMs, trace } = call;
@@ -188,7 +203,7 @@ export class Attempt {
         limits,
         clock,
         abort: this.#abort,
-        promptTokens,
+        promptTokens: size.promptTokens,
         // The judge has a word for it; and a stop sequence may well end an answer before it begins.
         refusesEmpty: !this.#step.attempt.gated && request.sampling.stop.length === 0,
       },
@@ -218,6 +233,13 @@ export class Attempt {
     });
   }
 }
+
+/** When a held answer must be handed over to arrive before the client's deadline. */
+export function handOverMs(deadlineMs: number, startMs: number): number {
+  return deadlineMs - Math.min(handOverLeadMs, (deadlineMs - startMs) / 10);
+}
+
+const handOverLeadMs = 100;
 
 /** Some clouds send a tool call whole once it is written, which may be a file: until then they are silent. */
 function budgetsFor({ tools }: ChatRequest, tier: Tier, { budgets }: Stages): TierBudgets {

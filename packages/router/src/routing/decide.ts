@@ -1,11 +1,11 @@
 import type { Attempt, FleetView } from '../core/backend.ts';
 import { RequestError } from '../core/errors.ts';
+import { intersectModes, resolveModel, type ModelTarget } from '../core/model-directory.ts';
 import type { Reason } from '../core/reason.ts';
 import type { Tier } from '../core/request.ts';
 import type { Decision, RequestFeatures, RoutingPolicy, Vote } from '../core/routing.ts';
-import { intersectModes, resolveModel, type ModelTarget } from './model-aliases.ts';
 import { refusal } from './refusal.ts';
-import { isReady, suitable } from './suitability.ts';
+import { isReady, ofTier, suitable } from './suitability.ts';
 
 type SpokenVote = Exclude<Vote, { readonly type: 'pass' }>;
 
@@ -33,12 +33,24 @@ export function decide(features: RequestFeatures, fleet: FleetView, policies: re
 
   const cloudReady = suitable(scope, 'cloud', scoped).some(isReady);
   const hasEscape = order.includes('cloud') && cloudReady;
-  const attempts = order.map((tier) => attemptAt(tier, target, tier === 'local' && first === 'local' && hasEscape));
+  const attempts = order.flatMap((tier) => [
+    attemptAt(tier, target, tier === 'local' && first === 'local' && hasEscape),
+    ...standInsAt(tier, target, scope),
+  ]);
   return { attempts, reasons: reasonsFor(first, spoken), votes };
 }
 
 function attemptAt(tier: Tier, { backend, model }: ModelTarget, gated: boolean): Attempt {
   return { tier, ...(backend !== undefined && { backend }), ...(model !== undefined && { model }), gated };
+}
+
+/** Other models of the same backends, for when the one asked for is limited, broken or unknown there. */
+function standInsAt(tier: Tier, target: ModelTarget, fleet: FleetView): readonly Attempt[] {
+  return ofTier(fleet, tier).flatMap(({ id, standIns = [] }) =>
+    standIns
+      .filter((model) => model !== target.model)
+      .map((model) => ({ tier, backend: id, model, gated: false, isStandIn: true })),
+  );
 }
 
 function serves(backend: FleetView['backends'][number], target: ModelTarget): boolean {

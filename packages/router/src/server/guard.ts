@@ -24,7 +24,7 @@ export interface GuardDeps {
   readonly config: Pick<LfoConfig, 'server'>;
   readonly verifyKey: VerifyKey;
   readonly failedAuth: FailedAuth;
-  /** How browsers come in besides; absent: only by key. */
+  /** The dashboard's sessions; absent: keys alone are accepted. */
   readonly sessionAuth?: SessionAuth;
 }
 
@@ -102,8 +102,8 @@ function checkSameOrigin({ headers }: FastifyRequest): void {
   });
 }
 
-/** The three ways clients carry a key, in the order in which they count. */
-function presentedKey({ headers }: FastifyRequest): string | undefined {
+/** The key of a request, of the three headers that carry one in the order in which they count. */
+export function presentedKey({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined {
   const { authorization } = headers;
   if (authorization !== undefined) return bearer.exec(authorization)?.[1] ?? authorization;
   const key = headers['x-api-key'] ?? headers['x-goog-api-key'];

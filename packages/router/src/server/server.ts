@@ -32,7 +32,7 @@ export interface ServerDeps {
   readonly log: Logger;
   readonly verifyKey: VerifyKey;
   readonly failedAuth: FailedAuth;
-  /** How browsers come in besides; absent: only by key. */
+  /** The dashboard's sessions; absent: keys alone are accepted. */
   readonly sessionAuth?: SessionAuth;
   /** @throws LfoError 403 where the key is not for this route */
   readonly checkScope: (identity: KeyIdentity, route: string | undefined) => void;
@@ -75,7 +75,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     http: {
       headersTimeout: config.server.headersTimeoutMs,
       connectionsCheckingInterval: Math.min(overdueCheckMs, config.server.headersTimeoutMs),
-      // A missing Host is refused by the guard, which has words for it.
+      // A missing Host is refused by the guard, with a message of its own.
       requireHostHeader: false,
     },
     clientErrorHandler(error, socket) {
@@ -175,7 +175,7 @@ function allowOrigin({ headers }: FastifyRequest, { raw }: FastifyReply, origin:
 /** As long as Chromium remembers one at most. */
 const preflightAgeS = 7_200;
 
-/** Refusals of the framework, in our words. */
+/** The framework's refusals, as errors of our own. */
 function fromFastify(thrown: unknown): LfoError | undefined {
   if (!(thrown instanceof Error) || thrown instanceof LfoError || !('code' in thrown)) return undefined;
   switch (thrown.code) {

@@ -1,7 +1,7 @@
 import type { FinishEvent, InferenceEvent, TokenScore } from '../../core/events.ts';
 import type { ChatRequest } from '../../core/request.ts';
 import { CallLedger, cutOff } from './call-ledger.ts';
-import { signatureBody } from './completion.ts';
+import { imageBody, signatureBody } from './completion.ts';
 import { wireLogprobs } from './logprobs.ts';
 import type { AnswerFacts, AnswerMetadata } from '../metadata.ts';
 import { wireUsage } from './usage.ts';
@@ -57,6 +57,8 @@ export class ChunkEncoder {
         return this.#text('reasoning_content', this.#channels.reasoning_content.push(event.text));
       case 'refusal-delta':
         return this.#text('refusal', this.#channels.refusal.push(event.text));
+      case 'image':
+        return this.#chunk(`"images":${JSON.stringify([imageBody(event.url)])}`);
       case 'tool-call-start':
         return this.#callStart(event);
       case 'tool-call-delta':

@@ -22,6 +22,7 @@ export class Completion {
   readonly #calls = new Map<number, CollectedCall>();
   readonly #ledger = new CallLedger();
   readonly #scores: TokenScore[] = [];
+  readonly #images: string[] = [];
   #finish: FinishEvent | undefined;
   readonly #request: ChatRequest;
 
@@ -43,6 +44,9 @@ export class Completion {
         break;
       case 'refusal-delta':
         this.#refusal += event.text;
+        break;
+      case 'image':
+        this.#images.push(event.url);
         break;
       case 'tool-call-start': {
         const { index, id, name, thoughtSignature } = event;
@@ -101,12 +105,13 @@ export class Completion {
     // A call cut off by the token limit is left out: half of its arguments might still parse.
     const calls = [...this.#calls.values()].filter(({ index }) => this.#ledger.isComplete(index));
     const [first] = calls;
-    const said = this.#text !== '' || (first === undefined && this.#refusal === '');
+    const said = this.#text !== '' || (first === undefined && this.#refusal === '' && this.#images.length === 0);
     return {
       role: 'assistant',
       content: said ? this.#text.toWellFormed() : null,
       refusal: this.#refusal === '' ? null : this.#refusal.toWellFormed(),
       ...(this.#reasoning !== '' && { reasoning_content: this.#reasoning.toWellFormed() }),
+      ...(this.#images.length > 0 && { images: this.#images.map(imageBody) }),
       ...(isLegacy && first !== undefined && { function_call: functionBody(first) }),
       ...(!isLegacy && first !== undefined && { tool_calls: calls.map(toolCallBody) }),
     };
@@ -124,6 +129,11 @@ function toolCallBody(call: CollectedCall) {
 
 function functionBody({ name, arguments: json }: CollectedCall) {
   return { name: name.toWellFormed(), arguments: json.toWellFormed() };
+}
+
+/** As gateways in front of image models write it: OpenAI's own wire has no place for it. */
+export function imageBody(url: string) {
+  return { type: 'image_url', image_url: { url } };
 }
 
 /** Where Google's own compatible layer puts it, and so where clients look for it to send it back. */

@@ -7,6 +7,7 @@ import type { ChatRequest } from '../../core/request.ts';
 import type { ReceivedBody } from '../../server/body-parser.ts';
 import { chatBodySchema } from './chat-body.ts';
 import type { KeyIdentity } from '../../core/identity.ts';
+import { findListed } from '../../core/model-directory.ts';
 import { requestErrorOf } from './issues.ts';
 import { readHints } from '../mode.ts';
 import { mostRepeatedCall, suspectedLoop } from './repeated-calls.ts';
@@ -26,7 +27,7 @@ export interface ReadChat {
   readonly warnings: Map<string, string>;
 }
 
-/** Validates once, at the door. @throws LfoError 400, 403 or 404 whose param names the field or header */
+/** Validates a request, once. @throws LfoError 400, 403 or 404 whose param names the field or header */
 export type ChatReader = (received: Received) => ReadChat;
 
 const defaultModel = 'lfo-auto';
@@ -57,9 +58,9 @@ export function chatReader(limits: LimitsConfig, models: () => readonly ListedMo
   };
 }
 
-/** Looks an id up; @throws LfoError 404 or, where the key may not name it, 403. */
+/** Looks an id or `backend/model` up; @throws LfoError 404 or, where the key may name neither, 403. */
 export function findModel(models: readonly ListedModel[], id: string, identity: KeyIdentity): ListedModel {
-  const model = models.find((candidate) => candidate.id === id);
+  const model = findListed(models, id);
   if (model === undefined) {
     throw new LfoError('This model does not exist here: GET /v1/models lists those that do.', {
       code: 'model_not_found',
@@ -68,7 +69,9 @@ export function findModel(models: readonly ListedModel[], id: string, identity: 
     });
   }
   // An alias reaches every model there is, so it too must be allowed by name.
-  if (identity.models?.includes(id) === false) {
+  // Who may name a model may name the backend too; the list holds no such names.
+  const name = models.includes(model) ? id : id.slice(id.indexOf('/') + 1);
+  if (identity.models?.includes(id) === false && !identity.models.includes(name)) {
     throw new LfoError('This key may not use this model.', { code: 'model_not_allowed', status: 403, param: 'model' });
   }
   return model;

@@ -220,7 +220,7 @@ test('an error before the first byte has its status and its headers, streamed or
       throw limited();
     }, asked);
     assert.deepEqual([status, headers['retry-after'], headers['retry-after-ms']], [429, '2', '1500']);
-    assert.equal(headers['x-should-retry'], undefined, 'waiting mends it');
+    assert.equal(headers['x-should-retry'], undefined, 'waiting helps');
     assert.equal(at(JSON.parse(text), 'error', 'type'), 'rate_limit_error');
     assert.equal(delivery?.error?.code, 'rate_limit_exceeded');
   }

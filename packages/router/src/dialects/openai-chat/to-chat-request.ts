@@ -6,7 +6,7 @@ import { assertTameSchema, type PatternBudget, patternCharsPerRequest } from './
 import { toMessages } from './to-messages.ts';
 import { toToolset } from './to-tools.ts';
 
-/** What ingress already knows of a request when its body has been validated. */
+/** What is known of a request once its body has been validated. */
 export interface RequestContext {
   readonly id: string;
   readonly model: string;

@@ -13,7 +13,7 @@ export function wireUsage(usage: Usage) {
   };
 }
 
-/** Whether the counts are ours or had to be mended. */
+/** Whether the counts are our own estimate or had to be corrected. */
 export function isEstimated(usage: Usage): boolean {
   const { promptTokens, completionTokens } = usage;
   return (

@@ -69,9 +69,9 @@ export class AnswerWriter {
     if (this.#reasoning.isInside) this.#scores = [];
     const inside = this.#parser?.inside ?? 'text';
     if (inside === 'undecided' || this.#reasoning.isHolding) return parts;
-    const about = inside === 'call' || this.#calls > calls ? 'tool-call' : 'text';
-    if (about === 'text') this.#scoresLeft -= this.#scores.length;
-    return [...this.#takeScores(about), ...parts];
+    const of = inside === 'call' || this.#calls > calls ? 'call' : 'text';
+    if (of === 'text') this.#scoresLeft -= this.#scores.length;
+    return [...this.#takeScores(of), ...parts];
   }
 
   /** Ends the answer. @throws EngineError when it violates its schema. */
@@ -79,7 +79,7 @@ export class AnswerWriter {
     const calls = this.#calls;
     const isCall = this.#parser?.inside === 'call';
     const parts = this.#stopped ? [] : this.#endParts(why);
-    const scores = this.#takeScores(isCall || this.#calls > calls ? 'tool-call' : 'text');
+    const scores = this.#takeScores(isCall || this.#calls > calls ? 'call' : 'text');
     return [...scores, ...parts, ...this.#releaseText(why === 'stopped' && !this.#stopped)];
   }
 
@@ -141,10 +141,10 @@ export class AnswerWriter {
     ];
   }
 
-  #takeScores(about: Scores['about']): AnswerPart[] {
+  #takeScores(of: Scores['of']): AnswerPart[] {
     const scores = this.#scores;
     this.#scores = [];
-    return scores.length === 0 ? [] : [{ k: 'scores', about, taken: this.#options.taken, scores }];
+    return scores.length === 0 ? [] : [{ k: 'scores', of, taken: this.#options.taken, scores }];
   }
 }
 
@@ -158,7 +158,7 @@ function parsedJson(text: string): unknown {
 
 function violation(what: string): EngineError {
   return new EngineError(
-    'engine',
+    'bad_request',
     `The model's ${what} does not satisfy the JSON schema; ask again, simplify the schema or use a larger model.`,
     true,
   );

@@ -121,3 +121,15 @@ test('a conversation the template refuses is a bad request that does not quote i
     (error) => error instanceof EngineError && error.code === 'bad_request' && !error.message.includes('secret'),
   );
 });
+
+test("a template's own fault is the model's, not the client's", () => {
+  const broken = template('{% if messages %}{{ messages[0].content.no_such_method() }}{% endif %}');
+  assert.throws(
+    () => broken.render([{ role: 'user', content: 'Hi' }], []),
+    (error) =>
+      error instanceof EngineError &&
+      error.code === 'bad_request' &&
+      error.retryable &&
+      !error.message.includes('no_such_method'),
+  );
+});

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { allTextTokens } from '@lfo/protocol';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
-import { ScriptedDevice, scriptedHello, scriptedModel } from '@lfo/testing/scripted-device.ts';
+import { ScriptedDevice, scriptedHello, scriptedModel, scriptedState } from '@lfo/testing/scripted-device.ts';
 import type { CallContext } from '../../../core/backend.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
@@ -80,7 +81,7 @@ test('a device is loading until it reports, and then shows its model and what it
   backend.attach(device.channel);
   assert.equal(backend.status().state, 'loading');
   await device.start();
-  device.state({ active: 1, queued: 2, tps: { prefill: 100, decode: 9.5 } });
+  device.state({ models: [scriptedState({ active: 1, queued: 2, tps: { prefill: 100, decode: 9.5 } })] });
   await settle();
   assert.deepEqual(backend.status(), {
     state: 'ready',
@@ -107,22 +108,22 @@ test('a device is loading until it reports, and then shows its model and what it
 
 test('a download and a failed load show in the status', async () => {
   const { backend, device } = await ready();
-  device.state({ loaded: false, models: [] });
+  device.state({ accepting: false, code: 'loading', models: [] });
   device.send({ t: 'progress', phase: 'download', done: 25, total: 100, what: 'tiny' });
   await settle();
   assert.deepEqual(
     [backend.status().state, backend.status().progress, backend.status().detail],
     ['loading', 0.25, 'Downloading tiny: 25 %.'],
   );
-  device.state({ loaded: false, accepting: false, models: [], why: 'The file is missing.' });
+  device.state({ accepting: false, code: 'no_model', models: [], why: 'The file is missing.' });
   await settle();
   assert.deepEqual([backend.status().state, backend.status().detail], ['down', 'The file is missing.']);
 });
 
 test('an old state does not undo a newer one', async () => {
   const { backend, device } = await ready();
-  device.send({ t: 'state', seq: 9, loaded: true, accepting: true, active: 2, queued: 0 });
-  device.send({ t: 'state', seq: 8, loaded: true, accepting: true, active: 1, queued: 0 });
+  device.send({ t: 'state', seq: 9, accepting: true, models: [scriptedState({ active: 2 })] });
+  device.send({ t: 'state', seq: 8, accepting: true, models: [scriptedState({ active: 1 })] });
   await settle();
   assert.equal(backend.status().active, 2);
 });
@@ -150,7 +151,7 @@ test('a streamed answer becomes events in the grammar of backends', async () => 
   device.delta(0, { k: 'reasoning', text: 'hm' }, { k: 'text', text: 'Hello' });
   device.delta(0, {
     k: 'scores',
-    about: 'text',
+    of: 'text',
     taken: 'tempered',
     scores: [{ token: 'Hello', lp: -0.5, top: [{ token: 'Hi', lp: -1 }] }],
   });
@@ -238,7 +239,8 @@ test('the whole request goes over the wire; what a device cannot do is warned of
       frequency_penalty: 1,
       presence_penalty: -1,
       stop: ['x'],
-      scores: { top: 3 },
+      lane: 'interactive',
+      scores: { text: allTextTokens, calls: true, alternatives: 3 },
       deadline_ms: 5000,
       prefix_key: 'k1',
     },
@@ -260,7 +262,12 @@ test('the gate asks for the scores it reads, a client is given all', async () =>
   await settle();
   assert.deepEqual(
     device.of('complete').map(({ scores }) => scores),
-    [{ top: 0, first: 16 }, { top: 0 }, { top: 0 }, undefined],
+    [
+      { text: 16, calls: true, alternatives: 0 },
+      { text: allTextTokens, calls: true, alternatives: 0 },
+      { text: allTextTokens, calls: true, alternatives: 0 },
+      undefined,
+    ],
   );
   for (const { id } of device.of('complete')) device.done(id);
   await Promise.all(over);
@@ -303,7 +310,7 @@ for (const [code, fault, status] of [
     const { device, read } = await ready();
     const over = read();
     await settle();
-    device.send({ t: 'error', id: 0, code, message: 'Because.', retryable: true });
+    device.send({ t: 'error', id: 0, code, message: 'Because.', retryable: fault !== 'rejected' });
     const error = await over;
     assert.equal(faultOf(error), fault);
     assert.equal(error instanceof BackendError && error.status, status);
@@ -378,15 +385,41 @@ test('a device that vanishes is connect before its first delta and cut after it'
   assert.equal(faultOf(await read()), 'connect');
 });
 
-test('a device that dies over a JSON schema is not tried elsewhere with it', async () => {
+test("a device that dies over a client's schema: the request's fault, tried nowhere else", async () => {
+  const schema = { type: 'json_schema', name: 'n', schema: {} } as const;
+  const tools = [{ name: 'f', parameters: { type: 'object' } }];
+  for (const asked of [{ responseFormat: schema }, { tools, toolChoice: { type: 'required' } as const }]) {
+    const { device, read } = await ready();
+    const over = read(asked);
+    await settle();
+    device.send({ t: 'accepted', id: 0, position: 0 });
+    await settle();
+    device.carrier.cut();
+    const error = await over;
+    assert.ok(error instanceof BackendError);
+    assert.deepEqual([error.code, error.status, error.retryable], ['schema_too_complex', 400, false]);
+    assert.equal(error.countsAgainstBackend, false);
+  }
+});
+
+test('a device that dies while a request with a schema waits in its queue is not said to have died of it', async () => {
   const { device, read } = await ready();
   const over = read({ responseFormat: { type: 'json_schema', name: 'n', schema: {} } });
   await settle();
-  device.send({ t: 'progress', id: 0, phase: 'prefill', done: 5, total: 9 });
+  device.send({ t: 'accepted', id: 0, position: 1 });
   await settle();
   device.carrier.cut();
+  assert.equal(faultOf(await over), 'connect');
+});
+
+test('what the model is not up to may be tried elsewhere and does not count against the device', async () => {
+  const { device, read } = await ready();
+  const over = read();
+  await settle();
+  device.send({ t: 'error', id: 0, code: 'bad_request', message: 'No JSON of that schema came.', retryable: true });
   const error = await over;
-  assert.ok(error instanceof BackendError && !error.retryable);
+  assert.ok(error instanceof BackendError);
+  assert.deepEqual([error.fault, error.retryable, error.countsAgainstBackend], ['unusable', true, false]);
 });
 
 test('progress keeps a silent request alive; without any it ends after 15 s', async () => {
@@ -427,7 +460,7 @@ test('tokens are counted by the device; an abort gives up, a refusal gives no nu
   const counted = backend.countTokens(request, new AbortController().signal);
   await settle();
   device.send({ t: 'counted', id: 0, tokens: 12, warm: 3 });
-  assert.equal(await counted, 12);
+  assert.deepEqual(await counted, { tokens: 12, warmTokens: 3 });
 
   const abort = new AbortController();
   const aborted = backend.countTokens(request, abort.signal);
@@ -442,7 +475,7 @@ test('tokens are counted by the device; an abort gives up, a refusal gives no nu
   device.send({ t: 'error', id: 2, code: 'bad_request', message: 'No.', retryable: false });
   assert.equal(await refused, undefined);
 
-  device.state({ loaded: false, models: [] });
+  device.send({ t: 'models', models: [] });
   await settle();
   assert.equal(await backend.countTokens(request, new AbortController().signal), undefined);
   assert.equal(device.of('count').length, 3);
@@ -483,4 +516,27 @@ test('a confidence out of range is no report, and the answer stands', async () =
     events.map(({ type }) => type),
     ['start', 'text-delta', 'finish'],
   );
+});
+
+test('a usage that cannot be is replaced by our own estimate', async () => {
+  const { device, read, events } = await ready();
+  const over = read();
+  await settle();
+  device.delta(0, { k: 'text', text: 'Hello' });
+  device.done(0, { usage: { prompt_tokens: 9, completion_tokens: 9_000 } });
+  assert.equal(await over, undefined);
+  assert.deepEqual(events.at(-1), {
+    type: 'finish',
+    reason: 'stop',
+    usage: { promptTokens: 9, completionTokens: 2, estimated: true },
+  });
+});
+
+test('an end that skips a number is not believed', async () => {
+  const { device, read } = await ready();
+  const over = read();
+  await settle();
+  device.delta(0, { k: 'text', text: 'Hello' });
+  device.done(0, { n: 2 });
+  assert.equal(faultOf(await over), 'bad_answer');
 });

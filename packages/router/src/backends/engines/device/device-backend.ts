@@ -1,5 +1,6 @@
-import { routerLink, type Channel, type ModelInfo } from '@lfo/protocol';
-import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
+import { randomBytes } from 'node:crypto';
+import { routerLink, type Channel, type ModelOffer } from '@lfo/protocol';
+import type { Backend, BackendStatus, CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
@@ -24,7 +25,6 @@ export class DeviceBackend implements Backend {
   readonly tier = 'local';
   readonly #options: DeviceBackendOptions;
   #session: DeviceSession | undefined;
-  #sessions = 0;
   #down: BackendStatus = { state: 'down', detail: 'The device has not connected yet.' };
   #closing: Promise<void> | undefined;
 
@@ -41,7 +41,7 @@ export class DeviceBackend implements Backend {
       backend: this.id,
       link: routerLink(channel, clock),
       clock,
-      session: `${this.id}-${++this.#sessions}`,
+      session: randomBytes(16).toString('base64url'),
       onEnd: () => {
         if (this.#session === session) this.#session = undefined;
       },
@@ -64,7 +64,7 @@ export class DeviceBackend implements Backend {
     const [info] = this.#infos();
     if (info === undefined) return this.#options.expected.capabilities;
     return {
-      contextTokens: info.ctx,
+      ...(info.ctx === undefined ? {} : { contextTokens: info.ctx }),
       tools: info.caps.includes('tools'),
       jsonSchema: info.caps.includes('json_schema'),
       logprobs: info.caps.includes('scores'),
@@ -80,7 +80,7 @@ export class DeviceBackend implements Backend {
 
   /** What runs its models, once it has said so. */
   get engine(): string | undefined {
-    return this.#session?.hello?.engine.name;
+    return this.#session?.hello?.engine?.name;
   }
 
   status(): BackendStatus {
@@ -88,16 +88,15 @@ export class DeviceBackend implements Backend {
     if (session === undefined) return this.#down;
     const { hello, state, progress } = session;
     if (hello === undefined || state === undefined) return { state: 'loading', detail: 'The device is starting.' };
+    const [model] = state.models;
     const numbers = {
-      active: state.active,
-      queued: state.queued,
-      slots: hello.slots,
-      ...(state.tps?.prefill === undefined ? {} : { prefillRate: state.tps.prefill }),
-      ...(state.tps?.decode === undefined ? {} : { decodeRate: state.tps.decode }),
+      ...(model === undefined ? {} : { active: model.active, queued: model.queued, slots: model.slots }),
+      ...(model?.tps?.prefill === undefined ? {} : { prefillRate: model.tps.prefill }),
+      ...(model?.tps?.decode === undefined ? {} : { decodeRate: model.tps.decode }),
     };
-    if (!state.accepting)
+    if (!state.accepting && state.code !== 'loading')
       return { state: 'down', detail: state.why ?? 'The device takes no requests now.', ...numbers };
-    if (state.loaded) return { state: 'ready', ...numbers };
+    if (state.accepting) return { state: 'ready', ...numbers };
     if (progress === undefined) return { state: 'loading', detail: 'The model is being loaded.', ...numbers };
     return { state: 'loading', ...progressOf(progress), ...numbers };
   }
@@ -109,7 +108,7 @@ export class DeviceBackend implements Backend {
   }
 
   /** `undefined` while no model is loaded, or where the device cannot count this prompt. */
-  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<number | undefined> {
+  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined> {
     const [info] = this.#infos();
     if (this.#session === undefined || info === undefined) return undefined;
     try {
@@ -133,8 +132,8 @@ export class DeviceBackend implements Backend {
     return this.#closing;
   }
 
-  #infos(): readonly ModelInfo[] {
-    return this.#session?.state?.models ?? this.#session?.hello?.models ?? [];
+  #infos(): readonly ModelOffer[] {
+    return this.#session?.offers ?? [];
   }
 }
 

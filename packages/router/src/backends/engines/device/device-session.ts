@@ -1,6 +1,6 @@
 import { maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
-import type { DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
-import type { CallContext, Capabilities } from '../../../core/backend.ts';
+import type { ByeCode, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
+import type { CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { completeMessage, wirePrompt } from './complete-message.ts';
@@ -9,11 +9,14 @@ import { deviceFault, linkFault } from './device-fault.ts';
 
 /** A device that has not introduced itself after this long is not one. */
 export const helloMs = 30_000;
-/** How often the device repeats its state. */
-const heartbeatMs = 20_000;
+/** How often the device repeats its state on a pipe. */
+const heartbeatMs = 6_000;
+
+/** What of the features of a device is used. */
+const usedFeatures: ReadonlySet<string> = new Set(['count']);
 
 interface PendingCount {
-  readonly resolve: (tokens: number) => void;
+  readonly resolve: (count: PromptCount) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -34,6 +37,7 @@ export class DeviceSession {
   readonly #cancelHello: () => void;
   #nextId = 0;
   #hello: MessageOf<DeviceMessage, 'hello'> | undefined;
+  #offers: readonly ModelOffer[] = [];
   #state: MessageOf<DeviceMessage, 'state'> | undefined;
   #progress: MessageOf<DeviceMessage, 'progress'> | undefined;
 
@@ -56,6 +60,11 @@ export class DeviceSession {
     return this.#hello;
   }
 
+  /** What it serves. */
+  get offers(): readonly ModelOffer[] {
+    return this.#offers;
+  }
+
   get state(): MessageOf<DeviceMessage, 'state'> | undefined {
     return this.#state;
   }
@@ -73,7 +82,6 @@ export class DeviceSession {
     const message = completeMessage(request, call, { id, backend, capabilities });
     this.#send(message);
     const running = new DeviceCall(backend, request, call, {
-      model: () => this.#state?.model ?? call.model,
       onAbandon: () => {
         this.#calls.delete(id);
         link.send({ t: 'cancel', id });
@@ -84,12 +92,12 @@ export class DeviceSession {
   }
 
   /** @throws BackendError, or the signal's reason. */
-  async count(request: ChatRequest, model: string, signal: AbortSignal): Promise<number> {
+  async count(request: ChatRequest, model: string, signal: AbortSignal): Promise<PromptCount> {
     const { backend, link } = this.#options;
     signal.throwIfAborted();
     const id = this.#nextId++;
     this.#send({ t: 'count', id, model, ...wirePrompt(request, backend) });
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const { promise, resolve, reject } = Promise.withResolvers<PromptCount>();
     this.#counts.set(id, { resolve, reject });
     const onAbort = (): void => {
       link.send({ t: 'cancel', id });
@@ -104,7 +112,7 @@ export class DeviceSession {
     }
   }
 
-  close(code: string): void {
+  close(code: ByeCode): void {
     this.#options.link.close(code);
   }
 
@@ -118,15 +126,17 @@ export class DeviceSession {
 
   #receive(message: DeviceMessage): void {
     if (message.t === 'hello') return this.#welcome(message);
-    if (message.t === 'bye') return this.#options.link.close('bye');
-    if (this.#hello === undefined) return this.#options.link.close('no_hello');
+    if (message.t === 'bye') return this.#options.link.close('closing');
     switch (message.t) {
       case 'state':
         return this.#newState(message);
+      case 'models':
+        this.#offers = message.models;
+        return;
       case 'progress':
         return this.#progressed(message);
       case 'accepted':
-        return this.#calls.get(message.id)?.alive();
+        return this.#calls.get(message.id)?.accepted(message);
       case 'delta':
         return this.#calls.get(message.id)?.delta(message);
       case 'done':
@@ -134,12 +144,13 @@ export class DeviceSession {
         this.#calls.delete(message.id);
         return;
       case 'counted':
-        return this.#counts.get(message.id)?.resolve(message.tokens);
+        return this.#counts.get(message.id)?.resolve(countOf(message));
       case 'error':
         return this.#failed(message);
       case 'ping':
         this.#options.link.send({ t: 'pong', n: message.n });
         return;
+      case 'ok':
       case 'pong':
         return;
     }
@@ -147,25 +158,30 @@ export class DeviceSession {
 
   #welcome(hello: MessageOf<DeviceMessage, 'hello'>): void {
     const { link, session } = this.#options;
-    const v = protocolVersions.find((ours) => hello.v.includes(ours));
-    if (v === undefined) return link.close('unsupported_version');
-    if (this.#hello !== undefined) return link.close('second_hello');
     this.#cancelHello();
     this.#hello = hello;
+    this.#offers = hello.models;
     link.agreeMaxFrame(hello.max_frame);
     link.send({
       t: 'welcome',
-      v,
+      v: protocolVersions[0],
       session,
+      resumed: false,
+      resume: [],
       heartbeat_ms: heartbeatMs,
+      // A pipe that breaks has no other end left to return to.
+      grace_ms: 0,
       max_frame: Math.min(hello.max_frame, maxFrameBytes),
+      router: { id: 'router', name: 'router', version: '0.1.0' },
+      device: { id: this.#options.backend, name: this.#options.backend },
+      features: hello.features.filter((feature) => usedFeatures.has(feature)),
     });
   }
 
   #newState(state: MessageOf<DeviceMessage, 'state'>): void {
     if (this.#state !== undefined && state.seq <= this.#state.seq) return;
     this.#state = state;
-    if (state.loaded || !state.accepting) this.#progress = undefined;
+    if (state.code !== 'loading') this.#progress = undefined;
   }
 
   #progressed(progress: MessageOf<DeviceMessage, 'progress'>): void {
@@ -187,4 +203,8 @@ export class DeviceSession {
     const error = linkFault('lostBefore', this.#options.backend);
     for (const count of this.#counts.values()) count.reject(error);
   }
+}
+
+function countOf({ tokens, warm }: MessageOf<DeviceMessage, 'counted'>): PromptCount {
+  return { tokens, ...(warm === undefined ? {} : { warmTokens: Math.min(warm, tokens) }) };
 }

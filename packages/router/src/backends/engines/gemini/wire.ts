@@ -85,6 +85,7 @@ const part = z.object({
   thought: z.boolean().optional(),
   thoughtSignature: z.string().optional(),
   functionCall: functionCall.optional(),
+  inlineData: z.object({ mimeType: z.string(), data: z.string() }).optional().catch(undefined),
 });
 
 const score = z.object({ token: z.string().optional(), logProbability: z.number().optional() });

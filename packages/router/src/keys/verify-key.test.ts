@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { generateKey, type KeyRing, keyIdOf, type ManagedKey } from './managed-key.ts';
-import { managedKeys } from './managed-keys.ts';
+import { managedKeys } from './verify-key.ts';
 
 const clock = new FakeClock(0, 1_000);
 
@@ -35,7 +35,7 @@ test('a key opens what it is for, and only as a whole', () => {
   assert.equal(verify(generateKey().text), undefined);
 });
 
-test('a revoked or expired key opens nothing, and leaves the door closed', () => {
+test('a revoked or expired key opens nothing, and a key is needed still', () => {
   const revoked = keyWith({ revokedMs: 500 });
   const expired = keyWith({ expiresMs: 1_000 });
   const last = keyWith({ expiresMs: 1_001 });

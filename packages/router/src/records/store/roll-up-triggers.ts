@@ -1,52 +1,22 @@
-import { type Kysely, PostgresAdapter, sql } from 'kysely';
-import type { Migration } from 'kysely/migration';
+import { type Kysely, sql } from 'kysely';
+import { isPostgres } from './postgres-dialect.ts';
 
 /**
- * Counts and latency histograms by minute, kept by triggers: in the transaction that adds the rows, so they are exact
+ * Keeps counts and latency histograms by minute with triggers: in the transaction that adds the rows, so they are exact
  * after a crash, a batch sent twice or with several routers. Old buckets are merged into longer ones by the upkeep.
  */
-export const rollups: Migration = {
-  async up(db: Kysely<unknown>) {
-    await createTables(db);
-    for (const statement of rollUp('requests')) await sql.raw(statement).execute(db);
-    if (db.getExecutor().adapter instanceof PostgresAdapter) await addPostgresTrigger(db);
-    else await addSqliteTrigger(db);
-  },
-};
-
-async function createTables(db: Kysely<unknown>): Promise<void> {
-  await db.schema
-    .createTable('rollup_counts')
-    .addColumn('bucket_ms', 'bigint', (column) => column.primaryKey())
-    .addColumn('requests', 'bigint', (column) => column.notNull())
-    .addColumn('local', 'bigint', (column) => column.notNull())
-    .addColumn('cloud', 'bigint', (column) => column.notNull())
-    .addColumn('failed', 'bigint', (column) => column.notNull())
-    .addColumn('escalated', 'bigint', (column) => column.notNull())
-    .addColumn('degraded', 'bigint', (column) => column.notNull())
-    .addColumn('prompt_tokens', 'bigint', (column) => column.notNull())
-    .addColumn('completion_tokens', 'bigint', (column) => column.notNull())
-    .addColumn('cost_usd', 'double precision', (column) => column.notNull())
-    .addColumn('cost_avoided_usd', 'double precision', (column) => column.notNull())
-    .execute();
-  await db.schema
-    .createTable('rollup_latency')
-    .addColumn('bucket_ms', 'bigint', (column) => column.notNull())
-    .addColumn('route', 'text', (column) => column.notNull())
-    .addColumn('metric', 'text', (column) => column.notNull())
-    .addColumn('bin', 'integer', (column) => column.notNull())
-    .addColumn('count', 'bigint', (column) => column.notNull())
-    .addPrimaryKeyConstraint('rollup_latency_key', ['bucket_ms', 'route', 'metric', 'bin'])
-    .execute();
+export async function addRollUpTriggers<T>(db: Kysely<T>): Promise<void> {
+  if (isPostgres(db)) await addPostgresTrigger(db);
+  else await addSqliteTrigger(db);
 }
 
-async function addSqliteTrigger(db: Kysely<unknown>): Promise<void> {
+async function addSqliteTrigger<T>(db: Kysely<T>): Promise<void> {
   const row = `(select ${columns.map((column) => `new.${column} as ${column}`).join(', ')})`;
   const body = rollUp(row).join(';\n');
   await sql.raw(`create trigger requests_roll_up after insert on requests begin\n${body};\nend`).execute(db);
 }
 
-async function addPostgresTrigger(db: Kysely<unknown>): Promise<void> {
+async function addPostgresTrigger<T>(db: Kysely<T>): Promise<void> {
   const body = rollUp('added').join(';\n');
   await sql
     .raw(`create function lfo_roll_up() returns trigger language plpgsql as $$ begin\n${body};\nreturn null;\nend $$`)
