@@ -20,6 +20,8 @@ export interface ChatExchange {
   open(trace: RequestTrace): AnswerWriter;
 }
 
+export type ModelCapability = 'tools' | 'vision' | 'reasoning' | 'structured_output';
+
 /** One id clients may ask for. */
 export interface ListedModel {
   readonly id: string;
@@ -29,6 +31,14 @@ export interface ListedModel {
   readonly tier?: Tier;
   /** Mode an alias stands for; absent for real models. */
   readonly aliasOf?: Mode;
+  /** Of an alias: the largest that is usable now. Absent: unknown. */
+  readonly contextTokens?: number;
+  /** Absent: unknown. */
+  readonly maxOutputTokens?: number;
+  /** Beside completions; absent: unknown. */
+  readonly capabilities?: readonly ModelCapability[];
+  /** Whether it is in memory; absent: not known of servers and clouds. */
+  readonly isLoaded?: boolean;
   /** Backends that serve it, each of which `backend/model` names. */
   readonly servers?: readonly { readonly id: string; readonly tier: Tier }[];
 }

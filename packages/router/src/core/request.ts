@@ -110,6 +110,8 @@ export interface Sampling {
   readonly temperature?: number;
   /** 0..1 */
   readonly topP?: number;
+  /** At least 1. */
+  readonly topK?: number;
   /** `max_completion_tokens`, else `max_tokens`; at least 1; includes reasoning. */
   readonly maxTokens?: number;
   /** At most 5, none empty. */

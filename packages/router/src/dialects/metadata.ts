@@ -1,6 +1,6 @@
 import type { FinishEvent } from '../core/events.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
-import { isEstimated } from './openai-chat/usage.ts';
+import { isEstimated } from './usage.ts';
 
 /** What an answer says of itself beyond its trace. */
 export interface AnswerFacts {

@@ -44,7 +44,7 @@ export function createGuard({ config, verifyKey, failedAuth, sessionAuth }: Guar
       checkHost(request, hosts);
       if (allowedOrigin(request) === undefined) checkSameOrigin(request);
       const { url: route } = request.routeOptions;
-      if (route === '/health') return undefined;
+      if (route === '/health' || route === '/') return undefined;
       const presented = presentedKey(request);
       const session = presented === undefined ? sessionAuth?.identify(request.headers, request.method) : undefined;
       const identity = session ?? verifyKey(presented);

@@ -5,7 +5,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { SessionAuth } from './session-auth.ts';
 import type { Clock } from '../core/clock.ts';
 import type { LfoConfig } from '../config/config.ts';
-import { errorBody, retryHeaders, toLfoError } from './error-body.ts';
+import { retryHeaders, toLfoError } from './error-body.ts';
 import { LfoError } from '../core/errors.ts';
 import { uuidV7Source } from '../core/id.ts';
 import type { Logger } from '../core/logger.ts';
@@ -40,6 +40,8 @@ export interface ServerDeps {
   readonly quota?: Pick<KeyQuota, 'headers'>;
   /** Told the code of each request that was refused before it ran. */
   readonly onRefusal?: (code: string) => void;
+  /** The body of an error, in the words of the wire that a route belongs to. */
+  readonly errorBody: (error: LfoError, request: FastifyRequest) => object;
   /** Adds the routes; guards and errors are the server's. */
   readonly addRoutes: (app: FastifyInstance) => void;
 }
@@ -141,7 +143,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
       .header('x-request-id', request.id)
       .headers(retryHeaders(error))
       .status(error.status)
-      .send(errorBody(error));
+      .send(deps.errorBody(error, request));
   }
 }
 

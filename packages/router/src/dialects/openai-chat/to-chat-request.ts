@@ -1,8 +1,8 @@
 import { RequestError } from '../../core/errors.ts';
 import type { ChatRequest, ResponseFormat, RoutingHints, Sampling } from '../../core/request.ts';
 import type { ChatBody } from './chat-body.ts';
-import { isGiven } from './given.ts';
-import { assertTameSchema, type PatternBudget, patternCharsPerRequest } from './schema-patterns.ts';
+import { isGiven } from '../given.ts';
+import { assertTameSchema, type PatternBudget, patternCharsPerRequest } from '../schema-patterns.ts';
 import { toMessages } from './to-messages.ts';
 import { toToolset } from './to-tools.ts';
 

@@ -1,7 +1,7 @@
 import { RequestError } from '../../core/errors.ts';
 import type { AssistantMessage, ContentPart, Message, TextPart, ToolCall, ToolMessage } from '../../core/request.ts';
-import { isGiven } from './given.ts';
-import { readImageUrl } from './image-url.ts';
+import { isGiven } from '../given.ts';
+import { readImageUrl } from '../images.ts';
 import type { WireAssistantMessage, WireMessage, WireUserPart } from './message-schema.ts';
 
 /** What the conversation has called so far: each tool result answers one of these, and each is answered once. */

@@ -1,5 +1,5 @@
-import { parseJson } from '../../core/json.ts';
-import type { Message } from '../../core/request.ts';
+import { parseJson } from '../core/json.ts';
+import type { Message } from '../core/request.ts';
 
 /** From so many identical calls in one conversation on, its agent is probably going in circles. */
 export const suspectedLoop = 3;

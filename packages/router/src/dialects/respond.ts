@@ -1,17 +1,15 @@
 import type { ServerResponse } from 'node:http';
 
-import type { Clock } from '../../core/clock.ts';
-import { errorBody, retryHeaders, toLfoError } from '../../server/error-body.ts';
-import { ClientGoneError, type LfoError } from '../../core/errors.ts';
-import type { InferenceEvent } from '../../core/events.ts';
-import type { ChatRequest } from '../../core/request.ts';
-import type { AnswerWriter, Delivery } from '../../core/sink.ts';
-import type { RequestTrace } from '../../core/trace.ts';
-import { ChunkEncoder, doneFrame } from './chunk-encoder.ts';
-import { Completion } from './completion.ts';
-import { type Head, lfoHeaders, streamHead } from '../head.ts';
-import { answerMetadata } from '../metadata.ts';
-import { ResponseWriter } from '../../server/response-writer.ts';
+import type { Clock } from '../core/clock.ts';
+import { retryHeaders, toLfoError } from '../server/error-body.ts';
+import { ClientGoneError, type LfoError } from '../core/errors.ts';
+import type { InferenceEvent } from '../core/events.ts';
+import type { AnswerWriter, Delivery } from '../core/sink.ts';
+import type { RequestTrace } from '../core/trace.ts';
+import { type Head, lfoHeaders, streamHead } from './head.ts';
+import { answerMetadata } from './metadata.ts';
+import { ResponseWriter } from '../server/response-writer.ts';
+import type { AnswerContext, AnswerFormat, AnswerStream, WholeAnswer } from './wire.ts';
 
 /** The operator's numbers for one response. */
 export interface ResponsePace {
@@ -23,7 +21,8 @@ export interface ResponsePace {
 
 /** One response that nobody has written to yet. */
 export interface OpenResponse {
-  readonly request: ChatRequest;
+  readonly isStream: boolean;
+  readonly format: AnswerFormat;
   readonly response: ServerResponse;
   /** Aborts when the client leaves. */
   readonly signal: AbortSignal;
@@ -34,23 +33,23 @@ export interface OpenResponse {
 /** Long bodies leave in slices, to tell a slow reader from one that does not read. */
 const sliceBytes = 65_536;
 
-/** The writer of one answer, as a completion or as chunks. Heads and metadata are read from the trace. */
+/** The writer of one answer, whole or as a stream. Heads and metadata are read from the trace. */
 export function openWriter(open: OpenResponse, trace: RequestTrace): AnswerWriter {
-  return open.request.stream ? new StreamWriter(open, trace) : new CompletionWriter(open, trace);
+  return open.isStream ? new StreamWriter(open, trace) : new WholeWriter(open, trace);
 }
 
 /** Gathers the events and writes them as one body; commits with it. */
-class CompletionWriter implements AnswerWriter {
+class WholeWriter implements AnswerWriter {
   readonly #open: OpenResponse;
   readonly #trace: RequestTrace;
   readonly #out: ResponseWriter;
-  readonly #completion: Completion;
+  readonly #answer: WholeAnswer;
 
   constructor(open: OpenResponse, trace: RequestTrace) {
     this.#open = open;
     this.#trace = trace;
     this.#out = outOf(open);
-    this.#completion = new Completion(open.request);
+    this.#answer = open.format.whole(contextOf(open, trace));
   }
 
   get committed(): boolean {
@@ -58,16 +57,15 @@ class CompletionWriter implements AnswerWriter {
   }
 
   write(events: readonly InferenceEvent[]): undefined {
-    for (const event of events) this.#completion.add(event);
+    for (const event of events) this.#answer.add(event);
   }
 
   async end(): Promise<Delivery> {
-    const { request, response, clock } = this.#open;
+    const { response, clock, format } = this.#open;
     const trace = this.#trace;
     try {
-      const body = this.#completion.body(completionId(request.id), createdAt(trace));
-      const metadata = answerMetadata(trace, clock.nowMs(), this.#completion.facts);
-      await sendJson(response, 200, lfoHeaders(trace), JSON.stringify({ ...body, lfo_metadata: metadata }), this.#out);
+      const body = this.#answer.body(answerMetadata(trace, clock.nowMs(), this.#answer.facts));
+      await sendJson(response, 200, { ...lfoHeaders(trace), ...format.headers }, JSON.stringify(body), this.#out);
     } catch (error) {
       return this.fail(error);
     }
@@ -77,7 +75,7 @@ class CompletionWriter implements AnswerWriter {
   async fail(thrown: unknown): Promise<Delivery> {
     if (hasLeft(this.#open)) return gone();
     const error = toLfoError(thrown);
-    await sendError(this.#open.response, error, this.#trace, this.#out);
+    await sendError(this.#open, error, this.#trace, this.#out);
     return { status: error.status, error };
   }
 }
@@ -87,17 +85,20 @@ class StreamWriter implements AnswerWriter {
   readonly #open: OpenResponse;
   readonly #trace: RequestTrace;
   readonly #out: ResponseWriter;
-  readonly #encoder: ChunkEncoder;
+  readonly #encoder: AnswerStream;
   readonly #stopHeartbeat: () => void;
   #committed = false;
 
   constructor(open: OpenResponse, trace: RequestTrace) {
-    const { request, clock, pace } = open;
+    const { clock, format, pace } = open;
     this.#open = open;
     this.#trace = trace;
     this.#out = outOf(open);
-    this.#encoder = new ChunkEncoder(request, completionId(request.id), createdAt(trace));
-    this.#stopHeartbeat = startHeartbeat(clock, pace.heartbeatMs, this.#out, () => this.#sendHead(this.#committed));
+    this.#encoder = format.stream(contextOf(open, trace));
+    this.#stopHeartbeat = startHeartbeat(clock, pace.heartbeatMs, this.#out, () => {
+      this.#sendHead(this.#committed);
+      return this.#encoder.heartbeat();
+    });
   }
 
   get committed(): boolean {
@@ -120,31 +121,33 @@ class StreamWriter implements AnswerWriter {
     try {
       const last = this.#encoder.end(answerMetadata(this.#trace, clock.nowMs(), this.#encoder.facts));
       this.#sendHead(true);
-      await this.#out.end(last + doneFrame);
+      await this.#out.end(last);
     } catch (error) {
       return this.fail(error);
     }
     return deliveryOf(this.#open);
   }
 
-  /** Before the head an error has its own status; after it a frame, and no [DONE]: a cut must not look like an end. */
+  /** Before the head an error has its own status; after it a frame: a cut must not look like an end. */
   async fail(thrown: unknown): Promise<Delivery> {
     this.#stopHeartbeat();
     if (hasLeft(this.#open)) return gone();
     const { response, clock } = this.#open;
     const error = toLfoError(thrown);
     if (!response.headersSent) {
-      await sendError(response, error, this.#trace, this.#out);
+      await sendError(this.#open, error, this.#trace, this.#out);
       return { status: error.status, error };
     }
     const metadata = answerMetadata(this.#trace, clock.nowMs(), {});
-    await this.#out.end(`data: ${JSON.stringify({ ...errorBody(error), lfo_metadata: metadata })}\n\n`);
+    await this.#out.end(this.#encoder.fail(error, metadata));
     return { status: 200, error };
   }
 
   #sendHead(isDecided: boolean): void {
-    const { response } = this.#open;
-    if (!response.headersSent) response.writeHead(200, streamHead(this.#trace, isDecided));
+    const { response, format } = this.#open;
+    if (response.headersSent) return;
+    const head = { ...streamHead(this.#trace, isDecided), ...format.headers, 'content-type': format.streamType };
+    response.writeHead(200, head);
   }
 }
 
@@ -153,7 +156,7 @@ function outOf({ response, clock, pace }: OpenResponse): ResponseWriter {
 }
 
 /** Comments keep proxies and clients from giving up while a backend reads or waits. Returns the way to stop them. */
-function startHeartbeat(clock: Clock, heartbeatMs: number, writer: ResponseWriter, sendHead: () => void): () => void {
+function startHeartbeat(clock: Clock, heartbeatMs: number, writer: ResponseWriter, frame: () => string): () => void {
   let cancel = clock.schedule(heartbeatMs, beat);
   return () => cancel();
 
@@ -161,17 +164,21 @@ function startHeartbeat(clock: Clock, heartbeatMs: number, writer: ResponseWrite
     const silentMs = clock.nowMs() - writer.lastWriteMs;
     const isDue = silentMs >= heartbeatMs && !writer.isBlocked;
     if (isDue) {
-      sendHead();
-      writer.push(': waiting\n\n');
+      writer.push(frame());
       writer.flush();
     }
     cancel = clock.schedule(isDue || writer.isBlocked ? heartbeatMs : heartbeatMs - silentMs, beat);
   }
 }
 
-function sendError(response: ServerResponse, error: LfoError, trace: RequestTrace, out: ResponseWriter): Promise<void> {
-  const head = { ...lfoHeaders(trace), ...retryHeaders(error) };
-  return sendJson(response, error.status, head, JSON.stringify(errorBody(error)), out);
+function sendError(
+  { response, format }: OpenResponse,
+  error: LfoError,
+  trace: RequestTrace,
+  out: ResponseWriter,
+): Promise<void> {
+  const head = { ...lfoHeaders(trace), ...format.headers, ...retryHeaders(error) };
+  return sendJson(response, error.status, head, JSON.stringify(format.errorBody(error)), out);
 }
 
 async function sendJson(
@@ -207,10 +214,10 @@ function gone(): Delivery {
   return { status: 499, error: new ClientGoneError() };
 }
 
-function completionId(requestId: string): string {
-  return `chatcmpl-${requestId}`;
-}
-
-function createdAt(trace: RequestTrace): number {
-  return Math.floor(trace.startedAtMs / 1000);
+function contextOf({ clock }: OpenResponse, trace: RequestTrace): AnswerContext {
+  return {
+    createdS: Math.floor(trace.startedAtMs / 1000),
+    promptTokens: () => trace.promptTokens,
+    elapsedMs: () => clock.nowMs() - trace.startMs,
+  };
 }

@@ -1,8 +1,5 @@
-import { LfoError } from '../../core/errors.ts';
-import type { FinishEvent } from '../../core/events.ts';
-
-/** What the client sees as `finish_reason`. */
-export type WireFinishReason = FinishEvent['reason'] | 'function_call';
+import { LfoError } from '../core/errors.ts';
+import type { FinishReason } from '../core/events.ts';
 
 /** Which calls have begun and which are whole. */
 export class CallLedger {
@@ -28,11 +25,10 @@ export class CallLedger {
    * The reason that fits what was delivered.
    * @throws LfoError where a call was cut off and the backend claims a normal end
    */
-  finishReason(reason: FinishEvent['reason'], isLegacy: boolean): WireFinishReason {
+  finishReason(reason: FinishReason): FinishReason {
     if (this.#open.size > 0 && reason !== 'length' && reason !== 'content_filter') throw cutOff();
     if (reason === 'length' || reason === 'content_filter') return reason;
-    if (this.#complete.size === 0) return 'stop';
-    return isLegacy ? 'function_call' : 'tool_calls';
+    return this.#complete.size === 0 ? 'stop' : 'tool_calls';
   }
 }
 

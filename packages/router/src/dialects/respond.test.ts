@@ -14,9 +14,9 @@ import {
 import { at, readSse } from '@lfo/testing/sse.ts';
 import * as fc from 'fast-check';
 
-import { BackendError, LfoError, NoBackendError } from '../../core/errors.ts';
-import type { InferenceEvent, TokenScore } from '../../core/events.ts';
-import { beginAttempt } from '../../core/trace.ts';
+import { BackendError, LfoError, NoBackendError } from '../core/errors.ts';
+import type { InferenceEvent, TokenScore } from '../core/events.ts';
+import { beginAttempt } from '../core/trace.ts';
 
 const assertFits = openApiValidator();
 

@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 
-import { RequestError } from '../../core/errors.ts';
+import { RequestError } from '../core/errors.ts';
 
 type Issue = z.core.$ZodIssue;
 

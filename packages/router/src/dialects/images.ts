@@ -1,4 +1,4 @@
-import { RequestError } from '../../core/errors.ts';
+import { RequestError } from '../core/errors.ts';
 
 /** First base64 characters of the image formats models take. */
 const signatures: readonly (readonly [prefix: string, type: string])[] = [

@@ -1,4 +1,4 @@
-import type { Usage } from '../../core/events.ts';
+import type { Usage } from '../core/events.ts';
 
 /** Token counts on the wire; integers whatever a backend said. */
 export function wireUsage(usage: Usage) {
@@ -21,7 +21,8 @@ export function isEstimated(usage: Usage): boolean {
   );
 }
 
-function count(value: number | undefined): number {
+/** A count on the wire: an integer whatever a backend said. */
+export function count(value: number | undefined): number {
   return value !== undefined && Number.isFinite(value) && value > 0
     ? Math.min(Math.round(value), Number.MAX_SAFE_INTEGER)
     : 0;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Message } from '../../core/request.ts';
+import type { Message } from '../core/request.ts';
 import { mostRepeatedCall } from './repeated-calls.ts';
 
 const turn = (...calls: readonly (readonly [name: string, json: string])[]): Message => ({

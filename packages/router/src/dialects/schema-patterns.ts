@@ -1,5 +1,5 @@
-import { RequestError } from '../../core/errors.ts';
-import { isJsonObject, type JsonValue } from '../../core/json.ts';
+import { RequestError } from '../core/errors.ts';
+import { isJsonObject, type JsonValue } from '../core/json.ts';
 import { isAmbiguousPattern } from './regex-ambiguity.ts';
 
 const maxPatternLength = 1000;
