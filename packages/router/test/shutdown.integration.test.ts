@@ -157,7 +157,7 @@ test('one Ctrl-C reaches the launcher and its child, and is one signal', { timeo
 });
 
 test('an idle router ends with 0 however soon the second half of a Ctrl-C comes', { timeout: 120_000 }, async (t) => {
-  for (const pauseMs of [0, 15, 40]) {
+  for (const pauseMs of [0, 10, 25]) {
     const serving = await serve(t);
     process.kill(serving.pid, 'SIGINT');
     await delay(pauseMs);
