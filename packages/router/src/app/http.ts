@@ -67,6 +67,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     quota: keys.quota,
     metrics: () => metrics.text(),
     onRefusal: (code) => metrics.refused(code),
+    modelNames: () => config.current().routing.modelNames,
     models: modelLister(fleet.members, clock),
     explain: (request, signal) => explain(request, signal, fleet.stagesFor(request)),
     readiness: () => readinessOf(fleet.view()),

@@ -64,6 +64,13 @@ const routing = z
       .describe('Longer prompts go to the cloud in mode `auto`.'),
     confidence_threshold: fraction(0.7, 'Local answers below it are replaced by a cloud answer in mode `auto`.'),
     first_token_budget_ms: duration(10_000, 'Longest acceptable predicted wait for the first local token in `auto`.'),
+    model_names: z
+      .array(z.strictObject({ match: z.string().min(1).max(200), mode: z.enum(['local', 'cloud', 'auto']) }))
+      .max(200)
+      .default([])
+      .describe(
+        'Modes of model names that nobody serves; `*` stands for anything, what is between stars for whole words. The last match wins; small models of several vendors (`*haiku*`, `*mini*`, `*flash-lite*`) run in `auto` unless a rule says otherwise.',
+      ),
   })
   .transform(camelKeys);
 
