@@ -15,6 +15,10 @@ export interface DeviceBackendOptions {
   readonly expected: { readonly models: readonly string[]; readonly capabilities: Capabilities };
   /** What to show from the end of a link until more is known; default: down. */
   readonly lost?: BackendStatus;
+  /** How often the device is to repeat its state; it is taken for dead after 2.5 of these. */
+  readonly heartbeatMs?: number;
+  /** The device has hung: ends it by other means than its link, if there are any. */
+  readonly onSilent?: () => void;
   /** Frees what keeps the device connected; called once, by `close`. */
   readonly release?: () => Promise<void>;
 }
@@ -35,15 +39,20 @@ export class DeviceBackend implements Backend {
 
   /** Serves from now on over this channel; a device that connects again replaces its older self. */
   attach(channel: Channel): void {
-    const { clock } = this.#options;
+    const { clock, heartbeatMs } = this.#options;
     this.#session?.close('replaced');
     const session = new DeviceSession({
       backend: this.id,
       link: routerLink(channel, clock),
       clock,
       session: randomBytes(16).toString('base64url'),
-      onEnd: () => {
-        if (this.#session === session) this.#session = undefined;
+      ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
+      onEnd: (code) => {
+        if (this.#session !== session) return;
+        this.#session = undefined;
+        if (code !== 'silent' && code !== 'no_hello') return;
+        this.#down = { state: this.#down.state, detail: 'The device fell silent and was given up.' };
+        this.#options.onSilent?.();
       },
     });
     this.#session = session;
@@ -107,7 +116,10 @@ export class DeviceBackend implements Backend {
     yield* this.#session.complete(request, call, this.capabilities).events();
   }
 
-  /** `undefined` while no model is loaded, or where the device cannot count this prompt. */
+  /**
+   * Tokens of this prompt, and how many of them a cache of the device holds. Undefined while no model is loaded, where
+   * the device cannot count this prompt, and after 400 ms. @throws the signal's reason
+   */
   async countTokens(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined> {
     const [info] = this.#infos();
     if (this.#session === undefined || info === undefined) return undefined;
