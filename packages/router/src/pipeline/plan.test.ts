@@ -154,13 +154,19 @@ describe('plan', () => {
       assert.deepEqual(models(new Plan(attempts, noRetry, none), error), [undefined, 'lite', 'old']);
     }
     for (const fault of ['rejected', 'timeout'] as const) {
-      assert.deepEqual(models(new Plan(attempts, noRetry, none), () => fail(fault, 'a')), [undefined]);
+      assert.deepEqual(
+        models(new Plan(attempts, noRetry, none), () => fail(fault, 'a')),
+        [undefined],
+      );
     }
   });
 
   test('stand-ins are paid for like other calls of a backend that has failed', () => {
     const plan = new Plan([cloud, standIn('lite')], spent, none);
-    assert.deepEqual(models(plan, () => fail('server', 'a')), [undefined]);
+    assert.deepEqual(
+      models(plan, () => fail('server', 'a')),
+      [undefined],
+    );
   });
 
   test('where nobody was asked for a pause of the model, its stand-in is asked', () => {
