@@ -2,7 +2,8 @@ import { createWriteStream } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { readCases } from './cases.ts';
-import { gateTrace, shippedEstimator } from './evaluate.ts';
+import { shippedEstimator } from '@lfo/router/src/app/estimator.ts';
+import { gateTrace } from './evaluate.ts';
 import { readTraces } from './trace-file.ts';
 
 // The shipped gate, defaults and calibration over a file of traces, one line of JSON an answer:

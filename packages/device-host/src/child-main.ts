@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { flushCompileCache } from 'node:module';
 import { Socket } from 'node:net';
 import { hostname, platform, release } from 'node:os';
@@ -43,10 +44,14 @@ export async function childMain(json: string | undefined): Promise<void> {
   process.on('SIGINT', () => {});
   const engine = await engineOf(options);
   const host = new DeviceHost({
-    identity: { id: 'embedded', name: hostname(), app: 'lfo-device-host/0.1.0', os: `${platform()} ${release()}` },
+    identity: {
+      boot: randomBytes(16).toString('base64url'),
+      name: hostname(),
+      app: 'lfo-device-host/0.1.0',
+      os: `${platform()} ${release()}`,
+    },
     engine,
     openModel: opener(options, engine),
-    slots: options.slots,
     clock: systemClock,
   });
   host.load();

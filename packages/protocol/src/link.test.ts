@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { carrierPair } from '@lfo/testing/carrier-pair.ts';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
+import { scriptedHello } from '@lfo/testing/scripted-device.ts';
 import { framedChannel } from './channel.ts';
 import { encodeFrame, maxFrameBytes } from './frame.ts';
 import { deviceLink, routerLink, writeStallMs } from './link.ts';
-import type { DeviceMessage, RouterMessage } from './messages.ts';
+import type { DeviceMessage, RouterMessage } from './messages/messages.ts';
+
+const frameOf = (value: unknown): Uint8Array => encodeFrame(Buffer.from(JSON.stringify(value)));
 
 function pair() {
   const clock = new FakeClock();
@@ -22,14 +25,13 @@ function pair() {
     onClose: (code) => log.push(`device ${code}`),
   });
   router.listen({
-    onMessage: (message) => toRouter.push(message),
+    onMessage: (message) => message.t === 'hello' || toRouter.push(message),
     onInvalid: (type, id) => log.push(`router invalid ${type} ${id}`),
     onClose: (code) => log.push(`router ${code}`),
   });
+  far.inject(frameOf(scriptedHello));
   return { clock, near, far, device, router, toRouter, toDevice, log };
 }
-
-const frameOf = (value: unknown): Uint8Array => encodeFrame(Buffer.from(JSON.stringify(value)));
 
 test('messages arrive typed and in order, text beyond ASCII whole', async () => {
   const { device, router, toRouter, toDevice } = pair();
@@ -53,11 +55,11 @@ test('unknown fields are dropped', async () => {
 test('an unknown type is answered with error unknown_type and the link stays open', async () => {
   const { near, toRouter, toDevice, router } = pair();
   near.inject(frameOf({ t: 'sing', id: 9 }));
-  router.send({ t: 'drain' });
+  router.send({ t: 'drain', on: true });
   await settle();
   assert.equal(toRouter[0]?.t === 'error' && toRouter[0].code, 'unknown_type');
   assert.equal(toRouter[0]?.t === 'error' && toRouter[0].id, 9);
-  assert.deepEqual(toDevice, [{ t: 'drain' }]);
+  assert.deepEqual(toDevice, [{ t: 'drain', on: true }]);
 });
 
 test('a known type that does not fit is refused by its id, and the id is reported', async () => {
@@ -84,7 +86,7 @@ for (const [name, bytes, code] of [
 ] as const) {
   test(`${name} closes the link with the reason ${code}`, async () => {
     const { near, toRouter, toDevice, log, device } = pair();
-    near.inject(Buffer.concat([encodeFrame(bytes), frameOf({ t: 'drain' })]));
+    near.inject(Buffer.concat([encodeFrame(bytes), frameOf({ t: 'drain', on: true })]));
     await settle();
     assert.deepEqual(toRouter, [{ t: 'bye', code }]);
     assert.deepEqual(toDevice, [], 'nothing after it is delivered');
@@ -96,7 +98,7 @@ for (const [name, bytes, code] of [
 test('a hostile length closes the link, and the peer is told why', async () => {
   const { near, log, toRouter } = pair();
   near.inject(Uint8Array.of(0xff, 0xff, 0xff, 0xff));
-  near.inject(frameOf({ t: 'drain' }));
+  near.inject(frameOf({ t: 'drain', on: true }));
   await settle();
   assert.ok(log.includes('device frame_too_large'), log.join());
   assert.deepEqual(toRouter, [{ t: 'bye', code: 'frame_too_large' }]);
@@ -105,11 +107,11 @@ test('a hostile length closes the link, and the peer is told why', async () => {
 test('a message larger than a frame is refused to its sender and the link stays open', async () => {
   const { router, toDevice } = pair();
   router.agreeMaxFrame(1000);
-  const big = { t: 'load', model: 'x'.repeat(1000) } as const;
+  const big = { t: 'load', id: 1, model: 'x'.repeat(1000) } as const;
   assert.throws(() => router.send(big), { name: 'MessageTooLargeError', limitBytes: 1000 });
-  router.send({ t: 'drain' });
+  router.send({ t: 'drain', on: true });
   await settle();
-  assert.deepEqual(toDevice, [{ t: 'drain' }]);
+  assert.deepEqual(toDevice, [{ t: 'drain', on: true }]);
 });
 
 test('an oversize message of ours, sent while the peer is heard, is not taken for the fault of the peer', async () => {
@@ -118,10 +120,10 @@ test('an oversize message of ours, sent while the peer is heard, is not taken fo
   const router = routerLink(framedChannel(far, maxFrameBytes), clock);
   const ends: string[] = [];
   router.listen({
-    onMessage: () => router.send({ t: 'load', model: 'x'.repeat(2 * maxFrameBytes) }),
+    onMessage: () => router.send({ t: 'load', id: 1, model: 'x'.repeat(2 * maxFrameBytes) }),
     onClose: (code) => ends.push(code),
   });
-  assert.throws(() => far.inject(frameOf({ t: 'ping', n: 1 })), { name: 'MessageTooLargeError' });
+  assert.throws(() => far.inject(frameOf(scriptedHello)), { name: 'MessageTooLargeError' });
   await settle();
   assert.deepEqual([router.closed, ends], [false, []]);
   assert.equal(near.written.length, 0);
@@ -134,6 +136,7 @@ for (const report of [{ confidence: 1.2 }, { confidence: 'high', handoff: 'maybe
       frameOf({
         t: 'done',
         id: 1,
+        n: 0,
         finish_reason: 'stop',
         usage: { prompt_tokens: 1, completion_tokens: 1 },
         self_report: report,
@@ -154,13 +157,10 @@ test('hints of a device that are out of range are absent, and its message stands
     frameOf({
       t: 'state',
       seq: 0,
-      loaded: true,
       accepting: true,
-      active: 0,
-      queued: 0,
+      models: [{ id: 'm', resident: true, slots: 1, active: 0, queued: 0, tps: { prefill: -3, decode: 9 } }],
       battery: { pct: 900, charging: 'no' },
       thermal: { status: 77 },
-      tps: { prefill: -3, decode: 9 },
       mem_free_mb: 'much',
     }),
   );
@@ -168,7 +168,7 @@ test('hints of a device that are out of range are absent, and its message stands
   const [state] = toRouter;
   assert.ok(state?.t === 'state');
   assert.deepEqual(
-    [state.battery, state.thermal, state.tps, state.mem_free_mb],
+    [state.battery, state.thermal, state.models[0]?.tps, state.mem_free_mb],
     [undefined, undefined, { prefill: undefined, decode: 9 }, undefined],
   );
   assert.deepEqual(log, []);
@@ -214,7 +214,7 @@ test('a peer that does not take the end of the link is cut off after 10 s', asyn
   const hung = { write: () => true, listen() {}, close: (now?: boolean) => closes.push(now) };
   const link = routerLink(framedChannel(hung, maxFrameBytes), clock);
   link.listen({ onMessage() {}, onClose() {} });
-  link.close('enough');
+  link.close('closing');
   assert.deepEqual(closes, [false]);
   clock.advance(writeStallMs);
   assert.deepEqual(closes, [false, true]);

@@ -1,9 +1,9 @@
-import type * as z from 'zod';
 import type { Channel } from './channel.ts';
 import type { Clock } from './clock.ts';
 import { maxFrameBytes, MessageTooLargeError } from './frame.ts';
-import { deviceMessage, routerMessage } from './messages.ts';
-import type { DeviceErrorCode, DeviceMessage, RouterMessage } from './messages.ts';
+import { deviceMessages, protocolVersions, routerMessages } from './messages/messages.ts';
+import type { DeviceMessage, MessageReader, RouterMessage } from './messages/messages.ts';
+import type { ByeCode, DeviceErrorCode } from './messages/shapes.ts';
 import { textCodec } from './text-codec.ts';
 
 /** A write, or the end of the link, that the other side has not taken for this long is forced. */
@@ -16,6 +16,12 @@ interface ErrorMessage {
   readonly code: DeviceErrorCode;
   readonly message: string;
   readonly retryable: boolean;
+}
+
+interface ByeMessage {
+  readonly t: 'bye';
+  readonly code: string;
+  readonly after_ms?: number;
 }
 
 /** Typed messages over a channel: everything received has passed its schema. */
@@ -34,50 +40,60 @@ export interface Link<In, Out> {
   agreeMaxFrame(bytes: number): void;
   /** Starts delivery; called once. */
   listen(listener: LinkListener<In>): void;
-  /** Says `bye` with the code and ends. Idempotent. */
-  close(code: string): void;
+  /** Says `bye` with the code, and when to dial again, and ends. Idempotent. */
+  close(code: ByeCode, afterMs?: number): void;
 }
 
 export interface LinkListener<In> {
   onMessage(message: In): void;
   onDrain?(): void;
+  /** Fields of the message that follows were cut or left out; paths without indices. */
+  onClipped?(fields: readonly string[]): void;
   /** A message of a known type that did not fit its schema; the peer has been told. */
   onInvalid?(type: string, id: number | undefined): void;
   /** Once, and last: our own code, the channel's, or `carrier_closed`. */
   onClose(code: string): void;
 }
 
-/** The router's end: reads what devices say. */
+/**
+ * The router's end: reads what devices say. The first message it hands out is a `hello` of a version this build speaks,
+ * and there is no second one.
+ */
 export function routerLink(channel: Channel, clock: Clock): Link<DeviceMessage, RouterMessage> {
-  return new MessageLink<DeviceMessage, RouterMessage>(channel, clock, deviceMessage, typesOf(deviceMessage.options));
+  return new MessageLink<DeviceMessage, RouterMessage>(channel, clock, deviceMessages, speaksOurs);
+}
+
+function speaksOurs(message: DeviceMessage): boolean {
+  return message.t !== 'hello' || protocolVersions.some((ours) => message.v.includes(ours));
 }
 
 /** The device's end: reads what the router says. */
 export function deviceLink(channel: Channel, clock: Clock): Link<RouterMessage, DeviceMessage> {
-  return new MessageLink<RouterMessage, DeviceMessage>(channel, clock, routerMessage, typesOf(routerMessage.options));
+  return new MessageLink<RouterMessage, DeviceMessage>(channel, clock, routerMessages);
 }
 
-function typesOf(
-  options: readonly { readonly shape: { readonly t: { readonly value: string } } }[],
-): ReadonlySet<string> {
-  return new Set(options.map((option) => option.shape.t.value));
-}
+/** So many messages that cannot be used end the link. */
+const maxRefused = 20;
 
-class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Out> {
+class MessageLink<In extends { readonly t: string }, Out extends { readonly t: string }> implements Link<In, Out> {
   readonly #channel: Channel;
   readonly #clock: Clock;
-  readonly #schema: z.ZodType<In>;
-  readonly #types: ReadonlySet<string>;
+  readonly #reader: MessageReader<In>;
   readonly #codec = textCodec();
   #maxFrame = maxFrameBytes;
   #closed = false;
+  #refused = 0;
+  readonly #isWelcome: (message: In) => boolean;
+  #awaitsHello: boolean;
   #cancelStall: (() => void) | undefined;
 
-  constructor(channel: Channel, clock: Clock, schema: z.ZodType<In>, types: ReadonlySet<string>) {
+  /** With `isWelcome` the peer must say `hello` first, and is sent away for its version where that says no. */
+  constructor(channel: Channel, clock: Clock, reader: MessageReader<In>, isWelcome?: (message: In) => boolean) {
     this.#channel = channel;
     this.#clock = clock;
-    this.#schema = schema;
-    this.#types = types;
+    this.#reader = reader;
+    this.#isWelcome = isWelcome ?? (() => true);
+    this.#awaitsHello = isWelcome !== undefined;
   }
 
   get writable(): boolean {
@@ -117,9 +133,9 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
     });
   }
 
-  close(code: string): void {
+  close(code: string, afterMs?: number): void {
     if (this.#closed) return;
-    this.#send({ t: 'bye', code });
+    this.#send({ t: 'bye', code, ...(afterMs === undefined ? {} : { after_ms: afterMs }) });
     this.#shut(code);
   }
 
@@ -130,7 +146,7 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
     if (!now) this.#cancelStall = this.#clock.schedule(writeStallMs, () => this.#channel.close(code, true));
   }
 
-  #send(message: Out | ErrorMessage | { readonly t: 'bye'; readonly code: string }): boolean {
+  #send(message: Out | ErrorMessage | ByeMessage): boolean {
     if (this.#closed) return false;
     const payload = this.#codec.encode(JSON.stringify(message));
     if (payload.length > this.#maxFrame) throw new MessageTooLargeError(payload.length, this.#maxFrame);
@@ -150,16 +166,22 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
     if (value === undefined) return this.close('bad_json');
     const { type, id } = envelopeOf(value);
     if (type === undefined) return this.close('bad_message');
-    if (!this.#types.has(type)) {
-      this.#refuse('unknown_type', 'This version does not know the message type.', id);
-      return;
+    const isHello = type === 'hello' && this.#reader.types.has(type);
+    if (this.#awaitsHello && !isHello && type !== 'bye') return this.close('no_hello');
+    if (!this.#awaitsHello && isHello) return this.close('bad_message');
+    if (!this.#reader.types.has(type))
+      return this.#refuse('unknown_type', 'This version does not know the message type.', id);
+    const read = this.#reader.read(value);
+    if ('misfit' in read) {
+      if (isHello) return this.close('bad_hello');
+      // An error that is itself broken is not answered: two such peers would never stop.
+      if (type !== 'error') this.#refuse('bad_request', `${type}: ${read.misfit} does not fit the protocol.`, id);
+      return listener.onInvalid?.(type, id);
     }
-    const result = this.#schema.safeParse(value);
-    if (result.success) return listener.onMessage(result.data);
-    const where = result.error.issues[0]?.path.join('.') ?? '';
-    // An error that is itself broken is not answered: two such peers would never stop.
-    if (type !== 'error') this.#refuse('bad_request', `${type}: ${where} does not fit the protocol.`, id);
-    listener.onInvalid?.(type, id);
+    if (!this.#isWelcome(read.message)) return this.close('unsupported_version');
+    this.#awaitsHello = false;
+    if (read.clipped.length > 0) listener.onClipped?.(read.clipped);
+    listener.onMessage(read.message);
   }
 
   #refuse(code: DeviceErrorCode, message: string, id: number | undefined): void {
@@ -170,6 +192,7 @@ class MessageLink<In, Out extends { readonly t: string }> implements Link<In, Ou
       message: message.slice(0, 200),
       retryable: false,
     });
+    if (++this.#refused >= maxRefused) this.close('bad_message');
   }
 
   #parse(payload: Uint8Array): unknown {

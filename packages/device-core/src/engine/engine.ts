@@ -100,11 +100,19 @@ export interface EngineRequest extends EnginePrompt {
 /** A piece of the answer, or its end. */
 export type EngineEvent = AnswerPart | EngineDone;
 
+/** Tokens of one answer as the engine counted them. */
+export interface EngineUsage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  /** Of the prompt, read from a cache. */
+  readonly cached_tokens?: number;
+}
+
 /** The end of an answer. */
 export interface EngineDone {
   readonly k: 'done';
   readonly finishReason: Done['finish_reason'];
-  readonly usage: Done['usage'];
+  readonly usage: EngineUsage;
   readonly timing?: NonNullable<Done['timing']>;
   /** The engine's own hint, 0..1. */
   readonly confidence?: number;

@@ -1,4 +1,4 @@
-import { MessageTooLargeError } from '@lfo/protocol';
+import { allTextTokens, MessageTooLargeError } from '@lfo/protocol';
 import type { Clock, DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
 import { throwIfAborted } from '../abort.ts';
 import { every } from '../clock.ts';
@@ -11,6 +11,8 @@ import type { Place } from './slot-queue.ts';
 export const keepAliveMs = 5_000;
 /** Progress is not told more often. */
 export const progressPeriodMs = 250;
+
+type WantedScores = NonNullable<MessageOf<RouterMessage, 'complete'>['scores']>;
 
 export interface AnswerContext {
   readonly link: Link<RouterMessage, DeviceMessage>;
@@ -39,7 +41,7 @@ export class Answer {
     return this.#abort.signal;
   }
 
-  /** Ends it early; the error is what the router is told. */
+  /** Ends it early; the error is what the router gets. */
   end(error: EngineError): void {
     this.#reason ??= error;
     this.#abort.abort(error);
@@ -66,12 +68,12 @@ export class Answer {
       await place.turn;
       const done = await this.#stream(modelFor(model));
       this.#outbox.flush();
-      link.send(doneMessage(id, done));
+      link.send(doneMessage(id, this.#outbox.takeNumber(), done));
     } catch (error) {
       // What was said before the failure is not taken back: it leaves before the error does.
       if (this.#reason !== undefined || error instanceof MessageTooLargeError) this.#outbox.discard();
       else this.#outbox.flush();
-      link.send(errorMessage(this.#reason ?? error, id));
+      link.send({ ...errorMessage(this.#reason ?? error, id), n: this.#outbox.takeNumber() });
     } finally {
       endKeepAlive();
       cancelDeadline?.();
@@ -120,10 +122,11 @@ export class Answer {
   }
 }
 
-function doneMessage(id: number, done: EngineDone): MessageOf<DeviceMessage, 'done'> {
+function doneMessage(id: number, n: number, done: EngineDone): MessageOf<DeviceMessage, 'done'> {
   return {
     t: 'done',
     id,
+    n,
     finish_reason: done.finishReason,
     usage: done.usage,
     ...(done.timing === undefined ? {} : { timing: done.timing }),
@@ -157,11 +160,15 @@ function engineRequest(message: MessageOf<RouterMessage, 'complete'>): EngineReq
     ...(message.seed === undefined ? {} : { seed: message.seed }),
     ...(message.frequency_penalty === undefined ? {} : { frequencyPenalty: message.frequency_penalty }),
     ...(message.presence_penalty === undefined ? {} : { presencePenalty: message.presence_penalty }),
-    ...(message.scores === undefined ? {} : { scores: message.scores }),
+    ...(message.scores === undefined ? {} : { scores: engineScores(message.scores) }),
   };
 }
 
-/** The `error` the router is told. Only messages of our own errors leave: others may hold paths or prompts. */
+function engineScores({ text, alternatives }: WantedScores): NonNullable<EngineRequest['scores']> {
+  return { top: alternatives, ...(text >= allTextTokens ? {} : { first: text }) };
+}
+
+/** The `error` the router gets. Only messages of our own errors leave: others may hold paths or prompts. */
 export function errorMessage(error: unknown, id?: number): MessageOf<DeviceMessage, 'error'> {
   const { code, message, retryable } = describe(error);
   return { t: 'error', ...(id === undefined ? {} : { id }), code, message, retryable };

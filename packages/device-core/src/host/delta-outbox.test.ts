@@ -30,7 +30,7 @@ test('the first part leaves at once, the next ones together after 25 ms', () => 
 
 test('scores that come before the first token do not leave without it, nor delay it', () => {
   const { sent, box } = outbox();
-  const scores: AnswerPart = { k: 'scores', about: 'text', taken: 'raw', scores: [{ token: 'a', lp: -1 }] };
+  const scores: AnswerPart = { k: 'scores', of: 'text', taken: 'raw', scores: [{ token: 'a', lp: -1 }] };
   box.push(scores);
   assert.deepEqual(sent, []);
   box.push(text('a'));

@@ -80,6 +80,11 @@ export class DeltaOutbox {
     this.#chars = 0;
   }
 
+  /** The number of the end, once everything before it has been sent or forgotten. */
+  takeNumber(): number {
+    return this.#next++;
+  }
+
   /** Forgets what is held: the request is over. */
   discard(): void {
     this.#endTimer();

@@ -29,7 +29,7 @@ async function serve(script: Script = {}) {
     return script.answer?.(request) ?? words(3);
   };
   const engine = scriptedEngine({ ...script, clock, answer });
-  const options = { contextTokens: 100, slots, gpu: 'none' } as const;
+  const options = { contextTokens: 256, slots, gpu: 'none' } as const;
   const open: ModelOpener = (onProgress, signal) =>
     engine.load(
       { id: 'tiny', path: '/tiny' },
@@ -37,9 +37,9 @@ async function serve(script: Script = {}) {
       (done, total) => onProgress({ phase: 'load', done, total }),
       signal,
     );
-  const identity = { id: 'd', name: 'n', app: 'a', os: 'o' };
+  const identity = { boot: 'AAECAwQFBgcICQoLDA0ODw', name: 'n', app: 'a', os: 'o' };
   const vitals = script.vitals === undefined ? {} : { vitals: script.vitals };
-  const host = new DeviceHost({ identity, engine, openModel: script.openModel ?? open, slots, clock, ...vitals });
+  const host = new DeviceHost({ identity, engine, openModel: script.openModel ?? open, clock, ...vitals });
   host.load();
 
   const [near, far] = carrierPair();
@@ -49,7 +49,19 @@ async function serve(script: Script = {}) {
   let closed: string | undefined;
   router.listen({ onMessage: (message) => got.push(message), onClose: (code) => (closed = code) });
   await settle();
-  const welcome: RouterMessage = { t: 'welcome', v: 1, session: 's', heartbeat_ms: 20_000, max_frame: maxFrameBytes };
+  const welcome: MessageOf<RouterMessage, 'welcome'> = {
+    t: 'welcome',
+    v: 1,
+    session: 'EBESExQVFhcYGRobHB0eHw',
+    resumed: false,
+    resume: [],
+    heartbeat_ms: 20_000,
+    grace_ms: 0,
+    max_frame: maxFrameBytes,
+    router: { id: 'r', name: 'r', version: '0' },
+    device: { id: 'd', name: 'd' },
+    features: [],
+  };
   const of = <T extends DeviceMessage['t']>(type: T): MessageOf<DeviceMessage, T>[] => {
     const isOfType = (message: DeviceMessage): message is MessageOf<DeviceMessage, T> => message.t === type;
     return got.filter(isOfType);
@@ -59,6 +71,7 @@ async function serve(script: Script = {}) {
       t: 'complete',
       id,
       model: 'tiny',
+      lane: 'interactive',
       messages: [{ role: 'user', content: 'one two' }],
       tools: [],
       ...more,
@@ -99,10 +112,14 @@ test('a host introduces itself, is silent until welcomed, and then reports its s
   router.send(welcome);
   await clock.advanceAsync(0);
   const state = of('state').at(-1);
-  assert.equal(state?.loaded, true);
+  assert.equal(state?.accepting, true);
   assert.deepEqual(
-    state?.models?.map(({ id, ctx }) => [id, ctx]),
-    [['tiny', 100]],
+    state?.models.map(({ id, resident, slots }) => [id, resident, slots]),
+    [['tiny', true, 1]],
+  );
+  assert.deepEqual(
+    of('models').map(({ models }) => models.map(({ id, ctx }) => [id, ctx])),
+    [[['tiny', 256]]],
   );
 });
 
@@ -111,7 +128,7 @@ test('a request before the welcome, or a version nobody offered, ends the link',
   await early.ask(1);
   assert.deepEqual(
     early.of('bye').map(({ code }) => code),
-    ['no_welcome'],
+    ['bad_message'],
   );
   const old = await serve();
   old.router.send({ ...old.welcome, v: 7 });
@@ -133,11 +150,15 @@ test('an answer is accepted, streamed in numbered deltas and done with usage', a
     [0, 1, 2],
   );
   assert.deepEqual(
-    of('done').map(({ id, finish_reason, usage }) => [id, finish_reason, usage.completion_tokens]),
+    of('done').map(({ n }) => n),
+    [3],
+  );
+  assert.deepEqual(
+    of('done').map(({ id, finish_reason, usage }) => [id, finish_reason, usage?.completion_tokens]),
     [[1, 'stop', 3]],
   );
-  assert.equal(of('state').at(-1)?.active, 0);
-  assert.equal(of('state').at(-1)?.tps?.decode, 100);
+  assert.equal(of('state').at(-1)?.models[0]?.active, 0);
+  assert.equal(of('state').at(-1)?.models[0]?.tps?.decode, 100);
 });
 
 test('every parameter reaches the engine', async () => {
@@ -159,7 +180,7 @@ test('every parameter reaches the engine', async () => {
     frequency_penalty: 0.1,
     presence_penalty: 0.2,
     stop: ['x'],
-    scores: { top: 2 },
+    scores: { text: 8, calls: true, alternatives: 2 },
     prefix_key: 'k',
   });
   await clock.advanceAsync(1000);
@@ -176,7 +197,7 @@ test('every parameter reaches the engine', async () => {
       frequencyPenalty: 0.1,
       presencePenalty: 0.2,
       stop: ['x'],
-      scores: { top: 2 },
+      scores: { top: 2, first: 8 },
       prefixKey: 'k',
     },
   ]);
@@ -277,8 +298,7 @@ test('requests that arrive while the model loads wait for it, with progress', as
   const { ask, of, router, welcome, clock, textOf } = await serve({ loadMs: 20_000 });
   router.send(welcome);
   await ask(1);
-  assert.equal(of('state').at(-1)?.loaded, false);
-  assert.equal(of('state').at(-1)?.accepting, true);
+  assert.deepEqual([of('state').at(-1)?.accepting, of('state').at(-1)?.code], [false, 'loading']);
   await clock.advanceAsync(19_999);
   assert.ok(of('progress').filter(({ phase }) => phase === 'load').length >= 4);
   await clock.advanceAsync(1001);
@@ -292,8 +312,8 @@ test('a model that cannot be loaded keeps the link open and says why', async () 
     false,
   );
   const { ask, of, clock } = await ready({ loadError, loadMs: 1000 });
-  const { loaded, accepting, why } = of('state').at(-1) ?? {};
-  assert.deepEqual([loaded, accepting, why], [false, false, loadError.message]);
+  const { code, accepting, why } = of('state').at(-1) ?? {};
+  assert.deepEqual([code, accepting, why], ['no_model', false, loadError.message]);
   await ask(1);
   assert.deepEqual(
     of('error').map(({ id, code, message }) => [id, code, message]),
@@ -384,32 +404,31 @@ test('an id that is in use is refused without ending the request that uses it', 
   );
 });
 
-test('a drained device ends what runs, takes nothing new and says bye', async () => {
-  const { ask, of, router, clock, isClosed } = await ready();
+test('a draining device ends what runs and takes nothing new until it is told to', async () => {
+  const { ask, of, router, clock } = await ready();
   await ask(1);
-  router.send({ t: 'drain' });
+  router.send({ t: 'drain', on: true });
   await ask(2);
   assert.equal(of('state').at(-1)?.accepting, false);
   assert.deepEqual(
     of('error').map(({ id, code, retryable }) => [id, code, retryable]),
-    [[2, 'busy', true]],
+    [[2, 'draining', true]],
   );
-  assert.equal(isClosed(), undefined);
   await clock.advanceAsync(1000);
   assert.deepEqual(
     of('done').map(({ id }) => id),
     [1],
   );
-  assert.deepEqual(
-    of('bye').map(({ code }) => code),
-    ['drained'],
-  );
+  router.send({ t: 'drain', on: false });
+  await ask(3);
+  await clock.advanceAsync(1000);
+  assert.equal(of('done').at(-1)?.id, 3);
 });
 
 test('unload lets what runs end, load brings the model back', async () => {
   const { ask, of, router, clock } = await ready();
   await ask(1);
-  router.send({ t: 'unload', model: 'tiny' });
+  router.send({ t: 'unload', id: 10, model: 'tiny' });
   await ask(2);
   await clock.advanceAsync(1000);
   assert.deepEqual(
@@ -420,8 +439,9 @@ test('unload lets what runs end, load brings the model back', async () => {
     of('error').map(({ id, code }) => [id, code]),
     [[2, 'no_model']],
   );
-  assert.equal(of('state').at(-1)?.loaded, false);
-  router.send({ t: 'load', model: 'tiny' });
+  assert.deepEqual(of('state').at(-1)?.models, []);
+  assert.deepEqual(of('models').at(-1)?.models, []);
+  router.send({ t: 'load', id: 11, model: 'tiny' });
   await clock.advanceAsync(1);
   await ask(3);
   await clock.advanceAsync(1000);
@@ -429,21 +449,29 @@ test('unload lets what runs end, load brings the model back', async () => {
     of('done').map(({ id }) => id),
     [1, 3],
   );
+  assert.deepEqual(
+    of('ok').map(({ id }) => id),
+    [10, 11],
+  );
 });
 
 test('prefill warms the cache only while a slot is free', async () => {
   const { ask, seen, router, clock, of } = await ready();
-  router.send({ t: 'prefill', model: 'tiny', messages: [{ role: 'system', content: 'be brief' }], tools: [] });
+  router.send({ t: 'prefill', id: 20, model: 'tiny', messages: [{ role: 'system', content: 'be brief' }], tools: [] });
   await clock.advanceAsync(1000);
   assert.deepEqual(
     seen.map(({ maxTokens }) => maxTokens),
     [1],
   );
   await ask(1);
-  router.send({ t: 'prefill', model: 'tiny', messages: [{ role: 'system', content: 'be brief' }], tools: [] });
+  router.send({ t: 'prefill', id: 21, model: 'tiny', messages: [{ role: 'system', content: 'be brief' }], tools: [] });
   await clock.advanceAsync(1000);
   assert.equal(seen.length, 2);
-  assert.deepEqual(of('error'), []);
+  assert.deepEqual(of('ok'), [{ t: 'ok', id: 20 }]);
+  assert.deepEqual(
+    of('error').map(({ id, code }) => [id, code]),
+    [[21, 'busy']],
+  );
 });
 
 test('a router that goes stops its runs and leaves no timer behind', async () => {

@@ -1,5 +1,5 @@
 import { protocolVersions, maxFrameBytes } from '@lfo/protocol';
-import type { Clock, DeviceMessage, Link, MessageOf, ModelInfo, RouterMessage } from '@lfo/protocol';
+import type { Clock, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
 import { EngineError, type Engine, type LoadedModel } from '../engine/engine.ts';
 import { EngineHeartbeat } from './answer.ts';
 import { HostedModel, type LoadProgress, type ModelOpener } from './hosted-model.ts';
@@ -13,7 +13,8 @@ export const reloadMs = 60_000;
 
 /** Who this host is to its router. */
 export interface DeviceIdentity {
-  readonly id: string;
+  /** 16 random bytes of this process as base64url. */
+  readonly boot: string;
   readonly name: string;
   /** Program and version. */
   readonly app: string;
@@ -24,8 +25,6 @@ export interface HostOptions {
   readonly identity: DeviceIdentity;
   readonly engine: Pick<Engine, 'name' | 'version'>;
   readonly openModel: ModelOpener;
-  /** As asked of the engine; the model loaded may take fewer. */
-  readonly slots: number;
   readonly clock: Clock;
   /** Absent: the state says nothing of the machine. */
   readonly vitals?: Vitals;
@@ -114,22 +113,20 @@ export class DeviceHost implements SessionHost {
   }
 
   hello(): MessageOf<DeviceMessage, 'hello'> {
-    const { identity, engine, slots } = this.#options;
-    const { id: device, name, app, os } = identity;
+    const { identity, engine } = this.#options;
+    const { boot, name, app, os } = identity;
     return {
       t: 'hello',
       v: [...protocolVersions],
-      role: 'device',
-      device,
       name,
       app,
       os,
       engine: { name: engine.name, version: engine.version },
-      models: this.#infos(),
-      slots: this.#model.loaded?.slots ?? slots,
+      models: this.offers(),
       queue_max: queueMax,
       max_frame: maxFrameBytes,
-      features: [],
+      features: ['count', 'prefill', 'load'],
+      boot,
     };
   }
 
@@ -137,20 +134,18 @@ export class DeviceHost implements SessionHost {
     const { loaded } = this.#model;
     const refusal = this.refusal;
     return {
-      loaded: loaded !== undefined,
-      accepting: refusal === undefined,
-      ...(loaded === undefined ? {} : { model: loaded.info.id, tps: loaded.rates() }),
-      ...(refusal === undefined ? {} : { why: refusal.message }),
-      models: this.#infos(),
-      active: this.queue.active,
-      queued: this.queue.queued,
+      accepting: refusal === undefined && loaded !== undefined,
+      ...(refusal === undefined ? {} : { code: 'no_model', why: refusal.message }),
+      ...(refusal === undefined && loaded === undefined ? { code: 'loading' } : {}),
+      models: loaded === undefined ? [] : [modelState(loaded, this.queue)],
       ...this.#options.vitals?.read(),
     };
   }
 
-  #infos(): ModelInfo[] {
+  /** What it serves now. */
+  offers(): ModelOffer[] {
     const { loaded } = this.#model;
-    return loaded === undefined ? [] : [loaded.info];
+    return loaded === undefined ? [] : [{ ...loaded.info, resident: true, slots: loaded.slots }];
   }
 
   #modelChanged(): void {
@@ -178,6 +173,10 @@ export class DeviceHost implements SessionHost {
     this.#unloadWhenIdle = false;
     void this.#model.unload();
   }
+}
+
+function modelState(model: LoadedModel, { active, queued }: SlotQueue): HostState['models'][number] {
+  return { id: model.info.id, resident: true, slots: model.slots, active, queued, tps: model.rates() };
 }
 
 function unloadedError(): EngineError {

@@ -1,5 +1,5 @@
 import { protocolVersions } from '@lfo/protocol';
-import type { Clock, DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
+import type { ByeCode, Clock, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
 import { every } from '../clock.ts';
 import { EngineError, type LoadedModel } from '../engine/engine.ts';
 import { Answer, type EngineHeartbeat, errorMessage, keepAliveMs, progressPeriodMs } from './answer.ts';
@@ -23,6 +23,8 @@ export interface SessionHost {
   readonly refusal: EngineError | undefined;
   hello(): MessageOf<DeviceMessage, 'hello'>;
   state(): HostState;
+  /** What it serves now. */
+  offers(): ModelOffer[];
   load(): void;
   unload(): void;
   /** @throws EngineError `no_model` when the name is not that of a model in memory. */
@@ -43,6 +45,7 @@ export class Session {
   #draining = false;
   #seq = 0;
   #lastState = '';
+  #lastOffers = '';
   #lastProgressMs = -Infinity;
 
   constructor(host: SessionHost, link: Link<RouterMessage, DeviceMessage>, onEnd: () => void) {
@@ -59,10 +62,12 @@ export class Session {
       },
       onClose: () => this.#ended(),
     });
-    this.#link.send(this.#host.hello());
+    const hello = this.#host.hello();
+    this.#lastOffers = JSON.stringify(hello.models);
+    this.#link.send(hello);
   }
 
-  close(code: string): void {
+  close(code: ByeCode): void {
     this.#link.close(code);
   }
 
@@ -73,6 +78,9 @@ export class Session {
     const text = JSON.stringify(state);
     if (text === this.#lastState) return;
     this.#lastState = text;
+    const offers = this.#host.offers();
+    if (JSON.stringify(offers) !== this.#lastOffers) this.#link.send({ t: 'models', models: offers });
+    this.#lastOffers = JSON.stringify(offers);
     this.#link.send({ t: 'state', seq: this.#seq++, ...state });
   }
 
@@ -88,13 +96,13 @@ export class Session {
 
   #state(): ReturnType<SessionHost['state']> {
     const state = this.#host.state();
-    return this.#draining ? { ...state, accepting: false, why: 'The device is draining.' } : state;
+    return this.#draining ? { ...state, accepting: false, code: 'draining', why: 'The device is draining.' } : state;
   }
 
   #receive(message: RouterMessage): void {
-    if (message.t === 'bye') return this.#link.close('bye');
+    if (message.t === 'bye') return this.#link.close('closing');
     if (message.t === 'welcome') return this.#welcome(message);
-    if (!this.#welcomed) return this.#link.close('no_welcome');
+    if (!this.#welcomed) return this.#link.close('bad_message');
     switch (message.t) {
       case 'complete':
         return this.#complete(message);
@@ -109,11 +117,16 @@ export class Session {
         void this.#prefill(message);
         return;
       case 'load':
-        return this.#load(message.model);
+        return this.#load(message);
       case 'unload':
-        return this.#host.unload();
+        this.#host.unload();
+        this.#link.send({ t: 'ok', id: message.id });
+        return;
       case 'drain':
-        return this.#drain();
+        return this.#drain(message.on);
+      // Nothing is kept to be sent again on a link that cannot be resumed.
+      case 'ack':
+        return;
       case 'ping':
         this.#link.send({ t: 'pong', n: message.n });
         return;
@@ -147,15 +160,15 @@ export class Session {
       this.#link.send(errorMessage(new EngineError('bad_request', `Request ${id} is already running.`, false)));
       return;
     }
-    const refusal = this.#draining ? new EngineError('busy', 'The device is draining.', true) : this.#host.refusal;
-    if (refusal !== undefined) return this.#refuse(id, refusal);
+    const refusal = this.#draining ? new EngineError('draining', 'The device is draining.', true) : this.#host.refusal;
+    if (refusal !== undefined) return this.#refuseAnswer(id, refusal);
 
     const answer = new Answer(request, { link: this.#link, clock: this.#host.clock, heartbeat: this.#host.heartbeat });
     this.#answers.set(id, answer);
     const place = this.#host.queue.enter(answer.signal);
     if (place === undefined) {
       this.#answers.delete(id);
-      return this.#refuse(id, new EngineError('busy', 'The queue of the device is full.', true));
+      return this.#refuseAnswer(id, new EngineError('busy', 'The queue of the device is full.', true));
     }
     this.#link.send({ t: 'accepted', id, position: place.position });
     void this.#answer(id, answer, place);
@@ -164,7 +177,6 @@ export class Session {
   async #answer(id: number, answer: Answer, place: Place): Promise<void> {
     await answer.run(place, (name) => this.#host.modelFor(name));
     this.#answers.delete(id);
-    this.#endWhenDrained();
   }
 
   async #count({ id, model, messages, tools, prefix_key }: MessageOf<RouterMessage, 'count'>): Promise<void> {
@@ -182,8 +194,9 @@ export class Session {
   }
 
   /** Reads a prompt into the cache when there is nothing better to do; its one token is thrown away. */
-  async #prefill({ model, messages, tools }: MessageOf<RouterMessage, 'prefill'>): Promise<void> {
-    if (this.#draining || !this.#host.queue.hasFreeSlot) return;
+  async #prefill({ id, model, messages, tools }: MessageOf<RouterMessage, 'prefill'>): Promise<void> {
+    if (this.#draining || !this.#host.queue.hasFreeSlot)
+      return this.#refuse(id, new EngineError('busy', 'No slot is free.', true));
     const place = this.#host.queue.enter(this.#gone.signal);
     try {
       await place?.turn;
@@ -191,18 +204,19 @@ export class Session {
         .modelFor(model)
         .run({ messages, tools, stop: [], maxTokens: 1 }, this.#gone.signal, () => {});
       for await (const event of run) if (event.k === 'done') break;
+      this.#link.send({ t: 'ok', id });
     } catch (error) {
-      if (!this.#gone.signal.aborted) this.#link.send(errorMessage(error));
+      if (!this.#gone.signal.aborted) this.#refuse(id, error);
     } finally {
       place?.leave();
     }
   }
 
-  #load(name: string): void {
+  #load({ id, model }: MessageOf<RouterMessage, 'load'>): void {
     this.#host.load();
-    const { model } = this.#host.state();
-    if (model === undefined || model === name) return;
-    this.#link.send(errorMessage(new EngineError('no_model', `This device serves ${model}.`, false)));
+    const [offer] = this.#host.offers();
+    if (offer === undefined || offer.id === model) this.#link.send({ t: 'ok', id });
+    else this.#refuse(id, new EngineError('no_model', `This device serves ${offer.id}.`, false));
   }
 
   #cancel(id: number): void {
@@ -211,14 +225,14 @@ export class Session {
     this.#counts.get(id)?.abort(reason);
   }
 
-  #drain(): void {
-    this.#draining = true;
+  #drain(on: boolean): void {
+    this.#draining = on;
     this.stateChanged();
-    this.#endWhenDrained();
   }
 
-  #endWhenDrained(): void {
-    if (this.#draining && this.#answers.size === 0) this.#link.close('drained');
+  /** A `complete` that never began: its end is the first thing numbered. */
+  #refuseAnswer(id: number, error: EngineError): void {
+    this.#link.send({ ...errorMessage(error, id), n: 0 });
   }
 
   #refuse(id: number, error: unknown): void {

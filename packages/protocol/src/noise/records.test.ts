@@ -7,7 +7,7 @@ import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 import * as z from 'zod';
 import { framedChannel, type Channel } from '../channel.ts';
 import { encodeFrame } from '../frame.ts';
-import { routerLink } from '../link.ts';
+import { deviceLink } from '../link.ts';
 import { CipherState } from './cipher-state.ts';
 import { noblePrimitives } from './noble-primitives.ts';
 import { noiseChannel, recordChunkBytes } from './noise-channel.ts';
@@ -100,7 +100,7 @@ for (const { name, frames = [], repeat = 0, plaintext_bytes: bytes = 0, delivere
     );
     for (const [how, chunks] of deliveries(Buffer.concat([...frames, ...full])).slice(0, repeat > 0 ? 1 : 3)) {
       const [near, far] = carrierPair();
-      const link = routerLink(noiseChannel(framedChannel(near), node, keys), new FakeClock());
+      const link = deviceLink(noiseChannel(framedChannel(near), node, keys), new FakeClock());
       const heard: unknown[] = [];
       const ends: string[] = [];
       link.listen({ onMessage: (message) => heard.push(message), onClose: (code) => ends.push(code) });

@@ -6,6 +6,7 @@ import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
+import { shippedEstimator } from './estimator.ts';
 import { poolOf, stagesOver } from './stages.ts';
 
 /** Everything that answers, behind its pools. */
@@ -33,8 +34,10 @@ export function createFleet(
     local: poolOf(local, options),
     cloud: poolOf(cloud, options),
   };
-  const localStages = stagesOver(pools.local, options, retries, local);
-  const allStages = cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, local);
+  const estimator = shippedEstimator();
+  const localStages = stagesOver(pools.local, options, retries, local, estimator);
+  const allStages =
+    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, local, estimator);
   const members = [...local, ...cloud];
   return {
     members,

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
-import type { RecordKeeping } from '../records/open-records.ts';
+import type { Records } from '../records/open-records.ts';
 import { admissionError } from '../server/admission.ts';
 import type { LoopDelay } from '../telemetry/loop-delay.ts';
 import type { Fleet } from './fleet.ts';
@@ -18,7 +18,7 @@ import { explain } from './stages.ts';
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
   readonly fleet: Fleet;
-  readonly records: RecordKeeping;
+  readonly records: Records;
   readonly operations: Operations;
   readonly dashboard: Dashboard;
   readonly chats: Chats;
@@ -67,6 +67,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     quota: keys.quota,
     metrics: () => metrics.text(),
     onRefusal: (code) => metrics.refused(code),
+    modelNames: () => config.current().routing.modelNames,
     models: modelLister(fleet.members, clock),
     explain: (request, signal) => explain(request, signal, fleet.stagesFor(request)),
     readiness: () => readinessOf(fleet.view()),

@@ -1,14 +1,14 @@
 import type { LfoConfig } from '../config/config.ts';
 import type { AppOptions } from './running-app.ts';
 import type { RequestSink } from '../core/sink.ts';
-import { type KeyKeeping, openKeys } from '../keys/open-keys.ts';
+import { type Keys, openKeys } from '../keys/open-keys.ts';
 import { type Gauged, Metrics } from '../telemetry/metrics.ts';
 import { costsOf } from '../records/costs.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 
-/** What operators have besides the records: keys, metrics and traces. */
+/** What operators see and change: keys, metrics and traces. */
 export interface Operations extends RequestSink {
-  readonly keys: KeyKeeping;
+  readonly keys: Keys;
   readonly metrics: Metrics;
   /** Ends traces; given up when the signal aborts. */
   closeTracing(signal: AbortSignal): Promise<void>;

@@ -32,7 +32,7 @@ export class RouterClient {
     return { status: statusCode, body: parseJson(await body.text()) };
   }
 
-  /** @throws CliError when nothing answers there, or with the error's own words when it refuses. */
+  /** @throws CliError when nothing answers there, or with the error's own message when it refuses. */
   async post(path: string, json: JsonObject, signal?: AbortSignal): Promise<JsonObject> {
     const { statusCode, body } = await this.#send('POST', path, json, signal);
     const answer = parseJson(await body.text());

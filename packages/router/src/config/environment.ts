@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import type { ConfigProblem } from './config-error.ts';
+import { geminiBaseUrl, geminiModel } from './backend-schema.ts';
 import { nearest } from './nearest.ts';
 
 /** Variables as a process has them. */
@@ -29,9 +30,9 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     name: 'GEMINI_BASE_URL',
     kind: 'text',
     description: 'Address of the Gemini API, without a version.',
-    fallback: 'https://generativelanguage.googleapis.com',
+    fallback: geminiBaseUrl,
   },
-  { name: 'GEMINI_MODEL', kind: 'text', description: 'Gemini model.', fallback: 'gemini-2.5-flash' },
+  { name: 'GEMINI_MODEL', kind: 'text', description: 'Gemini model.', fallback: geminiModel },
   { name: 'PORT', path: ['server', 'port'], kind: 'number', description: 'Port to listen on.' },
   { name: 'HOST', path: ['server', 'host'], kind: 'text', description: 'Address to listen on.' },
   {

@@ -40,7 +40,7 @@ export function loadConfig(options: LoadOptions): LfoConfig {
     warnings.push(`${basename(file)} may be read by other users of this machine: chmod 600 ${basename(file)}`);
   }
   if (parsed.data.android !== undefined) {
-    warnings.push('ANDROID_HOST is noted; dialling a phone comes with the device link and is not done yet.');
+    warnings.push('ANDROID_HOST and ANDROID_PORT have no effect: this version does not dial phones.');
   }
   const config = resolveSettings(
     parsed.data,

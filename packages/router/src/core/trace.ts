@@ -5,7 +5,7 @@ import type { Reason } from './reason.ts';
 import type { Mode, Tier } from './request.ts';
 
 /**
- * What happened to one request: written by the pipeline alone, read by egress (headers, `lfo_metadata`), records and
+ * What happened to one request: written by the pipeline alone, read by the dialects (headers, `lfo_metadata`), records and
  * logs. Holds no prompt and no answer.
  */
 export interface RequestTrace {
@@ -23,7 +23,7 @@ export interface RequestTrace {
   promptTokens: number | undefined;
   promptTokensFrom: 'count' | 'bound' | 'estimate' | undefined;
   threshold: number;
-  /** What the policies knew besides, for replays; no text. */
+  /** What else the policies knew, for replays; no text. */
   features: JsonObject | undefined;
   /** Decisive reason of the route so far. */
   reason: Reason | undefined;

@@ -1,11 +1,11 @@
 import type { FinishEvent } from '../core/events.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
-import { isEstimated } from './openai-chat/usage.ts';
+import { isEstimated } from './usage.ts';
 
 /** What an answer says of itself beyond its trace. */
 export interface AnswerFacts {
   readonly finish?: FinishEvent | undefined;
-  /** Calls that were mended before they were let out. */
+  /** Calls that were repaired before they were released. */
   readonly repairedCalls?: readonly number[] | undefined;
 }
 

@@ -66,7 +66,7 @@ test('a key comes back as it was ordered, and the database holds nothing that op
   }
 });
 
-test('revoking goes by id and by name, once, and forgetting lets go of the revoked alone', async (t) => {
+test('revoking goes by id and by name, once, and forgetting deletes the revoked alone', async (t) => {
   const table = new KeyTable(storeIn(t, folderOf(t)));
   const first = await table.create(order, 1);
   const second = await table.create(order, 2);

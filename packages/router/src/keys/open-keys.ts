@@ -15,7 +15,7 @@ import { StoredUsageLedger } from './usage-ledger.ts';
 import { openStore } from '../records/store/open-store.ts';
 
 /** Who may come in and how much they may use. */
-export interface KeyKeeping {
+export interface Keys {
   readonly verifyKey: VerifyKey;
   readonly quota: Quota;
   readonly ring: KeyRing;
@@ -40,7 +40,7 @@ const firstLookMs = 2_000;
  * of the dashboard keeps a revoked key alive.
  * @throws ConfigError where other machines can reach the address and there is no key at all
  */
-export async function openKeys(config: LfoConfig, { clock, logger: log, mostUsd }: KeyOptions): Promise<KeyKeeping> {
+export async function openKeys(config: LfoConfig, { clock, logger: log, mostUsd }: KeyOptions): Promise<Keys> {
   const store = openStore(config);
   const listeners: (() => void)[] = [];
   const watch = new KeyWatch({

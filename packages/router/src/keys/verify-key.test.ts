@@ -35,7 +35,7 @@ test('a key opens what it is for, and only as a whole', () => {
   assert.equal(verify(generateKey().text), undefined);
 });
 
-test('a revoked or expired key opens nothing, and leaves the door closed', () => {
+test('a revoked or expired key opens nothing, and a key is needed still', () => {
   const revoked = keyWith({ revokedMs: 500 });
   const expired = keyWith({ expiresMs: 1_000 });
   const last = keyWith({ expiresMs: 1_001 });

@@ -66,7 +66,8 @@ export function checkScope({ scopes }: KeyIdentity, route: string | undefined): 
 /** The dashboard and feedback ask for themselves: pages may be open, and operators judge answers too. */
 function scopeOf(route: string | undefined): Scope | undefined {
   if (route === '/metrics') return 'admin';
-  return route?.startsWith('/v1/') === true && route !== '/v1/feedback' ? 'chat' : undefined;
+  if (route === undefined || route === '/v1/feedback') return undefined;
+  return ['/v1/', '/v1beta/', '/api/'].some((prefix) => route.startsWith(prefix)) ? 'chat' : undefined;
 }
 
 /** Digests have one length whatever was presented, as `timingSafeEqual` demands. */

@@ -6,7 +6,7 @@ import type { LfoConfig } from '../config/config.ts';
 import { createPrivateFile } from '../config/data-folder.ts';
 import type { Store } from './tables.ts';
 import { summary } from './queries/summary.ts';
-import { walkRows } from './queries/walk-rows.ts';
+import { walkRows } from './queries/walk.ts';
 import { appliedSteps } from './store/migrate.ts';
 import { PostgresStore } from './store/postgres-store.ts';
 import { SqliteStore } from './store/sqlite-store.ts';

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 
-/** One finished request, without a word of prompt or answer. JSON columns hold text. Absent is `null`. */
+/** One finished request, without any text of prompt or answer. JSON columns hold text. Absent is `null`. */
 export interface RequestRow {
   /** UUIDv7. */
   readonly id: string;
@@ -76,7 +76,7 @@ export interface FeedbackRow {
   readonly expected_route: 'local' | 'cloud' | null;
 }
 
-/** The words of one request, only where `records.capture` is on. */
+/** Prompt and answer of one request, only where `records.capture` is on. */
 export interface CaptureRow {
   readonly request_id: string;
   readonly time_ms: number;

@@ -18,7 +18,7 @@ export interface Gauged {
     readonly dropped: number;
     readonly degraded: boolean;
   };
-  /** Of the words kept by `records.capture`. */
+  /** Of the prompts and answers kept by `records.capture`. */
   readonly captures: { readonly dropped: number };
   readonly spans: { readonly sent: number; readonly dropped: number };
   /** Tool calls that left for Gemini with the sentinel in place of their lost signature. */
@@ -161,7 +161,11 @@ export class Metrics {
     single('records_degraded', '1 while the database refuses rows.', ({ records }) => (records.degraded ? 1 : 0));
     this.#counted('records_written_total', 'Rows the database took.', () => look().records.written);
     this.#counted('records_dropped_total', 'Rows that were lost.', () => look().records.dropped);
-    this.#counted('captures_dropped_total', 'Requests whose words were lost.', () => look().captures.dropped);
+    this.#counted(
+      'captures_dropped_total',
+      'Requests whose prompt and answer were lost.',
+      () => look().captures.dropped,
+    );
     this.#counted('spans_sent_total', 'Spans the collector took.', () => look().spans.sent);
     this.#counted('gemini_sentinels_total', 'Calls sent without their signature.', () => look().sentinels);
     this.#counted('spans_dropped_total', 'Spans that were lost.', () => look().spans.dropped);

@@ -33,7 +33,7 @@ describe('llama.cpp with SmolLM2-135M', { concurrency: false }, () => {
     const scores = parts.flatMap((part) => part.scores);
     assert.equal(scores.length, doneOf(events).usage.completion_tokens);
     assert.equal(scores.map((score) => score.token).join(''), textOf(events));
-    for (const part of parts) assert.deepEqual([part.about, part.taken], ['text', 'raw']);
+    for (const part of parts) assert.deepEqual([part.of, part.taken], ['text', 'raw']);
     for (const { lp, top } of scores) {
       assert.ok(lp <= 0 && Number.isFinite(lp));
       assert.equal(top?.length, 2);
@@ -133,7 +133,7 @@ describe('llama.cpp with SmolLM2-135M', { concurrency: false }, () => {
     assert.equal(call?.name, 'get_weather');
     assert.match(call?.id ?? '', /^call_[A-Za-z0-9]{24}$/);
     assert.ok(compileValidator(weather.parameters)(JSON.parse(args?.json ?? '')));
-    assert.ok(scoresOf(events).every((part) => part.about === 'tool-call' && part.taken === 'grammar'));
+    assert.ok(scoresOf(events).every((part) => part.of === 'call' && part.taken === 'grammar'));
   });
 
   test("a message's control text stays text", async () => {

@@ -21,7 +21,7 @@ describe('llama.cpp with Qwen2.5-Coder-0.5B', { concurrency: false }, () => {
     assert.equal(doneOf(events).finishReason, 'tool_calls');
     assert.equal(events.find((event) => event.k === 'call')?.name, 'get_weather');
     assert.equal(textOf(events).trim(), '');
-    assert.ok(scoresOf(events).every((part) => part.about === 'tool-call' && part.taken === 'raw'));
+    assert.ok(scoresOf(events).every((part) => part.of === 'call' && part.taken === 'raw'));
   });
 
   test('tool_choice none is answered in text, a named choice with that tool', async () => {

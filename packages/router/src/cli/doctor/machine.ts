@@ -16,7 +16,7 @@ import { broken, passed, type Check } from './check.ts';
 export function checkRuntime(version: string): Check {
   const major = Number(/^v(\d+)/.exec(version)?.[1]);
   if (major >= 24) return passed('runtime', `Node ${version}`);
-  return broken('runtime', `Node ${version} is too old`, 'npm ci, then npm start or npx lfo, which bring Node 24');
+  return broken('runtime', `Node ${version} is too old`, 'npm ci, then npm start or npm run lfo, which bring Node 24');
 }
 
 /** Names of the engine's prebuilt packages, by platform and processor. */
@@ -68,10 +68,10 @@ export async function checkModel(config: LfoConfig, terminal: Terminal): Promise
   if (!list.success) return broken(name, 'the device host does not answer', 'npm ci');
   const wanted = model.startsWith('hf:') ? model.slice(model.lastIndexOf('/') + 1) : model;
   const found = list.data.find(({ id, file }) => id === wanted || file === wanted);
-  const fix = `npx lfo models pull ${model}`;
+  const fix = `lfo models pull ${model}`;
   switch (found?.state) {
     case undefined:
-      return broken(name, `${model} is not known`, 'npx lfo models list shows what there is');
+      return broken(name, `${model} is not known`, 'lfo models list shows what there is');
     case 'ready':
     case 'own':
       return passed(name, `${model}, ${(found.bytes / 1e6).toFixed(0)} MB in ${modelsDir}`);

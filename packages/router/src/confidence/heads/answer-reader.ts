@@ -62,6 +62,7 @@ export class AnswerReader {
         this.finish = event;
         return undefined;
       case 'start':
+      case 'image':
         return undefined;
     }
   }

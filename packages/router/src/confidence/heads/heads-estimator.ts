@@ -15,7 +15,7 @@ import { viewRequest, type RequestView } from '../features/request-view.ts';
 import { horizonTokens, matchFeatures, openingFeatures } from '../features/text-features.ts';
 import type { WordWeights } from '../features/word-weights.ts';
 import { beginsLikeCall, isPromisedFormat } from '../held-part.ts';
-import { misfit } from '../schema-check.ts';
+import { schemaViolation } from '../schema-check.ts';
 import { judgeStructure } from '../structural-judge.ts';
 import { AnswerReader } from './answer-reader.ts';
 import { chooseCalibration, type Calibration, type ChosenCalibration } from './calibration.ts';
@@ -194,7 +194,7 @@ class HeadsSession implements ConfidenceSession {
     const value = parseJson(this.#reader.text);
     if (value === undefined) return false;
     if (format.type === 'json_object') return isJsonObject(value);
-    return !('schema' in format) || format.schema === undefined || misfit(value, format.schema) === undefined;
+    return !('schema' in format) || format.schema === undefined || schemaViolation(value, format.schema) === undefined;
   }
 
   #byThreshold(score: number, belowReason: Reason): FinalVerdict {

@@ -23,7 +23,7 @@ export function postgresDialect(acquire: () => Promise<PostgresConnection>): Dia
 }
 
 /** Whether this is a PostgreSQL database, where the two differ. */
-export function isPostgres<T>(db: Kysely<T>): boolean {
+export function isPostgres(db: Pick<Kysely<unknown>, 'getExecutor'>): boolean {
   return db.getExecutor().adapter instanceof PostgresAdapter;
 }
 

@@ -18,7 +18,7 @@ function writer(more: Partial<WriterOptions> = {}): AnswerWriter {
 
 test('scores leave before the text they belong to', () => {
   assert.deepEqual(writer().push('Hi', { token: 'Hi', lp: -0.5 }), [
-    { k: 'scores', about: 'text', taken: 'raw', scores: [{ token: 'Hi', lp: -0.5 }] },
+    { k: 'scores', of: 'text', taken: 'raw', scores: [{ token: 'Hi', lp: -0.5 }] },
     { k: 'text', text: 'Hi' },
   ]);
 });
@@ -29,7 +29,7 @@ test('scores of held text wait until it is known to be a call', () => {
   assert.deepEqual(parts.push('name": "f"', { token: 'name": "f"', lp: -2 }), [
     {
       k: 'scores',
-      about: 'tool-call',
+      of: 'call',
       taken: 'raw',
       scores: [
         { token: '{"', lp: -1 },
@@ -52,7 +52,7 @@ test('scores wait also while a tag may still begin thinking', () => {
   assert.deepEqual(parts.push('tool_call>', { token: 'tool_call>', lp: -2 }), [
     {
       k: 'scores',
-      about: 'tool-call',
+      of: 'call',
       taken: 'raw',
       scores: [
         { token: '<', lp: -1 },
@@ -140,9 +140,7 @@ test('a call begun among the scored tokens is scored whole', () => {
   const parts = writer({ tools: ['f'], scoredTokens: 1 });
   for (const text of ['<tool_call>', '{"name": "f", ', '"arguments": {}', '}', '</tool_call>']) {
     assert.ok(parts.wantsScore);
-    assert.ok(
-      parts.push(text, { token: text, lp: -1 }).every((part) => part.k !== 'scores' || part.about === 'tool-call'),
-    );
+    assert.ok(parts.push(text, { token: text, lp: -1 }).every((part) => part.k !== 'scores' || part.of === 'call'));
   }
 });
 
@@ -154,7 +152,7 @@ test('thinking wants no scores, the answer after it does', () => {
   assert.ok(parts.wantsScore);
   assert.deepEqual(parts.push('Yes', { token: 'Yes', lp: -2 })[0], {
     k: 'scores',
-    about: 'text',
+    of: 'text',
     taken: 'raw',
     scores: [{ token: 'Yes', lp: -2 }],
   });

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import type { AnswerPart } from '@lfo/protocol';
 import { EngineError } from '@lfo/device-core';
 import type { AnswerGrammar } from '../grammar/grammar.ts';
-import { ReasoningSplitter, type Stretch } from './reasoning-splitter.ts';
+import { ReasoningSplitter, type Segment } from './reasoning-splitter.ts';
 import type { Score } from './scores.ts';
 import { StopScanner } from './stop-sequences.ts';
 import { ToolCallParser, type ParsedPart } from '@lfo/device-core/tool-calls';
@@ -62,16 +62,16 @@ export class AnswerWriter {
   /** Takes one token's text and score. @throws EngineError when a call violates its schema. */
   push(text: string, score?: Score): AnswerPart[] {
     const calls = this.#calls;
-    const parts = this.#stretches(this.#reasoning.push(text));
+    const parts = this.#segments(this.#reasoning.push(text));
     if (score === undefined || this.#stopped) return parts;
     this.#scores.push(score);
     // The tag that opened the thinking is no part of the answer.
     if (this.#reasoning.isInside) this.#scores = [];
     const inside = this.#parser?.inside ?? 'text';
     if (inside === 'undecided' || this.#reasoning.isHolding) return parts;
-    const about = inside === 'call' || this.#calls > calls ? 'tool-call' : 'text';
-    if (about === 'text') this.#scoresLeft -= this.#scores.length;
-    return [...this.#takeScores(about), ...parts];
+    const of = inside === 'call' || this.#calls > calls ? 'call' : 'text';
+    if (of === 'text') this.#scoresLeft -= this.#scores.length;
+    return [...this.#takeScores(of), ...parts];
   }
 
   /** Ends the answer. @throws EngineError when it violates its schema. */
@@ -79,18 +79,18 @@ export class AnswerWriter {
     const calls = this.#calls;
     const isCall = this.#parser?.inside === 'call';
     const parts = this.#stopped ? [] : this.#endParts(why);
-    const scores = this.#takeScores(isCall || this.#calls > calls ? 'tool-call' : 'text');
+    const scores = this.#takeScores(isCall || this.#calls > calls ? 'call' : 'text');
     return [...scores, ...parts, ...this.#releaseText(why === 'stopped' && !this.#stopped)];
   }
 
   #endParts(why: 'stopped' | 'cut'): AnswerPart[] {
-    const held = this.#stretches(this.#reasoning.end());
+    const held = this.#segments(this.#reasoning.end());
     const parts = this.#stopped ? [] : this.#write(this.#parser?.end(why) ?? []);
     return [...held, ...parts, ...(this.#stopped ? [] : this.#text(this.#stops.end()))];
   }
 
-  #stretches(stretches: readonly Stretch[]): AnswerPart[] {
-    return stretches.flatMap(({ k, text }): AnswerPart[] => {
+  #segments(segments: readonly Segment[]): AnswerPart[] {
+    return segments.flatMap(({ k, text }): AnswerPart[] => {
       if (k === 'reasoning') return [{ k, text }];
       return this.#write(this.#parser?.push(text) ?? [{ k, text }]);
     });
@@ -141,10 +141,10 @@ export class AnswerWriter {
     ];
   }
 
-  #takeScores(about: Scores['about']): AnswerPart[] {
+  #takeScores(of: Scores['of']): AnswerPart[] {
     const scores = this.#scores;
     this.#scores = [];
-    return scores.length === 0 ? [] : [{ k: 'scores', about, taken: this.#options.taken, scores }];
+    return scores.length === 0 ? [] : [{ k: 'scores', of, taken: this.#options.taken, scores }];
   }
 }
 
@@ -158,7 +158,7 @@ function parsedJson(text: string): unknown {
 
 function violation(what: string): EngineError {
   return new EngineError(
-    'engine',
+    'bad_request',
     `The model's ${what} does not satisfy the JSON schema; ask again, simplify the schema or use a larger model.`,
     true,
   );

@@ -1,6 +1,7 @@
 import { readSelfReport } from '@lfo/protocol';
 import type { AnswerPart, DeviceMessage, MessageOf } from '@lfo/protocol';
-import type { InferenceEvent } from '../../../core/events.ts';
+import type { InferenceEvent, Usage } from '../../../core/events.ts';
+import { checkUsage, type Exchanged } from './usage-check.ts';
 
 /** One piece of a device's answer as an event. */
 export function partEvent(part: AnswerPart): InferenceEvent {
@@ -16,29 +17,38 @@ export function partEvent(part: AnswerPart): InferenceEvent {
     case 'call_end':
       return { type: 'tool-call-end', index: part.index, ...(part.repaired === true ? { repaired: true } : {}) };
     default: {
-      const { about, taken } = part;
+      const { of, taken } = part;
       const scores = part.scores.map(({ token, lp, top }) => ({
         token,
         logprob: lp,
         taken,
         ...(top === undefined ? {} : { top: top.map((other) => ({ token: other.token, logprob: other.lp })) }),
       }));
-      return { type: 'token-scores', scores, about };
+      return { type: 'token-scores', scores, about: of === 'call' ? 'tool-call' : 'text' };
     }
   }
 }
 
-/** The end of a device's answer: what the engine says of itself, if anything, and the finish. */
-export function doneEvents(done: MessageOf<DeviceMessage, 'done'>): InferenceEvent[] {
-  const { finish_reason: reason, usage, self_report: raw } = done;
-  const { confidence, handOff } = readSelfReport(raw);
+/**
+ * The end of a device's answer: what the engine says of itself, if anything, and the finish. A count that cannot be is
+ * replaced by the estimate.
+ */
+export function doneEvents(
+  done: MessageOf<DeviceMessage, 'done'>,
+  exchanged: Exchanged,
+  estimate: Usage,
+): InferenceEvent[] {
+  const { confidence, handOff } = readSelfReport(done.self_report);
+  const usage = checkUsage(done.usage, exchanged);
+  const isWhole = usage.promptTokens !== undefined && usage.completionTokens !== undefined;
   const finish: InferenceEvent = {
     type: 'finish',
-    reason,
+    reason: done.finish_reason,
     usage: {
-      promptTokens: usage.prompt_tokens,
-      completionTokens: usage.completion_tokens,
-      ...(usage.cached_tokens === undefined ? {} : { cachedTokens: usage.cached_tokens }),
+      promptTokens: estimate.promptTokens,
+      completionTokens: estimate.completionTokens,
+      ...usage,
+      ...(isWhole ? {} : { estimated: true }),
     },
   };
   if (confidence === undefined && handOff === undefined) return [finish];

@@ -25,10 +25,19 @@ function play(device: ScriptedDevice, id: number, behaviour: Behaviour): void {
       device.delta(id, { k: 'call_end', index: 0 });
       return device.done(id, { finish_reason: 'tool_calls' });
     case 'unknown-fields': {
-      const delta = { t: 'delta', id, n: 0, colour: 'blue', parts: [{ k: 'text', text: 'Hello', size: 3 }] };
+      const delta = {
+        t: 'delta',
+        id,
+        n: device.takeNumber(id),
+        colour: 'blue',
+        parts: [{ k: 'text', text: 'Hello', size: 3 }],
+      };
       writeRaw(device, JSON.stringify(delta));
       const usage = { prompt_tokens: 3, completion_tokens: 1, love: 9 };
-      return writeRaw(device, JSON.stringify({ t: 'done', id, finish_reason: 'stop', usage, mood: 'good' }));
+      return writeRaw(
+        device,
+        JSON.stringify({ t: 'done', id, n: device.takeNumber(id), finish_reason: 'stop', usage, mood: 'good' }),
+      );
     }
     case 'hang-mid-stream':
       return say('Hello');
@@ -37,7 +46,7 @@ function play(device: ScriptedDevice, id: number, behaviour: Behaviour): void {
       return queueMicrotask(() => device.carrier.cut());
     case 'no-finish':
       say('Hello');
-      return device.link.close('done');
+      return device.link.close('closing');
     case 'truncated-json':
       say('Hello');
       return writeRaw(device, '{"t":"del');

@@ -1,3 +1,4 @@
+import { allTextTokens } from '@lfo/protocol';
 import type { MessageOf, RouterMessage, WireMessage, WireTool } from '@lfo/protocol';
 import type { CallContext, Capabilities } from '../../../core/backend.ts';
 import { BackendError } from '../../../core/errors.ts';
@@ -47,6 +48,7 @@ export function completeMessage(
     t: 'complete',
     id: target.id,
     model: call.model,
+    lane: 'interactive',
     ...wirePrompt(request, target.backend),
     ...(toolChoice === undefined ? {} : { tool_choice: wireToolChoice(toolChoice) }),
     ...(responseFormat === undefined ? {} : { response_format: wireFormat(responseFormat) }),
@@ -64,9 +66,9 @@ export function completeMessage(
 
 /** The client is given every score it asked for; the gate reads the first alone, and each one costs the engine time. */
 function wantedScores({ logprobs, topLogprobs }: Sampling, call: CallContext): Complete['scores'] {
-  if (logprobs) return { top: topLogprobs ?? 0 };
+  if (logprobs) return { text: allTextTokens, calls: true, alternatives: topLogprobs ?? 0 };
   if (!call.wantScores) return undefined;
-  return { top: 0, ...(call.scoredTokens === undefined ? {} : { first: call.scoredTokens }) };
+  return { text: call.scoredTokens ?? allTextTokens, calls: true, alternatives: 0 };
 }
 
 function wireMessage(message: Message, backend: string): WireMessage {
@@ -106,6 +108,7 @@ function warnOfUnsupported(
   capabilities: Capabilities,
 ): void {
   if (sampling.logitBias !== undefined) call.warn('logit_bias', 'not supported by the local model');
+  if (sampling.topK !== undefined) call.warn('top_k', 'not supported by the local model');
   if (sampling.reasoningEffort !== undefined) call.warn('reasoning_effort', 'not supported by the local model');
   if (parallelToolCalls === false) call.warn('parallel_tool_calls', 'not supported by the local model');
   if (sampling.logprobs && !capabilities.logprobs) call.warn('logprobs', 'the local engine gives no scores');

@@ -1,5 +1,6 @@
-import { routerLink, type Channel, type ModelInfo } from '@lfo/protocol';
-import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
+import { randomBytes } from 'node:crypto';
+import { routerLink, type Channel, type ModelOffer } from '@lfo/protocol';
+import type { Backend, BackendStatus, CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
@@ -14,6 +15,10 @@ export interface DeviceBackendOptions {
   readonly expected: { readonly models: readonly string[]; readonly capabilities: Capabilities };
   /** What to show from the end of a link until more is known; default: down. */
   readonly lost?: BackendStatus;
+  /** How often the device is to repeat its state; it is taken for dead after 2.5 of these. */
+  readonly heartbeatMs?: number;
+  /** The device has hung: ends it by other means than its link, if there are any. */
+  readonly onSilent?: () => void;
   /** Frees what keeps the device connected; called once, by `close`. */
   readonly release?: () => Promise<void>;
 }
@@ -24,7 +29,6 @@ export class DeviceBackend implements Backend {
   readonly tier = 'local';
   readonly #options: DeviceBackendOptions;
   #session: DeviceSession | undefined;
-  #sessions = 0;
   #down: BackendStatus = { state: 'down', detail: 'The device has not connected yet.' };
   #closing: Promise<void> | undefined;
 
@@ -35,15 +39,20 @@ export class DeviceBackend implements Backend {
 
   /** Serves from now on over this channel; a device that connects again replaces its older self. */
   attach(channel: Channel): void {
-    const { clock } = this.#options;
+    const { clock, heartbeatMs } = this.#options;
     this.#session?.close('replaced');
     const session = new DeviceSession({
       backend: this.id,
       link: routerLink(channel, clock),
       clock,
-      session: `${this.id}-${++this.#sessions}`,
-      onEnd: () => {
-        if (this.#session === session) this.#session = undefined;
+      session: randomBytes(16).toString('base64url'),
+      ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
+      onEnd: (code) => {
+        if (this.#session !== session) return;
+        this.#session = undefined;
+        if (code !== 'silent' && code !== 'no_hello') return;
+        this.#down = { state: this.#down.state, detail: 'The device fell silent and was given up.' };
+        this.#options.onSilent?.();
       },
     });
     this.#session = session;
@@ -64,7 +73,7 @@ export class DeviceBackend implements Backend {
     const [info] = this.#infos();
     if (info === undefined) return this.#options.expected.capabilities;
     return {
-      contextTokens: info.ctx,
+      ...(info.ctx === undefined ? {} : { contextTokens: info.ctx }),
       tools: info.caps.includes('tools'),
       jsonSchema: info.caps.includes('json_schema'),
       logprobs: info.caps.includes('scores'),
@@ -80,7 +89,7 @@ export class DeviceBackend implements Backend {
 
   /** What runs its models, once it has said so. */
   get engine(): string | undefined {
-    return this.#session?.hello?.engine.name;
+    return this.#session?.hello?.engine?.name;
   }
 
   status(): BackendStatus {
@@ -88,16 +97,15 @@ export class DeviceBackend implements Backend {
     if (session === undefined) return this.#down;
     const { hello, state, progress } = session;
     if (hello === undefined || state === undefined) return { state: 'loading', detail: 'The device is starting.' };
+    const [model] = state.models;
     const numbers = {
-      active: state.active,
-      queued: state.queued,
-      slots: hello.slots,
-      ...(state.tps?.prefill === undefined ? {} : { prefillRate: state.tps.prefill }),
-      ...(state.tps?.decode === undefined ? {} : { decodeRate: state.tps.decode }),
+      ...(model === undefined ? {} : { active: model.active, queued: model.queued, slots: model.slots }),
+      ...(model?.tps?.prefill === undefined ? {} : { prefillRate: model.tps.prefill }),
+      ...(model?.tps?.decode === undefined ? {} : { decodeRate: model.tps.decode }),
     };
-    if (!state.accepting)
+    if (!state.accepting && state.code !== 'loading')
       return { state: 'down', detail: state.why ?? 'The device takes no requests now.', ...numbers };
-    if (state.loaded) return { state: 'ready', ...numbers };
+    if (state.accepting) return { state: 'ready', ...numbers };
     if (progress === undefined) return { state: 'loading', detail: 'The model is being loaded.', ...numbers };
     return { state: 'loading', ...progressOf(progress), ...numbers };
   }
@@ -108,8 +116,11 @@ export class DeviceBackend implements Backend {
     yield* this.#session.complete(request, call, this.capabilities).events();
   }
 
-  /** `undefined` while no model is loaded, or where the device cannot count this prompt. */
-  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<number | undefined> {
+  /**
+   * Tokens of this prompt, and how many of them a cache of the device holds. Undefined while no model is loaded, where
+   * the device cannot count this prompt, and after 400 ms. @throws the signal's reason
+   */
+  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined> {
     const [info] = this.#infos();
     if (this.#session === undefined || info === undefined) return undefined;
     try {
@@ -133,8 +144,8 @@ export class DeviceBackend implements Backend {
     return this.#closing;
   }
 
-  #infos(): readonly ModelInfo[] {
-    return this.#session?.state?.models ?? this.#session?.hello?.models ?? [];
+  #infos(): readonly ModelOffer[] {
+    return this.#session?.offers ?? [];
   }
 }
 

@@ -4,10 +4,11 @@ import type { CallContext } from '../../../core/backend.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { DueTimer } from '../../../core/due-timer.ts';
+import { AnswerMeter, tokensOf } from '../../answer-meter.ts';
 import { doneEvents, partEvent } from './answer-events.ts';
 import { deviceFault, linkFault } from './device-fault.ts';
 
-/** A device that says nothing of a request for this long is taken for dead; it vouches for one every 5 s. */
+/** A request of which the device says nothing for this long has failed; it vouches for one every 5 s. */
 export const silenceMs = 15_000;
 /**
  * Most characters held for a reader that does not take them. All requests of a device share one pipe, so a slow reader
@@ -20,39 +21,59 @@ export class DeviceCall {
   readonly #backend: string;
   readonly #request: ChatRequest;
   readonly #context: CallContext;
-  readonly #model: () => string;
   readonly #onAbandon: () => void;
+  readonly #onUnanswered: () => void;
   readonly #sequence = new DeltaSequence();
   readonly #silence: DueTimer;
+  readonly #meter = new AnswerMeter();
+  /** Of the answer so far, in UTF-8. */
+  #bytes = 0;
+  #calls = 0;
   #held: InferenceEvent[] = [];
   #heldChars = 0;
   #begun = false;
+  /** The device has said anything of it. */
+  #isAnswered = false;
   /** The engine works on it, so that its death may be this request's doing. */
   #started = false;
   #end: { readonly error?: unknown } | undefined;
   #wake: (() => void) | undefined;
 
-  /** `onAbandon` is called when the call ends otherwise than by the device's own word. */
+  /**
+   * `answerWithinMs`: by then the device must have said something of it, else `onUnanswered` is called too.
+   * `onAbandon` is called when the call ends otherwise than by the device's own word.
+   */
   constructor(
     backend: string,
     request: ChatRequest,
     context: CallContext,
-    { model, onAbandon }: { readonly model: () => string; readonly onAbandon: () => void },
+    options: {
+      readonly answerWithinMs: number;
+      readonly onAbandon: () => void;
+      readonly onUnanswered: () => void;
+    },
   ) {
     this.#backend = backend;
     this.#request = request;
     this.#context = context;
-    this.#model = model;
-    this.#onAbandon = onAbandon;
-    this.#silence = new DueTimer(context.clock, () => this.#abandon(linkFault('silent', backend)));
-    this.alive();
+    this.#onAbandon = options.onAbandon;
+    this.#onUnanswered = options.onUnanswered;
+    this.#silence = new DueTimer(context.clock, () => this.#silent());
+    this.#silence.set(context.clock.nowMs() + options.answerWithinMs);
   }
 
   /** The device spoke of this request, or of what it waits for. */
   alive(): void {
     if (this.#end !== undefined) return;
+    this.#isAnswered = true;
     this.#silence.set(this.#context.clock.nowMs() + silenceMs);
     if (!this.#begun) this.#context.keepAlive();
+  }
+
+  /** The device has taken it: to work on at once, or to wait behind others. */
+  accepted({ position }: MessageOf<DeviceMessage, 'accepted'>): void {
+    this.#started ||= position === 0;
+    this.alive();
   }
 
   progress({ done }: MessageOf<DeviceMessage, 'progress'>): void {
@@ -61,24 +82,31 @@ export class DeviceCall {
   }
 
   delta({ n, parts }: MessageOf<DeviceMessage, 'delta'>): void {
-    if (this.#end !== undefined) return;
-    const place = this.#sequence.check(n);
-    if (place === 'repeated') return;
-    if (place === 'gap') return this.#abandon(linkFault('outOfOrder', this.#backend));
+    if (!this.#isNext(n)) return;
     this.alive();
-    this.#push(parts.map(partEvent));
-    for (const part of parts)
-      this.#heldChars += 'text' in part ? part.text.length : 'json' in part ? part.json.length : 40;
+    const events = parts.map(partEvent);
+    for (const event of events) this.#meter.add(event);
+    this.#push(events);
+    for (const part of parts) {
+      const text = 'text' in part ? part.text : 'json' in part ? part.json : 'name' in part ? part.name : '';
+      this.#bytes += Buffer.byteLength(text);
+      if (part.k === 'call') this.#calls++;
+      this.#heldChars += Math.max(40, text.length);
+    }
     if (this.#heldChars > maxHeldChars) this.#abandon(linkFault('slowReader', this.#backend));
   }
 
   done(message: MessageOf<DeviceMessage, 'done'>): void {
-    if (this.#end !== undefined) return;
-    this.#push(doneEvents(message));
+    if (!this.#isNext(message.n)) return;
+    const { bodyBytes: requestBytes, messages } = this.#request;
+    const exchanged = { requestBytes, messages: messages.length, answerBytes: this.#bytes, calls: this.#calls };
+    this.#push(doneEvents(message, exchanged, this.#meter.estimate(tokensOf(requestBytes))));
     this.#finish({});
   }
 
   failed(error: MessageOf<DeviceMessage, 'error'>): void {
+    // Without a number where the device's link refused the request itself.
+    if (error.n !== undefined && !this.#isNext(error.n)) return;
     this.#finish({ error: deviceFault(this.#backend, error) });
   }
 
@@ -89,8 +117,7 @@ export class DeviceCall {
 
   /** The link is gone. */
   lost(): void {
-    const isSchema = this.#request.responseFormat?.type === 'json_schema';
-    const name = this.#begun ? 'lostAmid' : this.#started && isSchema ? 'lostOnSchema' : 'lostBefore';
+    const name = this.#begun ? 'lostAmid' : this.#started && hasSchema(this.#request) ? 'lostOnSchema' : 'lostBefore';
     this.#finish({ error: linkFault(name, this.#backend) });
   }
 
@@ -119,11 +146,24 @@ export class DeviceCall {
     }
   }
 
+  #silent(): void {
+    this.#abandon(linkFault('silent', this.#backend));
+    if (!this.#isAnswered) this.#onUnanswered();
+  }
+
   #push(events: readonly InferenceEvent[]): void {
-    if (!this.#begun) this.#held.push({ type: 'start', model: this.#model() });
+    if (!this.#begun) this.#held.push({ type: 'start', model: this.#context.model });
     this.#begun = true;
     this.#held.push(...events);
     this.#wake?.();
+  }
+
+  /** Takes a number once and in order; a gap ends the request, since its answer cannot be trusted any more. */
+  #isNext(n: number): boolean {
+    if (this.#end !== undefined) return false;
+    const place = this.#sequence.check(n);
+    if (place === 'gap') this.#abandon(linkFault('outOfOrder', this.#backend));
+    return place === 'next';
   }
 
   #abandon(error: unknown): void {
@@ -138,4 +178,10 @@ export class DeviceCall {
     this.#silence.clear();
     this.#wake?.();
   }
+}
+
+/** Whether the engine compiles a text of the client's into a grammar for this request. */
+function hasSchema({ responseFormat, toolChoice, tools }: ChatRequest): boolean {
+  if (responseFormat?.type === 'json_schema') return true;
+  return tools.length > 0 && (toolChoice?.type === 'required' || toolChoice?.type === 'function');
 }
