@@ -281,7 +281,7 @@ function pairOf(data: URL, folder: string, weakName: string, strongName: string)
   const rightOf = (answers: typeof weak): number[] => both.map((row) => Number(answers.get(row['id'])?.['right']));
   return {
     name: `${weakName} → ${strongName}`,
-    ids: both.map((row) => String(row['id'])),
+    ids: both.map((row) => text(row['id'])),
     rows: both.map((row) => {
       const answer = weak.get(row['id']) ?? {};
       const options = Array.isArray(row['options']) ? row['options'].map(String) : [];
@@ -292,7 +292,7 @@ function pairOf(data: URL, folder: string, weakName: string, strongName: string)
         answer: typeof answer['text'] === 'string' ? answer['text'] : '',
         chars: Number(answer['chars'] ?? 0),
         isCut: Number(answer['cut'] ?? 0) > 0,
-        result: typeof answer['pred'] === 'string' ? answer['pred'] : String(answer['pred'] ?? ''),
+        result: wordOf(answer['pred']),
         isParsed: Number(answer['parsed']) === 1,
       };
     }),
@@ -341,3 +341,8 @@ function readCsv(content: string): readonly (readonly string[])[] {
 
 const gramWidth = 1 << 16;
 const wordRidge = 0.0005;
+
+/** A final answer as text: tables hold letters and numbers. */
+function wordOf(value: unknown): string {
+  return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '';
+}

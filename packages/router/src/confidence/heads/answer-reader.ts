@@ -61,8 +61,7 @@ export class AnswerReader {
       case 'finish':
         this.finish = event;
         return undefined;
-      case 'start':
-      case 'image':
+      default:
         return undefined;
     }
   }
