@@ -1,7 +1,7 @@
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
 import { createAnswerJudge } from '../confidence/answer-judge.ts';
-import type { BackendPool } from '../core/backend.ts';
+import type { Backend, BackendPool } from '../core/backend.ts';
 import type { RouteExplanation } from '../core/exchange.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
@@ -33,10 +33,9 @@ export function stagesOver(
   pool: BackendPool,
   options: AppOptions,
   retries: RetryBudget,
-  local: readonly TierMember[],
+  counter: (id: string) => Backend | undefined,
 ): Stages {
   const { clock, config } = options;
-  const counters = new Map(local.map(({ backend }) => [backend.id, backend]));
   return {
     clock,
     pool,
@@ -45,7 +44,7 @@ export function stagesOver(
     measure: createMeasure({
       clock,
       limits: () => config.current().routing,
-      countTokens: async (id, request, signal) => await counters.get(id)?.countTokens?.(request, signal),
+      countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
     decide: (features, fleet) => decide(features, fleet, defaultPolicies),
     get gate() {

@@ -95,6 +95,7 @@ export class Pool implements BackendPool {
   #viewOf(member: Member, nowMs: number): BackendView {
     const { backend, breaker, running, maxInFlight, isDraining } = member;
     const status = backend.status();
+    const device = backend.label?.();
     const places = Math.min(maxInFlight, status.slots ?? Infinity);
     const queueMs = queueWaitMs(status, places, [...running], this.#waiting.size, nowMs);
     return {
@@ -109,6 +110,7 @@ export class Pool implements BackendPool {
         return leftMs > 0 ? { ...offer, pausedMs: leftMs } : offer;
       }),
       ...(backend.standIns === undefined ? {} : { standIns: backend.standIns }),
+      ...(device === undefined ? {} : { device }),
       status,
       breaker: breaker.state,
       inFlight: running.size,

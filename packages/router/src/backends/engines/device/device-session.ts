@@ -10,7 +10,7 @@ import { deviceFault, linkFault } from './device-fault.ts';
 /** A device that has not introduced itself after this long is not one. */
 export const helloMs = 30_000;
 /** How often the device repeats its state on a pipe. */
-const heartbeatMs = 6_000;
+const pipeHeartbeatMs = 6_000;
 
 /** What of the features of a device is used. */
 const usedFeatures: ReadonlySet<string> = new Set(['count']);
@@ -27,6 +27,20 @@ export interface SessionOptions {
   /** Names the session to the device. */
   readonly session: string;
   readonly onEnd: (code: string) => void;
+  /** How often the device is to repeat its state. */
+  readonly heartbeatMs?: number;
+  /** Absent on a pipe. */
+  readonly names?: LinkNames;
+  /** The device said `bye`; the link ends. */
+  readonly onBye?: (code: string) => void;
+  /** Fields of its messages were cut or left out. */
+  readonly onClipped?: (fields: readonly string[]) => void;
+}
+
+/** Who the router is to a device, and what it calls the device. */
+export interface LinkNames {
+  readonly router: { readonly id: string; readonly name: string; readonly version: string };
+  readonly device: () => string;
 }
 
 /** One device on one link, from its `hello` to the end of the link. */
@@ -43,10 +57,11 @@ export class DeviceSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    const { link, clock, onEnd } = options;
+    const { link, clock, onEnd, onClipped } = options;
     this.#cancelHello = clock.schedule(helloMs, () => link.close('no_hello'));
     link.listen({
       onMessage: (message) => this.#receive(message),
+      onClipped: (fields) => onClipped?.(fields),
       onInvalid: (_type, id) => id !== undefined && this.#calls.get(id)?.malformed(),
       onClose: (code) => {
         this.#cancelHello();
@@ -112,6 +127,10 @@ export class DeviceSession {
     }
   }
 
+  sayDrain(on: boolean): void {
+    if (!this.#options.link.closed) this.#options.link.send({ t: 'drain', on });
+  }
+
   close(code: ByeCode): void {
     this.#options.link.close(code);
   }
@@ -126,7 +145,10 @@ export class DeviceSession {
 
   #receive(message: DeviceMessage): void {
     if (message.t === 'hello') return this.#welcome(message);
-    if (message.t === 'bye') return this.#options.link.close('closing');
+    if (message.t === 'bye') {
+      this.#options.onBye?.(message.code);
+      return this.#options.link.close('closing');
+    }
     switch (message.t) {
       case 'state':
         return this.#newState(message);
@@ -157,7 +179,7 @@ export class DeviceSession {
   }
 
   #welcome(hello: MessageOf<DeviceMessage, 'hello'>): void {
-    const { link, session } = this.#options;
+    const { link, session, backend, names, heartbeatMs = pipeHeartbeatMs } = this.#options;
     this.#cancelHello();
     this.#hello = hello;
     this.#offers = hello.models;
@@ -172,8 +194,8 @@ export class DeviceSession {
       // A pipe that breaks has no other end left to return to.
       grace_ms: 0,
       max_frame: Math.min(hello.max_frame, maxFrameBytes),
-      router: { id: 'router', name: 'router', version: '0.1.0' },
-      device: { id: this.#options.backend, name: this.#options.backend },
+      router: names?.router ?? { id: 'router', name: 'router', version: '0.1.0' },
+      device: { id: backend, name: names?.device() ?? backend },
       features: hello.features.filter((feature) => usedFeatures.has(feature)),
     });
   }

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+
+import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
+import { at } from '@lfo/testing/sse.ts';
+import { eventually, TestDevice, type TestLink } from '@lfo/testing/test-device.ts';
+
+const env = { LFO_FLEET_LISTEN: '127.0.0.1:0' };
+
+async function invite(router: TestRouter, body: object = {}): Promise<{ id: string; uri: string; port: number }> {
+  const { status, json } = await router.request('POST', '/admin/devices/pairings', body);
+  assert.equal(status, 201);
+  const uri = String(at(json, 'uri'));
+  assert.match(String(at(json, 'qr')), /^<svg/);
+  assert.match(String(at(json, 'code')), /^([0-9A-Z]{4}-){6}[0-9A-Z]{2}$/);
+  return { id: String(at(json, 'id')), uri, port: Number(/p=(\d+)/.exec(uri)?.[1]) };
+}
+
+async function deviceOf(router: TestRouter, state: string, index = 0): Promise<{ id: string; name: string }> {
+  return await eventually(async () => {
+    const { json } = await router.request('GET', '/admin/devices');
+    const device = at(json, 'devices', index);
+    if (at(device, 'state') !== state) return undefined;
+    return { id: String(at(device, 'id')), name: String(at(device, 'name')) };
+  }, `a device that is ${state}`);
+}
+
+async function paired(router: TestRouter, device: TestDevice): Promise<{ id: string; name: string; port: number; link: TestLink }> {
+  const before = await router.request('GET', '/admin/devices');
+  const index = Number(at(before.json, 'devices', 'length'));
+  const { uri, port } = await invite(router);
+  const link = await device.pair(uri);
+  return { ...(await deviceOf(router, 'ready', index)), port, link };
+}
+
+const listed = async (router: TestRouter): Promise<readonly string[]> => {
+  const { json } = await router.request('GET', '/v1/models');
+  const data = at(json, 'data');
+  return Array.isArray(data) ? data.map((model: unknown) => String(at(model, 'id'))) : [];
+};
+
+describe('paired devices', { timeout: 60_000 }, () => {
+  test('a device pairs by the URI, serves local and auto, is pinned by model@device, and says so', async (t) => {
+    const router = await startRouter(t, { env });
+    const device = new TestDevice(t, { name: 'Müllers Téléphone' });
+    const { id, name } = await paired(router, device);
+    assert.equal(name, 'mullers-telephone');
+    assert.deepEqual(await listed(router), ['lfo-auto', 'lfo-local', 'lfo-cloud', `tiny@${name}`]);
+    for (const model of ['lfo-local', 'lfo-auto', `tiny@${name}`]) {
+      const answer = await router.chat(asking('Count to ten.', { model }));
+      assert.equal(answer.status, 200, answer.text);
+      assert.equal(at(answer.json, 'choices', 0, 'message', 'content'), 'one two three four five six seven eight nine ten');
+      assert.equal(answer.headers['x-lfo-egress'], 'none');
+      assert.deepEqual(at(answer.json, 'lfo_metadata', 'device'), { id, name, model: 'tiny' });
+      assert.equal(at(answer.json, 'lfo_metadata', 'backend'), id);
+    }
+    const streamed = await router.stream(asking('Count to ten.', { model: 'lfo-local' }));
+    assert.equal(streamed.isDone, true);
+    assert.equal((await router.chat(asking('x', { model: 'tiny' }))).status, 404);
+    const key = statSync(join(router.folder, 'data', 'fleet', 'router.key'));
+    const folder = statSync(join(router.folder, 'data', 'fleet'));
+    assert.deepEqual([key.mode & 0o777, folder.mode & 0o777], [0o600, 0o700]);
+    const metrics = await router.request('GET', '/metrics');
+    assert.match(metrics.text, /lfo_device_up\{device="mullers-telephone"\} 1/);
+    assert.match(metrics.text, /lfo_pairings_total\{result="used"\} 1/);
+    assert.doesNotMatch(router.log(), /s=[0-9A-Z]{26}/);
+  });
+
+  test('a removed device hears revoked within a second, leaves the models, and is unknown from then on', async (t) => {
+    const router = await startRouter(t, { env });
+    const device = new TestDevice(t);
+    const { id, port, link } = await paired(router, device);
+    const asked = performance.now();
+    assert.equal((await router.request('DELETE', `/admin/devices/${id}`)).status, 204);
+    assert.equal(await link.ended, 'revoked');
+    assert.ok(performance.now() - asked < 1000);
+    assert.deepEqual(await listed(router), ['lfo-auto', 'lfo-local', 'lfo-cloud']);
+    assert.equal(await (await device.dial(port)).ended, 'unknown_key');
+    assert.equal((await router.chat(asking('x', { model: 'lfo-local' }))).status, 503);
+    assert.equal((await router.request('GET', `/admin/devices/${id}`)).status, 404);
+    const metrics = await router.request('GET', '/metrics');
+    assert.doesNotMatch(metrics.text, /device="test-phone"/);
+    // The same key paired again keeps its name.
+    assert.equal((await paired(router, device)).name, 'test-phone');
+  });
+
+  test('a code serves once, five wrong ones end it, and it expires', async (t) => {
+    const router = await startRouter(t, { env });
+    const { uri } = await invite(router);
+    await (await new TestDevice(t).pair(uri)).socket;
+    await deviceOf(router, 'ready');
+    assert.equal(await (await new TestDevice(t).pair(uri)).ended, 'pairing_refused');
+
+    const second = await invite(router);
+    const wrong = uri;
+    for (let guess = 1; guess <= 5; guess++) {
+      assert.equal(await (await new TestDevice(t).pair(wrong)).ended, 'pairing_refused');
+    }
+    const locked = await eventually(async () => {
+      const { json } = await router.request('GET', `/admin/devices/pairings/${second.id}`);
+      return at(json, 'state') === 'open' ? undefined : json;
+    }, 'the lock');
+    assert.deepEqual([at(locked, 'state'), at(locked, 'wrong')], ['locked', 5]);
+    assert.equal(await (await new TestDevice(t).pair(second.uri)).ended, 'pairing_refused');
+
+    const third = await invite(router, { expires_in_ms: 1000 });
+    await eventually(async () => {
+      const { json } = await router.request('GET', `/admin/devices/pairings/${third.id}`);
+      return at(json, 'state') === 'expired' ? true : undefined;
+    }, 'the expiry');
+    assert.equal(await (await new TestDevice(t).pair(third.uri)).ended, 'pairing_refused');
+  });
+
+  test('a lost link fails over to another device before the first token; afterwards it is an error', async (t) => {
+    const router = await startRouter(t, { env });
+    const slow = new TestDevice(t, {
+      name: 'slow',
+      answer: () => ({ parts: [{ k: 'text', text: 'never' }], prefillMs: 30_000 }),
+    });
+    const first = await paired(router, slow);
+    const pending = router.chat(asking('Hello?', { model: 'lfo-local' }));
+    await eventually(async () => {
+      const { json } = await router.request('GET', `/admin/devices/${first.id}`);
+      return at(json, 'models', 0, 'active') === 1 ? true : undefined;
+    }, 'the request on the slow device');
+    const second = await paired(router, new TestDevice(t, { name: 'quick' }));
+    first.link.socket.destroy();
+    const answer = await pending;
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(at(answer.json, 'lfo_metadata', 'device', 'name'), second.name);
+    assert.deepEqual(
+      [at(answer.json, 'lfo_metadata', 'attempts', 0, 'device'), at(answer.json, 'lfo_metadata', 'attempts', 0, 'outcome')],
+      ['slow', 'failed'],
+    );
+    await deviceOf(router, 'offline');
+  });
+
+  test('a device that the router dials is paired by its URI and dialled again when its link is lost', async (t) => {
+    const router = await startRouter(t, { env: { LFO_FLEET_LISTEN: 'off' } });
+    const device = new TestDevice(t);
+    const { uri, links, port } = await device.listen(t);
+    const { status, json } = await router.request('POST', '/admin/devices/pairings', { uri });
+    assert.equal(status, 201);
+    const { name } = await deviceOf(router, 'ready');
+    assert.equal(at((await router.request('GET', `/admin/devices/pairings/${at(json, 'id')}`)).json, 'state'), 'used');
+    assert.equal((await router.chat(asking('x', { model: `tiny@${name}` }))).status, 200);
+    const { json: shown } = await router.request('GET', '/admin/devices');
+    assert.deepEqual(at(shown, 'devices', 0, 'dial'), { host: '127.0.0.1', port });
+    links[0]?.socket.destroy();
+    await eventually(() => (links.length >= 2 ? true : undefined), 'the second dial');
+    await deviceOf(router, 'ready');
+    assert.equal((await router.request('POST', '/admin/devices/pairings', {})).status, 409);
+  });
+
+  test('names are changed, kept unique, and outlive a restart', async (t) => {
+    const router = await startRouter(t, { env });
+    const one = new TestDevice(t);
+    const { id } = await paired(router, one);
+    const other = await paired(router, new TestDevice(t));
+    assert.equal(other.name, 'test-phone-2');
+    const change = (name: string) => router.request('PATCH', `/admin/devices/${id}`, { name });
+    assert.equal((await change('test-phone-2')).status, 409);
+    assert.equal((await change('Not A Name')).status, 400);
+    assert.equal(at((await change('kitchen')).json, 'name'), 'kitchen');
+    assert.ok((await listed(router)).includes('tiny@kitchen'));
+  });
+
+  test('a drained device is given nothing new until it is resumed', async (t) => {
+    const router = await startRouter(t, { env });
+    const { id } = await paired(router, new TestDevice(t));
+    assert.equal((await router.request('POST', `/admin/devices/${id}/drain`)).status, 204);
+    await deviceOf(router, 'draining');
+    assert.equal((await router.chat(asking('x', { model: 'lfo-local' }))).status, 503);
+    assert.equal((await router.request('POST', `/admin/devices/${id}/resume`)).status, 204);
+    assert.equal((await router.chat(asking('x', { model: 'lfo-local' }))).status, 200);
+  });
+
+  test('fault 49: garbage, lengths of 0 and of 4 GB are closed, and are no guesses', async (t) => {
+    const router = await startRouter(t, { env });
+    const { id, port, uri } = await invite(router);
+    for (const bytes of ['00000000', 'ffffffff', '00000401', `00000010${'41'.repeat(16)}`, '474554202f20485454502f312e310d0a0d0a']) {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => {});
+      socket.write(Buffer.from(bytes, 'hex'));
+      await new Promise((resolve) => socket.resume().once('close', resolve));
+    }
+    const { json } = await router.request('GET', `/admin/devices/pairings/${id}`);
+    assert.deepEqual([at(json, 'state'), at(json, 'wrong')], ['open', 0]);
+    await new TestDevice(t).pair(uri);
+    await deviceOf(router, 'ready');
+  });
+});
