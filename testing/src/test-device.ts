@@ -38,7 +38,7 @@ export interface TestLink {
 /** A device host with a scripted engine and a key of its own, which dials over a real socket or waits to be dialled. */
 export class TestDevice {
   readonly host: DeviceHost;
-  readonly keys = keyPair(primitives);
+  keys = keyPair(primitives);
   /** Public key of its router. */
   routerKey: Uint8Array | undefined;
 
@@ -58,6 +58,12 @@ export class TestDevice {
     });
     this.host.load();
     t.after(() => this.host.close());
+  }
+
+  /** As a copied data folder does. */
+  copyKeyOf(other: TestDevice): void {
+    this.keys = other.keys;
+    this.routerKey = other.routerKey;
   }
 
   /** Dials the router of a pairing URI with its code. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
@@ -155,7 +156,7 @@ describe('paired devices', { timeout: 60_000 }, () => {
     assert.equal((await router.request('POST', '/admin/devices/pairings', {})).status, 409);
   });
 
-  test('names are changed, kept unique, and outlive a restart', async (t) => {
+  test('names are changed and kept unique', async (t) => {
     const router = await startRouter(t, { env });
     const one = new TestDevice(t);
     const { id } = await paired(router, one);
@@ -166,6 +167,40 @@ describe('paired devices', { timeout: 60_000 }, () => {
     assert.equal((await change('Not A Name')).status, 400);
     assert.equal(at((await change('kitchen')).json, 'name'), 'kitchen');
     assert.ok((await listed(router)).includes('tiny@kitchen'));
+  });
+
+  test('pairing and name outlive a restart of the router, which listens again by itself', async (t) => {
+    const data = mkdtempSync(join(tmpdir(), 'lfo-devices-'));
+    t.after(() => rmSync(data, { recursive: true, force: true }));
+    const kept = { ...env, LFO_DATA_DIR: data };
+    const before = await startRouter(t, { env: kept });
+    const device = new TestDevice(t);
+    const { id, link } = await paired(before, device);
+    await before.request('PATCH', `/admin/devices/${id}`, { name: 'kitchen' });
+    await before.app.close();
+    assert.equal(await link.ended, 'closing');
+
+    const after = await startRouter(t, { env: kept });
+    await deviceOf(after, 'offline');
+    const line = await eventually(() => /"port":(\d+)[^\n]*Devices can dial/.exec(after.log()) ?? undefined, 'the port');
+    await device.dial(Number(line[1]));
+    assert.equal((await deviceOf(after, 'ready')).name, 'kitchen');
+    assert.equal((await after.chat(asking('x', { model: 'tiny@kitchen' }))).status, 200);
+  });
+
+  test('a copied key: the later machine takes over, the third time both are told and nothing is sent', async (t) => {
+    const router = await startRouter(t, { env });
+    const [one, copy] = [new TestDevice(t), new TestDevice(t)];
+    const { port, link } = await paired(router, one);
+    copy.copyKeyOf(one);
+    const second = await copy.dial(port);
+    assert.equal(await link.ended, 'replaced');
+    const third = await one.dial(port);
+    assert.equal(await second.ended, 'replaced');
+    const fourth = await copy.dial(port);
+    assert.deepEqual([await third.ended, await fourth.ended], ['duplicate_identity', 'duplicate_identity']);
+    await deviceOf(router, 'conflict');
+    assert.equal((await router.chat(asking('x', { model: 'lfo-local' }))).status, 503);
   });
 
   test('a drained device is given nothing new until it is resumed', async (t) => {
