@@ -29,7 +29,10 @@ async function deviceOf(router: TestRouter, state: string, index = 0): Promise<{
   }, `a device that is ${state}`);
 }
 
-async function paired(router: TestRouter, device: TestDevice): Promise<{ id: string; name: string; port: number; link: TestLink }> {
+async function paired(
+  router: TestRouter,
+  device: TestDevice,
+): Promise<{ id: string; name: string; port: number; link: TestLink }> {
   const before = await router.request('GET', '/admin/devices');
   const index = Number(at(before.json, 'devices', 'length'));
   const { uri, port } = await invite(router);
@@ -53,7 +56,10 @@ describe('paired devices', { timeout: 60_000 }, () => {
     for (const model of ['lfo-local', 'lfo-auto', `tiny@${name}`]) {
       const answer = await router.chat(asking('Count to ten.', { model }));
       assert.equal(answer.status, 200, answer.text);
-      assert.equal(at(answer.json, 'choices', 0, 'message', 'content'), 'one two three four five six seven eight nine ten');
+      assert.equal(
+        at(answer.json, 'choices', 0, 'message', 'content'),
+        'one two three four five six seven eight nine ten',
+      );
       assert.equal(answer.headers['x-lfo-egress'], 'none');
       assert.deepEqual(at(answer.json, 'lfo_metadata', 'device'), { id, name, model: 'tiny' });
       assert.equal(at(answer.json, 'lfo_metadata', 'backend'), id);
@@ -91,7 +97,9 @@ describe('paired devices', { timeout: 60_000 }, () => {
   test('a code serves once, five wrong ones end it, and it expires', async (t) => {
     const router = await startRouter(t, { env });
     const { uri } = await invite(router);
-    await (await new TestDevice(t).pair(uri)).socket;
+    await (
+      await new TestDevice(t).pair(uri)
+    ).socket;
     await deviceOf(router, 'ready');
     assert.equal(await (await new TestDevice(t).pair(uri)).ended, 'pairing_refused');
 
@@ -133,7 +141,10 @@ describe('paired devices', { timeout: 60_000 }, () => {
     assert.equal(answer.status, 200, answer.text);
     assert.equal(at(answer.json, 'lfo_metadata', 'device', 'name'), second.name);
     assert.deepEqual(
-      [at(answer.json, 'lfo_metadata', 'attempts', 0, 'device'), at(answer.json, 'lfo_metadata', 'attempts', 0, 'outcome')],
+      [
+        at(answer.json, 'lfo_metadata', 'attempts', 0, 'device'),
+        at(answer.json, 'lfo_metadata', 'attempts', 0, 'outcome'),
+      ],
       ['slow', 'failed'],
     );
     await deviceOf(router, 'offline');
@@ -182,7 +193,10 @@ describe('paired devices', { timeout: 60_000 }, () => {
 
     const after = await startRouter(t, { env: kept });
     await deviceOf(after, 'offline');
-    const line = await eventually(() => /"port":(\d+)[^\n]*Devices can dial/.exec(after.log()) ?? undefined, 'the port');
+    const line = await eventually(
+      () => /"port":(\d+)[^\n]*Devices can dial/.exec(after.log()) ?? undefined,
+      'the port',
+    );
     await device.dial(Number(line[1]));
     assert.equal((await deviceOf(after, 'ready')).name, 'kitchen');
     assert.equal((await after.chat(asking('x', { model: 'tiny@kitchen' }))).status, 200);
@@ -216,7 +230,13 @@ describe('paired devices', { timeout: 60_000 }, () => {
   test('fault 49: garbage, lengths of 0 and of 4 GB are closed, and are no guesses', async (t) => {
     const router = await startRouter(t, { env });
     const { id, port, uri } = await invite(router);
-    for (const bytes of ['00000000', 'ffffffff', '00000401', `00000010${'41'.repeat(16)}`, '474554202f20485454502f312e310d0a0d0a']) {
+    for (const bytes of [
+      '00000000',
+      'ffffffff',
+      '00000401',
+      `00000010${'41'.repeat(16)}`,
+      '474554202f20485454502f312e310d0a0d0a',
+    ]) {
       const socket = connect(port, '127.0.0.1');
       socket.on('error', () => {});
       socket.write(Buffer.from(bytes, 'hex'));

@@ -4,7 +4,11 @@ import Anthropic from '@anthropic-ai/sdk';
 import { GoogleGenAI } from '@google/genai';
 import { openApiValidator } from '@lfo/testing/openapi-validator.ts';
 import { withoutReferenceData } from '@lfo/testing/reference-data.ts';
+import { startRouter } from '@lfo/testing/router.ts';
 import { fromEvents, type ScriptedAnswer, scriptedRouter, someUsage } from '@lfo/testing/scripted-router.ts';
+import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
+import { faults } from '@lfo/testing/upstream/faults.ts';
+import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
 import { Ollama } from 'ollama';
 import OpenAI from 'openai';
 import { BackendError } from '../src/core/errors.ts';
@@ -627,4 +631,45 @@ describe('documents', { skip: withoutReferenceData }, () => {
       assert.match(frames.at(-1) ?? '', /^event: response\.completed/);
     }
   });
+});
+
+test('local is a promise on every wire: nothing reaches the cloud, whatever fails, counting and listing included', async (t) => {
+  const always500 = faults['fault-500'];
+  assert.ok(always500 !== undefined);
+  const local = await ScriptedUpstream.start(always500);
+  const cloud = await ScriptedUpstream.start(answerWith({ deltas: ['Far', ' away.'] }));
+  t.after(() => Promise.all([local.close(), cloud.close()]));
+  const real = await startRouter(t, {
+    yaml: `backends:
+  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [small] }
+  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [large], api_key: sk-far }
+`,
+  });
+  const asked = (mode: string) =>
+    wires.map(({ path, conversation }) => ({
+      path: path.replace('lfo-auto', `lfo-${mode}`),
+      body: 'model' in conversation ? { ...conversation, model: `lfo-${mode}` } : conversation,
+    }));
+  const chats = () => cloud.exchanges.filter(({ request }) => request.method === 'POST').length;
+  for (const { path, body } of asked('local')) {
+    const { status, headers } = await real.request('POST', path, body);
+    assert.ok(status >= 500, path);
+    assert.equal(headers['x-lfo-egress'], 'none', path);
+  }
+  const counting = asked('local').flatMap(({ path, body }) => {
+    if (path === '/v1/messages') return [{ path: '/v1/messages/count_tokens', body }];
+    if (path === '/v1/responses') return [{ path: '/v1/responses/input_tokens', body }];
+    return path.includes(':') ? [{ path: path.replace(':generateContent', ':countTokens'), body }] : [];
+  });
+  assert.equal(counting.length, 3);
+  for (const { path, body } of counting) assert.equal((await real.request('POST', path, body)).status, 200, path);
+  for (const path of ['/v1/models', '/v1beta/models', '/api/tags', '/api/ps']) {
+    assert.equal((await real.request('GET', path)).status, 200, path);
+  }
+  assert.equal(chats(), 0);
+  for (const { path, body } of asked('cloud')) {
+    const { status, headers } = await real.request('POST', path, body);
+    assert.deepEqual([status, headers['x-lfo-egress']], [200, 'far'], path);
+  }
+  assert.equal(chats(), wires.length);
 });

@@ -32,7 +32,10 @@ const content = (answer: { json: unknown }): unknown => at(answer.json, 'choices
 const metadata = (answer: { json: unknown }, ...path: (string | number)[]): unknown =>
   at(answer.json, 'lfo_metadata', ...path);
 const textOf = (answer: { readonly chunks: readonly unknown[] }): string =>
-  answer.chunks.map((chunk) => String(at(chunk, 'choices', 0, 'delta', 'content') ?? '')).join('');
+  answer.chunks
+    .map((chunk) => at(chunk, 'choices', 0, 'delta', 'content'))
+    .filter((piece) => typeof piece === 'string')
+    .join('');
 const chats = (upstream: ScriptedUpstream) =>
   upstream.exchanges.filter(({ request }) => request.path.endsWith('/chat/completions'));
 

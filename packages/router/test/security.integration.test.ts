@@ -376,6 +376,7 @@ describe('security: input', () => {
         'code',
         'message',
         'param',
+        'source',
         'type',
       ]);
     }

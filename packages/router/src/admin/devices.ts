@@ -46,7 +46,9 @@ export function addDevices(app: FastifyInstance, { devices, readBody }: AdminDep
     });
   }
 
-  app.post('/admin/devices/pairings', (request, reply) => begin(devices, read(pairingBody, bodyOf(request, readBody)), reply));
+  app.post('/admin/devices/pairings', (request, reply) =>
+    begin(devices, read(pairingBody, bodyOf(request, readBody)), reply),
+  );
   app.get<Named>('/admin/devices/pairings/:id', ({ params: { id } }) => pairingBodyOf(devices, pairingOf(devices, id)));
   app.delete<Named>('/admin/devices/pairings/:id', ({ params: { id } }, reply) => {
     pairingOf(devices, id);
@@ -120,7 +122,10 @@ function read<T>(schema: z.ZodType<T>, body: unknown): T {
   if (data !== undefined) return data;
   const issue = error?.issues[0];
   const param = issue?.path.join('.') ?? '';
-  throw new RequestError(`${param === '' ? 'The body' : param} is not as it should be: ${issue?.message ?? 'see docs/devices.md'}.`, {
-    ...(param !== '' && { param }),
-  });
+  throw new RequestError(
+    `${param === '' ? 'The body' : param} is not as it should be: ${issue?.message ?? 'see docs/devices.md'}.`,
+    {
+      ...(param !== '' && { param }),
+    },
+  );
 }

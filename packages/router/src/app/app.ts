@@ -30,13 +30,13 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     { openOperations },
     { openSignatures },
   ] = await Promise.all([
-      import('./cloud-tier.ts'),
-      import('./devices.ts'),
-      import('./http.ts'),
-      import('../records/open-records.ts'),
-      import('./operations.ts'),
-      import('./signatures.ts'),
-    ]);
+    import('./cloud-tier.ts'),
+    import('./devices.ts'),
+    import('./http.ts'),
+    import('../records/open-records.ts'),
+    import('./operations.ts'),
+    import('./signatures.ts'),
+  ]);
 
   const records = openRecords(options);
   shutdown.add('deliveries', 'records', () => records.close());

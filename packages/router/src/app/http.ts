@@ -33,7 +33,12 @@ const stallMs = 250;
 /** The dashboard over the parts it shows. */
 export function openDashboard(
   { clock, logger: log }: AppOptions,
-  { devices, fleet, records, operations }: Pick<HttpParts, 'fleet' | 'records' | 'operations'> & {
+  {
+    devices,
+    fleet,
+    records,
+    operations,
+  }: Pick<HttpParts, 'fleet' | 'records' | 'operations'> & {
     readonly devices: Devices;
   },
 ): Dashboard {
@@ -73,6 +78,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     quota: keys.quota,
     metrics: () => metrics.text(),
     onRefusal: (code) => metrics.refused(code),
+    modelNames: () => config.current().routing.modelNames,
     models: models.list,
     explain: (request, signal) => explain(request, signal, fleet.stagesFor(request)),
     readiness: () => readinessOf(fleet.view()),

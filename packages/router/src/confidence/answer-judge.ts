@@ -138,6 +138,7 @@ class AnswerSession implements ConfidenceSession {
         this.#finish = event;
         break;
       case 'start':
+      case 'image':
         break;
     }
   }

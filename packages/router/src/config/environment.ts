@@ -110,7 +110,12 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     kind: 'text',
     description: 'Where devices dial this router: `auto`, `off` or `host:port`.',
   },
-  { name: 'ANDROID_HOST', path: ['android', 'host'], kind: 'text', description: 'Address of a device that waits to be dialled.' },
+  {
+    name: 'ANDROID_HOST',
+    path: ['android', 'host'],
+    kind: 'text',
+    description: 'Address of a device that waits to be dialled.',
+  },
   { name: 'ANDROID_PORT', kind: 'number', description: 'Port of that device.', fallback: '5555' },
 ];
 

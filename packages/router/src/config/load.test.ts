@@ -42,7 +42,12 @@ test('nothing at all is a configuration', (t) => {
   assert.equal(config.server.host, '127.0.0.1');
   assert.equal(config.server.port, 8080);
   assert.equal(config.server.authToken, undefined);
-  assert.deepEqual(config.routing, { maxLocalTokens: 1500, confidenceThreshold: 0.7, firstTokenBudgetMs: 10_000 });
+  assert.deepEqual(config.routing, {
+    maxLocalTokens: 1500,
+    confidenceThreshold: 0.7,
+    firstTokenBudgetMs: 10_000,
+    modelNames: [],
+  });
   assert.deepEqual(config.gate, {
     maxHoldTokens: 48,
     maxHoldMs: 20_000,

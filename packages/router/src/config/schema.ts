@@ -65,6 +65,13 @@ const routing = z
       .describe('Longer prompts go to the cloud in mode `auto`.'),
     confidence_threshold: fraction(0.7, 'Local answers below it are replaced by a cloud answer in mode `auto`.'),
     first_token_budget_ms: duration(10_000, 'Longest acceptable predicted wait for the first local token in `auto`.'),
+    model_names: z
+      .array(z.strictObject({ match: z.string().min(1).max(200), mode: z.enum(['local', 'cloud', 'auto']) }))
+      .max(200)
+      .default([])
+      .describe(
+        'Modes of model names that nobody serves; `*` stands for anything, what is between stars for whole words. The last match wins; small models of several vendors (`*haiku*`, `*mini*`, `*flash-lite*`) run in `auto` unless a rule says otherwise.',
+      ),
   })
   .transform(camelKeys);
 
@@ -237,12 +244,7 @@ const fleet = z
       .array(dialAddress)
       .default([])
       .describe('Devices that wait for the router to dial; the log says how each is paired.'),
-    heartbeat_ms: z
-      .int()
-      .min(1_000)
-      .max(day)
-      .default(20_000)
-      .describe('How often a device is to repeat its state.'),
+    heartbeat_ms: z.int().min(1_000).max(day).default(20_000).describe('How often a device is to repeat its state.'),
   })
   .transform(camelKeys);
 
@@ -283,10 +285,7 @@ export const configFile = z
     log_level: z.enum(logLevels).default('info').describe('Least severe log lines that are written.'),
     offline: z.boolean().default(false).describe('Never fetch a model.').meta(atStart),
     fleet: fleet.prefault({}).describe('Phones, laptops and boards that answer requests.').meta(atStart),
-    android: dialAddress
-      .exactOptional()
-      .describe('An older spelling of one entry of `fleet.dial`.')
-      .meta(atStart),
+    android: dialAddress.exactOptional().describe('An older spelling of one entry of `fleet.dial`.').meta(atStart),
   })
   .transform(camelKeys);
 

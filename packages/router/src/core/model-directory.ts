@@ -1,5 +1,5 @@
-import type { Capabilities, DeviceLabel } from './backend.ts';
-import type { ListedModel, ModelCapability } from './exchange.ts';
+import type { DeviceLabel } from './backend.ts';
+import type { ListedModel } from './exchange.ts';
 import type { Mode, Tier } from './request.ts';
 
 /** What a `model` field asks for: where it may run and, for a real model id, what runs it. */
@@ -16,8 +16,6 @@ export interface ModelServer {
   readonly id: string;
   readonly tier: Tier;
   readonly models: readonly string[];
-  readonly capabilities?: Capabilities;
-  capabilitiesOf?(model: string): Capabilities;
   /** Of a paired device. */
   readonly device?: DeviceLabel;
 }
@@ -43,9 +41,7 @@ export function resolveModel(asked: string, servers: readonly ModelServer[]): Mo
     const { device, model } = devicePinOf(asked, servers) ?? {};
     if (device !== undefined && model !== undefined) return { mode: device.tier, backend: device.id, model };
     const pin = pinOf(asked);
-    const pinned = servers.find(
-      (server) => server.id === pin?.backend && servesPlainly(server, pin.model, servers),
-    );
+    const pinned = servers.find((server) => server.id === pin?.backend && servesPlainly(server, pin.model, servers));
     return pinned === undefined || pin === undefined ? undefined : { mode: pinned.tier, ...pin };
   }
   if (second === undefined) return { mode: only.tier, backend: only.id, model: asked };
@@ -74,23 +70,8 @@ export function listModels(servers: readonly ModelServer[]): readonly ListedMode
 
 /** Each model of a device under the name that always reaches it. */
 function deviceModels(server: ModelServer): readonly ListedModel[] {
-  const { device, models, capabilitiesOf } = server;
-  if (device === undefined) return [];
-  return models.map((model) => {
-    const { contextTokens, ...abilities } = capabilitiesOf?.(model) ?? server.capabilities ?? {};
-    return {
-      ...listed(`${model}@${device.name}`, [server]),
-      ...(contextTokens === undefined ? {} : { contextTokens }),
-      capabilities: listedAbilities(abilities),
-    };
-  });
-}
-
-function listedAbilities({
-  tools,
-  jsonSchema,
-}: Partial<Pick<Capabilities, 'tools' | 'jsonSchema'>>): readonly ModelCapability[] {
-  return [...(tools === true ? ['tools' as const] : []), ...(jsonSchema === true ? ['structured_output' as const] : [])];
+  const { device, models } = server;
+  return device === undefined ? [] : models.map((model) => listed(`${model}@${device.name}`, [server]));
 }
 
 function servesPlainly(server: ModelServer, asked: string, servers: readonly ModelServer[]): boolean {

@@ -8,16 +8,24 @@ export interface NameRule {
 }
 
 /** Agents ask for small models of several vendors on their own, under names that change with every release. */
-export const builtInNameRules: readonly NameRule[] = [
+const builtInNameRules: readonly NameRule[] = [
   { match: '*haiku*', mode: 'auto' },
   { match: '*mini*', mode: 'auto' },
   { match: '*flash-lite*', mode: 'auto' },
 ];
 
-/** Makes the look-up of the rule for a name; the last match wins. */
-export function nameRuleFinder(rules: readonly NameRule[]): (name: string) => NameRule | undefined {
-  const compiled = rules.map((rule) => ({ rule, pattern: patternOf(rule.match) }));
-  return (name) => compiled.findLast(({ pattern }) => pattern.test(name))?.rule;
+/** Makes the look-up of the rule for a name among the built-in ones and, after them, the operator's; the last match wins. */
+export function nameRuleFinder(ownRules: () => readonly NameRule[]): (name: string) => NameRule | undefined {
+  let known: readonly NameRule[] | undefined;
+  let compiled: readonly { readonly rule: NameRule; readonly pattern: RegExp }[] = [];
+  return (name) => {
+    const own = ownRules();
+    if (own !== known) {
+      known = own;
+      compiled = [...builtInNameRules, ...own].map((rule) => ({ rule, pattern: patternOf(rule.match) }));
+    }
+    return compiled.findLast(({ pattern }) => pattern.test(name))?.rule;
+  };
 }
 
 /** Stars match anything; what is between them must stand as a word. */

@@ -10,7 +10,7 @@ import type { ChatRequest } from '../core/request.ts';
 import { receivedBody } from '../server/body-parser.ts';
 import { setRaw } from '../server/raw-headers.ts';
 import { type FindModel, modelFinder } from './find-model.ts';
-import { builtInNameRules, nameRuleFinder } from './names.ts';
+import { type NameRule, nameRuleFinder } from './names.ts';
 import type { Received } from './reading.ts';
 import { openWriter, type ResponsePace } from './respond.ts';
 import type { ReadRequest } from './wire.ts';
@@ -26,6 +26,8 @@ export interface DialectDeps {
   readonly chat: (exchange: ChatExchange) => Promise<Spent | void>;
   /** Holds keys to their limits; absent: nothing is counted. */
   readonly quota?: KeyQuota;
+  /** The operator's rules for names that nobody serves; cheap: looked at for every such name. */
+  readonly modelNames?: () => readonly NameRule[];
   /** Aliases and every model id of every backend; ids are unique. Cheap: called for every request. */
   readonly models: () => readonly ListedModel[];
   readonly explain: (request: ChatRequest, signal: AbortSignal) => Promise<RouteExplanation>;
@@ -44,7 +46,8 @@ export class Serving {
 
   constructor(deps: DialectDeps) {
     this.deps = deps;
-    this.findModel = modelFinder(deps.models, nameRuleFinder(builtInNameRules));
+    const ruleOf = nameRuleFinder(() => deps.modelNames?.() ?? []);
+    this.findModel = modelFinder(deps.models, ruleOf);
     this.admit = (_request, _reply, done) => done(this.#refusal());
   }
 

@@ -161,7 +161,10 @@ export class Devices {
   }
 
   /** Changes name and dial address. @throws LfoError */
-  change(id: string, { name, dial: address }: { readonly name?: string; readonly dial?: DialAddress | null }): DeviceView {
+  change(
+    id: string,
+    { name, dial: address }: { readonly name?: string; readonly dial?: DialAddress | null },
+  ): DeviceView {
     const device = this.#find(id);
     if (name !== undefined && name !== device.record.name) {
       if (!deviceNamePattern.test(name)) {
@@ -204,15 +207,25 @@ export class Devices {
   async invite(lifetimeMs: number): Promise<ShownPairing> {
     const { config, keys } = this.#options;
     if (config.listen === 'off') {
-      throw new LfoError('Devices cannot dial this router: fleet.listen is off. Set it to auto, or let the router dial.', {
-        code: 'fleet_listen_off',
-        status: 409,
-      });
+      throw new LfoError(
+        'Devices cannot dial this router: fleet.listen is off. Set it to auto, or let the router dial.',
+        {
+          code: 'fleet_listen_off',
+          status: 409,
+        },
+      );
     }
     await this.#listen();
     const { pairing, secret } = this.pairings.open(lifetimeMs);
     const hosts = ownAddresses(hostAndPort(config.listen)?.host).slice(0, maxPairingHosts);
-    const uri = pairingUri({ role: 'router', hosts, port: this.#port ?? 0, key: keys().public, secret, name: this.#name });
+    const uri = pairingUri({
+      role: 'router',
+      hosts,
+      port: this.#port ?? 0,
+      key: keys().public,
+      secret,
+      name: this.#name,
+    });
     return { pairing, uri, code: pairingCode(secret) };
   }
 
@@ -280,7 +293,10 @@ export class Devices {
   #find(id: string): PairedDevice {
     const device = this.#devices.get(id);
     if (device !== undefined) return device;
-    throw new LfoError('No device with this id is paired: see lfo devices list.', { code: 'unknown_device', status: 404 });
+    throw new LfoError('No device with this id is paired: see lfo devices list.', {
+      code: 'unknown_device',
+      status: 404,
+    });
   }
 
   #known(key: Uint8Array): PairedDevice | undefined {

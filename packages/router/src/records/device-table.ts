@@ -10,12 +10,7 @@ export class DeviceTable implements DeviceRegistry {
   }
 
   async list(): Promise<readonly DeviceRecord[]> {
-    const rows = await this.#store.db
-      .selectFrom('devices')
-      .selectAll()
-      .orderBy('created_ms')
-      .orderBy('id')
-      .execute();
+    const rows = await this.#store.db.selectFrom('devices').selectAll().orderBy('created_ms').orderBy('id').execute();
     return rows.map(recordOf);
   }
 

@@ -187,7 +187,7 @@ test('an unknown address names the nearest that exists, and the base URL', async
     const { status, body } = await ask({}, { method: 'POST', url, headers: { host: 'localhost:8080' } });
     assert.equal(status, 404);
     assert.match(String(at(body, 'error', 'message')), hint);
-    assert.match(String(at(body, 'error', 'message')), /http:\/\/localhost:8080\/v1\./);
+    assert.match(String(at(body, 'error', 'message')), /http:\/\/localhost:8080\/v1 for OpenAI clients/);
   }
 });
 

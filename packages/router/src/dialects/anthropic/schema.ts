@@ -136,5 +136,4 @@ export type MessagesBody = z.infer<ReturnType<typeof messagesBodySchema>>;
 export type CountBody = z.infer<ReturnType<typeof countBodySchema>>;
 export type WireBlock = z.infer<typeof block>;
 export type WireMessage = z.infer<typeof message>;
-export type WireTool = z.infer<typeof tool>;
 export type WireResultBlock = z.infer<typeof resultBlock>;

@@ -87,8 +87,6 @@ export class DeviceBackend implements Backend {
     this.#session?.sayDrain(on);
   }
 
-
-
   label(): DeviceLabel | undefined {
     return this.#options.label?.();
   }

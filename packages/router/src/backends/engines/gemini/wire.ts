@@ -42,6 +42,7 @@ export interface GenerationConfig {
   readonly maxOutputTokens?: number;
   readonly temperature?: number;
   readonly topP?: number;
+  readonly topK?: number;
   readonly stopSequences?: readonly string[];
   readonly seed?: number;
   readonly presencePenalty?: number;

@@ -53,7 +53,8 @@ export function requestBody(
 }
 
 function samplingBody({ sampling }: ChatRequest, call: Pick<CallContext, 'warn'>, style: WireStyle): Partial {
-  const { logprobs, topLogprobs, logitBias } = sampling;
+  const { logprobs, topLogprobs, logitBias, topK } = sampling;
+  if (topK !== undefined) call.warn('top_k', 'this wire has no such setting');
   if (logprobs && !style.scores) call.warn('logprobs', 'this backend gives no log-probabilities');
   const takesBias = style.dialect !== 'google';
   if (logitBias !== undefined && !takesBias) call.warn('logit_bias', 'this backend takes no biases');
