@@ -10,6 +10,7 @@ import {
   framedChannel,
   keyPair,
   nodePrimitives,
+  pairingCode,
   pairingKey,
   pairingUri,
   readPairingUri,
@@ -33,6 +34,14 @@ export interface TestLink {
   readonly socket: Socket;
   /** Resolves with the code of the router's `bye`, of the channel or of the handshake. */
   readonly ended: Promise<string>;
+}
+
+/** A test device that waits to be dialled. */
+export interface ListeningDevice {
+  readonly uri: string;
+  readonly code: string;
+  readonly port: number;
+  readonly links: TestLink[];
 }
 
 /** A device host with a scripted engine and a key of its own, which dials over a real socket or waits to be dialled. */
@@ -81,7 +90,7 @@ export class TestDevice {
   }
 
   /** Waits to be dialled; the URI pairs with it. */
-  async listen(t: TestContext): Promise<{ readonly uri: string; readonly port: number; readonly links: TestLink[] }> {
+  async listen(t: TestContext): Promise<ListeningDevice> {
     const secret = primitives.random(16);
     const psk = pairingKey(primitives, secret);
     const links: TestLink[] = [];
@@ -90,7 +99,7 @@ export class TestDevice {
         primitives,
         role: 'device',
         keys: this.keys,
-        pairings: () => (this.routerKey === undefined ? [{ id: 'one', psk }] : []),
+        pairings: () => [{ id: 'one', psk }],
         isKnown: (key) => this.routerKey !== undefined && Buffer.compare(key, this.routerKey) === 0,
       });
       links.push({ socket, ended: this.#run(socket, side) });
@@ -103,7 +112,8 @@ export class TestDevice {
     const address = server.address();
     const port = typeof address === 'object' && address !== null ? address.port : 0;
     const key = this.keys.public;
-    return { uri: pairingUri({ role: 'device', hosts: ['127.0.0.1'], port, key, secret, name: 'x' }), port, links };
+    const uri = pairingUri({ role: 'device', hosts: ['127.0.0.1'], port, key, secret, name: 'x' });
+    return { uri, code: pairingCode(secret), port, links };
   }
 
   async #dial(port: number, host: string, target: HandshakeTarget): Promise<TestLink> {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
+import { runLfo } from '@lfo/testing/lfo-process.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { eventually, TestDevice, type TestLink } from '@lfo/testing/test-device.ts';
@@ -215,6 +216,45 @@ describe('paired devices', { timeout: 60_000 }, () => {
     assert.deepEqual([await third.ended, await fourth.ended], ['duplicate_identity', 'duplicate_identity']);
     await deviceOf(router, 'conflict');
     assert.equal((await router.chat(asking('x', { model: 'lfo-local' }))).status, 503);
+  });
+
+  test('the command line pairs, lists, renames, drains and removes; a mistake is a sentence and exit code 1', async (t) => {
+    const router = await startRouter(t, { env });
+    const cwd = mkdtempSync(join(tmpdir(), 'lfo-devices-cli-'));
+    t.after(() => rmSync(cwd, { recursive: true, force: true }));
+    const lfo = (...args: string[]) => runLfo(t, ['devices', ...args, '--url', router.app.url], { cwd, env: {} });
+    assert.match((await lfo('list')).stdout, /No devices yet/);
+    const { code, stdout } = await lfo('pair', '--json', '--expires', '2m');
+    assert.equal(code, 0, stdout);
+    const shown: unknown = JSON.parse(stdout);
+    assert.match(String(at(shown, 'expires')), /^20\d\d-\d\d-\d\dT/);
+    await new TestDevice(t, { name: 'pixel' }).pair(String(at(shown, 'uri')));
+    const { id } = await deviceOf(router, 'ready');
+    assert.match((await lfo('list')).stdout, new RegExp(`pixel +ready +tiny +127\\.0\\.0\\.1 +${id}`));
+    const renamed = await lfo('rename', 'pix', 'kitchen');
+    assert.equal(renamed.code, 0, renamed.stderr);
+    assert.equal((await lfo('drain', 'kitchen')).code, 0);
+    await deviceOf(router, 'draining');
+    assert.equal((await lfo('resume', id)).code, 0);
+    const wrong = await lfo('drain', 'pantry');
+    assert.deepEqual([wrong.code, /No device is called "pantry"/.test(wrong.stderr)], [1, true]);
+    assert.equal((await lfo('remove', 'kitchen')).code, 0);
+    assert.equal((await lfo('list', '--json')).stdout, '[]\n');
+    // Where a person looks, the code is drawn.
+    assert.match((await lfo('pair')).stdout, /█[^]*lfo:\/\/pair\?v=1&r=router[^]*Code +([0-9A-Z]{4}-){6}/);
+  });
+
+  test('the command line pairs a device that waits to be dialled, and waits for it', async (t) => {
+    const router = await startRouter(t, { env: { LFO_FLEET_LISTEN: 'off' } });
+    const device = new TestDevice(t, { name: 'board' });
+    const { port, code } = await device.listen(t);
+    const args = ['devices', 'pair', '--dial', `127.0.0.1:${port}`, '--code', code, '--json', '--url', router.app.url];
+    const paired = await runLfo(t, args, { cwd: router.folder, env: {} });
+    assert.equal(paired.code, 0, paired.stderr);
+    assert.equal(at(JSON.parse(paired.stdout), 'name'), 'board');
+    const wrong = await runLfo(t, args.with(5, 'M2GT-58X4-MPKA-FA59-NANT-SBDE-NW'), { cwd: router.folder, env: {} });
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.stderr, /could not be paired/);
   });
 
   test('a drained device is given nothing new until it is resumed', async (t) => {

@@ -26,7 +26,7 @@ interface Named {
 
 /** Paired devices, pairing and revoking, for those with the admin scope. */
 export function addDevices(app: FastifyInstance, { devices, readBody }: AdminDeps): void {
-  app.get('/admin/devices', () => ({ devices: devices.list() }));
+  app.get('/admin/devices', () => ({ devices: devices.list(), port: devices.port ?? null }));
   app.get<Named>('/admin/devices/:id', ({ params: { id } }) => devices.view(id));
   app.patch<Named>('/admin/devices/:id', (request) => {
     const { name, dial } = read(changeBody, readBody(request));
