@@ -25,7 +25,11 @@ export function addDevices(program: Command, withDevices: WithDevices): void {
       .option('--json', 'JSON for scripts')
       .addHelpText('after', `\nExample:\n  ${example}`);
 
-  command('pair', 'show a code for a device that dials, or dial one that shows a code', 'lfo devices pair --expires 10m')
+  command(
+    'pair',
+    'show a code for a device that dials, or dial one that shows a code',
+    'lfo devices pair --expires 10m',
+  )
     .argument('[uri]', 'link of a device that waits to be dialled')
     .option('--dial <host:port>', 'address of a device that waits to be dialled')
     .option('--code <code>', 'the code it shows')

@@ -60,7 +60,10 @@ async function waitForDevice(id: string, { terminal, client, json, pause }: Devi
       if (json) printLine(terminal, JSON.stringify(device));
       else {
         const { green } = coloursFor(terminal);
-        printLine(terminal, `${green('✓')} ${shown(device['name'])} is paired. Its fingerprint: ${shown(device['fingerprint'])}`);
+        printLine(
+          terminal,
+          `${green('✓')} ${shown(device['name'])} is paired. Its fingerprint: ${shown(device['fingerprint'])}`,
+        );
       }
       return exitCodes.done;
     }
@@ -92,7 +95,13 @@ export async function listDevices({ terminal, client, json }: DevicesContext): P
     const head = ['name', 'state', 'models', 'address', 'id'];
     const widths = head.map((title, at) => Math.max(title.length, ...rows.map((row) => row[at]?.length ?? 0)));
     for (const row of [head, ...rows]) {
-      printLine(terminal, row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ').trimEnd());
+      printLine(
+        terminal,
+        row
+          .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+          .join('  ')
+          .trimEnd(),
+      );
     }
   }
   return exitCodes.done;
@@ -138,7 +147,8 @@ async function pathOf(which: string, client: RouterClient): Promise<string> {
   const devices = await all(client);
   const names = (device: JsonObject): readonly string[] => [shown(device['name']), shown(device['id'])];
   const exact = devices.filter((device) => names(device).includes(which));
-  const found = exact.length > 0 ? exact : devices.filter((device) => names(device).some((name) => name.startsWith(which)));
+  const found =
+    exact.length > 0 ? exact : devices.filter((device) => names(device).some((name) => name.startsWith(which)));
   const [only, second] = found;
   if (only === undefined) throw new CliError(`No device is called "${plainText(which)}": see lfo devices list.`);
   if (second !== undefined) {
