@@ -267,6 +267,19 @@ describe('paired devices', { timeout: 60_000 }, () => {
     assert.equal((await router.chat(asking('x', { model: 'lfo-local' }))).status, 200);
   });
 
+  test('fault 9: a device whose cable is pulled is noticed by its silence, and told from one that closed', async (t) => {
+    const router = await startRouter(t, { env, yaml: 'fleet: { heartbeat_ms: 1000 }\n' });
+    const { link } = await paired(router, new TestDevice(t));
+    link.socket.cork();
+    link.socket.pause();
+    await deviceOf(router, 'offline');
+    assert.match(
+      (await router.request('GET', '/metrics')).text,
+      /lfo_device_links_total\{device="test-phone",end="silent"\} 1/,
+    );
+    assert.equal((await router.chat(asking('x', { model: 'lfo-local' }))).status, 503);
+  });
+
   test('fault 49: garbage, lengths of 0 and of 4 GB are closed, and are no guesses', async (t) => {
     const router = await startRouter(t, { env });
     const { id, port, uri } = await invite(router);

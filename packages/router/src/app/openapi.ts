@@ -32,7 +32,7 @@ function admin(
   path: string,
   summary: string,
   status: 200 | 201 | 204,
-  ...codes: number[]
+  ...codes: (keyof typeof meanings)[]
 ) {
   const idParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
   const content = { 'application/json': { schema: { type: 'object' } } };
@@ -244,6 +244,7 @@ const meanings = {
   413: 'The body is too large.',
   415: 'The body is not JSON, or is compressed.',
   429: 'A limit is reached; `retry-after` says when to come back.',
+  409: 'It stands against what is there already.',
   499: 'The client left.',
   502: 'A backend failed.',
   503: 'No backend can take it now; `retry-after` says when to come back.',

@@ -1,8 +1,9 @@
-import type { Attempt, Backend, BackendStatus, ModelOffer, PoolChoice } from '../core/backend.ts';
+import type { Attempt, Backend, BackendStatus, ModelOffer, PoolChoice, Rates } from '../core/backend.ts';
 import { type Lack, lackOf, offerFor } from '../core/can-serve.ts';
 import type { RunningRequest } from '../core/predicted-wait.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { CircuitBreaker } from './breaker.ts';
+import { RateEstimator } from './rate-estimator.ts';
 
 /** One backend of the pool and what the pool knows of it. */
 export interface Member {
@@ -12,6 +13,8 @@ export interface Member {
   readonly maxInFlight: number;
   /** The requests it has now. */
   readonly running: Set<RunningRequest>;
+  /** What was measured of each model. */
+  readonly rates: Map<string, RateEstimator>;
   /** Monotonic; the backend asked for a pause until then, for one model or, under `undefined`, for all. */
   readonly notBeforeMs: Map<string | undefined, number>;
   /** Rises with each pick; 0 for never. */
@@ -100,6 +103,18 @@ const lacks: Readonly<Record<Lack, [kind: SkipKind, why: string]>> = {
   tools_unsupported: ['tools', 'takes no tools'],
   images_unsupported: ['images', 'takes no images, audio or files of this kind'],
 };
+
+/** How fast the member runs the model: as measured, and as it says where little was. */
+export function ratesOf({ backend, rates }: Member, model: string): Rates {
+  const { prefillRate, decodeRate } = backend.status();
+  const reported = {
+    ...(prefillRate === undefined ? {} : { prefillRate }),
+    ...(decodeRate === undefined ? {} : { decodeRate }),
+  };
+  return rates.get(model)?.read(reported) ?? unmeasured.read(reported);
+}
+
+const unmeasured = new RateEstimator();
 
 /** Work waiting at a member, ours and what it reports of others. */
 export function loadOf(member: Member, status: BackendStatus): number {

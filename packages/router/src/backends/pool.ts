@@ -1,13 +1,23 @@
-import type { Attempt, Backend, BackendPool, BackendView, FleetView, Lease, PoolChoice } from '../core/backend.ts';
+import type {
+  AnswerTiming,
+  Attempt,
+  Backend,
+  BackendPool,
+  BackendView,
+  FleetView,
+  Lease,
+  PoolChoice,
+} from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BreakerConfig } from '../config/config.ts';
 import { BackendError } from '../core/errors.ts';
 import { queueWaitMs, type RunningRequest } from '../core/predicted-wait.ts';
 import { byPredictedWork } from './balance.ts';
 import { CircuitBreaker, type Permit } from './breaker.ts';
-import { type Asked, type Member, offerAt, offersOf, pausedMs, type Skip, skipOf } from './eligibility.ts';
+import { type Asked, type Member, offerAt, offersOf, pausedMs, ratesOf, type Skip, skipOf } from './eligibility.ts';
 import { FairQueue } from './fair-queue.ts';
 import { noBackendError, overloadedError } from './no-backend.ts';
+import { RateEstimator } from './rate-estimator.ts';
 
 export interface PoolOptions {
   readonly clock: Clock;
@@ -60,6 +70,7 @@ export class Pool implements BackendPool {
       breaker,
       maxInFlight,
       running: this.#members.get(backend.id)?.running ?? new Set(),
+      rates: this.#members.get(backend.id)?.rates ?? new Map(),
       notBeforeMs: new Map(),
       lastPick: 0,
       isDraining: this.#members.get(backend.id)?.isDraining ?? false,
@@ -94,10 +105,11 @@ export class Pool implements BackendPool {
 
   #viewOf(member: Member, nowMs: number): BackendView {
     const { backend, breaker, running, maxInFlight, isDraining } = member;
-    const status = backend.status();
+    const rates = ratesOf(member, backend.models[0] ?? '');
+    const status = { ...backend.status(), ...rates };
     const device = backend.label?.();
     const places = Math.min(maxInFlight, status.slots ?? Infinity);
-    const queueMs = queueWaitMs(status, places, [...running], this.#waiting.size, nowMs);
+    const queueMs = queueWaitMs(status, rates, places, [...running], this.#waiting.size, nowMs);
     return {
       id: backend.id,
       tier: backend.tier,
@@ -107,7 +119,8 @@ export class Pool implements BackendPool {
         // While a model that may stand in is free, the backend can be asked.
         const asked = [offer.model, ...(backend.standIns ?? [])];
         const leftMs = Math.min(...asked.map((model) => pausedMs(member, model, nowMs)));
-        return leftMs > 0 ? { ...offer, pausedMs: leftMs } : offer;
+        const rated = { ...offer, rates: ratesOf(member, offer.model) };
+        return leftMs > 0 ? { ...rated, pausedMs: leftMs } : rated;
       }),
       ...(backend.standIns === undefined ? {} : { standIns: backend.standIns }),
       ...(device === undefined ? {} : { device }),
@@ -173,18 +186,22 @@ export class Pool implements BackendPool {
 
   #lease(member: Member, permit: Permit, attempt: Attempt, { request, promptTokens }: PoolChoice): Lease {
     const { backend } = member;
+    const { model } = offerAt(backend, attempt, request);
+    // Behind others it may wait in the backend's own queue, which is no time of reading.
+    const isAtOnce = member.running.size < (backend.status().slots ?? 1);
     const running: RunningRequest = { promptTokens, startMs: this.#options.clock.nowMs() };
     member.running.add(running);
     member.lastPick = ++this.#picks;
     let isDone = false;
     return {
       backend,
-      model: offerAt(backend, attempt, request).model,
-      done: (outcome, error) => {
+      model,
+      done: (outcome, error, timing) => {
         if (isDone) return;
         isDone = true;
         member.running.delete(running);
         permit.settle(outcome);
+        if (timing !== undefined && isAtOnce) noteTiming(member, model, timing);
         if (error instanceof BackendError && error.fault === 'rate_limit' && error.retryAfterMs !== undefined) {
           const untilMs = this.#options.clock.nowMs() + error.retryAfterMs;
           member.notBeforeMs.set(error.model, Math.max(untilMs, member.notBeforeMs.get(error.model) ?? 0));
@@ -256,6 +273,16 @@ function enforcersFirst(members: readonly Member[], attempt: Attempt, { request 
   if (request.responseFormat?.type !== 'json_schema') return members;
   const enforces = (member: Member): boolean => offerAt(member.backend, attempt, request).capabilities.jsonSchema;
   return members.toSorted((one, other) => Number(enforces(other)) - Number(enforces(one)));
+}
+
+/** Models whose rates are kept for one backend. */
+const maxRated = 100;
+
+function noteTiming({ rates }: Member, model: string, timing: AnswerTiming): void {
+  const known = rates.get(model) ?? new RateEstimator();
+  if (rates.size < maxRated) rates.set(model, known);
+  known.addFirstToken(timing.promptTokens - timing.cachedTokens, timing.firstTokenMs);
+  if (timing.answer !== undefined) known.addAnswer(timing.answer.tokens, timing.answer.ms);
 }
 
 function canWaitFor(skips: readonly Skip[]): boolean {

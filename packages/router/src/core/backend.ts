@@ -69,13 +69,13 @@ export interface BackendStatus {
   readonly detail?: string;
   /** Fraction 0..1 of a download or load under way. */
   readonly progress?: number;
-  /** Tokens per second. */
+  /** Tokens per second, as the backend says. In the fleet's view: of its default model, measured where it was. */
   readonly prefillRate?: number;
   readonly decodeRate?: number;
   readonly active?: number;
   readonly queued?: number;
   readonly slots?: number;
-  /** Milliseconds to the first token besides those of reading the prompt at `prefillRate`. */
+  /** As of `Rates`; in the fleet's view alone. */
   readonly fixedMs?: number;
 }
 
@@ -110,11 +110,21 @@ export interface Attempt {
   readonly isStandIn?: boolean;
 }
 
+/** How fast a model runs on a backend. Rates are tokens per second; what is not known is absent. */
+export interface Rates {
+  readonly prefillRate?: number;
+  /** Milliseconds to the first token besides those of reading at `prefillRate`. */
+  readonly fixedMs?: number;
+  readonly decodeRate?: number;
+}
+
 /** One model of a backend, as the fleet's view shows it. */
 export interface ModelOffer {
   /** Empty while the backend has reported none. */
   readonly model: string;
   readonly capabilities: Capabilities;
+  /** As the router has measured them, else as the backend reports; absent: not told apart by model. */
+  readonly rates?: Rates;
   /** Milliseconds for which neither it nor a model that stands in for it is to be asked; absent: none. */
   readonly pausedMs?: number;
 }
@@ -153,8 +163,23 @@ export interface Lease {
   readonly backend: Backend;
   /** Model id to ask for. */
   readonly model: string;
-  /** The error, where there is one, tells rate limits and key faults apart from the backend's ill health. */
-  done(outcome: Outcome, error?: unknown): void;
+  /**
+   * The error, where there is one, tells rate limits and key faults apart from the backend's ill health; the timing feeds
+   * predictions.
+   */
+  done(outcome: Outcome, error?: unknown, timing?: AnswerTiming): void;
+}
+
+/** How long an answer took, so far as it came. */
+export interface AnswerTiming {
+  /** From the lease to the first token. */
+  readonly firstTokenMs: number;
+  /** As the backend counted them. */
+  readonly promptTokens: number;
+  /** Of these, from its cache. */
+  readonly cachedTokens: number;
+  /** From the first token to the last, of an answer that came to its end and that nobody kept waiting. */
+  readonly answer?: { readonly tokens: number; readonly ms: number };
 }
 
 /** Backends of one or both tiers with balancing and breakers. */

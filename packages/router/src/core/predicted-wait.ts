@@ -1,4 +1,4 @@
-import type { BackendStatus, BackendView } from './backend.ts';
+import type { BackendStatus, Rates } from './backend.ts';
 
 /** Milliseconds until the first token, and what they are made of. */
 export interface PredictedWait {
@@ -23,10 +23,10 @@ export interface PromptSize {
  * until its rate of reading has been measured.
  */
 export function predictWait(
-  { status, queueMs = 0 }: Pick<BackendView, 'status' | 'queueMs'>,
+  { prefillRate, fixedMs = 0 }: Rates,
+  queueMs: number,
   { tokens, warmTokens }: PromptSize,
 ): PredictedWait | undefined {
-  const { prefillRate, fixedMs = 0 } = status;
   if (prefillRate === undefined || prefillRate <= 0) return undefined;
   const prefillMs = (Math.max(0, tokens - warmTokens) / prefillRate) * 1000;
   return { queueMs, fixedMs, prefillMs, totalMs: queueMs + fixedMs + prefillMs };
@@ -51,6 +51,7 @@ const leastAnswerTokens = 16;
  */
 export function queueWaitMs(
   status: BackendStatus,
+  rates: Rates,
   places: number,
   running: readonly RunningRequest[],
   waiting: number,
@@ -58,7 +59,7 @@ export function queueWaitMs(
 ): number | undefined {
   const foreign = Math.max(0, (status.active ?? 0) + (status.queued ?? 0) - running.length);
   if (running.length + foreign + waiting < places) return 0;
-  const { prefillRate, decodeRate, fixedMs = 0 } = status;
+  const { prefillRate, decodeRate, fixedMs = 0 } = rates;
   if (prefillRate === undefined || decodeRate === undefined || prefillRate <= 0 || decodeRate <= 0) return undefined;
   const answerMs = (expectedAnswerTokens / decodeRate) * 1000;
   const leastMs = (leastAnswerTokens / decodeRate) * 1000;

@@ -1,10 +1,18 @@
 import { Gate } from '../confidence/gate.ts';
 import { type ChildAbort, childOf } from '../core/abort.ts';
-import { type BackendPool, type FleetView, type Lease, type Outcome, outcomeOf } from '../core/backend.ts';
+import {
+  type AnswerTiming,
+  type BackendPool,
+  type FleetView,
+  type Lease,
+  type Outcome,
+  outcomeOf,
+} from '../core/backend.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import type { ConfidenceEstimator, ConfidenceSession } from '../core/confidence.ts';
 import type { GateConfig, LimitsConfig, TierBudgets } from '../config/config.ts';
 import { BackendError, LfoError } from '../core/errors.ts';
+import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
 import type { Decision, RequestFeatures } from '../core/routing.ts';
 import type { AnswerWriter } from '../core/sink.ts';
@@ -70,6 +78,10 @@ export class Attempt {
   #lease: Lease | undefined;
   #upstream: UpstreamAnswer | undefined;
   #gate: Gate | undefined;
+  /** Monotonic times of the model's first word and of its last. */
+  #firstMs: number | undefined;
+  #lastMs = 0;
+  #hasWaitedForClient = false;
 
   constructor(step: Step, options: AttemptOptions) {
     const { call, stages, hasSpare } = options;
@@ -113,6 +125,7 @@ export class Attempt {
     const gate = (this.#gate = this.#openGate(lease));
     while (upstream.endedBy === undefined) {
       const events = await upstream.next(gate.dueMs);
+      if (events !== 'due') this.#noteTime(events);
       // What is cut while nothing has left is another attempt's to answer whole.
       if (upstream.endedBy === 'time' && !writer.committed && events !== 'due') {
         return this.#cutShort([...gate.held.events, ...events], gate);
@@ -122,7 +135,10 @@ export class Attempt {
         this.#notes.released(released, gate);
         const taken = writer.write(released);
         if (writer.committed) this.#cancelGiveUp();
-        if (taken !== undefined) await taken;
+        if (taken !== undefined) {
+          this.#hasWaitedForClient = true;
+          await taken;
+        }
       }
       if (gate.isEscalated) return this.#escalated(gate, writer);
     }
@@ -179,7 +195,28 @@ export class Attempt {
     if (end.type !== 'answered') this.#abort.abort(attemptOver);
     this.#upstream?.close();
     this.#abort.release();
-    this.#lease?.done(outcome, error);
+    this.#lease?.done(outcome, error, this.#timing());
+  }
+
+  #noteTime(events: readonly InferenceEvent[]): void {
+    if (!events.some(isOfTheModel)) return;
+    this.#lastMs = this.#options.stages.clock.nowMs();
+    this.#firstMs ??= this.#lastMs;
+  }
+
+  /** What the attempt tells of the backend's speed; nothing without its own count of the prompt. */
+  #timing(): AnswerTiming | undefined {
+    const { usage, leasedMs } = this.#notes.attempt;
+    const firstMs = this.#firstMs;
+    if (firstMs === undefined || leasedMs === undefined || usage === undefined || usage.estimated === true)
+      return undefined;
+    const answer = { tokens: usage.completionTokens, ms: this.#lastMs - firstMs };
+    return {
+      firstTokenMs: firstMs - leasedMs,
+      promptTokens: usage.promptTokens,
+      cachedTokens: usage.cachedTokens ?? 0,
+      ...(this.#hasWaitedForClient ? {} : { answer }),
+    };
   }
 
   #openUpstream({ backend, model }: Lease): UpstreamAnswer {
@@ -257,6 +294,11 @@ function callRefused(backend: string): BackendError {
     'The local model began a tool call that is not good enough to pass on; the text before it stands. Send the request again, or use mode cloud.',
     { fault: 'unusable', backend, code: 'tool_call_refused' },
   );
+}
+
+/** A word of the model itself, scores included: they come before a call is known for one. */
+function isOfTheModel({ type }: InferenceEvent): boolean {
+  return type !== 'start' && type !== 'finish' && type !== 'self-report';
 }
 
 const attemptOver = new LfoError('The attempt is over.', { code: 'attempt_over', status: 499 });

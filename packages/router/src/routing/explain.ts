@@ -48,7 +48,7 @@ function candidate(found: Candidate, features: RequestFeatures): RouteCandidate 
   const { backend, offer } = found;
   const { status, breaker, inFlight, maxInFlight } = backend;
   const skipped = whySkipped(found, features);
-  const wait = predictedWait(backend, features);
+  const wait = predictedWait(found, features);
   return {
     tier: backend.tier,
     backend: backend.id,

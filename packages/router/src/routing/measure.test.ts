@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
+import type { BackendView } from '../core/backend.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { createMeasure, type MeasureOptions } from './measure.ts';
 import { cloudView, fleetOf, localView } from './routing-fixture.ts';
-import { predictedWait } from './suitability.ts';
+import { type Candidate, predictedWait } from './suitability.ts';
 
 const limits = { maxLocalTokens: 1500, firstTokenBudgetMs: 10_000, confidenceThreshold: 0.7 };
 const view = fleetOf(localView(), cloudView());
@@ -16,6 +17,10 @@ function asking(chars: number, change: Partial<ChatRequest> = {}): ChatRequest {
 }
 
 const clock = new FakeClock();
+
+function candidateOf(backend: BackendView): Candidate {
+  return { backend, offer: { model: 'qwen', capabilities: backend.capabilities } };
+}
 
 function counting(result: () => Promise<number | undefined>): { asked: string[]; options: MeasureOptions } {
   const asked: string[] = [];
@@ -158,8 +163,8 @@ test('what the counter has warm is not read again, by that backend alone', async
   });
   const features = await measure(asking(4000), view, live);
   assert.deepEqual([features.warmTokens, features.warmBackend], [1300, 'embedded']);
-  assert.equal(predictedWait(localView(), features)?.prefillMs, 100);
-  assert.equal(predictedWait(localView({ id: 'other' }), features)?.prefillMs, 1400);
+  assert.equal(predictedWait(candidateOf(localView()), features)?.prefillMs, 100);
+  assert.equal(predictedWait(candidateOf(localView({ id: 'other' })), features)?.prefillMs, 1400);
 });
 
 test('a bound decides, and the estimate predicts', async () => {

@@ -6,7 +6,7 @@ import { resolveModel } from '../core/model-directory.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { RequestFeatures, RoutingLimits } from '../core/routing.ts';
 import { boundPromptTokens, estimatePromptTokens } from './prompt-size.ts';
-import { candidatesOf, isReady, ofTier, predictedWait, type Candidate } from './suitability.ts';
+import { candidatesOf, isReady, predictedWait, type Candidate } from './suitability.ts';
 
 /** Gathers what the policies need; resolves for every request, however poor the counters. */
 export type Measure = (request: ChatRequest, view: FleetView, signal: AbortSignal) => Promise<RequestFeatures>;
@@ -74,8 +74,8 @@ function passesAll(features: RequestFeatures, wanted: RequestFeatures['mode'], v
   if (wanted !== 'auto') return true;
   if (promptTokens > limits.maxLocalTokens) return false;
   // What it waits in a queue it waits whatever the size of its prompt.
-  return ofTier(view, 'local').every((backend) => {
-    const wait = predictedWait(backend, features);
+  return candidatesOf(view, 'local', request).every((candidate) => {
+    const wait = predictedWait(candidate, features);
     return wait === undefined || wait.totalMs - wait.queueMs <= limits.firstTokenBudgetMs;
   });
 }

@@ -108,7 +108,7 @@ const firstTokenTimePolicy: RoutingPolicy = {
   vote(features, fleet) {
     const waits = suitable(fleet, 'local', features)
       .filter(isReady)
-      .map(({ backend }) => predictedWait(backend, features)?.totalMs ?? 0);
+      .map((candidate) => predictedWait(candidate, features)?.totalMs ?? 0);
     if (waits.length === 0 || Math.min(...waits) <= features.limits.firstTokenBudgetMs) return { type: 'pass' };
     return { type: 'prefer', tier: 'cloud', reason: 'first_token_too_late' };
   },

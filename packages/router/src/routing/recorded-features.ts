@@ -12,7 +12,7 @@ export function recordedFeatures(features: RequestFeatures, fleet: FleetView): J
   const { request, warmTokens, limits } = features;
   const local = suitable(fleet, 'local', features).filter(isReady);
   const waits = local
-    .flatMap(({ backend }) => ({ backend: backend.id, wait: predictedWait(backend, features) }))
+    .map((candidate) => ({ backend: candidate.backend.id, wait: predictedWait(candidate, features) }))
     .flatMap(({ backend, wait }) => (wait === undefined ? [] : [{ backend, ...wait }]))
     .toSorted((one, other) => one.totalMs - other.totalMs);
   const [least] = waits;

@@ -43,7 +43,10 @@ export function isFull({ inFlight, maxInFlight = Infinity, status }: BackendView
 }
 
 /** Predicted wait for the first token of this request. Undefined until a rate has been measured. */
-export function predictedWait(backend: BackendView, features: RequestFeatures): PredictedWait | undefined {
+export function predictedWait({ backend, offer }: Candidate, features: RequestFeatures): PredictedWait | undefined {
   const { promptTokens, expectedTokens = promptTokens, warmTokens, warmBackend = backend.id } = features;
-  return predictWait(backend, { tokens: expectedTokens, warmTokens: warmBackend === backend.id ? warmTokens : 0 });
+  return predictWait(offer.rates ?? backend.status, backend.queueMs ?? 0, {
+    tokens: expectedTokens,
+    warmTokens: warmBackend === backend.id ? warmTokens : 0,
+  });
 }

@@ -22,8 +22,10 @@ export interface DeviceBackendOptions {
   readonly expected: { readonly models: readonly string[]; readonly capabilities: Capabilities };
   /** What to show from the end of a link until more is known; default: down. */
   readonly lost?: BackendStatus;
-  /** How often the device is to repeat its state. */
+  /** How often the device is to repeat its state; it is taken for dead after 2.5 of these. */
   readonly heartbeatMs?: number;
+  /** The device has hung: ends it by other means than its link, if there are any. */
+  readonly onSilent?: () => void;
   /** Who the router is to the device, and what the device is called; absent on a pipe. */
   readonly names?: LinkNames;
   /** How clients name it; absent for the embedded model. */
@@ -68,6 +70,10 @@ export class DeviceBackend implements Backend {
       onEnd: (code) => {
         if (this.#session !== session) return;
         this.#session = undefined;
+        if (code === 'silent' || code === 'no_hello') {
+          this.#down = { state: this.#down.state, detail: 'The device fell silent and was given up.' };
+          this.#options.onSilent?.();
+        }
         onLost?.(code);
       },
     });
@@ -158,7 +164,10 @@ export class DeviceBackend implements Backend {
     yield* this.#session.complete(request, call, this.capabilitiesOf(call.model)).events();
   }
 
-  /** `undefined` while no model is loaded, or where the device cannot count this prompt. */
+  /**
+   * Tokens of this prompt, and how many of them a cache of the device holds. Undefined while no model is loaded, where
+   * the device cannot count this prompt, and after 400 ms. @throws the signal's reason
+   */
   async countTokens(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined> {
     const [info] = this.#infos();
     if (this.#session === undefined || info === undefined) return undefined;

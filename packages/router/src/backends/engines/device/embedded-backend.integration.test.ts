@@ -188,3 +188,42 @@ test(
     await assert.rejects(answer(backend), (error) => error instanceof BackendError && error.fault === 'connect');
   },
 );
+
+test(
+  'a child that is stopped and never continued is noticed, ended and started again',
+  { timeout: 120_000 },
+  async (t) => {
+    const { backend, downs } = start(t, { words: 3 });
+    await until('ready', () => backend.status().state === 'ready');
+    const { pid } = backend.child;
+    assert.ok(pid !== undefined);
+    process.kill(pid, 'SIGSTOP');
+    const stoppedMs = performance.now();
+    await until('noticed', () => backend.status().state !== 'ready');
+    assertWithin(t, 'frozen child noticed', performance.now() - stoppedMs, 15_000);
+    await until('ended', () => !isAlive(pid));
+    assert.match(downs[0] ?? '', /was ended because it no longer answered; it is started again in 0\.5 s/);
+    await until('ready again', () => backend.status().state === 'ready');
+    assert.notEqual(backend.child.pid, pid);
+    assert.equal(await answer(backend), '0 1 2');
+  },
+);
+
+test(
+  'a stopped child costs two requests 3 s each, then it is started again; counts cost 400 ms once',
+  { timeout: 120_000 },
+  async (t) => {
+    const { backend, downs } = start(t, { words: 3 });
+    await until('ready', () => backend.status().state === 'ready');
+    const { pid } = backend.child;
+    assert.ok(pid !== undefined);
+    process.kill(pid, 'SIGSTOP');
+    const never = new AbortController().signal;
+    assert.equal(await backend.countTokens(request, never), undefined);
+    for (let round = 0; round < 2; round++)
+      await assert.rejects(answer(backend), (error) => error instanceof BackendError && error.fault === 'timeout');
+    await until('ended', () => downs.length === 1 && !isAlive(pid));
+    await until('ready again', () => backend.status().state === 'ready');
+    assert.equal(await answer(backend), '0 1 2');
+  },
+);
