@@ -134,7 +134,7 @@ export class Devices {
     for (const record of records) if (record.publicKey !== undefined) this.#admit(record);
     const { listen } = this.#options.config;
     if (listen !== 'off' && (listen !== 'auto' || this.#devices.size > 0)) await this.#listen();
-    for (const address of this.#options.config.dial) this.#lookFor(address);
+    for (const address of this.#options.config.dial) this.#tellHowToPair(address);
   }
 
   list(): readonly DeviceView[] {
@@ -403,8 +403,8 @@ export class Devices {
     if (device.isDraining) members.setDraining(device.id, true);
   }
 
-  /** An address of the configuration that no paired device has: whether anybody is there, and how to pair it. */
-  #lookFor(address: DialAddress): void {
+  /** Tells how to pair an address of the configuration that no paired device has. */
+  #tellHowToPair(address: DialAddress): void {
     const isPaired = Array.from(this.#devices.values()).some(
       ({ record }) => record.dial?.host === address.host && record.dial.port === address.port,
     );
