@@ -129,9 +129,11 @@ test('every token of any text has a label, and labels do not depend on how a cal
       assert.equal(labelTokens(pieces, tools).length, pieces.length);
     }),
   );
-  const characters = labelTokens([...call], tools);
+  const characters = labelTokens(Array.from(call), tools);
   const text = (wanted: LabelledToken['label']): string =>
-    [...call].filter((_char, index) => characters[index]?.label === wanted).join('');
+    Array.from(call)
+      .filter((_char, index) => characters[index]?.label === wanted)
+      .join('');
   assert.equal(text('name'), 'get_weather');
   assert.equal(text('value'), 'Paris3');
 });

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { Backend, Capabilities } from '../core/backend.ts';
 import type { ListedModel, ModelCapability } from '../core/exchange.ts';
-import { listModels } from '../core/model-directory.ts';
+import { listModels, type ModelServer } from '../core/model-directory.ts';
 import type { TierMember } from './local-tier.ts';
 
 /** Longest time a model that a backend has just reported stays unknown. */
@@ -11,16 +11,30 @@ const relistMs = 500;
  * Lists what clients may ask for: the aliases, then each model id once. Backends learn their models as they come up, not
  * from one request to the next.
  */
-export function modelLister(members: readonly TierMember[], clock: Clock): () => readonly ListedModel[] {
+export function modelLister(
+  members: () => readonly TierMember[],
+  clock: Clock,
+): { readonly list: () => readonly ListedModel[]; readonly changed: () => void } {
   let listed: readonly ListedModel[] = [];
   let untilMs = -Infinity;
-  return () => {
+  const list = (): readonly ListedModel[] => {
     if (clock.nowMs() >= untilMs) {
-      const backends = members.map(({ backend }) => backend);
-      listed = listModels(backends).map((model) => withFacts(model, backends));
+      const backends = members().map(({ backend }) => backend);
+      listed = listModels(backends.map(serverOf)).map((model) => withFacts(model, backends));
       untilMs = clock.nowMs() + relistMs;
     }
     return listed;
+  };
+  return { list, changed: () => void (untilMs = -Infinity) };
+}
+
+function serverOf(backend: Backend): ModelServer {
+  const device = backend.label?.();
+  return {
+    id: backend.id,
+    tier: backend.tier,
+    models: backend.models,
+    ...(device === undefined ? {} : { device }),
   };
 }
 
@@ -46,7 +60,9 @@ function serves({ id, tier, models }: Backend, { aliasOf, servers, id: model }: 
 
 function capabilitiesOf(backend: Backend, { id, aliasOf }: ListedModel): Capabilities {
   const { capabilities } = backend;
-  return aliasOf === undefined ? (backend.capabilitiesOf?.(id) ?? capabilities) : capabilities;
+  if (aliasOf !== undefined) return capabilities;
+  const device = `@${backend.label?.()?.name ?? ''}`;
+  return backend.capabilitiesOf?.(id.endsWith(device) ? id.slice(0, -device.length) : id) ?? capabilities;
 }
 
 function namesOf(known: readonly Capabilities[]): readonly ModelCapability[] {

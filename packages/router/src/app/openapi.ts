@@ -26,8 +26,35 @@ function operation(method: 'get' | 'post' | 'delete', summary: string) {
   };
 }
 
+/** A route of the admin scope. */
+function admin(
+  method: 'get' | 'post' | 'patch' | 'delete',
+  path: string,
+  summary: string,
+  status: 200 | 201 | 204,
+  ...codes: (keyof typeof meanings)[]
+) {
+  const idParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
+  const content = { 'application/json': { schema: { type: 'object' } } };
+  const hasBody = method === 'patch' || path.endsWith('/pairings');
+  return {
+    path,
+    item: {
+      ...(path.includes('{id}') && { parameters: [idParameter] }),
+      [method]: {
+        summary,
+        ...(hasBody && { requestBody: { required: method === 'patch', content } }),
+        responses: {
+          [String(status)]: { description: 'Done.', ...(status !== 204 && { content }) },
+          ...errors(401, 403, ...codes),
+        },
+      },
+    },
+  };
+}
+
 /** Several methods of one path are one item. */
-function joined(items: readonly ReturnType<typeof wire>[]): Readonly<Record<string, object>> {
+function joined(items: readonly { readonly path: string; readonly item: object }[]): Readonly<Record<string, object>> {
   const paths: Record<string, object> = {};
   for (const { path, item } of items) paths[path] = { ...paths[path], ...item };
   return paths;
@@ -60,6 +87,28 @@ const otherWires = joined([
   wire('post', '/api/copy', managed),
   wire('delete', '/api/delete', managed),
 ]);
+
+const device = '/admin/devices/{id}';
+const adminRoutes = (): Readonly<Record<string, object>> =>
+  joined([
+    admin('get', '/admin/devices', 'Lists the paired devices.', 200),
+    admin(
+      'post',
+      '/admin/devices/pairings',
+      'Begins a pairing: with a code to show, or by dialling.',
+      201,
+      400,
+      409,
+      429,
+    ),
+    admin('get', '/admin/devices/pairings/{id}', 'How a pairing stands.', 200, 404),
+    admin('delete', '/admin/devices/pairings/{id}', 'Cancels a pairing.', 204, 404),
+    admin('get', device, 'Shows one device.', 200, 404),
+    admin('patch', device, "Changes a device's name or where it is dialled.", 200, 400, 404, 409),
+    admin('delete', device, 'Revokes the key of a device.', 204, 404),
+    admin('post', `${device}/drain`, 'Gives a device nothing new.', 204, 404),
+    admin('post', `${device}/resume`, 'Uses a device again.', 204, 404),
+  ]);
 
 /**
  * Every public route as an OpenAPI 3.1 document, the schemas of bodies made from what they are really held to. The
@@ -101,6 +150,7 @@ export function openApiDocument(limits: BodyLimits) {
         post: operation('post', 'Gemini: the same methods, for SDKs that ask here.'),
       },
       ...otherWires,
+      ...adminRoutes(),
       '/v1/feedback': {
         post: {
           summary: "Judges an answer to one of the key's own requests; the admin scope may judge every one.",
@@ -194,6 +244,7 @@ const meanings = {
   413: 'The body is too large.',
   415: 'The body is not JSON, or is compressed.',
   429: 'A limit is reached; `retry-after` says when to come back.',
+  409: 'It stands against what is there already.',
   499: 'The client left.',
   502: 'A backend failed.',
   503: 'No backend can take it now; `retry-after` says when to come back.',

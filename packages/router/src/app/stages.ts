@@ -1,6 +1,6 @@
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
-import type { BackendPool } from '../core/backend.ts';
+import type { Backend, BackendPool } from '../core/backend.ts';
 import type { ConfidenceEstimator } from '../core/confidence.ts';
 import type { RouteExplanation } from '../core/exchange.ts';
 import type { ChatRequest } from '../core/request.ts';
@@ -33,11 +33,10 @@ export function stagesOver(
   pool: BackendPool,
   options: AppOptions,
   retries: RetryBudget,
-  local: readonly TierMember[],
+  counter: (id: string) => Backend | undefined,
   estimator: ConfidenceEstimator,
 ): Stages {
   const { clock, config } = options;
-  const counters = new Map(local.map(({ backend }) => [backend.id, backend]));
   return {
     clock,
     pool,
@@ -46,7 +45,7 @@ export function stagesOver(
     measure: createMeasure({
       clock,
       limits: () => config.current().routing,
-      countTokens: async (id, request, signal) => await counters.get(id)?.countTokens?.(request, signal),
+      countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
     decide: (features, fleet) => decide(features, fleet, defaultPolicies),
     get gate() {

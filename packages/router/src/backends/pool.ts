@@ -107,6 +107,7 @@ export class Pool implements BackendPool {
     const { backend, breaker, running, maxInFlight, isDraining } = member;
     const rates = ratesOf(member, backend.models[0] ?? '');
     const status = { ...backend.status(), ...rates };
+    const device = backend.label?.();
     const places = Math.min(maxInFlight, status.slots ?? Infinity);
     const queueMs = queueWaitMs(status, rates, places, [...running], this.#waiting.size, nowMs);
     return {
@@ -122,6 +123,7 @@ export class Pool implements BackendPool {
         return leftMs > 0 ? { ...rated, pausedMs: leftMs } : rated;
       }),
       ...(backend.standIns === undefined ? {} : { standIns: backend.standIns }),
+      ...(device === undefined ? {} : { device }),
       status,
       breaker: breaker.state,
       inFlight: running.size,

@@ -1,6 +1,6 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { type Archive, ArchiveError } from '../records/archive.ts';
-import type { Clock } from '../core/clock.ts';
+import { type Clock, sleep } from '../core/clock.ts';
 import { ConfigError } from '../config/config-error.ts';
 import { LfoError } from '../core/errors.ts';
 import type { LfoConfig } from '../config/config.ts';
@@ -8,6 +8,7 @@ import { loadConfig } from '../config/load.ts';
 import { createLogger } from '../telemetry/log.ts';
 import type { AppOptions, RunningApp } from '../app/running-app.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
+import { addDevices } from './device-program.ts';
 import { addKeys } from './key-program.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { addRecords } from './record-program.ts';
@@ -76,6 +77,12 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
     } finally {
       await keyStore.close();
     }
+  });
+  addDevices(program, async (command, run) => {
+    const options = all(command);
+    const pause = (ms: number): Promise<void> => sleep(deps.clock, ms, new AbortController().signal);
+    const json = options.json === true;
+    done(await withClient(options, load, (client) => run({ terminal: deps.terminal, client, json, pause })));
   });
   addRecords(program, deps.clock, async (command, run) => {
     const options = all(command);

@@ -13,7 +13,7 @@ type Immutable<T> = T extends readonly (infer Item)[]
  * `schema.ts`; here is what comes of several together.
  */
 export type LfoConfig = Immutable<
-  Omit<FileSettings, 'backends' | 'dataDir' | 'embedded' | 'records'> & {
+  Omit<FileSettings, 'android' | 'backends' | 'dataDir' | 'embedded' | 'records'> & {
     readonly embedded: FileSettings['embedded'] & {
       /** False with `LFO_LOCAL_MODEL=none`. */
       readonly enabled: boolean;
@@ -43,6 +43,7 @@ export type RetryConfig = LfoConfig['retry'];
 export type BreakerConfig = LfoConfig['breaker'];
 export type RecordsConfig = LfoConfig['records'];
 export type TelemetryConfig = LfoConfig['telemetry'];
+export type FleetConfig = LfoConfig['fleet'];
 export type EmbeddedConfig = LfoConfig['embedded'];
 
 export type BackendConfig = HttpBackendConfig | GeminiBackendConfig;

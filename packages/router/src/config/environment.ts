@@ -104,8 +104,19 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     kind: 'text',
     description: 'Collector that takes traces over OTLP/HTTP.',
   },
-  { name: 'ANDROID_HOST', path: ['android', 'host'], kind: 'text', description: 'Address of a phone to dial.' },
-  { name: 'ANDROID_PORT', kind: 'number', description: 'Port of that phone.', fallback: '5555' },
+  {
+    name: 'LFO_FLEET_LISTEN',
+    path: ['fleet', 'listen'],
+    kind: 'text',
+    description: 'Where devices dial this router: `auto`, `off` or `host:port`.',
+  },
+  {
+    name: 'ANDROID_HOST',
+    path: ['android', 'host'],
+    kind: 'text',
+    description: 'Address of a device that waits to be dialled.',
+  },
+  { name: 'ANDROID_PORT', kind: 'number', description: 'Port of that device.', fallback: '5555' },
 ];
 
 /** One value out of the environment and the key it overrides. */

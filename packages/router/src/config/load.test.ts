@@ -82,9 +82,9 @@ const variables: readonly (readonly [Environment, (config: LfoConfig) => unknown
   [{ LFO_LOG_LEVEL: 'debug' }, (c) => c.logLevel, 'debug'],
   [{ DATABASE_URL: 'postgresql://u:p@h/d' }, (c) => c.databaseUrl, 'postgresql://u:p@h/d'],
   [{ HOST: '0.0.0.0', LFO_AUTH_TOKEN: 'a-long-enough-key' }, (c) => c.server.host, '0.0.0.0'],
-  [{ ANDROID_HOST: '10.0.0.7' }, (c) => c.android, { host: '10.0.0.7', port: 5555 }],
-  [{ ANDROID_HOST: '10.0.0.7', ANDROID_PORT: '5' }, (c) => c.android, { host: '10.0.0.7', port: 5 }],
-  [{ ANDROID_PORT: '5' }, (c) => c.android, undefined],
+  [{ ANDROID_HOST: '10.0.0.7' }, (c) => c.fleet.dial, [{ host: '10.0.0.7', port: 5555 }]],
+  [{ ANDROID_HOST: '10.0.0.7', ANDROID_PORT: '5' }, (c) => c.fleet.dial, [{ host: '10.0.0.7', port: 5 }]],
+  [{ ANDROID_PORT: '5' }, (c) => c.fleet.dial, []],
   [{ GEMINI_API_KEY: '' }, (c) => c.backends.length, 0],
 ];
 
@@ -365,11 +365,13 @@ test('a warning says that prompts and answers are kept, in local mode only where
   assert.equal(elsewhere.records.captureLocal, false);
 });
 
-test('what has no effect yet is warned about', (t) => {
-  const { warnings } = load(t, { env: { DATABASE_URL: 'postgresql://u:canary@h/d', ANDROID_HOST: '10.0.0.7' } });
+test('the older spelling of a device to dial is read, with a warning', (t) => {
+  const yaml = 'android: { host: 10.0.0.7 }';
+  const { warnings, fleet } = load(t, { yaml, env: { DATABASE_URL: 'postgresql://u:canary@h/d' } });
+  assert.deepEqual(fleet.dial, [{ host: '10.0.0.7', port: 5555 }]);
   assert.deepEqual(
     warnings.map((warning) => warning.split(' ')[0]),
-    ['ANDROID_HOST'],
+    ['android'],
   );
   assert.doesNotMatch(warnings.join(), /canary/);
 });

@@ -39,8 +39,8 @@ export function loadConfig(options: LoadOptions): LfoConfig {
   if (file !== undefined && holdsSecret(yaml?.written) && isReadableByOthers(file)) {
     warnings.push(`${basename(file)} may be read by other users of this machine: chmod 600 ${basename(file)}`);
   }
-  if (parsed.data.android !== undefined) {
-    warnings.push('ANDROID_HOST and ANDROID_PORT have no effect: this version does not dial phones.');
+  if (yaml !== undefined && isJsonObject(yaml.value) && yaml.value['android'] !== undefined) {
+    warnings.push('android is an older spelling: write it as an entry of fleet.dial.');
   }
   const config = resolveSettings(
     parsed.data,

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { keyCopyIn } from './data-folder.ts';
 import { isLoopback, isPrivateHost } from './addresses.ts';
 import { resolveBackends, type Findings } from './backends.ts';
-import type { EmbeddedConfig, LfoConfig, RecordsConfig } from './config.ts';
+import type { EmbeddedConfig, FleetConfig, LfoConfig, RecordsConfig } from './config.ts';
 import { isModelPath, type Environment } from './environment.ts';
 import type { FileSettings } from './schema.ts';
 
@@ -25,8 +25,10 @@ export function resolveSettings(
   const dataDir = dataFolder(settings.dataDir, origin);
   checkServer(settings.server, dataDir, findings);
   checkTelemetry(settings.telemetry, findings);
+  const { android: _android, ...rest } = settings;
   return {
-    ...settings,
+    ...rest,
+    fleet: resolveFleet(settings),
     records: resolveRecords(settings, findings),
     embedded: resolveEmbedded(settings.embedded, dataDir, origin),
     backends: resolveBackends(settings.backends, origin.env, findings),
@@ -54,6 +56,12 @@ function checkTelemetry({ otlpEndpoint, allowRemote }: FileSettings['telemetry']
     ['telemetry', 'otlp_endpoint'],
     'is beyond your own network: set telemetry.allow_remote to true if traces may go there',
   );
+}
+
+function resolveFleet({ fleet, android }: FileSettings): FleetConfig {
+  const { dial } = fleet;
+  const isKnown = dial.some(({ host, port }) => host === android?.host && port === android.port);
+  return { ...fleet, dial: android === undefined || isKnown ? dial : [...dial, android] };
 }
 
 function resolveRecords({ records, databaseUrl }: FileSettings, findings: Findings): RecordsConfig {

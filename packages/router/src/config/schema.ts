@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { hostAndPort } from './addresses.ts';
 import { backendEntry } from './backend-schema.ts';
 import { camelKeys } from './camel-keys.ts';
 
@@ -211,6 +212,42 @@ const embedded = z
   })
   .transform(camelKeys);
 
+const dialAddress = z.strictObject({
+  host: z.string().min(1).describe('Its address.'),
+  port: z.int().min(1).max(65_535).default(5555).describe('Its port.'),
+});
+
+const fleet = z
+  .strictObject({
+    listen: z
+      .string()
+      .default('auto')
+      .superRefine((text, context) => {
+        if (text !== 'auto' && text !== 'off' && hostAndPort(text) === undefined)
+          context.addIssue({ code: 'custom', message: 'must be auto, off or host:port' });
+      })
+      .describe(
+        'Where devices dial this router: `auto` is port 4870 on all addresses once a device is paired or pairing begins, `off` is nowhere, else `host:port`.',
+      ),
+    name: z
+      .string()
+      .min(1)
+      .max(64)
+      .exactOptional()
+      .describe('What devices call this router; default: the name of the machine.'),
+    models: names
+      .default([])
+      .describe(
+        'Models of devices that may be asked for by their plain id; `<model>@<device>` and the aliases reach all others.',
+      ),
+    dial: z
+      .array(dialAddress)
+      .default([])
+      .describe('Devices that wait for the router to dial; the log says how each is paired.'),
+    heartbeat_ms: z.int().min(1_000).max(day).default(20_000).describe('How often a device is to repeat its state.'),
+  })
+  .transform(camelKeys);
+
 /** Levels of the log, most severe first. */
 const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 
@@ -247,14 +284,8 @@ export const configFile = z
       .meta(atStart),
     log_level: z.enum(logLevels).default('info').describe('Least severe log lines that are written.'),
     offline: z.boolean().default(false).describe('Never fetch a model.').meta(atStart),
-    android: z
-      .strictObject({
-        host: z.string().min(1).describe('Its address.'),
-        port: z.int().min(1).max(65_535).default(5555).describe('Its port.'),
-      })
-      .exactOptional()
-      .describe('A phone to dial; without effect in this version.')
-      .meta(atStart),
+    fleet: fleet.prefault({}).describe('Phones, laptops and boards that answer requests.').meta(atStart),
+    android: dialAddress.exactOptional().describe('An older spelling of one entry of `fleet.dial`.').meta(atStart),
   })
   .transform(camelKeys);
 

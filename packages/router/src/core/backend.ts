@@ -17,6 +17,8 @@ export interface Backend {
   capabilitiesOf?(model: string): Capabilities;
   /** Models that may stand in, in order, where the one asked for is limited, broken or unknown. */
   readonly standIns?: readonly string[];
+  /** How clients name a paired device; undefined for all others. */
+  label?(): DeviceLabel | undefined;
   /** What the pool knows without asking. Cheap: called for every request. */
   status(): BackendStatus;
   /**
@@ -32,6 +34,14 @@ export interface Backend {
   probe(signal: AbortSignal): Promise<BackendStatus>;
   /** Idempotent; running calls end with an error. */
   close(): Promise<void>;
+}
+
+/** What a paired device is called, and which of its models. */
+export interface DeviceLabel {
+  /** `<model>@<name>` always reaches it. */
+  readonly name: string;
+  /** Models that the operator lets clients ask for by their plain id, where nobody else has it. */
+  readonly plainModels: readonly string[];
 }
 
 /** The prompt of one request as a backend's own tokenizer and template make it. */
@@ -132,6 +142,7 @@ export interface BackendView {
   /** One for each of `models`, in their order; absent: all are alike. Read with `offersOf`. */
   readonly offers?: readonly ModelOffer[];
   readonly standIns?: readonly string[];
+  readonly device?: DeviceLabel;
   readonly status: BackendStatus;
   readonly breaker: 'closed' | 'open' | 'half-open';
   /** Requests running through the router now. */

@@ -68,3 +68,35 @@ test('the aliases of an LFO behind this one are reached by its name alone', () =
   assert.equal(models.filter(({ id }) => id === 'lfo-local').length, 1);
   assert.equal(findListed(models, 'attic/lfo-local')?.ownedBy, 'attic');
 });
+
+const phone = (models: readonly string[], plainModels: readonly string[] = []): ModelServer => ({
+  id: 'dev-1',
+  tier: 'local',
+  models,
+  device: { name: 'phone', plainModels },
+});
+const cloudServer: ModelServer = { id: 'gemini', tier: 'cloud', models: ['gemini-2.5-flash'] };
+
+test('a device is reached by model@device and captures no name of another', () => {
+  const servers = [phone(['gemini-2.5-flash', 'tiny', 'LFO-local'], ['gemini-2.5-flash', 'LFO-local']), cloudServer];
+  assert.deepEqual(resolveModel('gemini-2.5-flash', servers), {
+    mode: 'cloud',
+    backend: 'gemini',
+    model: 'gemini-2.5-flash',
+  });
+  assert.deepEqual(resolveModel('tiny@phone', servers), { mode: 'local', backend: 'dev-1', model: 'tiny' });
+  assert.deepEqual(resolveModel('gemini-2.5-flash@phone', servers)?.backend, 'dev-1');
+  for (const asked of ['tiny', 'LFO-local', 'dev-1/tiny', 'tiny@pho', 'other@phone']) {
+    assert.equal(resolveModel(asked, servers), undefined, asked);
+  }
+  // Written otherwise it is the same name.
+  assert.equal(
+    resolveModel('Gemini-2.5-Flash', [phone(['Gemini-2.5-Flash'], ['Gemini-2.5-Flash']), cloudServer]),
+    undefined,
+  );
+  assert.deepEqual(resolveModel('tiny', [phone(['tiny'], ['tiny'])]), {
+    mode: 'local',
+    backend: 'dev-1',
+    model: 'tiny',
+  });
+});

@@ -1,3 +1,4 @@
+import type { DeviceLabel } from './backend.ts';
 import type { ListedModel } from './exchange.ts';
 import type { Mode, Tier } from './request.ts';
 
@@ -15,6 +16,8 @@ export interface ModelServer {
   readonly id: string;
   readonly tier: Tier;
   readonly models: readonly string[];
+  /** Of a paired device. */
+  readonly device?: DeviceLabel;
 }
 
 const aliases: Readonly<Record<string, Mode>> = { 'lfo-auto': 'auto', 'lfo-local': 'local', 'lfo-cloud': 'cloud' };
@@ -26,16 +29,19 @@ function aliasOf(asked: string): Mode | undefined {
 /**
  * Resolves a model as asked: an alias, a backend's own model id, or `backend/model`. Undefined: nobody serves it (404).
  * An id served in both tiers pins the model and leaves the tier open; one served by several backends of a tier leaves
- * the choice among them to the pool.
+ * the choice among them to the pool. A device is reached by `model@device`, by the plain id only where its owner allows
+ * that and nobody else has it: no device captures the name of another's model.
  */
 export function resolveModel(asked: string, servers: readonly ModelServer[]): ModelTarget | undefined {
   const alias = aliasOf(asked);
   if (alias !== undefined) return { mode: alias };
-  const serving = servers.filter((server) => server.models.includes(asked));
+  const serving = servers.filter((server) => servesPlainly(server, asked, servers));
   const [only, second] = serving;
   if (only === undefined) {
+    const { device, model } = devicePinOf(asked, servers) ?? {};
+    if (device !== undefined && model !== undefined) return { mode: device.tier, backend: device.id, model };
     const pin = pinOf(asked);
-    const pinned = servers.find(({ id, models }) => id === pin?.backend && models.includes(pin.model));
+    const pinned = servers.find((server) => server.id === pin?.backend && servesPlainly(server, pin.model, servers));
     return pinned === undefined || pin === undefined ? undefined : { mode: pinned.tier, ...pin };
   }
   if (second === undefined) return { mode: only.tier, backend: only.id, model: asked };
@@ -47,6 +53,7 @@ export function listModels(servers: readonly ModelServer[]): readonly ListedMode
   const serving = new Map<string, ModelServer[]>();
   for (const server of servers) {
     for (const model of server.models) {
+      if (!servesPlainly(server, model, servers)) continue;
       const known = serving.get(model);
       if (known === undefined) serving.set(model, [server]);
       else if (!known.includes(server)) known.push(server);
@@ -58,7 +65,37 @@ export function listModels(servers: readonly ModelServer[]): readonly ListedMode
     return { id, ownedBy: 'lfo', aliasOf: mode, ...(servers?.length === 0 ? {} : { servers }) };
   });
   const real = Array.from(serving).filter(([id]) => aliasOf(id) === undefined);
-  return [...own, ...real.map(([id, by]) => listed(id, by))];
+  return [...own, ...real.map(([id, by]) => listed(id, by)), ...servers.flatMap(deviceModels)];
+}
+
+/** Each model of a device under the name that always reaches it. */
+function deviceModels(server: ModelServer): readonly ListedModel[] {
+  const { device, models } = server;
+  return device === undefined ? [] : models.map((model) => listed(`${model}@${device.name}`, [server]));
+}
+
+function servesPlainly(server: ModelServer, asked: string, servers: readonly ModelServer[]): boolean {
+  if (!server.models.includes(asked)) return false;
+  const { device } = server;
+  if (device === undefined) return true;
+  if (!device.plainModels.includes(asked)) return false;
+  const name = asked.toLowerCase();
+  const isOurs = Object.keys(aliases).includes(name);
+  return (
+    !isOurs &&
+    !servers.some((other) => other.device === undefined && other.models.some((model) => model.toLowerCase() === name))
+  );
+}
+
+function devicePinOf(
+  asked: string,
+  servers: readonly ModelServer[],
+): { readonly device: ModelServer; readonly model: string } | undefined {
+  const at = asked.lastIndexOf('@');
+  if (at <= 0) return undefined;
+  const [model, name] = [asked.slice(0, at), asked.slice(at + 1)];
+  const device = servers.find((server) => server.device?.name === name && server.models.includes(model));
+  return device === undefined ? undefined : { device, model };
 }
 
 /** Looks a model up in the list as `resolveModel` does among backends, `backend/model` included. */

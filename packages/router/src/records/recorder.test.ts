@@ -23,6 +23,7 @@ function escalatedTrace(): RequestTrace {
     route: 'cloud',
     backend: 'gemini',
     model: 'gemini-2.5-flash',
+    device: undefined,
     confidence: undefined,
     degraded: false,
     attempts: [
@@ -30,6 +31,7 @@ function escalatedTrace(): RequestTrace {
         tier: 'local',
         backend: 'embedded',
         model: 'qwen',
+        device: undefined,
         startMs: 1001,
         leasedMs: 1003,
         firstEventMs: 1010,
@@ -47,6 +49,7 @@ function escalatedTrace(): RequestTrace {
         tier: 'cloud',
         backend: 'gemini',
         model: 'gemini-2.5-flash',
+        device: undefined,
         startMs: 1051,
         leasedMs: 1052,
         firstEventMs: 1100,

@@ -152,6 +152,19 @@ export interface RecordGapRow {
   readonly requests: number;
 }
 
+/** A paired device. */
+export interface DeviceRow {
+  readonly id: string;
+  /** `null` once the device was removed. */
+  readonly public_key: string | null;
+  readonly name: string;
+  readonly created_ms: number;
+  readonly last_seen_ms: number | null;
+  readonly last_address: string | null;
+  readonly dial_host: string | null;
+  readonly dial_port: number | null;
+}
+
 /** Every table, as kysely sees it. */
 export interface StoreTables {
   readonly requests: RequestRow;
@@ -163,6 +176,7 @@ export interface StoreTables {
   readonly keys: KeyRow;
   readonly key_usage: KeyUsageRow;
   readonly record_gaps: RecordGapRow;
+  readonly devices: DeviceRow;
 }
 
 /**

@@ -6,7 +6,7 @@ import { checkBackends } from './backends.ts';
 import { broken, passed, type Check } from './check.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
 import { checkDatabase } from './database.ts';
-import { checkDataFolder, checkEngine, checkModel, checkPort, checkRuntime } from './machine.ts';
+import { checkDataFolder, checkEngine, checkFleetPort, checkModel, checkPort, checkRuntime } from './machine.ts';
 
 export interface DoctorOptions {
   readonly json: boolean;
@@ -31,6 +31,7 @@ export async function doctor(
     checkEngine(config, options.machine),
     await checkModel(config, terminal),
     await checkPort(config, client),
+    await checkFleetPort(config, client),
     checkDataFolder(config.dataDir),
     await checkDatabase(config, options.openKeys),
     ...(options.live ? await checkBackends(config, clock) : []),

@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import * as z from 'zod';
 import type { LfoConfig } from '../../config/config.ts';
+import { hostAndPort } from '../../config/addresses.ts';
 import { isModelPath } from '../../config/environment.ts';
 import { isJsonObject, parseJson } from '../../core/json.ts';
 import { childEnvironment, deviceHostBinary } from '../models.ts';
@@ -109,6 +110,27 @@ export async function checkPort(config: LfoConfig, client: RouterClient): Promis
     return broken('port', `${port} is taken by another program`, `PORT=${port + 1} npm start`);
   if (error === 'EACCES') return broken('port', `${port} is reserved for root`, 'choose a PORT of 1024 or more');
   return broken('port', `${host} is not an address of this machine (${error})`, 'correct HOST');
+}
+
+/** Whether devices can dial this router: the port is free, or LFO has it. */
+export async function checkFleetPort(config: LfoConfig, client: RouterClient): Promise<Check> {
+  const name = 'fleet';
+  const { listen } = config.fleet;
+  if (listen === 'off') return passed(name, 'devices cannot dial this router: fleet.listen is off');
+  const { host, port } = hostAndPort(listen) ?? { host: '::', port: 4870 };
+  const running = await client.get('/admin/devices', AbortSignal.timeout(2_000)).then(
+    ({ body }) => (isJsonObject(body) && typeof body['port'] === 'number' ? body['port'] : undefined),
+    () => undefined,
+  );
+  if (running !== undefined) return passed(name, `devices dial port ${running}`);
+  const error = await listenOnce(host, port);
+  if (error === undefined || (error === 'EAFNOSUPPORT' && (await listenOnce('0.0.0.0', port)) === undefined)) {
+    return passed(name, listen === 'auto' ? `${port} is free; it opens when pairing begins` : `${port} is free`);
+  }
+  if (error === 'EADDRINUSE') {
+    return broken(name, `${port} is taken by another program`, 'set fleet.listen to another host:port');
+  }
+  return broken(name, `${host}:${port} cannot be listened on (${error ?? ''})`, 'correct fleet.listen');
 }
 
 function listenOnce(host: string, port: number): Promise<string | undefined> {

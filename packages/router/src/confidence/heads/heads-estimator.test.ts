@@ -135,7 +135,7 @@ test('structure condemns at once: an undeclared tool, an ill-typed argument, the
   for (const [calls, reason] of [
     [[['made_up', '{}']], 'unknown_tool'],
     [[['get_weather', '{"city": 3}']], 'tool_call_invalid'],
-    [[...['', ''].map((): [string, string] => ['get_weather', '{"city":"Paris"}'])], 'tool_call_invalid'],
+    [Array.from({ length: 2 }, (): [string, string] => ['get_weather', '{"city":"Paris"}']), 'tool_call_invalid'],
   ] as const) {
     assert.deepEqual(verdictOn(request, callAnswer(calls)), { type: 'escalate', score: 0, reason });
   }

@@ -1,9 +1,13 @@
 import { type Kysely, sql } from 'kysely';
 import { base } from './migrations/001-base.ts';
+import { devices } from './migrations/002-devices.ts';
 import { isPostgres } from './postgres-dialect.ts';
 
 /** Every step of the schema in order. A released one is never edited, and each only adds: releases are rolled back too. */
-const steps = [{ name: '001-base', up: base }] as const;
+const steps = [
+  { name: '001-base', up: base },
+  { name: '002-devices', up: devices },
+] as const;
 
 /** Any number that other programs on the database do not use for a lock of theirs. */
 const lockId = 5_636_101;

@@ -34,6 +34,18 @@ export interface SessionOptions {
   readonly heartbeatMs?: number;
   /** Once: `silent` for a device that has hung, which must be ended by other means; else why the link is over. */
   readonly onEnd: (code: string) => void;
+  /** Absent on a pipe. */
+  readonly names?: LinkNames;
+  /** The device said `bye`; the link ends. */
+  readonly onBye?: (code: string) => void;
+  /** Fields of its messages were cut or left out. */
+  readonly onClipped?: (fields: readonly string[]) => void;
+}
+
+/** Who the router is to a device, and what it calls the device. */
+export interface LinkNames {
+  readonly router: { readonly id: string; readonly name: string; readonly version: string };
+  readonly device: () => string;
 }
 
 /** One device on one link, from its `hello` to the end of the link. */
@@ -55,10 +67,11 @@ export class DeviceSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    const { link, clock } = options;
+    const { link, clock, onClipped } = options;
     this.#cancelHello = clock.schedule(helloMs, () => this.#silent('no_hello'));
     link.listen({
       onMessage: (message) => this.#receive(message),
+      onClipped: (fields) => onClipped?.(fields),
       onInvalid: (_type, id) => {
         this.#heard();
         if (id !== undefined) this.#calls.get(id)?.malformed();
@@ -136,6 +149,11 @@ export class DeviceSession {
     });
   }
 
+  /** For the device's screen. */
+  sayDrain(on: boolean): void {
+    if (!this.#options.link.closed) this.#options.link.send({ t: 'drain', on });
+  }
+
   close(code: ByeCode): void {
     this.#options.link.close(code);
   }
@@ -156,7 +174,10 @@ export class DeviceSession {
   #receive(message: DeviceMessage): void {
     this.#heard();
     if (message.t === 'hello') return this.#welcome(message);
-    if (message.t === 'bye') return this.#options.link.close('closing');
+    if (message.t === 'bye') {
+      this.#options.onBye?.(message.code);
+      return this.#options.link.close('closing');
+    }
     switch (message.t) {
       case 'state':
         return this.#newState(message);
@@ -187,7 +208,7 @@ export class DeviceSession {
   }
 
   #welcome(hello: MessageOf<DeviceMessage, 'hello'>): void {
-    const { link, session, clock, heartbeatMs = defaultHeartbeatMs } = this.#options;
+    const { link, session, clock, backend, names, heartbeatMs = defaultHeartbeatMs } = this.#options;
     this.#cancelHello();
     this.#hello = hello;
     this.#offers = hello.models;
@@ -202,8 +223,8 @@ export class DeviceSession {
       // A pipe that breaks has no other end left to return to.
       grace_ms: 0,
       max_frame: Math.min(hello.max_frame, maxFrameBytes),
-      router: { id: 'router', name: 'router', version: '0.1.0' },
-      device: { id: this.#options.backend, name: this.#options.backend },
+      router: names?.router ?? { id: 'router', name: 'router', version: '0.1.0' },
+      device: { id: backend, name: names?.device() ?? backend },
       features: hello.features.filter((feature) => usedFeatures.has(feature)),
     });
     this.#watch = new LinkWatch({
