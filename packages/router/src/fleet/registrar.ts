@@ -11,7 +11,7 @@ export class Registrar {
   readonly #log: Logger;
   readonly #pending = new Map<string, DeviceRecord>();
   readonly #removed = new Map<string, DeviceRecord>();
-  #writing: Promise<void> | undefined;
+  #isWriting = false;
   #cancelRetry: (() => void) | undefined;
   #isClosed = false;
 
@@ -46,7 +46,7 @@ export class Registrar {
     if (record.publicKey === undefined) this.#removed.set(record.id, record);
     else this.#removed.delete(record.id);
     this.#pending.set(record.id, record);
-    this.#writing ??= this.#write();
+    void this.#write();
   }
 
   /** Writes a row; rejects where the database does not take it. */
@@ -60,6 +60,8 @@ export class Registrar {
   }
 
   async #write(): Promise<void> {
+    if (this.#isWriting) return;
+    this.#isWriting = true;
     for (const [id, record] of this.#pending) {
       try {
         await this.#registry.save(record);
@@ -69,10 +71,8 @@ export class Registrar {
         break;
       }
     }
-    this.#writing = undefined;
+    this.#isWriting = false;
     if (this.#pending.size === 0 || this.#isClosed) return;
-    this.#cancelRetry = this.#clock.schedule(retryMs, () => {
-      this.#writing ??= this.#write();
-    });
+    this.#cancelRetry = this.#clock.schedule(retryMs, () => void this.#write());
   }
 }
