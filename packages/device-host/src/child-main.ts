@@ -26,7 +26,7 @@ const childOptions = z.strictObject({
   scripted: z.object({ partMs: z.number(), loadMs: z.number(), words: z.number().int() }).partial().default({}),
 });
 
-type ChildOptions = Readonly<z.infer<typeof childOptions>>;
+export type ChildOptions = Readonly<z.infer<typeof childOptions>>;
 
 /** Faults that end without the owner doing anything. */
 const mayPass: ReadonlySet<ModelFault> = new Set(['source', 'unavailable', 'busy']);
@@ -74,7 +74,8 @@ function openPipe(): Socket | undefined {
   }
 }
 
-async function engineOf(options: ChildOptions): Promise<Engine> {
+/** The engine that these options name. */
+export async function engineOf(options: ChildOptions): Promise<Engine> {
   if (options.engine === 'llama') {
     const { llamaEngine } = await import('./engine/llama/llama-engine.ts');
     return llamaEngine();
@@ -84,7 +85,8 @@ async function engineOf(options: ChildOptions): Promise<Engine> {
   return scriptedEngine({ clock: systemClock, loadMs, answer: () => ({ parts, partMs }) });
 }
 
-function opener(options: ChildOptions, engine: Engine): ModelOpener {
+/** Fetches and loads the model that these options name. */
+export function opener(options: ChildOptions, engine: Engine): ModelOpener {
   const { contextTokens, slots, threads, gpu } = options;
   return async (onProgress, signal) => {
     const file = await modelFile(options, onProgress, signal);

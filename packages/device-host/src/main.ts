@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { childMain } from './child-main.ts';
 import { systemClock } from './clock.ts';
 import { ModelError } from './models/model-error.ts';
+import { deviceCommand } from './device/device-command.ts';
 import { modelsCommand, type ModelsCommandHost } from './models-command.ts';
 import { progressBar, progressLines } from './progress-display.ts';
 
@@ -14,7 +15,9 @@ export async function main(argv: readonly string[]): Promise<void> {
     .command('child', { hidden: true })
     .argument('<options>', 'JSON')
     .action((options: string) => childMain(options));
-  program.addCommand(modelsCommand(terminalHost()));
+  const terminal = terminalHost();
+  program.addCommand(modelsCommand(terminal));
+  program.addCommand(deviceCommand({ ...terminal, deviceDir: deviceDirOf(process.env) }));
   throwInsteadOfExit(program);
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -55,6 +58,12 @@ function terminalHost(): ModelsCommandHost {
     print: (line) => process.stdout.write(`${line}\n`),
     progress,
   };
+}
+
+/** Where a device host keeps its key and its router. */
+function deviceDirOf(env: NodeJS.ProcessEnv): string {
+  if (env.LFO_DATA_DIR) return resolve(env.LFO_DATA_DIR, 'device');
+  return join(env.XDG_DATA_HOME ?? join(homedir(), '.local', 'share'), 'lfo', 'device');
 }
 
 /** The same folder that the router uses, with the same variables. */

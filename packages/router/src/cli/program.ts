@@ -111,11 +111,21 @@ function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, d
       const quiet = options.json === true ? { ...terminal, isInteractive: false } : terminal;
       done(await serve(load(options), { terminal: quiet, clock, load: () => load(options), startApp }));
     });
+  withExample(program.command('device'), "lfo device --pair 'lfo://pair?v=1&r=router&…'")
+    .description('serve a model of this machine to a router on another')
+    .argument('[options...]', 'as "lfo device help" lists them')
+    .allowUnknownOption()
+    .action(async (args: readonly string[], _options, command: Command) => {
+      const { deviceHost } = await import('./device-host.ts');
+      const given = args[0] === 'help' ? ['--help'] : args;
+      done(await deviceHost(terminal, load(all(command)), ['device', ...given]));
+    });
   const models = withExample(program.command('models'), 'lfo models list').description('models on this machine');
   const run = async (command: Command, args: readonly string[]): Promise<void> => {
     const options = all(command);
-    const { models: runModels } = await import('./models.ts');
-    done(await runModels(terminal, load(options), options.json === true ? [...args, '--json'] : args));
+    const { deviceHost } = await import('./device-host.ts');
+    const asked = options.json === true ? [...args, '--json'] : args;
+    done(await deviceHost(terminal, load(options), ['models', ...asked]));
   };
   withExample(models.command('list'), 'lfo models list --json')
     .description('what can be had and what is here')

@@ -8,7 +8,7 @@ import type { LfoConfig } from '../../config/config.ts';
 import { hostAndPort } from '../../config/addresses.ts';
 import { isModelPath } from '../../config/environment.ts';
 import { isJsonObject, parseJson } from '../../core/json.ts';
-import { childEnvironment, deviceHostBinary } from '../models.ts';
+import { childEnvironment, deviceHostBinary } from '../device-host.ts';
 import type { RouterClient } from '../router-client.ts';
 import type { Terminal } from '../terminal.ts';
 import { broken, passed, type Check } from './check.ts';

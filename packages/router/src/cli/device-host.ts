@@ -10,10 +10,13 @@ export const deviceHostBinary: string = fileURLToPath(
   new URL('../../../device-host/bin/lfo-device-host.js', import.meta.url),
 );
 
-/** Runs `lfo-device-host models …` in this terminal with the folder of this configuration; its exit code is ours. */
-export async function models(terminal: Terminal, config: LfoConfig, args: readonly string[]): Promise<number> {
-  if (args[0] === 'pull') createDataFolder(config.dataDir);
-  const child = spawn(process.execPath, [deviceHostBinary, 'models', ...args], {
+/**
+ * Runs `lfo-device-host` with these arguments in this terminal, with the folders of this configuration; its exit code is
+ * ours.
+ */
+export async function deviceHost(terminal: Terminal, config: LfoConfig, args: readonly string[]): Promise<number> {
+  createDataFolder(config.dataDir);
+  const child = spawn(process.execPath, [deviceHostBinary, ...args], {
     stdio: 'inherit',
     env: childEnvironment(terminal, config),
   });
@@ -30,10 +33,11 @@ export async function models(terminal: Terminal, config: LfoConfig, args: readon
 }
 
 /** The environment of the device host: no secrets, and its folders as this configuration says. */
-export function childEnvironment({ env }: Terminal, { embedded, offline }: LfoConfig): NodeJS.ProcessEnv {
+export function childEnvironment({ env }: Terminal, { dataDir, embedded, offline }: LfoConfig): NodeJS.ProcessEnv {
   return {
     ...withoutSecrets(env),
     LFO_MODELS_DIR: embedded.modelsDir,
+    LFO_DATA_DIR: dataDir,
     ...(embedded.modelBaseUrl === undefined ? {} : { LFO_MODEL_BASE_URL: embedded.modelBaseUrl }),
     ...(offline ? { LFO_OFFLINE: '1' } : {}),
   };

@@ -1,0 +1,69 @@
+import * as crypto from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { keyPair, keyText, nodePrimitives, readKeyText, type KeyPair, type Primitives } from '@lfo/protocol';
+import * as z from 'zod';
+
+/** Noise by OpenSSL. */
+export const primitives: Primitives = nodePrimitives(crypto);
+
+/** A router that this device is paired with. */
+export interface KnownRouter {
+  /** Public key. */
+  readonly key: Uint8Array;
+  readonly host: string;
+  readonly port: number;
+}
+
+const routerFile = z.object({ key: z.string(), host: z.string().min(1), port: z.int().min(1).max(65_535) });
+
+/** What a device host keeps between its starts: its key and its router, readable by its owner alone. */
+export class DeviceFolder {
+  readonly keys: KeyPair;
+  readonly #folder: string;
+
+  /** Makes the folder (0700) and the key (0600) where they are not there. @throws Error where the key cannot be read */
+  constructor(folder: string) {
+    this.#folder = folder;
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    chmodSync(folder, 0o700);
+    const file = join(folder, 'device.key');
+    if (!existsSync(file)) writeFileSync(file, `${keyText(primitives.random(32))}\n`, { mode: 0o600, flag: 'wx' });
+    const secret = readKeyText(readFileSync(file, 'utf8').trim());
+    if (secret === undefined) throw new Error(`${file} holds no key: delete it and pair this device again.`);
+    this.keys = keyPair(primitives, secret);
+  }
+
+  /** The router of the last pairing. */
+  get router(): KnownRouter | undefined {
+    const file = join(this.#folder, 'router.json');
+    if (!existsSync(file)) return undefined;
+    const parsed = routerFile.safeParse(readJson(file));
+    const key = parsed.success ? readKeyText(parsed.data.key) : undefined;
+    return parsed.success && key !== undefined ? { ...parsed.data, key } : undefined;
+  }
+
+  /** On disk before this returns: a pairing counts for the router only once its key is kept here. */
+  keep({ key, host, port }: KnownRouter): void {
+    this.#write(JSON.stringify({ key: keyText(key), host, port }));
+  }
+
+  /** Only where the router itself said so. */
+  forget(): void {
+    this.#write('{}');
+  }
+
+  #write(text: string): void {
+    const file = join(this.#folder, 'router.json');
+    writeFileSync(`${file}.new`, text, { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  }
+}
+
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
