@@ -40,7 +40,7 @@ const violations: Readonly<Record<string, readonly [folder: string, code: string
     `${router}/backends/engines/gemini`,
     "export { createOpenAiCompatibleBackend } from '../openai-compatible/backend.ts';\n",
   ],
-  'dialects-apart': [`${router}/dialects/planted`, "export { respond } from '../openai-chat/respond.ts';\n"],
+  'dialects-apart': [`${router}/dialects/planted`, "export { chatReader } from '../openai-chat/read-chat.ts';\n"],
   'cloud-client-from-one-module': [
     `${router}/app`,
     "export { createCloudClient } from '../backends/http/cloud-client.ts';\n",

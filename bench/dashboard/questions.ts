@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RequestFilter, trendRanges } from '@lfo/router/src/records/history.ts';
 import { StoredHistory } from '@lfo/router/src/records/queries/stored-history.ts';
 import { summary } from '@lfo/router/src/records/queries/summary.ts';
-import { walkRows } from '@lfo/router/src/records/queries/walk-rows.ts';
+import { walkRows } from '@lfo/router/src/records/queries/walk.ts';
 import type { FilledDatabase } from './databases.ts';
 
 /** How long one question took, the way to the worker or server included. */

@@ -92,7 +92,6 @@ const reader = new AnswerReader({
   names: new ToolNames([]),
   ids: new ToolCallIds(),
   keepsFirstCall: false,
-  showsThoughts: false,
   promptCharacters: 1_000,
   onSigned: () => undefined,
 });

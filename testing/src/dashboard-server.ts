@@ -10,7 +10,9 @@ import type { VerifyKey } from '@lfo/router/src/core/identity.ts';
 import type { RequestRow } from '@lfo/router/src/records/tables.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '@lfo/router/src/core/trace.ts';
 import { createDashboard } from '@lfo/router/src/admin/dashboard.ts';
-import { singleKey } from '@lfo/router/src/keys/single-key.ts';
+import { Devices } from '@lfo/router/src/fleet/devices.ts';
+import { openRouterKey } from '@lfo/router/src/fleet/router-key.ts';
+import { singleKey } from '@lfo/router/src/keys/verify-key.ts';
 import { createHttp, type HttpDeps } from '@lfo/router/src/app/routes.ts';
 import { Recorder } from '@lfo/router/src/records/recorder.ts';
 import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';
@@ -25,6 +27,20 @@ export interface DashboardServerOptions {
   readonly verifyKey?: VerifyKey;
   readonly rows?: readonly RequestRow[];
   readonly setDraining?: AdminDeps['setDraining'];
+}
+
+/** Nobody is paired, and nothing listens. */
+function noDevices(dataDir: string): Devices {
+  return new Devices({
+    clock,
+    log: pino({ level: 'silent' }),
+    registry: { list: async () => [], save: async () => {} },
+    keys: () => openRouterKey(dataDir),
+    config: { listen: 'off', models: [], dial: [], heartbeatMs: 20_000 },
+    members: { add() {}, remove() {}, setDraining: () => false },
+    random: () => 0,
+    version: '0.1.0',
+  });
 }
 
 /** How long before its answer a scripted request is said to have come. */
@@ -47,6 +63,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     records: () => recorder.status(),
     keyName: () => undefined,
     setDraining: options.setDraining ?? (() => false),
+    devices: noDevices(folder),
   });
 
   const chat: HttpDeps['chat'] = async (exchange) => {

@@ -132,6 +132,8 @@ function rowAt(timeMs: number, index: number, random: () => number): RequestRow 
     held_ms: first.held_ms,
     overhead_ms: 0.8,
     warnings: '[]',
+    predicted_wait_ms: null,
+    wait_ms: null,
   };
 }
 

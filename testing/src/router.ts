@@ -41,7 +41,7 @@ export interface TestRouter {
   /** Resolves when the embedded model is loaded, or has failed to, or there is none. */
   readonly ready: Promise<ReadyInfo>;
   readonly request: (
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     path: string,
     body?: unknown,
     headers?: Record<string, string>,

@@ -45,6 +45,8 @@ export class ScriptedDevice {
   /** All messages of the router so far. */
   readonly received: RouterMessage[] = [];
   closed: string | undefined;
+  /** Whether it leaves pings unanswered. */
+  isMute = false;
   /** Called for every message of the router; set it to play a part. */
   onMessage: (message: RouterMessage) => void = () => {};
   #seq = 0;
@@ -58,6 +60,7 @@ export class ScriptedDevice {
     this.link.listen({
       onMessage: (message) => {
         this.received.push(message);
+        if (message.t === 'ping' && !this.isMute) this.send({ t: 'pong', n: message.n });
         this.onMessage(message);
       },
       onClose: (code) => (this.closed = code),

@@ -68,7 +68,7 @@ export const limitDefaults: LimitsConfig = {
   fetchImages: false,
 };
 
-/** The real ingress and egress around a scripted answer; `inject` it, or `listen` for a socket. */
+/** The real server and dialect around a scripted answer; `inject` it, or `listen` for a socket. */
 export function scriptedRouter(options: ScriptedRouterOptions = {}) {
   const clock = options.clock ?? systemClock;
   const server = { ...serverDefaults, ...options.server };

@@ -57,7 +57,7 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
         build: { version: ownVersion(), node: process.version },
       }),
     openArchive: async (config) => (await import('./records/open-archive.ts')).openArchive(config),
-    openKeyStore: async (config) => (await import('./keys/key-store.ts')).openKeyStore(config),
+    openKeyStore: async (config) => (await import('./app/command-keys.ts')).openCommandKeys(config, systemClock),
   });
   release();
   // Done, but a question to a silent name server cannot be taken back and would hold the process for many seconds.

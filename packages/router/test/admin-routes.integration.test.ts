@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { test, type TestContext } from 'node:test';
 import { startDashboard, type DashboardServerOptions } from '@lfo/testing/dashboard-server.ts';
 import { recordedDays } from '@lfo/testing/recorded-days.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { request as send } from 'undici';
 import type { VerifyKey } from '../src/core/identity.ts';
+import { beginTrace } from '../src/core/trace.ts';
 
 const key = 'lfo-a-key-of-some-length';
 const bearer = { authorization: `Bearer ${key}` };
@@ -46,7 +49,7 @@ test('without a session pages lead to the form and the interface refuses', async
   assert.equal((await ask('GET', '/dashboard/login')).status, 200);
 });
 
-test('a bearer key serves instead of the cookie, a wrong one is refused at open doors too', async (t) => {
+test('a bearer key serves instead of the cookie, a wrong one is refused on open pages too', async (t) => {
   const { ask } = await start(t, { authToken: key });
   assert.equal((await ask('GET', '/dashboard/now', bearer)).status, 200);
   assert.equal((await ask('GET', '/dashboard/api/fleet', bearer)).status, 200);
@@ -214,6 +217,63 @@ test('the live stream tells requests as they end, and who comes back only what i
   assert.ok(missed.includes('event: missed') && missed.includes(second) && !missed.includes(first));
   const stranger = await readLive(url, { 'last-event-id': 'other:1' }, (text) => text.includes('event: status'));
   assert.ok(stranger.includes('event: snapshot') && stranger.includes(first));
+});
+
+/** Opens a live stream whose reader takes nothing, and fills the way to it. */
+async function blockedStream(
+  { app, live }: Awaited<ReturnType<typeof start>>,
+  url: string,
+  headers: Record<string, string>,
+) {
+  const opened = once(app.server, 'request');
+  const { body } = await send(`${url}/dashboard/api/live`, { headers });
+  const response: ServerResponse = (await opened)[1];
+  body.on('error', () => {}).pause();
+  const closed = once(response, 'close');
+  let told = 0;
+  const tell = (): void => {
+    const request = { id: `r${told++}`, model: 'm'.repeat(500), stream: false, hints: { mode: 'auto' as const } };
+    live.begin(request, beginTrace(request, { startMs: 0, startedAtMs: 0 }, 0.7));
+  };
+  while (response.writableLength < 64 * 1024 && !response.closed) {
+    for (let i = 0; i < 50; i++) tell();
+    await new Promise(setImmediate);
+  }
+  return { closed, tell };
+}
+
+test('a stream whose session has ended is told nothing more, though its reader takes nothing', async (t) => {
+  let isValid = true;
+  const verifyKey: VerifyKey = (presented) =>
+    isValid && presented === key ? { id: 'k', scopes: ['admin'] } : undefined;
+  const server = await start(t, { verifyKey });
+  const url = await server.listen();
+  const { host } = new URL(url);
+  const { headers } = await server.ask('POST', '/dashboard/login', { host }, { key });
+  const cookie = String(headers['set-cookie']).split(';', 1)[0] ?? '';
+  const { closed, tell } = await blockedStream(server, url, { cookie });
+  isValid = false;
+  const telling = setInterval(tell, 20);
+  await closed;
+  clearInterval(telling);
+  tell();
+  await new Promise(setImmediate);
+});
+
+test('a reader that has taken nothing for a while is cut off', async (t) => {
+  const server = await start(t);
+  const { closed } = await blockedStream(server, await server.listen(), {});
+  await closed;
+});
+
+test('a stream that came in by a key ends when the key does', async (t) => {
+  let isValid = true;
+  const verifyKey: VerifyKey = (presented) =>
+    isValid && presented === key ? { id: 'k', scopes: ['admin'] } : undefined;
+  const { listen } = await start(t, { verifyKey });
+  const { body } = await send(`${await listen()}/dashboard/api/live`, { headers: bearer });
+  isValid = false;
+  assert.match(await body.text(), /^event: snapshot/);
 });
 
 test('pages of other origins get no live stream, and closing the server ends those there are', async (t) => {

@@ -62,10 +62,10 @@ test('by default no word is kept, though what the router knew is', async (t) => 
   const { router } = await routerWith(t, '{}');
   const body = await stored(t, router, await router.chat(asking(question)));
   assert.equal(at(body, 'capture'), null);
-  assert.equal(at(body, 'signals', 'judge'), 'answer-judge');
+  assert.equal(at(body, 'signals', 'judge'), 'answer-heads');
   assert.equal(at(body, 'features', 'local_ready'), 1);
   await router.app.close();
   const bytes = filesOf(router.folder);
-  assert.ok(bytes.includes('answer-judge'), 'the row is there');
+  assert.ok(bytes.includes('answer-heads'), 'the row is there');
   assert.doesNotMatch(bytes, /7Hq2|9Xk4/);
 });

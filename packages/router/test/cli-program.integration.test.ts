@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { FakeGemini } from '@lfo/testing/fake-gemini.ts';
 import { runLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 
@@ -89,6 +91,16 @@ test('doctor reports each check with its fix, as lines and as JSON', async (t) =
     json.checks.filter(({ ok }: { ok: boolean }) => !ok).map(({ name }: { name: string }) => name),
     ['data'],
   );
+});
+
+test('what has no effect in this version says so: the scope device', { timeout: 60_000 }, async (t) => {
+  const cwd = workingFolder(t);
+  const env = {};
+  const created = await runLfo(t, ['keys', 'create', '--name', 'phone', '--scope', 'device'], { cwd, env });
+  assert.equal(created.code, 0);
+  assert.match(created.stderr, /The scope device has no effect/);
+  const { stdout } = await runLfo(t, ['doctor', '--offline'], { cwd, env });
+  assert.match(stdout, /✓ database +SQLite, 1 key; the scope device of 1 has no effect in this version/);
 });
 
 test('doctor tries each key, a stream and a tool call, and never shows a key', async (t) => {
@@ -197,6 +209,39 @@ test('chat streams, remembers, switches modes and shows where an answer came fro
       ['local', 3],
     ],
   );
+});
+
+test('what a model says moves no cursor and sets no title', async (t) => {
+  const [escape, bell, csi] = ['\u001b', '\u0007', '\u009b'];
+  const url = await fakeServer(t, (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (const content of [`a${escape}`, `]0;pwned${bell}b`, `${csi}2Jc\r\n\td\u007f`])
+      response.write(`data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`);
+    const lfo_metadata = { route: 'local', model: `m${escape}[31m`, latency_ms: 1 };
+    response.end(`data: ${JSON.stringify({ choices: [], lfo_metadata })}\n\ndata: [DONE]\n\n`);
+  });
+  const cwd = workingFolder(t);
+  const { stdout } = await runLfo(t, ['chat', '--url', url], { cwd, input: 'hello\n' });
+  assert.doesNotMatch(stdout, /[^\P{Cc}\n\t]/u);
+  assert.match(stdout, /^a\]0;pwnedb2Jc\n\td\n/);
+  const json = await runLfo(t, ['chat', '--json', '--url', url], { cwd, input: 'hello\n' });
+  assert.doesNotMatch(json.stdout, /[^\P{Cc}\n]/u);
+  assert.equal(JSON.parse(json.stdout).answer, `a${escape}]0;pwned${bell}b${csi}2Jc\r\n\td\u007f`);
+});
+
+test('a locked database is waited for, then told in one sentence', { timeout: 90_000 }, async (t) => {
+  const cwd = workingFolder(t);
+  assert.equal((await runLfo(t, ['keys', 'list'], { cwd })).code, 0);
+  const other = new DatabaseSync(join(cwd, 'data', 'lfo.db'));
+  t.after(() => other.close());
+  other.exec('BEGIN EXCLUSIVE');
+  const { code, stdout, stderr } = await runLfo(t, ['keys', 'create', '--name', 'late'], { cwd });
+  assert.deepEqual([code, stdout], [1, '']);
+  assert.match(stderr, /^The database was locked by another program for \d+ s: try again, or see lfo doctor\.\n$/);
+  const waiting = runLfo(t, ['keys', 'create', '--name', 'patient'], { cwd });
+  await delay(3_000);
+  other.exec('COMMIT');
+  assert.equal((await waiting).code, 0);
 });
 
 test('chat off a terminal fails when an answer failed, with the error in its own words', async (t) => {

@@ -94,7 +94,7 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
       /Completion\s*6/,
       /Cost, estimated\s*\$0\.0000\d+/,
       /Longest local prompt\s*1,500 tokens/,
-      /Judge\s*answer judge/,
+      /Judge\s*answer heads/,
       /user\s*What is the capital of Australia\?\s*answer\s*The capital of Australia is Canberra\./,
     ]) {
       await main.filter({ hasText: words }).waitFor();

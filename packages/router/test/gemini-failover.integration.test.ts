@@ -94,7 +94,7 @@ test('the next provider takes over from one that is limited or broken, in the or
   fake.next(refusal(503, 'UNAVAILABLE', 'Overloaded.'));
   const broken = await router.chat(asking('Hi'));
   assert.equal(metadata(broken, 'backend'), 'other');
-  assert.equal(broken.headers['x-lfo-egress'], 'other');
+  assert.equal(broken.headers['x-lfo-egress'], 'gemini,other');
   assert.deepEqual(
     [0, 1].map((index) => metadata(broken, 'attempts', index, 'backend')),
     ['gemini', 'other'],

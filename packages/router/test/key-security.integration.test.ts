@@ -13,7 +13,7 @@ import { type Answer, asking, startRouter, type TestRouter } from '@lfo/testing/
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { faults } from '@lfo/testing/upstream/faults.ts';
-import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
+import { answerWith, frame } from '@lfo/testing/upstream/openai-answer.ts';
 
 const sure = answerWith({ deltas: ['It', ' is', ' 4', '.'], logprobs: [-0.05, -0.02, -0.01, -0.02] });
 const unsure = answerWith({ deltas: ['Syd', 'ney', '.'], logprobs: [-1.9, -1.2, -0.9] });
@@ -27,6 +27,8 @@ interface Keyed {
   /** Gives out a key and waits until the router knows it. */
   readonly create: (name: string, ...options: string[]) => Promise<string>;
   readonly revoke: (name: string) => Promise<void>;
+  /** `lfo keys …` beside the router. */
+  readonly run: (...args: string[]) => Promise<string>;
   /** Changes the database behind the router's back. */
   readonly change: (statement: string) => void;
 }
@@ -57,6 +59,7 @@ async function keyed(t: TestContext, yaml = ''): Promise<Keyed> {
       await until('the key is known', async () => (await status()) !== 401);
       return key;
     },
+    run,
     revoke: async (name) => void (await run('revoke', name)),
     change(statement) {
       const database = new DatabaseSync(join(router.folder, 'data', 'lfo.db'), { timeout: 5_000 });
@@ -171,6 +174,30 @@ describe('security 3: keys', { timeout: 60_000 }, () => {
       ),
       [200, 401, 401, 401, 401, 403],
     );
+  });
+
+  test('end their streams within a second when they are revoked, deleted at once or not', async (t) => {
+    const { router, local, create, run } = await keyed(t);
+    await create('stays');
+    for (const options of [[], ['--forget']]) {
+      const key = await create('app');
+      const before = local.requests.length;
+      local.always(async (exchange) => {
+        exchange.head(200, { 'content-type': 'text/event-stream' });
+        for (let part = 0; part < 1_000 && exchange.end === undefined; part++) {
+          await exchange.write(frame({ choices: [{ index: 0, delta: { content: 'x' } }] }));
+          await exchange.pause(20);
+        }
+      });
+      const stream = router.stream(asking('Hi', { model: 'lfo-local' }), bearer(key));
+      await local.received(before + 1);
+      await run('revoke', 'app', ...options);
+      const from = performance.now();
+      assert.equal((await stream).isDone, false);
+      assertWithin(t, 'stream ended', performance.now() - from, 1_000);
+      const ended = local.exchanges.at(-1)?.ended;
+      assert.equal(await ended, 'aborted');
+    }
   });
 
   test('end when they expire or are revoked, within a second', async (t) => {

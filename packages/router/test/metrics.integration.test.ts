@@ -57,8 +57,8 @@ backends:
   const leaving = router.chat(asking('Hello', { model: 'lfo-local' }), { 'x-lfo-deadline-ms': '100' });
   statuses.push((await leaving).status);
   local.always((exchange) => faults['fault-500']?.(exchange));
-  for (const model of ['lfo-local', 'lfo-auto', 'lfo-local', 'nobody-knows-this']) await chat(model);
-  assert.deepEqual(statuses, [...Array.from({ length: 8 }, () => 200), 504, 502, 200, 503, 404]);
+  for (const model of ['lfo-local', 'lfo-auto', 'lfo-local', 'lfo-local', 'nobody-knows-this']) await chat(model);
+  assert.deepEqual(statuses, [...Array.from({ length: 8 }, () => 200), 504, 502, 200, 502, 503, 404]);
   await router.request('GET', '/metrics');
   return (await router.request('GET', '/metrics')).text;
 }

@@ -21,7 +21,7 @@ function registered(tree: string): readonly string[] {
     const path = parents.join('');
     return (methods ?? '')
       .split(', ')
-      .flatMap((method) => (method === '' || method === 'HEAD' ? [] : `${method} ${path}`));
+      .flatMap((method) => (method === '' || method === 'HEAD' ? [] : `${method} ${path.replace('//', '/')}`));
   });
 }
 
@@ -31,7 +31,7 @@ function described(document: unknown): readonly string[] {
   return Object.entries(paths).flatMap(([path, item]: [string, unknown]) =>
     ['get', 'post', 'put', 'patch', 'delete']
       .filter((method) => at(item, method) !== undefined)
-      .map((method) => `${method.toUpperCase()} ${path.replace('{id}', '*')}`),
+      .map((method) => `${method.toUpperCase()} ${path.replace('{id}', path.startsWith('/admin/') ? ':id' : '*')}`),
   );
 }
 

@@ -93,7 +93,7 @@ describe('security: bind and auth', () => {
     ]) {
       assert.equal((await router.request('GET', '/v1/models', undefined, headers)).status, 401);
     }
-    const source = readFileSync(new URL('../src/keys/single-key.ts', import.meta.url), 'utf8');
+    const source = readFileSync(new URL('../src/keys/verify-key.ts', import.meta.url), 'utf8');
     assert.match(source, /timingSafeEqual\(digest\(presented\), expected\)/);
   });
 
@@ -376,6 +376,7 @@ describe('security: input', () => {
         'code',
         'message',
         'param',
+        'source',
         'type',
       ]);
     }

@@ -28,7 +28,7 @@ for (const subject of subjects) {
           await says(subject, 'well again')(exchange);
         },
       );
-      assert.equal((await router.chat(hello(subject))).status, 502);
+      assert.ok([500, 502].includes((await router.chat(hello(subject))).status));
       assert.equal((await router.chat(hello(subject))).status, 503, 'open');
       await delay(350);
       const agent = new Agent({ connections: 500 });

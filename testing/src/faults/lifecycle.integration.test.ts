@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -32,7 +33,8 @@ import {
 interface Serving extends Player {
   readonly lfo: LfoProcess;
   readonly url: string;
-  readonly stream: () => Promise<ReadStream>;
+  readonly cwd: string;
+  readonly stream: () => Promise<ReadStream & { readonly id: string }>;
 }
 
 /** The real command line in front of one local server. */
@@ -42,15 +44,15 @@ async function serve(t: TestContext, yaml = ''): Promise<Serving> {
   writeFileSync(join(cwd, 'lfo.yaml'), fleetYaml([localServer.entry(player.upstream.origin)], yaml));
   const lfo = startLfo(t, ['serve'], { cwd, env: { PORT: '0' } });
   const url = /http:\/\/[^"\s]+:\d+/.exec(await lfo.output(/http:\/\/[^"\s]+:\d+/))?.[0] ?? assert.fail('no address');
-  const stream = async (): Promise<ReadStream> => {
+  const stream: Serving['stream'] = async () => {
     const response = await request(`${url}/v1/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(asking('Hello', { model: 'lfo-local', stream: true })),
     });
-    return readSse(await response.body.text());
+    return { ...readSse(await response.body.text()), id: String(response.headers['x-request-id']) };
   };
-  return { ...player, lfo, url, stream };
+  return { ...player, lfo, url, cwd, stream };
 }
 
 async function isListening(url: string): Promise<boolean> {
@@ -126,6 +128,27 @@ faultTest({ row: 47, what: 'a second SIGTERM ends it now', bound: '1 s' }, async
   assertWithin(t, 'exit after the second signal', ms, 1000);
   await stream;
 });
+
+faultTest(
+  { row: 65, what: 'two signals at once are one: streams end well and each is on record', bound: 'exit 0' },
+  async (t) => {
+    const serving = await serve(t);
+    parts(40)(serving);
+    const streams = Array.from({ length: 8 }, serving.stream);
+    await eventually('they run', () => serving.calls() === 8);
+    // As a terminal's Ctrl-C reaches a launcher and the router, and the launcher passes it on.
+    serving.lfo.child.kill('SIGINT');
+    await delay(100);
+    serving.lfo.child.kill('SIGINT');
+    const answers = await Promise.all(streams);
+    assert.ok(answers.every(({ isDone }) => isDone));
+    assert.equal((await serving.lfo.finished).code, 0);
+    const database = new DatabaseSync(join(serving.cwd, 'data', 'lfo.db'), { readOnly: true });
+    t.after(() => database.close());
+    const found = database.prepare('select 1 as one from requests where id = ?');
+    for (const { id } of answers) assert.ok(found.get(id) !== undefined, `${id} is not on record`);
+  },
+);
 
 faultTest(
   { row: 48, what: 'a broken file changes nothing, a good one takes effect', bound: 'next request' },

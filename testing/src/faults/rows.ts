@@ -68,5 +68,9 @@ export const faultRows: readonly FaultRow[] = [
   { row: 52, fault: 'very long prefill' },
   { row: 53, fault: 'two routers on one database' },
   { row: 54, fault: 'model file missing, truncated or of the wrong hash; model process dies' },
+  { row: 57, fault: 'tool call or JSON longer than every limit, slow or paused in the middle' },
+  { row: 58, fault: 'an answer that is not streamed is cut after its first token' },
+  { row: 65, fault: 'two signals at once; SIGTERM while answers are written down' },
+  { row: 67, fault: 'a later call of one answer is bad' },
   { row: 68, fault: 'everything at once' },
 ];

@@ -31,7 +31,7 @@ async function share(
   const { admin, key } = await keysOf(one);
   await known(two, key);
   const applied = await steps();
-  assert.ok(applied.length > 5);
+  assert.ok(applied.length > 0);
   assert.equal(new Set(applied).size, applied.length, 'each step of the schema once');
 
   const before = JSON.parse(await one.run('stats', '--json')).requests;
@@ -87,7 +87,7 @@ faultTest(
     await share(t, routers, async () => {
       const client = new Client(url);
       await client.connect();
-      const { rows } = await client.query('select name from kysely_migration');
+      const { rows } = await client.query('select name from schema_steps');
       await client.end();
       return rows.map((row: unknown) => at(row, 'name'));
     });
@@ -101,7 +101,7 @@ faultTest(
     const routers = await twoRouters(t, {}, [cwd, cwd]);
     await share(t, routers, async () => {
       const database = new DatabaseSync(join(cwd, 'data', 'lfo.db'), { readOnly: true });
-      const names = database.prepare('select name from kysely_migration').all();
+      const names = database.prepare('select name from schema_steps').all();
       database.close();
       return names.map((row) => row['name']);
     });

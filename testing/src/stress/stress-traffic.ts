@@ -164,6 +164,8 @@ function faultOfRefusal(kind: Kind, status: number, text: string): string | unde
     if (at(body, 'error', name) === undefined) return `no ${name} in the envelope`;
   }
   const expected = kind === 'bad' ? [400, 401, 503] : [401, 429, 502, 503, 504];
+  // Gemini's own 500 is handed on; one of LFO's own never is right.
+  if (status === 500 && at(body, 'error', 'source') === 'upstream') return undefined;
   return expected.includes(status) ? undefined : 'unexpected status';
 }
 

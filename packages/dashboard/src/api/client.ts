@@ -16,7 +16,7 @@ export class ApiError extends Error {
   }
 }
 
-/** Asks the router for JSON. @throws ApiError; without a session it goes to the form besides */
+/** Asks the router for JSON. @throws ApiError; without a session it also goes to the form */
 export async function ask<T>(path: string, options: RequestInit = {}): Promise<T> {
   const response = await send(path, options);
   const body: T = await response.json();

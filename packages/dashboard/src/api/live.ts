@@ -19,7 +19,7 @@ let latestCounters: LiveCounters | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let source: EventSource | undefined;
 
-/** Follows the router until the page goes away; comes back by itself and is told what it missed. */
+/** Follows the router until the page goes away; comes back by itself and gets what it missed. */
 export function follow(): void {
   if (source !== undefined) return;
   const stream = new EventSource('/dashboard/api/live');

@@ -5,7 +5,7 @@ import type { Series } from './plot.ts';
 
 interface ChartProps {
   readonly title: string;
-  /** What the numbers are, in words. */
+  /** What the numbers are, for screen readers. */
   readonly unit: string;
   readonly timesMs: readonly number[];
   readonly series: readonly Series[];

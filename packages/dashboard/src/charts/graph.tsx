@@ -3,7 +3,7 @@ import { percent } from '../format.ts';
 import { ScoreTicks } from './score-ticks.tsx';
 
 interface GraphProps {
-  /** What it shows, in words. */
+  /** What it shows, for screen readers. */
   readonly label: string;
   readonly xName: string;
   readonly yName: string;

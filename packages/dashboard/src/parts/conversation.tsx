@@ -1,4 +1,4 @@
-import type { Capture, CapturedCall } from '@lfo/router/src/records/capture-types.ts';
+import type { Capture, CapturedCall } from '@lfo/router/src/records/request-view.ts';
 import type { ComponentChildren } from 'preact';
 import { plural } from '../format.ts';
 

@@ -10,7 +10,6 @@ interface Reading {
 const tokens = ofNumber((value) => plural(value, 'token'));
 const time = ofNumber(duration);
 const share = ofNumber(percent);
-const nats = ofNumber((value) => `${scoreExact(value)} nats`);
 
 const features: Readonly<Record<string, Reading>> = {
   messages: { name: 'Messages' },
@@ -30,15 +29,13 @@ const features: Readonly<Record<string, Reading>> = {
 
 const signals: Readonly<Record<string, Reading>> = {
   judge: { name: 'Judge', show: (value) => words(String(value)) },
-  text_tokens: { name: 'Tokens of text', show: tokens },
-  text_nats: { name: 'Surprise of the text', show: nats },
-  text_worst_nats: { name: 'Least likely tokens', show: likelihoods },
-  call_tokens: { name: 'Tokens of tool calls', show: tokens },
-  call_nats: { name: 'Surprise of the calls', show: nats },
+  prior: { name: 'Calibrated for another model' },
   calls: { name: 'Tool calls' },
-  grounded: { name: 'Arguments found in the question', show: share },
-  left_out: { name: 'Of the question left out', show: share },
-  few_calls: { name: 'Fewer calls than asked for' },
+  values: { name: 'Probability that the values are right', show: share },
+  no_tool_fits: { name: 'Probability that no tool fits', show: share },
+  more_calls: { name: 'Probability that more calls are needed', show: share },
+  text_score: { name: 'Probability that the text is right', show: share },
+  opening_worst_nats: { name: 'Least likely first tokens', show: likelihoods },
   repaired: { name: 'Call was repaired' },
   handed_off: { name: 'Engine handed off' },
 };

@@ -91,7 +91,7 @@ function Notices() {
     <p class="notice" role="alert">
       The database refuses rows, so what happens now may be missing later
       {now.records.dropped > 0 && ` (${plural(now.records.dropped, 'row')} lost so far)`}. Requests are served all the
-      same. Check the disk of the data folder; <code>npx lfo doctor</code> names the fault.
+      same. Check the disk of the data folder; <code>lfo doctor</code> names the fault.
     </p>
   );
 }

@@ -48,7 +48,7 @@ export function LoginView() {
         />
         <p id="key-help" class="hint">
           The one in <code>LFO_AUTH_TOKEN</code>, or one with the admin scope:{' '}
-          <code>npx lfo keys create --name me --scope admin</code>
+          <code>lfo keys create --name me --scope admin</code>
         </p>
         {error !== undefined && (
           <p class="error" role="alert">

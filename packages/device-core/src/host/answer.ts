@@ -41,7 +41,7 @@ export class Answer {
     return this.#abort.signal;
   }
 
-  /** Ends it early; the error is what the router is told. */
+  /** Ends it early; the error is what the router gets. */
   end(error: EngineError): void {
     this.#reason ??= error;
     this.#abort.abort(error);
@@ -168,7 +168,7 @@ function engineScores({ text, alternatives }: WantedScores): NonNullable<EngineR
   return { top: alternatives, ...(text >= allTextTokens ? {} : { first: text }) };
 }
 
-/** The `error` the router is told. Only messages of our own errors leave: others may hold paths or prompts. */
+/** The `error` the router gets. Only messages of our own errors leave: others may hold paths or prompts. */
 export function errorMessage(error: unknown, id?: number): MessageOf<DeviceMessage, 'error'> {
   const { code, message, retryable } = describe(error);
   return { t: 'error', ...(id === undefined ? {} : { id }), code, message, retryable };

@@ -1,7 +1,7 @@
 import type { DeviceMessage, MessageOf } from '@lfo/protocol';
 import { EngineError, type LoadedModel } from '../engine/engine.ts';
 
-/** Progress of a download or load, as the router is told. */
+/** Progress of a download or load, as the router sees it. */
 export type LoadProgress = Pick<MessageOf<DeviceMessage, 'progress'>, 'phase' | 'done' | 'total' | 'what'>;
 
 /** Fetches the model where needed and loads it; throws an EngineError whose message the owner may read. */

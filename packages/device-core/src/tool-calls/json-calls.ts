@@ -5,7 +5,7 @@ import { jsonExtent, memberSource } from './json-extent.ts';
 export interface ToolCall {
   readonly name: string;
   readonly json: string;
-  /** Whether the model's own text had to be mended: broken JSON, another spelling of a name or key. Wrapping is no repair. */
+  /** Whether the model's own text had to be repaired: broken JSON, another spelling of a name or key. Wrapping is no repair. */
   readonly repaired: boolean;
 }
 

@@ -145,7 +145,7 @@ const cases: ReadonlyArray<{ name: string; text: string; why?: 'cut'; parts: Par
     parts: [call('get_weather', paris)],
   },
   {
-    name: 'an answer that stops inside a call is mended',
+    name: 'an answer that stops inside a call is repaired',
     text: '<tool_call>{"name": "get_weather", "arguments": {"city": "Paris"',
     parts: [call('get_weather', paris, true)],
   },

@@ -1,7 +1,7 @@
 import { parseGemmaCall } from './gemma-call.ts';
 import { canonicalName, parseJsonCalls, type ToolCall } from './json-calls.ts';
 import { isQuoted, jsonExtent } from './json-extent.ts';
-import { findOpener, gemmaTag, isLineStart, wrapping } from './opener.ts';
+import { findCallStart, gemmaTag, isLineStart, wrapping } from './call-start.ts';
 
 /** A piece of an answer: text to show, or a call; `isComplete` is false for one the end of the answer cut off. */
 export type ParsedPart =
@@ -62,10 +62,10 @@ export class ToolCallParser {
   }
 
   #readText(): boolean {
-    const opener = findOpener(this.#buffer, this.#lineStart, this.#tools);
-    this.#text(this.#buffer.slice(0, opener?.at));
-    this.#buffer = opener === undefined ? '' : this.#buffer.slice(opener.at);
-    if (opener?.state !== 'open') return false;
+    const start = findCallStart(this.#buffer, this.#lineStart, this.#tools);
+    this.#text(this.#buffer.slice(0, start?.at));
+    this.#buffer = start === undefined ? '' : this.#buffer.slice(start.at);
+    if (start?.state !== 'open') return false;
     this.#mode = 'call';
     return true;
   }
@@ -97,7 +97,7 @@ export class ToolCallParser {
       else this.#buffer = '';
       return;
     }
-    const calls = mendCalls(this.#buffer, this.#tools);
+    const calls = repairCalls(this.#buffer, this.#tools);
     if (calls === undefined) this.#mode = 'text';
     else {
       this.#calls(calls.map(({ name, json }) => ({ name, json, repaired: true })));
@@ -160,7 +160,7 @@ function closedEarly(text: string, start: number): number | undefined {
   return close < 0 || isQuoted(text, start, start + close) ? undefined : start + close;
 }
 
-function mendCalls(text: string, tools: readonly string[]): ToolCall[] | undefined {
+function repairCalls(text: string, tools: readonly string[]): ToolCall[] | undefined {
   if (text.startsWith(gemmaTag)) {
     const body = text.slice(gemmaTag.length);
     const read = ['}', '<escape>}'].map((ending) => parseGemmaCall(body + ending, tools)).find((found) => found);

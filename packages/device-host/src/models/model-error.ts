@@ -1,4 +1,4 @@
-/** Why a model is not to be had. */
+/** Why a model is not available. */
 export type ModelFault =
   /** No such name; not a path either. */
   | 'unknown'

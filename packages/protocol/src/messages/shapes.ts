@@ -3,7 +3,7 @@ import * as z from 'zod';
 /** A whole number from 0. */
 export const count = z.number().int().nonnegative();
 /** Chosen by the router; unique within a session. */
-export const requestId = count;
+export const requestId = z.number().int().nonnegative();
 /** 16 random bytes as base64url. */
 export const randomId = z.string().regex(/^[A-Za-z0-9_-]{21}[AQgw]$/);
 const jsonObject = z.record(z.string(), z.unknown());

@@ -3,6 +3,7 @@ import { LfoError } from '../core/errors.ts';
 import { randomToken } from '../core/id.ts';
 import { addApi } from './api.ts';
 import type { AdminDeps } from './deps.ts';
+import { addDevices } from './devices.ts';
 import { addFeedback } from './feedback.ts';
 import { addLiveStream } from './live-stream.ts';
 import { addLogin } from './login.ts';
@@ -23,6 +24,7 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminDeps): void {
     addPages(scope, deps);
     addLogin(scope, deps);
     addApi(scope, deps);
+    addDevices(scope, deps);
     addLiveStream(scope, deps, randomToken(6));
   });
 }

@@ -16,7 +16,7 @@ import { StoredHistory } from '../records/queries/stored-history.ts';
 /** What the dashboard needs of the router around it. */
 export interface DashboardOptions extends Pick<
   AdminDeps,
-  'fleet' | 'readiness' | 'records' | 'keyName' | 'setDraining'
+  'devices' | 'fleet' | 'readiness' | 'records' | 'keyName' | 'setDraining'
 > {
   readonly clock: Clock;
   readonly store: Store;
@@ -24,7 +24,7 @@ export interface DashboardOptions extends Pick<
   readonly verifyKey: VerifyKey;
 }
 
-/** The dashboard before its server is there: `live` is told of requests, `sessionAuth` belongs to the server's guard. */
+/** The dashboard before its server exists: `live` follows requests, `sessionAuth` belongs to the server's guard. */
 export interface Dashboard {
   readonly live: LiveFeed;
   readonly sessionAuth: SessionAuth;

@@ -6,6 +6,7 @@ import type { RequestHistory } from '../records/history.ts';
 import type { VerifyKey } from '../core/identity.ts';
 import type { JsonValue } from '../core/json.ts';
 import type { LiveFeed } from '../telemetry/live-feed.ts';
+import type { Devices } from '../fleet/devices.ts';
 import type { Sessions } from './sessions.ts';
 import type { StaticFiles } from './static-files.ts';
 
@@ -27,6 +28,7 @@ export interface AdminDeps {
   /** The parsed JSON body. @throws LfoError where none came */
   readonly readBody: (request: FastifyRequest) => JsonValue;
   readonly files: StaticFiles;
+  readonly devices: Devices;
   /** Lets a backend finish what it has and gives it nothing new, or takes that back; answers whether there is such a one. */
   readonly setDraining: (id: string, isDraining: boolean) => boolean;
 }

@@ -1,15 +1,16 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { LfoError } from '../core/errors.ts';
+import { presentedKey } from '../server/guard.ts';
 import { statusBody } from './api-bodies.ts';
 import type { AdminDeps } from './deps.ts';
 import { securityHeaders } from './pages.ts';
 
-/** Running requests and the fleet are looked at this often; ends are told at once. */
+/** Running requests and the fleet are looked at this often; ends are sent at once. */
 const tickMs = 500;
 const heartbeatTicks = 20;
 const maxStreams = 100;
-/** A reader this far behind is cut off; it comes back and is told what it missed. */
+/** A reader this far behind, or that takes nothing from one tick to the next, is cut off; it comes back and gets what it missed. */
 const maxBacklogBytes = 1024 * 1024;
 
 /** Where a reader stood: event ids name the process too, since sequences begin anew with it. */
@@ -30,10 +31,12 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
   app.get('/dashboard/api/live', { exposeHeadRoute: false }, (request, reply) => {
     if (open.size >= maxStreams) throw tooManyStreams();
     const { headers } = request;
-    const byKey = headers.authorization !== undefined || headers['x-api-key'] !== undefined;
-    /** A key that came as a header was good a moment ago; sessions end while their stream is open. */
-    const isAllowed = (): boolean =>
-      byKey || verifyKey(undefined) !== undefined || sessions.identify(headers, 'GET') !== undefined;
+    const presented = presentedKey(request);
+    /** Keys are revoked and sessions end while their stream is open. */
+    const isAllowed = (): boolean => {
+      const session = presented === undefined ? sessions.identify(headers, 'GET') : undefined;
+      return (session ?? verifyKey(presented))?.scopes.includes('admin') === true;
+    };
     reply.hijack();
     const { raw } = reply;
     raw.writeHead(200, {
@@ -53,12 +56,13 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
     });
   });
 
+  /** Tells a reader of every change until it leaves, may not go on, or takes nothing; the returned function ends it. */
   function follow(raw: ServerResponse, lastId: string | string[] | undefined, isAllowed: () => boolean): () => void {
-    const send = (name: string, sequence: number | undefined, data: unknown): void => {
-      const id = sequence === undefined ? '' : `id: ${epoch}:${sequence}\n`;
-      raw.write(`event: ${name}\n${id}data: ${JSON.stringify(data)}\n\n`);
-      if (raw.writableLength > maxBacklogBytes) raw.destroy();
-    };
+    let isOver = false;
+    let wasBlocked = false;
+    let status = '';
+    let ticks = 0;
+    let cancel = (): void => {};
     const known = sequenceOf(lastId, epoch);
     const missed = known === undefined ? undefined : live.since(known);
     const { sequence, counters, requests } = missed ?? live.snapshot();
@@ -66,22 +70,29 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
     const unsubscribe = live.subscribe((change) => {
       send('request', change.sequence, { counters: change.counters, request: change.request });
     });
-
-    let status = '';
-    let ticks = 0;
-    let cancel = (): void => {};
     tick();
-    return () => {
+    return end;
+
+    function send(name: string, sequence: number | undefined, data: unknown): void {
+      const id = sequence === undefined ? '' : `id: ${epoch}:${sequence}\n`;
+      raw.write(`event: ${name}\n${id}data: ${JSON.stringify(data)}\n\n`);
+      if (raw.writableLength > maxBacklogBytes) raw.destroy();
+    }
+
+    /** What a reader has not taken by now it would never take: waiting for it would keep the stream open. */
+    function end(): void {
+      if (isOver) return;
+      isOver = true;
       cancel();
       unsubscribe();
-      raw.end();
-    };
+      if (raw.writableNeedDrain) raw.destroy();
+      else raw.end();
+    }
 
     function tick(): void {
-      if (!isAllowed()) {
-        raw.end();
-        return;
-      }
+      const isBlocked = raw.writableNeedDrain;
+      if (!isAllowed() || (isBlocked && wasBlocked)) return end();
+      wasBlocked = isBlocked;
       live.refresh();
       const body = statusBody(deps);
       const latest = JSON.stringify(body);

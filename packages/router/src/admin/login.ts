@@ -20,7 +20,7 @@ export function addLogin(app: FastifyInstance, { sessions, verifyKey, failedLogi
     }
     return reply
       .status(204)
-      .header('set-cookie', sessions.begin(data.key, request.protocol === 'https'))
+      .header('set-cookie', sessions.begin(data.key, request.headers, request.protocol === 'https'))
       .send();
   });
 

@@ -10,18 +10,21 @@ export interface Session {
   readonly csrfToken: string;
   /** Asked about again at every use, so that a revoked key ends its sessions at once. */
   readonly key: string;
+  /** When it ends however much it is used. */
+  readonly endsMs: number;
   expiresMs: number;
 }
 
-const cookieName = 'lfo_session';
 const idleMs = 12 * 3_600_000;
+/** A stolen cookie is not good for ever, and whoever works with the dashboard logs in once a week. */
+const lifetimeMs = 7 * 24 * 3_600_000;
 const maxSessions = 1_000;
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Routes of the dashboard that show nothing of anybody's. Pages ask for a session themselves, to send to the form. */
 const openRoutes = new Set(['/dashboard', '/dashboard/*', '/dashboard/assets/:file', '/dashboard/login']);
 
-/** The sessions of the dashboard and the door they open. */
+/** The sessions of the dashboard, each named by a browser's cookie. */
 export class Sessions implements SessionAuth {
   readonly #sessions = new Map<string, Session>();
   readonly #clock: Clock;
@@ -44,42 +47,55 @@ export class Sessions implements SessionAuth {
   }
 
   /** The session of the request's cookie, its life prolonged. */
-  find({ cookie }: IncomingHttpHeaders): Session | undefined {
-    const token = tokenOf(cookie);
+  find(headers: IncomingHttpHeaders): Session | undefined {
+    const token = tokenOf(headers);
     const session = token === undefined ? undefined : this.#sessions.get(token);
     if (session === undefined) return undefined;
     const nowMs = this.#clock.nowMs();
     if (token !== undefined && session.expiresMs <= nowMs) return void this.#sessions.delete(token);
-    session.expiresMs = nowMs + idleMs;
+    session.expiresMs = Math.min(nowMs + idleMs, session.endsMs);
     return session;
   }
 
   /** Begins a session for a key that has been verified; answers the `Set-Cookie` value. */
-  begin(key: string, isSecure: boolean): string {
+  begin(key: string, headers: IncomingHttpHeaders, isSecure: boolean): string {
     const token = randomToken(32);
-    this.#sessions.set(token, { key, csrfToken: randomToken(24), expiresMs: this.#clock.nowMs() + idleMs });
+    const nowMs = this.#clock.nowMs();
+    const endsMs = nowMs + lifetimeMs;
+    this.#sessions.set(token, { key, csrfToken: randomToken(24), endsMs, expiresMs: nowMs + idleMs });
     const [oldest] = this.#sessions.keys();
     if (this.#sessions.size > maxSessions && oldest !== undefined) this.#sessions.delete(oldest);
-    return cookie(token, idleMs / 1000, isSecure);
+    return cookie(headers, token, lifetimeMs / 1000, isSecure);
   }
 
   /** Ends the session of the request's cookie; answers the `Set-Cookie` value that makes the browser forget it. */
   end(headers: IncomingHttpHeaders, isSecure: boolean): string {
-    const token = tokenOf(headers.cookie);
+    const token = tokenOf(headers);
     if (token !== undefined) this.#sessions.delete(token);
-    return cookie('', 0, isSecure);
+    return cookie(headers, '', 0, isSecure);
   }
 }
 
-/** Sent to every path, since the playground talks to the interface that programs use. */
-function cookie(token: string, maxAgeS: number, isSecure: boolean): string {
-  return `${cookieName}=${token}; Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`;
+/**
+ * Cookies know no ports, so the name does: two routers on one host keep theirs apart. It is the port that the browser
+ * sees, which routers behind one balancer share.
+ */
+function cookieName({ host = '' }: IncomingHttpHeaders): string {
+  const port = /:(\d{1,5})$/.exec(host)?.[1];
+  return port === undefined ? 'lfo_session' : `lfo_session_${port}`;
 }
 
-function tokenOf(header: string | undefined): string | undefined {
-  for (const pair of header?.split(';') ?? []) {
+/** Sent to every path, since the playground talks to the interface that programs use. */
+function cookie(headers: IncomingHttpHeaders, token: string, maxAgeS: number, isSecure: boolean): string {
+  const attributes = `Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`;
+  return `${cookieName(headers)}=${token}; ${attributes}`;
+}
+
+function tokenOf(headers: IncomingHttpHeaders): string | undefined {
+  const wanted = cookieName(headers);
+  for (const pair of headers.cookie?.split(';') ?? []) {
     const [name, value] = pair.trim().split('=', 2);
-    if (name === cookieName && value !== undefined && value !== '') return value;
+    if (name === wanted && value !== undefined && value !== '') return value;
   }
   return undefined;
 }

@@ -1,7 +1,6 @@
-import type { Capture } from '../records/capture-types.ts';
 import type { FeedbackView } from '../records/history.ts';
 import type { Tier } from '../core/request.ts';
-import type { LiveCounters, RequestView } from '../records/request-view.ts';
+import type { Capture, LiveCounters, RequestView } from '../records/request-view.ts';
 
 /** What the dashboard receives; shared with it, so nothing here belongs to Node. */
 
@@ -13,7 +12,7 @@ export interface FleetMember {
   readonly state: 'ready' | 'loading' | 'down';
   readonly breaker: 'closed' | 'open' | 'half-open';
   readonly isDraining: boolean;
-  /** What it is doing, or what is wrong and how to mend it. */
+  /** What it is doing, or what is wrong and what to do about it. */
   readonly detail: string | null;
   /** Fraction 0..1 of a download or load under way. */
   readonly progress: number | null;

@@ -22,14 +22,21 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
   const shutdown = new Shutdown(clock, log);
   const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
   // The model's process starts on its way while the larger part of the router is still read.
-  const [{ createCloudTier }, { openDashboard, openHttp }, { openRecords }, { openOperations }, { openSignatures }] =
-    await Promise.all([
-      import('./cloud-tier.ts'),
-      import('./http.ts'),
-      import('../records/open-records.ts'),
-      import('./operations.ts'),
-      import('./signatures.ts'),
-    ]);
+  const [
+    { createCloudTier },
+    { openDevices },
+    { openDashboard, openHttp },
+    { openRecords },
+    { openOperations },
+    { openSignatures },
+  ] = await Promise.all([
+    import('./cloud-tier.ts'),
+    import('./devices.ts'),
+    import('./http.ts'),
+    import('../records/open-records.ts'),
+    import('./operations.ts'),
+    import('./signatures.ts'),
+  ]);
 
   const records = openRecords(options);
   shutdown.add('deliveries', 'records', () => records.close());
@@ -38,11 +45,14 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
   const retries = new RetryBudget(config.retry, host.random);
   const fleet = createFleet({ local, cloud }, options, retries);
   shutdown.add('backends', 'backends', () => fleet.close());
+  const devices = openDevices(options, records, fleet, host);
+  shutdown.add('observers', 'devices', () => devices.stop());
 
   try {
     const loop = new LoopDelay(clock);
     const operations = await openOperations(config, options, host.build ?? unknownBuild, () => ({
       fleet: fleet.view(),
+      devices: devices.figures(),
       inFlight: chats.size,
       waiting: fleet.waiting(),
       loopDelayMs: loop.worstMs,
@@ -54,7 +64,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     shutdown.add('deliveries', 'keys', () => keys.close());
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
-    const dashboard = openDashboard(options, { fleet, records, operations });
+    const dashboard = openDashboard(options, { devices, fleet, records, operations });
     const sinks = [dashboard.live, records, operations];
     const { stagesFor } = fleet;
     const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
@@ -62,6 +72,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
 
     const server = openHttp(options, { fleet, records, operations, dashboard, chats, loop, shutdown });
     const url = await listen(server, config.server);
+    void devices.start();
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
     shutdown.add('requests', 'requests', () => endRequests(server, chats, graceMs(), clock));
 

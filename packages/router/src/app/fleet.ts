@@ -1,16 +1,24 @@
 import type { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
 import { tieredPool } from './tiered-pool.ts';
-import type { FleetView } from '../core/backend.ts';
+import type { Backend, FleetView } from '../core/backend.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
+import { shippedEstimator } from './estimator.ts';
 import { poolOf, stagesOver } from './stages.ts';
 
 /** Everything that answers, behind its pools. */
 export interface Fleet {
+  /** Everyone in it now, in order of preference. */
   readonly members: readonly TierMember[];
+  /** Takes a backend of the local tier in, or changes how many requests it is given at once. */
+  add(backend: Backend, concurrency: number): void;
+  /** Gives a backend of the local tier no more requests; what runs on it goes on. */
+  remove(id: string): void;
+  /** Calls after each change of membership; the returned function stops it. */
+  onChange(run: () => void): () => void;
   /** The stages a request may use: those of a `local` one are handed nothing that reaches the cloud. */
   readonly stagesFor: (request: ChatRequest) => Stages;
   view(): FleetView;
@@ -33,17 +41,39 @@ export function createFleet(
     local: poolOf(local, options),
     cloud: poolOf(cloud, options),
   };
-  const localStages = stagesOver(pools.local, options, retries, local);
-  const allStages = cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, local);
-  const members = [...local, ...cloud];
+  let nearby = local;
+  const listeners = new Set<() => void>();
+  const changed = (next: readonly TierMember[]): void => {
+    nearby = next;
+    for (const listener of listeners) listener();
+  };
+  const counter = (id: string) => nearby.find(({ backend }) => backend.id === id)?.backend;
+  const estimator = shippedEstimator();
+  const localStages = stagesOver(pools.local, options, retries, counter, estimator);
+  const allStages =
+    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, estimator);
   return {
-    members,
+    get members() {
+      return [...nearby, ...cloud];
+    },
+    add(backend, concurrency) {
+      pools.local.add(backend, concurrency);
+      changed([...nearby.filter((member) => member.backend.id !== backend.id), { backend, concurrency }]);
+    },
+    remove(id) {
+      pools.local.remove(id);
+      changed(nearby.filter(({ backend }) => backend.id !== id));
+    },
+    onChange(run) {
+      listeners.add(run);
+      return () => void listeners.delete(run);
+    },
     stagesFor: (request) => (request.hints.mode === 'local' ? localStages : allStages),
     view: () => allStages.pool.view(),
     waiting: () => pools.local.waiting + pools.cloud.waiting,
     setDraining: (id, isDraining) => pools.local.setDraining(id, isDraining) || pools.cloud.setDraining(id, isDraining),
     async close() {
-      await Promise.all(members.map(({ backend }) => backend.close()));
+      await Promise.all([...nearby, ...cloud].map(({ backend }) => backend.close()));
     },
   };
 }

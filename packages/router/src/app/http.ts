@@ -1,8 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
+import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
-import type { RecordKeeping } from '../records/open-records.ts';
+import type { Records } from '../records/open-records.ts';
 import { admissionError } from '../server/admission.ts';
 import type { LoopDelay } from '../telemetry/loop-delay.ts';
 import type { Fleet } from './fleet.ts';
@@ -18,7 +19,7 @@ import { explain } from './stages.ts';
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
   readonly fleet: Fleet;
-  readonly records: RecordKeeping;
+  readonly records: Records;
   readonly operations: Operations;
   readonly dashboard: Dashboard;
   readonly chats: Chats;
@@ -32,13 +33,21 @@ const stallMs = 250;
 /** The dashboard over the parts it shows. */
 export function openDashboard(
   { clock, logger: log }: AppOptions,
-  { fleet, records, operations }: Pick<HttpParts, 'fleet' | 'records' | 'operations'>,
+  {
+    devices,
+    fleet,
+    records,
+    operations,
+  }: Pick<HttpParts, 'fleet' | 'records' | 'operations'> & {
+    readonly devices: Devices;
+  },
 ): Dashboard {
   const { keys } = operations;
   return createDashboard({
     clock,
     store: records.store,
     verifyKey: keys.verifyKey,
+    devices,
     fleet: () => fleet.view(),
     readiness: () => readinessOf(fleet.view()),
     records: () => records.status(),
@@ -56,6 +65,8 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
   const { clock, logger: log, config } = options;
   const { fleet, operations, dashboard, chats, loop, shutdown } = parts;
   const { keys, metrics } = operations;
+  const models = modelLister(() => fleet.members, clock);
+  fleet.onChange(models.changed);
   const server = createHttp({
     config: config.current(),
     clock,
@@ -67,7 +78,8 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     quota: keys.quota,
     metrics: () => metrics.text(),
     onRefusal: (code) => metrics.refused(code),
-    models: modelLister(fleet.members, clock),
+    modelNames: () => config.current().routing.modelNames,
+    models: models.list,
     explain: (request, signal) => explain(request, signal, fleet.stagesFor(request)),
     readiness: () => readinessOf(fleet.view()),
     isDraining: () => shutdown.hasBegun,

@@ -1,5 +1,7 @@
 import type { Clock } from '../core/clock.ts';
-import type { ListedModel } from '../core/exchange.ts';
+import type { Backend, Capabilities } from '../core/backend.ts';
+import type { ListedModel, ModelCapability } from '../core/exchange.ts';
+import { listModels, type ModelServer } from '../core/model-directory.ts';
 import type { TierMember } from './local-tier.ts';
 
 /** Longest time a model that a backend has just reported stays unknown. */
@@ -9,28 +11,64 @@ const relistMs = 500;
  * Lists what clients may ask for: the aliases, then each model id once. Backends learn their models as they come up, not
  * from one request to the next.
  */
-export function modelLister(members: readonly TierMember[], clock: Clock): () => readonly ListedModel[] {
+export function modelLister(
+  members: () => readonly TierMember[],
+  clock: Clock,
+): { readonly list: () => readonly ListedModel[]; readonly changed: () => void } {
   let listed: readonly ListedModel[] = [];
   let untilMs = -Infinity;
-  return () => {
+  const list = (): readonly ListedModel[] => {
     if (clock.nowMs() >= untilMs) {
-      listed = listModels(members);
+      const backends = members().map(({ backend }) => backend);
+      listed = listModels(backends.map(serverOf)).map((model) => withFacts(model, backends));
       untilMs = clock.nowMs() + relistMs;
     }
     return listed;
   };
+  return { list, changed: () => void (untilMs = -Infinity) };
 }
 
-function listModels(members: readonly TierMember[]): readonly ListedModel[] {
-  const listed = new Map<string, ListedModel>();
-  for (const { backend } of members) {
-    for (const id of backend.models)
-      if (!listed.has(id)) listed.set(id, { id, ownedBy: backend.id, tier: backend.tier });
-  }
-  return [
-    { id: 'lfo-auto', ownedBy: 'lfo', aliasOf: 'auto' },
-    { id: 'lfo-local', ownedBy: 'lfo', aliasOf: 'local' },
-    { id: 'lfo-cloud', ownedBy: 'lfo', aliasOf: 'cloud' },
-    ...listed.values(),
-  ];
+function serverOf(backend: Backend): ModelServer {
+  const device = backend.label?.();
+  return {
+    id: backend.id,
+    tier: backend.tier,
+    models: backend.models,
+    ...(device === undefined ? {} : { device }),
+  };
+}
+
+/** What is known of a model, or of the largest that an alias may use now: unknown stays absent. */
+function withFacts(model: ListedModel, backends: readonly Backend[]): ListedModel {
+  const serving = backends.filter((backend) => serves(backend, model));
+  const usable = serving.filter((backend) => backend.status().state === 'ready');
+  const known = (usable.length > 0 ? usable : serving).map((backend) => capabilitiesOf(backend, model));
+  const contexts = known.flatMap(({ contextTokens }) => contextTokens ?? []);
+  const isLocal = serving.length > 0 && serving.every(({ tier }) => tier === 'local');
+  return {
+    ...model,
+    ...(contexts.length > 0 && { contextTokens: Math.max(...contexts) }),
+    ...(known.length > 0 && { capabilities: namesOf(known) }),
+    ...(isLocal && model.aliasOf === undefined && { isLoaded: usable.length > 0 }),
+  };
+}
+
+function serves({ id, tier, models }: Backend, { aliasOf, servers, id: model }: ListedModel): boolean {
+  if (aliasOf !== undefined) return aliasOf === 'auto' || aliasOf === tier;
+  return servers?.some((server) => server.id === id) ?? models.includes(model);
+}
+
+function capabilitiesOf(backend: Backend, { id, aliasOf }: ListedModel): Capabilities {
+  const { capabilities } = backend;
+  if (aliasOf !== undefined) return capabilities;
+  const device = `@${backend.label?.()?.name ?? ''}`;
+  return backend.capabilitiesOf?.(id.endsWith(device) ? id.slice(0, -device.length) : id) ?? capabilities;
+}
+
+function namesOf(known: readonly Capabilities[]): readonly ModelCapability[] {
+  const names: ModelCapability[] = [];
+  if (known.some(({ tools }) => tools)) names.push('tools');
+  if (known.some(({ images }) => images)) names.push('vision');
+  if (known.some(({ jsonSchema }) => jsonSchema)) names.push('structured_output');
+  return names;
 }

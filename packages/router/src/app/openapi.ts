@@ -6,6 +6,110 @@ import { answerSchemas } from '../dialects/openai-chat/openapi-schemas.ts';
 
 type SchemaName = keyof typeof answerSchemas | 'Chat' | 'FeedbackRequest';
 
+/** Routes of other vendors' APIs, whose own documents say what their bodies hold. */
+function wire(method: 'get' | 'post' | 'delete', path: string, summary: string) {
+  const parameters = path.includes('{id}')
+    ? { parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }] }
+    : {};
+  return { path, item: { ...parameters, [method]: operation(method, summary) } };
+}
+
+function operation(method: 'get' | 'post' | 'delete', summary: string) {
+  const content = { 'application/json': { schema: { type: 'object' } } };
+  return {
+    summary,
+    ...(method === 'post' && { requestBody: { required: true, content } }),
+    responses: {
+      '200': { description: 'As the API it belongs to describes it.', content },
+      default: { description: 'An error in the words of that API.', content },
+    },
+  };
+}
+
+/** A route of the admin scope. */
+function admin(
+  method: 'get' | 'post' | 'patch' | 'delete',
+  path: string,
+  summary: string,
+  status: 200 | 201 | 204,
+  ...codes: (keyof typeof meanings)[]
+) {
+  const idParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
+  const content = { 'application/json': { schema: { type: 'object' } } };
+  const hasBody = method === 'patch' || path.endsWith('/pairings');
+  return {
+    path,
+    item: {
+      ...(path.includes('{id}') && { parameters: [idParameter] }),
+      [method]: {
+        summary,
+        ...(hasBody && { requestBody: { required: method === 'patch', content } }),
+        responses: {
+          [String(status)]: { description: 'Done.', ...(status !== 204 && { content }) },
+          ...errors(401, 403, ...codes),
+        },
+      },
+    },
+  };
+}
+
+/** Several methods of one path are one item. */
+function joined(items: readonly { readonly path: string; readonly item: object }[]): Readonly<Record<string, object>> {
+  const paths: Record<string, object> = {};
+  for (const { path, item } of items) paths[path] = { ...paths[path], ...item };
+  return paths;
+}
+
+const notStored = 'Answers that nothing is stored here.';
+const managed = 'Answers that models are managed by the command line.';
+const otherWires = joined([
+  wire('get', '/', 'Names what is here; leads browsers to the dashboard.'),
+  wire('post', '/v1/responses', 'OpenAI Responses: answers a conversation, whole or as events.'),
+  wire('get', '/v1/responses', 'Answers that responses are not served over WebSocket.'),
+  wire('post', '/v1/responses/input_tokens', 'OpenAI Responses: counts the tokens of a request.'),
+  wire('get', '/v1/responses/{id}', notStored),
+  wire('post', '/v1/responses/{id}', notStored),
+  wire('delete', '/v1/responses/{id}', notStored),
+  wire('post', '/v1/messages', 'Anthropic Messages: answers a conversation, whole or as events.'),
+  wire('post', '/v1/messages/count_tokens', 'Anthropic Messages: counts the tokens of a request.'),
+  wire('get', '/v1beta/models', 'Gemini: lists the models.'),
+  wire('get', '/v1beta/models/{id}', 'Gemini: describes one model.'),
+  wire('post', '/v1beta/models/{id}', 'Gemini: the methods generateContent, streamGenerateContent and countTokens.'),
+  wire('get', '/api/version', 'Ollama: its version.'),
+  wire('get', '/api/tags', 'Ollama: lists the models.'),
+  wire('get', '/api/ps', 'Ollama: lists the models in memory.'),
+  wire('post', '/api/show', 'Ollama: describes one model.'),
+  wire('post', '/api/chat', 'Ollama: answers a conversation, whole or as lines.'),
+  wire('post', '/api/generate', 'Ollama: answers a prompt, whole or as lines.'),
+  wire('post', '/api/pull', managed),
+  wire('post', '/api/push', managed),
+  wire('post', '/api/create', managed),
+  wire('post', '/api/copy', managed),
+  wire('delete', '/api/delete', managed),
+]);
+
+const device = '/admin/devices/{id}';
+const adminRoutes = (): Readonly<Record<string, object>> =>
+  joined([
+    admin('get', '/admin/devices', 'Lists the paired devices.', 200),
+    admin(
+      'post',
+      '/admin/devices/pairings',
+      'Begins a pairing: with a code to show, or by dialling.',
+      201,
+      400,
+      409,
+      429,
+    ),
+    admin('get', '/admin/devices/pairings/{id}', 'How a pairing stands.', 200, 404),
+    admin('delete', '/admin/devices/pairings/{id}', 'Cancels a pairing.', 204, 404),
+    admin('get', device, 'Shows one device.', 200, 404),
+    admin('patch', device, "Changes a device's name or where it is dialled.", 200, 400, 404, 409),
+    admin('delete', device, 'Revokes the key of a device.', 204, 404),
+    admin('post', `${device}/drain`, 'Gives a device nothing new.', 204, 404),
+    admin('post', `${device}/resume`, 'Uses a device again.', 204, 404),
+  ]);
+
 /**
  * Every public route as an OpenAPI 3.1 document, the schemas of bodies made from what they are really held to. The
  * dashboard's own routes are no interface and are left out.
@@ -43,7 +147,10 @@ export function openApiDocument(limits: BodyLimits) {
           summary: 'Describes one model.',
           responses: { '200': json('The model.', 'Model'), ...errors(401, 403, 404) },
         },
+        post: operation('post', 'Gemini: the same methods, for SDKs that ask here.'),
       },
+      ...otherWires,
+      ...adminRoutes(),
       '/v1/feedback': {
         post: {
           summary: "Judges an answer to one of the key's own requests; the admin scope may judge every one.",
@@ -137,6 +244,7 @@ const meanings = {
   413: 'The body is too large.',
   415: 'The body is not JSON, or is compressed.',
   429: 'A limit is reached; `retry-after` says when to come back.',
+  409: 'It stands against what is there already.',
   499: 'The client left.',
   502: 'A backend failed.',
   503: 'No backend can take it now; `retry-after` says when to come back.',

@@ -1,13 +1,14 @@
 import type { LfoConfig } from '../config/config.ts';
 import type { AppOptions } from './running-app.ts';
 import type { RequestSink } from '../core/sink.ts';
-import { type KeyKeeping, openKeys } from '../keys/open-keys.ts';
+import { type Keys, openKeys } from '../keys/open-keys.ts';
 import { type Gauged, Metrics } from '../telemetry/metrics.ts';
+import { costsOf } from '../records/costs.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 
-/** What operators have besides the records: keys, metrics and traces. */
+/** What operators see and change: keys, metrics and traces. */
 export interface Operations extends RequestSink {
-  readonly keys: KeyKeeping;
+  readonly keys: Keys;
   readonly metrics: Metrics;
   /** Ends traces; given up when the signal aborts. */
   closeTracing(signal: AbortSignal): Promise<void>;
@@ -20,7 +21,7 @@ export async function openOperations(
   build: { readonly version: string; readonly node: string },
   look: () => Omit<Gauged, 'spans'>,
 ): Promise<Operations> {
-  const keys = await openKeys(config, options);
+  const keys = await openKeys(config, { ...options, mostUsd: costsOf(config).most });
   const tracing = openTracing(config.telemetry, options.clock, build.version);
   const noSpans = { sent: 0, dropped: 0 };
   const metrics = new Metrics(build, () => ({ ...look(), spans: tracing?.exporter.status() ?? noSpans }));

@@ -2,10 +2,11 @@ import type { FastifyInstance } from 'fastify';
 import type { LfoConfig } from '../config/config.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Readiness } from '../core/exchange.ts';
-import { addDialectRoutes, type DialectDeps } from '../dialects/routes.ts';
+import { dialectErrorBody } from '../dialects/errors.ts';
+import { addDialectRoutes } from '../dialects/routes.ts';
+import type { DialectDeps } from '../dialects/serving.ts';
 import { FailedAuthLimiter } from '../keys/failed-auth.ts';
-import { checkScope } from '../keys/scopes.ts';
-import { singleKey } from '../keys/single-key.ts';
+import { checkScope, singleKey } from '../keys/verify-key.ts';
 import { buildServer, isNobody, type ServerDeps } from '../server/server.ts';
 import { openApiDocument } from './openapi.ts';
 
@@ -32,6 +33,7 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
     verifyKey: deps.verifyKey ?? singleKey(config.server.authToken),
     failedAuth: new FailedAuthLimiter(clock, config.limits.failedAuthPerMinute),
     checkScope,
+    errorBody: dialectErrorBody,
     addRoutes(app) {
       addDialectRoutes(app, { ...deps, limits: config.limits });
       addServiceRoutes(app, deps);
@@ -39,8 +41,13 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
   });
 }
 
-/** Health, readiness, metrics and the API's own description. */
+/** Health, readiness, metrics, the API's own description, and a word for those who look at the bare address. */
 function addServiceRoutes(app: FastifyInstance, deps: HttpDeps): void {
+  app.get('/', ({ headers }, reply) => {
+    if (headers.accept?.includes('text/html') === true) return reply.redirect('/dashboard', 302);
+    // The words by which clients of Ollama know that somebody is there.
+    return reply.type('text/plain; charset=utf-8').send('Ollama is running');
+  });
   app.get('/health', (_request, reply) => {
     if (!deps.isDraining()) return { status: deps.isDegraded?.() === true ? 'degraded' : 'ok' };
     return reply.status(503).send({ status: 'draining' });

@@ -7,7 +7,10 @@ import type { RequestTrace } from '../core/trace.ts';
  */
 export function spentBy({ usage, attempts, promptTokens, costUsd }: RequestTrace): Spent {
   const usd = costUsd ?? 0;
-  if (usage !== undefined) return { tokens: usage.promptTokens + usage.completionTokens, usd };
+  if (usage !== undefined) {
+    const { promptTokens: prompt, completionTokens } = usage;
+    return { tokens: prompt + completionTokens, usd, completionTokens };
+  }
   const wasRead = attempts.some(({ leasedMs }) => leasedMs !== undefined);
   return { tokens: wasRead ? (promptTokens ?? 0) : 0, usd };
 }

@@ -1,7 +1,7 @@
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
-import { createAnswerJudge } from '../confidence/answer-judge.ts';
-import type { BackendPool } from '../core/backend.ts';
+import type { Backend, BackendPool } from '../core/backend.ts';
+import type { ConfidenceEstimator } from '../core/confidence.ts';
 import type { RouteExplanation } from '../core/exchange.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
@@ -33,18 +33,19 @@ export function stagesOver(
   pool: BackendPool,
   options: AppOptions,
   retries: RetryBudget,
-  local: readonly TierMember[],
+  counter: (id: string) => Backend | undefined,
+  estimator: ConfidenceEstimator,
 ): Stages {
   const { clock, config } = options;
-  const counters = new Map(local.map(({ backend }) => [backend.id, backend]));
   return {
     clock,
     pool,
     retries,
-    judge: createAnswerJudge(),
+    judge: estimator,
     measure: createMeasure({
+      clock,
       limits: () => config.current().routing,
-      countTokens: async (id, request, signal) => await counters.get(id)?.countTokens?.(request, signal),
+      countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
     decide: (features, fleet) => decide(features, fleet, defaultPolicies),
     get gate() {
@@ -63,17 +64,5 @@ export function stagesOver(
 export async function explain(request: ChatRequest, signal: AbortSignal, stages: Stages): Promise<RouteExplanation> {
   const fleet = stages.pool.view();
   const features = await stages.measure(request, fleet, signal);
-  const explained = explainRoute(features, fleet, stages.decide(features, fleet));
-  const candidates = explained.attempts.flatMap((attempt) => attempt.candidates);
-  return {
-    ...explained,
-    reasons: explained.reasons.map(({ code }) => code),
-    attempts: explained.attempts.map(({ candidates: [first], ...attempt }) => ({
-      ...attempt,
-      ...(first === undefined ? {} : { backend: first.backend }),
-      ...(first?.model === undefined ? {} : { model: first.model }),
-    })),
-    threshold: features.limits.confidenceThreshold,
-    skipped: candidates.flatMap(({ backend, skipped }) => (skipped === undefined ? [] : [{ backend, why: skipped }])),
-  };
+  return explainRoute(features, fleet, stages.decide(features, fleet));
 }

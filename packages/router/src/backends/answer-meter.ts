@@ -33,6 +33,10 @@ export class AnswerMeter {
         this.#units += event.json.length;
         this.#deltas++;
         return;
+      case 'image':
+        this.#units += event.url.length;
+        this.#hasAnswer = true;
+        return;
       case 'tool-call-start':
         this.#hasAnswer = true;
         return;

@@ -1,4 +1,4 @@
-import { loadOf, type Member } from './eligibility.ts';
+import { loadOf, type Member, ratesOf } from './eligibility.ts';
 
 /** A difference in predicted work below this share is noise: affinity decides, or whose turn it is. */
 const tie = 1.2;
@@ -40,10 +40,11 @@ function workAt(
   promptTokens: number,
 ): { readonly load: number; readonly requestMs: number | undefined } {
   const status = member.backend.status();
-  const { prefillRate, decodeRate, slots } = status;
+  const { slots } = status;
+  const { prefillRate, decodeRate, fixedMs = 0 } = ratesOf(member, member.backend.models[0] ?? '');
   const load = (loadOf(member, status) + 1) / Math.max(1, slots ?? 1);
   if (prefillRate === undefined || decodeRate === undefined || prefillRate <= 0 || decodeRate <= 0) {
     return { load, requestMs: undefined };
   }
-  return { load, requestMs: (promptTokens / prefillRate + expectedTokens / decodeRate) * 1000 };
+  return { load, requestMs: fixedMs + (promptTokens / prefillRate + expectedTokens / decodeRate) * 1000 };
 }

@@ -1,6 +1,9 @@
-import type { Attempt, Backend, BackendStatus, PoolChoice } from '../core/backend.ts';
+import type { Attempt, Backend, BackendStatus, ModelOffer, PoolChoice, Rates } from '../core/backend.ts';
+import { type Lack, lackOf, offerFor } from '../core/can-serve.ts';
+import type { RunningRequest } from '../core/predicted-wait.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { CircuitBreaker } from './breaker.ts';
+import { RateEstimator } from './rate-estimator.ts';
 
 /** One backend of the pool and what the pool knows of it. */
 export interface Member {
@@ -8,7 +11,10 @@ export interface Member {
   readonly breaker: CircuitBreaker;
   /** Requests it may be given at once. */
   readonly maxInFlight: number;
-  inFlight: number;
+  /** The requests it has now. */
+  readonly running: Set<RunningRequest>;
+  /** What was measured of each model. */
+  readonly rates: Map<string, RateEstimator>;
   /** Monotonic; the backend asked for a pause until then, for one model or, under `undefined`, for all. */
   readonly notBeforeMs: Map<string | undefined, number>;
   /** Rises with each pick; 0 for never. */
@@ -22,7 +28,6 @@ export type SkipKind =
   | 'context'
   | 'images'
   | 'tools'
-  | 'json_schema'
   | 'model'
   | 'excluded'
   | 'draining'
@@ -41,7 +46,7 @@ export interface Skip {
 }
 
 /** What of a choice decides on eligibility. */
-export type Asked = Pick<PoolChoice, 'request' | 'exclude' | 'promptTokens'>;
+export type Asked = Pick<PoolChoice, 'request' | 'exclude' | 'promptTokens' | 'promptTokensFrom'>;
 
 /** Why the member cannot take the attempt now; `undefined` when it can. */
 export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: number): Skip | undefined {
@@ -55,11 +60,13 @@ export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: nu
   if (attempt.model !== undefined && backend.models.length > 0 && !backend.models.includes(attempt.model)) {
     return skip('model', 'does not serve the model');
   }
-  const unfit = unfitFor(backend, asked);
-  if (unfit !== undefined) return skip(...unfit);
-  if (asked.exclude.has(backend.id)) return skip('excluded', 'has failed this request already');
+  const offer = offerAt(backend, attempt, asked.request);
+  const lack = lackOf(asked, offer, backend.tier);
+  if (lack !== undefined) return skip(...lacks[lack]);
+  if (asked.exclude.has(backend.id) && attempt.isStandIn !== true)
+    return skip('excluded', 'has failed this request already');
   if (member.isDraining) return skip('draining', 'is given nothing new until it is resumed in the dashboard');
-  const pauseMs = pauseOf(member, attempt) - nowMs;
+  const pauseMs = pausedMs(member, offer.model, nowMs);
   if (pauseMs > 0) return skip('rate_limited', 'asked for a pause', pauseMs);
   const { state, detail } = backend.status();
   if (state === 'down') return skip('down', detail ?? 'is not reachable');
@@ -68,37 +75,48 @@ export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: nu
     return skip('open', 'has failed repeatedly and is left alone for a while', breaker.waitMs);
   if (breaker.state === 'half-open' && breaker.waitMs > 0)
     return skip('open', 'is being probed by another request', 1000);
-  if (member.inFlight >= member.maxInFlight) return skip('full', 'has as many requests as it may have');
+  if (member.running.size >= member.maxInFlight) return skip('full', 'has as many requests as it may have');
   return undefined;
 }
 
-/** The model a member would be asked for. */
-export function modelAt({ backend }: Member, { model }: Attempt): string {
-  return model ?? backend.models[0] ?? '';
+/** The model a backend would be asked for, and what it can do. */
+export function offerAt(backend: Backend, { model }: Pick<Attempt, 'model'>, request: ChatRequest): ModelOffer {
+  const { tier, models, capabilities } = backend;
+  const only = model ?? (models.length < 2 ? (models[0] ?? '') : undefined);
+  if (only !== undefined) return { model: only, capabilities: backend.capabilitiesOf?.(only) ?? capabilities };
+  return offerFor({ tier, models, capabilities, offers: offersOf(backend) }, model, request);
 }
 
-function pauseOf(member: Member, attempt: Attempt): number {
-  const { notBeforeMs } = member;
-  return Math.max(notBeforeMs.get(undefined) ?? 0, notBeforeMs.get(modelAt(member, attempt)) ?? 0);
+/** Each of its models and what it can do. */
+export function offersOf(backend: Backend): readonly ModelOffer[] {
+  const { models, capabilities } = backend;
+  return models.map((model) => ({ model, capabilities: backend.capabilitiesOf?.(model) ?? capabilities }));
 }
 
-function unfitFor({ capabilities }: Backend, { request, promptTokens }: Asked): [SkipKind, string] | undefined {
-  const { contextTokens } = capabilities;
-  if (contextTokens !== undefined && promptTokens > contextTokens)
-    return ['context', 'its context is too small for the prompt'];
-  if (!capabilities.tools && request.tools.length > 0) return ['tools', 'takes no tools'];
-  if (!capabilities.jsonSchema && request.responseFormat?.type === 'json_schema')
-    return ['json_schema', 'enforces no JSON schema'];
-  if (!capabilities.images && hasPart(request, 'image')) return ['images', 'takes no images'];
-  if (!capabilities.audio && hasPart(request, 'audio')) return ['images', 'takes no audio'];
-  return undefined;
+/** Milliseconds for which the backend asked not to be asked for the model; at most 0: none. */
+export function pausedMs({ notBeforeMs }: Member, model: string, nowMs: number): number {
+  return Math.max(notBeforeMs.get(undefined) ?? -Infinity, notBeforeMs.get(model) ?? -Infinity) - nowMs;
 }
 
-function hasPart(request: ChatRequest, type: 'image' | 'audio'): boolean {
-  return request.messages.some(({ role, content }) => role === 'user' && content.some((part) => part.type === type));
+const lacks: Readonly<Record<Lack, [kind: SkipKind, why: string]>> = {
+  context_too_small: ['context', 'its context is too small for the prompt'],
+  tools_unsupported: ['tools', 'takes no tools'],
+  images_unsupported: ['images', 'takes no images, audio or files of this kind'],
+};
+
+/** How fast the member runs the model: as measured, and as it says where little was. */
+export function ratesOf({ backend, rates }: Member, model: string): Rates {
+  const { prefillRate, decodeRate } = backend.status();
+  const reported = {
+    ...(prefillRate === undefined ? {} : { prefillRate }),
+    ...(decodeRate === undefined ? {} : { decodeRate }),
+  };
+  return rates.get(model)?.read(reported) ?? unmeasured.read(reported);
 }
+
+const unmeasured = new RateEstimator();
 
 /** Work waiting at a member, ours and what it reports of others. */
 export function loadOf(member: Member, status: BackendStatus): number {
-  return Math.max(member.inFlight, status.active ?? 0) + (status.queued ?? 0);
+  return Math.max(member.running.size, status.active ?? 0) + (status.queued ?? 0);
 }

@@ -1,59 +1,68 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import { type ApiKey, KeyRing } from './key-ring.ts';
+import { BackendError } from '../core/errors.ts';
+import { KeyRing } from './key-ring.ts';
 
-const none: ReadonlySet<ApiKey> = new Set();
-
-function setUp(): { clock: FakeClock; ring: KeyRing; pick: (tried?: ReadonlySet<ApiKey>) => ApiKey } {
+function setUp(secrets: readonly string[] = ['a', 'b']): { clock: FakeClock; ring: KeyRing } {
   const clock = new FakeClock();
-  const ring = new KeyRing(['a', 'b'], clock);
-  const pick = (tried = none): ApiKey => {
-    const key = ring.pick(tried);
-    assert.ok(key !== undefined);
-    return key;
-  };
-  return { clock, ring, pick };
+  return { clock, ring: new KeyRing('server', secrets, clock) };
 }
 
+function exhausted(ring: KeyRing, model = 'm'): BackendError {
+  try {
+    ring.take(model);
+  } catch (error) {
+    assert.ok(error instanceof BackendError, String(error));
+    return error;
+  }
+  return assert.fail('a key was free');
+}
+
+const all = (delayMs: number) => ({ delayMs, isPerModel: false });
+
 test('one key is used until it is limited, then the next until its own time', () => {
-  const { clock, ring, pick } = setUp();
-  assert.equal(pick().value, 'a');
-  assert.equal(pick().value, 'a');
-  ring.limit(pick(), 1000);
-  assert.equal(pick().value, 'b');
-  assert.equal(ring.waitMs, 0);
-  ring.limit(pick(), 400);
-  assert.equal(ring.pick(none), undefined);
-  assert.equal(ring.waitMs, 400);
+  const { clock, ring } = setUp();
+  assert.equal(ring.take('m').secret, 'a');
+  ring.take('m').limited(all(1000));
+  assert.equal(ring.take('m').secret, 'b');
+  ring.take('m').limited(all(400));
+  assert.equal(exhausted(ring).retryAfterMs, 400);
+  assert.equal(exhausted(ring).fault, 'rate_limit');
   clock.advance(400);
-  assert.equal(pick().value, 'b');
-  ring.limit(pick(), 10_000);
+  assert.equal(ring.take('m').secret, 'b');
+  ring.take('m').limited(all(10_000));
   clock.advance(600);
-  assert.equal(pick().value, 'a');
+  assert.equal(ring.take('m').secret, 'a');
 });
 
-test('a refused key goes last but is not lost', () => {
-  const { ring, pick } = setUp();
-  const first = pick();
-  ring.refuse(first);
-  const second = pick();
-  assert.equal(second.value, 'b');
-  ring.refuse(second);
-  assert.equal(pick().value, 'a');
+test('a limit of one model leaves the key to the others', () => {
+  const { ring } = setUp(['a']);
+  ring.take('m').limited({ delayMs: 1000, isPerModel: true });
+  assert.equal(exhausted(ring).model, 'm');
+  assert.equal(ring.take('n').secret, 'a');
 });
 
-test('refusing a limited key does not free it', () => {
-  const { ring, pick } = setUp();
-  const first = pick();
-  ring.limit(first, 1000);
-  ring.refuse(first);
-  assert.equal(pick().value, 'b');
-  assert.equal(ring.pick(new Set([pick()])), undefined);
+test('a refused key rests, twice as long each time, until it serves again', () => {
+  const { clock, ring } = setUp(['a']);
+  ring.take('m').refused();
+  assert.equal(exhausted(ring).fault, 'auth');
+  clock.advance(60_000);
+  ring.take('m').refused();
+  clock.advance(60_000);
+  assert.equal(exhausted(ring).fault, 'auth');
+  clock.advance(60_000);
+  ring.take('m').succeeded();
+  assert.equal(ring.refused, 0);
 });
 
-test('a ring without keys has none to offer and none to wait for', () => {
-  const ring = new KeyRing([], new FakeClock());
-  assert.equal(ring.pick(none), undefined);
-  assert.equal(ring.waitMs, 0);
+test('a key tried for this request is passed over', () => {
+  const { ring } = setUp();
+  assert.equal(ring.take('m', new Set(['a'])).secret, 'b');
+});
+
+test('a server that takes no key is never without one because it refused', () => {
+  const { ring } = setUp([]);
+  ring.take('m').refused();
+  assert.equal(ring.take('m').secret, undefined);
 });

@@ -48,7 +48,7 @@ function verdictOn({ tier, backend }: Attempt, skips: readonly Skip[]): Verdict 
       'context_too_small',
     );
   }
-  if (only('tools', 'images', 'json_schema', 'context', 'model')) {
+  if (only('tools', 'images', 'context', 'model')) {
     const kind = tried.find((skip) => skip.kind in unsupported)?.kind;
     const [what, reason] = unsupported[kind ?? ''] ?? ['content', 'images_unsupported'];
     return refusal(
@@ -80,8 +80,7 @@ function verdictOn({ tier, backend }: Attempt, skips: readonly Skip[]): Verdict 
 
 const unsupported: Readonly<Record<string, readonly [what: string, localReason: Reason]>> = {
   tools: ['tools', 'tools_unsupported'],
-  images: ['images or audio', 'images_unsupported'],
-  json_schema: ['a JSON schema', 'json_schema_unsupported'],
+  images: ['images, audio or files of this kind', 'images_unsupported'],
 };
 
 function nobody(tier: Tier): Verdict {

@@ -7,13 +7,15 @@ import { BackendError, NoBackendError } from '../core/errors.ts';
 import type { RoutingHints, Tier } from '../core/request.ts';
 import { Pool } from './pool.ts';
 
-const local: Attempt = { tier: 'local', gated: true };
+const local: Attempt = { tier: 'local', gated: false };
 
 interface FakeBackend extends Backend {
   current: BackendStatus;
 }
 
 interface FakeOptions {
+  readonly capabilitiesOf?: Backend['capabilitiesOf'];
+  readonly standIns?: readonly string[];
   readonly tier?: Tier;
   readonly models?: readonly string[];
   readonly capabilities?: Partial<Capabilities>;
@@ -34,6 +36,8 @@ function fakeBackend(id: string, options: FakeOptions = {}): FakeBackend {
     tier: options.tier ?? 'local',
     models: options.models ?? [`${id}-model`],
     capabilities,
+    ...(options.capabilitiesOf === undefined ? {} : { capabilitiesOf: options.capabilitiesOf }),
+    ...(options.standIns === undefined ? {} : { standIns: options.standIns }),
     current: options.status ?? { state: 'ready' },
     status() {
       return this.current;
@@ -114,6 +118,14 @@ const unsuitable: readonly [string, FakeOptions, Attempt, Partial<PoolChoice>, s
     {},
     local,
     { request: chatRequest({ messages: [{ role: 'user', content: [{ type: 'image', url: 'data:' }] }] }) },
+    400,
+    'unsupported_content',
+  ],
+  [
+    'no images for a file',
+    {},
+    local,
+    { request: chatRequest({ messages: [{ role: 'user', content: [{ type: 'file', data: 'data:' }] }] }) },
     400,
     'unsupported_content',
   ],
@@ -356,4 +368,97 @@ test('a signal already aborted gets nothing', async () => {
   const reason = new Error('gone');
   await assert.rejects(pool.acquire(local, choice({}, { signal: AbortSignal.abort(reason) })), reason);
   assert.equal(pool.view().backends[0]?.inFlight, 0);
+});
+
+const plain: Capabilities = { tools: false, jsonSchema: false, images: false, audio: false, logprobs: true };
+const able: Capabilities = { ...plain, tools: true, jsonSchema: true };
+
+test('a gated attempt does not wait behind a full backend: what stands behind it goes ahead', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a'), 1);
+  await pool.acquire({ ...local, gated: true }, choice());
+  const error = await refusal(pool.acquire({ ...local, gated: true }, choice()));
+  assert.equal(error.code, 'overloaded');
+  assert.equal(pool.waiting, 0);
+});
+
+test('the pool and the router judge a request by one rule, each model by its own abilities', async () => {
+  const { pool } = setUp();
+  const capabilitiesOf = (model: string): Capabilities => (model === 'big' ? able : plain);
+  pool.add(fakeBackend('a', { models: ['small', 'big'], capabilities: plain, capabilitiesOf }), 1000);
+  const tools = choice({}, { request: chatRequest({ tools: [{ name: 'f' }] }) });
+  assert.equal((await pool.acquire(local, choice())).model, 'small');
+  assert.equal((await pool.acquire(local, tools)).model, 'big');
+  assert.equal((await refusal(pool.acquire({ ...local, model: 'small' }, tools))).code, 'unsupported_content');
+  const unused = chatRequest({ tools: [{ name: 'f' }], toolChoice: { type: 'none' } });
+  assert.equal((await pool.acquire({ ...local, model: 'small' }, choice({}, { request: unused }))).model, 'small');
+  const [view] = pool.view().backends;
+  assert.deepEqual(
+    view?.offers?.map(({ model, capabilities }) => [model, capabilities.tools]),
+    [
+      ['small', false],
+      ['big', true],
+    ],
+  );
+});
+
+test('an estimate may be wrong by its usual error before a context excludes anyone', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a', { capabilities: { contextTokens: 100 } }), 1000);
+  assert.equal(pool.hasCandidate(local, choice({}, { promptTokens: 150, promptTokensFrom: 'estimate' })), true);
+  assert.equal(pool.hasCandidate(local, choice({}, { promptTokens: 250, promptTokensFrom: 'estimate' })), false);
+  assert.equal(pool.hasCandidate(local, choice({}, { promptTokens: 250, promptTokensFrom: 'bound' })), true);
+  assert.equal(pool.hasCandidate(local, choice({}, { promptTokens: 150, promptTokensFrom: 'count' })), false);
+});
+
+test('a JSON schema goes to a backend that enforces it, and to any other where there is none', async () => {
+  const { pool } = setUp();
+  const asked = choice(
+    {},
+    { request: chatRequest({ responseFormat: { type: 'json_schema', name: 's', schema: {} } }) },
+  );
+  pool.add(fakeBackend('words', { capabilities: { jsonSchema: false } }), 1000);
+  assert.equal((await pool.acquire(local, asked)).backend.id, 'words');
+  pool.add(fakeBackend('grammar'), 1000);
+  for (let i = 0; i < 3; i++) assert.equal((await pool.acquire(local, asked)).backend.id, 'grammar');
+});
+
+test('pauses that providers asked for are in the view, for the models they concern', async () => {
+  const { pool, clock } = setUp();
+  pool.add(fakeBackend('a', { models: ['one', 'two'] }), 1000);
+  const limited = new BackendError('x', { fault: 'rate_limit', backend: 'a', retryAfterMs: 7000, model: 'one' });
+  (await pool.acquire(local, choice())).done('neutral', limited);
+  clock.advance(2000);
+  const offers = pool.view().backends[0]?.offers ?? [];
+  assert.deepEqual(
+    offers.map(({ pausedMs }) => pausedMs),
+    [5000, undefined],
+  );
+});
+
+test('a stand-in may be asked of the backend that has just failed, unless it is paused as a whole', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a', { models: ['one', 'two'], standIns: ['two'] }), 1000);
+  const exclude = new Set(['a']);
+  const standIn: Attempt = { ...local, backend: 'a', model: 'two', isStandIn: true };
+  (await pool.acquire(standIn, choice({}, { exclude }))).done('success');
+  const limited = new BackendError('x', { fault: 'rate_limit', backend: 'a', retryAfterMs: 7000 });
+  (await pool.acquire(local, choice())).done('neutral', limited);
+  assert.equal(pool.hasCandidate(standIn, choice({}, { exclude })), false);
+});
+
+test('the view predicts how long a full backend is waited for', async () => {
+  const { pool, clock } = setUp();
+  const status: BackendStatus = { state: 'ready', prefillRate: 100, decodeRate: 10, slots: 1 };
+  pool.add(fakeBackend('a', { status }), 4);
+  const queueMs = (): number | undefined => pool.view().backends[0]?.queueMs;
+  assert.equal(queueMs(), 0);
+  const lease = await pool.acquire(local, choice({}, { promptTokens: 200 }));
+  assert.equal(queueMs(), 2000 + 12_800);
+  clock.advance(4800);
+  assert.equal(queueMs(), 10_000);
+  clock.advance(60_000);
+  assert.equal(queueMs(), 1600, 'who has talked for long goes on for a little');
+  lease.done('success');
+  assert.equal(queueMs(), 0);
 });

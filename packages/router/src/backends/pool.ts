@@ -1,12 +1,23 @@
-import type { Attempt, Backend, BackendPool, FleetView, Lease, PoolChoice } from '../core/backend.ts';
+import type {
+  AnswerTiming,
+  Attempt,
+  Backend,
+  BackendPool,
+  BackendView,
+  FleetView,
+  Lease,
+  PoolChoice,
+} from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BreakerConfig } from '../config/config.ts';
 import { BackendError } from '../core/errors.ts';
+import { queueWaitMs, type RunningRequest } from '../core/predicted-wait.ts';
 import { byPredictedWork } from './balance.ts';
 import { CircuitBreaker, type Permit } from './breaker.ts';
-import { type Asked, type Member, modelAt, type Skip, skipOf } from './eligibility.ts';
+import { type Asked, type Member, offerAt, offersOf, pausedMs, ratesOf, type Skip, skipOf } from './eligibility.ts';
 import { FairQueue } from './fair-queue.ts';
 import { noBackendError, overloadedError } from './no-backend.ts';
+import { RateEstimator } from './rate-estimator.ts';
 
 export interface PoolOptions {
   readonly clock: Clock;
@@ -58,7 +69,8 @@ export class Pool implements BackendPool {
       backend,
       breaker,
       maxInFlight,
-      inFlight: 0,
+      running: this.#members.get(backend.id)?.running ?? new Set(),
+      rates: this.#members.get(backend.id)?.rates ?? new Map(),
       notBeforeMs: new Map(),
       lastPick: 0,
       isDraining: this.#members.get(backend.id)?.isDraining ?? false,
@@ -87,17 +99,38 @@ export class Pool implements BackendPool {
   }
 
   view(): FleetView {
-    const backends = Array.from(this.#members.values(), ({ backend, breaker, inFlight, isDraining }) => ({
+    const nowMs = this.#options.clock.nowMs();
+    return { backends: Array.from(this.#members.values(), (member) => this.#viewOf(member, nowMs)) };
+  }
+
+  #viewOf(member: Member, nowMs: number): BackendView {
+    const { backend, breaker, running, maxInFlight, isDraining } = member;
+    const rates = ratesOf(member, backend.models[0] ?? '');
+    const status = { ...backend.status(), ...rates };
+    const device = backend.label?.();
+    const places = Math.min(maxInFlight, status.slots ?? Infinity);
+    const queueMs = queueWaitMs(status, rates, places, [...running], this.#waiting.size, nowMs);
+    return {
       id: backend.id,
       tier: backend.tier,
       models: backend.models,
       capabilities: backend.capabilities,
-      status: backend.status(),
+      offers: offersOf(backend).map((offer) => {
+        // While a model that may stand in is free, the backend can be asked.
+        const asked = [offer.model, ...(backend.standIns ?? [])];
+        const leftMs = Math.min(...asked.map((model) => pausedMs(member, model, nowMs)));
+        const rated = { ...offer, rates: ratesOf(member, offer.model) };
+        return leftMs > 0 ? { ...rated, pausedMs: leftMs } : rated;
+      }),
+      ...(backend.standIns === undefined ? {} : { standIns: backend.standIns }),
+      ...(device === undefined ? {} : { device }),
+      status,
       breaker: breaker.state,
-      inFlight,
+      inFlight: running.size,
+      maxInFlight,
+      ...(queueMs === undefined ? {} : { queueMs }),
       isDraining,
-    }));
-    return { backends };
+    };
   }
 
   /** Whether some backend could take the attempt, at once or when it has room. */
@@ -114,6 +147,8 @@ export class Pool implements BackendPool {
     const picked = this.#pick(attempt, choice);
     if ('lease' in picked) return picked.lease;
     if (!canWaitFor(picked.skips)) throw noBackendError(attempt, picked.skips);
+    // Something better than waiting stands behind a gated attempt.
+    if (attempt.gated) throw overloadedError(attempt, picked.skips);
     if (this.#waiting.size >= this.#options.queue) throw overloadedError(attempt, picked.skips);
     return await this.#wait(attempt, choice);
   }
@@ -138,29 +173,35 @@ export class Pool implements BackendPool {
     const session = sessionOf(choice);
     const preferred = session === undefined ? undefined : this.#sessions.get(session);
     // Providers differ in price, terms and quality: theirs is the order of the configuration, not of the load.
-    const ordered = attempt.tier === 'cloud' ? eligible : byPredictedWork(eligible, choice.promptTokens, preferred);
+    const balanced = attempt.tier === 'cloud' ? eligible : byPredictedWork(eligible, choice.promptTokens, preferred);
+    const ordered = enforcersFirst(balanced, attempt, choice);
     for (const member of ordered) {
       const permit = member.breaker.tryAcquire();
       if (permit === undefined) continue;
       if (session !== undefined) this.#remember(session, member.backend.id);
-      return { lease: this.#lease(member, permit, attempt) };
+      return { lease: this.#lease(member, permit, attempt, choice) };
     }
     return { skips };
   }
 
-  #lease(member: Member, permit: Permit, attempt: Attempt): Lease {
+  #lease(member: Member, permit: Permit, attempt: Attempt, { request, promptTokens }: PoolChoice): Lease {
     const { backend } = member;
-    member.inFlight++;
+    const { model } = offerAt(backend, attempt, request);
+    // Behind others it may wait in the backend's own queue, which is no time of reading.
+    const isAtOnce = member.running.size < (backend.status().slots ?? 1);
+    const running: RunningRequest = { promptTokens, startMs: this.#options.clock.nowMs() };
+    member.running.add(running);
     member.lastPick = ++this.#picks;
     let isDone = false;
     return {
       backend,
-      model: modelAt(member, attempt),
-      done: (outcome, error) => {
+      model,
+      done: (outcome, error, timing) => {
         if (isDone) return;
         isDone = true;
-        member.inFlight--;
+        member.running.delete(running);
         permit.settle(outcome);
+        if (timing !== undefined && isAtOnce) noteTiming(member, model, timing);
         if (error instanceof BackendError && error.fault === 'rate_limit' && error.retryAfterMs !== undefined) {
           const untilMs = this.#options.clock.nowMs() + error.retryAfterMs;
           member.notBeforeMs.set(error.model, Math.max(untilMs, member.notBeforeMs.get(error.model) ?? 0));
@@ -225,6 +266,23 @@ export class Pool implements BackendPool {
     const isLate = this.#options.clock.nowMs() >= waiter.dueMs && !skips.some(({ kind }) => kind === 'loading');
     return isLate ? overloadedError(waiter.attempt, skips) : undefined;
   }
+}
+
+/** Where a JSON schema is asked for, backends that hold an answer to it come before those that are asked in words. */
+function enforcersFirst(members: readonly Member[], attempt: Attempt, { request }: PoolChoice): readonly Member[] {
+  if (request.responseFormat?.type !== 'json_schema') return members;
+  const enforces = (member: Member): boolean => offerAt(member.backend, attempt, request).capabilities.jsonSchema;
+  return members.toSorted((one, other) => Number(enforces(other)) - Number(enforces(one)));
+}
+
+/** Models whose rates are kept for one backend. */
+const maxRated = 100;
+
+function noteTiming({ rates }: Member, model: string, timing: AnswerTiming): void {
+  const known = rates.get(model) ?? new RateEstimator();
+  if (rates.size < maxRated) rates.set(model, known);
+  known.addFirstToken(timing.promptTokens - timing.cachedTokens, timing.firstTokenMs);
+  if (timing.answer !== undefined) known.addAnswer(timing.answer.tokens, timing.answer.ms);
 }
 
 function canWaitFor(skips: readonly Skip[]): boolean {

@@ -2,7 +2,7 @@ import { createInterface, type Interface } from 'node:readline';
 import { isJsonObject, type JsonObject, type JsonValue } from '../core/json.ts';
 import { reasons } from '../core/reason.ts';
 import type { RouterClient } from './router-client.ts';
-import { CliError, coloursFor, exitCodes, printLine, type Colours, type Terminal } from './terminal.ts';
+import { CliError, coloursFor, exitCodes, plainText, printLine, type Colours, type Terminal } from './terminal.ts';
 
 export interface ChatOptions {
   readonly mode: string;
@@ -93,7 +93,7 @@ class Conversation {
     } catch (error) {
       if (!(error instanceof CliError)) throw error;
       this.#messages.pop();
-      this.#terminal.errors.write(`${this.#colours.red(error.message)}\n`);
+      this.#terminal.errors.write(`${this.#colours.red(plainText(error.message))}\n`);
       return 'failed';
     }
   }
@@ -117,7 +117,7 @@ class Conversation {
       for await (const chunk of this.#client.stream('/v1/chat/completions', body, abort.signal)) {
         const piece = deltaText(chunk);
         text += piece;
-        if (!this.#json) this.#terminal.output.write(piece);
+        if (!this.#json) this.#terminal.output.write(plainText(piece));
         if (isJsonObject(chunk['lfo_metadata'])) metadata = chunk['lfo_metadata'];
       }
     } catch (error) {
@@ -127,12 +127,12 @@ class Conversation {
       this.#running = undefined;
     }
     this.#messages.push({ role: 'assistant', content: text });
-    if (this.#json) printLine(this.#terminal, JSON.stringify({ answer: text, lfo_metadata: metadata }));
-    else this.#terminal.output.write(`\n${this.#colours.dim(summary(metadata))}\n\n`);
+    if (this.#json) printLine(this.#terminal, asciiControls(JSON.stringify({ answer: text, lfo_metadata: metadata })));
+    else this.#terminal.output.write(`\n${this.#colours.dim(plainText(summary(metadata)))}\n\n`);
   }
 }
 
-/** `local · embedded · confidence 0.91 (threshold 0.7) · confident · 812 ms` and the reason in words. */
+/** `local · embedded · confidence 0.91 (threshold 0.7) · confident · 812 ms` and the reason as a sentence. */
 function summary(metadata: JsonObject): string {
   if (metadata['stopped'] === true) return '[stopped]';
   const reason = text(metadata['routing_reason']);
@@ -149,6 +149,11 @@ function summary(metadata: JsonObject): string {
   ];
   const words = Object.entries(reasons).find(([code]) => code === reason)?.[1];
   return `[${parts.filter((part) => part !== '').join(' · ')}]${words === undefined ? '' : ` ${words}`}`;
+}
+
+/** JSON leaves the upper control characters as they are, and some terminals obey them. */
+function asciiControls(json: string): string {
+  return json.replace(/[\u007f-\u009f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function deltaText(chunk: JsonObject): string {

@@ -19,7 +19,7 @@ test('bash completes commands, their own commands and options, and nothing hidde
   assert.doesNotMatch(script, /child/);
 });
 
-test('zsh reads the same through its bash door, fish has its own lines with quotes kept safe', () => {
+test('zsh reads the same in its bash mode, fish has lines of its own with quotes escaped', () => {
   assert.match(completionScript('zsh', program()), /^#compdef lfo\n.*bashcompinit\n_lfo\(\)/);
   const fish = completionScript('fish', program());
   assert.match(fish, /-a models -d 'what\\'s here'/);

@@ -1,16 +1,16 @@
 import { stringify } from 'yaml';
 import type { LfoConfig } from '../config/config.ts';
-import { maskSecrets } from '../config/show.ts';
+import { shownSettings } from '../config/show.ts';
 import { coloursFor, exitCodes, printLine, type Terminal } from './terminal.ts';
 
-/** Prints the configuration in force, secrets masked, spelled as in the file. */
+/** Prints the settings in force, secrets masked, as a file that could be read again. */
 export function showConfig(terminal: Terminal, config: LfoConfig, json: boolean): number {
-  const shown = snakeCase(maskSecrets(config));
+  const shown = shownSettings(config);
   terminal.output.write(json ? `${JSON.stringify(shown)}\n` : stringify(shown));
   return exitCodes.done;
 }
 
-/** Says that a configuration that was loaded is good, and what is odd about it. */
+/** Prints that a loaded configuration is valid, with its warnings. */
 export function checkConfig(terminal: Terminal, config: LfoConfig, json: boolean): number {
   const { file, warnings } = config;
   if (json) printLine(terminal, JSON.stringify({ ok: true, file: file ?? null, warnings }));
@@ -20,15 +20,4 @@ export function checkConfig(terminal: Terminal, config: LfoConfig, json: boolean
     for (const warning of warnings) printLine(terminal, `${colours.yellow('!')} ${warning}`);
   }
   return exitCodes.done;
-}
-
-function snakeCase(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(snakeCase);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [
-      key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      snakeCase(inner),
-    ]),
-  );
 }

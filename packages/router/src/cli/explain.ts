@@ -1,7 +1,7 @@
 import type { JsonObject, JsonValue } from '../core/json.ts';
 import { isJsonObject } from '../core/json.ts';
 import type { RouterClient } from './router-client.ts';
-import { coloursFor, exitCodes, printLine, type Terminal } from './terminal.ts';
+import { coloursFor, exitCodes, plainText, printLine, type Terminal } from './terminal.ts';
 
 /** Asks a running LFO where a prompt would go, and why; nothing is run. */
 export async function explain(
@@ -40,5 +40,5 @@ function list(value: JsonValue | undefined): readonly JsonObject[] {
 }
 
 function word(value: JsonValue | undefined): string {
-  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+  return typeof value === 'string' || typeof value === 'number' ? plainText(String(value)) : '';
 }

@@ -20,10 +20,10 @@ interface CreateFlags {
 }
 
 /** Runs a command with the database of its configuration open. */
-export type WithDesk = (command: Command, run: (context: KeysContext) => Promise<number>) => Promise<void>;
+export type WithKeyStore = (command: Command, run: (context: KeysContext) => Promise<number>) => Promise<void>;
 
 /** Adds `keys create|list|revoke`. */
-export function addKeys(program: Command, withDesk: WithDesk): void {
+export function addKeys(program: Command, withKeyStore: WithKeyStore): void {
   const keys = program
     .command('keys')
     .description('keys for people and programs')
@@ -33,7 +33,10 @@ export function addKeys(program: Command, withDesk: WithDesk): void {
     .description('make a key and show it, once')
     .requiredOption('--name <name>', 'who or what it is for')
     .addOption(
-      new Option('--scope <scope...>', 'what it opens: the API, what operators see, a device link')
+      new Option(
+        '--scope <scope...>',
+        'what it opens: chat the API, admin the dashboard and metrics; device has no effect in this version',
+      )
         .choices(['chat', 'admin', 'device'])
         .default(['chat']),
     )
@@ -55,7 +58,9 @@ export function addKeys(program: Command, withDesk: WithDesk): void {
       const { createKey } = await import('./keys.ts');
       const { name, scope, mode, expires } = flags;
       const order = { name, scope, mode, model: flags.model ?? [], limits: limitsOf(flags) };
-      await withDesk(command, (context) => createKey(expires === undefined ? order : { ...order, expires }, context));
+      await withKeyStore(command, (context) =>
+        createKey(expires === undefined ? order : { ...order, expires }, context),
+      );
     });
   keys
     .command('list')
@@ -64,7 +69,7 @@ export function addKeys(program: Command, withDesk: WithDesk): void {
     .addHelpText('after', '\nExample:\n  lfo keys list --json')
     .action(async (_flags, command: Command) => {
       const { listKeys } = await import('./keys.ts');
-      await withDesk(command, listKeys);
+      await withKeyStore(command, listKeys);
     });
   keys
     .command('revoke')
@@ -75,7 +80,7 @@ export function addKeys(program: Command, withDesk: WithDesk): void {
     .addHelpText('after', '\nExample:\n  lfo keys revoke laptop')
     .action(async (idOrName: string, flags: { readonly forget?: boolean }, command: Command) => {
       const { revokeKey } = await import('./keys.ts');
-      await withDesk(command, (context) => revokeKey(idOrName, flags.forget === true, context));
+      await withKeyStore(command, (context) => revokeKey(idOrName, flags.forget === true, context));
     });
 }
 

@@ -18,7 +18,7 @@ export interface CreateOptions {
 export interface KeysContext {
   readonly terminal: Terminal;
   readonly clock: Clock;
-  readonly desk: KeyStore;
+  readonly keyStore: KeyStore;
   readonly json: boolean;
 }
 
@@ -31,8 +31,11 @@ const unitMs: Readonly<Record<string, number>> = {
 };
 
 /** Makes a key and shows it, this once. */
-export async function createKey(options: CreateOptions, { terminal, clock, desk, json }: KeysContext): Promise<number> {
-  const { text, key } = await desk.create({
+export async function createKey(
+  options: CreateOptions,
+  { terminal, clock, keyStore, json }: KeysContext,
+): Promise<number> {
+  const { text, key } = await keyStore.create({
     name: options.name,
     scopes: [...new Set(options.scope)],
     ...(options.mode === 'auto' ? {} : { tiers: [options.mode] }),
@@ -40,6 +43,9 @@ export async function createKey(options: CreateOptions, { terminal, clock, desk,
     limits: options.limits,
     ...(options.expires === undefined ? {} : { expiresMs: expiryOf(options.expires, clock.wallMs()) }),
   });
+  if (options.scope.includes('device')) {
+    terminal.errors.write('The scope device has no effect: this version links no devices.\n');
+  }
   if (json) printLine(terminal, JSON.stringify({ key: text, ...described(key, clock.wallMs()) }));
   else {
     printLine(terminal, text);
@@ -49,8 +55,8 @@ export async function createKey(options: CreateOptions, { terminal, clock, desk,
 }
 
 /** Every key without its secret, the oldest first. */
-export async function listKeys({ terminal, clock, desk, json }: KeysContext): Promise<number> {
-  const keys = (await desk.list()).map((key) => described(key, clock.wallMs()));
+export async function listKeys({ terminal, clock, keyStore, json }: KeysContext): Promise<number> {
+  const keys = (await keyStore.list()).map((key) => described(key, clock.wallMs()));
   if (json) printLine(terminal, JSON.stringify({ keys }));
   else if (keys.length === 0) printLine(terminal, 'No keys yet: lfo keys create --name laptop');
   else for (const line of table(keys)) printLine(terminal, line);
@@ -59,9 +65,9 @@ export async function listKeys({ terminal, clock, desk, json }: KeysContext): Pr
 
 /** Ends keys by id or name; with `forget`, revoked ones are deleted too. */
 export async function revokeKey(idOrName: string, forget: boolean, context: KeysContext): Promise<number> {
-  const { terminal, desk, json } = context;
-  const revoked = await desk.revoke(idOrName);
-  const forgotten = forget ? await desk.forgetRevoked() : 0;
+  const { terminal, keyStore, json } = context;
+  const revoked = await keyStore.revoke(idOrName);
+  const forgotten = forget ? await keyStore.forgetRevoked() : 0;
   if (revoked.length === 0 && forgotten === 0) {
     throw new CliError(`No key in force has the id or name "${idOrName}": see lfo keys list.`);
   }

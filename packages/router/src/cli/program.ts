@@ -1,12 +1,14 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { type Archive, ArchiveError } from '../records/archive.ts';
-import type { Clock } from '../core/clock.ts';
+import { type Clock, sleep } from '../core/clock.ts';
 import { ConfigError } from '../config/config-error.ts';
+import { LfoError } from '../core/errors.ts';
 import type { LfoConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLogger } from '../telemetry/log.ts';
 import type { AppOptions, RunningApp } from '../app/running-app.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
+import { addDevices } from './device-program.ts';
 import { addKeys } from './key-program.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { addRecords } from './record-program.ts';
@@ -69,12 +71,18 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
   addLooking(program, deps, load, all, done);
   addKeys(program, async (command, run) => {
     const options = all(command);
-    const desk = await deps.openKeyStore(load(options));
+    const keyStore = await deps.openKeyStore(load(options));
     try {
-      done(await run({ terminal: deps.terminal, clock: deps.clock, desk, json: options.json === true }));
+      done(await run({ terminal: deps.terminal, clock: deps.clock, keyStore, json: options.json === true }));
     } finally {
-      await desk.close();
+      await keyStore.close();
     }
+  });
+  addDevices(program, async (command, run) => {
+    const options = all(command);
+    const pause = (ms: number): Promise<void> => sleep(deps.clock, ms, new AbortController().signal);
+    const json = options.json === true;
+    done(await withClient(options, load, (client) => run({ terminal: deps.terminal, client, json, pause })));
   });
   addRecords(program, deps.clock, async (command, run) => {
     const options = all(command);
@@ -155,7 +163,7 @@ function addTalking(program: Command, deps: ProgramDeps, load: Load, all: All, d
 }
 
 function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, done: Done): void {
-  const { terminal, clock, machine } = deps;
+  const { terminal, clock, machine, openKeyStore } = deps;
   withExample(program.command('doctor'), 'lfo doctor --json')
     .description('check what LFO needs on this machine')
     .option('--offline', 'call no backend; otherwise cloud backends give two small answers, which are paid')
@@ -165,7 +173,8 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
       const options = all(command);
       const { doctor } = await import('./doctor/doctor.ts');
       const config = load(options);
-      const settings = { json: options.json === true, live: options.offline !== true && !config.offline, machine };
+      const live = options.offline !== true && !config.offline;
+      const settings = { json: options.json === true, live, machine, openKeys: openKeyStore };
       done(
         await withClient(
           options,
@@ -234,7 +243,7 @@ function throwInsteadOfExit(command: Command, terminal: Terminal): void {
 function report(error: unknown, argv: readonly string[], { terminal, clock }: ProgramDeps): number {
   // Commander has said it already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-  if (!(error instanceof ConfigError) && !(error instanceof CliError) && !(error instanceof ArchiveError)) throw error;
+  if (!(error instanceof LfoError) && !(error instanceof CliError) && !(error instanceof ArchiveError)) throw error;
   if (argv.includes('serve') && !terminal.isInteractive) {
     const problems = error instanceof ConfigError ? { problems: error.problems } : {};
     createLogger({ level: 'fatal', clock, destination: terminal.output }).fatal(problems, error.message);

@@ -5,6 +5,8 @@ import type { LfoConfig } from '../config/config.ts';
 import { isJsonObject, parseJson, type JsonObject, type JsonValue } from '../core/json.ts';
 import { CliError } from './terminal.ts';
 
+type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
+
 /** An answer of a running LFO. */
 export interface RouterAnswer {
   readonly status: number;
@@ -20,10 +22,7 @@ export class RouterClient {
 
   constructor(url: string, authToken: string | undefined) {
     this.url = url.replace(/\/+$/, '');
-    this.#headers = {
-      'content-type': 'application/json',
-      ...(authToken === undefined ? {} : { authorization: `Bearer ${authToken}` }),
-    };
+    this.#headers = authToken === undefined ? {} : { authorization: `Bearer ${authToken}` };
   }
 
   /** @throws CliError when nothing answers there. */
@@ -32,12 +31,23 @@ export class RouterClient {
     return { status: statusCode, body: parseJson(await body.text()) };
   }
 
-  /** @throws CliError when nothing answers there, or with the error's own words when it refuses. */
+  /** @throws CliError when nothing answers there, or with the error's own message when it refuses. */
   async post(path: string, json: JsonObject, signal?: AbortSignal): Promise<JsonObject> {
     const { statusCode, body } = await this.#send('POST', path, json, signal);
     const answer = parseJson(await body.text());
     if (statusCode >= 400 || !isJsonObject(answer)) throw refusal(statusCode, answer);
     return answer;
+  }
+
+  /**
+   * Any request of the admin API; an answer without a body is an empty object.
+   * @throws CliError as `post`
+   */
+  async send(method: Method, path: string, json?: JsonObject): Promise<JsonObject> {
+    const { statusCode, body } = await this.#send(method, path, json, undefined);
+    const answer = parseJson(await body.text());
+    if (statusCode >= 400) throw refusal(statusCode, answer);
+    return isJsonObject(answer) ? answer : {};
   }
 
   /**
@@ -67,11 +77,11 @@ export class RouterClient {
     await this.#agent.destroy();
   }
 
-  async #send(method: 'GET' | 'POST', path: string, json: JsonObject | undefined, signal: AbortSignal | undefined) {
+  async #send(method: Method, path: string, json: JsonObject | undefined, signal: AbortSignal | undefined) {
     try {
       return await request(`${this.url}${path}`, {
         method,
-        headers: this.#headers,
+        headers: json === undefined ? this.#headers : { ...this.#headers, 'content-type': 'application/json' },
         dispatcher: this.#agent,
         ...(json === undefined ? {} : { body: JSON.stringify(json) }),
         ...(signal === undefined ? {} : { signal }),

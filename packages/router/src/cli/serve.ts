@@ -1,6 +1,6 @@
 import { isNativeError } from 'node:util/types';
 import type { AppOptions, RunningApp } from '../app/running-app.ts';
-import type { Clock } from '../core/clock.ts';
+import { type Clock, sleep } from '../core/clock.ts';
 import { createDataFolder } from '../config/data-folder.ts';
 import { createConfigHandle, type ReloadableConfig } from '../config/handle.ts';
 import { secretsOf } from '../config/show.ts';
@@ -11,7 +11,7 @@ import { createLogger } from '../telemetry/log.ts';
 import { logReporter, terminalReporter } from './startup-reporter.ts';
 import { CliError, coloursFor, exitCodes, type Terminal } from './terminal.ts';
 
-/** What `serve` needs besides the terminal. */
+/** What `serve` works with. */
 export interface ServeContext {
   readonly terminal: Terminal;
   readonly clock: Clock;
@@ -22,6 +22,8 @@ export interface ServeContext {
 
 /** A terminal's Ctrl-C reaches a launcher and us, and the launcher passes it on: two signals, one meant. */
 const sameSignalMs = 500;
+/** Within which a launcher has passed its half of a Ctrl-C on. */
+const echoMs = 100;
 
 /** Serves until a signal asks for the end; a second one ends the process at once. Resolves with the exit code. */
 export async function serve(initial: LfoConfig, context: ServeContext): Promise<number> {
@@ -32,7 +34,7 @@ export async function serve(initial: LfoConfig, context: ServeContext): Promise<
     : logReporter(logger, clock);
   for (const warning of initial.warnings) logger.warn(warning);
   terminal.onCrash((error) => {
-    logger.fatal({ err: error }, 'LFO met a fault of its own and ends.');
+    logger.fatal({ err: error }, 'LFO has failed because of an internal error and ends.');
     terminal.exitNow(exitCodes.failed);
   });
   const end = endOf(terminal, clock);
@@ -47,7 +49,7 @@ export async function serve(initial: LfoConfig, context: ServeContext): Promise<
     stopReloading();
     logger.info({ signal }, 'Shutting down; running requests are finished first.');
     await app.close();
-    end.reached();
+    await end.reached();
     logger.info('Done.');
     return exitCodes.done;
   } catch (error) {
@@ -87,8 +89,8 @@ function makeDataFolder(path: string, logger: Logger): void {
 interface End {
   /** Resolves with the first signal. */
   readonly requested: Promise<string>;
-  /** Everything is closed: the process is about to end by itself, and no signal makes a failure of that. */
-  reached(): void;
+  /** Everything is closed, and no signal makes a failure of that; resolves once the echo of a Ctrl-C has come too. */
+  reached(): Promise<void>;
   /** Leaves signals to the process. */
   forget(): void;
 }
@@ -107,7 +109,12 @@ function endOf(terminal: Terminal, clock: Clock): End {
   );
   return {
     requested: promise,
-    reached: () => (isReached = true),
+    async reached() {
+      isReached = true;
+      const waitMs = (firstAtMs ?? -Infinity) + echoMs - clock.nowMs();
+      // A signal that meets a process on its last steps would end it as a failure.
+      if (waitMs > 0) await sleep(clock, waitMs, new AbortController().signal);
+    },
     forget: () => stops.forEach((stop) => stop()),
   };
 }
@@ -134,7 +141,9 @@ function reportReload(config: ReloadableConfig, logger: Logger): void {
       break;
     case 'applied':
       logger.level = config.current().logLevel;
-      logger.info({ sections: result.sections }, 'The configuration was reloaded.');
-      if (result.restart.length > 0) logger.warn({ sections: result.restart }, 'Some changes need a restart.');
+      logger.info({ settings: result.changed }, 'The configuration was reloaded.');
+      if (result.restart.length > 0) {
+        logger.warn({ settings: result.restart }, 'These settings have changed and need a restart.');
+      }
   }
 }

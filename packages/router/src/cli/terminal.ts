@@ -32,6 +32,14 @@ export function coloursFor(terminal: Terminal): Colours {
   return createColors(terminal.isInteractive && !isRefused);
 }
 
+/**
+ * Text of models, devices and other programs as a terminal may show it: without control characters, which could move its
+ * cursor, change its title or write to its clipboard. Line ends and tabs stay.
+ */
+export function plainText(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, '');
+}
+
 /** Writes one line of a result. */
 export function printLine(terminal: Terminal, line: string): void {
   terminal.output.write(`${line}\n`);

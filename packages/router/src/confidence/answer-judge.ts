@@ -11,7 +11,7 @@ import type { Reason } from '../core/reason.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { beginsLikeCall, isPromisedFormat } from './held-part.ts';
 import { horizonTokens, judgeLogprobs, logistic, type LogprobJudge } from './logprob-judge.ts';
-import { misfit } from './schema-check.ts';
+import { schemaViolation } from './schema-check.ts';
 import { judgeStructure, type StructureSigns, type WrittenCall } from './structural-judge.ts';
 
 /** The shipped estimator: tool calls by structure first and then by probability, text by probability. */
@@ -27,12 +27,12 @@ const judgeName = 'answer-judge';
  * the engine gives no scores; structure is evidence enough then.
  */
 function toolCallScore(signs: StructureSigns, surpriseNats: number | undefined): number {
-  const { bias, surprise, ungrounded, leftOut, fewCalls, repaired } = callWeights;
+  const { bias, surprise, ungrounded, uncoveredTerms, fewCalls, repaired } = callWeights;
   return logistic(
     bias -
       surprise * Math.min(surpriseNats ?? typicalCallNats, maxCallNats) -
       ungrounded * (1 - (signs.grounded ?? 1)) -
-      leftOut * (signs.leftOut ?? 0) -
+      uncoveredTerms * (signs.uncoveredTerms ?? 0) -
       fewCalls * Number(signs.fewCalls) -
       repaired * Number(signs.repaired),
   );
@@ -95,7 +95,7 @@ class AnswerSession implements ConfidenceSession {
       ...(signs !== undefined && {
         calls: this.#calls.length,
         grounded: signs.grounded === undefined ? null : round(signs.grounded),
-        left_out: signs.leftOut === undefined ? null : round(signs.leftOut),
+        left_out: signs.uncoveredTerms === undefined ? null : round(signs.uncoveredTerms),
         few_calls: signs.fewCalls,
         repaired: signs.repaired,
       }),
@@ -138,6 +138,7 @@ class AnswerSession implements ConfidenceSession {
         this.#finish = event;
         break;
       case 'start':
+      case 'image':
         break;
     }
   }
@@ -196,7 +197,7 @@ class AnswerSession implements ConfidenceSession {
     const value = parseJson(this.#text);
     if (value === undefined) return false;
     if (format.type === 'json_object') return isJsonObject(value);
-    return !('schema' in format) || format.schema === undefined || misfit(value, format.schema) === undefined;
+    return !('schema' in format) || format.schema === undefined || schemaViolation(value, format.schema) === undefined;
   }
 
   #judgeCalls(): FinalVerdict {
@@ -236,6 +237,13 @@ function round(value: number): number {
 /** Text pieces without a score after which none is expected to come. */
 const patienceDeltas = 4;
 /** Uncalibrated; how they were found is in `docs/routing.md`. */
-const callWeights = { bias: 3.5, surprise: 1.2, ungrounded: 3, leftOut: 2.2, fewCalls: 3, repaired: 0.5 } as const;
+const callWeights = {
+  bias: 3.5,
+  surprise: 1.2,
+  ungrounded: 3,
+  uncoveredTerms: 2.2,
+  fewCalls: 3,
+  repaired: 0.5,
+} as const;
 const typicalCallNats = 1;
 const maxCallNats = 12;

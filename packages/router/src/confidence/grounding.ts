@@ -1,25 +1,25 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../core/json.ts';
 import { textOf, type ChatRequest } from '../core/request.ts';
 
-/** What of a conversation the arguments of a call can rest on. */
-export interface Ground {
+/** How far the arguments of calls are supported by their conversation. */
+export interface Grounding {
   /** Share 0..1 of string and number arguments that occur in the conversation, or are an enum value or default. */
   grounded(call: JsonObject, schema: JsonObject | undefined): number | undefined;
   /** Share 0..1 of the names and numbers of the last user turn that no call takes up; undefined without any. */
-  leftOut(calls: readonly JsonObject[]): number | undefined;
+  uncoveredTerms(calls: readonly JsonObject[]): number | undefined;
   /** Whether the last user turn sounds like several tasks. English cue words; other languages say no. */
   readonly asksForSeveral: boolean;
 }
 
 /** Reads the conversation once; linear in its text, of which the latest part counts. */
-export function groundOf(request: ChatRequest): Ground {
+export function groundingOf(request: ChatRequest): Grounding {
   const said = normalise(request.messages.map(textOf).join('\n').slice(-maxGroundChars));
   const words = new Set(said.match(wordPattern) ?? []);
   const numbers = numbersIn(said);
   const asked = lastUserText(request).slice(0, maxEntityChars);
   const entities = entitiesIn(asked);
 
-  const rests = (value: string | number): boolean => {
+  const isSupported = (value: string | number): boolean => {
     if (typeof value === 'number') return numbers.has(Math.abs(value));
     const text = normalise(value);
     if (text === '' || said.includes(text)) return true;
@@ -31,14 +31,14 @@ export function groundOf(request: ChatRequest): Ground {
     asksForSeveral: severalPattern.test(asked),
     grounded(call, schema) {
       let total = 0;
-      let resting = 0;
+      let supported = 0;
       for (const { value, schema: declared } of leaves(call, schema, 0)) {
         total++;
-        if (isOffered(value, declared) || rests(value)) resting++;
+        if (isOffered(value, declared) || isSupported(value)) supported++;
       }
-      return total === 0 ? undefined : resting / total;
+      return total === 0 ? undefined : supported / total;
     },
-    leftOut(calls) {
+    uncoveredTerms(calls) {
       if (entities.length === 0) return undefined;
       const taken = normalise(calls.map((call) => JSON.stringify(call)).join(' '));
       const takenNumbers = numbersIn(taken);

@@ -2,7 +2,7 @@ import type { InferenceEvent } from '../core/events.ts';
 import type { JudgedAnswer } from '../core/confidence.ts';
 import type { ChatRequest, ToolSpec } from '../core/request.ts';
 
-/** For tests: what an estimator is told of a streamed answer to `request`. */
+/** For tests: what an estimator knows of a streamed answer to `request`. */
 export function judged(request: ChatRequest, threshold: number): JudgedAnswer {
   return { request, threshold, model: { model: 'test' }, delivery: 'stream' };
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Ajv } from 'ajv';
 import * as fc from 'fast-check';
 import type { JsonObject, JsonValue } from '../core/json.ts';
-import { misfit } from './schema-check.ts';
+import { schemaViolation } from './schema-check.ts';
 
 const cases: readonly (readonly [name: string, value: JsonValue, schema: JsonObject, expected: string | undefined])[] =
   [
@@ -32,7 +32,7 @@ const cases: readonly (readonly [name: string, value: JsonValue, schema: JsonObj
   ];
 
 for (const [name, value, schema, expected] of cases) {
-  test(name, () => assert.equal(misfit(value, schema), expected));
+  test(name, () => assert.equal(schemaViolation(value, schema), expected));
 }
 
 test('agrees with ajv on random values and schemas', () => {
@@ -61,7 +61,7 @@ test('agrees with ajv on random values and schemas', () => {
   );
   fc.assert(
     fc.property(schemas, values, (schema, value) => {
-      assert.equal(misfit(value, schema) === undefined, ajv.validate(schema, value));
+      assert.equal(schemaViolation(value, schema) === undefined, ajv.validate(schema, value));
     }),
     { numRuns: 500 },
   );
@@ -73,6 +73,6 @@ test('a schema made to explode ends within its budget', () => {
     return [`l${index}`, { allOf: [next, next] }] as const;
   });
   const schema: JsonObject = { $defs: Object.fromEntries(levels), $ref: '#/$defs/l0' };
-  assert.equal(misfit({}, schema), undefined);
-  assert.equal(misfit({}, { $ref: '#' }), undefined);
+  assert.equal(schemaViolation({}, schema), undefined);
+  assert.equal(schemaViolation({}, { $ref: '#' }), undefined);
 });

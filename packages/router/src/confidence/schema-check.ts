@@ -1,16 +1,16 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../core/json.ts';
 
 /** First way in which a value does not fit its schema. */
-export type Misfit = 'missing' | 'unexpected' | 'type' | 'enum' | 'range' | 'combination';
+export type SchemaViolation = 'missing' | 'unexpected' | 'type' | 'enum' | 'range' | 'combination';
 
 /**
  * Checks a value against the part of JSON Schema that tools and answer formats use. Interpreted, with a budget of steps:
  * schemas come from clients, each is used once, so compiling one costs more than checking and would let it run code
  * of its own size; `pattern`, `format` and `uniqueItems` are not evaluated, as their cost is the client's to choose.
  * Undeclared properties are misfits unless `additionalProperties` allows them: functions are called by name.
- * Returns undefined when it fits, or when the budget ended before a misfit was found.
+ * Returns undefined when it fits, or when the budget ended before a violation was found.
  */
-export function misfit(value: JsonValue, schema: JsonObject): Misfit | undefined {
+export function schemaViolation(value: JsonValue, schema: JsonObject): SchemaViolation | undefined {
   return check(value, schema, { root: schema, steps: maxSteps }, 0);
 }
 
@@ -19,7 +19,12 @@ interface Budget {
   steps: number;
 }
 
-function check(value: JsonValue, schema: JsonValue | undefined, budget: Budget, depth: number): Misfit | undefined {
+function check(
+  value: JsonValue,
+  schema: JsonValue | undefined,
+  budget: Budget,
+  depth: number,
+): SchemaViolation | undefined {
   if (schema === false) return 'unexpected';
   if (!isJsonObject(schema)) return undefined;
   if (budget.steps <= 0 || depth > maxDepth) return undefined;
@@ -35,7 +40,7 @@ function check(value: JsonValue, schema: JsonValue | undefined, budget: Budget, 
   );
 }
 
-function checkType(value: JsonValue, schema: JsonObject): Misfit | undefined {
+function checkType(value: JsonValue, schema: JsonObject): SchemaViolation | undefined {
   const type = own(schema, 'type');
   if (value === null && own(schema, 'nullable') === true) return undefined;
   const types = Array.isArray(type) ? type : type === undefined ? [] : [type];
@@ -63,7 +68,7 @@ function isOfType(value: JsonValue, type: JsonValue): boolean {
   }
 }
 
-function checkChoice(value: JsonValue, schema: JsonObject): Misfit | undefined {
+function checkChoice(value: JsonValue, schema: JsonObject): SchemaViolation | undefined {
   const choices = own(schema, 'enum');
   const constant = own(schema, 'const');
   const allowed = Array.isArray(choices) ? choices : constant === undefined ? undefined : [constant];
@@ -73,7 +78,7 @@ function checkChoice(value: JsonValue, schema: JsonObject): Misfit | undefined {
   return isAllowed ? undefined : 'enum';
 }
 
-function checkRange(value: JsonValue, schema: JsonObject): Misfit | undefined {
+function checkRange(value: JsonValue, schema: JsonObject): SchemaViolation | undefined {
   const within = (size: number, least: string, most: string): boolean =>
     size >= (numberAt(schema, least) ?? -Infinity) && size <= (numberAt(schema, most) ?? Infinity);
   let ok = true;
@@ -87,7 +92,12 @@ function checkRange(value: JsonValue, schema: JsonObject): Misfit | undefined {
   return ok ? undefined : 'range';
 }
 
-function checkMembers(value: JsonValue, schema: JsonObject, budget: Budget, depth: number): Misfit | undefined {
+function checkMembers(
+  value: JsonValue,
+  schema: JsonObject,
+  budget: Budget,
+  depth: number,
+): SchemaViolation | undefined {
   if (isJsonObject(value)) return checkProperties(value, schema, budget, depth);
   if (!Array.isArray(value)) return undefined;
   const prefix = own(schema, 'prefixItems');
@@ -101,7 +111,12 @@ function checkMembers(value: JsonValue, schema: JsonObject, budget: Budget, dept
   return undefined;
 }
 
-function checkProperties(value: JsonObject, schema: JsonObject, budget: Budget, depth: number): Misfit | undefined {
+function checkProperties(
+  value: JsonObject,
+  schema: JsonObject,
+  budget: Budget,
+  depth: number,
+): SchemaViolation | undefined {
   const required = own(schema, 'required');
   if (Array.isArray(required)) {
     for (const name of required) if (typeof name === 'string' && !Object.hasOwn(value, name)) return 'missing';
@@ -123,7 +138,12 @@ function undeclaredAllowed(schema: JsonObject, properties: JsonObject | undefine
   return properties === undefined || openKeywords.some((keyword) => Object.hasOwn(schema, keyword));
 }
 
-function checkCombination(value: JsonValue, schema: JsonObject, budget: Budget, depth: number): Misfit | undefined {
+function checkCombination(
+  value: JsonValue,
+  schema: JsonObject,
+  budget: Budget,
+  depth: number,
+): SchemaViolation | undefined {
   const fitting = (branches: readonly JsonValue[]): number =>
     branches.filter((branch) => check(value, branch, budget, depth + 1) === undefined).length;
   const all = own(schema, 'allOf');

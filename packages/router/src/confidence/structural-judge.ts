@@ -1,22 +1,22 @@
 import { isJsonObject, parseJson, type JsonObject } from '../core/json.ts';
 import type { Reason } from '../core/reason.ts';
 import type { ChatRequest, ToolSpec } from '../core/request.ts';
-import { groundOf } from './grounding.ts';
-import { misfit } from './schema-check.ts';
+import { groundingOf } from './grounding.ts';
+import { schemaViolation } from './schema-check.ts';
 
 /** A tool call as it was streamed. */
 export interface WrittenCall {
   readonly name: string;
   /** JSON text of the arguments; empty means none. */
   readonly json: string;
-  /** The engine had to mend it to read it. */
+  /** The engine had to repair it to read it. */
   readonly repaired: boolean;
 }
 
 /** What can be said of valid calls without any probability. Shares are 0..1; undefined: nothing to measure. */
 export interface StructureSigns {
   readonly grounded: number | undefined;
-  readonly leftOut: number | undefined;
+  readonly uncoveredTerms: number | undefined;
   /** One call was made where the question sounds like several tasks. */
   readonly fewCalls: boolean;
   readonly repaired: boolean;
@@ -42,7 +42,7 @@ export function judgeStructure(request: ChatRequest): StructuralJudge {
       if (toolChoice?.type === 'function' && toolChoice.name !== call.name) return 'tool_call_invalid';
       const value = argumentsOf(call);
       if (value === undefined) return 'tool_call_unparsed';
-      return misfit(value, schemaOf(tool)) === undefined ? undefined : 'tool_call_invalid';
+      return schemaViolation(value, schemaOf(tool)) === undefined ? undefined : 'tool_call_invalid';
     },
     faultOfAll(calls) {
       if (calls.length > 1 && request.parallelToolCalls === false) return 'tool_call_invalid';
@@ -52,15 +52,15 @@ export function judgeStructure(request: ChatRequest): StructuralJudge {
       return calls.some((call) => answered.has(identity(call))) ? 'repeated_tool_call' : undefined;
     },
     signsOf(calls) {
-      const ground = groundOf(request);
+      const grounding = groundingOf(request);
       const values = calls.map((call) => argumentsOf(call) ?? {});
       const shares = calls
-        .map((call, index) => ground.grounded(values[index] ?? {}, tools.get(call.name)?.parameters))
+        .map((call, index) => grounding.grounded(values[index] ?? {}, tools.get(call.name)?.parameters))
         .filter((share) => share !== undefined);
       return {
         grounded: shares.length === 0 ? undefined : Math.min(...shares),
-        leftOut: ground.leftOut(values),
-        fewCalls: calls.length === 1 && ground.asksForSeveral,
+        uncoveredTerms: grounding.uncoveredTerms(values),
+        fewCalls: calls.length === 1 && grounding.asksForSeveral,
         repaired: calls.some((call) => call.repaired),
       };
     },

@@ -30,3 +30,10 @@ function privateRanges(): BlockList {
   list.addSubnet('fe80::', 10, 'ipv6');
   return list;
 }
+
+/** `host:port` with IPv6 in brackets. */
+export function hostAndPort(text: string): { readonly host: string; readonly port: number } | undefined {
+  const [, host = '', digits = ''] = /^(\[[0-9A-Fa-f:.%]+\]|[^\s:]+):(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  return host === '' || port > 65_535 ? undefined : { host: host.replace(/^\[|\]$/g, ''), port };
+}

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { camelKeys } from './camel-keys.ts';
 
 const name = z
   .string()
@@ -9,49 +10,59 @@ const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https a
 const concurrency = z.int().min(1).max(100_000).default(1000).describe('Requests at once.');
 const fallbackModels = models.default([]).describe('Other models of this backend, tried in order when one fails.');
 
-const openAiCompatible = z
+const openAiCompatibleEntry = z
   .strictObject({
     kind: z.literal('openai-compatible'),
     name,
     tier: z.enum(['local', 'cloud']).describe('`local` promises that the server is on your own network.'),
     base_url: httpUrl.describe('Address of the API, with its `/v1`.'),
-    api_key: z.string().min(1).optional().describe('Key of the server; several separated by commas take turns.'),
+    api_key: z.string().min(1).exactOptional().describe('Key of the server; several separated by commas take turns.'),
     models: models.default([]).describe("Models to offer, the default first; empty: the server's own list."),
-    context_tokens: z.int().min(1).optional().describe('Context length, where the server does not tell.'),
+    context_tokens: z.int().min(1).exactOptional().describe('Context length, where the server does not tell.'),
     capabilities: z
       .strictObject({
-        tools: z.boolean().optional(),
-        logprobs: z.boolean().optional(),
-        json_schema: z.boolean().optional(),
-        images: z.boolean().optional(),
+        tools: z.boolean().exactOptional(),
+        logprobs: z.boolean().exactOptional(),
+        json_schema: z.boolean().exactOptional(),
+        images: z.boolean().exactOptional(),
       })
-      .default({})
+      .transform(camelKeys)
+      .prefault({})
       .describe('What the server is known to offer; what is left out is assumed or found out.'),
     concurrency,
     dialect: z.enum(['standard', 'google']).default('standard').describe('Which habits of a server to allow for.'),
     fallback_models: fallbackModels,
   })
+  .transform(camelKeys)
   .describe('A server that speaks the OpenAI API: Ollama, llama-server, LM Studio, vLLM, OpenRouter …');
 
-const gemini = z
+/** What `GEMINI_MODEL` is when it is not set. */
+export const geminiModel = 'gemini-2.5-flash';
+/** What `GEMINI_BASE_URL` is when it is not set. */
+export const geminiBaseUrl = 'https://generativelanguage.googleapis.com';
+
+export const geminiEntry = z
   .strictObject({
     kind: z.literal('gemini'),
     name: name.default('gemini'),
     tier: z.literal('cloud').default('cloud'),
-    base_url: httpUrl.optional().describe('Address of the API without a version; default: `GEMINI_BASE_URL`.'),
+    base_url: httpUrl.exactOptional().describe('Address of the API without a version; default: `GEMINI_BASE_URL`.'),
     api_key: z
       .string()
       .min(1)
-      .optional()
+      .exactOptional()
       .describe('Several separated by commas take turns; default: `GEMINI_API_KEY`.'),
     auth: z.enum(['api_key', 'bearer']).default('api_key').describe('How the key is sent: `bearer` for Vertex AI.'),
     models: models.default([]).describe('Models to offer, the default first; empty: `GEMINI_MODEL`.'),
     concurrency,
     fallback_models: fallbackModels,
   })
+  .transform(camelKeys)
   .describe('Google Gemini.');
 
 /** One entry of `backends` in the file. */
-export const backendEntry = z.discriminatedUnion('kind', [openAiCompatible, gemini]);
+export const backendEntry = z.discriminatedUnion('kind', [openAiCompatibleEntry, geminiEntry]);
 
-export type BackendEntry = z.output<typeof backendEntry>;
+export type OpenAiCompatibleEntry = z.output<typeof openAiCompatibleEntry>;
+export type GeminiEntry = z.output<typeof geminiEntry>;
+export type BackendEntry = OpenAiCompatibleEntry | GeminiEntry;

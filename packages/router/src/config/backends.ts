@@ -1,10 +1,8 @@
-import type { BackendEntry } from './backend-schema.ts';
+import { type BackendEntry, geminiBaseUrl, geminiEntry, type GeminiEntry, geminiModel } from './backend-schema.ts';
 import { isPrivateHost } from './addresses.ts';
-import type { BackendConfig, GeminiBackendConfig } from './config.ts';
+import { isCloudModel } from './cloud-models.ts';
+import type { BackendConfig, GeminiBackendConfig, HttpBackendConfig } from './config.ts';
 import type { Environment } from './environment.ts';
-
-const geminiBaseUrl = 'https://generativelanguage.googleapis.com';
-const geminiModel = 'gemini-2.5-flash';
 
 /** Collects what is wrong or odd with an entry of the file; `index` is its place in `backends`. */
 export interface Findings {
@@ -18,7 +16,10 @@ export function resolveBackends(
   env: Environment,
   findings: Findings,
 ): BackendConfig[] {
-  const backends = entries.map((entry, index) => resolveEntry(entry, index, env, findings));
+  const backends = entries.flatMap((entry, index) => {
+    const backend = resolveEntry(entry, index, env, findings);
+    return backend.kind === 'openai-compatible' ? splitByTier(backend, index, findings) : [backend];
+  });
   if (!backends.some(({ kind }) => kind === 'gemini')) {
     const implied = impliedGemini(env, findings);
     if (implied !== undefined) backends.push(implied);
@@ -33,62 +34,68 @@ export function resolveBackends(
 
 function resolveEntry(entry: BackendEntry, index: number, env: Environment, findings: Findings): BackendConfig {
   if (entry.kind === 'gemini') {
-    const apiKeys = splitKeys(entry.api_key ?? env['GEMINI_API_KEY']);
-    if (apiKeys.length === 0) {
+    const resolved = resolveGemini(entry, env, findings);
+    if (resolved.apiKeys.length === 0) {
       findings.problem(['backends', index], 'has no key: set GEMINI_API_KEY or add api_key');
     }
-    return {
-      kind: 'gemini',
-      name: entry.name,
-      tier: 'cloud',
-      baseUrl: trimSlash(entry.base_url ?? env['GEMINI_BASE_URL'] ?? geminiBaseUrl),
-      apiKeys,
-      auth: entry.auth,
-      models: entry.models.length > 0 ? entry.models : [env['GEMINI_MODEL'] ?? geminiModel],
-      concurrency: entry.concurrency,
-      fallbackModels: entry.fallback_models,
-    };
+    return resolved;
   }
-  noteTier(entry.name, entry.tier, entry.base_url, findings);
-  const { tools, logprobs, json_schema: jsonSchema, images } = entry.capabilities;
-  return {
-    kind: 'openai-compatible',
-    name: entry.name,
-    tier: entry.tier,
-    baseUrl: trimSlash(entry.base_url),
-    apiKeys: splitKeys(entry.api_key),
-    models: entry.models,
-    ...(entry.context_tokens === undefined ? {} : { contextTokens: entry.context_tokens }),
-    capabilities: {
-      ...(tools === undefined ? {} : { tools }),
-      ...(logprobs === undefined ? {} : { logprobs }),
-      ...(jsonSchema === undefined ? {} : { jsonSchema }),
-      ...(images === undefined ? {} : { images }),
-    },
-    concurrency: entry.concurrency,
-    dialect: entry.dialect,
-    fallbackModels: entry.fallback_models,
-  };
+  noteTier(entry.name, entry.tier, entry.baseUrl, findings);
+  const { apiKey, baseUrl, ...rest } = entry;
+  return { ...rest, baseUrl: trimSlash(baseUrl), apiKeys: splitKeys(apiKey) };
 }
 
-function impliedGemini(env: Environment, findings: Findings): GeminiBackendConfig | undefined {
-  const apiKeys = splitKeys(env['GEMINI_API_KEY']);
-  if (apiKeys.length === 0) return undefined;
-  const baseUrl = env['GEMINI_BASE_URL'] ?? geminiBaseUrl;
+/**
+ * A local server may itself pass models on to a cloud. Those that its entry names become a backend of the cloud tier at
+ * the same address; the others stay local.
+ */
+function splitByTier(backend: HttpBackendConfig, index: number, findings: Findings): readonly BackendConfig[] {
+  const named = [...backend.models, ...backend.fallbackModels];
+  if (backend.tier === 'cloud' || !named.some(isCloudModel)) return [backend];
+  const roaming = named.find((model) => model === 'lfo-auto' || model === 'lfo-cloud');
+  if (roaming !== undefined) {
+    const message = `"${roaming}" may leave the network: a local backend offers "lfo-local" instead, or set tier: cloud`;
+    findings.problem(['backends', index, 'models'], message);
+    return [backend];
+  }
+  const isLocal = (model: string): boolean => !isCloudModel(model);
+  const local = {
+    ...backend,
+    models: backend.models.filter(isLocal),
+    fallbackModels: backend.fallbackModels.filter(isLocal),
+  };
+  const cloud: HttpBackendConfig = {
+    ...backend,
+    name: `${backend.name}-cloud`,
+    tier: 'cloud',
+    models: backend.models.filter(isCloudModel),
+    fallbackModels: backend.fallbackModels.filter(isCloudModel),
+    capabilities: { ...backend.capabilities, images: backend.capabilities.images ?? false },
+  };
+  findings.warning(
+    `Backend ${backend.name} names models that its server passes on to a cloud: they are the cloud backend ${cloud.name}.`,
+  );
+  if (local.models.length === 0 && backend.models.length > 0) return [cloud];
+  return cloud.models.length === 0 ? [local] : [local, cloud];
+}
+
+/** What the entry leaves open comes from the environment. */
+function resolveGemini(entry: GeminiEntry, env: Environment, findings: Findings): GeminiBackendConfig {
+  const { apiKey, baseUrl = env['GEMINI_BASE_URL'] ?? geminiBaseUrl, models, ...rest } = entry;
   if (!/^https?:\/\//.test(baseUrl) || !URL.canParse(baseUrl)) {
     findings.problem(['GEMINI_BASE_URL'], 'must be an http or https address');
   }
   return {
-    kind: 'gemini',
-    name: 'gemini',
-    tier: 'cloud',
+    ...rest,
     baseUrl: trimSlash(baseUrl),
-    apiKeys,
-    auth: 'api_key',
-    models: [env['GEMINI_MODEL'] ?? geminiModel],
-    concurrency: 1000,
-    fallbackModels: [],
+    apiKeys: splitKeys(apiKey ?? env['GEMINI_API_KEY']),
+    models: models.length > 0 ? models : [env['GEMINI_MODEL'] ?? geminiModel],
   };
+}
+
+function impliedGemini(env: Environment, findings: Findings): GeminiBackendConfig | undefined {
+  if (splitKeys(env['GEMINI_API_KEY']).length === 0) return undefined;
+  return resolveGemini(geminiEntry.parse({ kind: 'gemini' }), env, findings);
 }
 
 function noteTier(name: string, tier: string, baseUrl: string, findings: Findings): void {

@@ -1,6 +1,6 @@
 import { LfoError } from '../core/errors.ts';
 
-/** One thing wrong with the configuration, and how to mend it. */
+/** One thing wrong with the configuration, and what to do about it. */
 export interface ConfigProblem {
   /** Variable (`PORT`) or place in the file (`lfo.yaml:12 routing.max_local_tokens`). */
   readonly where: string;

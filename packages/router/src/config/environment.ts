@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import type { ConfigProblem } from './config-error.ts';
+import { geminiBaseUrl, geminiModel } from './backend-schema.ts';
 import { nearest } from './nearest.ts';
 
 /** Variables as a process has them. */
@@ -29,9 +30,9 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     name: 'GEMINI_BASE_URL',
     kind: 'text',
     description: 'Address of the Gemini API, without a version.',
-    fallback: 'https://generativelanguage.googleapis.com',
+    fallback: geminiBaseUrl,
   },
-  { name: 'GEMINI_MODEL', kind: 'text', description: 'Gemini model.', fallback: 'gemini-2.5-flash' },
+  { name: 'GEMINI_MODEL', kind: 'text', description: 'Gemini model.', fallback: geminiModel },
   { name: 'PORT', path: ['server', 'port'], kind: 'number', description: 'Port to listen on.' },
   { name: 'HOST', path: ['server', 'host'], kind: 'text', description: 'Address to listen on.' },
   {
@@ -103,8 +104,19 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     kind: 'text',
     description: 'Collector that takes traces over OTLP/HTTP.',
   },
-  { name: 'ANDROID_HOST', path: ['android', 'host'], kind: 'text', description: 'Address of a phone to dial.' },
-  { name: 'ANDROID_PORT', kind: 'number', description: 'Port of that phone.', fallback: '5555' },
+  {
+    name: 'LFO_FLEET_LISTEN',
+    path: ['fleet', 'listen'],
+    kind: 'text',
+    description: 'Where devices dial this router: `auto`, `off` or `host:port`.',
+  },
+  {
+    name: 'ANDROID_HOST',
+    path: ['android', 'host'],
+    kind: 'text',
+    description: 'Address of a device that waits to be dialled.',
+  },
+  { name: 'ANDROID_PORT', kind: 'number', description: 'Port of that device.', fallback: '5555' },
 ];
 
 /** One value out of the environment and the key it overrides. */

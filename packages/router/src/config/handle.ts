@@ -1,18 +1,20 @@
 import { isDeepStrictEqual } from 'node:util';
+
+import { isJsonObject, type JsonObject } from '../core/json.ts';
+import { camelCase } from './camel-keys.ts';
 import type { LfoConfig } from './config.ts';
+import { configJsonSchema } from './json-schema.ts';
 
 /** The configuration in force; consumers ask for it when they need it instead of keeping a copy. */
 export interface ConfigHandle {
   current(): LfoConfig;
-  /** Called after each change that took effect; the returned function unsubscribes. */
-  onChange(listener: (config: LfoConfig) => void): () => void;
 }
 
-/** What became of a reload. */
+/** What became of a reload; settings are named as in the file. */
 export type ReloadResult =
   | { readonly type: 'unchanged' }
-  /** `restart` names the sections that changed and keep their old values until a restart. */
-  | { readonly type: 'applied'; readonly sections: readonly string[]; readonly restart: readonly string[] }
+  /** `changed` are in force; `restart` have changed too and keep their old values until a restart. */
+  | { readonly type: 'applied'; readonly changed: readonly string[]; readonly restart: readonly string[] }
   /** The old configuration stays; `error` says why. */
   | { readonly type: 'refused'; readonly error: unknown };
 
@@ -21,19 +23,11 @@ export interface ReloadableConfig extends ConfigHandle {
   reload(): ReloadResult;
 }
 
-/** Sections whose consumers ask the handle for each request. */
-const reloadable = ['routing', 'gate', 'budgets', 'limits', 'retry', 'breaker', 'records', 'logLevel'] as const;
-
 /** Starts with `initial`; `load` is asked again on every reload and may throw. */
 export function createConfigHandle(initial: LfoConfig, load: () => LfoConfig): ReloadableConfig {
   let config = initial;
-  const listeners = new Set<(config: LfoConfig) => void>();
   return {
     current: () => config,
-    onChange(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
     reload() {
       let loaded: LfoConfig;
       try {
@@ -41,23 +35,57 @@ export function createConfigHandle(initial: LfoConfig, load: () => LfoConfig): R
       } catch (error) {
         return { type: 'refused', error };
       }
-      const previous = config;
-      const sections = reloadable.filter((section) => !isDeepStrictEqual(loaded[section], previous[section]));
-      const restart = changedFixedSections(previous, loaded);
-      if (sections.length === 0 && restart.length === 0) return { type: 'unchanged' };
-      const { routing, gate, budgets, limits, retry, breaker, records, logLevel } = loaded;
-      config = { ...previous, routing, gate, budgets, limits, retry, breaker, records, logLevel };
-      if (sections.length > 0) for (const listener of listeners) listener(config);
-      return { type: 'applied', sections, restart };
+      const changes: Changes = { changed: [], restart: [] };
+      config = takeOver(config, loaded, configJsonSchema(), [], changes);
+      const { changed, restart } = changes;
+      return changed.length + restart.length === 0 ? { type: 'unchanged' } : { type: 'applied', changed, restart };
     },
   };
 }
 
-function changedFixedSections(before: LfoConfig, after: LfoConfig): string[] {
-  const taken: ReadonlySet<string> = new Set<string>([...reloadable, 'warnings', 'file']);
-  const left = new Map(Object.entries(before));
-  const right = new Map(Object.entries(after));
-  return [...new Set([...left.keys(), ...right.keys()])].filter(
-    (section) => !taken.has(section) && !isDeepStrictEqual(left.get(section), right.get(section)),
-  );
+interface Changes {
+  readonly changed: string[];
+  readonly restart: string[];
+}
+
+/**
+ * The settings of `before` with those of `after` in the place of all that may change while requests run; the schema says
+ * which may not. What is no setting but follows from several stays with the settings it follows from.
+ */
+function takeOver<T extends object>(
+  before: T,
+  after: T,
+  schema: JsonObject,
+  path: readonly string[],
+  changes: Changes,
+): T;
+function takeOver(
+  before: object,
+  after: object,
+  schema: JsonObject,
+  path: readonly string[],
+  changes: Changes,
+): object {
+  const [old, next] = [new Map<string, unknown>(Object.entries(before)), new Map(Object.entries(after))];
+  const taken = new Map(old);
+  const settings = schema['properties'];
+  for (const [key, node] of Object.entries(isJsonObject(settings) ? settings : {})) {
+    if (!isJsonObject(node)) continue;
+    const name = camelCase(key);
+    const [was, is]: unknown[] = [old.get(name), next.get(name)];
+    if (isDeepStrictEqual(was, is)) continue;
+    const here = [...path, key];
+    if (node['restart'] === true) changes.restart.push(here.join('.'));
+    else if (isGroup(was) && isGroup(is) && isJsonObject(node['properties'])) {
+      taken.set(name, takeOver(was, is, node, here, changes));
+    } else {
+      changes.changed.push(here.join('.'));
+      taken.set(name, is);
+    }
+  }
+  return Object.fromEntries(taken);
+}
+
+function isGroup(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

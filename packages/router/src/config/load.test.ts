@@ -7,7 +7,7 @@ import { ConfigError } from './config-error.ts';
 import type { LfoConfig } from './config.ts';
 import type { Environment } from './environment.ts';
 import { loadConfig } from './load.ts';
-import { maskSecrets, secretsOf } from './show.ts';
+import { secretsOf, shownSettings } from './show.ts';
 
 interface Setup {
   readonly env?: Environment;
@@ -42,7 +42,12 @@ test('nothing at all is a configuration', (t) => {
   assert.equal(config.server.host, '127.0.0.1');
   assert.equal(config.server.port, 8080);
   assert.equal(config.server.authToken, undefined);
-  assert.deepEqual(config.routing, { maxLocalTokens: 1500, confidenceThreshold: 0.7, firstTokenBudgetMs: 10_000 });
+  assert.deepEqual(config.routing, {
+    maxLocalTokens: 1500,
+    confidenceThreshold: 0.7,
+    firstTokenBudgetMs: 10_000,
+    modelNames: [],
+  });
   assert.deepEqual(config.gate, {
     maxHoldTokens: 48,
     maxHoldMs: 20_000,
@@ -77,9 +82,9 @@ const variables: readonly (readonly [Environment, (config: LfoConfig) => unknown
   [{ LFO_LOG_LEVEL: 'debug' }, (c) => c.logLevel, 'debug'],
   [{ DATABASE_URL: 'postgresql://u:p@h/d' }, (c) => c.databaseUrl, 'postgresql://u:p@h/d'],
   [{ HOST: '0.0.0.0', LFO_AUTH_TOKEN: 'a-long-enough-key' }, (c) => c.server.host, '0.0.0.0'],
-  [{ ANDROID_HOST: '10.0.0.7' }, (c) => c.android, { host: '10.0.0.7', port: 5555 }],
-  [{ ANDROID_HOST: '10.0.0.7', ANDROID_PORT: '5' }, (c) => c.android, { host: '10.0.0.7', port: 5 }],
-  [{ ANDROID_PORT: '5' }, (c) => c.android, undefined],
+  [{ ANDROID_HOST: '10.0.0.7' }, (c) => c.fleet.dial, [{ host: '10.0.0.7', port: 5555 }]],
+  [{ ANDROID_HOST: '10.0.0.7', ANDROID_PORT: '5' }, (c) => c.fleet.dial, [{ host: '10.0.0.7', port: 5 }]],
+  [{ ANDROID_PORT: '5' }, (c) => c.fleet.dial, []],
   [{ GEMINI_API_KEY: '' }, (c) => c.backends.length, 0],
 ];
 
@@ -126,6 +131,27 @@ test('an entry of kind gemini replaces the implied one and borrows its key', (t)
   assert.deepEqual(
     config.backends.map(({ name, apiKeys, models }) => [name, apiKeys, models]),
     [['google', ['key'], ['x']]],
+  );
+});
+
+test('models that a local server passes on to a cloud are a backend of the cloud tier', (t) => {
+  const config = load(t, {
+    yaml: [
+      'backends:',
+      '  - name: ollama',
+      '    kind: openai-compatible',
+      '    tier: local',
+      '    base_url: http://127.0.0.1:11434/v1',
+      '    models: ["qwen3:4b", "gpt-oss:120b-cloud", "minimax-m2:cloud"]',
+      '',
+    ].join('\n'),
+  });
+  assert.deepEqual(
+    config.backends.map(({ name, tier, models }) => [name, tier, models]),
+    [
+      ['ollama', 'local', ['qwen3:4b']],
+      ['ollama-cloud', 'cloud', ['gpt-oss:120b-cloud', 'minimax-m2:cloud']],
+    ],
   );
 });
 
@@ -176,6 +202,13 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
     { yaml: 'backends:\n  - { name: x, kind: opena }' },
     /^lfo\.yaml:2 backends\.0\.kind: must be openai-compatible or gemini$/,
   ],
+  [
+    'a local backend that may leave the network',
+    {
+      yaml: 'backends: [{ name: x, kind: openai-compatible, tier: local, base_url: "http://127.0.0.1/v1", models: [lfo-cloud] }]',
+    },
+    /^lfo\.yaml:1 backends\.0\.models: "lfo-cloud" may leave the network/,
+  ],
   ['a wrong type', { yaml: 'server:\n\n  port: eighty\n' }, /^lfo\.yaml:3 server\.port: must be a number$/],
   [
     'a fraction for a whole number',
@@ -222,11 +255,11 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
   ],
   ['a missing file', { env: { LFO_CONFIG: 'other.yaml' } }, /^other\.yaml: cannot be read/],
   [
-    'an open door',
+    'an open address',
     { env: { HOST: '0.0.0.0' } },
     /^HOST: 0\.0\.0\.0 can be reached from other machines: set LFO_AUTH_TOKEN/,
   ],
-  ['an open door of the file', { yaml: 'server:\n  host: "::"\n' }, /^lfo\.yaml:2 server\.host: :: can be reached/],
+  ['an open address of the file', { yaml: 'server:\n  host: "::"\n' }, /^lfo\.yaml:2 server\.host: :: can be reached/],
 ];
 
 for (const [title, setup, message] of refused) {
@@ -276,8 +309,29 @@ test('traces go to the own network unless the operator says otherwise', (t) => {
     'telemetry: { otlp_endpoint: "https://otlp.example.com", allow_remote: true, otlp_headers: { k: canary } }';
   const far = load(t, { yaml });
   assert.equal(far.telemetry.allowRemote, true);
-  assert.doesNotMatch(JSON.stringify(maskSecrets(far)), /canary/);
+  assert.doesNotMatch(JSON.stringify(shownSettings(far)), /canary/);
   assert.ok(secretsOf(far).includes('canary'));
+});
+
+test('what is shown can be read again and comes to the same', (t) => {
+  const yaml = `
+backends:
+  - { name: near, kind: openai-compatible, tier: local, base_url: "http://127.0.0.1:1/v1", capabilities: { json_schema: true } }
+  - { kind: gemini, api_key: "one,two" }
+prices: { snake_case_model: { prompt: 1, completion: 2 } }
+telemetry: { otlp_endpoint: "http://127.0.0.1:4318", otlp_headers: { some_header: canary } }
+embedded: { model: none }
+records: { capture: true }
+android: { host: 192.0.2.1 }
+limits: { queue: 3 }
+`;
+  const config = load(t, { yaml });
+  const shown = JSON.stringify(shownSettings(config));
+  const again = load(t, { yaml: shown });
+  assert.equal(JSON.stringify(shownSettings(again)), shown);
+  const hidden = ['********', '********'];
+  assert.deepEqual(again.backends, [config.backends[0], { ...config.backends[1], apiKeys: hidden }]);
+  assert.deepEqual([again.prices, again.embedded, again.limits], [config.prices, config.embedded, config.limits]);
 });
 
 const loopback = ['127.0.0.1', '127.8.9.1', 'localhost', '::1', '[::1]'];
@@ -299,7 +353,7 @@ test('oddities are warned of: exposed secrets, misspelt variables, local backend
   assert.match(warnings.join('\n'), /plain http/);
 });
 
-test('keeping prompts and answers is said, and is left to requests that may leave where the database is elsewhere', (t) => {
+test('a warning says that prompts and answers are kept, in local mode only where the database is on the own network', (t) => {
   const yaml = 'records: { capture: true, capture_retention_days: 3 }';
   const here = load(t, { yaml });
   assert.match(here.warnings.join(), /kept for 3 days \(records\.capture\)/);
@@ -311,11 +365,13 @@ test('keeping prompts and answers is said, and is left to requests that may leav
   assert.equal(elsewhere.records.captureLocal, false);
 });
 
-test('what is accepted and not used yet is said', (t) => {
-  const { warnings } = load(t, { env: { DATABASE_URL: 'postgresql://u:canary@h/d', ANDROID_HOST: '10.0.0.7' } });
+test('the older spelling of a device to dial is read, with a warning', (t) => {
+  const yaml = 'android: { host: 10.0.0.7 }';
+  const { warnings, fleet } = load(t, { yaml, env: { DATABASE_URL: 'postgresql://u:canary@h/d' } });
+  assert.deepEqual(fleet.dial, [{ host: '10.0.0.7', port: 5555 }]);
   assert.deepEqual(
     warnings.map((warning) => warning.split(' ')[0]),
-    ['ANDROID_HOST'],
+    ['android'],
   );
   assert.doesNotMatch(warnings.join(), /canary/);
 });

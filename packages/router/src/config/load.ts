@@ -39,8 +39,8 @@ export function loadConfig(options: LoadOptions): LfoConfig {
   if (file !== undefined && holdsSecret(yaml?.written) && isReadableByOthers(file)) {
     warnings.push(`${basename(file)} may be read by other users of this machine: chmod 600 ${basename(file)}`);
   }
-  if (parsed.data.android !== undefined) {
-    warnings.push('ANDROID_HOST is noted; dialling a phone comes with the device link and is not done yet.');
+  if (yaml !== undefined && isJsonObject(yaml.value) && yaml.value['android'] !== undefined) {
+    warnings.push('android is an older spelling: write it as an entry of fleet.dial.');
   }
   const config = resolveSettings(
     parsed.data,

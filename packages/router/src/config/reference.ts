@@ -16,7 +16,7 @@ export function configReference(): string {
     example,
     '### Top level\n',
     table(
-      ['Key', 'Type', 'Default', 'What it does'],
+      keyColumns,
       single.map(([key, node]) => keyRow(key, objectOf(node))),
     ),
     ...groups.flatMap(([key, node]) => section(key, objectOf(node))),
@@ -32,9 +32,8 @@ LFO needs no configuration. What you set comes from three places: environment va
 wins over the defaults. A \`.env\` file in the working folder counts as environment; variables that are really set win
 over it. \`lfo config show\` prints what is in force, \`lfo config check\` says what is wrong and in which line.
 
-A change of the file, or \`SIGHUP\`, reloads \`routing\`, \`gate\`, \`budgets\`, \`limits\`, \`retry\`, \`breaker\`,
-\`records\` and \`log_level\` while requests run; the rest takes a restart. A broken file leaves the old configuration in force and says
-so in the log.
+A change of the file, or \`SIGHUP\`, is taken over while requests run: at once where the tables say so, else at the next
+restart, and the log names what waits for that. A broken file leaves the old configuration in force, and the log says why.
 `;
 
 const example = `LFO reads \`lfo.yaml\` in the working folder, or the file named by \`LFO_CONFIG\`. Keys are spelled in snake_case; an
@@ -60,7 +59,8 @@ function variableRows(keys: JsonObject): string[][] {
   });
 }
 
-function section(key: string, node: JsonObject): string[] {
+function section(key: string, node: JsonObject, isInFixed = false): string[] {
+  const isFixed = isInFixed || node['restart'] === true;
   const entries = Object.entries(objectOf(node['properties']));
   const leaves = entries.filter(([, child]) => !('properties' in objectOf(child)));
   const groups = entries.filter(([, child]) => 'properties' in objectOf(child));
@@ -71,11 +71,11 @@ function section(key: string, node: JsonObject): string[] {
       ? []
       : [
           table(
-            ['Key', 'Type', 'Default', 'What it does'],
-            leaves.map(([name, child]) => keyRow(name, objectOf(child))),
+            keyColumns,
+            leaves.map(([name, child]) => keyRow(name, objectOf(child), isFixed)),
           ),
         ]),
-    ...groups.flatMap(([name, child]) => section(`${key}.${name}`, objectOf(child))),
+    ...groups.flatMap(([name, child]) => section(`${key}.${name}`, objectOf(child), isFixed)),
   ];
 }
 
@@ -85,13 +85,21 @@ function backendSections(backends: JsonObject): string[] {
   return alternatives.flatMap((alternative) => {
     const node = objectOf(alternative);
     const kind = objectOf(objectOf(node['properties'])['kind'])['const'];
-    return section(`backends[] of kind ${text(kind)}`, node);
+    return section(`backends[] of kind ${text(kind)}`, node, true);
   });
 }
 
-function keyRow(key: string, node: JsonObject): string[] {
+const keyColumns = ['Key', 'Type', 'Default', 'What it does', 'A change counts'];
+
+function keyRow(key: string, node: JsonObject, isInFixed = false): string[] {
   const fallback = node['default'];
-  return [`\`${key}\``, typeOf(node), fallback === undefined ? '' : `\`${code(fallback)}\``, text(node['description'])];
+  return [
+    `\`${key}\``,
+    typeOf(node),
+    fallback === undefined ? '' : `\`${code(fallback)}\``,
+    text(node['description']),
+    isInFixed || node['restart'] === true ? 'at restart' : 'at once',
+  ];
 }
 
 function typeOf(node: JsonObject): string {

@@ -11,7 +11,14 @@ export interface Backend {
   readonly tier: Tier;
   /** Model ids it serves, the default first. May grow when the backend reports. */
   readonly models: readonly string[];
+  /** Of its default model. */
   readonly capabilities: Capabilities;
+  /** Of one of its models; absent: all are alike. */
+  capabilitiesOf?(model: string): Capabilities;
+  /** Models that may stand in, in order, where the one asked for is limited, broken or unknown. */
+  readonly standIns?: readonly string[];
+  /** How clients name a paired device; undefined for all others. */
+  label?(): DeviceLabel | undefined;
   /** What the pool knows without asking. Cheap: called for every request. */
   status(): BackendStatus;
   /**
@@ -22,11 +29,26 @@ export interface Backend {
   /** What is known of the model that would answer; absent: its name alone. */
   identify?(model: string): ModelIdentity;
   /** Exact prompt tokens with template and tools, where the backend can count; else `undefined`. */
-  countTokens?(request: ChatRequest, signal: AbortSignal): Promise<number | undefined>;
+  countTokens?(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined>;
   /** Cheap; never runs inference. */
   probe(signal: AbortSignal): Promise<BackendStatus>;
   /** Idempotent; running calls end with an error. */
   close(): Promise<void>;
+}
+
+/** What a paired device is called, and which of its models. */
+export interface DeviceLabel {
+  /** `<model>@<name>` always reaches it. */
+  readonly name: string;
+  /** Models that the operator lets clients ask for by their plain id, where nobody else has it. */
+  readonly plainModels: readonly string[];
+}
+
+/** The prompt of one request as a backend's own tokenizer and template make it. */
+export interface PromptCount {
+  readonly tokens: number;
+  /** Those that are in its cache already and need not be read again; absent: unknown. */
+  readonly warmTokens?: number;
 }
 
 /** What a backend can do; `undefined` means unknown, which never excludes it. */
@@ -43,16 +65,18 @@ export interface Capabilities {
 /** A snapshot; numbers are measured, absent until then. */
 export interface BackendStatus {
   readonly state: 'ready' | 'loading' | 'down';
-  /** Shown to those who hold a key: what it is doing, or what is wrong and how to mend it. */
+  /** Shown to those who hold a key: what it is doing, or what is wrong and what to do about it. */
   readonly detail?: string;
   /** Fraction 0..1 of a download or load under way. */
   readonly progress?: number;
-  /** Tokens per second. */
+  /** Tokens per second, as the backend says. In the fleet's view: of its default model, measured where it was. */
   readonly prefillRate?: number;
   readonly decodeRate?: number;
   readonly active?: number;
   readonly queued?: number;
   readonly slots?: number;
+  /** As of `Rates`; in the fleet's view alone. */
+  readonly fixedMs?: number;
 }
 
 /** What one attempt at one backend may use and must obey. */
@@ -80,8 +104,29 @@ export interface Attempt {
   readonly backend?: string;
   /** Only this model id; absent: the backend's default. */
   readonly model?: string;
-  /** Whether the answer is judged before it is let out; false for the last resort. */
+  /** Whether the answer is judged before it is released; false for the last resort. */
   readonly gated: boolean;
+  /** Only where the model of the attempt before it was limited, broken or unknown; `backend` may have failed there. */
+  readonly isStandIn?: boolean;
+}
+
+/** How fast a model runs on a backend. Rates are tokens per second; what is not known is absent. */
+export interface Rates {
+  readonly prefillRate?: number;
+  /** Milliseconds to the first token besides those of reading at `prefillRate`. */
+  readonly fixedMs?: number;
+  readonly decodeRate?: number;
+}
+
+/** One model of a backend, as the fleet's view shows it. */
+export interface ModelOffer {
+  /** Empty while the backend has reported none. */
+  readonly model: string;
+  readonly capabilities: Capabilities;
+  /** As the router has measured them, else as the backend reports; absent: not told apart by model. */
+  readonly rates?: Rates;
+  /** Milliseconds for which neither it nor a model that stands in for it is to be asked; absent: none. */
+  readonly pausedMs?: number;
 }
 
 /** Immutable snapshot of all backends for policies, explanations and the dashboard. */
@@ -94,10 +139,18 @@ export interface BackendView {
   readonly tier: Tier;
   readonly models: readonly string[];
   readonly capabilities: Capabilities;
+  /** One for each of `models`, in their order; absent: all are alike. Read with `offersOf`. */
+  readonly offers?: readonly ModelOffer[];
+  readonly standIns?: readonly string[];
+  readonly device?: DeviceLabel;
   readonly status: BackendStatus;
   readonly breaker: 'closed' | 'open' | 'half-open';
   /** Requests running through the router now. */
   readonly inFlight: number;
+  /** Requests it may be given at once; absent: any number. */
+  readonly maxInFlight?: number;
+  /** Predicted milliseconds until it has a place for one more; 0 while it has, absent: unknown. */
+  readonly queueMs?: number;
   /** An operator lets it finish what it has and gives it nothing new; absent: no. */
   readonly isDraining?: boolean;
 }
@@ -110,8 +163,23 @@ export interface Lease {
   readonly backend: Backend;
   /** Model id to ask for. */
   readonly model: string;
-  /** The error, where there is one, tells rate limits and key faults apart from the backend's ill health. */
-  done(outcome: Outcome, error?: unknown): void;
+  /**
+   * The error, where there is one, tells rate limits and key faults apart from the backend's ill health; the timing feeds
+   * predictions.
+   */
+  done(outcome: Outcome, error?: unknown, timing?: AnswerTiming): void;
+}
+
+/** How long an answer took, so far as it came. */
+export interface AnswerTiming {
+  /** From the lease to the first token. */
+  readonly firstTokenMs: number;
+  /** As the backend counted them. */
+  readonly promptTokens: number;
+  /** Of these, from its cache. */
+  readonly cachedTokens: number;
+  /** From the first token to the last, of an answer that came to its end and that nobody kept waiting. */
+  readonly answer?: { readonly tokens: number; readonly ms: number };
 }
 
 /** Backends of one or both tiers with balancing and breakers. */
@@ -132,6 +200,8 @@ export interface PoolChoice {
   /** Ids that have already failed this request. */
   readonly exclude: ReadonlySet<string>;
   readonly promptTokens: number;
+  /** How the number came about; absent: counted. */
+  readonly promptTokensFrom?: 'count' | 'bound' | 'estimate';
 }
 
 /** What a failure means for the lease that carried it. */

@@ -1,6 +1,6 @@
 /**
  * What a backend says while it answers, in the grammar
- * `start (text|reasoning|refusal|tool-call|scores|self-report)* finish`.
+ * `start (text|reasoning|refusal|image|tool-call|scores|self-report)* finish`.
  * A delta is appended, never replaces. Errors are thrown, never yielded.
  */
 export type InferenceEvent =
@@ -8,6 +8,8 @@ export type InferenceEvent =
   | { readonly type: 'text-delta'; readonly text: string }
   | { readonly type: 'reasoning-delta'; readonly text: string }
   | { readonly type: 'refusal-delta'; readonly text: string }
+  /** A whole image as a `data:` URL. */
+  | { readonly type: 'image'; readonly url: string }
   | ToolCallStartEvent
   /** Fragments of one index concatenate to the arguments' JSON text. */
   | { readonly type: 'tool-call-delta'; readonly index: number; readonly json: string }
@@ -85,4 +87,24 @@ export interface Usage {
   readonly cachedTokens?: number;
   /** True when the backend gave no counts and ours are estimates. */
   readonly estimated?: boolean;
+}
+
+/** Most tokens that any count says; what is beyond is a mistake of whoever counted. */
+export const mostTokens = 2 ** 31 - 1;
+
+/** The same counts as integers from 0 to `mostTokens`: what a backend says may be finite and absurd. */
+export function boundedUsage(usage: Usage): Usage {
+  const { promptTokens, completionTokens, reasoningTokens, cachedTokens } = usage;
+  return {
+    ...usage,
+    promptTokens: boundedTokens(promptTokens),
+    completionTokens: boundedTokens(completionTokens),
+    ...(reasoningTokens === undefined ? {} : { reasoningTokens: boundedTokens(reasoningTokens) }),
+    ...(cachedTokens === undefined ? {} : { cachedTokens: boundedTokens(cachedTokens) }),
+  };
+}
+
+/** One count within its bounds; what is no number counts as none. */
+export function boundedTokens(count: number): number {
+  return Number.isNaN(count) ? 0 : Math.min(mostTokens, Math.max(0, Math.floor(count)));
 }

@@ -1,4 +1,5 @@
 import type { Attempt } from './backend.ts';
+import type { PredictedWait } from './predicted-wait.ts';
 import type { Reason } from './reason.ts';
 import type { ChatRequest, Mode, Tier } from './request.ts';
 import type { AnswerWriter } from './sink.ts';
@@ -19,15 +20,27 @@ export interface ChatExchange {
   open(trace: RequestTrace): AnswerWriter;
 }
 
+export type ModelCapability = 'tools' | 'vision' | 'reasoning' | 'structured_output';
+
 /** One id clients may ask for. */
 export interface ListedModel {
   readonly id: string;
   /** Name of the backend, or `lfo` for an alias. */
   readonly ownedBy: string;
-  /** Tier the id pins; absent for aliases, which choose. */
+  /** Tier the id pins; absent for aliases, which choose, and for a model that both tiers serve. */
   readonly tier?: Tier;
   /** Mode an alias stands for; absent for real models. */
   readonly aliasOf?: Mode;
+  /** Of an alias: the largest that is usable now. Absent: unknown. */
+  readonly contextTokens?: number;
+  /** Absent: unknown. */
+  readonly maxOutputTokens?: number;
+  /** Beside completions; absent: unknown. */
+  readonly capabilities?: readonly ModelCapability[];
+  /** Whether it is in memory; absent: not known of servers and clouds. */
+  readonly isLoaded?: boolean;
+  /** Backends that serve it, each of which `backend/model` names. */
+  readonly servers?: readonly { readonly id: string; readonly tier: Tier }[];
 }
 
 /** What would happen to a request, without running it. */
@@ -41,8 +54,36 @@ export interface RouteExplanation {
   readonly threshold: number;
   readonly promptTokens: number;
   readonly promptTokensFrom: 'count' | 'bound' | 'estimate';
+  /** Of these, already in the local model's cache; 0 when unknown. */
+  readonly warmTokens?: number;
+  /** The operator's numbers that steer `auto`. */
+  readonly limits?: { readonly maxLocalTokens: number; readonly firstTokenBudgetMs: number };
+  /** Each backend that an attempt may use, the likeliest of each attempt first. */
+  readonly candidates?: readonly RouteCandidate[];
   /** Candidates that would be passed over, and why. */
   readonly skipped: readonly { readonly backend: string; readonly why: string }[];
+}
+
+/** One backend that may answer a request, as routing sees it now. */
+export interface RouteCandidate {
+  readonly tier: Tier;
+  readonly backend: string;
+  /** Model it would be asked for; absent while it has reported none. */
+  readonly model?: string;
+  readonly state: 'ready' | 'loading' | 'down';
+  readonly breaker: 'closed' | 'open' | 'half-open';
+  /** What it waits for, or what is wrong with it. */
+  readonly detail?: string;
+  readonly inFlight: number;
+  readonly maxInFlight?: number;
+  /** Every place is taken: it would be waited for, or passed over for the cloud. */
+  readonly isFull: boolean;
+  /** Milliseconds for which its provider asked not to be asked. */
+  readonly pausedMs?: number;
+  /** Why it would not be asked; absent when it would. */
+  readonly skipped?: string;
+  /** Until its first token; absent until its rate of reading has been measured. */
+  readonly wait?: PredictedWait;
 }
 
 /** How ready the process is to answer; reasons are for those who hold a key. */

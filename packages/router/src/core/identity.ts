@@ -1,4 +1,4 @@
-import type { Tier } from './request.ts';
+import type { Mode, Tier } from './request.ts';
 
 /** Whose request it is and what that key may do. */
 export interface KeyIdentity {
@@ -56,15 +56,24 @@ export interface FailedAuth {
 export interface QuotaAsk {
   /** Estimate. */
   readonly promptTokens: number;
-  /** Most the client wants; absent: what this key's answers took so far is assumed. */
+  /** Most the client wants; absent: no word on it. */
   readonly maxTokens?: number;
+  /** Where it may run. */
+  readonly mode: Mode;
+  /** An alias or an id, as asked for. */
+  readonly model: string;
 }
 
 /** What a finished request used. */
-export type Spent = Pick<Consumption, 'tokens' | 'usd'>;
+export interface Spent extends Pick<Consumption, 'tokens' | 'usd'> {
+  /** Of the answer alone; absent where there was none, or none that was counted. */
+  readonly completionTokens?: number;
+}
 
-/** One admitted request; ends exactly once, later calls do nothing. */
+/** One admitted request; ends exactly once, later calls of `settle` do nothing. */
 export interface QuotaTicket {
+  /** Why only the local tier may answer though the request allows both, for the client; absent: it stays as asked. */
+  readonly keptLocal?: string;
   settle(spent: Spent): void;
 }
 

@@ -12,6 +12,7 @@ export const reasons = {
   json_schema_unsupported: 'No local model enforces a JSON schema.',
   local_unavailable: 'No local backend is ready.',
   local_loading: 'The local model is still loading.',
+  local_full: 'Every local backend is busy, and the cloud has room.',
   cloud_not_configured: 'No cloud backend is configured.',
   cloud_unavailable: 'No cloud backend is ready.',
   cloud_unsuitable: 'No cloud backend takes a request of this size or kind.',
@@ -30,7 +31,7 @@ export const reasons = {
   hold_limit: 'The gate reached its limit before a verdict.',
   local_failed: 'The local attempt failed.',
   cloud_failed: 'The cloud attempt failed.',
-  degraded: 'Nothing better was to be had: the best local answer was given.',
+  degraded: 'The cloud gave no answer: the best local answer was given.',
 } as const;
 
 export type Reason = keyof typeof reasons;

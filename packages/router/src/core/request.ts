@@ -6,7 +6,7 @@ export type Mode = 'local' | 'cloud' | 'auto';
 /** `local` never leaves the user's own network. */
 export type Tier = 'local' | 'cloud';
 
-/** One chat completion as every stage after ingress sees it; frozen in spirit: no stage edits it. */
+/** One chat completion as every stage sees it; no stage edits it. */
 export interface ChatRequest {
   /** UUIDv7; returned as `x-request-id`. */
   readonly id: string;
@@ -53,7 +53,7 @@ export interface AssistantMessage {
 
 export interface ToolMessage {
   readonly role: 'tool';
-  /** Id of a call in an earlier assistant turn; ingress has checked that it exists. */
+  /** Id of a call in an earlier assistant turn; the dialect has checked that it exists. */
   readonly toolCallId: string;
   readonly content: readonly TextPart[];
 }
@@ -110,6 +110,8 @@ export interface Sampling {
   readonly temperature?: number;
   /** 0..1 */
   readonly topP?: number;
+  /** At least 1. */
+  readonly topK?: number;
   /** `max_completion_tokens`, else `max_tokens`; at least 1; includes reasoning. */
   readonly maxTokens?: number;
   /** At most 5, none empty. */

@@ -10,8 +10,12 @@ export interface RequestFeatures {
   readonly promptTokens: number;
   /** How `promptTokens` came about: counted by the model's tokenizer, bounded from above by bytes, or estimated. */
   readonly promptTokensFrom: 'count' | 'bound' | 'estimate';
+  /** What the prompt probably has, where `promptTokens` is but a bound; absent: `promptTokens`. */
+  readonly expectedTokens?: number;
   /** Tokens of the prompt already in the local model's cache; 0 when unknown. */
   readonly warmTokens: number;
+  /** The backend that has them; absent: any. */
+  readonly warmBackend?: string;
   readonly limits: RoutingLimits;
 }
 

@@ -5,7 +5,7 @@ import type { Reason } from './reason.ts';
 import type { Mode, Tier } from './request.ts';
 
 /**
- * What happened to one request: written by the pipeline alone, read by egress (headers, `lfo_metadata`), records and
+ * What happened to one request: written by the pipeline alone, read by the dialects (headers, `lfo_metadata`), records and
  * logs. Holds no prompt and no answer.
  */
 export interface RequestTrace {
@@ -23,7 +23,7 @@ export interface RequestTrace {
   promptTokens: number | undefined;
   promptTokensFrom: 'count' | 'bound' | 'estimate' | undefined;
   threshold: number;
-  /** What the policies knew besides, for replays; no text. */
+  /** What else the policies knew, for replays; no text. */
   features: JsonObject | undefined;
   /** Decisive reason of the route so far. */
   reason: Reason | undefined;
@@ -31,6 +31,8 @@ export interface RequestTrace {
   route: Tier | undefined;
   backend: string | undefined;
   model: string | undefined;
+  /** Name of the device that answers; undefined where none does. */
+  device: string | undefined;
   /** Score of the answer that was given. */
   confidence: number | undefined;
   /** The best local answer was given though it did not pass. */
@@ -54,6 +56,8 @@ export interface AttemptTrace {
   readonly tier: Tier;
   backend: string | undefined;
   model: string | undefined;
+  /** Name of the device. */
+  device: string | undefined;
   readonly startMs: number;
   leasedMs: number | undefined;
   firstEventMs: number | undefined;
@@ -99,6 +103,7 @@ export function beginTrace(
     route: undefined,
     backend: undefined,
     model: undefined,
+    device: undefined,
     confidence: undefined,
     degraded: false,
     attempts: [],
@@ -120,6 +125,7 @@ export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): 
     tier,
     backend: undefined,
     model: undefined,
+    device: undefined,
     startMs,
     leasedMs: undefined,
     firstEventMs: undefined,

@@ -1,11 +1,11 @@
 import type { FinishEvent } from '../core/events.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
-import { isEstimated } from './openai-chat/usage.ts';
+import { isEstimated } from './usage.ts';
 
 /** What an answer says of itself beyond its trace. */
 export interface AnswerFacts {
   readonly finish?: FinishEvent | undefined;
-  /** Calls that were mended before they were let out. */
+  /** Calls that were repaired before they were released. */
   readonly repairedCalls?: readonly number[] | undefined;
 }
 
@@ -17,6 +17,9 @@ export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, rep
     route: trace.route ?? null,
     backend: trace.backend ?? null,
     model: trace.model ?? null,
+    ...(trace.device !== undefined && {
+      device: { id: trace.backend ?? null, name: trace.device, model: trace.model ?? null },
+    }),
     mode: trace.mode,
     confidence: score(trace.confidence),
     threshold: trace.threshold,
@@ -55,6 +58,7 @@ function attemptBody(attempt: AttemptTrace, nowMs: number) {
     tier: attempt.tier,
     backend: attempt.backend ?? null,
     model: attempt.model ?? null,
+    ...(attempt.device !== undefined && { device: attempt.device }),
     outcome: attempt.outcome ?? null,
     reason: attempt.reason ?? null,
     score: score(attempt.score),

@@ -3,8 +3,7 @@ import { rename, rm, writeFile } from 'node:fs/promises';
 import * as z from 'zod';
 
 import { randomToken } from '../core/id.ts';
-import type { ManagedKey } from './managed-key.ts';
-import { storedKey } from './stored-key.ts';
+import { type ManagedKey, storedKey } from './managed-key.ts';
 
 const copy = z.object({ readMs: z.number(), keys: z.array(storedKey) });
 

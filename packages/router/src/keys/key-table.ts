@@ -1,8 +1,7 @@
 import type { Kysely, Transaction } from 'kysely';
 
-import { generateKey, type ManagedKey } from './managed-key.ts';
+import { generateKey, type ManagedKey, storedKey } from './managed-key.ts';
 import type { KeyRow, Store, StoreTables } from '../records/tables.ts';
-import { storedKey } from './stored-key.ts';
 
 /** What an operator decides about a new key. */
 export type KeyOrder = Pick<ManagedKey, 'name' | 'scopes' | 'tiers' | 'models' | 'limits' | 'expiresMs'>;
@@ -48,6 +47,7 @@ export class KeyTable {
         .updateTable('keys')
         .set({ revoked_ms: Math.round(nowMs), version })
         .where('id', 'in', ids)
+        .where('revoked_ms', 'is', null)
         .execute();
       return ids;
     });
@@ -64,16 +64,17 @@ export class KeyTable {
 
   /** Different after every change of any key; cheap. */
   async stamp(): Promise<string> {
-    const { count, version, created } = await this.#db
+    const { count, versions, created } = await this.#db
       .selectFrom('keys')
       .select(({ fn }) => [
         fn.countAll().as('count'),
-        fn.max('version').as('version'),
+        // Their sum: changes that were made at once may have one version, and the latest of them would hide the others.
+        fn.sum('version').as('versions'),
         // A version comes again where the key that held it was deleted.
         fn.max('created_ms').as('created'),
       ])
       .executeTakeFirstOrThrow();
-    return `${count}:${version ?? 0}:${created ?? 0}`;
+    return `${count}:${versions ?? 0}:${created ?? 0}`;
   }
 }
 

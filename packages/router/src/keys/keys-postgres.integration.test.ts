@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { sql } from 'kysely';
 
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { postgresOfFile, withoutPostgres } from '@lfo/testing/postgres.ts';
@@ -44,4 +45,34 @@ test('keys and usage are kept in PostgreSQL as in SQLite', { skip: withoutPostgr
     assert.deepEqual(ledger.today('k'), { requests: 2, tokens: 10_000_000_000, usd: 0.5 });
     await ledger.close();
   }
+});
+
+test('of two keys revoked at once none stays hidden', { skip: withoutPostgres, timeout: 20_000 }, async (t) => {
+  const url = await server().database();
+  const store = new PostgresStore(url);
+  const other = new PostgresStore(url);
+  t.after(() => Promise.all([store.close(), other.close()]));
+  const table = new KeyTable(store);
+  const order = { name: 'app', scopes: ['chat'], limits: {} } as const;
+  const [slow, fast] = [await table.create(order, 1_000), await table.create(order, 2_000)];
+  const { promise: released, resolve: release } = Promise.withResolvers<void>();
+  const { promise: held, resolve: hold } = Promise.withResolvers<void>();
+  const holding = other.db.transaction().execute(async (transaction) => {
+    await transaction.selectFrom('keys').select('id').where('id', '=', slow.key.id).forUpdate().execute();
+    hold();
+    await released;
+  });
+  await held;
+  const revoking = table.revoke(slow.key.id, 3_000);
+  // It has read the version and waits for the row.
+  const waiting = async (): Promise<boolean> => {
+    const { rows } = await sql`select 1 from pg_locks where not granted`.execute(store.db);
+    return rows.length > 0;
+  };
+  while (!(await waiting())) await new Promise((resolve) => setTimeout(resolve, 5));
+  await new KeyTable(other).revoke(fast.key.id, 3_000);
+  const between = await table.stamp();
+  release();
+  await Promise.all([holding, revoking]);
+  assert.notEqual(await table.stamp(), between);
 });

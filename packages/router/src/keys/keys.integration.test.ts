@@ -66,7 +66,7 @@ test('a key comes back as it was ordered, and the database holds nothing that op
   }
 });
 
-test('revoking goes by id and by name, once, and forgetting lets go of the revoked alone', async (t) => {
+test('revoking goes by id and by name, once, and forgetting deletes the revoked alone', async (t) => {
   const table = new KeyTable(storeIn(t, folderOf(t)));
   const first = await table.create(order, 1);
   const second = await table.create(order, 2);
@@ -199,6 +199,24 @@ test('the day of a key survives a restart and is shared by routers; the next day
   clock.jumpWall(day);
   assert.deepEqual(second.today('k'), { requests: 0, tokens: 0, usd: 0 });
   await Promise.all([second.close(), third.close()]);
+});
+
+test('fault 63: what was used before midnight is written to its own day', async (t) => {
+  const store = storeIn(t, folderOf(t));
+  const clock = new FakeClock(0, 20_000 * day + day - 500);
+  const ledger = new StoredUsageLedger(store, clock);
+  await ledger.start();
+  ledger.add('k', { requests: 1, tokens: 10, usd: 0.5 });
+  clock.jumpWall(1_000);
+  assert.deepEqual(ledger.today('k'), { requests: 0, tokens: 0, usd: 0 });
+  ledger.add('k', { requests: 2, tokens: 20, usd: 0.25 });
+  await ledger.flush();
+  const rows = await store.db.selectFrom('key_usage').selectAll().orderBy('day').execute();
+  assert.deepEqual(rows, [
+    { key_id: 'k', day: 20_000, requests: 1, tokens: 10, usd: 0.5 },
+    { key_id: 'k', day: 20_001, requests: 2, tokens: 20, usd: 0.25 },
+  ]);
+  await ledger.close();
 });
 
 test('usage that cannot be written is kept and written later', async (t) => {

@@ -6,8 +6,8 @@ import type { VerifyKey } from '../core/identity.ts';
 import { isInForce, type KeyRing } from './managed-key.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
-import { managedKeys } from './managed-keys.ts';
-import { Quota } from './quota.ts';
+import { managedKeys, ownerId } from './verify-key.ts';
+import { type MostUsd, Quota } from './quota.ts';
 import { KeyCopy } from './key-copy.ts';
 import { KeyTable } from './key-table.ts';
 import { KeyWatch } from './key-watch.ts';
@@ -15,7 +15,7 @@ import { StoredUsageLedger } from './usage-ledger.ts';
 import { openStore } from '../records/store/open-store.ts';
 
 /** Who may come in and how much they may use. */
-export interface KeyKeeping {
+export interface Keys {
   readonly verifyKey: VerifyKey;
   readonly quota: Quota;
   readonly ring: KeyRing;
@@ -23,6 +23,13 @@ export interface KeyKeeping {
   onChange(run: () => void): void;
   /** A last write. */
   close(): Promise<void>;
+}
+
+export interface KeyOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** By which money is reserved. */
+  readonly mostUsd: MostUsd;
 }
 
 /** Longest that serving waits for the database to say who may come in. */
@@ -33,10 +40,7 @@ const firstLookMs = 2_000;
  * of the dashboard keeps a revoked key alive.
  * @throws ConfigError where other machines can reach the address and there is no key at all
  */
-export async function openKeys(
-  config: LfoConfig,
-  { clock, logger: log }: { readonly clock: Clock; readonly logger: Logger },
-): Promise<KeyKeeping> {
+export async function openKeys(config: LfoConfig, { clock, logger: log, mostUsd }: KeyOptions): Promise<Keys> {
   const store = openStore(config);
   const listeners: (() => void)[] = [];
   const watch = new KeyWatch({
@@ -71,15 +75,16 @@ export async function openKeys(
   }
   return {
     verifyKey: managedKeys(config.server.authToken, watch, clock),
-    quota: new Quota(clock, ledger),
+    quota: new Quota(clock, ledger, mostUsd),
     ring: watch,
     onChange: (run) => listeners.push(run),
     close,
   };
 }
 
-/** Whether requests of this key may go on; the owner's always may. */
+/** Whether requests of this key may go on; the owner's always may, those of a key that was deleted may not. */
 export function mayGoOn(ring: KeyRing, keyId: string | undefined, wallMs: number): boolean {
-  const key = keyId === undefined ? undefined : ring.find(keyId);
-  return key === undefined || isInForce(key, wallMs);
+  if (keyId === undefined || keyId === ownerId) return true;
+  const key = ring.find(keyId);
+  return key !== undefined && isInForce(key, wallMs);
 }

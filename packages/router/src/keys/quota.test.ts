@@ -5,8 +5,8 @@ import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { LfoError } from '../core/errors.ts';
 import type { Consumption, KeyLimits } from '../core/identity.ts';
 import type { KeyIdentity } from '../core/identity.ts';
-import type { QuotaTicket } from '../core/identity.ts';
-import { Quota } from './quota.ts';
+import type { QuotaAsk, QuotaTicket } from '../core/identity.ts';
+import { type MostUsd, Quota } from './quota.ts';
 
 class MemoryLedger {
   readonly used = new Map<string, Consumption>();
@@ -21,13 +21,19 @@ class MemoryLedger {
   }
 }
 
+/** A dollar a thousand tokens. */
+const mostUsd: MostUsd = (_model, { promptTokens, completionTokens }) => (promptTokens + completionTokens) / 1_000;
+
 function setUp(limits: KeyLimits) {
   const clock = new FakeClock();
   const ledger = new MemoryLedger();
-  const quota = new Quota(clock, ledger);
+  const quota = new Quota(clock, ledger, mostUsd);
   const key: KeyIdentity = { id: 'k', scopes: ['chat'], limits };
-  const ask = (maxTokens = 10, identity = key): QuotaTicket => quota.admit(identity, { promptTokens: 5, maxTokens });
-  return { clock, ledger, quota, key, ask };
+  const askFor = (ask: Partial<QuotaAsk>, identity = key): QuotaTicket =>
+    quota.admit(identity, { promptTokens: 5, mode: 'cloud', model: 'lfo-auto', ...ask });
+  const ask = (maxTokens = 10, identity = key): QuotaTicket => askFor({ maxTokens }, identity);
+  const left = (kind: 'tokens' | 'requests') => Number(quota.headers(key)[`x-ratelimit-remaining-${kind}`]);
+  return { clock, ledger, quota, key, ask, askFor, left };
 }
 
 function refusal(admit: () => unknown): LfoError {
@@ -93,13 +99,69 @@ test('a guess larger than the limit does not shut a key out, and lets nothing ru
   refusal(() => ask(1));
 });
 
-test('without a word on its length an answer is expected to be as long as those before', () => {
-  const { quota, key } = setUp({ tokensPerMinute: 1_000 });
-  for (let request = 0; request < 30; request += 1) {
-    quota.admit(key, { promptTokens: 1 }).settle({ tokens: 3, usd: 0 });
+test('an answer without a bound is taken for 1,024 tokens, then for twice the mean of those before', () => {
+  const { askFor, left } = setUp({ tokensPerDay: 10_000 });
+  const first = askFor({});
+  assert.equal(left('tokens'), 10_000 - 5 - 1_024);
+  const bounded = askFor({ maxTokens: 50 });
+  assert.equal(left('tokens'), 10_000 - 5 - 1_024 - 5 - 50);
+  bounded.settle({ tokens: 0, usd: 0 });
+  first.settle({ tokens: 105, usd: 0, completionTokens: 100 });
+  assert.equal(left('tokens'), 9_895);
+  const second = askFor({});
+  assert.equal(left('tokens'), 9_895 - 5 - 200);
+  second.settle({ tokens: 205, usd: 0, completionTokens: 200 });
+  askFor({ maxTokens: 100_000 });
+  assert.equal(left('tokens'), 9_690 - 5 - 240);
+});
+
+test('a hundred requests at once spend no more than the limit and one answer, from the first on', () => {
+  for (const limit of [0.5, 1, 3.3]) {
+    const { askFor, ledger } = setUp({ usdPerDay: limit });
+    // As long as the first answer may be: 1,024 tokens.
+    const usd = 1.029;
+    for (let round = 0; round < 10; round += 1) {
+      const running: QuotaTicket[] = [];
+      for (let client = 0; client < 64; client += 1) {
+        try {
+          running.push(askFor({}));
+        } catch {}
+      }
+      for (const ticket of running) ticket.settle({ tokens: 1_029, usd, completionTokens: 1_024 });
+    }
+    const spent = ledger.today('k').usd;
+    assert.ok(spent >= limit && spent <= limit + usd, `${spent} of ${limit}`);
   }
-  quota.admit(key, { promptTokens: 1 });
-  assert.ok(Number(quota.headers(key)['x-ratelimit-remaining-tokens']) > 900);
+});
+
+test('without money auto stays local and is told so, local goes on, and cloud is refused', () => {
+  const { askFor, clock } = setUp({ usdPerMinute: 1 });
+  assert.equal(askFor({ mode: 'auto', maxTokens: 990 }).keptLocal, undefined);
+  // What runs may use up the rest.
+  assert.match(askFor({ mode: 'auto' }).keptLocal ?? '', /limit of 1 dollars a minute is reached/);
+  assert.match(refusal(() => askFor({ mode: 'cloud' })).message, /1 dollars a minute/);
+  assert.equal(askFor({ mode: 'local' }).keptLocal, undefined);
+  clock.advance(60_000);
+  // Still running, so still reserved.
+  assert.notEqual(askFor({ mode: 'auto' }).keptLocal, undefined);
+});
+
+test('short answers that cost nothing do not make dear ones look short', () => {
+  const { askFor } = setUp({ usdPerDay: 2 });
+  for (let request = 0; request < 20; request += 1) {
+    askFor({ mode: 'local' }).settle({ tokens: 6, usd: 0, completionTokens: 1 });
+  }
+  // 1.029 dollars each, as long as no dear one was seen.
+  assert.equal(askFor({ mode: 'auto' }).keptLocal, undefined);
+  assert.notEqual(askFor({ mode: 'auto' }).keptLocal, undefined);
+});
+
+test('local requests that run hold no money', () => {
+  const { askFor } = setUp({ usdPerDay: 0.1 });
+  for (let request = 0; request < 10; request += 1) askFor({ mode: 'local' });
+  // More than is left, and nothing else may cost anything: it comes in.
+  assert.equal(askFor({ mode: 'auto' }).keptLocal, undefined);
+  assert.notEqual(askFor({ mode: 'auto' }).keptLocal, undefined);
 });
 
 test('money is counted by the minute and by the day', () => {

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import { LfoError } from '../core/errors.ts';
+import type { Usage } from '../core/events.ts';
 import type {
   Consumption,
   KeyIdentity,
@@ -11,67 +12,88 @@ import type {
   UsageLedger,
 } from '../core/identity.ts';
 
+/** What running requests are expected to use of one thing. */
+interface Reserved {
+  /** Requests that reserved anything. */
+  count: number;
+  sum: number;
+}
+
 interface Account {
   minuteEndsMs: number;
   minute: Consumption;
   running: number;
-  /** What the running requests are expected to use. */
-  reserved: Spent;
-  /** Moving means of the answers so far. */
-  meanCompletion: number;
-  meanUsd: number;
+  readonly reserved: { readonly tokens: Reserved; readonly usd: Reserved };
+  /** Moving means of the answers so far, in tokens: of all of them, and of those that cost money; `undefined` without any. */
+  readonly meanAnswer: { all: number | undefined; paid: number | undefined };
 }
 
 /** One ceiling and how far it is. */
 interface Gauge {
   readonly kind: 'requests' | 'tokens' | 'usd' | 'concurrency';
   readonly limit: number;
+  /** Reservations included. */
   readonly used: number;
   /** What one more request would add. */
   readonly asked: number;
+  /** What is asked is an estimate, and nothing else of this kind is reserved. */
+  readonly isFirstGuess: boolean;
   readonly resetMs: number;
   readonly says: string;
 }
 
+/** Most US dollars that an answer to a request for this model may cost; 0 where no price is known. */
+export type MostUsd = (model: string, usage: Pick<Usage, 'promptTokens' | 'completionTokens'>) => number;
+
 const minuteMs = 60_000;
 const dayMs = 86_400_000;
-const firstCompletion = 256;
-/** Weight of the latest answer in a mean. */
+/** Tokens reserved for an answer of a key that had none yet. */
+const firstAnswer = 1_024;
+/** Answers may be longer than the mean: what is reserved is this many times as long. */
+const meansReserved = 2;
+/** Weight of the latest answer in the mean. */
 const latest = 0.2;
-const nothing: Consumption = { requests: 0, tokens: 0, usd: 0 };
 const freeTicket: QuotaTicket = { settle() {} };
+const nothing: Consumption = { requests: 0, tokens: 0, usd: 0 };
 
 /**
  * Holds each key to its limits. Everything a decision needs is in memory and nothing is awaited between looking and
- * taking, so requests that come at once cannot share one place. A request takes its place when it is let in and pays
- * what it really used when it ends. Minutes and concurrency are counted by each router for itself, days together.
+ * taking, so requests that come at once cannot share one place. A request reserves its place, its tokens and its money
+ * at the dearest price it may meet when it is let in, and pays what it really used when it ends. Minutes and concurrency
+ * are counted by each router for itself, days together.
  */
 export class Quota implements KeyQuota {
   readonly #clock: Clock;
   readonly #ledger: UsageLedger;
+  readonly #mostUsd: MostUsd;
   readonly #accounts = new Map<string, Account>();
 
-  constructor(clock: Clock, ledger: UsageLedger) {
+  constructor(clock: Clock, ledger: UsageLedger, mostUsd: MostUsd) {
     this.#clock = clock;
     this.#ledger = ledger;
+    this.#mostUsd = mostUsd;
   }
 
-  /** @throws LfoError 429 `rate_limit_exceeded` where a limit is used up */
+  /**
+   * Money that is used up keeps `auto` local and ends `cloud`; every other limit ends them all.
+   * @throws LfoError 429 `rate_limit_exceeded` where a limit is used up
+   */
   admit({ id, limits }: KeyIdentity, ask: QuotaAsk): QuotaTicket {
     if (limits === undefined) return freeTicket;
     const account = this.#account(id);
-    const promised: Spent = {
-      tokens: ask.promptTokens + (ask.maxTokens ?? Math.ceil(account.meanCompletion)),
-      usd: account.meanUsd,
-    };
-    const gauges = this.#gauges(id, limits, account, promised);
-    const full = gauges.find((gauge) => isFull(gauge, account.running));
-    if (full !== undefined) throw exceeded(full);
+    const promised = this.#promise(account, ask);
+    const full = this.#gauges(id, limits, account, promised).filter(isFull);
+    const [refused] = ask.mode === 'cloud' ? full : full.filter(({ kind }) => kind !== 'usd');
+    if (refused !== undefined) throw exceeded(refused);
+    const outOfMoney = full.find(({ kind }) => kind === 'usd');
+    // Answers of the local tier are free.
+    const reserved = { tokens: promised.tokens, usd: outOfMoney === undefined ? promised.usd : 0 };
     account.minute = plus(account.minute, { requests: 1, tokens: 0, usd: 0 });
     account.running++;
-    account.reserved = { tokens: account.reserved.tokens + promised.tokens, usd: account.reserved.usd + promised.usd };
+    reserve(account, reserved);
     this.#ledger.add(id, { requests: 1, tokens: 0, usd: 0 });
-    return this.#ticket(id, promised, ask.promptTokens);
+    const settle = this.#settlement(id, reserved);
+    return outOfMoney === undefined || ask.mode === 'local' ? { settle } : { keptLocal: keptLocal(outOfMoney), settle };
   }
 
   /** The `x-ratelimit-*` headers of a limited key, each pair about the limit that is nearest; none for others. */
@@ -89,24 +111,33 @@ export class Quota implements KeyQuota {
     return headers;
   }
 
-  #ticket(id: string, promised: Spent, promptTokens: number): QuotaTicket {
-    let isSettled = false;
+  /** What a request is expected to use at most, as long as answers are no longer than twice the mean. */
+  #promise({ meanAnswer }: Account, { promptTokens, maxTokens, mode, model }: QuotaAsk): Spent {
+    const expected = (mean: number | undefined): number =>
+      Math.min(maxTokens ?? Infinity, mean === undefined ? firstAnswer : Math.ceil(meansReserved * mean));
+    // Short answers of the local tier say nothing of what the cloud will write.
+    const paid = { promptTokens, completionTokens: expected(meanAnswer.paid) };
     return {
-      settle: ({ tokens, usd }) => {
-        if (isSettled) return;
-        isSettled = true;
-        const account = this.#account(id);
-        account.running--;
-        account.reserved =
-          account.running === 0
-            ? { tokens: 0, usd: 0 }
-            : { tokens: account.reserved.tokens - promised.tokens, usd: account.reserved.usd - promised.usd };
-        account.minute = plus(account.minute, { requests: 0, tokens, usd });
-        if (tokens > 0)
-          account.meanCompletion += latest * (Math.max(0, tokens - promptTokens) - account.meanCompletion);
-        account.meanUsd += latest * (usd - account.meanUsd);
-        this.#ledger.add(id, { requests: 0, tokens, usd });
-      },
+      tokens: promptTokens + expected(meanAnswer.all),
+      usd: mode === 'local' ? 0 : this.#mostUsd(model, paid),
+    };
+  }
+
+  #settlement(id: string, reserved: Spent): QuotaTicket['settle'] {
+    let isSettled = false;
+    return ({ tokens, usd, completionTokens }) => {
+      if (isSettled) return;
+      isSettled = true;
+      const account = this.#account(id);
+      account.running--;
+      release(account, reserved);
+      account.minute = plus(account.minute, { requests: 0, tokens, usd });
+      if (completionTokens !== undefined) {
+        const mean = account.meanAnswer;
+        mean.all = moved(mean.all, completionTokens);
+        if (usd > 0) mean.paid = moved(mean.paid, completionTokens);
+      }
+      this.#ledger.add(id, { requests: 0, tokens, usd });
     };
   }
 
@@ -119,9 +150,8 @@ export class Quota implements KeyQuota {
         minuteEndsMs: nowMs + minuteMs,
         minute: nothing,
         running: 0,
-        reserved: { tokens: 0, usd: 0 },
-        meanCompletion: firstCompletion,
-        meanUsd: 0,
+        reserved: { tokens: { count: 0, sum: 0 }, usd: { count: 0, sum: 0 } },
+        meanAnswer: { all: undefined, paid: undefined },
       };
       this.#accounts.set(id, account);
     } else if (account.minuteEndsMs <= nowMs) {
@@ -137,39 +167,72 @@ export class Quota implements KeyQuota {
     const minuteLeftMs = account.minuteEndsMs - this.#clock.nowMs();
     const dayLeftMs = dayMs - (this.#clock.wallMs() % dayMs);
     const gauges: Gauge[] = [];
-    const gauge = (
+    const exact = (
       limit: number | undefined,
-      kind: Gauge['kind'],
+      kind: 'requests' | 'concurrency',
       used: number,
-      asked: number,
       resetMs: number,
       says: string,
-    ): void => {
-      if (limit !== undefined) gauges.push({ limit, kind, used, asked, resetMs, says });
+    ) => {
+      if (limit !== undefined) gauges.push({ limit, kind, used, asked: 1, isFirstGuess: false, resetMs, says });
     };
-    gauge(limits.concurrency, 'concurrency', running, 1, 1000, 'requests at once');
-    gauge(limits.requestsPerMinute, 'requests', minute.requests, 1, minuteLeftMs, 'requests a minute');
-    gauge(limits.requestsPerDay, 'requests', day.requests, 1, dayLeftMs, 'requests a day');
-    const { tokens, usd } = promised;
-    gauge(limits.tokensPerMinute, 'tokens', minute.tokens + reserved.tokens, tokens, minuteLeftMs, 'tokens a minute');
-    gauge(limits.tokensPerDay, 'tokens', day.tokens + reserved.tokens, tokens, dayLeftMs, 'tokens a day');
-    gauge(limits.usdPerMinute, 'usd', minute.usd + reserved.usd, usd, minuteLeftMs, 'dollars a minute');
-    gauge(limits.usdPerDay, 'usd', day.usd + reserved.usd, usd, dayLeftMs, 'dollars a day');
+    const guessed = (
+      limit: number | undefined,
+      kind: 'tokens' | 'usd',
+      used: number,
+      resetMs: number,
+      says: string,
+    ) => {
+      const { count, sum } = reserved[kind];
+      const gauge = { kind, used: used + sum, asked: promised[kind], isFirstGuess: count === 0, resetMs, says };
+      if (limit !== undefined) gauges.push({ limit, ...gauge });
+    };
+    exact(limits.concurrency, 'concurrency', running, 1000, 'requests at once');
+    exact(limits.requestsPerMinute, 'requests', minute.requests, minuteLeftMs, 'requests a minute');
+    exact(limits.requestsPerDay, 'requests', day.requests, dayLeftMs, 'requests a day');
+    guessed(limits.tokensPerMinute, 'tokens', minute.tokens, minuteLeftMs, 'tokens a minute');
+    guessed(limits.tokensPerDay, 'tokens', day.tokens, dayLeftMs, 'tokens a day');
+    guessed(limits.usdPerMinute, 'usd', minute.usd, minuteLeftMs, 'dollars a minute');
+    guessed(limits.usdPerDay, 'usd', day.usd, dayLeftMs, 'dollars a day');
     return gauges;
   }
 }
 
 /**
- * Tokens and money are guesses before the answer is there: a key that has nothing running may come in as long as
- * anything is left, or a guess larger than the limit would shut it out for good.
+ * Tokens and money are estimates before the answer is there: where nothing else is reserved, a request may come in as
+ * long as anything is left, or an estimate larger than the limit would shut its key out for good.
  */
-function isFull({ kind, limit, used, asked }: Gauge, running: number): boolean {
-  const isGuess = kind === 'tokens' || kind === 'usd';
-  return isGuess && (running === 0 || asked === 0) ? used >= limit : used + asked > limit;
+function isFull({ limit, used, asked, isFirstGuess }: Gauge): boolean {
+  return isFirstGuess || asked === 0 ? used >= limit : used + asked > limit;
+}
+
+function reserve({ reserved }: Account, promised: Spent): void {
+  for (const kind of ['tokens', 'usd'] as const) {
+    if (promised[kind] === 0) continue;
+    reserved[kind].count++;
+    reserved[kind].sum += promised[kind];
+  }
+}
+
+function release({ reserved }: Account, promised: Spent): void {
+  for (const kind of ['tokens', 'usd'] as const) {
+    if (promised[kind] === 0) continue;
+    reserved[kind].count--;
+    // From nothing on again, or the rounding of sums would add up.
+    reserved[kind].sum = reserved[kind].count === 0 ? 0 : reserved[kind].sum - promised[kind];
+  }
+}
+
+function moved(mean: number | undefined, value: number): number {
+  return mean === undefined ? value : mean + latest * (value - mean);
 }
 
 function leftOf({ limit, used }: Gauge): number {
   return Math.max(0, limit - used);
+}
+
+function keptLocal({ limit, says }: Gauge): string {
+  return `the limit of ${limit} ${says} is reached, so only the local tier may answer`;
 }
 
 function exceeded({ limit, says, resetMs, kind }: Gauge): LfoError {

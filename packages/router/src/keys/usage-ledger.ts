@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { Consumption, UsageLedger } from '../core/identity.ts';
-import type { Store } from '../records/tables.ts';
+import type { KeyUsageRow, Store } from '../records/tables.ts';
 
 const dayMs = 86_400_000;
 const flushMs = 1_000;
@@ -8,6 +8,9 @@ const flushMs = 1_000;
 const keptDays = 400;
 
 const nothing: Consumption = { requests: 0, tokens: 0, usd: 0 };
+
+/** By day and key, as the database has them. */
+type Used = ReadonlyMap<string, KeyUsageRow>;
 
 /**
  * What each key used today, in memory and, a second later, in the database. What is written are additions, so routers
@@ -17,13 +20,11 @@ const nothing: Consumption = { requests: 0, tokens: 0, usd: 0 };
 export class StoredUsageLedger implements UsageLedger {
   readonly #store: Store;
   readonly #clock: Clock;
-  #day: number;
-  /** As the database has it. */
-  #stored: ReadonlyMap<string, Consumption> = new Map();
-  /** Being written. */
-  #writing: ReadonlyMap<string, Consumption> = new Map();
-  /** To be written next. */
-  #pending = new Map<string, Consumption>();
+  /** Of the day that was read last. */
+  #stored: Used = new Map();
+  #writing: Used = new Map();
+  /** To be written next, each to the day it was used on. */
+  #pending = new Map<string, KeyUsageRow>();
   #flushing: Promise<void> | undefined;
   #cancel: (() => void) | undefined;
   #isClosed = false;
@@ -31,20 +32,18 @@ export class StoredUsageLedger implements UsageLedger {
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
-    this.#day = dayOf(clock.wallMs());
   }
 
   today(keyId: string): Consumption {
-    this.#turnDay();
+    const slot = slotOf(this.#day(), keyId);
     return [this.#stored, this.#writing, this.#pending].reduce(
-      (sum, part) => plus(sum, part.get(keyId) ?? nothing),
+      (sum, part) => plus(sum, part.get(slot) ?? nothing),
       nothing,
     );
   }
 
   add(keyId: string, used: Consumption): void {
-    this.#turnDay();
-    this.#pending.set(keyId, plus(this.#pending.get(keyId) ?? nothing, used));
+    addTo(this.#pending, { key_id: keyId, day: this.#day(), ...used });
   }
 
   /** Reads what earlier processes used today and goes on writing; resolves when that was tried. */
@@ -53,7 +52,7 @@ export class StoredUsageLedger implements UsageLedger {
     await this.#read().catch(() => undefined);
     await db
       .deleteFrom('key_usage')
-      .where('day', '<', this.#day - keptDays)
+      .where('day', '<', this.#day() - keptDays)
       .execute()
       .catch(() => undefined);
     this.#again();
@@ -73,35 +72,38 @@ export class StoredUsageLedger implements UsageLedger {
     await this.flush();
   }
 
+  #day(): number {
+    return Math.floor(this.#clock.wallMs() / dayMs);
+  }
+
   #again(): void {
     if (this.#isClosed) return;
     this.#cancel = this.#clock.schedule(flushMs, () => void this.flush().finally(() => this.#again()));
   }
 
   async #write(): Promise<void> {
-    const day = this.#day;
     this.#writing = this.#pending;
     this.#pending = new Map();
     try {
-      await this.#addRows(day, this.#writing);
+      await this.#addRows([...this.#writing.values()]);
     } catch {
-      // Kept for the next time; a day that has ended meanwhile is not worth a place of its own.
-      this.#pending = merged(this.#pending, this.#writing);
+      // Kept for the next time.
+      this.#pending = joined(this.#writing, this.#pending);
       this.#writing = new Map();
       return;
     }
     // Without an await between, so that no sum is short for a moment.
-    this.#stored = merged(this.#stored, this.#writing);
+    this.#stored = joined(this.#stored, this.#writing);
     this.#writing = new Map();
     await this.#read().catch(() => undefined);
   }
 
-  async #addRows(day: number, used: ReadonlyMap<string, Consumption>): Promise<void> {
-    if (used.size === 0) return;
-    const rows = Array.from(used, ([key_id, consumption]) => ({ key_id, day, ...consumption }));
+  async #addRows(rows: readonly KeyUsageRow[]): Promise<void> {
+    if (rows.length === 0) return;
     await this.#store.db
       .insertInto('key_usage')
-      .values(rows)
+      // In one order, so that two routers cannot block each other.
+      .values(rows.toSorted((a, b) => a.day - b.day || (a.key_id < b.key_id ? -1 : 1)))
       .onConflict((conflict) =>
         conflict.columns(['key_id', 'day']).doUpdateSet((excluded) => ({
           requests: excluded('key_usage.requests', '+', excluded.ref('excluded.requests')),
@@ -113,30 +115,24 @@ export class StoredUsageLedger implements UsageLedger {
   }
 
   async #read(): Promise<void> {
-    const day = this.#day;
-    const rows = await this.#store.db.selectFrom('key_usage').selectAll().where('day', '=', day).execute();
-    if (day !== this.#day) return;
-    this.#stored = new Map(rows.map(({ key_id, requests, tokens, usd }) => [key_id, { requests, tokens, usd }]));
-  }
-
-  #turnDay(): void {
-    const day = dayOf(this.#clock.wallMs());
-    if (day === this.#day) return;
-    this.#day = day;
-    this.#stored = new Map();
-    this.#writing = new Map();
-    this.#pending = new Map();
+    const rows = await this.#store.db.selectFrom('key_usage').selectAll().where('day', '=', this.#day()).execute();
+    this.#stored = new Map(rows.map((row) => [slotOf(row.day, row.key_id), row]));
   }
 }
 
-function dayOf(wallMs: number): number {
-  return Math.floor(wallMs / dayMs);
+function slotOf(day: number, keyId: string): string {
+  return `${day} ${keyId}`;
 }
 
-function merged(a: ReadonlyMap<string, Consumption>, b: ReadonlyMap<string, Consumption>): Map<string, Consumption> {
+function joined(a: Used, b: Used): Map<string, KeyUsageRow> {
   const sum = new Map(a);
-  for (const [key, used] of b) sum.set(key, plus(sum.get(key) ?? nothing, used));
+  for (const row of b.values()) addTo(sum, row);
   return sum;
+}
+
+function addTo(sums: Map<string, KeyUsageRow>, row: KeyUsageRow): void {
+  const slot = slotOf(row.day, row.key_id);
+  sums.set(slot, { ...row, ...plus(sums.get(slot) ?? nothing, row) });
 }
 
 function plus(a: Consumption, b: Consumption): Consumption {

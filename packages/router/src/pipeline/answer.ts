@@ -1,7 +1,7 @@
 import { deadlineExceeded, LfoError } from '../core/errors.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AnswerWriter } from '../core/sink.ts';
-import { Attempt, type AttemptEnd, type Call, type Stages } from './attempt.ts';
+import { Attempt, type AttemptEnd, type Call, handOverMs, type PromptSize, type Stages } from './attempt.ts';
 import { noteDecision, noteSparedAnswer, type SparedAnswer } from './attempt-notes.ts';
 import { Plan, type Step } from './plan.ts';
 
@@ -12,12 +12,12 @@ import { Plan, type Step } from './plan.ts';
  * @throws LfoError when nothing answered; after the commit point, what cut the answer short
  */
 export async function answer(request: ChatRequest, call: Call, stages: Stages, writer: AnswerWriter): Promise<void> {
-  const { plan, promptTokens } = await makePlan(request, call, stages);
+  const { plan, size } = await makePlan(request, call, stages);
   let spared: SparedAnswer | undefined; // the best local answer that was held back
   for (let step = plan.take(); step !== undefined; step = plan.take()) {
-    const giveUpMs = spared?.isWhole === true ? handOverMs(call) : undefined;
-    if (stages.clock.nowMs() + step.delayMs >= (giveUpMs ?? call.deadlineMs ?? Infinity)) break;
-    const attempt = new Attempt(step, { request, call, stages, promptTokens, giveUpMs });
+    const hasSpare = spared?.isWhole === true;
+    if (!hasRoom(step, call, hasSpare, stages.clock.nowMs())) break;
+    const attempt = new Attempt(step, { request, call, stages, size, hasSpare });
     const end = await attempt.run(writer);
     if (end.type === 'answered') return;
     spared = better(spared, end.spared);
@@ -36,16 +36,23 @@ async function makePlan(
   request: ChatRequest,
   call: Call,
   { pool, measure, decide, retries }: Stages,
-): Promise<{ readonly plan: Plan; readonly promptTokens: number }> {
+): Promise<{ readonly plan: Plan; readonly size: PromptSize }> {
   const fleet = pool.view();
   const features = await measure(request, fleet, call.signal);
   const decision = decide(features, fleet);
   noteDecision(call.trace, features, fleet, decision);
-  const { promptTokens } = features;
+  const { promptTokens, promptTokensFrom } = features;
+  const size = { promptTokens, promptTokensFrom };
   const plan = new Plan(decision.attempts, retries, (attempt, exclude) =>
-    pool.hasCandidate(attempt, { request, exclude, promptTokens }),
+    pool.hasCandidate(attempt, { request, exclude, ...size }),
   );
-  return { plan, promptTokens };
+  return { plan, size };
+}
+
+/** Whether the client still waits when this try begins. */
+function hasRoom({ delayMs }: Step, { deadlineMs, trace }: Call, hasSpare: boolean, nowMs: number): boolean {
+  if (deadlineMs === undefined) return true;
+  return nowMs + delayMs < (hasSpare ? handOverMs(deadlineMs, trace.startMs) : deadlineMs);
 }
 
 /** Plans on after an attempt that has not answered; false where nothing is left to try. */
@@ -60,11 +67,3 @@ function better(known: SparedAnswer | undefined, later: SparedAnswer | undefined
   if (later === undefined || (known?.isWhole === true && !later.isWhole)) return known;
   return later;
 }
-
-/** When a held answer must be handed over to arrive before the client's deadline. */
-function handOverMs({ deadlineMs, trace }: Call): number | undefined {
-  if (deadlineMs === undefined) return undefined;
-  return deadlineMs - Math.min(handOverLeadMs, (deadlineMs - trace.startMs) / 10);
-}
-
-const handOverLeadMs = 100;

@@ -58,6 +58,7 @@ export class AttemptNotes {
   leased({ backend, model }: Lease): void {
     this.attempt.backend = backend.id;
     this.attempt.model = model;
+    this.attempt.device = backend.label?.()?.name;
     this.attempt.leasedMs = this.#clock.nowMs();
     noteRoute(this.#trace, this.attempt);
   }
@@ -170,6 +171,7 @@ function noteRoute(trace: RequestTrace, attempt: AttemptTrace): void {
   trace.route = attempt.tier;
   trace.backend = attempt.backend;
   trace.model = attempt.model;
+  trace.device = attempt.device;
 }
 
 function noteConfidence(trace: RequestTrace, verdict: FinalVerdict | undefined): void {

@@ -1,10 +1,18 @@
 import { Gate } from '../confidence/gate.ts';
 import { type ChildAbort, childOf } from '../core/abort.ts';
-import { type BackendPool, type FleetView, type Lease, type Outcome, outcomeOf } from '../core/backend.ts';
+import {
+  type AnswerTiming,
+  type BackendPool,
+  type FleetView,
+  type Lease,
+  type Outcome,
+  outcomeOf,
+} from '../core/backend.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import type { ConfidenceEstimator, ConfidenceSession } from '../core/confidence.ts';
 import type { GateConfig, LimitsConfig, TierBudgets } from '../config/config.ts';
 import { BackendError, LfoError } from '../core/errors.ts';
+import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
 import type { Decision, RequestFeatures } from '../core/routing.ts';
 import type { AnswerWriter } from '../core/sink.ts';
@@ -31,6 +39,9 @@ export interface Call {
   readonly signal: AbortSignal;
   /** Monotonic time of the deadline, where there is one. */
   readonly deadlineMs: number | undefined;
+  /** Monotonic time by which the client wants the head of its response, where it said so. */
+  readonly headDueMs: number | undefined;
+  hasHead(): boolean;
   readonly trace: RequestTrace;
   /** US dollars that attempts cost; `undefined` where a price is not known. */
   readonly costOf: CostOf;
@@ -44,14 +55,17 @@ export type AttemptEnd =
   /** `spared`: what there was of the answer when its total time was over. */
   | { readonly type: 'failed'; readonly error: unknown; readonly spared?: SparedAnswer };
 
+/** How long the prompt is, and how that is known. */
+export type PromptSize = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom'>;
+
 /** What one try is made of beside its step. */
 export interface AttemptOptions {
   readonly request: ChatRequest;
   readonly call: Call;
   readonly stages: Stages;
-  readonly promptTokens: number;
-  /** Monotonic time at which to give up while nothing has left, for another answer is ready. */
-  readonly giveUpMs: number | undefined;
+  readonly size: PromptSize;
+  /** Another answer is ready: gives up in time for it to arrive before the client's deadline, unless bytes have left. */
+  readonly hasSpare: boolean;
 }
 
 /** One try at one backend: owns its lease, abort, budgets, gate, notes and outcome. Run once. */
@@ -64,17 +78,18 @@ export class Attempt {
   #lease: Lease | undefined;
   #upstream: UpstreamAnswer | undefined;
   #gate: Gate | undefined;
+  /** Monotonic times of the model's first word and of its last. */
+  #firstMs: number | undefined;
+  #lastMs = 0;
+  #hasWaitedForClient = false;
 
   constructor(step: Step, options: AttemptOptions) {
-    const { call, stages, giveUpMs } = options;
+    const { call, stages, hasSpare } = options;
     this.#step = step;
     this.#options = options;
     this.#abort = childOf(call.signal);
     this.#notes = new AttemptNotes(call.trace, step.attempt, stages.clock, call.costOf);
-    this.#cancelGiveUp =
-      giveUpMs === undefined
-        ? () => undefined
-        : stages.clock.schedule(Math.max(0, giveUpMs - stages.clock.nowMs()), () => this.#abort.abort(givenUp));
+    this.#cancelGiveUp = hasSpare ? this.#giveUpInTime() : () => undefined;
   }
 
   /** Id of the backend that was leased, if one was. */
@@ -100,16 +115,17 @@ export class Attempt {
 
   async #run(writer: AnswerWriter): Promise<AttemptEnd> {
     const { attempt, delayMs, exclude } = this.#step;
-    const { request, stages, promptTokens } = this.#options;
+    const { request, stages, size } = this.#options;
     const { signal } = this.#abort;
     if (delayMs > 0) await sleep(stages.clock, delayMs, signal);
-    const lease = await stages.pool.acquire(attempt, { request, promptTokens, signal, exclude });
+    const lease = await stages.pool.acquire(attempt, { request, ...size, signal, exclude });
     this.#lease = lease;
     this.#notes.leased(lease);
     const upstream = (this.#upstream = this.#openUpstream(lease));
     const gate = (this.#gate = this.#openGate(lease));
     while (upstream.endedBy === undefined) {
       const events = await upstream.next(gate.dueMs);
+      if (events !== 'due') this.#noteTime(events);
       // What is cut while nothing has left is another attempt's to answer whole.
       if (upstream.endedBy === 'time' && !writer.committed && events !== 'due') {
         return this.#cutShort([...gate.held.events, ...events], gate);
@@ -119,12 +135,27 @@ export class Attempt {
         this.#notes.released(released, gate);
         const taken = writer.write(released);
         if (writer.committed) this.#cancelGiveUp();
-        if (taken !== undefined) await taken;
+        if (taken !== undefined) {
+          this.#hasWaitedForClient = true;
+          await taken;
+        }
       }
       if (gate.isEscalated) return this.#escalated(gate, writer);
     }
     this.#notes.answered(gate);
     return { type: 'answered' };
+  }
+
+  #giveUpInTime(): () => void {
+    const { call, stages } = this.#options;
+    const { clock } = stages;
+    const at = (dueMs: number | undefined, isMet: () => boolean): (() => void) => {
+      if (dueMs === undefined) return () => undefined;
+      const delayMs = Math.max(0, handOverMs(dueMs, call.trace.startMs) - clock.nowMs());
+      return clock.schedule(delayMs, () => isMet() || this.#abort.abort(givenUp));
+    };
+    const cancels = [at(call.deadlineMs, () => false), at(call.headDueMs, () => call.hasHead())];
+    return () => cancels.forEach((cancel) => cancel());
   }
 
   /** @throws BackendError where text has left: the call that was withheld cannot be answered by anybody else */
@@ -164,11 +195,32 @@ export class Attempt {
     if (end.type !== 'answered') this.#abort.abort(attemptOver);
     this.#upstream?.close();
     this.#abort.release();
-    this.#lease?.done(outcome, error);
+    this.#lease?.done(outcome, error, this.#timing());
+  }
+
+  #noteTime(events: readonly InferenceEvent[]): void {
+    if (!events.some(isOfTheModel)) return;
+    this.#lastMs = this.#options.stages.clock.nowMs();
+    this.#firstMs ??= this.#lastMs;
+  }
+
+  /** What the attempt tells of the backend's speed; nothing without its own count of the prompt. */
+  #timing(): AnswerTiming | undefined {
+    const { usage, leasedMs } = this.#notes.attempt;
+    const firstMs = this.#firstMs;
+    if (firstMs === undefined || leasedMs === undefined || usage === undefined || usage.estimated === true)
+      return undefined;
+    const answer = { tokens: usage.completionTokens, ms: this.#lastMs - firstMs };
+    return {
+      firstTokenMs: firstMs - leasedMs,
+      promptTokens: usage.promptTokens,
+      cachedTokens: usage.cachedTokens ?? 0,
+      ...(this.#hasWaitedForClient ? {} : { answer }),
+    };
   }
 
   #openUpstream({ backend, model }: Lease): UpstreamAnswer {
-    const { request, call, stages, promptTokens } = this.#options;
+    const { request, call, stages, size } = this.#options;
     const { clock, limits, judge } = stages;
     const { scoredTokens } = judge;
     const { deadlineMs, trace } = call;
@@ -188,7 +240,7 @@ export class Attempt {
         limits,
         clock,
         abort: this.#abort,
-        promptTokens,
+        promptTokens: size.promptTokens,
         // The judge has a word for it; and a stop sequence may well end an answer before it begins.
         refusesEmpty: !this.#step.attempt.gated && request.sampling.stop.length === 0,
       },
@@ -219,6 +271,13 @@ export class Attempt {
   }
 }
 
+/** When a held answer must be handed over to arrive before the client's deadline. */
+export function handOverMs(deadlineMs: number, startMs: number): number {
+  return deadlineMs - Math.min(handOverLeadMs, (deadlineMs - startMs) / 10);
+}
+
+const handOverLeadMs = 100;
+
 /** Some clouds send a tool call whole once it is written, which may be a file: until then they are silent. */
 function budgetsFor({ tools }: ChatRequest, tier: Tier, { budgets }: Stages): TierBudgets {
   const { idleMs, firstTokenMs } = budgets[tier];
@@ -235,6 +294,11 @@ function callRefused(backend: string): BackendError {
     'The local model began a tool call that is not good enough to pass on; the text before it stands. Send the request again, or use mode cloud.',
     { fault: 'unusable', backend, code: 'tool_call_refused' },
   );
+}
+
+/** A word of the model itself, scores included: they come before a call is known for one. */
+function isOfTheModel({ type }: InferenceEvent): boolean {
+  return type !== 'start' && type !== 'finish' && type !== 'self-report';
 }
 
 const attemptOver = new LfoError('The attempt is over.', { code: 'attempt_over', status: 499 });

@@ -9,8 +9,11 @@ const local: Attempt = { tier: 'local', gated: true };
 const cloud: Attempt = { tier: 'cloud', gated: false };
 const fail = (fault: 'server' | 'rejected' | 'timeout', backend: string): BackendError =>
   new BackendError('failed', { fault, backend });
-const granting: Retries = { delayBeforeRetry: (error, soFar) => (error.retryable && soFar < 2 ? 100 : undefined) };
-const spent: Retries = { delayBeforeRetry: () => undefined };
+const granting: Retries = {
+  delayBeforeRetry: (error, soFar) => (error.retryable && soFar < 2 ? 100 : undefined),
+  grantsStandIn: (soFar) => soFar < 2,
+};
+const spent: Retries = { delayBeforeRetry: () => undefined, grantsStandIn: () => false };
 const none = (): boolean => false;
 
 describe('plan', () => {
@@ -129,6 +132,68 @@ describe('plan', () => {
     plan.escalated();
     assert.equal(plan.take()?.attempt, cloud);
     plan.escalated();
+    assert.deepEqual(plan.take()?.attempt, { tier: 'local', gated: false });
+  });
+
+  const standIn = (model: string): Attempt => ({ ...cloud, backend: 'a', model, isStandIn: true });
+  const models = (plan: Plan, error: () => BackendError): (string | undefined)[] => {
+    const tried: (string | undefined)[] = [];
+    for (let step = plan.take(); step !== undefined; step = plan.take()) {
+      tried.push(step.attempt.model);
+      plan.failed(step, error(), 'a');
+    }
+    return tried;
+  };
+
+  test('a model stands in for one that is limited, broken or unknown, and for no other fault', () => {
+    const attempts = [cloud, standIn('lite'), standIn('old')];
+    const noRetry: Retries = { ...granting, delayBeforeRetry: () => undefined };
+    const limited = (): BackendError => new BackendError('x', { fault: 'rate_limit', backend: 'a' });
+    const unknown = (): BackendError => new BackendError('x', { fault: 'rejected', status: 404, backend: 'a' });
+    for (const error of [limited, unknown, () => fail('server', 'a')]) {
+      assert.deepEqual(models(new Plan(attempts, noRetry, none), error), [undefined, 'lite', 'old']);
+    }
+    for (const fault of ['rejected', 'timeout'] as const) {
+      assert.deepEqual(
+        models(new Plan(attempts, noRetry, none), () => fail(fault, 'a')),
+        [undefined],
+      );
+    }
+  });
+
+  test('stand-ins are paid for like other calls of a backend that has failed', () => {
+    const plan = new Plan([cloud, standIn('lite')], spent, none);
+    assert.deepEqual(
+      models(plan, () => fail('server', 'a')),
+      [undefined],
+    );
+  });
+
+  test('where nobody was asked for a pause of the model, its stand-in is asked', () => {
+    const plan = new Plan([cloud, standIn('lite')], spent, none);
+    const step = plan.take();
+    assert.ok(step);
+    const paused = new NoBackendError('x', { reason: 'cloud_unavailable', status: 429, skipped: [] });
+    assert.equal(plan.failed(step, paused, undefined), true);
+    assert.equal(plan.take()?.attempt.model, 'lite');
+  });
+
+  test('an escalation passes over the stand-ins of a model that has not failed', () => {
+    const plan = new Plan([local, { ...standIn('lite'), tier: 'local' }, cloud], granting, none);
+    plan.take();
+    plan.escalated();
+    assert.equal(plan.take()?.attempt, cloud);
+  });
+
+  test('a local tier that was full is waited for once the cloud has failed', () => {
+    const plan = new Plan([local, cloud], spent, none);
+    const first = plan.take();
+    assert.ok(first);
+    const full = new NoBackendError('x', { reason: 'local_unavailable', code: 'overloaded', skipped: [] });
+    plan.failed(first, full, undefined);
+    const second = plan.take();
+    assert.equal(second?.attempt, cloud);
+    plan.failed(second, fail('timeout', 'c'), 'c');
     assert.deepEqual(plan.take()?.attempt, { tier: 'local', gated: false });
   });
 });

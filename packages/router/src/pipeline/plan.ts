@@ -1,10 +1,13 @@
 import type { Attempt as PlannedAttempt } from '../core/backend.ts';
 import { BackendError, LfoError, NoBackendError } from '../core/errors.ts';
+import type { Tier } from '../core/request.ts';
 
 /** Decides whether a backend that has failed a request is worth another call of it. */
 export interface Retries {
   /** Milliseconds to wait before that call, or `undefined` for none; what it grants is spent from the budget. */
   delayBeforeRetry(error: BackendError, retriesSoFar: number): number | undefined;
+  /** Whether a backend that has failed a request may be asked for another of its models; what it grants is spent. */
+  grantsStandIn(retriesSoFar: number): boolean;
 }
 
 /** One try as it will be made. */
@@ -25,6 +28,10 @@ export class Plan {
   /** Whether a backend outside the set could take the attempt now. */
   readonly #hasCandidate: (attempt: PlannedAttempt, exclude: ReadonlySet<string>) => boolean;
   readonly #excluded = new Set<string>();
+  /** The last failure of each backend; those that no call was made to are not among them. */
+  readonly #failures = new Map<string, LfoError>();
+  /** Tiers in which nobody was asked, for a limit of the model asked for. */
+  readonly #limited = new Set<Tier>();
   #next: Step | undefined;
   #retriesSoFar = 0;
   #error: LfoError | undefined;
@@ -73,11 +80,13 @@ export class Plan {
   failed(step: Step, error: unknown, backend: string | undefined): boolean {
     if (!(error instanceof LfoError)) return false;
     this.#note(error);
-    if (backend === undefined) return error instanceof NoBackendError && this.#advance();
+    if (backend === undefined) return error instanceof NoBackendError && this.#passedOver(step, error);
     if (error.code === fatalCode) return false;
     this.#excluded.add(backend);
-    // It has not failed, so it is asked without a retry budget.
-    if (this.#hasCandidate(step.attempt, this.#excluded)) return this.#plan(step.attempt, 0);
+    this.#failures.set(backend, error);
+    // Another one has not failed, so it is asked without a retry budget.
+    const isPinned = step.attempt.isStandIn === true;
+    if (!isPinned && this.#hasCandidate(step.attempt, this.#excluded)) return this.#plan(step.attempt, 0);
     if (this.#advance()) return true;
     if (!(error instanceof BackendError)) return false;
     const delayMs = this.#retries.delayBeforeRetry(error, this.#retriesSoFar);
@@ -85,6 +94,13 @@ export class Plan {
     this.#retriesSoFar++;
     this.#excluded.delete(backend);
     return this.#plan(step.attempt, delayMs);
+  }
+
+  /** Nobody was asked. A tier that was only full is waited for once everything else has failed. */
+  #passedOver({ attempt }: Step, error: NoBackendError): boolean {
+    if (error.status === 429) this.#limited.add(attempt.tier);
+    if (attempt.gated && error.code === overloadedCode) this.addLastResort({ ...attempt, gated: false });
+    return this.#advance();
   }
 
   #note(error: LfoError): void {
@@ -98,10 +114,29 @@ export class Plan {
   }
 
   #advance(): boolean {
-    const attempt = this.#attempts.shift();
-    return attempt !== undefined && this.#plan(attempt, 0);
+    for (let attempt = this.#attempts.shift(); attempt !== undefined; attempt = this.#attempts.shift()) {
+      if (attempt.isStandIn !== true || this.#mayStandIn(attempt)) return this.#plan(attempt, 0);
+    }
+    return false;
+  }
+
+  /** Whether the model before it was what failed; the call is paid for like any other of a backend that has failed. */
+  #mayStandIn({ backend, tier }: PlannedAttempt): boolean {
+    const failure = backend === undefined ? undefined : this.#failures.get(backend);
+    if (failure === undefined) return this.#limited.has(tier);
+    if (!isOfTheModel(failure) || !this.#retries.grantsStandIn(this.#retriesSoFar)) return false;
+    this.#retriesSoFar++;
+    return true;
   }
 }
+
+/** Limited, broken or unknown: another model of the same backend may do better. */
+function isOfTheModel(error: LfoError): boolean {
+  if (!(error instanceof BackendError)) return false;
+  return error.fault === 'rate_limit' || error.fault === 'server' || error.status === 404;
+}
+
+const overloadedCode = 'overloaded';
 
 /** A request that an engine died of is not handed to the next one. */
 const fatalCode = 'schema_too_complex';

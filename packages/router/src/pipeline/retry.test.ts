@@ -12,10 +12,11 @@ const budget = (random = 0.5): RetryBudget => new RetryBudget(config, () => rand
 
 test('the same backend is tried again after full jitter that doubles', () => {
   assert.equal(budget(0.5).delayBeforeRetry(failure('server'), 0), 50);
-  assert.equal(budget(0.5).delayBeforeRetry(failure('server'), 1), 100);
-  assert.equal(budget(0).delayBeforeRetry(failure('server'), 1), 0);
+  assert.equal(budget(0.5).delayBeforeRetry(failure('busy'), 1), 100);
+  assert.equal(budget(0).delayBeforeRetry(failure('busy'), 1), 0);
+  assert.equal(budget(0).delayBeforeRetry(failure('server'), 1), undefined);
   const patient = new RetryBudget({ ...config, maxRetries: 99 }, () => 1);
-  assert.equal(patient.delayBeforeRetry(failure('server'), 10), 2000);
+  assert.equal(patient.delayBeforeRetry(failure('busy'), 10), 2000);
 });
 
 test('the same backend is not tried again where that cannot help', () => {

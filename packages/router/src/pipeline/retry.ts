@@ -48,6 +48,16 @@ export class RetryBudget {
     return askedMs + this.#jitter(retriesSoFar);
   }
 
+  /**
+   * Whether a backend that has failed may be asked for another of its models; what is granted is spent.
+   * @param retriesSoFar of this request, all backends together
+   */
+  grantsStandIn(retriesSoFar: number): boolean {
+    if (retriesSoFar >= this.#config.maxRetries || this.isSpent) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+
   /** Full jitter: anywhere between nothing and the exponential step, so that clients failing together spread out. */
   #jitter(retriesSoFar: number): number {
     const { baseDelayMs, maxDelayMs } = this.#config;
@@ -70,7 +80,7 @@ const callsWorthwhile: Readonly<Record<BackendFault, number>> = {
   // One more roll of the dice.
   cut: 1,
   unusable: 1,
-  server: Infinity,
+  server: 1,
   rate_limit: Infinity,
   busy: Infinity,
 };

@@ -20,7 +20,7 @@ export interface ChatsOptions {
   /** The stages a request may use; those of a `local` one reach nothing else. */
   readonly stagesFor: (request: ChatRequest) => Stages;
   readonly costOf: Call['costOf'];
-  /** In the order in which they are told. */
+  /** In the order in which they are called. */
   readonly sinks: readonly RequestSink[];
 }
 
@@ -56,7 +56,8 @@ export class Chats {
     const cancelHeadDeadline = endAt(headDueMs, abort, clock, () => exchange.hasHead());
     try {
       const writer = followed(exchange.open(trace), followers);
-      const delivery = await this.#deliver(request, { signal: abort.signal, deadlineMs, trace }, writer);
+      const call = { signal: abort.signal, deadlineMs, headDueMs, hasHead: () => exchange.hasHead(), trace };
+      const delivery = await this.#deliver(request, call, writer);
       trace.endMs = clock.nowMs();
       for (const follower of followers) follower.ended(delivery);
       this.#log(trace, delivery);
@@ -104,9 +105,9 @@ export class Chats {
 
 const drainLookMs = 20;
 
-/** The same writer, with those who follow told of what goes to it. */
+/** The same writer; followers see what goes to it. */
 function followed(writer: AnswerWriter, followers: readonly RequestFollower[]): AnswerWriter {
-  const listening = followers.filter(({ wrote }) => wrote !== undefined);
+  const listening = followers.filter((follower) => follower.wrote !== undefined);
   if (listening.length === 0) return writer;
   return {
     get committed() {

@@ -3,7 +3,7 @@ import type { CallContext } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { TierBudgets } from '../config/config.ts';
 import { BackendError, LfoError } from '../core/errors.ts';
-import type { InferenceEvent, Usage } from '../core/events.ts';
+import { boundedUsage, type InferenceEvent, type Usage } from '../core/events.ts';
 import { AnswerMeter, type AnswerLimits } from '../backends/answer-meter.ts';
 import { DueTimer } from '../core/due-timer.ts';
 
@@ -156,7 +156,9 @@ export class UpstreamAnswer {
     if (event.type === 'finish') {
       if (refusesEmpty === true && isEmptyEnd(event, this.#meter)) throw emptyAnswer(backend);
       this.#endedBy = 'backend';
-    } else if (this.#meter.exceeds(limits)) {
+      return { ...event, usage: boundedUsage(event.usage) };
+    }
+    if (this.#meter.exceeds(limits)) {
       this.#endedBy = 'size';
       return this.#cutShort();
     }

@@ -4,18 +4,18 @@ import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { Mode } from '../core/request.ts';
-import { WordCopy } from './capture.ts';
+import { CaptureBuilder } from './capture.ts';
 import { Captures, isCaptured } from './captures.ts';
 
 const usage = { promptTokens: 1, completionTokens: 1 };
 
-function copyOf(events: readonly InferenceEvent[], request = chatRequest()): ReturnType<WordCopy['capture']> {
-  const copy = new WordCopy(request);
+function copyOf(events: readonly InferenceEvent[], request = chatRequest()): ReturnType<CaptureBuilder['capture']> {
+  const copy = new CaptureBuilder(request);
   for (const event of events) copy.add(event);
   return copy.capture();
 }
 
-test('the words of every kind of event are kept, each in its place', () => {
+test('the text of every kind of event are kept, each in its place', () => {
   const { answer, isCut } = copyOf([
     { type: 'start', model: 'm' },
     { type: 'reasoning-delta', text: 'Let me ' },
@@ -69,7 +69,7 @@ test('messages keep their order, their calls and the kinds of what is not text',
   assert.deepEqual(tools, ['look']);
 });
 
-test('beyond its bound the oldest words are cut, and it says so', () => {
+test('beyond its bound the oldest text is cut, and it says so', () => {
   const turn = (text: string) => ({ role: 'user', content: [{ type: 'text', text }] }) as const;
   const request = chatRequest({ messages: [turn('a'.repeat(100_000)), turn('b'.repeat(100_000))] });
   const answer = Array.from({ length: 300 }, () => ({ type: 'text-delta', text: 'c'.repeat(1_000) }) as const);
@@ -82,7 +82,7 @@ test('beyond its bound the oldest words are cut, and it says so', () => {
   assert.equal(kept.isCut, true);
 });
 
-test('words are kept where the operator says so, and those of mode local in no database elsewhere', () => {
+test('prompts and answers are kept where the operator says so, and those of mode local in no database elsewhere', () => {
   const kept = { enabled: true, retentionDays: 1, maxRows: 1, capture: true, captureRetentionDays: 1 };
   const wants = (mode: Mode, captureLocal: boolean, capture = true): boolean =>
     isCaptured(chatRequest({ hints: { mode } }), { ...kept, capture, captureLocal });
@@ -90,7 +90,7 @@ test('words are kept where the operator says so, and those of mode local in no d
   assert.deepEqual([wants('auto', false), wants('auto', true, false)], [true, false]);
 });
 
-test('words that come faster than the database takes them are lost and counted, and the answers pass', async () => {
+test('captures that come faster than the database takes them are lost and counted, and the answers pass', async () => {
   const { promise: freed, resolve: free } = Promise.withResolvers<void>();
   let stored = 0;
   const append = async (_: string, rows: readonly unknown[]): Promise<void> => {

@@ -1,12 +1,14 @@
-import type { Capture, CapturedAnswer, CapturedCall, CapturedMessage } from './capture-types.ts';
+import { z } from 'zod';
 import type { InferenceEvent } from '../core/events.ts';
 import { type ChatRequest, type Message, textOf } from '../core/request.ts';
+import { parseJson } from '../core/json.ts';
+import type { Capture, CapturedAnswer, CapturedCall, CapturedMessage } from './request-view.ts';
 
 /** Characters that are kept of the messages, and of the answer. */
 const maxChars = 131_072;
 
-/** Copies the words of one request; what is beyond a bound is cut, so that memory has one. */
-export class WordCopy {
+/** Copies prompt and answer of one request; what is beyond a bound is cut, so that memory has one. */
+export class CaptureBuilder {
   readonly #request: ChatRequest;
   readonly #left = { messages: maxChars, answer: maxChars };
   readonly #calls = new Map<number, { readonly name: string; arguments: string }>();
@@ -76,4 +78,24 @@ export class WordCopy {
     this.#isCut ||= taken.length < text.length;
     return taken;
   }
+}
+
+const calls = z.array(z.object({ name: z.string(), arguments: z.string() }));
+const capture = z.object({
+  messages: z.array(
+    z.object({
+      role: z.enum(['system', 'developer', 'user', 'assistant', 'tool']),
+      text: z.string(),
+      attachments: z.array(z.string()),
+      calls,
+    }),
+  ),
+  tools: z.array(z.string()),
+  answer: z.object({ text: z.string(), reasoning: z.string(), refusal: z.string(), calls }),
+  isCut: z.boolean(),
+});
+
+/** A stored capture; `null` where it cannot be read. */
+export function readCapture(column: string): Capture | null {
+  return capture.safeParse(parseJson(column)).data ?? null;
 }

@@ -3,10 +3,10 @@ import type { RecordsConfig } from '../config/config.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { RequestFollower } from '../core/sink.ts';
 import type { CaptureRow, Store } from './tables.ts';
-import { WordCopy } from './capture.ts';
+import { CaptureBuilder } from './capture.ts';
 import { WriteBehind, type WriteStatus } from './write-behind.ts';
 
-/** Whether the operator wants the words of this request. Those of mode `local` never go to a database elsewhere. */
+/** Whether the operator wants prompt and answer of this request kept. Those of mode `local` never go to a database elsewhere. */
 export function isCaptured({ hints }: ChatRequest, { enabled, capture, captureLocal }: RecordsConfig): boolean {
   return enabled && capture && (captureLocal || hints.mode !== 'local');
 }
@@ -14,7 +14,7 @@ export function isCaptured({ hints }: ChatRequest, { enabled, capture, captureLo
 /** Waiting at most: with the longest texts, about 60 MB. */
 const maxPending = 128;
 
-/** Keeps the words of requests where the operator wants them, off the requests' path. */
+/** Keeps prompts and answers where the operator wants them, off the requests' path. */
 export class Captures {
   readonly #clock: Clock;
   readonly #rows: WriteBehind<CaptureRow>;
@@ -26,7 +26,7 @@ export class Captures {
 
   /** Copies an answer as it goes to the client and keeps it, with its prompt, once it has ended in whatever way. */
   follow(request: ChatRequest): Required<RequestFollower> {
-    const copy = new WordCopy(request);
+    const copy = new CaptureBuilder(request);
     const timeMs = Math.round(this.#clock.wallMs());
     return {
       wrote: (events) => events.forEach((event) => copy.add(event)),
@@ -34,7 +34,7 @@ export class Captures {
     };
   }
 
-  /** Its `dropped` counts requests whose words are lost: they came faster than the database took them. */
+  /** Its `dropped` counts requests whose text is lost: it came faster than the database took them. */
   status(): WriteStatus {
     return this.#rows.status();
   }

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { isPostgres } from './store/postgres-dialect.ts';
 import type { RollupCountsRow, RollupLatencyRow, Store } from './tables.ts';
 
 const minuteMs = 60_000;
@@ -30,7 +31,8 @@ export async function compactRollups({ db }: Store, nowMs: number, signal?: Abor
     const next = (): Promise<number | null> => oldestShorter(db, bucketMs, beforeMs);
     for (let oldestMs = await next(); oldestMs !== null; oldestMs = await next()) {
       if (signal?.aborted === true) return;
-      await mergeBucket(db, oldestMs - (oldestMs % bucketMs), bucketMs);
+      const isMine = await mergeBucket(db, oldestMs - (oldestMs % bucketMs), bucketMs);
+      if (!isMine) return;
     }
   }
 }
@@ -46,10 +48,19 @@ async function oldestShorter(db: Database, bucketMs: number, beforeMs: number): 
   return oldest;
 }
 
-/** Adds what lies within a bucket to its first part. */
-async function mergeBucket(db: Database, startMs: number, bucketMs: number): Promise<void> {
+/** Any number that other programs on the database do not use for a lock of theirs. */
+const lockId = 5_636_102;
+
+/** Adds what lies within a bucket to its first part; `false` where another router is at it, which does the rest too. */
+async function mergeBucket(db: Database, startMs: number, bucketMs: number): Promise<boolean> {
   const atStart = <Row extends object>(row: Row) => ({ ...row, bucket_ms: startMs });
-  await db.transaction().execute(async (transaction) => {
+  return db.transaction().execute(async (transaction) => {
+    if (isPostgres(transaction)) {
+      const { rows } = await sql<{
+        mine: boolean;
+      }>`select pg_try_advisory_xact_lock(${sql.lit(lockId)}) as mine`.execute(transaction);
+      if (rows[0]?.mine !== true) return false;
+    }
     const counts = await transaction
       .deleteFrom('rollup_counts')
       .where('bucket_ms', '>', startMs)
@@ -64,6 +75,7 @@ async function mergeBucket(db: Database, startMs: number, bucketMs: number): Pro
       .returningAll()
       .execute();
     await addLatencies(transaction, mergeLatencies(latencies.map(atStart)));
+    return true;
   });
 }
 

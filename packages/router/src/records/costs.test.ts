@@ -63,3 +63,26 @@ test('without a cloud nothing is avoided, and neither is it by an answer that ne
   unfinished.finishReason = undefined;
   assert.equal(costsOf({ backends: [gemini] }).avoided(unfinished), undefined);
 });
+
+test('the most that a request may cost is at the dearest model it may reach, its own fall-backs included', () => {
+  const cheap: BackendConfig = { ...gemini, name: 'cheap', models: ['gemini-2.5-flash'], fallbackModels: ['dear'] };
+  const prices = {
+    'gemini-2.5-flash': { prompt: 1, cached: 1, completion: 1 },
+    'gemini-2.5-pro': { prompt: 2, cached: 2, completion: 2 },
+    dear: { prompt: 5, cached: 0, completion: 5 },
+  };
+  const near: BackendConfig = {
+    ...gemini,
+    kind: 'openai-compatible',
+    name: 'near',
+    tier: 'local',
+    models: ['qwen', 'dear'],
+    capabilities: {},
+    dialect: 'standard',
+  };
+  const { most } = costsOf({ backends: [near, gemini], prices });
+  assert.equal(most('lfo-auto', million), 4);
+  assert.equal(most('gemini-2.5-flash', million), 2);
+  assert.equal(costsOf({ backends: [near, cheap], prices }).most('gemini-2.5-flash', million), 10);
+  assert.equal(costsOf({ backends: [near], prices: {} }).most('lfo-auto', million), 0);
+});

@@ -1,7 +1,6 @@
-import type { Capture } from './capture-types.ts';
 import type { Reason } from '../core/reason.ts';
 import type { Tier } from '../core/request.ts';
-import type { RequestView } from './request-view.ts';
+import type { Capture, RequestView } from './request-view.ts';
 
 /** What was recorded, as questions of people: each answer is bounded in size, whatever the database holds. */
 export interface RequestHistory {
@@ -39,7 +38,7 @@ export interface StoredRequest {
   /** What the policies knew and the judges saw, as recorded. */
   readonly features: unknown;
   readonly signals: unknown;
-  /** `null` where the words were not kept, or no longer are. */
+  /** `null` where prompt and answer were not kept, or no longer are. */
   readonly capture: Capture | null;
 }
 

@@ -6,7 +6,8 @@ import type { LfoConfig } from '../config/config.ts';
 import { createPrivateFile } from '../config/data-folder.ts';
 import type { Store } from './tables.ts';
 import { summary } from './queries/summary.ts';
-import { walkRows } from './queries/walk-rows.ts';
+import { walkRows } from './queries/walk.ts';
+import { appliedSteps } from './store/migrate.ts';
 import { PostgresStore } from './store/postgres-store.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
 import { StoreError } from './store/store-error.ts';
@@ -69,10 +70,7 @@ export function openArchive(config: Pick<LfoConfig, 'databaseUrl' | 'dataDir'>):
     async migrate() {
       let last = '';
       await writing(async ({ db }) => {
-        const { rows } = await sql<{
-          name: string;
-        }>`select name from kysely_migration order by name desc limit 1`.execute(db);
-        last = rows[0]?.name ?? '';
+        last = (await appliedSteps(db)).at(-1) ?? '';
       });
       return last;
     },

@@ -20,7 +20,7 @@ export interface RecordsOptions {
 }
 
 /** What is remembered of requests. */
-export interface RecordKeeping extends RequestSink {
+export interface Records extends RequestSink {
   readonly store: Store;
   /** Where signatures of tool calls outlive a restart. */
   readonly signatures: Journal;
@@ -28,21 +28,29 @@ export interface RecordKeeping extends RequestSink {
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
   /** Whether the database takes rows, how many wait for it and how many were lost. */
   status(): WriteStatus;
-  /** The same of the words that are kept. */
+  /** The same of the prompts and answers that are kept. */
   captured(): WriteStatus;
   /** A last write. */
   close(): Promise<void>;
 }
 
 /** The database never decides whether LFO serves: what it cannot take is counted and said. */
-export function openRecords({ config, clock, logger: log }: RecordsOptions): RecordKeeping {
+export function openRecords({ config, clock, logger: log }: RecordsOptions): Records {
   const store = openStore(config.current());
   const costs = costsOf(config.current());
-  const recorder = new Recorder(store, clock, (health) =>
-    health.type === 'degraded'
-      ? log.warn('The database refuses rows; requests are served without records.')
-      : log.info({ dropped: health.dropped }, 'The database takes rows again.'),
-  );
+  const recorder = new Recorder(store, clock, (health) => {
+    switch (health.type) {
+      case 'degraded':
+        return log.warn('The database refuses rows; requests are served without records.');
+      case 'recovered':
+        return log.info({ dropped: health.dropped }, 'The database takes rows again.');
+      case 'refused':
+        return log.warn(
+          { dropped: health.dropped, code: health.error.code },
+          'The database refuses some rows as they are; they are dropped and counted.',
+        );
+    }
+  });
   const captures = new Captures(store, clock);
   const signatures = new StoredJournal(store, clock);
   const upkeep = new Upkeep({
@@ -82,7 +90,7 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
       const before = recorder.status().dropped;
       await Promise.all([recorder.close(), captures.close(), signatures.close(), upkeep.close()]);
       const lost = recorder.status().dropped - before;
-      if (lost > 0) log.warn({ dropped: lost }, 'The database took the last rows no more; they are lost.');
+      if (lost > 0) log.warn({ dropped: lost }, 'The database did not take the last rows; they are lost.');
       await store.close();
     },
   };

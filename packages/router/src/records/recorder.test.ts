@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import type { RequestTrace } from '../core/trace.ts';
-import { requestRow } from './request-row.ts';
+import { requestRow, viewRow, viewTrace } from './request-record.ts';
 
 function escalatedTrace(): RequestTrace {
   const clock = new FakeClock(1000, 1_700_000_000_000);
@@ -23,6 +23,7 @@ function escalatedTrace(): RequestTrace {
     route: 'cloud',
     backend: 'gemini',
     model: 'gemini-2.5-flash',
+    device: undefined,
     confidence: undefined,
     degraded: false,
     attempts: [
@@ -30,6 +31,7 @@ function escalatedTrace(): RequestTrace {
         tier: 'local',
         backend: 'embedded',
         model: 'qwen',
+        device: undefined,
         startMs: 1001,
         leasedMs: 1003,
         firstEventMs: 1010,
@@ -47,6 +49,7 @@ function escalatedTrace(): RequestTrace {
         tier: 'cloud',
         backend: 'gemini',
         model: 'gemini-2.5-flash',
+        device: undefined,
         startMs: 1051,
         leasedMs: 1052,
         firstEventMs: 1100,
@@ -101,4 +104,38 @@ test('a request that was turned away has a row with nulls for what it never reac
   assert.equal(row.error_code, 'no_backend_available');
   assert.deepEqual([row.queue_ms, row.local_ms, row.prompt_tokens, row.committed_ms], [null, null, null, null]);
   assert.equal(row.attempts, '[]');
+});
+
+test('counts that are finite and absurd are kept within what a database holds', () => {
+  const trace = escalatedTrace();
+  for (const absurd of [2 ** 53, 1e300, Infinity]) {
+    trace.usage = { promptTokens: absurd, completionTokens: absurd, reasoningTokens: absurd, cachedTokens: absurd };
+    trace.promptTokens = absurd;
+    trace.costUsd = absurd;
+    const row = requestRow(trace, { status: 200 });
+    for (const column of ['prompt_tokens', 'completion_tokens', 'reasoning_tokens', 'cached_tokens', 'routed_tokens']) {
+      assert.equal(Object.entries(row).find(([name]) => name === column)?.[1], 2 ** 31 - 1, column);
+    }
+    assert.equal(row.cost_usd, Number.isFinite(absurd) ? absurd : null);
+  }
+});
+
+test('what is stored of a request and what is shown of it while it is in memory are the same', () => {
+  const trace = escalatedTrace();
+  trace.warnings.set('seed', 'not honoured');
+  const outcome = { status: 502, error: { code: 'upstream_error', source: 'upstream' } } as const;
+  assert.deepEqual(viewRow(requestRow(trace, outcome)), viewTrace(trace, outcome));
+  assert.deepEqual([viewTrace(trace, undefined).state, viewTrace(trace, undefined).status], ['answering', null]);
+});
+
+test('the predicted wait is on record beside the real one, where both are of one backend', () => {
+  const trace = escalatedTrace();
+  const waits = (features: NonNullable<RequestTrace['features']>) => {
+    const row = requestRow({ ...trace, features }, { status: 200 });
+    return [row.predicted_wait_ms, row.wait_ms];
+  };
+  assert.deepEqual(waits({ predicted_first_token_ms: 12 }), [12, 9]);
+  assert.deepEqual(waits({ predicted_first_token_ms: 12, predicted_backend: 'embedded' }), [12, 9]);
+  assert.deepEqual(waits({ predicted_first_token_ms: 12, predicted_backend: 'phone' }), [12, null]);
+  assert.deepEqual(waits({ predicted_first_token_ms: null }), [null, 9]);
 });

@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import { randomToken } from '../core/id.ts';
 import type { RequestRow, Store } from './tables.ts';
 import type { RequestTrace } from '../core/trace.ts';
-import { requestRow, type RequestOutcome } from './request-row.ts';
+import { requestRow, type RequestOutcome } from './request-record.ts';
 import { WriteBehind, type WriteHealth, type WriteStatus } from './write-behind.ts';
 
 /** Keeps one row a request, off the request's path: recording costs microseconds and cannot fail. */

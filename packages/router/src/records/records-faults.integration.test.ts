@@ -229,9 +229,7 @@ test(
     const [store] = stores;
     assert.ok(store !== undefined);
     assert.equal((await idsOf(store)).length, 300);
-    const { rows: steps } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(
-      store.db,
-    );
+    const { rows: steps } = await sql<{ name: string }>`select name from schema_steps order by name`.execute(store.db);
     assert.equal(new Set(steps.map(({ name }) => name)).size, steps.length);
     const counted = await store.db.selectFrom('rollup_counts').select('requests').execute();
     assert.deepEqual(

@@ -3,7 +3,7 @@ import type { Mode, Tier } from '../core/request.ts';
 
 /**
  * One request as the dashboard shows it, running or stored: the same shape for both. Times are milliseconds since its
- * arrival, `null` is not known (yet). No word of prompt or answer.
+ * arrival, `null` is not known (yet). No text of prompt or answer.
  */
 export interface RequestView {
   readonly id: string;
@@ -36,6 +36,9 @@ export interface RequestView {
   readonly firstTokenMs: number | null;
   readonly committedMs: number | null;
   readonly overheadMs: number | null;
+  /** What routing took the wait for the first local token for, and what it was. */
+  readonly predictedWaitMs: number | null;
+  readonly waitMs: number | null;
   /** Names of the parameters that were not honoured. */
   readonly warnings: readonly string[];
   readonly attempts: readonly AttemptView[];
@@ -70,4 +73,37 @@ export interface LiveCounters {
   readonly escalated: number;
   /** Ended without an answer; clients that left are not counted. */
   readonly failed: number;
+}
+
+/** Prompt and answer of one request, kept only where `records.capture` is on. */
+export interface Capture {
+  /** As the client sent them; the newest are kept whole first. */
+  readonly messages: readonly CapturedMessage[];
+  /** Names of the tools that were offered. */
+  readonly tools: readonly string[];
+  readonly answer: CapturedAnswer;
+  /** Some text was longer than what is kept. */
+  readonly isCut: boolean;
+}
+
+export interface CapturedMessage {
+  readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+  readonly text: string;
+  /** Kinds of the parts besides text, which are not kept: `image`, `audio`, `file`. */
+  readonly attachments: readonly string[];
+  readonly calls: readonly CapturedCall[];
+}
+
+export interface CapturedCall {
+  readonly name: string;
+  /** JSON text as it was written. */
+  readonly arguments: string;
+}
+
+/** What the client was sent, whole or up to where it ended. */
+export interface CapturedAnswer {
+  readonly text: string;
+  readonly reasoning: string;
+  readonly refusal: string;
+  readonly calls: readonly CapturedCall[];
 }

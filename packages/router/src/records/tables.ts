@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 
-/** One finished request, without a word of prompt or answer. JSON columns hold text. Absent is `null`. */
+/** One finished request, without any text of prompt or answer. JSON columns hold text. Absent is `null`. */
 export interface RequestRow {
   /** UUIDv7. */
   readonly id: string;
@@ -54,6 +54,9 @@ export interface RequestRow {
   readonly overhead_ms: number | null;
   /** JSON: names of the parameters that were not honoured. */
   readonly warnings: string;
+  /** What routing took the time to the first local token for, and what it was; `null` where either is not known. */
+  readonly predicted_wait_ms: number | null;
+  readonly wait_ms: number | null;
 }
 
 /** Opaque provider state of a tool call, found by a digest that is scoped to the client's key. */
@@ -73,7 +76,7 @@ export interface FeedbackRow {
   readonly expected_route: 'local' | 'cloud' | null;
 }
 
-/** The words of one request, only where `records.capture` is on. */
+/** Prompt and answer of one request, only where `records.capture` is on. */
 export interface CaptureRow {
   readonly request_id: string;
   readonly time_ms: number;
@@ -149,6 +152,19 @@ export interface RecordGapRow {
   readonly requests: number;
 }
 
+/** A paired device. */
+export interface DeviceRow {
+  readonly id: string;
+  /** `null` once the device was removed. */
+  readonly public_key: string | null;
+  readonly name: string;
+  readonly created_ms: number;
+  readonly last_seen_ms: number | null;
+  readonly last_address: string | null;
+  readonly dial_host: string | null;
+  readonly dial_port: number | null;
+}
+
 /** Every table, as kysely sees it. */
 export interface StoreTables {
   readonly requests: RequestRow;
@@ -160,6 +176,7 @@ export interface StoreTables {
   readonly keys: KeyRow;
   readonly key_usage: KeyUsageRow;
   readonly record_gaps: RecordGapRow;
+  readonly devices: DeviceRow;
 }
 
 /**

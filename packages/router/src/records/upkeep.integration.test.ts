@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { sql } from 'kysely';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { postgresOfFile, withoutPostgres } from '@lfo/testing/postgres.ts';
 import type { trendRanges } from './history.ts';
@@ -188,6 +189,25 @@ for (const [kind, open] of Object.entries(kinds)) {
     assert.equal(await countOf(store, 'requests'), 100);
   });
 }
+
+test(
+  'of two routers on one PostgreSQL one merges, and the other waits for nothing',
+  { skip: withoutPostgres },
+  async (t) => {
+    const url = await server().database();
+    const [one, two] = [new PostgresStore(url), new PostgresStore(url)];
+    t.after(() => Promise.all([one.close(), two.close()]));
+    await one.append('requests', tenDays());
+    const buckets = await countOf(one, 'rollup_counts');
+    await one.db.transaction().execute(async (transaction) => {
+      await sql`select pg_advisory_xact_lock(5636102)`.execute(transaction);
+      await compactRollups(two, nowMs);
+      assert.equal(await countOf(two, 'rollup_counts'), buckets);
+    });
+    await compactRollups(two, nowMs);
+    assert.ok((await countOf(two, 'rollup_counts')) < buckets);
+  },
+);
 
 test('upkeep runs once a minute, survives a failing database and ends with its router', async (t) => {
   const store = await kinds.sqlite(t);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
+import { StoreError } from './store/store-error.ts';
 import { type Loss, WriteBehind, type WriteHealth } from './write-behind.ts';
 
 function setUp(options: { maxPending?: number; batchRows?: number } = {}) {
@@ -8,10 +9,14 @@ function setUp(options: { maxPending?: number; batchRows?: number } = {}) {
   const batches: number[][] = [];
   const health: WriteHealth[] = [];
   const losses: Loss[] = [];
-  const disk: { failure: Error | undefined } = { failure: undefined };
+  const disk: { failure: Error | undefined; readonly refused: Set<number> } = {
+    failure: undefined,
+    refused: new Set(),
+  };
   const rows = new WriteBehind<number>({
     write: async (batch) => {
       if (disk.failure !== undefined) throw disk.failure;
+      if (batch.some((row) => disk.refused.has(row))) throw new StoreError('22003', 'out of range');
       batches.push([...batch]);
     },
     writeLoss: async (loss) => {
@@ -138,4 +143,40 @@ test('closing on a failing disk ends after one try and counts the loss', async (
   await rows.close();
   assert.deepEqual(rows.status(), { pending: 0, written: 0, dropped: 1, degraded: true });
   assert.equal(clock.pendingTimers, 0);
+});
+
+test('rows that the database refuses are dropped, counted and told of, and the others are written', async () => {
+  const { clock, batches, health, losses, disk, rows } = setUp();
+  disk.refused.add(3).add(64);
+  for (let row = 1; row <= 70; row += 1) rows.add(row);
+  await settle();
+  await clock.advanceAsync(100);
+  assert.deepEqual(
+    batches.flat(),
+    Array.from({ length: 70 }, (_, index) => index + 1).filter((row) => !disk.refused.has(row)),
+  );
+  assert.deepEqual(rows.status(), { pending: 0, written: 68, dropped: 2, degraded: false });
+  assert.deepEqual(
+    health.map((change) => [change.type, change.type === 'degraded' ? undefined : change.dropped]),
+    [['refused', 2]],
+  );
+  assert.deepEqual(
+    losses.map(({ rows: lost }) => lost),
+    [2],
+  );
+});
+
+test('a database that goes away while refused rows are looked for keeps every row', async () => {
+  const { clock, batches, disk, rows } = setUp();
+  disk.refused.add(1);
+  rows.add(1);
+  rows.add(2);
+  const write = clock.advanceAsync(100);
+  disk.failure = new StoreError('STORE_UNREACHABLE', 'gone');
+  await write;
+  assert.deepEqual([rows.status().pending, rows.status().dropped], [2, 0]);
+  disk.failure = undefined;
+  await clock.advanceAsync(1_000);
+  assert.deepEqual(batches, [[2]]);
+  assert.deepEqual([rows.status().pending, rows.status().dropped], [0, 1]);
 });

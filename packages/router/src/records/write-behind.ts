@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import { StoreError } from './store/store-error.ts';
 
 export interface WriteBehindOptions<Row> {
   /** Stores a batch; called one at a time and again with the same rows after a failure. */
@@ -6,7 +7,7 @@ export interface WriteBehindOptions<Row> {
   /** Stores that rows were lost. Called again after a failure, by then with more of them; `fromMs` tells them apart. */
   readonly writeLoss?: (loss: Loss) => Promise<void>;
   readonly clock: Clock;
-  /** Told when writing begins to fail and when it works again, not of each failure between. */
+  /** Told when writing begins to fail and when it works again, not of each failure between, and of rows that are refused. */
   readonly onHealth?: (health: WriteHealth) => void;
   /** Rows waiting at most; beyond, new ones are dropped and counted. */
   readonly maxPending?: number;
@@ -19,7 +20,9 @@ export interface WriteBehindOptions<Row> {
 export type WriteHealth =
   | { readonly type: 'degraded'; readonly error: unknown }
   /** `dropped` counts the rows lost meanwhile. */
-  | { readonly type: 'recovered'; readonly dropped: number };
+  | { readonly type: 'recovered'; readonly dropped: number }
+  /** The database works and refuses these rows as they are; they are dropped. */
+  | { readonly type: 'refused'; readonly dropped: number; readonly error: StoreError };
 
 /** Rows that found no room one after the other. */
 export interface Loss {
@@ -119,9 +122,10 @@ export class WriteBehind<Row> {
 
   async #writeBatch(batch: readonly Row[]): Promise<void> {
     try {
-      if (batch.length > 0) await this.#write(batch);
+      const refusals = await this.#writeApart(batch);
       this.#queue.splice(0, batch.length);
-      this.#written += batch.length;
+      this.#written += batch.length - refusals.length;
+      this.#dropRefused(refusals);
       // Later, for under lasting pressure the next rows would be lost at once, and each turn be a loss of its own.
       if (this.#queue.length <= this.#maxPending / 2) await this.#storeLoss();
     } catch (error) {
@@ -134,6 +138,27 @@ export class WriteBehind<Row> {
     if (this.#failures === 0) return;
     this.#failures = 0;
     this.#onHealth({ type: 'recovered', dropped: this.#dropped - this.#droppedBefore });
+  }
+
+  /** Writes what the database takes, in halves where it refuses a part; what it said of each row that it does not take. */
+  async #writeApart(rows: readonly Row[]): Promise<readonly StoreError[]> {
+    try {
+      if (rows.length > 0) await this.#write(rows);
+      return [];
+    } catch (error) {
+      if (!(error instanceof StoreError) || !error.refusesRows) throw error;
+      if (rows.length === 1) return [error];
+      const middle = Math.ceil(rows.length / 2);
+      const first = await this.#writeApart(rows.slice(0, middle));
+      return [...first, ...(await this.#writeApart(rows.slice(middle)))];
+    }
+  }
+
+  #dropRefused(refusals: readonly StoreError[]): void {
+    const [error] = refusals;
+    if (error === undefined) return;
+    for (const _refusal of refusals) this.#drop();
+    this.#onHealth({ type: 'refused', dropped: refusals.length, error });
   }
 
   #continue(): void {

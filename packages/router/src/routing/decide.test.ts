@@ -22,6 +22,9 @@ const noTools = localView({ capabilities: { ...local.capabilities, tools: false 
 const loading = localView({ status: { state: 'loading' } });
 const down = localView({ status: { state: 'down' } });
 const cloudOpen = cloudView({ breaker: 'open' });
+const paused = cloudView({
+  offers: [{ model: 'gemini-2.5-flash', capabilities: cloud.capabilities, pausedMs: 5000 }],
+});
 
 interface Case {
   readonly name: string;
@@ -122,6 +125,105 @@ const table: readonly Case[] = [
     mode: 'auto',
     fleet: [localView({ status: { state: 'ready' } }), cloud],
     features: { promptTokens: 1200 },
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
+  },
+  {
+    name: 'a full local tier is not waited for while the cloud has room',
+    mode: 'auto',
+    fleet: [localView({ inFlight: 1, maxInFlight: 1 }), cloud],
+    attempts: ['cloud', 'local'],
+    reason: 'local_full',
+  },
+  {
+    name: "others' work fills a device as well",
+    mode: 'auto',
+    fleet: [localView({ maxInFlight: 4, status: { state: 'ready', active: 2, queued: 0, slots: 2 } }), cloud],
+    attempts: ['cloud', 'local'],
+    reason: 'local_full',
+  },
+  {
+    name: 'one local backend with room is enough',
+    mode: 'auto',
+    fleet: [localView({ inFlight: 1, maxInFlight: 1 }), localView({ id: 'b' }), cloud],
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
+  },
+  {
+    name: 'a full local tier is waited for where the cloud is out',
+    mode: 'auto',
+    fleet: [localView({ inFlight: 1, maxInFlight: 1 }), cloudOpen],
+    attempts: ['local', 'cloud'],
+    reason: 'cloud_unavailable',
+  },
+  {
+    name: 'a full local tier is waited for in mode local',
+    mode: 'local',
+    fleet: [localView({ inFlight: 1, maxInFlight: 1 }), cloud],
+    attempts: ['local'],
+    reason: 'mode_local',
+  },
+  {
+    name: 'a queue that is longer than the budget: cloud first',
+    mode: 'auto',
+    fleet: [localView({ queueMs: 9950 }), cloud],
+    attempts: ['cloud', 'local'],
+    reason: 'first_token_too_late',
+  },
+  {
+    name: 'a cloud that asked for a pause: local without a gate, so that no answer is thrown away',
+    mode: 'auto',
+    fleet: [local, paused],
+    attempts: ['local', 'cloud'],
+    reason: 'cloud_unavailable',
+  },
+  {
+    name: 'the pause of another model is none of this one',
+    mode: 'auto',
+    fleet: [
+      local,
+      cloudView({
+        models: ['pro', 'flash'],
+        offers: [
+          { model: 'pro', capabilities: cloud.capabilities },
+          { model: 'flash', capabilities: cloud.capabilities, pausedMs: 5000 },
+        ],
+      }),
+    ],
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
+  },
+  {
+    name: 'a model in both tiers is auto between them',
+    mode: 'auto',
+    fleet: [local, cloudView({ models: ['gemini-2.5-flash', 'qwen'] })],
+    features: { request: chatRequest({ model: 'qwen' }) },
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
+  },
+  {
+    name: 'a backend and its model pin both',
+    mode: 'auto',
+    fleet: [local, cloudView({ models: ['gemini-2.5-flash', 'qwen'] })],
+    features: { request: chatRequest({ model: 'gemini/qwen' }) },
+    attempts: ['cloud'],
+    reason: 'model_pinned',
+  },
+  {
+    name: 'tools are judged by the model that would answer',
+    mode: 'auto',
+    fleet: [
+      localView({
+        models: ['small', 'big'],
+        capabilities: noTools.capabilities,
+        offers: [
+          { model: 'small', capabilities: noTools.capabilities },
+          { model: 'big', capabilities: local.capabilities },
+        ],
+      }),
+      cloud,
+    ],
+    features: { request: withTools },
     attempts: ['local?', 'cloud'],
     reason: 'local_first',
   },
@@ -406,4 +508,17 @@ test('whatever the fleet, modes keep their promise and a gate always has a cloud
       },
     ),
   );
+});
+
+test('models that stand in are attempts of their own, after the backend they belong to', () => {
+  const fleet = fleetOf(local, cloudView({ standIns: ['gemini-2.5-flash-lite'] }));
+  const { attempts } = decide(featuresOf('auto'), fleet, defaultPolicies);
+  assert.deepEqual(attempts.at(-1), {
+    tier: 'cloud',
+    backend: 'gemini',
+    model: 'gemini-2.5-flash-lite',
+    gated: false,
+    isStandIn: true,
+  });
+  assert.equal(attempts.length, 3);
 });

@@ -1,13 +1,13 @@
 import type { Attempt, FleetView } from '../core/backend.ts';
 import { RequestError } from '../core/errors.ts';
+import { intersectModes, resolveModel, type ModelTarget } from '../core/model-directory.ts';
 import type { Reason } from '../core/reason.ts';
 import type { Tier } from '../core/request.ts';
 import type { Decision, RequestFeatures, RoutingPolicy, Vote } from '../core/routing.ts';
-import { intersectModes, resolveModel, type ModelTarget } from './model-aliases.ts';
 import { refusal } from './refusal.ts';
-import { isReady, suitable } from './suitability.ts';
+import { isReady, ofTier, suitable } from './suitability.ts';
 
-type SpokenVote = Exclude<Vote, { readonly type: 'pass' }>;
+type CastVote = Exclude<Vote, { readonly type: 'pass' }>;
 
 /**
  * Turns votes into attempts: `require` and `forbid` bind, the first `prefer` orders, local comes first otherwise.
@@ -25,20 +25,32 @@ export function decide(features: RequestFeatures, fleet: FleetView, policies: re
   const scoped = { ...features, mode };
 
   const votes = policies.map((policy) => ({ policy: policy.name, vote: policy.vote(scoped, scope) }));
-  const spoken = votes.flatMap(({ vote }) => (vote.type === 'pass' ? [] : [vote]));
-  const allowed = allowedTiers(spoken);
-  const order = inOrder(allowed, spoken);
+  const cast = votes.flatMap(({ vote }) => (vote.type === 'pass' ? [] : [vote]));
+  const allowed = allowedTiers(cast);
+  const order = inOrder(allowed, cast);
   const [first] = order;
   if (first === undefined) throw refusal(scoped, scope);
 
   const cloudReady = suitable(scope, 'cloud', scoped).some(isReady);
   const hasEscape = order.includes('cloud') && cloudReady;
-  const attempts = order.map((tier) => attemptAt(tier, target, tier === 'local' && first === 'local' && hasEscape));
-  return { attempts, reasons: reasonsFor(first, spoken), votes };
+  const attempts = order.flatMap((tier) => [
+    attemptAt(tier, target, tier === 'local' && first === 'local' && hasEscape),
+    ...standInsAt(tier, target, scope),
+  ]);
+  return { attempts, reasons: reasonsFor(first, cast), votes };
 }
 
 function attemptAt(tier: Tier, { backend, model }: ModelTarget, gated: boolean): Attempt {
   return { tier, ...(backend !== undefined && { backend }), ...(model !== undefined && { model }), gated };
+}
+
+/** Other models of the same backends, for when the one asked for is limited, broken or unknown there. */
+function standInsAt(tier: Tier, target: ModelTarget, fleet: FleetView): readonly Attempt[] {
+  return ofTier(fleet, tier).flatMap(({ id, standIns = [] }) =>
+    standIns
+      .filter((model) => model !== target.model)
+      .map((model) => ({ tier, backend: id, model, gated: false, isStandIn: true })),
+  );
 }
 
 function serves(backend: FleetView['backends'][number], target: ModelTarget): boolean {
@@ -46,29 +58,29 @@ function serves(backend: FleetView['backends'][number], target: ModelTarget): bo
   return target.model === undefined || backend.models.includes(target.model);
 }
 
-function allowedTiers(votes: readonly SpokenVote[]): readonly Tier[] {
+function allowedTiers(votes: readonly CastVote[]): readonly Tier[] {
   return tiers.filter((tier) => !votes.some((vote) => excludes(vote, tier)));
 }
 
-function excludes(vote: SpokenVote, tier: Tier): boolean {
+function excludes(vote: CastVote, tier: Tier): boolean {
   return (vote.type === 'forbid' && vote.tier === tier) || (vote.type === 'require' && vote.tier !== tier);
 }
 
-function inOrder(allowed: readonly Tier[], votes: readonly SpokenVote[]): readonly Tier[] {
-  const preferred = wish(votes);
+function inOrder(allowed: readonly Tier[], votes: readonly CastVote[]): readonly Tier[] {
+  const preferred = preferredTier(votes);
   return allowed.toSorted((one, other) => Number(other === preferred) - Number(one === preferred));
 }
 
 /** The tier one would start with if nothing were forbidden. */
-function wish(votes: readonly SpokenVote[]): Tier {
+function preferredTier(votes: readonly CastVote[]): Tier {
   return votes.find((vote) => vote.type === 'prefer')?.tier ?? 'local';
 }
 
 /** The vote that fixed the first tier, then all others as they were cast, each once. */
-function reasonsFor(first: Tier, votes: readonly SpokenVote[]): readonly Reason[] {
+function reasonsFor(first: Tier, votes: readonly CastVote[]): readonly Reason[] {
   const required = votes.find((vote) => vote.type === 'require');
-  const isAsWished = first === 'local' && wish(votes) === 'local';
-  const barred = isAsWished ? undefined : votes.find((vote) => excludes(vote, otherTier(first)));
+  const isAsPreferred = first === 'local' && preferredTier(votes) === 'local';
+  const barred = isAsPreferred ? undefined : votes.find((vote) => excludes(vote, otherTier(first)));
   const preferred = votes.find((vote) => vote.type === 'prefer');
   const decisive = required?.reason ?? barred?.reason ?? preferred?.reason ?? 'local_first';
   return [...new Set([decisive, ...votes.map((vote) => vote.reason)])];

@@ -1,91 +1,79 @@
-import type { Attempt, BackendView, FleetView } from '../core/backend.ts';
-import { reasons, type Reason } from '../core/reason.ts';
-import type { Mode, Tier } from '../core/request.ts';
+import type { Attempt, FleetView } from '../core/backend.ts';
+import { lackOf, type Lack } from '../core/can-serve.ts';
+import type { RouteCandidate, RouteExplanation } from '../core/exchange.ts';
 import type { Decision, RequestFeatures } from '../core/routing.ts';
-import { fits, incapable, isReady, ofTier, predictedFirstTokenMs } from './suitability.ts';
+import { candidatesOf, isFull, isReady, predictedWait, type Candidate } from './suitability.ts';
 
-/** What would happen to a request, for `POST /v1/route`; nothing has been run. */
-export interface RouteExplanation {
-  /** Tier of the first attempt. */
-  readonly route: Tier;
-  readonly mode: Mode;
-  /** Decisive one first. */
-  readonly reasons: readonly ExplainedReason[];
-  readonly attempts: readonly ExplainedAttempt[];
-  readonly promptTokens: number;
-  readonly promptTokensFrom: RequestFeatures['promptTokensFrom'];
-  readonly warmTokens: number;
-  readonly limits: RequestFeatures['limits'];
-  readonly votes: Decision['votes'];
-}
-
-export interface ExplainedReason {
-  readonly code: Reason;
-  readonly sentence: string;
-}
-
-export interface ExplainedAttempt extends Attempt {
-  /** Backends of the attempt, those that could be asked now first. */
-  readonly candidates: readonly ExplainedCandidate[];
-}
-
-export interface ExplainedCandidate {
-  readonly backend: string;
-  /** Model it would be asked for; absent while it has reported none. */
-  readonly model?: string;
-  readonly state: BackendView['status']['state'];
-  readonly breaker: BackendView['breaker'];
-  /** Why it would not be asked; absent when it would. */
-  readonly skipped?: Reason | 'breaker_open' | 'draining' | 'not_ready';
-  /** Absent until its prefill rate has been measured. */
-  readonly predictedFirstTokenMs?: number;
-}
-
-/** Says a decision in words and names the backends behind each attempt. */
+/** Says a decision in words and names the backends behind each attempt; nothing has been run. */
 export function explainRoute(features: RequestFeatures, fleet: FleetView, decision: Decision): RouteExplanation {
   const { mode, promptTokens, promptTokensFrom, warmTokens, limits } = features;
+  const [first] = decision.attempts;
+  const explained = decision.attempts.map((attempt) => ({ attempt, found: candidates(attempt, features, fleet) }));
+  const all = explained.flatMap(({ found }) => found);
   return {
-    route: decision.attempts[0]?.tier ?? 'local',
     mode,
-    reasons: decision.reasons.map((code) => ({ code, sentence: reasons[code] })),
-    attempts: decision.attempts.map((attempt) => ({ ...attempt, candidates: candidates(attempt, features, fleet) })),
+    ...(first !== undefined && { route: first.tier }),
+    reasons: decision.reasons,
+    attempts: explained.map(({ attempt, found: [likeliest] }) => ({
+      ...attempt,
+      ...(likeliest !== undefined && { backend: likeliest.backend }),
+      ...(likeliest?.model !== undefined && { model: likeliest.model }),
+    })),
+    threshold: limits.confidenceThreshold,
     promptTokens,
     promptTokensFrom,
     warmTokens,
     limits,
-    votes: decision.votes,
+    candidates: all,
+    skipped: all.flatMap(({ backend, skipped }) => (skipped === undefined ? [] : [{ backend, why: skipped }])),
   };
 }
 
-function candidates(attempt: Attempt, features: RequestFeatures, fleet: FleetView): readonly ExplainedCandidate[] {
-  return ofTier(fleet, attempt.tier)
-    .filter(({ id, models }) => {
-      if (attempt.backend !== undefined) return id === attempt.backend;
-      return attempt.model === undefined || models.includes(attempt.model);
+function candidates(attempt: Attempt, features: RequestFeatures, fleet: FleetView): readonly RouteCandidate[] {
+  const { backend: only, model, tier, isStandIn } = attempt;
+  return candidatesOf(fleet, tier, features.request)
+    .filter(({ backend: { id, models } }) => {
+      if (only !== undefined) return id === only;
+      return model === undefined || models.includes(model);
     })
-    .map((backend) => candidate(backend, attempt.model, features))
+    .map(({ backend, offer }) => ({
+      backend,
+      offer: isStandIn === true && model !== undefined ? { ...offer, model } : offer,
+    }))
+    .map((found) => candidate(found, features))
     .toSorted((one, other) => Number(one.skipped !== undefined) - Number(other.skipped !== undefined));
 }
 
-function candidate(backend: BackendView, pinned: string | undefined, features: RequestFeatures): ExplainedCandidate {
-  const model = pinned ?? backend.models[0];
-  const skipped = whySkipped(backend, features);
-  const waitMs = predictedFirstTokenMs(backend, features);
+function candidate(found: Candidate, features: RequestFeatures): RouteCandidate {
+  const { backend, offer } = found;
+  const { status, breaker, inFlight, maxInFlight } = backend;
+  const skipped = whySkipped(found, features);
+  const wait = predictedWait(found, features);
   return {
+    tier: backend.tier,
     backend: backend.id,
-    ...(model !== undefined && { model }),
-    state: backend.status.state,
-    breaker: backend.breaker,
+    ...(offer.model !== '' && { model: offer.model }),
+    state: status.state,
+    breaker,
+    inFlight,
+    ...(maxInFlight !== undefined && { maxInFlight }),
+    ...(status.detail !== undefined && { detail: status.detail }),
     ...(skipped !== undefined && { skipped }),
-    ...(waitMs !== undefined && { predictedFirstTokenMs: Math.round(waitMs) }),
+    isFull: isFull(backend),
+    ...(offer.pausedMs !== undefined && { pausedMs: offer.pausedMs }),
+    ...(wait !== undefined && { wait }),
   };
 }
 
-function whySkipped(backend: BackendView, features: RequestFeatures): ExplainedCandidate['skipped'] {
-  const lack = incapable(backend, features.request);
+function whySkipped(
+  found: Candidate,
+  features: RequestFeatures,
+): Lack | 'breaker_open' | 'draining' | 'paused' | 'not_ready' | undefined {
+  const { backend, offer } = found;
+  const lack = lackOf(features, offer, backend.tier);
   if (lack !== undefined) return lack;
-  if (!fits(backend, features)) return backend.tier === 'local' ? 'context_too_small' : 'cloud_unsuitable';
-  if (isReady(backend)) return undefined;
+  if (isReady(found)) return undefined;
   if (backend.isDraining === true) return 'draining';
-  return backend.breaker === 'open' ? 'breaker_open' : 'not_ready';
+  if (backend.breaker === 'open') return 'breaker_open';
+  return (offer.pausedMs ?? 0) > 0 ? 'paused' : 'not_ready';
 }

@@ -1,31 +1,34 @@
-import type { BackendView, FleetView } from '../core/backend.ts';
+import { childOf } from '../core/abort.ts';
+import type { FleetView, PromptCount } from '../core/backend.ts';
+import { contentLackOf } from '../core/can-serve.ts';
+import type { Clock } from '../core/clock.ts';
+import { resolveModel } from '../core/model-directory.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { RequestFeatures, RoutingLimits } from '../core/routing.ts';
-import { resolveModel } from './model-aliases.ts';
 import { boundPromptTokens, estimatePromptTokens } from './prompt-size.ts';
-import { incapable, isReady, ofTier, predictedFirstTokenMs } from './suitability.ts';
+import { candidatesOf, isReady, predictedWait, type Candidate } from './suitability.ts';
 
 /** Gathers what the policies need; resolves for every request, however poor the counters. */
 export type Measure = (request: ChatRequest, view: FleetView, signal: AbortSignal) => Promise<RequestFeatures>;
 
 export interface MeasureOptions {
+  readonly clock: Clock;
   /** Asked for each request, so that a reload takes effect. */
   readonly limits: () => RoutingLimits;
   /** Exact tokens by the named backend's own tokenizer; undefined where it has none. */
-  readonly countTokens?: (backend: string, request: ChatRequest, signal: AbortSignal) => Promise<number | undefined>;
-  /** Tokens of the prompt that are in the named backend's cache already; undefined when unknown. */
-  readonly warmTokens?: (backend: string, request: ChatRequest) => number | undefined;
+  readonly countTokens?: (
+    backend: string,
+    request: ChatRequest,
+    signal: AbortSignal,
+  ) => Promise<PromptCount | undefined>;
 }
 
-interface Size {
-  readonly promptTokens: number;
-  readonly promptTokensFrom: RequestFeatures['promptTokensFrom'];
-}
+type Size = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom' | 'warmTokens' | 'warmBackend'>;
 
 /**
  * Bytes bound the prompt first: where even the bound passes every limit nothing is asked. Otherwise the local model
- * counts, once a request; a count that fails or is out of proportion becomes an estimate, marked as one. A request for
- * the cloud alone is never shown to a local backend.
+ * counts, once a request and within a time that nobody notices; a count that fails, is late or is out of proportion
+ * becomes an estimate, marked as one. A request for the cloud alone is never shown to a local backend.
  */
 export function createMeasure(options: MeasureOptions): Measure {
   const counted = new WeakMap<ChatRequest, Size>();
@@ -34,16 +37,16 @@ export function createMeasure(options: MeasureOptions): Measure {
     const mode = resolveModel(request.model, view.backends)?.mode ?? 'auto';
     const wanted = request.hints.mode === 'auto' ? mode : request.hints.mode;
     const base = { request, mode: request.hints.mode, limits };
-    const local = wanted === 'cloud' ? undefined : counterFor(request, view);
-    const warmTokens = local === undefined ? 0 : (options.warmTokens?.(local.id, request) ?? 0);
 
     const bound = boundPromptTokens(request);
-    if (bound !== undefined && passesAll(bound, warmTokens, view, { ...base, mode: wanted })) {
-      return { ...base, promptTokens: bound, promptTokensFrom: 'bound', warmTokens };
+    if (bound !== undefined) {
+      const bounded = { ...base, promptTokens: bound, promptTokensFrom: 'bound', warmTokens: 0 } as const;
+      if (passesAll(bounded, wanted, view)) return { ...bounded, expectedTokens: estimatePromptTokens(request) };
     }
-    const size = counted.get(request) ?? (await sizeOf(request, local, limits, options.countTokens, signal));
+    const local = wanted === 'cloud' ? undefined : counterFor(request, view);
+    const size = counted.get(request) ?? (await sizeOf(request, local, limits, options, signal));
     counted.set(request, size);
-    return { ...base, ...size, warmTokens };
+    return { ...base, ...size };
   };
 }
 
@@ -52,47 +55,67 @@ function limitsFor(request: ChatRequest, limits: RoutingLimits): RoutingLimits {
   return { ...limits, confidenceThreshold };
 }
 
-/** The backend whose tokenizer decides: the pinned one, else the first capable and ready, else the first capable. */
-function counterFor(request: ChatRequest, view: FleetView): BackendView | undefined {
+/** The backend whose tokenizer decides: the pinned one, else the first, of those that are capable and can be asked now. */
+function counterFor(request: ChatRequest, view: FleetView): Candidate | undefined {
   const pinned = resolveModel(request.model, view.backends)?.backend;
-  const local = ofTier(view, 'local').filter(
-    (backend) => (pinned === undefined || backend.id === pinned) && incapable(backend, request) === undefined,
+  return candidatesOf(view, 'local', request).find(
+    (candidate) =>
+      (pinned === undefined || candidate.backend.id === pinned) &&
+      contentLackOf(request, candidate.offer, 'local') === undefined &&
+      isReady(candidate),
   );
-  return local.find(isReady) ?? local[0];
 }
 
-type Scale = Pick<RequestFeatures, 'request' | 'mode' | 'limits'>;
-
-function passesAll(bound: number, warmTokens: number, view: FleetView, scale: Scale): boolean {
-  const features: RequestFeatures = { ...scale, promptTokens: bound, promptTokensFrom: 'bound', warmTokens };
-  const asked = view.backends.filter((backend) => scale.mode === 'auto' || backend.tier === scale.mode);
-  if (asked.some((backend) => bound >= (backend.capabilities.contextTokens ?? Infinity))) return false;
-  if (scale.mode !== 'auto') return true;
-  if (bound > scale.limits.maxLocalTokens) return false;
-  return ofTier(view, 'local').every(
-    (backend) => (predictedFirstTokenMs(backend, features) ?? 0) <= scale.limits.firstTokenBudgetMs,
-  );
+function passesAll(features: RequestFeatures, wanted: RequestFeatures['mode'], view: FleetView): boolean {
+  const { promptTokens, request, limits } = features;
+  const tiers = wanted === 'auto' ? (['local', 'cloud'] as const) : [wanted];
+  const asked = tiers.flatMap((tier) => candidatesOf(view, tier, request));
+  if (asked.some(({ offer }) => promptTokens >= (offer.capabilities.contextTokens ?? Infinity))) return false;
+  if (wanted !== 'auto') return true;
+  if (promptTokens > limits.maxLocalTokens) return false;
+  // What it waits in a queue it waits whatever the size of its prompt.
+  return candidatesOf(view, 'local', request).every((candidate) => {
+    const wait = predictedWait(candidate, features);
+    return wait === undefined || wait.totalMs - wait.queueMs <= limits.firstTokenBudgetMs;
+  });
 }
 
 async function sizeOf(
   request: ChatRequest,
-  local: BackendView | undefined,
+  local: Candidate | undefined,
   limits: RoutingLimits,
-  countTokens: MeasureOptions['countTokens'],
+  { clock, countTokens }: MeasureOptions,
   signal: AbortSignal,
 ): Promise<Size> {
-  const estimate: Size = { promptTokens: estimatePromptTokens(request), promptTokensFrom: 'estimate' };
+  const promptTokens = estimatePromptTokens(request);
+  const estimate: Size = { promptTokens, promptTokensFrom: 'estimate', warmTokens: 0 };
   if (local === undefined || countTokens === undefined) return estimate;
-  const largest = Math.max(limits.maxLocalTokens, local.capabilities.contextTokens ?? 0);
-  if (estimate.promptTokens > countWithin * largest) return estimate;
+  const { id } = local.backend;
+  const largest = Math.max(limits.maxLocalTokens, local.offer.capabilities.contextTokens ?? 0);
+  if (promptTokens > countWithin * largest) return estimate;
+  // A counter that ignores its signal must not keep the request either.
+  const late = childOf(signal);
+  const given = Promise.withResolvers<undefined>();
+  const cancel = clock.schedule(countMs, () => {
+    late.abort(new Error('The count came too late.'));
+    given.resolve(undefined);
+  });
   try {
-    const promptTokens = await countTokens(local.id, request, signal);
-    return promptTokens === undefined ? estimate : { promptTokens, promptTokensFrom: 'count' };
+    const count = await Promise.race([countTokens(id, request, late.signal), given.promise]);
+    if (count === undefined) return estimate;
+    const { tokens, warmTokens = 0 } = count;
+    return { promptTokens: tokens, promptTokensFrom: 'count', warmTokens, warmBackend: id };
   } catch (error) {
     if (signal.aborted) throw error;
     return estimate;
+  } finally {
+    cancel();
+    late.release();
   }
 }
 
 /** Past this multiple of every limit an exact number would not change the decision, only delay it. */
 const countWithin = 4;
+
+/** Longest wait for a count. */
+const countMs = 400;

@@ -1,6 +1,7 @@
 import type { RoutingPolicy } from '../core/routing.ts';
-import { fits, incapable, isReady, ofTier, predictedFirstTokenMs, suitable } from './suitability.ts';
-import { resolveModel } from './model-aliases.ts';
+import { canServe, contentLackOf } from '../core/can-serve.ts';
+import { resolveModel } from '../core/model-directory.ts';
+import { candidatesOf, isFull, isReady, ofTier, predictedWait, suitable } from './suitability.ts';
 
 /** A real model id runs in its own tier; binds. */
 const pinnedModelPolicy: RoutingPolicy = {
@@ -42,7 +43,7 @@ const localAvailabilityPolicy: RoutingPolicy = {
     if (ofTier(fleet, 'local').length === 0) return { type: 'forbid', tier: 'local', reason: 'local_unavailable' };
     const candidates = suitable(fleet, 'local', features);
     if (candidates.length === 0 || candidates.some(isReady)) return { type: 'pass' };
-    const loading = candidates.some((backend) => backend.status.state === 'loading' && backend.breaker !== 'open');
+    const loading = candidates.some(({ backend }) => backend.status.state === 'loading' && backend.breaker !== 'open');
     return { type: 'prefer', tier: 'cloud', reason: loading ? 'local_loading' : 'local_unavailable' };
   },
 };
@@ -51,13 +52,13 @@ const localAvailabilityPolicy: RoutingPolicy = {
 const capabilityPolicy: RoutingPolicy = {
   name: 'capability',
   vote({ request }, fleet) {
-    const local = ofTier(fleet, 'local');
-    const lacks = local.map((backend) => incapable(backend, request));
+    const local = candidatesOf(fleet, 'local', request);
+    const lacks = local.map(({ offer }) => contentLackOf(request, offer, 'local'));
     const [reason] = lacks;
     if (reason !== undefined && !lacks.includes(undefined)) return { type: 'forbid', tier: 'local', reason };
     const capable = local.filter((_, index) => lacks[index] === undefined);
     const wantsSchema = request.responseFormat?.type === 'json_schema';
-    if (wantsSchema && capable.length > 0 && !capable.some((backend) => backend.capabilities.jsonSchema)) {
+    if (wantsSchema && capable.length > 0 && !capable.some(({ offer }) => offer.capabilities.jsonSchema)) {
       return { type: 'prefer', tier: 'cloud', reason: 'json_schema_unsupported' };
     }
     return { type: 'pass' };
@@ -68,8 +69,12 @@ const capabilityPolicy: RoutingPolicy = {
 const localContextPolicy: RoutingPolicy = {
   name: 'local-context',
   vote(features, fleet) {
-    const capable = ofTier(fleet, 'local').filter((backend) => incapable(backend, features.request) === undefined);
-    if (capable.length === 0 || capable.some((backend) => fits(backend, features))) return { type: 'pass' };
+    const { request } = features;
+    const capable = candidatesOf(fleet, 'local', request).filter(
+      ({ offer }) => contentLackOf(request, offer, 'local') === undefined,
+    );
+    if (capable.length === 0 || capable.some(({ offer }) => canServe(features, offer, 'local')))
+      return { type: 'pass' };
     return { type: 'forbid', tier: 'local', reason: 'context_too_small' };
   },
 };
@@ -83,13 +88,27 @@ const tokenLimitPolicy: RoutingPolicy = {
   },
 };
 
-/** Locality is a matter of time too: a prompt that no local model reads within the budget goes to the cloud first. */
+/** A full local tier is not waited for while the cloud has room; where it has none, the request waits for its turn. */
+const localRoomPolicy: RoutingPolicy = {
+  name: 'local-room',
+  vote(features, fleet) {
+    const local = suitable(fleet, 'local', features).filter(isReady);
+    if (local.length === 0 || !local.every(({ backend }) => isFull(backend))) return { type: 'pass' };
+    const hasRoom = suitable(fleet, 'cloud', features).some((one) => isReady(one) && !isFull(one.backend));
+    return hasRoom ? { type: 'prefer', tier: 'cloud', reason: 'local_full' } : { type: 'pass' };
+  },
+};
+
+/**
+ * Locality is a matter of time too: a prompt whose first token no local model gives within the budget, queue and reading
+ * together, goes to the cloud first.
+ */
 const firstTokenTimePolicy: RoutingPolicy = {
   name: 'first-token-time',
   vote(features, fleet) {
     const waits = suitable(fleet, 'local', features)
       .filter(isReady)
-      .map((backend) => predictedFirstTokenMs(backend, features) ?? 0);
+      .map((candidate) => predictedWait(candidate, features)?.totalMs ?? 0);
     if (waits.length === 0 || Math.min(...waits) <= features.limits.firstTokenBudgetMs) return { type: 'pass' };
     return { type: 'prefer', tier: 'cloud', reason: 'first_token_too_late' };
   },
@@ -104,5 +123,6 @@ export const defaultPolicies: readonly RoutingPolicy[] = [
   capabilityPolicy,
   localContextPolicy,
   tokenLimitPolicy,
+  localRoomPolicy,
   firstTokenTimePolicy,
 ];

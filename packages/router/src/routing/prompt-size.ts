@@ -1,6 +1,6 @@
+import { usesTools } from '../core/can-serve.ts';
 import { textOf, type ChatRequest } from '../core/request.ts';
 import { estimateTokens } from './estimate-tokens.ts';
-import { usesTools } from './suitability.ts';
 
 /**
  * Most tokens the rendered prompt can have: a byte-level vocabulary spends at most one token a byte, so UTF-8 bytes of

@@ -35,6 +35,7 @@ test('what the policies knew is kept in numbers and kinds, and no text with it',
     first_token_budget_ms: 10_000,
     predicted_first_token_ms: null,
     local_ready: 0,
+    local_full: 0,
     cloud_ready: 1,
   });
   assert.doesNotMatch(JSON.stringify(kept), /nobody|example/);

@@ -1,7 +1,8 @@
 import type { FleetView } from '../core/backend.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { RequestFeatures } from '../core/routing.ts';
-import { contentOf, isReady, predictedFirstTokenMs, suitable, usesTools } from './suitability.ts';
+import { contentOf, usesTools } from '../core/can-serve.ts';
+import { isFull, isReady, predictedWait, suitable } from './suitability.ts';
 
 /**
  * What the policies knew of a request, for replaying them with other limits later: numbers and kinds, no text. Prompt
@@ -10,7 +11,11 @@ import { contentOf, isReady, predictedFirstTokenMs, suitable, usesTools } from '
 export function recordedFeatures(features: RequestFeatures, fleet: FleetView): JsonObject {
   const { request, warmTokens, limits } = features;
   const local = suitable(fleet, 'local', features).filter(isReady);
-  const waits = local.flatMap((backend) => predictedFirstTokenMs(backend, features) ?? []);
+  const waits = local
+    .map((candidate) => ({ backend: candidate.backend.id, wait: predictedWait(candidate, features) }))
+    .flatMap(({ backend, wait }) => (wait === undefined ? [] : [{ backend, ...wait }]))
+    .toSorted((one, other) => one.totalMs - other.totalMs);
+  const [least] = waits;
   const { images, remoteImages, audio } = contentOf(request);
   return {
     messages: request.messages.length,
@@ -22,8 +27,14 @@ export function recordedFeatures(features: RequestFeatures, fleet: FleetView): J
     warm_tokens: warmTokens,
     max_local_tokens: limits.maxLocalTokens,
     first_token_budget_ms: limits.firstTokenBudgetMs,
-    predicted_first_token_ms: waits.length === 0 ? null : Math.round(Math.min(...waits)),
+    predicted_first_token_ms: least === undefined ? null : Math.round(least.totalMs),
+    ...(least !== undefined && {
+      predicted_backend: least.backend,
+      predicted_queue_ms: Math.round(least.queueMs),
+      predicted_prefill_ms: Math.round(least.prefillMs),
+    }),
     local_ready: local.length,
+    local_full: local.filter(({ backend }) => isFull(backend)).length,
     cloud_ready: suitable(fleet, 'cloud', features).filter(isReady).length,
   };
 }

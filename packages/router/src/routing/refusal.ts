@@ -2,13 +2,17 @@ import type { FleetView } from '../core/backend.ts';
 import { NoBackendError, RequestError, type LfoError } from '../core/errors.ts';
 import { reasons, type Reason } from '../core/reason.ts';
 import type { RequestFeatures } from '../core/routing.ts';
-import { incapable } from './suitability.ts';
+import { contentLackOf, offersOf } from '../core/can-serve.ts';
+import { candidatesOf } from './suitability.ts';
 
 /** The error for a request that no allowed tier can take: whose fault it is and what would help. */
 export function refusal(features: RequestFeatures, fleet: FleetView): LfoError {
-  const allowed = fleet.backends.filter((backend) => features.mode === 'auto' || backend.tier === features.mode);
-  if (allowed.length === 0) return nothingConfigured(features);
-  const lacks = allowed.map((backend) => incapable(backend, features.request));
+  const { mode, request } = features;
+  const tiers = mode === 'auto' ? (['local', 'cloud'] as const) : [mode];
+  const lacks = tiers.flatMap((tier) =>
+    candidatesOf(fleet, tier, request).map(({ offer }) => contentLackOf(request, offer, tier)),
+  );
+  if (lacks.length === 0) return nothingConfigured(features);
   if (lacks.includes(undefined)) return tooLong(features, fleet);
   return unsupported(lacks.find((reason) => reason !== undefined) ?? 'tools_unsupported');
 }
@@ -25,7 +29,7 @@ function nothingConfigured({ mode }: RequestFeatures): NoBackendError {
 function tooLong({ promptTokens, mode }: RequestFeatures, fleet: FleetView): RequestError {
   const contexts = fleet.backends
     .filter((backend) => mode === 'auto' || backend.tier === mode)
-    .map((backend) => backend.capabilities.contextTokens ?? 0);
+    .flatMap((backend) => offersOf(backend).map(({ capabilities }) => capabilities.contextTokens ?? 0));
   const message =
     `The prompt has about ${promptTokens} tokens; the largest context of an allowed model is ` +
     `${Math.max(...contexts)}. Shorten the messages, or allow a model with a larger context.`;

@@ -40,7 +40,7 @@ export function toLfoError(thrown: unknown): LfoError {
 
 /**
  * Headers that tell SDKs whether to try again; they retry 408, 409, 429 and 5xx on their own. A backend's failure has
- * been retried here already, so unless waiting mends it the client must not multiply our attempts.
+ * been retried here already, so unless waiting helps the client must not multiply our attempts.
  */
 export function retryHeaders(error: LfoError): Readonly<Record<string, string>> {
   if (error.retryAfterMs !== undefined && Number.isFinite(error.retryAfterMs)) {

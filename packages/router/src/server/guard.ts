@@ -24,7 +24,7 @@ export interface GuardDeps {
   readonly config: Pick<LfoConfig, 'server'>;
   readonly verifyKey: VerifyKey;
   readonly failedAuth: FailedAuth;
-  /** How browsers come in besides; absent: only by key. */
+  /** The dashboard's sessions; absent: keys alone are accepted. */
   readonly sessionAuth?: SessionAuth;
 }
 
@@ -44,7 +44,7 @@ export function createGuard({ config, verifyKey, failedAuth, sessionAuth }: Guar
       checkHost(request, hosts);
       if (allowedOrigin(request) === undefined) checkSameOrigin(request);
       const { url: route } = request.routeOptions;
-      if (route === '/health') return undefined;
+      if (route === '/health' || route === '/') return undefined;
       const presented = presentedKey(request);
       const session = presented === undefined ? sessionAuth?.identify(request.headers, request.method) : undefined;
       const identity = session ?? verifyKey(presented);
@@ -102,8 +102,8 @@ function checkSameOrigin({ headers }: FastifyRequest): void {
   });
 }
 
-/** The three ways clients carry a key, in the order in which they count. */
-function presentedKey({ headers }: FastifyRequest): string | undefined {
+/** The key of a request, of the three headers that carry one in the order in which they count. */
+export function presentedKey({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined {
   const { authorization } = headers;
   if (authorization !== undefined) return bearer.exec(authorization)?.[1] ?? authorization;
   const key = headers['x-api-key'] ?? headers['x-goog-api-key'];

@@ -67,7 +67,7 @@ export class MethodNotAllowedError extends LfoError {
 
 function matches(pattern: string, path: string): boolean {
   const [want, have] = [pattern.split('/'), path.split('/')];
-  if (!pattern.endsWith('*') && want.length !== have.length) return false;
+  if (pattern.endsWith('*') ? have.length < want.length : have.length !== want.length) return false;
   return want.every(
     (part, index) => part === '*' || (part.startsWith(':') && have[index] !== '') || part === have[index],
   );
@@ -75,5 +75,6 @@ function matches(pattern: string, path: string): boolean {
 
 /** The commonest mistake is a base URL with `/v1` twice, or without it. */
 function baseUrls({ protocol, host }: FastifyRequest): string {
-  return `The base URL of OpenAI clients is ${protocol}://${host}/v1.`;
+  const origin = `${protocol}://${host}`;
+  return `The base URL is ${origin}/v1 for OpenAI clients, ${origin} for those of Anthropic, Google and Ollama.`;
 }

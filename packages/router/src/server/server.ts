@@ -5,7 +5,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { SessionAuth } from './session-auth.ts';
 import type { Clock } from '../core/clock.ts';
 import type { LfoConfig } from '../config/config.ts';
-import { errorBody, retryHeaders, toLfoError } from './error-body.ts';
+import { retryHeaders, toLfoError } from './error-body.ts';
 import { LfoError } from '../core/errors.ts';
 import { uuidV7Source } from '../core/id.ts';
 import type { Logger } from '../core/logger.ts';
@@ -32,7 +32,7 @@ export interface ServerDeps {
   readonly log: Logger;
   readonly verifyKey: VerifyKey;
   readonly failedAuth: FailedAuth;
-  /** How browsers come in besides; absent: only by key. */
+  /** The dashboard's sessions; absent: keys alone are accepted. */
   readonly sessionAuth?: SessionAuth;
   /** @throws LfoError 403 where the key is not for this route */
   readonly checkScope: (identity: KeyIdentity, route: string | undefined) => void;
@@ -40,6 +40,8 @@ export interface ServerDeps {
   readonly quota?: Pick<KeyQuota, 'headers'>;
   /** Told the code of each request that was refused before it ran. */
   readonly onRefusal?: (code: string) => void;
+  /** The body of an error, in the words of the wire that a route belongs to. */
+  readonly errorBody: (error: LfoError, request: FastifyRequest) => object;
   /** Adds the routes; guards and errors are the server's. */
   readonly addRoutes: (app: FastifyInstance) => void;
 }
@@ -75,7 +77,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     http: {
       headersTimeout: config.server.headersTimeoutMs,
       connectionsCheckingInterval: Math.min(overdueCheckMs, config.server.headersTimeoutMs),
-      // A missing Host is refused by the guard, which has words for it.
+      // A missing Host is refused by the guard, with a message of its own.
       requireHostHeader: false,
     },
     clientErrorHandler(error, socket) {
@@ -141,7 +143,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
       .header('x-request-id', request.id)
       .headers(retryHeaders(error))
       .status(error.status)
-      .send(errorBody(error));
+      .send(deps.errorBody(error, request));
   }
 }
 
@@ -175,7 +177,7 @@ function allowOrigin({ headers }: FastifyRequest, { raw }: FastifyReply, origin:
 /** As long as Chromium remembers one at most. */
 const preflightAgeS = 7_200;
 
-/** Refusals of the framework, in our words. */
+/** The framework's refusals, as errors of our own. */
 function fromFastify(thrown: unknown): LfoError | undefined {
   if (!(thrown instanceof Error) || thrown instanceof LfoError || !('code' in thrown)) return undefined;
   switch (thrown.code) {

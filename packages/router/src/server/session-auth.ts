@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { KeyIdentity } from '../core/identity.ts';
 
-/** How browsers come in where programs send a key. */
+/** Authenticates browsers by their session, as keys authenticate programs. */
 export interface SessionAuth {
   /** Whether anyone may ask for the route: it shows nothing of anybody's, such as the login form. */
   isOpen(route: string | undefined): boolean;

@@ -47,8 +47,8 @@ test('counters tell routes, escalations and failures apart, and leave out client
   beginAttempt(escalated, 'local', 110);
   beginAttempt(escalated, 'cloud', 120);
   finish(feed, escalated, 'cloud');
-  feed.end(failed, { status: 502, error: { code: 'upstream_error' } });
-  feed.end(left, { status: 499, error: { code: 'client_closed_request' } });
+  feed.end(failed, { status: 502, error: { code: 'upstream_error', source: 'upstream' } });
+  feed.end(left, { status: 499, error: { code: 'client_closed_request', source: 'lfo' } });
   assert.deepEqual(feed.snapshot().counters, { started: 5, running: 1, local: 1, cloud: 1, escalated: 1, failed: 1 });
 });
 

@@ -2,7 +2,7 @@ import type { LiveCounters, RequestView } from '../records/request-view.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { RequestFollower, RequestSink } from '../core/sink.ts';
 import type { RequestTrace } from '../core/trace.ts';
-import { type TraceOutcome, viewTrace } from '../records/trace-view.ts';
+import { type RequestOutcome, viewTrace } from '../records/request-record.ts';
 
 /** A request as it is now, and everything counted so far. */
 export interface LiveChange {
@@ -24,14 +24,14 @@ interface Entry {
   readonly trace: RequestTrace;
   readonly clientKey: string | undefined;
   sequence: number;
-  /** How far it had come when it was last told of. */
+  /** Its stage when listeners last heard of it. */
   told: string;
-  /** Only of an ended request, which has let go of its trace's growth. */
+  /** Only of an ended request: its trace does not change any more. */
   view: RequestView | undefined;
 }
 
 /**
- * The latest requests, running ones included, and who watches them. State rather than a log: whoever comes back is told
+ * The latest requests, running ones included, and who watches them. State rather than a log: whoever comes back gets
  * each request that changed meanwhile once, as it is now. Costs a Map entry a request while nobody watches.
  */
 export class LiveFeed implements RequestSink {
@@ -56,7 +56,7 @@ export class LiveFeed implements RequestSink {
     return { ended: (delivery) => this.end(trace, delivery) };
   }
 
-  /** Tells of running requests that have got on: a new attempt, a backend, the first byte. O(requests remembered). */
+  /** Announces running requests that have moved on: a new attempt, a backend, the first byte. O(requests remembered). */
   refresh(): void {
     const moved = [...this.#entries.values()].filter(
       ({ view, told, trace }) => view === undefined && told !== stageOf(trace),
@@ -65,7 +65,7 @@ export class LiveFeed implements RequestSink {
   }
 
   /** Call once, when the request has ended, whatever its end; `trace.endMs` is set. */
-  end(trace: RequestTrace, outcome: TraceOutcome): void {
+  end(trace: RequestTrace, outcome: RequestOutcome): void {
     const entry = this.#entries.get(trace.id);
     if (entry === undefined || entry.view !== undefined) return;
     this.#count(trace, outcome);
@@ -111,7 +111,7 @@ export class LiveFeed implements RequestSink {
     for (const listener of this.#listeners) listener(change);
   }
 
-  #count(trace: RequestTrace, { status }: TraceOutcome): void {
+  #count(trace: RequestTrace, { status }: RequestOutcome): void {
     const counters = this.#counters;
     counters.running--;
     if (trace.finishReason === undefined) {

@@ -18,6 +18,7 @@ const backend: BackendView = {
 };
 
 const quiet: Gauged = {
+  devices: { devices: [], refused: new Map(), pairings: new Map() },
   fleet: { backends: [] },
   inFlight: 3,
   waiting: 1,

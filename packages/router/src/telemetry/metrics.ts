@@ -1,11 +1,13 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 import type { FleetView } from '../core/backend.ts';
+import type { DeviceFigures, FleetFigures } from '../core/devices.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 
 /** What is looked at when somebody asks, rather than counted. */
 export interface Gauged {
   readonly fleet: FleetView;
+  readonly devices: FleetFigures;
   /** Requests inside the router. */
   readonly inFlight: number;
   /** Those of them that wait for a backend. */
@@ -18,7 +20,7 @@ export interface Gauged {
     readonly dropped: number;
     readonly degraded: boolean;
   };
-  /** Of the words kept by `records.capture`. */
+  /** Of the prompts and answers kept by `records.capture`. */
   readonly captures: { readonly dropped: number };
   readonly spans: { readonly sent: number; readonly dropped: number };
   /** Tool calls that left for Gemini with the sentinel in place of their lost signature. */
@@ -88,6 +90,8 @@ export class Metrics {
   readonly #cost = this.#counter('cost_dollars_total', 'Estimated price of the answers given, in US dollars.', [
     'backend',
   ]);
+  /** Attempts by the device's name and their outcome; only those of paired devices are shown. */
+  readonly #deviceRequests = new Map<string, Map<string, number>>();
   readonly #refusals = this.#counter('refusals_total', 'Requests refused before they ran.', ['code']);
 
   /** @param build version of LFO and of what it runs on */
@@ -137,6 +141,10 @@ export class Metrics {
     const backend = attempt.backend ?? 'none';
     const outcome = attempt.outcome ?? 'none';
     this.#attempts.inc({ tier, backend, outcome, code: attempt.error?.code ?? 'none' });
+    if (attempt.device !== undefined) {
+      const counts = this.#deviceRequests.get(attempt.device) ?? new Map<string, number>();
+      this.#deviceRequests.set(attempt.device, counts.set(outcome, (counts.get(outcome) ?? 0) + 1));
+    }
     if (previous?.outcome === 'failed') this.#retries.inc({ tier });
     if (outcome === 'escalated') this.#escalations.inc({ reason: attempt.reason ?? 'none' });
     if (leasedMs !== undefined) this.#queued.observe({ tier }, (leasedMs - startMs) / 1000);
@@ -161,11 +169,16 @@ export class Metrics {
     single('records_degraded', '1 while the database refuses rows.', ({ records }) => (records.degraded ? 1 : 0));
     this.#counted('records_written_total', 'Rows the database took.', () => look().records.written);
     this.#counted('records_dropped_total', 'Rows that were lost.', () => look().records.dropped);
-    this.#counted('captures_dropped_total', 'Requests whose words were lost.', () => look().captures.dropped);
+    this.#counted(
+      'captures_dropped_total',
+      'Requests whose prompt and answer were lost.',
+      () => look().captures.dropped,
+    );
     this.#counted('spans_sent_total', 'Spans the collector took.', () => look().spans.sent);
     this.#counted('gemini_sentinels_total', 'Calls sent without their signature.', () => look().sentinels);
     this.#counted('spans_dropped_total', 'Spans that were lost.', () => look().spans.dropped);
     this.#fleetGauges();
+    this.#deviceMetrics();
   }
 
   #fleetGauges(): void {
@@ -192,6 +205,73 @@ export class Metrics {
       for (const { id, breaker } of this.#look().fleet.backends) {
         for (const state of breakers) gauge.set({ backend: id, state }, state === breaker ? 1 : 0);
       }
+    });
+  }
+
+  /** By the names of paired devices: a removed one's series go. */
+  #deviceMetrics(): void {
+    const each = (name: string, help: string, value: (device: DeviceFigures) => number | undefined): void => {
+      this.#gauge(name, help, ['device'], (gauge) => {
+        gauge.reset();
+        for (const device of this.#look().devices.devices) {
+          const measured = value(device);
+          if (measured !== undefined) gauge.set({ device: device.name }, measured);
+        }
+      });
+    };
+    each('device_up', '1 while a device is connected.', ({ isUp }) => (isUp ? 1 : 0));
+    each('device_queued', "Requests in a device's own queue.", ({ queued }) => queued);
+    each('device_in_flight', 'Requests at a device.', ({ name }) => {
+      const view = this.#look().fleet.backends.find(({ device }) => device?.name === name);
+      return view?.inFlight;
+    });
+    each('device_battery_ratio', 'Charge of its battery.', ({ battery }) => battery);
+    each('device_thermal_status', '0 none to 6 shut-down.', ({ thermal }) => thermal);
+    const counted = (
+      name: string,
+      help: string,
+      label: string,
+      counts: (device: DeviceFigures) => ReadonlyMap<string, number> | undefined,
+    ): void => {
+      this.#collected(name, help, ['device', label], (add) => {
+        for (const device of this.#look().devices.devices) {
+          for (const [value, count] of counts(device) ?? []) add({ device: device.name, [label]: value }, count);
+        }
+      });
+    };
+    counted('device_requests_total', 'Tries at a device.', 'outcome', ({ name }) => this.#deviceRequests.get(name));
+    counted('device_links_total', 'Links that ended.', 'end', ({ ends }) => ends);
+    counted('device_clipped_total', 'Fields of its messages cut or left out.', 'what', ({ clipped }) => clipped);
+    const totals = (
+      name: string,
+      help: string,
+      label: string,
+      counts: (figures: FleetFigures) => ReadonlyMap<string, number>,
+    ): void => {
+      this.#collected(name, help, [label], (add) => {
+        for (const [value, count] of counts(this.#look().devices)) add({ [label]: value }, count);
+      });
+    };
+    totals('fleet_refused_total', 'Links that came to nothing.', 'reason', ({ refused }) => refused);
+    totals('pairings_total', 'Pairings that have ended.', 'result', ({ pairings }) => pairings);
+  }
+
+  /** A counter with labels that somebody else counts. */
+  #collected(
+    name: string,
+    help: string,
+    labelNames: string[],
+    collect: (add: (labels: Readonly<Record<string, string>>, count: number) => void) => void,
+  ): void {
+    const counter: Counter = new Counter({
+      name: `lfo_${name}`,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      collect() {
+        counter.reset();
+        collect((labels, count) => counter.inc({ ...labels }, count));
+      },
     });
   }
 

@@ -55,7 +55,7 @@ test('spans wait a second for company and leave in one body', async () => {
   assert.equal(clock.pendingTimers, 0);
 });
 
-test('a collector beyond the own network is not told of requests in local mode', async () => {
+test('a collector beyond the own network gets no requests in local mode', async () => {
   const { bodies, exporter: spans } = exporter({ withoutLocalMode: true });
   spans.add(ended('local'), 200);
   await spans.flush();

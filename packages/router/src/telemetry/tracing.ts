@@ -4,7 +4,7 @@ import type { TelemetryConfig } from '../config/config.ts';
 import { LfoError } from '../core/errors.ts';
 import { SpanExporter } from './span-exporter.ts';
 
-/** Where finished requests are told of besides the records. */
+/** Sends finished requests to a collector as traces. */
 export interface Tracing {
   readonly exporter: SpanExporter;
   /** A last delivery, given up when the signal aborts. */
@@ -15,7 +15,7 @@ const connectMs = 2_000;
 
 /**
  * Traces to the configured collector. Unless the operator allows more, its client connects to the own network alone,
- * however the name resolves; a collector beyond it is not told of requests in mode `local`.
+ * however the name resolves; a collector beyond it gets no requests in mode `local`.
  */
 export function openTracing(config: TelemetryConfig, clock: Clock, version: string): Tracing | undefined {
   const { otlpEndpoint, otlpHeaders, allowRemote } = config;

@@ -91,14 +91,14 @@ export class LlamaLoadedModel implements LoadedModel {
     const ended = AbortSignal.any([signal, this.#closing.signal]);
     ended.throwIfAborted();
     const started = this.#sources.nowMs();
-    const grammar = answerGrammar(request, this.#template.isTagged);
     const offered = request.toolChoice === 'none' ? [] : request.tools;
     const prompt = this.#template.render(request.messages, offered);
     const tokens = this.#vocabulary.tokenize(prompt);
     this.#checkFits(tokens.length);
     const written: Token[] = [];
     const sampling = samplingOf(request, written, this.#sources.randomSeed);
-    const options = { ...sampling.options, ...(await this.#grammarState(grammar)) };
+    const { grammar, state } = await this.#grammar(request);
+    const options = { ...sampling.options, ...state };
     const writer = new AnswerWriter({
       tools: offered.map((tool) => tool.name),
       stop: request.stop,
@@ -167,21 +167,29 @@ export class LlamaLoadedModel implements LoadedModel {
     );
   }
 
-  async #grammarState(
-    grammar: AnswerGrammar | undefined,
-  ): Promise<Pick<SequenceEvaluateOptions, 'grammarEvaluationState'>> {
-    if (grammar === undefined) return {};
-    try {
-      const compiled = await this.#llama.createGrammar({ grammar: grammar.gbnf });
-      return { grammarEvaluationState: new LlamaGrammarEvaluationState({ model: this.#model, grammar: compiled }) };
-    } catch (cause) {
-      throw new EngineError(
-        'bad_request',
-        'llama.cpp cannot compile the JSON schema; simplify it, above all its recursion.',
-        false,
-        { cause },
-      );
+  /** The grammar in llama.cpp; where it does not take the schema's own, that of any JSON, which is then validated. */
+  async #grammar(request: EngineRequest): Promise<{
+    readonly grammar?: AnswerGrammar;
+    readonly state?: Pick<SequenceEvaluateOptions, 'grammarEvaluationState'>;
+  }> {
+    let failure: unknown;
+    for (const isLoose of [false, true]) {
+      const grammar = answerGrammar(request, this.#template.isTagged, isLoose);
+      if (grammar === undefined) return {};
+      try {
+        const compiled = await this.#llama.createGrammar({ grammar: grammar.gbnf });
+        const state = new LlamaGrammarEvaluationState({ model: this.#model, grammar: compiled });
+        return { grammar, state: { grammarEvaluationState: state } };
+      } catch (cause) {
+        failure = cause;
+      }
     }
+    throw new EngineError(
+      'bad_request',
+      'llama.cpp cannot compile the JSON schema; simplify it, above all its recursion.',
+      false,
+      { cause: failure },
+    );
   }
 
   #decode(

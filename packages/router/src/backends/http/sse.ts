@@ -60,7 +60,7 @@ function bytesAfterLineEnd(bytes: Uint8Array, openLineBytes: number): number {
 }
 
 function tooLong(backend: string): BackendError {
-  return new BackendError('The backend sent a stream event beyond the size limit; raise limits.upstreamEventBytes.', {
+  return new BackendError('The backend sent a stream event beyond the size limit; raise limits.upstream_event_bytes.', {
     fault: 'bad_answer',
     backend,
   });

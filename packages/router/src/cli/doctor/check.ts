@@ -4,7 +4,7 @@ export interface Check {
   readonly ok: boolean;
   /** What was found. */
   readonly detail: string;
-  /** The command or change that mends it; only when not ok. */
+  /** The command or change that repairs it; only when not ok. */
   readonly fix?: string;
 }
 

@@ -4,7 +4,9 @@ import type { RouterClient } from '../router-client.ts';
 import { coloursFor, exitCodes, printLine, type Terminal } from '../terminal.ts';
 import { checkBackends } from './backends.ts';
 import { broken, passed, type Check } from './check.ts';
-import { checkDataFolder, checkEngine, checkModel, checkPort, checkRuntime } from './machine.ts';
+import type { KeyStore } from '../../keys/key-store.ts';
+import { checkDatabase } from './database.ts';
+import { checkDataFolder, checkEngine, checkFleetPort, checkModel, checkPort, checkRuntime } from './machine.ts';
 
 export interface DoctorOptions {
   readonly json: boolean;
@@ -12,6 +14,7 @@ export interface DoctorOptions {
   readonly live: boolean;
   /** `linux-x64` */
   readonly machine: string;
+  readonly openKeys: (config: LfoConfig) => Promise<KeyStore>;
 }
 
 /** Checks what LFO needs on this machine: a line each, with the fix where something is wrong. */
@@ -28,7 +31,9 @@ export async function doctor(
     checkEngine(config, options.machine),
     await checkModel(config, terminal),
     await checkPort(config, client),
+    await checkFleetPort(config, client),
     checkDataFolder(config.dataDir),
+    await checkDatabase(config, options.openKeys),
     ...(options.live ? await checkBackends(config, clock) : []),
   ];
   const isWell = checks.every(({ ok }) => ok);
@@ -39,7 +44,7 @@ export async function doctor(
 
 function checkConfiguration({ file, warnings }: LfoConfig): Check[] {
   const [warning] = warnings;
-  if (warning !== undefined) return warnings.map((each) => broken('config', each, 'npx lfo config check'));
+  if (warning !== undefined) return warnings.map((each) => broken('config', each, 'lfo config check'));
   return [passed('config', file ?? 'defaults and environment')];
 }
 

@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import * as z from 'zod';
 import type { LfoConfig } from '../../config/config.ts';
+import { hostAndPort } from '../../config/addresses.ts';
 import { isModelPath } from '../../config/environment.ts';
 import { isJsonObject, parseJson } from '../../core/json.ts';
 import { childEnvironment, deviceHostBinary } from '../models.ts';
@@ -16,7 +17,7 @@ import { broken, passed, type Check } from './check.ts';
 export function checkRuntime(version: string): Check {
   const major = Number(/^v(\d+)/.exec(version)?.[1]);
   if (major >= 24) return passed('runtime', `Node ${version}`);
-  return broken('runtime', `Node ${version} is too old`, 'npm ci, then npm start or npx lfo, which bring Node 24');
+  return broken('runtime', `Node ${version} is too old`, 'npm ci, then npm start or npm run lfo, which bring Node 24');
 }
 
 /** Names of the engine's prebuilt packages, by platform and processor. */
@@ -68,10 +69,10 @@ export async function checkModel(config: LfoConfig, terminal: Terminal): Promise
   if (!list.success) return broken(name, 'the device host does not answer', 'npm ci');
   const wanted = model.startsWith('hf:') ? model.slice(model.lastIndexOf('/') + 1) : model;
   const found = list.data.find(({ id, file }) => id === wanted || file === wanted);
-  const fix = `npx lfo models pull ${model}`;
+  const fix = `lfo models pull ${model}`;
   switch (found?.state) {
     case undefined:
-      return broken(name, `${model} is not known`, 'npx lfo models list shows what there is');
+      return broken(name, `${model} is not known`, 'lfo models list shows what there is');
     case 'ready':
     case 'own':
       return passed(name, `${model}, ${(found.bytes / 1e6).toFixed(0)} MB in ${modelsDir}`);
@@ -109,6 +110,27 @@ export async function checkPort(config: LfoConfig, client: RouterClient): Promis
     return broken('port', `${port} is taken by another program`, `PORT=${port + 1} npm start`);
   if (error === 'EACCES') return broken('port', `${port} is reserved for root`, 'choose a PORT of 1024 or more');
   return broken('port', `${host} is not an address of this machine (${error})`, 'correct HOST');
+}
+
+/** Whether devices can dial this router: the port is free, or LFO has it. */
+export async function checkFleetPort(config: LfoConfig, client: RouterClient): Promise<Check> {
+  const name = 'fleet';
+  const { listen } = config.fleet;
+  if (listen === 'off') return passed(name, 'devices cannot dial this router: fleet.listen is off');
+  const { host, port } = hostAndPort(listen) ?? { host: '::', port: 4870 };
+  const running = await client.get('/admin/devices', AbortSignal.timeout(2_000)).then(
+    ({ body }) => (isJsonObject(body) && typeof body['port'] === 'number' ? body['port'] : undefined),
+    () => undefined,
+  );
+  if (running !== undefined) return passed(name, `devices dial port ${running}`);
+  const error = await listenOnce(host, port);
+  if (error === undefined || (error === 'EAFNOSUPPORT' && (await listenOnce('0.0.0.0', port)) === undefined)) {
+    return passed(name, listen === 'auto' ? `${port} is free; it opens when pairing begins` : `${port} is free`);
+  }
+  if (error === 'EADDRINUSE') {
+    return broken(name, `${port} is taken by another program`, 'set fleet.listen to another host:port');
+  }
+  return broken(name, `${host}:${port} cannot be listened on (${error ?? ''})`, 'correct fleet.listen');
 }
 
 function listenOnce(host: string, port: number): Promise<string | undefined> {

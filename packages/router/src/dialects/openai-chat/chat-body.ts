@@ -1,6 +1,7 @@
 import * as z from 'zod';
 
-import { jsonObject, maxParts, messageSchema, textPart } from './message-schema.ts';
+import { jsonObject, maxParts } from '../json-fields.ts';
+import { messageSchema, textPart } from './message-schema.ts';
 
 /** How many of each a body may hold. */
 export interface BodyLimits {

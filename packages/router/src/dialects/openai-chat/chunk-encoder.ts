@@ -1,14 +1,17 @@
+import type { LfoError } from '../../core/errors.ts';
 import type { FinishEvent, InferenceEvent, TokenScore } from '../../core/events.ts';
 import type { ChatRequest } from '../../core/request.ts';
-import { CallLedger, cutOff } from './call-ledger.ts';
-import { signatureBody } from './completion.ts';
+import { CallLedger, cutOff } from '../call-ledger.ts';
+import { imageBody, signatureBody } from './completion.ts';
 import { wireLogprobs } from './logprobs.ts';
 import type { AnswerFacts, AnswerMetadata } from '../metadata.ts';
-import { wireUsage } from './usage.ts';
-import { WellFormedText } from './well-formed.ts';
+import { wireUsage } from '../usage.ts';
+import { errorBody } from '../../server/error-body.ts';
+import { WellFormedText } from '../well-formed.ts';
+import type { AnswerStream } from '../wire.ts';
 
 /** What every stream ends with when it has come to its end, and never otherwise. */
-export const doneFrame = 'data: [DONE]\n\n';
+const doneFrame = 'data: [DONE]\n\n';
 
 type Channel = 'content' | 'reasoning_content' | 'refusal';
 
@@ -16,7 +19,7 @@ type Channel = 'content' | 'reasoning_content' | 'refusal';
  * Turns events into SSE frames. All chunks of a stream share their beginning and end, which are written once; only the
  * delta is serialised for each.
  */
-export class ChunkEncoder {
+export class ChunkEncoder implements AnswerStream {
   readonly #request: ChatRequest;
   readonly #id: string;
   readonly #createdS: number;
@@ -57,6 +60,8 @@ export class ChunkEncoder {
         return this.#text('reasoning_content', this.#channels.reasoning_content.push(event.text));
       case 'refusal-delta':
         return this.#text('refusal', this.#channels.refusal.push(event.text));
+      case 'image':
+        return this.#chunk(`"images":${JSON.stringify([imageBody(event.url)])}`);
       case 'tool-call-start':
         return this.#callStart(event);
       case 'tool-call-delta':
@@ -83,7 +88,8 @@ export class ChunkEncoder {
   end(metadata: AnswerMetadata): string {
     const finish = this.#finish;
     if (finish === undefined) throw cutOff();
-    const reason = this.#ledger.finishReason(finish.reason, this.#request.legacyFunctions === true);
+    const called = this.#ledger.finishReason(finish.reason);
+    const reason = called === 'tool_calls' && this.#request.legacyFunctions === true ? 'function_call' : called;
     let frames = '';
     for (const channel of ['content', 'reasoning_content', 'refusal'] as const) {
       frames += this.#text(channel, this.#channels[channel].end());
@@ -91,10 +97,19 @@ export class ChunkEncoder {
     const delta = this.#hasRole ? '{}' : '{"role":"assistant","content":""}';
     const last = `${this.#prefix}${delta},"logprobs":${this.#takeLogprobs()},"finish_reason":"${reason}"`;
     const explained = `"lfo_metadata":${JSON.stringify(metadata)}}\n\n`;
-    if (this.#request.includeUsage !== true) return `${frames}${last}}],${explained}`;
+    if (this.#request.includeUsage !== true) return `${frames}${last}}],${explained}${doneFrame}`;
     const usage = JSON.stringify(wireUsage(finish.usage));
     const usageChunk = `${this.#prefix.slice(0, -choiceOpening.length)}],"usage":${usage},${explained}`;
-    return `${frames}${last}${this.#suffix}${usageChunk}`;
+    return `${frames}${last}${this.#suffix}${usageChunk}${doneFrame}`;
+  }
+
+  heartbeat(): string {
+    return ': waiting\n\n';
+  }
+
+  /** A frame, and no [DONE]: a cut must not look like an end. */
+  fail(error: LfoError, metadata: AnswerMetadata): string {
+    return `data: ${JSON.stringify({ ...errorBody(error), lfo_metadata: metadata })}\n\n`;
   }
 
   #text(channel: Channel, text: string): string {

@@ -1,12 +1,12 @@
 import { RequestError } from '../../core/errors.ts';
 import type { ChatRequest, ResponseFormat, RoutingHints, Sampling } from '../../core/request.ts';
 import type { ChatBody } from './chat-body.ts';
-import { isGiven } from './given.ts';
-import { assertTameSchema, type PatternBudget, patternCharsPerRequest } from './schema-patterns.ts';
+import { isGiven } from '../given.ts';
+import { assertTameSchema, type PatternBudget, patternCharsPerRequest } from '../schema-patterns.ts';
 import { toMessages } from './to-messages.ts';
 import { toToolset } from './to-tools.ts';
 
-/** What ingress already knows of a request when its body has been validated. */
+/** What is known of a request once its body has been validated. */
 export interface RequestContext {
   readonly id: string;
   readonly model: string;

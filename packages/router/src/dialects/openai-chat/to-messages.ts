@@ -1,7 +1,7 @@
 import { RequestError } from '../../core/errors.ts';
 import type { AssistantMessage, ContentPart, Message, TextPart, ToolCall, ToolMessage } from '../../core/request.ts';
-import { isGiven } from './given.ts';
-import { readImageUrl } from './image-url.ts';
+import { isGiven } from '../given.ts';
+import { readImageUrl } from '../images.ts';
 import type { WireAssistantMessage, WireMessage, WireUserPart } from './message-schema.ts';
 
 /** What the conversation has called so far: each tool result answers one of these, and each is answered once. */
@@ -13,7 +13,7 @@ interface Calls {
 }
 
 /**
- * The conversation in our own words, order kept.
+ * The conversation as messages of our own, order kept.
  * @throws RequestError for what types cannot say: results without a call, turns without content
  */
 export function toMessages(wire: readonly WireMessage[], fetchImages: boolean): readonly Message[] {
@@ -78,7 +78,7 @@ function toAssistant(wire: WireAssistantMessage, param: string, calls: Calls): A
   return { role: 'assistant', content, toolCalls };
 }
 
-/** Texts, or exactly one refusal, which is what the turn said in words. */
+/** The turn's texts, or its one refusal. */
 function assistantContent(wire: WireAssistantMessage, param: string): readonly TextPart[] {
   const { content } = wire;
   if (!isGiven(content)) return wire.refusal ? textParts(wire.refusal) : [];

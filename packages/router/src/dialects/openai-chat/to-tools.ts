@@ -2,7 +2,7 @@ import { RequestError } from '../../core/errors.ts';
 import { isJsonObject, type JsonObject } from '../../core/json.ts';
 import type { ToolChoice, ToolSpec } from '../../core/request.ts';
 import type { ChatBody } from './chat-body.ts';
-import { isGiven } from './given.ts';
+import { isGiven } from '../given.ts';
 
 /** Tools and the choice among them, whichever of the two wires they came by. */
 export interface Toolset {

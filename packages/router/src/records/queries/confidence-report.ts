@@ -8,7 +8,7 @@ import {
 } from '../history.ts';
 import type { AttemptView } from '../request-view.ts';
 import type { Store } from '../tables.ts';
-import { attemptsOf } from './row-view.ts';
+import { attemptsOf } from '../request-record.ts';
 import { firstIdAt } from './walk.ts';
 
 /** Attempts are JSON, which each database reads in its own way: so they are read here, and no more than this many. */

@@ -8,7 +8,7 @@ import type { RequestRow } from '../tables.ts';
 import { SqliteStore } from '../store/sqlite-store.ts';
 import { sampleRow } from '../store/store-contract.ts';
 import { StoredHistory } from './stored-history.ts';
-import { walkRows } from './walk-rows.ts';
+import { walkRows } from './walk.ts';
 
 const nowMs = 1_700_000_000_000;
 

@@ -1,8 +1,11 @@
 import { sql } from 'kysely';
+import type { ArchiveFilter } from '../archive.ts';
 import type { RequestRow, Store } from '../tables.ts';
 
 /** Rows that one step looks at where no index holds all filters together. */
 const maxCandidates = 10_000;
+/** Rows read at once where all of them are walked. */
+const rowsAtOnce = 500;
 
 /** Absent fields do not filter. */
 export interface WalkFilter {
@@ -63,6 +66,21 @@ export async function walkStep({ db }: Store, filter: WalkFilter, limit: number)
     .limit(1)
     .executeTakeFirst();
   return stepOf(rows, limit, last?.id ?? null);
+}
+
+/** Rows as they are stored, the newest arrival first, a page at a time: memory stays small however many there are. */
+export async function* walkRows(store: Store, filter: ArchiveFilter, limit: number): AsyncGenerator<RequestRow> {
+  const { sinceMs, ...others } = filter;
+  const asked = { ...others, ...(sinceMs === undefined ? {} : { from: firstIdAt(sinceMs) }) };
+  let left = limit;
+  let before: string | null | undefined;
+  while (left > 0 && before !== null) {
+    const place = before === undefined ? {} : { before };
+    const { rows, next } = await walkStep(store, { ...asked, ...place }, Math.min(left, rowsAtOnce));
+    yield* rows;
+    left -= rows.length;
+    before = next;
+  }
 }
 
 function stepOf(rows: readonly RequestRow[], limit: number, end: string | null): WalkStep {

@@ -1,31 +1,40 @@
-import type { Kysely } from 'kysely';
-import { Migrator } from 'kysely/migration';
-import { requests } from './migrations/001-requests.ts';
-import { signatures } from './migrations/002-signatures.ts';
-import { feedback } from './migrations/003-feedback.ts';
-import { keys } from './migrations/004-keys.ts';
-import { rollups } from './migrations/005-rollups.ts';
-import { filters } from './migrations/006-filters.ts';
-import { captures } from './migrations/007-captures.ts';
-import { recordGaps } from './migrations/008-record-gaps.ts';
-import { boundedLooks } from './migrations/009-bounded-looks.ts';
+import { type Kysely, sql } from 'kysely';
+import { base } from './migrations/001-base.ts';
+import { devices } from './migrations/002-devices.ts';
+import { isPostgres } from './postgres-dialect.ts';
 
-/** Every step of the schema in order; a released one is never edited. */
-const migrations = {
-  '001-requests': requests,
-  '002-signatures': signatures,
-  '003-feedback': feedback,
-  '004-keys': keys,
-  '005-rollups': rollups,
-  '006-filters': filters,
-  '007-captures': captures,
-  '008-record-gaps': recordGaps,
-  '009-bounded-looks': boundedLooks,
-};
+/** Every step of the schema in order. A released one is never edited, and each only adds: releases are rolled back too. */
+const steps = [
+  { name: '001-base', up: base },
+  { name: '002-devices', up: devices },
+] as const;
 
-/** Brings a database up to date; of several routers that start at once, one does the work and the others wait. */
+/** Any number that other programs on the database do not use for a lock of theirs. */
+const lockId = 5_636_101;
+
+/**
+ * Brings a database up to date, all or nothing; of several routers that start at once, one does the work and the others
+ * wait. Steps of a newer release are left as they are: what they added is not asked for.
+ */
 export async function migrate<T>(db: Kysely<T>): Promise<void> {
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
-  const { error } = await migrator.migrateToLatest();
-  if (error !== undefined) throw error;
+  // Where nothing is to be done, no lock is taken; before the first step there is no table to ask.
+  const known = await appliedSteps(db).catch((): readonly string[] => []);
+  if (steps.every(({ name }) => known.includes(name))) return;
+  await db.transaction().execute(async (transaction) => {
+    // SQLite's transactions begin with the write lock. This one ends with the transaction, behind a PgBouncer too.
+    if (isPostgres(db)) await sql`select pg_advisory_xact_lock(${sql.lit(lockId)})`.execute(transaction);
+    await sql`create table if not exists schema_steps (name text primary key)`.execute(transaction);
+    const applied = await appliedSteps(transaction);
+    for (const { name, up } of steps) {
+      if (applied.includes(name)) continue;
+      await up(transaction);
+      await sql`insert into schema_steps (name) values (${name})`.execute(transaction);
+    }
+  });
+}
+
+/** Names of the steps that were made, in order; rejects where there are none. */
+export async function appliedSteps<T>(db: Kysely<T>): Promise<readonly string[]> {
+  const { rows } = await sql<{ name: string }>`select name from schema_steps order by name`.execute(db);
+  return rows.map(({ name }) => name);
 }

@@ -46,7 +46,7 @@ export class PostgresConnections {
     this.#pool.on('error', () => {});
   }
 
-  /** Release it when done. @throws StoreError when there is none to be had in time */
+  /** Release it when done. @throws StoreError when none is free in time */
   async acquire(): Promise<PostgresConnection> {
     if (this.#isClosed) throw new StoreError('STORE_CLOSED', 'The database is closed.');
     this.#lent += 1;

@@ -9,7 +9,8 @@ import {
   type QueryResult,
 } from 'kysely';
 import type { SqliteConnection } from './sqlite-connection.ts';
-import type { SqlValue } from './sqlite-messages.ts';
+import type { SqlValue } from './sqlite-connection.ts';
+import { StoreError } from './store-error.ts';
 import { typedRows } from './typed-rows.ts';
 
 /**
@@ -120,5 +121,5 @@ export function toSqlValue(value: unknown): SqlValue {
   if (value === undefined || value === null) return null;
   if (typeof value === 'boolean') return value ? 1 : 0;
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint') return value;
-  throw new TypeError(`A ${typeof value} cannot be stored.`);
+  throw new StoreError('STORE_VALUE', `A ${typeof value} cannot be stored.`);
 }

@@ -6,7 +6,7 @@ import type { Store, StoreTables } from '../tables.ts';
 import { migrate } from './migrate.ts';
 import { SqliteConnection } from './sqlite-connection.ts';
 import { Mutex, sqliteDialect, toSqlValue } from './sqlite-dialect.ts';
-import type { SqlValue } from './sqlite-messages.ts';
+import type { SqlValue } from './sqlite-connection.ts';
 import { StoreError } from './store-error.ts';
 
 export interface SqliteOptions {

@@ -1,7 +1,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { isNativeError } from 'node:util/types';
 import { parentPort } from 'node:worker_threads';
-import type { SqliteAnswer, SqliteRequest, SqliteRows, SqlValue } from './sqlite-messages.ts';
+import type { SqliteAnswer, SqliteRequest, SqliteRows, SqlValue } from './sqlite-connection.ts';
 
 /** Runs in a worker thread of its own, because SQLite here is synchronous and a slow disk would stall every stream. */
 class Database {
@@ -52,10 +52,27 @@ function open(file: string, readOnly: boolean): DatabaseSync {
 
 function query(statement: StatementSync, parameters: readonly SqlValue[]): SqliteAnswer {
   if (statement.columns().length > 0) {
-    return { type: 'done', rows: statement.all(...parameters), changes: 0n, lastId: 0n };
+    return { type: 'done', rows: allRows(statement, parameters), changes: 0n, lastId: 0n };
   }
   const { changes, lastInsertRowid } = statement.run(...parameters);
   return { type: 'done', rows: [], changes: BigInt(changes), lastId: BigInt(lastInsertRowid) };
+}
+
+/** Integers that no number holds exactly are rounded: node:sqlite would refuse the whole answer. */
+function allRows(
+  statement: StatementSync,
+  parameters: readonly SqlValue[],
+): readonly Readonly<Record<string, unknown>>[] {
+  try {
+    return statement.all(...parameters);
+  } catch (error) {
+    if (!isNativeError(error) || !('code' in error) || error.code !== 'ERR_OUT_OF_RANGE') throw error;
+    statement.setReadBigInts(true);
+    const rounded = (value: unknown): unknown => (typeof value === 'bigint' ? Number(value) : value);
+    return statement
+      .all(...parameters)
+      .map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, rounded(value)])));
+  }
 }
 
 function batch(db: DatabaseSync, statement: StatementSync, rows: readonly (readonly SqlValue[])[]): SqliteAnswer {
@@ -78,11 +95,19 @@ const codes = new Map([
   [11, 'SQLITE_CORRUPT'],
   [13, 'SQLITE_FULL'],
   [14, 'SQLITE_CANTOPEN'],
+  [18, 'SQLITE_TOOBIG'],
+  [19, 'SQLITE_CONSTRAINT'],
+  [20, 'SQLITE_MISMATCH'],
+  [25, 'SQLITE_RANGE'],
   [26, 'SQLITE_NOTADB'],
 ]);
 
+const constraintTrigger = 1811;
+
 function codeOf(error: unknown): string {
   if (!isNativeError(error) || !('errcode' in error) || typeof error.errcode !== 'number') return 'SQLITE_ERROR';
+  // What a trigger raises says nothing of the row.
+  if (error.errcode === constraintTrigger) return 'SQLITE_CONSTRAINT_TRIGGER';
   return codes.get(error.errcode & 0xff) ?? 'SQLITE_ERROR';
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext, type TestOptions } from 'node:test';
 import { sql } from 'kysely';
 import type { RequestRow, Store } from '../tables.ts';
+import { StoreError } from './store-error.ts';
 
 /** What a kind of database must offer to be put through the contract. */
 export interface StoreUnderTest {
@@ -53,6 +54,8 @@ export function sampleRow(id: string, changes: Partial<RequestRow> = {}): Reques
     held_ms: 100,
     overhead_ms: 0.75,
     warnings: '[]',
+    predicted_wait_ms: 950,
+    wait_ms: 1_210.5,
     ...changes,
   };
 }
@@ -121,6 +124,16 @@ export function describeStore(name: string, subject: StoreUnderTest, options: Te
         .executeTakeFirstOrThrow();
       assert.equal(Number(count), stored);
     }
+  });
+
+  test(`${name}: a row that the column types refuse is told from a database that fails`, options, async (t) => {
+    const store = await subject.open(t);
+    const refuses = (error: unknown): boolean => error instanceof StoreError && error.refusesRows;
+    // @ts-expect-error the column refuses null.
+    await assert.rejects(store.append('requests', [{ ...sampleRow('a'), mode: null }]), refuses);
+    await assert.rejects(sql`select * from nothing_here`.execute(store.db), (error) => !refuses(error));
+    await store.close();
+    await assert.rejects(store.append('requests', [sampleRow('a')]), (error) => !refuses(error));
   });
 
   test(

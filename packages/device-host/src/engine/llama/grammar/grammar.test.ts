@@ -98,13 +98,81 @@ test('a pattern that backtracks for ever is cut off and counts as not matched', 
   assert.equal(schema({ type: 'string', pattern: '^(a+)+$' })?.isValidText?.(`${'a'.repeat(60)}b`), false);
 });
 
-test('schemas too big, too deep, impossible or with dangling references are refused', () => {
+test('schemas too big, too deep or with dangling references are refused', () => {
   let deep: Readonly<Record<string, unknown>> = { type: 'string' };
   for (let depth = 0; depth < 40; depth += 1) deep = { items: deep };
   refuses(deep);
   refuses({ enum: Array.from({ length: 5000 }, (_, index) => index) });
   refuses({ description: 'x'.repeat(70_000) });
   refuses({ $ref: '#/$defs/missing' });
-  refuses({ properties: { a: false } });
   refuses({ properties: { a: { type: 'no such type', pattern: 'x' } } });
+});
+
+/** `levels` schemas, each offering the next one twice and adding to it. */
+function nested(levels: number, level: (at: number) => Record<string, unknown> = () => ({})): Record<string, unknown> {
+  const definitions = Array.from({ length: levels }, (_, at): [string, unknown] => {
+    const next = { $ref: `#/$defs/s${at + 1}` };
+    return [`s${at}`, { type: 'object', ...level(at), anyOf: [next, { ...next, description: 'again' }] }];
+  });
+  const last = { type: 'object', properties: { end: { type: 'string' } } };
+  return { $ref: '#/$defs/s0', $defs: { ...Object.fromEntries(definitions), [`s${levels}`]: last } };
+}
+
+test('nested choices that lead to the same schemas are written once', () => {
+  const [small, large] = [13, 30].map((levels) => schema(nested(levels))?.gbnf ?? '');
+  assert.ok(small !== undefined && small.length < 4000, `${small?.length} characters`);
+  assert.ok(large !== undefined && large.length < 8000, `${large?.length} characters`);
+});
+
+test('choices whose product is too large become any object, which is validated in bounded time', () => {
+  const choice = (at: number, name: string): Record<string, unknown> => ({
+    properties: { [`${name}${at}`]: { type: 'integer' } },
+    required: [`${name}${at}`],
+    ...(at === 24 ? {} : { anyOf: [{ $ref: `#/$defs/s${at + 1}` }] }),
+  });
+  const definitions = Array.from({ length: 25 }, (_, at): [string, unknown] => [
+    `s${at}`,
+    { type: 'object', anyOf: [choice(at, 'a'), choice(at, 'b')] },
+  ]);
+  const started = performance.now();
+  const grammar = schema({ $ref: '#/$defs/s0', $defs: Object.fromEntries(definitions) });
+  assert.ok(grammar !== undefined && grammar.gbnf.length < 8000, `${grammar?.gbnf.length} characters`);
+  const good = Object.fromEntries(Array.from({ length: 25 }, (_, at) => [`a${at}`, at]));
+  grammar.isValidText?.(good);
+  assert.equal(grammar.isValidText?.({ ...good, a7: 'x' }), false);
+  assert.ok(performance.now() - started < 5000);
+});
+
+test('a schema that contains itself in a choice is written, not followed for ever', () => {
+  const self = { type: 'object', properties: { a: { type: 'string' } }, anyOf: [{ $ref: '#' }, { required: ['a'] }] };
+  assert.ok((schema(self)?.gbnf.length ?? Infinity) < 4000);
+  assert.equal(isExact({ $ref: '#' }), false);
+  assert.equal(isExact({ $ref: '#/$defs/a', $defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/a' } } }), false);
+  const tree = { type: 'object', properties: { child: { anyOf: [{ $ref: '#' }, { type: 'null' }] } } };
+  assert.equal(isExact(tree), true);
+});
+
+test('a list of values too long to be offered token by token is validated', () => {
+  const isValid = schema({ enum: Array.from({ length: 300 }, (_, at) => `value ${at}`) })?.isValidText;
+  assert.equal(isValid?.('value 299'), true);
+  assert.equal(isValid?.('value 300'), false);
+});
+
+test('what no grammar may say any more is left to the checks, tool arguments too', () => {
+  const format = { type: 'json_schema' as const, schema: weather.parameters };
+  const text = answerGrammar(ask({ responseFormat: format }), true, true);
+  assert.ok(text !== undefined && !text.gbnf.includes('city'));
+  assert.equal(text.isValidText?.({ city: 'Bern' }), true);
+  assert.equal(text.isValidText?.({}), false);
+  const call = answerGrammar(ask({ tools: [weather], toolChoice: 'required' }), true, true);
+  assert.ok(call?.gbnf.includes('get_weather') === true && !call.gbnf.includes('city'));
+  assert.equal(call.isValidCall?.('get_weather', {}), false);
+});
+
+test('thousands of texts against one pattern cost little, and one that explodes ends the check', () => {
+  const isValid = schema({ type: 'array', items: { type: 'string', pattern: '^(a+)+$' } })?.isValidText;
+  const started = performance.now();
+  assert.equal(isValid?.(Array.from({ length: 5000 }, () => 'aaa')), true);
+  assert.equal(isValid?.(Array.from({ length: 100 }, () => `${'a'.repeat(60)}b`)), false);
+  assert.ok(performance.now() - started < 5000);
 });

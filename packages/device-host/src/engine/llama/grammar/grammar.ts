@@ -19,20 +19,22 @@ const anyObject = { type: 'object' };
 
 /**
  * The grammar a request asks for through `tool_choice` and `response_format`; undefined when it leaves the model free.
- * `tagged` is whether the model's template writes calls between `<tool_call>` tags.
+ * `tagged` is whether the model's template writes calls between `<tool_call>` tags. What a schema says beyond the bounds
+ * of a grammar, and with `isLoose` all it says, is left to the checks.
  * @throws EngineError `bad_request`
  */
 export function answerGrammar(
   request: Pick<EngineRequest, 'tools' | 'toolChoice' | 'responseFormat'>,
   tagged: boolean,
+  isLoose = false,
 ): AnswerGrammar | undefined {
   const forced = forcedTools(request);
-  if (forced !== undefined) return callGrammar(forced, typeof request.toolChoice === 'object', tagged);
+  const grammar = new SchemaGrammar(isLoose);
+  if (forced !== undefined) return callGrammar(grammar, forced, typeof request.toolChoice === 'object', tagged);
   const format = request.responseFormat;
   if (format === undefined || format.type === 'text') return undefined;
   const schema = format.type === 'json_schema' ? (format.schema ?? anyObject) : anyObject;
   checkSchemaBounds(schema);
-  const grammar = new SchemaGrammar();
   const answer = grammar.add(schema);
   const isOffered = request.tools.length > 0 && request.toolChoice !== 'none';
   const calls = isOffered && tagged ? addCalls(grammar, request.tools, false, true) : undefined;
@@ -58,8 +60,12 @@ function forcedTools({
   );
 }
 
-function callGrammar(tools: readonly WireTool[], isSingle: boolean, tagged: boolean): AnswerGrammar {
-  const grammar = new SchemaGrammar();
+function callGrammar(
+  grammar: SchemaGrammar,
+  tools: readonly WireTool[],
+  isSingle: boolean,
+  tagged: boolean,
+): AnswerGrammar {
   const { rule, isValid } = addCalls(grammar, tools, isSingle, tagged);
   return { gbnf: grammar.text(rule), ...(grammar.isExact ? {} : { isValidCall: isValid }) };
 }

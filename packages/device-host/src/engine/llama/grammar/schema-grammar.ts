@@ -4,6 +4,18 @@ type Schema = Readonly<Record<string, unknown>>;
 
 /** Repetitions are unrolled by llama.cpp, so longer bounds are left to the validation afterwards. */
 const maxRepetitions = 200;
+/**
+ * What one grammar may cost. Combined schemas grow by their product, so these bound rules, bytes and, through the parts
+ * looked at and the text compared, time: a tenth of a second at most.
+ */
+const limits = {
+  rules: 2000,
+  bytes: 96 * 1024,
+  parts: 20_000,
+  comparedChars: 4 * 1024 * 1024,
+  depth: 100,
+  choices: 256,
+};
 const annotations = new Set([
   'title',
   'description',
@@ -42,13 +54,24 @@ const terminals: Readonly<Record<string, string>> = {
  * Writes JSON schemas as rules of a llama.cpp grammar. Unlike the generator of node-llama-cpp, optional properties
  * stay optional, `anyOf`, `allOf` and references are followed, and what a grammar cannot say is reported by
  * `isExact`, so that the answer is validated instead of the rule being dropped silently. Objects are closed unless
- * `additionalProperties` opens them.
+ * `additionalProperties` opens them. A schema beyond the limits becomes any JSON, and is validated.
  */
 export class SchemaGrammar {
-  readonly #rules = new Map<string, string>(Object.entries(terminals));
-  readonly #references = new Map<unknown, string>();
+  readonly #isLoose: boolean;
+  #rules = new Map<string, string>(Object.entries(terminals));
+  /** Rule of each schema by its text; while one is being written, the name it has if it was referred to. */
+  #known = new Map<string, { rule: string | undefined; isOpen: boolean }>();
+  #bytes = 0;
+  #parts = 0;
+  #comparedChars = 0;
+  #depth = 0;
   #root: Schema = {};
   #isExact = true;
+
+  /** `isLoose`: every schema becomes any JSON. */
+  constructor(isLoose = false) {
+    this.#isLoose = isLoose;
+  }
 
   /** Whether every text the grammar allows satisfies the schemas added. */
   get isExact(): boolean {
@@ -58,13 +81,25 @@ export class SchemaGrammar {
   /** Adds a schema and gives the name of its rule. @throws EngineError `bad_request` for a reference that leads nowhere. */
   add(schema: Schema): string {
     this.#root = schema;
-    return this.#node(schema);
+    this.#known = new Map();
+    const rules = new Map(this.#rules);
+    const bytes = this.#bytes;
+    try {
+      if (!this.#isLoose) return this.#node(schema);
+    } catch (error) {
+      if (!(error instanceof TooLarge)) throw error;
+      this.#rules = rules;
+      this.#bytes = bytes;
+      this.#depth = 0;
+    }
+    this.#isExact = false;
+    return schema['type'] === 'object' ? 'object' : 'value';
   }
 
   /** Adds a rule of the caller's own and gives its name. */
   rule(body: string): string {
     const name = `r${this.#rules.size}`;
-    this.#rules.set(name, body);
+    this.#define(name, body);
     return name;
   }
 
@@ -73,10 +108,36 @@ export class SchemaGrammar {
     return [`root ::= ${root}`, ...[...this.#rules].map(([name, body]) => `${name} ::= ${body}`)].join('\n');
   }
 
+  /** Writes each schema once, however often it occurs and also where it contains itself. */
   #node(schema: unknown): string {
+    this.#parts += 1;
     if (schema === true) return 'value';
-    if (!isSchema(schema))
-      throw new EngineError('bad_request', 'The JSON schema has a part that allows no value; remove it.', false);
+    if (!isSchema(schema)) return this.#inexact();
+    const text = JSON.stringify(schema);
+    this.#comparedChars += text.length;
+    if (this.#parts > limits.parts || this.#comparedChars > limits.comparedChars) throw new TooLarge();
+    const known = this.#known.get(text);
+    if (known?.isOpen === true) return (known.rule ??= this.rule('value'));
+    if (known?.rule !== undefined) return known.rule;
+    const entry: { rule: string | undefined; isOpen: boolean } = { rule: undefined, isOpen: true };
+    this.#known.set(text, entry);
+    if (++this.#depth > limits.depth) throw new TooLarge();
+    const body = this.#written(schema);
+    this.#depth -= 1;
+    entry.isOpen = false;
+    // A schema that is nothing but itself says nothing.
+    if (entry.rule === undefined) entry.rule = body;
+    else this.#define(entry.rule, body === entry.rule ? this.#inexact() : body);
+    return entry.rule;
+  }
+
+  #define(name: string, body: string): void {
+    this.#rules.set(name, body);
+    this.#bytes += name.length + body.length + ' ::= \n'.length;
+    if (this.#rules.size > limits.rules || this.#bytes > limits.bytes) throw new TooLarge();
+  }
+
+  #written(schema: Schema): string {
     if (typeof schema['$ref'] === 'string') return this.#reference(schema['$ref']);
     if (Array.isArray(schema['enum'])) return this.#literals(schema['enum'], schema, 'enum');
     if ('const' in schema) return this.#literals([schema['const']], schema, 'const');
@@ -86,8 +147,7 @@ export class SchemaGrammar {
     }
     if (Array.isArray(schema['allOf'])) return this.#merged(schema, schema['allOf']);
     const type = schema['type'] ?? impliedType(schema);
-    if (Array.isArray(type))
-      return this.rule(type.map((one) => this.#typed({ ...schema, type: one }, one)).join(' | '));
+    if (Array.isArray(type)) return this.#choice(type.map((one) => this.#typed({ ...schema, type: one }, one)));
     return this.#typed(schema, type);
   }
 
@@ -109,19 +169,14 @@ export class SchemaGrammar {
         false,
       );
     }
-    const known = this.#references.get(target);
-    if (known !== undefined) return known;
-    const name = this.rule('null');
-    this.#references.set(target, name);
-    this.#rules.set(name, this.#node(target));
-    return name;
+    return this.#node(target);
   }
 
   #alternatives(schema: Schema, key: string, list: readonly unknown[]): string {
     const { [key]: _list, ...base } = schema;
     if (key === 'oneOf') this.#isExact = false;
     if (list.length === 0) return this.#inexact();
-    return this.rule(list.map((one) => this.#merged(base, [one])).join(' | '));
+    return this.#choice(list.map((one) => this.#merged(base, [one])));
   }
 
   #merged(schema: Schema, parts: readonly unknown[]): string {
@@ -139,7 +194,14 @@ export class SchemaGrammar {
 
   #literals(values: readonly unknown[], schema: Schema, keyword: string): string {
     this.#note(schema, [keyword, 'type']);
-    return this.rule(values.map((value) => literal(JSON.stringify(value))).join(' | '));
+    return this.#choice(values.map((value) => literal(JSON.stringify(value))));
+  }
+
+  #choice(choices: readonly string[]): string {
+    const different = [...new Set(choices)];
+    if (different.length > limits.choices) throw new TooLarge();
+    const [only, ...more] = different;
+    return only !== undefined && more.length === 0 && /^\w+$/.test(only) ? only : this.rule(different.join(' | '));
   }
 
   #object(schema: Schema): string {
@@ -203,6 +265,9 @@ export class SchemaGrammar {
     if (Object.keys(schema).some((key) => !annotations.has(key) && !expressed.includes(key))) this.#isExact = false;
   }
 }
+
+/** A schema that would make too large a grammar. */
+class TooLarge extends Error {}
 
 /** A grammar literal of this text. */
 export function literal(text: string): string {

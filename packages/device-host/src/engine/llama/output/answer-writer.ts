@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import type { AnswerPart } from '@lfo/protocol';
 import { EngineError } from '@lfo/device-core';
 import type { AnswerGrammar } from '../grammar/grammar.ts';
-import { ReasoningSplitter, type Stretch } from './reasoning-splitter.ts';
+import { ReasoningSplitter, type Segment } from './reasoning-splitter.ts';
 import type { Score } from './scores.ts';
 import { StopScanner } from './stop-sequences.ts';
 import { ToolCallParser, type ParsedPart } from '@lfo/device-core/tool-calls';
@@ -62,7 +62,7 @@ export class AnswerWriter {
   /** Takes one token's text and score. @throws EngineError when a call violates its schema. */
   push(text: string, score?: Score): AnswerPart[] {
     const calls = this.#calls;
-    const parts = this.#stretches(this.#reasoning.push(text));
+    const parts = this.#segments(this.#reasoning.push(text));
     if (score === undefined || this.#stopped) return parts;
     this.#scores.push(score);
     // The tag that opened the thinking is no part of the answer.
@@ -84,13 +84,13 @@ export class AnswerWriter {
   }
 
   #endParts(why: 'stopped' | 'cut'): AnswerPart[] {
-    const held = this.#stretches(this.#reasoning.end());
+    const held = this.#segments(this.#reasoning.end());
     const parts = this.#stopped ? [] : this.#write(this.#parser?.end(why) ?? []);
     return [...held, ...parts, ...(this.#stopped ? [] : this.#text(this.#stops.end()))];
   }
 
-  #stretches(stretches: readonly Stretch[]): AnswerPart[] {
-    return stretches.flatMap(({ k, text }): AnswerPart[] => {
+  #segments(segments: readonly Segment[]): AnswerPart[] {
+    return segments.flatMap(({ k, text }): AnswerPart[] => {
       if (k === 'reasoning') return [{ k, text }];
       return this.#write(this.#parser?.push(text) ?? [{ k, text }]);
     });
@@ -158,7 +158,7 @@ function parsedJson(text: string): unknown {
 
 function violation(what: string): EngineError {
   return new EngineError(
-    'engine',
+    'bad_request',
     `The model's ${what} does not satisfy the JSON schema; ask again, simplify the schema or use a larger model.`,
     true,
   );

@@ -1,8 +1,8 @@
 const open = '<think>';
 const close = '</think>';
 
-/** A stretch of an answer: the model's thinking aloud, or what it says. */
-export interface Stretch {
+/** A segment of an answer: the model's thinking aloud, or what it says. */
+export interface Segment {
   readonly k: 'text' | 'reasoning';
   readonly text: string;
 }
@@ -27,8 +27,8 @@ export class ReasoningSplitter {
     return this.#buffer !== '';
   }
 
-  push(text: string): Stretch[] {
-    if (this.#state === 'after' && this.#buffer === '') return stretch('text', text);
+  push(text: string): Segment[] {
+    if (this.#state === 'after' && this.#buffer === '') return segment('text', text);
     this.#buffer += text;
     if (this.#state === 'start' && !this.#hasStarted()) return [];
     const reasoning = this.#state === 'inside' ? this.#readInside() : [];
@@ -36,8 +36,8 @@ export class ReasoningSplitter {
   }
 
   /** What was held: part of a tag that never came. */
-  end(): Stretch[] {
-    const held = stretch(this.#state === 'inside' ? 'reasoning' : 'text', this.#buffer);
+  end(): Segment[] {
+    const held = segment(this.#state === 'inside' ? 'reasoning' : 'text', this.#buffer);
     this.#buffer = '';
     return held;
   }
@@ -53,20 +53,20 @@ export class ReasoningSplitter {
     return true;
   }
 
-  #readInside(): Stretch[] {
+  #readInside(): Segment[] {
     const end = this.#buffer.indexOf(close);
     const certain = end < 0 ? this.#buffer.length - heldLength(this.#buffer) : end;
-    const reasoning = stretch('reasoning', this.#buffer.slice(0, certain));
+    const reasoning = segment('reasoning', this.#buffer.slice(0, certain));
     this.#buffer = this.#buffer.slice(end < 0 ? certain : end + close.length);
     if (end >= 0) this.#state = 'after';
     return reasoning;
   }
 
-  #readAfter(): Stretch[] {
+  #readAfter(): Segment[] {
     if (this.#state !== 'after') return [];
     const text = this.#buffer;
     this.#buffer = '';
-    return stretch('text', text);
+    return segment('text', text);
   }
 }
 
@@ -78,6 +78,6 @@ function heldLength(text: string): number {
   return 0;
 }
 
-function stretch(k: Stretch['k'], text: string): Stretch[] {
+function segment(k: Segment['k'], text: string): Segment[] {
   return text === '' ? [] : [{ k, text }];
 }

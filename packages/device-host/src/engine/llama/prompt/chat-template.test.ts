@@ -20,7 +20,7 @@ function joined(segments: readonly PromptSegment[]): string {
   return segments.map((segment) => segment.text).join('');
 }
 
-test('without a template of its own a model is spoken to in ChatML', () => {
+test('a model without a template of its own gets ChatML', () => {
   assert.deepEqual(template().render([{ role: 'user', content: 'Hi' }], []), [
     { text: '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n', isTemplate: true },
   ]);
@@ -119,5 +119,17 @@ test('a conversation the template refuses is a bad request that does not quote i
   assert.throws(
     () => strict.render([{ role: 'user', content: 'secret' }], []),
     (error) => error instanceof EngineError && error.code === 'bad_request' && !error.message.includes('secret'),
+  );
+});
+
+test("a template's own fault is the model's, not the client's", () => {
+  const broken = template('{% if messages %}{{ messages[0].content.no_such_method() }}{% endif %}');
+  assert.throws(
+    () => broken.render([{ role: 'user', content: 'Hi' }], []),
+    (error) =>
+      error instanceof EngineError &&
+      error.code === 'bad_request' &&
+      error.retryable &&
+      !error.message.includes('no_such_method'),
   );
 });

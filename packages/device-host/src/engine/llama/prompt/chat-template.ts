@@ -19,6 +19,9 @@ const chatMl = `{% for message in messages %}<|im_start|>{{ message.role }}
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {% endif %}`;
 
+/** Stands in for `raise_exception`, whose error cannot be told from a failure of the template. */
+const refuse = 'refuse_conversation';
+
 /** Writes conversations the way a model was trained to read them. */
 export class ChatTemplate {
   /** Whether the model's own template offers tools. */
@@ -39,7 +42,7 @@ export class ChatTemplate {
     this.isTagged = !this.hasTools || text.includes('<tool_call>');
     this.#hasDeveloper = text.includes('developer');
     try {
-      this.#template = new Template(text);
+      this.#template = new Template(text.replace(/\braise_exception\b/g, refuse));
     } catch (cause) {
       throw new EngineError(
         'engine',
@@ -53,7 +56,7 @@ export class ChatTemplate {
   /**
    * The prompt up to where the answer begins, in segments to be tokenized one after another. Control tokens come
    * from the template alone: the same text in a message is set apart as plain.
-   * @throws EngineError `bad_request` when the template refuses the conversation.
+   * @throws EngineError `bad_request`, retryable where the template itself failed instead of refusing the conversation.
    */
   render(messages: readonly WireMessage[], tools: readonly WireTool[]): PromptSegment[] {
     const guard = new SpecialTextGuard(this.#source.controlTexts, this.#nonce());
@@ -79,12 +82,24 @@ export class ChatTemplate {
         add_generation_prompt: true,
         bos_token: this.#source.bosToken,
         eos_token: this.#source.eosToken,
+        [refuse]: () => {
+          throw new Refusal();
+        },
       });
-    } catch {
-      return undefined;
+    } catch (cause) {
+      if (cause instanceof Refusal) return undefined;
+      throw new EngineError(
+        'bad_request',
+        "The model's chat template failed on this conversation; use another model, or another file of this one.",
+        true,
+        { cause },
+      );
     }
   }
 }
+
+/** The template knows this kind of conversation and does not take it. */
+class Refusal extends Error {}
 
 function templateMessages(messages: readonly WireMessage[], hasDeveloper: boolean): TemplateMessage[] {
   const names = new Map(messages.flatMap((message) => (message.tool_calls ?? []).map((call) => [call.id, call.name])));

@@ -1,4 +1,4 @@
-/** A stretch of a prompt; control tokens are recognised only where `isTemplate`. */
+/** A segment of a prompt; control tokens are recognised only where `isTemplate`. */
 export interface PromptSegment {
   readonly text: string;
   readonly isTemplate: boolean;

@@ -29,10 +29,18 @@ export interface DeviceChildOptions {
   readonly onLine: (line: string) => void;
 }
 
+interface Running {
+  readonly child: ChildProcess;
+  readonly ended: Promise<void>;
+  /** Its end has been asked for. */
+  isEnding: boolean;
+  isHung: boolean;
+}
+
 /** Keeps one device host running as a child process; its crashes cost only what ran on it. */
 export class DeviceChild {
   readonly #options: DeviceChildOptions;
-  #running: { readonly child: ChildProcess; readonly ended: Promise<void> } | undefined;
+  #running: Running | undefined;
   #failures = 0;
   #cancelRestart: (() => void) | undefined;
   #closed = false;
@@ -46,30 +54,56 @@ export class DeviceChild {
     return this.#running?.child.pid;
   }
 
-  /** Called once; from then on the child is restarted whenever it ends. */
+  /** Called once; from then on the child is restarted whenever it ends, and tried again where it cannot be started. */
   start(): void {
+    const startedMs = this.#options.clock.nowMs();
+    try {
+      this.#start(startedMs);
+    } catch (error) {
+      // No memory, no descriptors, no more processes: that may pass.
+      const why = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
+      this.#running?.child.kill('SIGKILL');
+      this.#running = undefined;
+      if (!this.#closed) this.#restartLater(0, `could not be started${why}`, []);
+    }
+  }
+
+  /** Ends a child that has hung, at once; it is started again. */
+  kill(): void {
+    const running = this.#running;
+    if (running === undefined) return;
+    running.isHung = true;
+    running.child.kill('SIGKILL');
+  }
+
+  #start(startedMs: number): void {
     const { command, env, clock, onChannel } = this.#options;
     const [program, ...args] = command;
-    const startedMs = clock.nowMs();
     const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
-    const lines = this.#listenTo(child);
     const { promise: ended, resolve } = Promise.withResolvers<void>();
-    this.#running = { child, ended };
+    const running: Running = { child, ended, isEnding: false, isHung: false };
+    this.#running = running;
 
     const onEnd = (how: string): void => {
-      if (this.#running?.child !== child) return;
-      this.#running = undefined;
       resolve();
-      if (!this.#closed) this.#restartLater(clock.nowMs() - startedMs, how, lines);
+      if (this.#running !== running) return;
+      this.#running = undefined;
+      if (this.#closed) return;
+      this.#restartLater(
+        clock.nowMs() - startedMs,
+        running.isHung ? 'was ended because it no longer answered' : how,
+        lines,
+      );
     };
-    child.once('exit', (code, signal) => onEnd(signal === null ? `with code ${code}` : `by ${signal}`));
+    child.once('exit', (code, signal) => onEnd(`ended ${signal === null ? `with code ${code}` : `by ${signal}`}`));
     // A program that cannot be started gives no `exit`.
-    child.once('error', () => child.pid === undefined && onEnd('before it had started'));
+    child.on('error', () => child.pid === undefined && onEnd('ended before it had started'));
+    const lines = this.#listenTo(child);
 
     const pipe = child.stdio[3];
     if (!(pipe instanceof Socket)) return;
     // A closed pipe with a living child is a child that has stopped reading, or that we have given up.
-    pipe.once('close', () => this.#kill(child));
+    pipe.once('close', () => this.#kill(running));
     onChannel(framedChannel(streamCarrier(pipe), maxFrameBytes));
   }
 
@@ -79,14 +113,15 @@ export class DeviceChild {
     this.#cancelRestart?.();
     const running = this.#running;
     if (running === undefined) return;
-    this.#kill(running.child);
+    this.#kill(running);
     await running.ended;
   }
 
   #listenTo(child: ChildProcess): string[] {
     const lines: string[] = [];
     for (const stream of [child.stdout, child.stderr]) {
-      if (stream === null) continue;
+      // Without a descriptor to spare there is none.
+      if (!stream) continue;
       createInterface({ input: stream }).on('line', (line) => {
         this.#options.onLine(line);
         if (stream !== child.stderr || isNoise.test(line)) return;
@@ -102,14 +137,13 @@ export class DeviceChild {
     const restartMs = Math.min(longestRestartMs, firstRestartMs * 2 ** this.#failures++);
     this.#cancelRestart = this.#options.clock.schedule(restartMs, () => this.start());
     const words = lines.length === 0 ? '' : ` Its last words: ${lines.join(' | ')}`;
-    this.#options.onDown(
-      `The model process ended ${how}; it is started again in ${restartMs / 1000} s.${words}`,
-      restartMs,
-    );
+    this.#options.onDown(`The model process ${how}; it is started again in ${restartMs / 1000} s.${words}`, restartMs);
   }
 
-  #kill(child: ChildProcess): void {
-    if (child.exitCode !== null || child.signalCode !== null) return;
+  #kill(running: Running): void {
+    const { child } = running;
+    if (running.isEnding || child.exitCode !== null || child.signalCode !== null) return;
+    running.isEnding = true;
     child.kill('SIGTERM');
     const cancel = this.#options.clock.schedule(killGraceMs, () => child.kill('SIGKILL'));
     child.once('exit', cancel);

@@ -108,6 +108,7 @@ function warnOfUnsupported(
   capabilities: Capabilities,
 ): void {
   if (sampling.logitBias !== undefined) call.warn('logit_bias', 'not supported by the local model');
+  if (sampling.topK !== undefined) call.warn('top_k', 'not supported by the local model');
   if (sampling.reasoningEffort !== undefined) call.warn('reasoning_effort', 'not supported by the local model');
   if (parallelToolCalls === false) call.warn('parallel_tool_calls', 'not supported by the local model');
   if (sampling.logprobs && !capabilities.logprobs) call.warn('logprobs', 'the local engine gives no scores');

@@ -7,9 +7,9 @@ import type { CallContext } from '../../../core/backend.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
-import { DeviceBackend } from './device-backend.ts';
+import { DeviceBackend, type DeviceBackendOptions } from './device-backend.ts';
 import { maxHeldChars, silenceMs } from './device-call.ts';
-import { helloMs } from './device-session.ts';
+import { countMs, helloMs } from './device-session.ts';
 
 const request: ChatRequest = {
   id: 'r',
@@ -30,7 +30,7 @@ const request: ChatRequest = {
   bodyBytes: 100,
 };
 
-function connect() {
+function connect(options: Partial<DeviceBackendOptions> = {}) {
   const clock = new FakeClock();
   const backend = new DeviceBackend({
     id: 'phone',
@@ -39,6 +39,7 @@ function connect() {
       models: ['expected'],
       capabilities: { tools: true, jsonSchema: false, images: false, audio: false, logprobs: false },
     },
+    ...options,
   });
   const device = new ScriptedDevice(clock);
   const abort = new AbortController();
@@ -55,10 +56,15 @@ function connect() {
   return { clock, backend, device, abort, warnings, call, keptAlive: () => keptAlive };
 }
 
-async function ready() {
-  const all = connect();
+async function ready(options: Partial<DeviceBackendOptions> = {}) {
+  const all = connectWith(options);
   all.backend.attach(all.device.channel);
   await all.device.start();
+  return all;
+}
+
+function connectWith(options: Partial<DeviceBackendOptions>) {
+  const all = connect(options);
   const events: InferenceEvent[] = [];
   /** Reads an answer into `events`; resolves with what it threw. */
   const read = (changes: Partial<ChatRequest> = {}, context: Partial<CallContext> = {}): Promise<unknown> =>
@@ -145,7 +151,7 @@ test('a device of another version, or one that never introduces itself, is sent 
 });
 
 test('a streamed answer becomes events in the grammar of backends', async () => {
-  const { device, read, events, clock } = await ready();
+  const { backend, device, read, events, clock } = await ready();
   const over = read();
   await settle();
   device.delta(0, { k: 'reasoning', text: 'hm' }, { k: 'text', text: 'Hello' });
@@ -183,6 +189,7 @@ test('a streamed answer becomes events in the grammar of backends', async () => 
     { type: 'finish', reason: 'tool_calls', usage: { promptTokens: 3, completionTokens: 5, cachedTokens: 1 } },
   ]);
   assert.deepEqual(device.of('cancel'), []);
+  await backend.close();
   assert.equal(clock.pendingTimers, 0);
 });
 
@@ -310,7 +317,7 @@ for (const [code, fault, status] of [
     const { device, read } = await ready();
     const over = read();
     await settle();
-    device.send({ t: 'error', id: 0, code, message: 'Because.', retryable: true });
+    device.send({ t: 'error', id: 0, code, message: 'Because.', retryable: fault !== 'rejected' });
     const error = await over;
     assert.equal(faultOf(error), fault);
     assert.equal(error instanceof BackendError && error.status, status);
@@ -346,7 +353,7 @@ test('a message about a request that does not fit the protocol ends that request
 });
 
 test('an abort cancels on the device and throws its reason at once', async () => {
-  const { device, read, abort, clock } = await ready();
+  const { backend, device, read, abort, clock } = await ready();
   const over = read();
   await settle();
   device.delta(0, { k: 'text', text: 'a' });
@@ -356,6 +363,7 @@ test('an abort cancels on the device and throws its reason at once', async () =>
   assert.equal(await over, reason);
   await settle();
   assert.deepEqual(device.of('cancel'), [{ t: 'cancel', id: 0 }]);
+  await backend.close();
   assert.equal(clock.pendingTimers, 0);
 });
 
@@ -385,20 +393,48 @@ test('a device that vanishes is connect before its first delta and cut after it'
   assert.equal(faultOf(await read()), 'connect');
 });
 
-test('a device that dies over a JSON schema is not tried elsewhere with it', async () => {
+test("a device that dies over a client's schema: the request's fault, tried nowhere else", async () => {
+  const schema = { type: 'json_schema', name: 'n', schema: {} } as const;
+  const tools = [{ name: 'f', parameters: { type: 'object' } }];
+  for (const asked of [{ responseFormat: schema }, { tools, toolChoice: { type: 'required' } as const }]) {
+    const { device, read } = await ready();
+    const over = read(asked);
+    await settle();
+    device.send({ t: 'accepted', id: 0, position: 0 });
+    await settle();
+    device.carrier.cut();
+    const error = await over;
+    assert.ok(error instanceof BackendError);
+    assert.deepEqual([error.code, error.status, error.retryable], ['schema_too_complex', 400, false]);
+    assert.equal(error.countsAgainstBackend, false);
+  }
+});
+
+test('a device that dies while a request with a schema waits in its queue is not said to have died of it', async () => {
   const { device, read } = await ready();
   const over = read({ responseFormat: { type: 'json_schema', name: 'n', schema: {} } });
   await settle();
-  device.send({ t: 'progress', id: 0, phase: 'prefill', done: 5, total: 9 });
+  device.send({ t: 'accepted', id: 0, position: 1 });
   await settle();
   device.carrier.cut();
+  assert.equal(faultOf(await over), 'connect');
+});
+
+test('what the model is not up to may be tried elsewhere and does not count against the device', async () => {
+  const { device, read } = await ready();
+  const over = read();
+  await settle();
+  device.send({ t: 'error', id: 0, code: 'bad_request', message: 'No JSON of that schema came.', retryable: true });
   const error = await over;
-  assert.ok(error instanceof BackendError && !error.retryable);
+  assert.ok(error instanceof BackendError);
+  assert.deepEqual([error.fault, error.retryable, error.countsAgainstBackend], ['unusable', true, false]);
 });
 
 test('progress keeps a silent request alive; without any it ends after 15 s', async () => {
   const { device, read, clock, keptAlive } = await ready();
   const over = read();
+  await settle();
+  device.send({ t: 'accepted', id: 0, position: 0 });
   await settle();
   for (let step = 0; step < 5; step++) {
     await clock.advanceAsync(silenceMs - 1);
@@ -434,7 +470,7 @@ test('tokens are counted by the device; an abort gives up, a refusal gives no nu
   const counted = backend.countTokens(request, new AbortController().signal);
   await settle();
   device.send({ t: 'counted', id: 0, tokens: 12, warm: 3 });
-  assert.equal(await counted, 12);
+  assert.deepEqual(await counted, { tokens: 12, warmTokens: 3 });
 
   const abort = new AbortController();
   const aborted = backend.countTokens(request, abort.signal);
@@ -467,6 +503,126 @@ test('a device that connects again replaces its older self', async () => {
   again.done(0);
   assert.equal(await over, undefined);
   assert.equal(scriptedModel.id, again.of('complete')[0]?.model);
+});
+
+test('a device that says nothing for two and a half heartbeats is given up, and asked after one', async () => {
+  const { backend, device, clock } = await ready();
+  await settle();
+  assert.equal(device.of('ping').length, 1, 'asked at once, for the round trip');
+  device.isMute = true;
+  await clock.advanceAsync(20_000);
+  assert.equal(device.of('ping').length, 2);
+  await clock.advanceAsync(29_999);
+  assert.equal(backend.status().state, 'ready');
+  await clock.advanceAsync(1);
+  assert.equal(backend.status().state, 'down');
+  assert.match(backend.status().detail ?? '', /fell silent/);
+});
+
+test('with a request in flight it is asked after 5 s and given up after 15 s of silence', async () => {
+  let ended = 0;
+  const { backend, device, read, clock } = await ready({ onSilent: () => ended++ });
+  await clock.advanceAsync(19_000);
+  const over = read();
+  await settle();
+  device.send({ t: 'accepted', id: 0, position: 0 });
+  await settle();
+  device.isMute = true;
+  await clock.advanceAsync(5_000);
+  assert.equal(device.of('ping').length, 2);
+  await clock.advanceAsync(9_999);
+  assert.equal(ended, 0);
+  await clock.advanceAsync(1);
+  assert.equal(ended, 1);
+  assert.ok(faultOf(await over) === 'timeout' || faultOf(await over) === 'connect');
+  assert.equal(backend.status().state, 'down');
+  await backend.close();
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('a request of which nothing is said fails after 3 s; the second in a row ends the device', async () => {
+  let ended = 0;
+  const { read, clock } = await ready({ onSilent: () => ended++ });
+  for (const [round, dead] of [0, 1].entries()) {
+    const over = read();
+    await settle();
+    await clock.advanceAsync(2_999);
+    assert.equal(ended, 0);
+    await clock.advanceAsync(1);
+    assert.equal(faultOf(await over), 'timeout', `round ${round}`);
+    assert.equal(ended, dead);
+  }
+  assert.equal(faultOf(await read()), 'connect');
+});
+
+test('a slow link is given four round trips to say something', async () => {
+  const { backend, device, read, clock } = connectWith({});
+  device.isMute = true;
+  backend.attach(device.channel);
+  await device.start();
+  await clock.advanceAsync(2_000);
+  device.send({ t: 'pong', n: 1 });
+  await settle();
+  const over = read();
+  await settle();
+  await clock.advanceAsync(7_999);
+  device.send({ t: 'accepted', id: 0, position: 0 });
+  await settle();
+  device.done(0);
+  assert.equal(await over, undefined);
+});
+
+test('an answer between two silent requests shows that the device lives', async () => {
+  let ended = 0;
+  const { device, read, clock } = await ready({ onSilent: () => ended++ });
+  for (let round = 0; round < 3; round++) {
+    const silent = read();
+    await clock.advanceAsync(3_000);
+    assert.equal(faultOf(await silent), 'timeout');
+    const answered = read();
+    await settle();
+    device.done(2 * round + 1);
+    assert.equal(await answered, undefined);
+  }
+  assert.equal(ended, 0);
+});
+
+test('a device that speaks and does not move a request loses that request alone', async () => {
+  const { backend, device, read, clock } = await ready();
+  const over = read();
+  await settle();
+  device.send({ t: 'accepted', id: 0, position: 0 });
+  for (let second = 0; second < 15; second++) {
+    await clock.advanceAsync(1_000);
+    device.state({});
+    await settle();
+  }
+  assert.equal(faultOf(await over), 'timeout');
+  assert.deepEqual(device.of('cancel'), [{ t: 'cancel', id: 0 }]);
+  assert.equal(backend.status().state, 'ready');
+});
+
+test('a count is waited for 400 ms, and a device that did not answer one is asked again once it speaks', async () => {
+  const { backend, device, clock } = await ready();
+  const count = (): Promise<unknown> => backend.countTokens(request, new AbortController().signal);
+  const first = count();
+  await clock.advanceAsync(countMs);
+  assert.equal(await first, undefined);
+  assert.equal(await count(), undefined);
+  assert.equal(device.of('count').length, 1);
+  device.state({});
+  await settle();
+  const again = count();
+  await settle();
+  device.send({ t: 'counted', id: 1, tokens: 40, warm: 24 });
+  assert.deepEqual(await again, { tokens: 40, warmTokens: 24 });
+});
+
+test('nothing is asked over a link that is closed', async () => {
+  const { backend, device } = await ready();
+  device.carrier.cut();
+  await settle();
+  assert.equal(await backend.countTokens(request, new AbortController().signal), undefined);
 });
 
 test('close ends running calls and is idempotent', async () => {

@@ -1,12 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { routerLink, type Channel, type ModelOffer } from '@lfo/protocol';
-import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
+import { routerLink, type ByeCode, type Channel, type ModelOffer } from '@lfo/protocol';
+import type {
+  Backend,
+  BackendStatus,
+  CallContext,
+  Capabilities,
+  DeviceLabel,
+  PromptCount,
+} from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { linkFault } from './device-fault.ts';
-import { DeviceSession } from './device-session.ts';
+import { DeviceSession, type LinkNames } from './device-session.ts';
 
 export interface DeviceBackendOptions {
   readonly id: string;
@@ -15,6 +22,20 @@ export interface DeviceBackendOptions {
   readonly expected: { readonly models: readonly string[]; readonly capabilities: Capabilities };
   /** What to show from the end of a link until more is known; default: down. */
   readonly lost?: BackendStatus;
+  /** How often the device is to repeat its state; it is taken for dead after 2.5 of these. */
+  readonly heartbeatMs?: number;
+  /** The device has hung: ends it by other means than its link, if there are any. */
+  readonly onSilent?: () => void;
+  /** Who the router is to the device, and what the device is called; absent on a pipe. */
+  readonly names?: LinkNames;
+  /** How clients name it; absent for the embedded model. */
+  readonly label?: () => DeviceLabel;
+  /** The device said `bye` with this code. */
+  readonly onBye?: (code: string) => void;
+  /** A link of its own has ended, by code; not one that another took the place of. */
+  readonly onLost?: (code: string) => void;
+  /** Fields of its messages were cut or left out. */
+  readonly onClipped?: (fields: readonly string[]) => void;
   /** Frees what keeps the device connected; called once, by `close`. */
   readonly release?: () => Promise<void>;
 }
@@ -35,19 +56,58 @@ export class DeviceBackend implements Backend {
 
   /** Serves from now on over this channel; a device that connects again replaces its older self. */
   attach(channel: Channel): void {
-    const { clock } = this.#options;
+    const { clock, heartbeatMs, names, onBye, onLost, onClipped } = this.#options;
     this.#session?.close('replaced');
     const session = new DeviceSession({
       backend: this.id,
       link: routerLink(channel, clock),
       clock,
       session: randomBytes(16).toString('base64url'),
-      onEnd: () => {
-        if (this.#session === session) this.#session = undefined;
+      ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
+      ...(names === undefined ? {} : { names }),
+      ...(onBye === undefined ? {} : { onBye }),
+      ...(onClipped === undefined ? {} : { onClipped }),
+      onEnd: (code) => {
+        if (this.#session !== session) return;
+        this.#session = undefined;
+        if (code === 'silent' || code === 'no_hello') {
+          this.#down = { state: this.#down.state, detail: 'The device fell silent and was given up.' };
+          this.#options.onSilent?.();
+        }
+        onLost?.(code);
       },
     });
     this.#session = session;
     this.#down = this.#options.lost ?? { state: 'down', detail: 'The device has disconnected.' };
+  }
+
+  /** Ends the link with a word to the device; what runs on it fails over. */
+  detach(code: ByeCode): void {
+    const session = this.#session;
+    this.#session = undefined;
+    session?.close(code);
+  }
+
+  /** Tells the device that its router gives it nothing new, or does so again. */
+  sayDrain(on: boolean): void {
+    this.#session?.sayDrain(on);
+  }
+
+  label(): DeviceLabel | undefined {
+    return this.#options.label?.();
+  }
+
+  /** What the device has said of itself on this link. */
+  get hello(): DeviceSession['hello'] {
+    return this.#session?.hello;
+  }
+
+  get state(): DeviceSession['state'] {
+    return this.#session?.state;
+  }
+
+  get offers(): readonly ModelOffer[] {
+    return this.#infos();
   }
 
   /** What to show while no device is connected. */
@@ -62,15 +122,12 @@ export class DeviceBackend implements Backend {
 
   get capabilities(): Capabilities {
     const [info] = this.#infos();
-    if (info === undefined) return this.#options.expected.capabilities;
-    return {
-      ...(info.ctx === undefined ? {} : { contextTokens: info.ctx }),
-      tools: info.caps.includes('tools'),
-      jsonSchema: info.caps.includes('json_schema'),
-      logprobs: info.caps.includes('scores'),
-      images: false,
-      audio: false,
-    };
+    return info === undefined ? this.#options.expected.capabilities : capabilitiesOf(info);
+  }
+
+  capabilitiesOf(model: string): Capabilities {
+    const info = this.#infos().find(({ id }) => id === model);
+    return info === undefined ? this.capabilities : capabilitiesOf(info);
   }
 
   /** Download or load under way; `total` 0 is unknown. */
@@ -104,11 +161,14 @@ export class DeviceBackend implements Backend {
   async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
     call.signal.throwIfAborted();
     if (this.#session === undefined) throw linkFault('unreachable', this.id);
-    yield* this.#session.complete(request, call, this.capabilities).events();
+    yield* this.#session.complete(request, call, this.capabilitiesOf(call.model)).events();
   }
 
-  /** `undefined` while no model is loaded, or where the device cannot count this prompt. */
-  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<number | undefined> {
+  /**
+   * Tokens of this prompt, and how many of them a cache of the device holds. Undefined while no model is loaded, where
+   * the device cannot count this prompt, and after 400 ms. @throws the signal's reason
+   */
+  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined> {
     const [info] = this.#infos();
     if (this.#session === undefined || info === undefined) return undefined;
     try {
@@ -146,4 +206,15 @@ function progressOf(progress: { phase: string; done: number; total: number; what
   if (total <= 0) return { detail: `${verb} ${what}.` };
   const fraction = Math.min(1, done / total);
   return { detail: `${verb} ${what}: ${Math.floor(fraction * 100)} %.`, progress: fraction };
+}
+
+function capabilitiesOf({ ctx, caps }: ModelOffer): Capabilities {
+  return {
+    ...(ctx === undefined ? {} : { contextTokens: ctx }),
+    tools: caps.includes('tools'),
+    jsonSchema: caps.includes('json_schema'),
+    logprobs: caps.includes('scores'),
+    images: false,
+    audio: false,
+  };
 }

@@ -8,7 +8,7 @@ import { AnswerMeter, tokensOf } from '../../answer-meter.ts';
 import { doneEvents, partEvent } from './answer-events.ts';
 import { deviceFault, linkFault } from './device-fault.ts';
 
-/** A device that says nothing of a request for this long is taken for dead; it vouches for one every 5 s. */
+/** A request of which the device says nothing for this long has failed; it vouches for one every 5 s. */
 export const silenceMs = 15_000;
 /**
  * Most characters held for a reader that does not take them. All requests of a device share one pipe, so a slow reader
@@ -22,6 +22,7 @@ export class DeviceCall {
   readonly #request: ChatRequest;
   readonly #context: CallContext;
   readonly #onAbandon: () => void;
+  readonly #onUnanswered: () => void;
   readonly #sequence = new AnswerSequence();
   readonly #silence: DueTimer;
   readonly #meter = new AnswerMeter();
@@ -31,31 +32,48 @@ export class DeviceCall {
   #held: InferenceEvent[] = [];
   #heldChars = 0;
   #begun = false;
+  /** The device has said anything of it. */
+  #isAnswered = false;
   /** The engine works on it, so that its death may be this request's doing. */
   #started = false;
   #end: { readonly error?: unknown } | undefined;
   #wake: (() => void) | undefined;
 
-  /** `onAbandon` is called when the call ends otherwise than by the device's own word. */
+  /**
+   * `answerWithinMs`: by then the device must have said something of it, else `onUnanswered` is called too.
+   * `onAbandon` is called when the call ends otherwise than by the device's own word.
+   */
   constructor(
     backend: string,
     request: ChatRequest,
     context: CallContext,
-    { onAbandon }: { readonly onAbandon: () => void },
+    options: {
+      readonly answerWithinMs: number;
+      readonly onAbandon: () => void;
+      readonly onUnanswered: () => void;
+    },
   ) {
     this.#backend = backend;
     this.#request = request;
     this.#context = context;
-    this.#onAbandon = onAbandon;
-    this.#silence = new DueTimer(context.clock, () => this.#abandon(linkFault('silent', backend)));
-    this.alive();
+    this.#onAbandon = options.onAbandon;
+    this.#onUnanswered = options.onUnanswered;
+    this.#silence = new DueTimer(context.clock, () => this.#silent());
+    this.#silence.set(context.clock.nowMs() + options.answerWithinMs);
   }
 
   /** The device spoke of this request, or of what it waits for. */
   alive(): void {
     if (this.#end !== undefined) return;
+    this.#isAnswered = true;
     this.#silence.set(this.#context.clock.nowMs() + silenceMs);
     if (!this.#begun) this.#context.keepAlive();
+  }
+
+  /** The device has taken it: to work on at once, or to wait behind others. */
+  accepted({ position }: MessageOf<DeviceMessage, 'accepted'>): void {
+    this.#started ||= position === 0;
+    this.alive();
   }
 
   progress({ done }: MessageOf<DeviceMessage, 'progress'>): void {
@@ -99,8 +117,7 @@ export class DeviceCall {
 
   /** The link is gone. */
   lost(): void {
-    const isSchema = this.#request.responseFormat?.type === 'json_schema';
-    const name = this.#begun ? 'lostAmid' : this.#started && isSchema ? 'lostOnSchema' : 'lostBefore';
+    const name = this.#begun ? 'lostAmid' : this.#started && hasSchema(this.#request) ? 'lostOnSchema' : 'lostBefore';
     this.#finish({ error: linkFault(name, this.#backend) });
   }
 
@@ -127,6 +144,11 @@ export class DeviceCall {
       signal.removeEventListener('abort', onAbort);
       this.#abandon(undefined);
     }
+  }
+
+  #silent(): void {
+    this.#abandon(linkFault('silent', this.#backend));
+    if (!this.#isAnswered) this.#onUnanswered();
   }
 
   #push(events: readonly InferenceEvent[]): void {
@@ -156,4 +178,10 @@ export class DeviceCall {
     this.#silence.clear();
     this.#wake?.();
   }
+}
+
+/** Whether the engine compiles a text of the client's into a grammar for this request. */
+function hasSchema({ responseFormat, toolChoice, tools }: ChatRequest): boolean {
+  if (responseFormat?.type === 'json_schema') return true;
+  return tools.length > 0 && (toolChoice?.type === 'required' || toolChoice?.type === 'function');
 }

@@ -28,6 +28,9 @@ const meanings: Readonly<Record<DeviceErrorCode, Meaning>> = {
   unknown_type: { fault: 'bad_answer', message: 'The device is of another version; update it.' },
 };
 
+/** The model is not up to a request that is right in itself: worth trying elsewhere, and no sign of ill health. */
+const beyondModel: Meaning = { fault: 'unusable' };
+
 const maxMessageChars = 300;
 
 /** The device's refusal or failure as the pool and the client see it. */
@@ -39,7 +42,7 @@ export function deviceFault(
     retryable,
   }: { readonly code: DeviceErrorCode; readonly message: string; readonly retryable: boolean },
 ): BackendError {
-  const { message: ours, ...meaning } = meanings[code];
+  const { message: ours, ...meaning } = code === 'bad_request' && retryable ? beyondModel : meanings[code];
   // A device's refusals are written for the user; its failures may speak of its insides.
   const words = ours ?? message.slice(0, maxMessageChars);
   return new BackendError(words, { ...meaning, backend, ...(meaning.fault === 'rejected' ? { retryable } : {}) });
@@ -50,10 +53,10 @@ export const linkFaults = {
   unreachable: ['The device is not connected; see the status of the backend.', { fault: 'connect' }],
   lostBefore: ['The device went away before it answered; try again.', { fault: 'connect' }],
   lostAmid: ['The device went away in the middle of its answer; try again.', { fault: 'cut' }],
-  /** A grammar or schema that kills one engine may well kill the next. */
+  /** A schema that kills one engine may well kill the next. */
   lostOnSchema: [
-    'The device went away over this request; simplify its JSON schema.',
-    { fault: 'cut', retryable: false },
+    'The local engine ended over this request; simplify its JSON schema.',
+    { fault: 'rejected', code: 'schema_too_complex', retryable: false },
   ],
   silent: ['The device fell silent; try again.', { fault: 'timeout' }],
   outOfOrder: ['The device lost a part of its answer; try again.', { fault: 'bad_answer' }],

@@ -1,24 +1,28 @@
 import { maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
 import type { ByeCode, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
-import type { CallContext, Capabilities } from '../../../core/backend.ts';
+import type { CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { completeMessage, wirePrompt } from './complete-message.ts';
 import { DeviceCall } from './device-call.ts';
-import { deviceFault, linkFault } from './device-fault.ts';
+import { linkFault } from './device-fault.ts';
+import { LinkWatch } from './link-watch.ts';
 
 /** A device that has not introduced itself after this long is not one. */
 export const helloMs = 30_000;
-/** How often the device repeats its state on a pipe. */
-const heartbeatMs = 6_000;
+/** How often a device repeats its state, unless said otherwise. */
+const defaultHeartbeatMs = 20_000;
+/** A call must be accepted, or anything said of it, within this or four round trips, whichever is longer. */
+const leastAnswerMs = 3_000;
+/** Calls in a row of which nothing was said; then the device is taken for dead. */
+const mostUnanswered = 2;
+/** A count that takes longer is not worth waiting for: an estimate does. */
+export const countMs = 400;
 
 /** What of the features of a device is used. */
 const usedFeatures: ReadonlySet<string> = new Set(['count']);
 
-interface PendingCount {
-  readonly resolve: (tokens: number) => void;
-  readonly reject: (error: unknown) => void;
-}
+type CountSettled = (count: PromptCount | undefined) => void;
 
 export interface SessionOptions {
   readonly backend: string;
@@ -26,16 +30,36 @@ export interface SessionOptions {
   readonly clock: Clock;
   /** Names the session to the device. */
   readonly session: string;
+  /** How often the device is to repeat its state. */
+  readonly heartbeatMs?: number;
+  /** Once: `silent` for a device that has hung, which must be ended by other means; else why the link is over. */
   readonly onEnd: (code: string) => void;
+  /** Absent on a pipe. */
+  readonly names?: LinkNames;
+  /** The device said `bye`; the link ends. */
+  readonly onBye?: (code: string) => void;
+  /** Fields of its messages were cut or left out. */
+  readonly onClipped?: (fields: readonly string[]) => void;
+}
+
+/** Who the router is to a device, and what it calls the device. */
+export interface LinkNames {
+  readonly router: { readonly id: string; readonly name: string; readonly version: string };
+  readonly device: () => string;
 }
 
 /** One device on one link, from its `hello` to the end of the link. */
 export class DeviceSession {
   readonly #options: SessionOptions;
   readonly #calls = new Map<number, DeviceCall>();
-  readonly #counts = new Map<number, PendingCount>();
+  readonly #counts = new Map<number, CountSettled>();
   readonly #cancelHello: () => void;
+  #watch: LinkWatch | undefined;
   #nextId = 0;
+  #unanswered = 0;
+  /** A count went unanswered, and nothing was heard since. */
+  #isDeaf = false;
+  #isOver = false;
   #hello: MessageOf<DeviceMessage, 'hello'> | undefined;
   #offers: readonly ModelOffer[] = [];
   #state: MessageOf<DeviceMessage, 'state'> | undefined;
@@ -43,16 +67,16 @@ export class DeviceSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    const { link, clock, onEnd } = options;
-    this.#cancelHello = clock.schedule(helloMs, () => link.close('no_hello'));
+    const { link, clock, onClipped } = options;
+    this.#cancelHello = clock.schedule(helloMs, () => this.#silent('no_hello'));
     link.listen({
       onMessage: (message) => this.#receive(message),
-      onInvalid: (_type, id) => id !== undefined && this.#calls.get(id)?.malformed(),
-      onClose: (code) => {
-        this.#cancelHello();
-        this.#lose();
-        onEnd(code);
+      onClipped: (fields) => onClipped?.(fields),
+      onInvalid: (_type, id) => {
+        this.#heard();
+        if (id !== undefined) this.#calls.get(id)?.malformed();
       },
+      onClose: (code) => this.#over(code),
     });
   }
 
@@ -82,34 +106,52 @@ export class DeviceSession {
     const message = completeMessage(request, call, { id, backend, capabilities });
     this.#send(message);
     const running = new DeviceCall(backend, request, call, {
+      answerWithinMs: Math.max(leastAnswerMs, 4 * (this.#watch?.rttMs ?? 0)),
       onAbandon: () => {
-        this.#calls.delete(id);
+        this.#forget(id);
         link.send({ t: 'cancel', id });
+      },
+      onUnanswered: () => {
+        if (++this.#unanswered >= mostUnanswered) this.#silent('silent');
       },
     });
     this.#calls.set(id, running);
+    this.#watch?.setBusy(true);
     return running;
   }
 
-  /** @throws BackendError, or the signal's reason. */
-  async count(request: ChatRequest, model: string, signal: AbortSignal): Promise<number> {
-    const { backend, link } = this.#options;
+  /** Undefined where the device cannot tell, or not in time. @throws the signal's reason */
+  async count(request: ChatRequest, model: string, signal: AbortSignal): Promise<PromptCount | undefined> {
+    const { backend, link, clock } = this.#options;
     signal.throwIfAborted();
+    if (link.closed || this.#hello === undefined || this.#isDeaf) return undefined;
     const id = this.#nextId++;
     this.#send({ t: 'count', id, model, ...wirePrompt(request, backend) });
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
-    this.#counts.set(id, { resolve, reject });
-    const onAbort = (): void => {
-      link.send({ t: 'cancel', id });
-      reject(signal.reason);
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      return await promise;
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-      this.#counts.delete(id);
-    }
+    return await new Promise((resolve, reject) => {
+      const settle: CountSettled = (count) => {
+        cancelLimit();
+        signal.removeEventListener('abort', onAbort);
+        this.#counts.delete(id);
+        resolve(count);
+      };
+      const onAbort = (): void => {
+        reject(signal.reason);
+        settle(undefined);
+        link.send({ t: 'cancel', id });
+      };
+      const cancelLimit = clock.schedule(countMs, () => {
+        settle(undefined);
+        this.#isDeaf = true;
+        link.send({ t: 'cancel', id });
+      });
+      this.#counts.set(id, settle);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  /** For the device's screen. */
+  sayDrain(on: boolean): void {
+    if (!this.#options.link.closed) this.#options.link.send({ t: 'drain', on });
   }
 
   close(code: ByeCode): void {
@@ -124,9 +166,18 @@ export class DeviceSession {
     }
   }
 
+  #heard(): void {
+    this.#isDeaf = false;
+    this.#watch?.heard();
+  }
+
   #receive(message: DeviceMessage): void {
+    this.#heard();
     if (message.t === 'hello') return this.#welcome(message);
-    if (message.t === 'bye') return this.#options.link.close('closing');
+    if (message.t === 'bye') {
+      this.#options.onBye?.(message.code);
+      return this.#options.link.close('closing');
+    }
     switch (message.t) {
       case 'state':
         return this.#newState(message);
@@ -136,28 +187,28 @@ export class DeviceSession {
       case 'progress':
         return this.#progressed(message);
       case 'accepted':
-        return this.#calls.get(message.id)?.alive();
+        return this.#answering(message.id)?.accepted(message);
       case 'delta':
-        return this.#calls.get(message.id)?.delta(message);
+        return this.#answering(message.id)?.delta(message);
       case 'done':
-        this.#calls.get(message.id)?.done(message);
-        this.#calls.delete(message.id);
-        return;
+        this.#answering(message.id)?.done(message);
+        return this.#forget(message.id);
       case 'counted':
-        return this.#counts.get(message.id)?.resolve(message.tokens);
+        return this.#counts.get(message.id)?.(countOf(message));
       case 'error':
         return this.#failed(message);
       case 'ping':
         this.#options.link.send({ t: 'pong', n: message.n });
         return;
-      case 'ok':
       case 'pong':
+        return this.#watch?.ponged(message.n);
+      case 'ok':
         return;
     }
   }
 
   #welcome(hello: MessageOf<DeviceMessage, 'hello'>): void {
-    const { link, session } = this.#options;
+    const { link, session, clock, backend, names, heartbeatMs = defaultHeartbeatMs } = this.#options;
     this.#cancelHello();
     this.#hello = hello;
     this.#offers = hello.models;
@@ -172,9 +223,15 @@ export class DeviceSession {
       // A pipe that breaks has no other end left to return to.
       grace_ms: 0,
       max_frame: Math.min(hello.max_frame, maxFrameBytes),
-      router: { id: 'router', name: 'router', version: '0.1.0' },
-      device: { id: this.#options.backend, name: this.#options.backend },
+      router: names?.router ?? { id: 'router', name: 'router', version: '0.1.0' },
+      device: { id: backend, name: names?.device() ?? backend },
       features: hello.features.filter((feature) => usedFeatures.has(feature)),
+    });
+    this.#watch = new LinkWatch({
+      clock,
+      heartbeatMs,
+      ping: (n) => link.send({ t: 'ping', n }),
+      onSilent: () => this.#silent('silent'),
     });
   }
 
@@ -185,22 +242,48 @@ export class DeviceSession {
   }
 
   #progressed(progress: MessageOf<DeviceMessage, 'progress'>): void {
-    if (progress.id !== undefined) return this.#calls.get(progress.id)?.progress(progress);
+    if (progress.id !== undefined) return this.#answering(progress.id)?.progress(progress);
     this.#progress = progress;
     for (const call of this.#calls.values()) call.alive();
   }
 
   #failed(error: MessageOf<DeviceMessage, 'error'>): void {
     if (error.id === undefined) return;
-    this.#calls.get(error.id)?.failed(error);
-    this.#calls.delete(error.id);
-    this.#counts.get(error.id)?.reject(deviceFault(this.#options.backend, error));
+    this.#answering(error.id)?.failed(error);
+    this.#forget(error.id);
+    this.#counts.get(error.id)?.(undefined);
   }
 
-  #lose(): void {
+  /** The call the device speaks of: it listens. */
+  #answering(id: number): DeviceCall | undefined {
+    const call = this.#calls.get(id);
+    if (call !== undefined) this.#unanswered = 0;
+    return call;
+  }
+
+  #forget(id: number): void {
+    this.#calls.delete(id);
+    if (this.#calls.size === 0) this.#watch?.setBusy(false);
+  }
+
+  /** Gives the device up. The link is closed too, but a process that has stopped does not read that. */
+  #silent(code: ByeCode): void {
+    this.#over(code);
+    this.#options.link.close(code);
+  }
+
+  #over(code: string): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#cancelHello();
+    this.#watch?.close();
     for (const call of this.#calls.values()) call.lost();
     this.#calls.clear();
-    const error = linkFault('lostBefore', this.#options.backend);
-    for (const count of this.#counts.values()) count.reject(error);
+    for (const settle of this.#counts.values()) settle(undefined);
+    this.#options.onEnd(code);
   }
+}
+
+function countOf({ tokens, warm }: MessageOf<DeviceMessage, 'counted'>): PromptCount {
+  return { tokens, ...(warm === undefined ? {} : { warmTokens: Math.min(warm, tokens) }) };
 }

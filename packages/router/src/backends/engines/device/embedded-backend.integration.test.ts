@@ -83,7 +83,7 @@ test(
     assert.deepEqual(backend.models, ['tiny']);
     const whole = await answer(backend);
     assert.equal(whole, Array.from({ length: 30 }, (_, at) => at).join(' '));
-    assert.equal(await backend.countTokens(request, AbortSignal.timeout(10_000)), 2);
+    assert.equal((await backend.countTokens(request, AbortSignal.timeout(10_000)))?.tokens, 2);
 
     const { pid } = backend.child;
     assert.ok(pid !== undefined);
@@ -137,12 +137,11 @@ test('closing ends the child at once, though it answers', { timeout: 60_000 }, a
   const { pid } = backend.child;
   assert.ok(pid !== undefined && isAlive(pid));
   const kill = t.mock.method(ChildProcess.prototype, 'kill');
+  const startMs = performance.now();
   await Promise.all([backend.close(), assert.rejects(over, BackendError)]);
-  assert.deepEqual(
-    kill.mock.calls.map(({ arguments: [signal] }) => signal),
-    ['SIGTERM'],
-    'SIGKILL is not needed',
-  );
+  // SIGKILL follows after 2 s, for a child that does not listen.
+  assertWithin(t, 'end of the child', performance.now() - startMs, 1_900);
+  assert.deepEqual(kill.mock.calls[0]?.arguments, ['SIGTERM']);
   assert.equal(isAlive(pid), false);
   assert.deepEqual(downs, []);
 });
@@ -187,5 +186,44 @@ test(
     assert.match(downs[0] ?? '', /with code 1; it is started again in 0\.5 s\. Its last words: /);
     assert.match(downs[1] ?? '', /started again in 1 s/);
     await assert.rejects(answer(backend), (error) => error instanceof BackendError && error.fault === 'connect');
+  },
+);
+
+test(
+  'a child that is stopped and never continued is noticed, ended and started again',
+  { timeout: 120_000 },
+  async (t) => {
+    const { backend, downs } = start(t, { words: 3 });
+    await until('ready', () => backend.status().state === 'ready');
+    const { pid } = backend.child;
+    assert.ok(pid !== undefined);
+    process.kill(pid, 'SIGSTOP');
+    const stoppedMs = performance.now();
+    await until('noticed', () => backend.status().state !== 'ready');
+    assertWithin(t, 'frozen child noticed', performance.now() - stoppedMs, 15_000);
+    await until('ended', () => !isAlive(pid));
+    assert.match(downs[0] ?? '', /was ended because it no longer answered; it is started again in 0\.5 s/);
+    await until('ready again', () => backend.status().state === 'ready');
+    assert.notEqual(backend.child.pid, pid);
+    assert.equal(await answer(backend), '0 1 2');
+  },
+);
+
+test(
+  'a stopped child costs two requests 3 s each, then it is started again; counts cost 400 ms once',
+  { timeout: 120_000 },
+  async (t) => {
+    const { backend, downs } = start(t, { words: 3 });
+    await until('ready', () => backend.status().state === 'ready');
+    const { pid } = backend.child;
+    assert.ok(pid !== undefined);
+    process.kill(pid, 'SIGSTOP');
+    const never = new AbortController().signal;
+    assert.equal(await backend.countTokens(request, never), undefined);
+    for (let round = 0; round < 2; round++)
+      await assert.rejects(answer(backend), (error) => error instanceof BackendError && error.fault === 'timeout');
+    await until('ended', () => downs.length === 1 && !isAlive(pid));
+    await until('ready again', () => backend.status().state === 'ready');
+    assert.equal(await answer(backend), '0 1 2');
   },
 );

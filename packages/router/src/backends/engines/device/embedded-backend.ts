@@ -57,6 +57,8 @@ export function embeddedBackend(options: EmbeddedOptions): DeviceBackend & { rea
       models: [basename(model).replace(/\.gguf$/i, '')],
       capabilities: { contextTokens, tools: true, jsonSchema: true, images: false, audio: false, logprobs: true },
     },
+    heartbeatMs: pipeHeartbeatMs,
+    onSilent: () => child.kill(),
     // The pipe ends before the child's end is known; a restart follows.
     lost: { state: 'loading', detail: 'The model process has ended.' },
     release: () => child.close(),
@@ -64,6 +66,9 @@ export function embeddedBackend(options: EmbeddedOptions): DeviceBackend & { rea
   child.start();
   return Object.assign(backend, { child });
 }
+
+/** A pipe costs nothing: its silence is noticed after 15 s. */
+const pipeHeartbeatMs = 6_000;
 
 /** Longest pause before a restart that counts as loading. */
 const nearRestartMs = 4000;

@@ -2,18 +2,17 @@ import { childOf } from '../../../core/abort.ts';
 import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
 import { type Clock, sleep } from '../../../core/clock.ts';
 import type { GeminiBackendConfig, LimitsConfig } from '../../../config/config.ts';
-import { BackendError } from '../../../core/errors.ts';
+import { BackendError, RequestError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import type { SignatureStore } from './signature-store.ts';
 import type { HttpClient } from '../../http/client.ts';
 import type { ImageFetch } from '../../http/fetch-image.ts';
+import { type KeyPermit, KeyRing } from '../../key-ring.ts';
 import { ModelCatalogue } from './catalogue.ts';
 import type { Refusal } from './errors.ts';
-import { AnswerReader, malformedCall } from './events.ts';
+import { AnswerReader } from './events.ts';
 import { withImages } from './images.ts';
-import type { KeyPermit } from './keys.ts';
-import { KeyRing } from './keys.ts';
 import type { ModelTraits } from './models.ts';
 import { traitsOf } from './models.ts';
 import { serialise, translateRequest } from './request.ts';
@@ -44,15 +43,10 @@ const restoreMs = 2_000;
 
 type Disliked = NonNullable<Refusal['disliked']>;
 
-/** How a request is put after Gemini refused to take it as it was. */
-interface Wording {
-  readonly without: ReadonlySet<Disliked>;
-  readonly hasRetriedCall: boolean;
-}
-
 class GeminiBackend implements Backend {
   readonly id: string;
   readonly tier = 'cloud';
+  readonly standIns: readonly string[];
   readonly #config: GeminiBackendConfig;
   readonly #dependencies: GeminiDependencies;
   readonly #transport: GeminiTransport;
@@ -69,6 +63,7 @@ class GeminiBackend implements Backend {
   constructor(config: GeminiBackendConfig, dependencies: GeminiDependencies) {
     const { client, clock, limits, images } = dependencies;
     this.id = config.name;
+    this.standIns = config.fallbackModels;
     this.#config = config;
     this.#dependencies = dependencies;
     this.#transport = new GeminiTransport({ config, client, clock, limits });
@@ -81,7 +76,10 @@ class GeminiBackend implements Backend {
   }
 
   get capabilities(): Capabilities {
-    const model = this.models[0] ?? '';
+    return this.capabilitiesOf(this.models[0] ?? '');
+  }
+
+  capabilitiesOf(model: string): Capabilities {
     const { tools, logprobs } = traitsOf(model);
     const contextTokens = this.#catalogue.contextTokens(model);
     return {
@@ -112,12 +110,18 @@ class GeminiBackend implements Backend {
     this.#active++;
     try {
       await this.#signaturesRestored(call);
-      yield* this.#answer(
-        this.#images === undefined ? request : await withImages(request, this.#images, call.signal),
-        call,
-      );
+      yield* this.#answer(await this.#withImages(request, call.signal), call);
     } finally {
       this.#active--;
+    }
+  }
+
+  async #withImages(request: ChatRequest, signal: AbortSignal): Promise<ChatRequest> {
+    if (this.#images === undefined) return request;
+    try {
+      return await withImages(request, this.#images, signal);
+    } catch (error) {
+      throw error instanceof RequestError ? rejectedHere(error, this.id) : error;
     }
   }
 
@@ -126,20 +130,19 @@ class GeminiBackend implements Backend {
     await Promise.all([this.#dependencies.client.close(), this.#images?.close()]);
   }
 
-  /** Tries the model, then those configured to stand in for it; each with every key, and reworded where need be. */
+  /**
+   * Asks the model, with the next key where one is limited or refused, and without what the model turns out not to take.
+   * Anything else is for the plan to try again.
+   */
   async *#answer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
-    const standIns = this.#config.fallbackModels.filter((model) => model !== call.model);
-    let current = call;
-    let wording = this.#wordingFor(call.model);
-    let failure: unknown;
+    let without = this.#disliked.get(call.model) ?? new Set<Disliked>();
     while (true) {
       call.signal.throwIfAborted();
-      let permit: KeyPermit | undefined;
+      const attempt = this.#prepare(request, call, without);
+      const permit = this.#keys.take(call.model);
       let hasBegun = false;
       try {
-        const attempt = this.#prepare(request, current, wording);
-        permit = this.#keys.take(current.model);
-        for await (const events of this.#run(attempt, permit.secret, current)) {
+        for await (const events of this.#run(attempt, permit.secret, call)) {
           for (const event of events) {
             hasBegun = true;
             yield event;
@@ -149,18 +152,9 @@ class GeminiBackend implements Backend {
         this.#listModelsOnce(permit.secret);
         return;
       } catch (error) {
-        const next = permit === undefined ? undefined : this.#afterFailure(error, permit, current, wording);
-        const shown = error instanceof RefusedError ? error.refusal.error : error;
-        if (hasBegun) throw shown;
-        if (next !== undefined) {
-          wording = next;
-          continue;
-        }
-        failure = soonerOf(failure, shown);
-        const standIn = isOfTheModel(shown) ? standIns.shift() : undefined;
-        if (standIn === undefined) throw failure;
-        current = { ...call, model: standIn };
-        wording = this.#wordingFor(standIn);
+        const next = this.#afterFailure(error, permit, call, without);
+        if (next === undefined || hasBegun) throw error instanceof RefusedError ? error.refusal.error : error;
+        without = next;
       }
     }
   }
@@ -178,11 +172,16 @@ class GeminiBackend implements Backend {
     }
   }
 
-  #wordingFor(model: string): Wording {
-    return { without: this.#disliked.get(model) ?? new Set(), hasRetriedCall: false };
+  /** @throws BackendError `rejected` for what this model cannot be asked, though another backend may well be */
+  #prepare(request: ChatRequest, call: CallContext, without: ReadonlySet<Disliked>): Prepared {
+    try {
+      return this.#translate(request, call, without);
+    } catch (error) {
+      throw error instanceof RequestError ? rejectedHere(error, this.id) : error;
+    }
   }
 
-  #prepare(request: ChatRequest, call: CallContext, { without }: Wording): Prepared {
+  #translate(request: ChatRequest, call: CallContext, without: ReadonlySet<Disliked>): Prepared {
     const { signatures, onSentinel = () => undefined } = this.#dependencies;
     const traits = lacking(traitsOf(call.model), without);
     const names = new ToolNames(request.tools.map(({ name }) => name));
@@ -205,14 +204,17 @@ class GeminiBackend implements Backend {
       names,
       ids: new ToolCallIds(),
       keepsFirstCall: request.parallelToolCalls === false,
-      showsThoughts: request.sampling.reasoningEffort !== undefined,
       promptCharacters: body.length,
       onSigned: (signed, signature) => signatures.put(clientKey, signed, signature),
     });
     return { body, reader };
   }
 
-  async *#run({ body, reader }: Prepared, secret: string, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
+  async *#run(
+    { body, reader }: Prepared,
+    secret: string | undefined,
+    call: CallContext,
+  ): AsyncGenerator<InferenceEvent[], void> {
     const { model, signal } = call;
     try {
       for await (const chunks of this.#transport.generate({ model, body, secret, signal })) {
@@ -227,25 +229,27 @@ class GeminiBackend implements Backend {
     yield reader.end();
   }
 
-  /** How to ask again, or `undefined`. The key is told in any case. */
-  #afterFailure(error: unknown, permit: KeyPermit, call: CallContext, wording: Wording): Wording | undefined {
-    if (error instanceof BackendError && error.code === malformedCall && !wording.hasRetriedCall) {
-      return { ...wording, hasRetriedCall: true };
-    }
+  /** What to leave out when asking again, or `undefined` for not at all. The key is told in any case. */
+  #afterFailure(
+    error: unknown,
+    permit: KeyPermit,
+    call: CallContext,
+    without: ReadonlySet<Disliked>,
+  ): ReadonlySet<Disliked> | undefined {
     if (!(error instanceof RefusedError)) return undefined;
     const { limit, isKeyBad, disliked } = error.refusal;
     if (limit !== undefined) permit.limited(limit);
     if (isKeyBad === true) permit.refused();
-    if (limit !== undefined || isKeyBad === true) return this.#keys.size > 1 ? wording : undefined;
-    if (disliked === undefined || wording.without.has(disliked)) return undefined;
-    const without = new Set([...wording.without, disliked]);
+    if (limit !== undefined || isKeyBad === true) return this.#keys.size > 1 ? without : undefined;
+    if (disliked === undefined || without.has(disliked)) return undefined;
+    const next = new Set([...without, disliked]);
     // A history's signatures are the request's own; the others are the model's.
-    if (disliked !== 'signatures') this.#disliked.set(call.model, without);
-    return { ...wording, without };
+    if (disliked !== 'signatures') this.#disliked.set(call.model, next);
+    return next;
   }
 
   /** Once, after the first answer: limits of the models as the provider states them. Not worth failing for. */
-  #listModelsOnce(secret: string): void {
+  #listModelsOnce(secret: string | undefined): void {
     if (this.#hasListed || this.#config.auth === 'bearer') return;
     this.#hasListed = true;
     this.#transport.listModels(secret, this.#closing.signal).then(
@@ -269,15 +273,9 @@ function lacking(traits: ModelTraits, without: ReadonlySet<Disliked>): ModelTrai
   };
 }
 
-/** Whether another model with the same keys may do better. */
-function isOfTheModel(error: unknown): boolean {
-  if (!(error instanceof BackendError)) return false;
-  return error.fault === 'rate_limit' || error.fault === 'server' || error.status === 404;
-}
-
-/** The first failure says most; of two limits it is the one that ends first. */
-function soonerOf(first: unknown, later: unknown): unknown {
-  if (!(first instanceof BackendError)) return first ?? later;
-  const bothLimited = first.fault === 'rate_limit' && later instanceof BackendError && later.fault === 'rate_limit';
-  return bothLimited && (later.retryAfterMs ?? Infinity) < (first.retryAfterMs ?? Infinity) ? later : first;
+/** A refusal of our own, made while translating: what is wrong with the request is so for this backend alone. */
+function rejectedHere(error: RequestError, backend: string): BackendError {
+  const { code, status, param, source } = error;
+  const where = param === undefined ? {} : { param };
+  return new BackendError(error.message, { fault: 'rejected', backend, code, status, source, cause: error, ...where });
 }

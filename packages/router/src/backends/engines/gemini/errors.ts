@@ -59,9 +59,8 @@ export function refusalOf(httpStatus: number, error: GoogleError, context: Refus
       error: failure(context, 'rejected', 'The request is too large for the cloud provider; shorten it.', { status }),
     };
   }
-  if (status === 504) return { error: failure(context, 'timeout', 'The cloud provider took too long; try again.') };
   if (status >= 500) {
-    const init = status === 503 ? { status } : {};
+    const init = { ...(handedOn.has(status) && { status }), ...(status === 504 && { code: 'upstream_timeout' }) };
     return { error: failure(context, 'server', 'The cloud provider failed; try again.', init) };
   }
   return { error: failure(context, 'bad_answer', 'The cloud provider answered with an unexpected status.') };
@@ -76,6 +75,9 @@ function limited(error: GoogleError, context: RefusalContext): Refusal {
   const model = limit.isPerModel ? { model: context.model } : {};
   return { error: failure(context, 'rate_limit', message, { retryAfterMs, ...model }), limit };
 }
+
+/** Statuses that a client sees as they are. */
+const handedOn: ReadonlySet<number> = new Set([500, 502, 503, 504]);
 
 /** An invalid key comes as 400; a blocked project or place as FAILED_PRECONDITION. None is the client's fault. */
 function isKeyFault(status: number, { status: name, message, details }: GoogleError): boolean {

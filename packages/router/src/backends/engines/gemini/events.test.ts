@@ -15,7 +15,6 @@ function read(chunks: readonly object[], keepsFirstCall = false): InferenceEvent
     names: new ToolNames(['get weather']),
     ids: new ToolCallIds(),
     keepsFirstCall,
-    showsThoughts: true,
     promptCharacters: 40,
     onSigned: () => undefined,
   });
@@ -157,6 +156,31 @@ test('words for the end', () => {
   for (const word of ['STOP', 'OTHER', 'LANGUAGE', 'NEVER_HEARD_OF', 'constructor'])
     assert.equal(reasonOf(word), 'stop');
 });
+
+test('an answer of images alone is an answer, and its images are told whole', () => {
+  const inlineData = { mimeType: 'image/png', data: 'iVBORw0KGgo=' };
+  const events = read([{ candidates: [{ content: { parts: [{ inlineData }] }, finishReason: 'STOP' }] }]);
+  assert.deepEqual(
+    events.map((event) => (event.type === 'image' ? event.url : event.type)),
+    ['start', 'data:image/png;base64,iVBORw0KGgo=', 'finish'],
+  );
+  const odd = { mimeType: 'image/png"onerror', data: '<' };
+  assert.throws(() => read([{ candidates: [{ content: { parts: [{ inlineData: odd }] }, finishReason: 'STOP' }] }]));
+});
+
+for (const [native, text, reason] of [
+  ['MODEL_ARMOR', '', 'content_filter'],
+  ['MODEL_ARMOR', 'Hel', 'content_filter'],
+  ['NEVER_HEARD_OF', '', 'content_filter'],
+  ['NEVER_HEARD_OF', 'Hello.', 'stop'],
+] as const) {
+  test(`${native} ${text === '' ? 'without content' : 'after content'} is ${reason}`, () => {
+    const events = read([{ candidates: [{ content: { parts: [{ text }] }, finishReason: native }] }]);
+    const finish = events.at(-1);
+    assert.ok(finish?.type === 'finish');
+    assert.deepEqual([finish.reason, finish.nativeReason], [reason, native]);
+  });
+}
 
 test('an answer without an end is cut, an empty one unusable', () => {
   const fault = (chunks: readonly object[]): string => {

@@ -19,8 +19,6 @@ export interface AnswerContext {
   readonly ids: ToolCallIds;
   /** `parallel_tool_calls: false`: calls after the first are dropped. */
   readonly keepsFirstCall: boolean;
-  /** Whether thoughts are told; counted they are in any case. */
-  readonly showsThoughts: boolean;
   /** For an estimate of the prompt where the answer brings no counts. */
   readonly promptCharacters: number;
   /** A call came with a signature, to be kept for a client that will lose it. */
@@ -82,7 +80,8 @@ export class AnswerReader {
   end(): InferenceEvent[] {
     const native = this.#nativeReason;
     if (native === undefined) throw this.#fault('cut', 'The backend broke off its answer; try again.');
-    const ending = this.#isBlocked ? 'content_filter' : endingOf(native, this.#calls > 0 || this.#open !== undefined);
+    const seen = { calls: this.#calls > 0 || this.#open !== undefined, content: this.#hasContent };
+    const ending = this.#isBlocked ? 'content_filter' : endingOf(native, seen);
     if (ending === 'malformed_call') {
       throw this.#fault('unusable', 'The model made a malformed tool call; try again.', malformedCall);
     }
@@ -109,14 +108,22 @@ export class AnswerReader {
 
   #readPart(part: AnswerPart, events: InferenceEvent[]): void {
     if (part.functionCall !== undefined) this.#readCall(part.functionCall, part.thoughtSignature, events);
+    if (part.inlineData !== undefined && part.thought !== true) this.#readMedia(part.inlineData, events);
     if (part.text === undefined || part.text === '') return;
     this.#usage.wrote(part.text.length);
     if (part.thought === true) {
-      if (this.#context.showsThoughts) events.push({ type: 'reasoning-delta', text: part.text });
+      events.push({ type: 'reasoning-delta', text: part.text });
     } else {
       this.#hasContent = true;
       events.push({ type: 'text-delta', text: part.text });
     }
+  }
+
+  /** Media types and base64 as they should be: the URL goes to the client as it is. */
+  #readMedia({ mimeType, data }: NonNullable<AnswerPart['inlineData']>, events: InferenceEvent[]): void {
+    if (!/^image\/[\w.+-]{1,40}$/.test(mimeType) || !/^[A-Za-z0-9+/_=-]+$/.test(data)) return;
+    this.#hasContent = true;
+    events.push({ type: 'image', url: `data:${mimeType};base64,${data}` });
   }
 
   /** A name opens a call; it is whole when nothing more is announced. */

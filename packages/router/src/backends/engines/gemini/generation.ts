@@ -17,7 +17,7 @@ const maxStops = 5;
 
 /** Sampling, thinking and the form of the answer; what the model refuses is left out and named by `warn`. */
 export function translateGeneration(request: ChatRequest, context: GenerationContext): GenerationConfig {
-  const { temperature, topP, maxTokens, stop, seed } = request.sampling;
+  const { temperature, topP, topK, maxTokens, stop, seed } = request.sampling;
   if (stop.length > maxStops)
     throw new RequestError(`Gemini takes at most ${maxStops} stop sequences.`, { param: 'stop' });
   if (request.sampling.logitBias !== undefined) context.warn('logit_bias', 'Gemini has no such setting.');
@@ -26,6 +26,7 @@ export function translateGeneration(request: ChatRequest, context: GenerationCon
     ...(maxTokens === undefined ? {} : { maxOutputTokens: maxTokens }),
     ...(temperature === undefined ? {} : { temperature }),
     ...(topP === undefined ? {} : { topP }),
+    ...(topK === undefined ? {} : { topK }),
     ...(stop.length === 0 ? {} : { stopSequences: stop }),
     // Gemini's seed is an int32: the lower 32 bits.
     ...(seed === undefined ? {} : { seed: seed | 0 }),

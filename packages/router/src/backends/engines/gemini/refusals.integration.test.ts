@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { assertGrammar, textOfEvents } from '@lfo/testing/event-grammar.ts';
-import type { FakeAnswer, FakeGeminiOptions, FakeRefusal } from '@lfo/testing/fake-gemini.ts';
+import type { FakeGeminiOptions, FakeRefusal } from '@lfo/testing/fake-gemini.ts';
 import {
   asEventStream,
   FakeGemini,
@@ -12,7 +12,8 @@ import {
   upstreamSecret,
 } from '@lfo/testing/fake-gemini.ts';
 import { geminiSubject } from '@lfo/testing/gemini/gemini-subject.ts';
-import { BackendError, RequestError } from '../../../core/errors.ts';
+import { systemClock } from '../../../core/clock.ts';
+import { BackendError } from '../../../core/errors.ts';
 
 const day = 86_400_000;
 
@@ -54,7 +55,7 @@ const statuses: readonly (readonly [
     false,
   ],
   ['RESOURCE_EXHAUSTED', rateLimit('34.4s'), 429, 'rate_limit_exceeded', true],
-  ['INTERNAL', refusal(500, 'INTERNAL', 'Oops.'), 502, 'upstream_error', true],
+  ['INTERNAL', refusal(500, 'INTERNAL', 'Oops.'), 500, 'upstream_error', true],
   ['UNAVAILABLE', refusal(503, 'UNAVAILABLE', 'Overloaded.'), 503, 'upstream_error', true],
   ['DEADLINE_EXCEEDED', refusal(504, 'DEADLINE_EXCEEDED', 'Late.'), 504, 'upstream_timeout', true],
 ];
@@ -165,22 +166,63 @@ test('a refused key rests, so that a broken configuration does not hammer the pr
 
 for (const finishReason of ['MALFORMED_FUNCTION_CALL', 'UNEXPECTED_TOOL_CALL', 'TOO_MANY_TOOL_CALLS']) {
   for (const stream of [true, false]) {
-    test(`${finishReason} is asked again once, then an error (stream: ${stream})`, async (t) => {
+    test(`${finishReason} is one call and one fault: another is the plan's to make (stream: ${stream})`, async (t) => {
       const fake = await fakeFor(t);
       const { infer } = geminiSubject(t, fake.origin);
-      const malformed: FakeAnswer = { chunks: [{ candidates: [{ content: {}, finishReason }] }] };
-      fake.next(malformed);
-      assertGrammar(await infer({ stream }));
-      fake.next(malformed, malformed);
+      fake.next({ chunks: [{ candidates: [{ content: {}, finishReason }] }] });
       const error = await faultOf(infer({ stream }));
       assert.deepEqual(
         [error.fault, error.code, error.countsAgainstBackend],
         ['unusable', 'malformed_function_call', false],
       );
-      assert.equal(fake.requests.length, 4);
+      assert.equal(fake.requests.length, 1);
     });
   }
 }
+
+test('a request that this model cannot be asked is refused here alone: another attempt may take it', async (t) => {
+  const fake = await fakeFor(t);
+  const { infer } = geminiSubject(t, fake.origin, { models: ['gemma-3-27b-it'] });
+  for (const request of [
+    { tools: [{ name: 'f' }] },
+    { sampling: { stop: ['1', '2', '3', '4', '5', '6'], logprobs: false } },
+    { tools: [{ name: 'f' }], toolChoice: { type: 'function', name: 'g' } as const },
+  ]) {
+    const error = await faultOf(infer(request, { model: 'gemma-3-27b-it' }));
+    assert.deepEqual([error.fault, error.status, error.source], ['rejected', 400, 'lfo']);
+    assert.equal(error.countsAgainstBackend, false);
+  }
+  assert.equal(fake.requests.length, 0);
+});
+
+test('tools are a matter of the model, not of the backend', async (t) => {
+  const fake = await fakeFor(t);
+  const { backend } = geminiSubject(t, fake.origin, { models: ['gemini-2.5-flash', 'gemma-3-27b-it'] });
+  assert.equal(backend.capabilitiesOf?.('gemini-2.5-flash').tools, true);
+  assert.equal(backend.capabilitiesOf?.('gemma-3-27b-it').tools, false);
+});
+
+test('a tool name that Gemini would refuse goes there by another and comes back as it was', async (t) => {
+  const fake = await fakeFor(t);
+  const { infer } = geminiSubject(t, fake.origin);
+  await infer({ tools: [{ name: '2-step' }] });
+  const sent = /"functionDeclarations":\[\{"name":"([^"]+)"/.exec(fake.requests[0]?.text ?? '')?.[1] ?? '';
+  assert.match(sent, /^[A-Za-z_]/);
+  fake.next({ parts: [{ functionCall: { name: sent, args: {} } }] });
+  const events = await infer({ tools: [{ name: '2-step' }] });
+  assert.ok(events.some((event) => event.type === 'tool-call-start' && event.name === '2-step'));
+});
+
+test('an error status decides at once, whether or not its body ever comes', async (t) => {
+  const fake = await fakeFor(t);
+  const { infer } = geminiSubject(t, fake.origin, {}, { clock: systemClock });
+  fake.next(async (exchange) => {
+    exchange.head(503, { 'content-type': 'application/json' });
+    await exchange.write('{"error":');
+    await exchange.silence();
+  });
+  assert.deepEqual((await faultOf(infer({}))).status, 503);
+});
 
 test('a malformed call after text has been given is an error at once', async (t) => {
   const fake = await fakeFor(t);
@@ -200,13 +242,13 @@ test('penalties a model refuses are left out from then on', async (t) => {
   assert.deepEqual(warned, ['presence_penalty', 'presence_penalty']);
 });
 
-test('thoughts a model does not think are not asked for again, and those nobody asked for are not told', async (t) => {
+test('thoughts a model does not think are not asked for again, and those it thinks are told unasked', async (t) => {
   const fake = await fakeFor(t);
   const { infer, clock } = geminiSubject(t, fake.origin);
   let signs = 0;
   const call = { clock, keepAlive: () => void signs++ };
   const kinds = async (): Promise<string[]> => (await infer({}, call)).map(({ type }) => type);
-  assert.deepEqual(await kinds(), ['start', 'text-delta', 'text-delta', 'finish']);
+  assert.deepEqual(await kinds(), ['start', 'reasoning-delta', 'text-delta', 'text-delta', 'finish']);
   assert.equal(fake.requests.length, 1);
   assert.match(fake.requests[0]?.text ?? '', /"includeThoughts":true/);
   assert.ok(signs > 0);
@@ -220,21 +262,17 @@ test('thoughts a model does not think are not asked for again, and those nobody 
   );
 });
 
-test('the models that stand in are tried in order, each with the key, and the sooner end is told', async (t) => {
+test('the limit of one model leaves the key to those that stand in for it', async (t) => {
   const fake = await fakeFor(t);
   const perModel = 'GenerateRequestsPerMinutePerProjectPerModel-FreeTier';
-  const { infer } = geminiSubject(t, fake.origin, {
-    fallbackModels: ['gemini-2.5-flash', 'gemini-unknown', 'gemini-2.5-flash-lite'],
-  });
+  const { infer, backend } = geminiSubject(t, fake.origin, { fallbackModels: ['gemini-2.5-flash-lite'] });
+  assert.deepEqual(backend.standIns, ['gemini-2.5-flash-lite']);
   fake.next(rateLimit('30s', perModel));
-  const [start] = await infer({});
-  assert.deepEqual(start, { type: 'start', model: 'gemini-2.5-flash-lite' });
-  const asked = (): string[] => fake.requests.map(({ path }) => /models\/([^:]+)/.exec(path)?.[1] ?? '');
-  assert.deepEqual(asked(), ['gemini-2.5-flash', 'gemini-unknown', 'gemini-2.5-flash-lite']);
-  fake.next(rateLimit('20s', perModel));
   const error = await faultOf(infer({}));
-  assert.deepEqual([error.fault, error.retryAfterMs], ['rate_limit', 20_000]);
-  assert.equal(asked().filter((model) => model === 'gemini-2.5-flash').length, 1);
+  assert.deepEqual([error.fault, error.retryAfterMs, error.model], ['rate_limit', 30_000, 'gemini-2.5-flash']);
+  assert.equal(fake.requests.length, 1);
+  const [start] = await infer({}, { model: 'gemini-2.5-flash-lite' });
+  assert.deepEqual(start, { type: 'start', model: 'gemini-2.5-flash-lite' });
 });
 
 test('a blocked prompt and a blocked answer are content filters, not faults', async (t) => {
@@ -298,7 +336,7 @@ test('web images are fetched only where the operator allows it', async (t) => {
     const { infer } = geminiSubject(t, fake.origin, {}, fetchImages ? { images } : {});
     return infer({ messages: [{ role: 'user', content: [{ type: 'image', url }] }] });
   };
-  await assert.rejects(ask(false), RequestError);
+  assert.equal((await faultOf(ask(false))).fault, 'rejected');
   assert.deepEqual([fetched, fake.requests.length], [[], 0]);
   await ask(true);
   assert.deepEqual(fetched, [url]);

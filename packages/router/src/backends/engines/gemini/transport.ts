@@ -4,6 +4,7 @@ import { BackendError } from '../../../core/errors.ts';
 import type { JsonValue } from '../../../core/json.ts';
 import { parseJson } from '../../../core/json.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
+import { readErrorBody } from '../../http/error-body.ts';
 import { readTextBody } from '../../http/json-body.ts';
 import { readSse } from '../../http/sse.ts';
 import type { Refusal, RefusalContext } from './errors.ts';
@@ -28,7 +29,8 @@ export interface GeminiCall {
   readonly model: string;
   /** Serialised body. */
   readonly body: string;
-  readonly secret: string;
+  /** Absent behind a proxy that adds it. */
+  readonly secret: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -77,7 +79,7 @@ export class GeminiTransport {
   }
 
   /** The list of models, as it comes. */
-  async listModels(secret: string, signal: AbortSignal): Promise<JsonValue | undefined> {
+  async listModels(secret: string | undefined, signal: AbortSignal): Promise<JsonValue | undefined> {
     const response = await this.#options.client.send({
       method: 'GET',
       url: new URL(`${this.#base}/models?pageSize=1000`),
@@ -122,7 +124,7 @@ export class GeminiTransport {
   }
 
   async #readRefusal(response: HttpResponse, model: string): Promise<Refusal> {
-    const text = await this.#readText(response.body);
+    const text = await readErrorBody(response, this.#backend, this.#options.clock);
     const retryAfter = response.headers['retry-after'];
     return readRefusal(response.status, text, {
       ...this.#refusalContext(model),
@@ -139,7 +141,8 @@ export class GeminiTransport {
   }
 
   /** In a header, never in the URL, which ends up in logs. */
-  #credentials(secret: string): Record<string, string> {
+  #credentials(secret: string | undefined): Record<string, string> {
+    if (secret === undefined) return {};
     return this.#options.config.auth === 'bearer'
       ? { authorization: `Bearer ${secret}` }
       : { 'x-goog-api-key': secret };

@@ -42,6 +42,7 @@ export interface GenerationConfig {
   readonly maxOutputTokens?: number;
   readonly temperature?: number;
   readonly topP?: number;
+  readonly topK?: number;
   readonly stopSequences?: readonly string[];
   readonly seed?: number;
   readonly presencePenalty?: number;
@@ -85,6 +86,7 @@ const part = z.object({
   thought: z.boolean().optional(),
   thoughtSignature: z.string().optional(),
   functionCall: functionCall.optional(),
+  inlineData: z.object({ mimeType: z.string(), data: z.string() }).optional().catch(undefined),
 });
 
 const score = z.object({ token: z.string().optional(), logProbability: z.number().optional() });

@@ -1,16 +1,19 @@
 import { childOf } from '../../../core/abort.ts';
 import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
+import { isCloudModel } from '../../../config/cloud-models.ts';
 import type { HttpBackendConfig, LimitsConfig } from '../../../config/config.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';
 import type { HttpClient } from '../../http/client.ts';
-import { type ApiKey, KeyRing } from '../../key-ring.ts';
+import { type KeyPermit, KeyRing } from '../../key-ring.ts';
+import { egressViolation } from './egress.ts';
 import { AnswerReader } from './events.ts';
-import { type Answer, Exchanges } from './exchange.ts';
+import { type Answer, Exchanges, StatusError } from './exchange.ts';
 import { type ListedModel, listedModels } from './models.ts';
 import { requestBody, type WireStyle } from './request.ts';
+import { type Feature, type RequestShape, shapeOf, SupportedFeatures } from './supported-features.ts';
 
 /** What the backend works with; it closes the client. */
 export interface OpenAiCompatibleDependencies {
@@ -35,9 +38,6 @@ const defaultPauseMs = 1000;
 
 const probeMs = 5000;
 
-/** Models whose taste is remembered. */
-const maxStyles = 1000;
-
 /** It answers, but has no model list, which a server whose models are configured may do without. */
 function isWithoutList(error: unknown): boolean {
   return error instanceof BackendError && (error.fault === 'rejected' || error.fault === 'bad_answer');
@@ -46,12 +46,12 @@ function isWithoutList(error: unknown): boolean {
 class OpenAiCompatibleBackend implements Backend {
   readonly id: string;
   readonly tier: Tier;
+  readonly standIns: readonly string[];
   readonly #config: HttpBackendConfig;
   readonly #dependencies: OpenAiCompatibleDependencies;
   readonly #exchanges: Exchanges;
   readonly #keys: KeyRing;
-  /** Whether a model takes what not every server knows; absent until one such request was answered. */
-  readonly #takesExtras = new Map<string, boolean>();
+  readonly #features = new SupportedFeatures();
   #listed: readonly ListedModel[] = [];
   #status: BackendStatus = { state: 'ready' };
   #active = 0;
@@ -60,13 +60,15 @@ class OpenAiCompatibleBackend implements Backend {
     const { client, clock, limits } = dependencies;
     this.id = config.name;
     this.tier = config.tier;
+    this.standIns = config.fallbackModels;
     this.#config = config;
     this.#dependencies = dependencies;
-    this.#keys = new KeyRing(config.apiKeys, clock);
+    this.#keys = new KeyRing(config.name, config.apiKeys, clock);
     this.#exchanges = new Exchanges({
       client,
       clock,
       backend: config.name,
+      tier: config.tier,
       baseUrl: config.baseUrl,
       maxEventBytes: limits.upstreamEventBytes,
       maxBodyBytes: limits.answerBytes,
@@ -78,8 +80,11 @@ class OpenAiCompatibleBackend implements Backend {
   }
 
   get capabilities(): Capabilities {
+    return this.capabilitiesOf(this.models[0] ?? '');
+  }
+
+  capabilitiesOf(model: string): Capabilities {
     const { capabilities, tier } = this.#config;
-    const model = this.models[0] ?? '';
     const contextTokens = this.#config.contextTokens ?? this.#listed.find(({ id }) => id === model)?.contextTokens;
     const images = capabilities.images ?? tier === 'cloud';
     return {
@@ -87,7 +92,7 @@ class OpenAiCompatibleBackend implements Backend {
       jsonSchema: capabilities.jsonSchema ?? true,
       images,
       audio: images,
-      logprobs: capabilities.logprobs ?? this.#takesExtras.get(model) ?? true,
+      logprobs: capabilities.logprobs ?? this.#features.takes('scores', model, 'plain/stream') ?? true,
       ...(contextTokens === undefined ? {} : { contextTokens }),
     };
   }
@@ -102,11 +107,11 @@ class OpenAiCompatibleBackend implements Backend {
     const cancel = this.#dependencies.clock.schedule(probeMs, () => abort.abort(new Error('late')));
     try {
       await this.#list(abort.signal);
-      this.#status = { state: 'ready' };
+      this.#isUp();
     } catch (error) {
       signal.throwIfAborted();
       if (this.#config.models.length > 0 && isWithoutList(error)) {
-        this.#status = { state: 'ready' };
+        this.#isUp();
         return this.status();
       }
       const detail = error instanceof BackendError ? error.message : 'The backend did not list its models in time.';
@@ -122,10 +127,13 @@ class OpenAiCompatibleBackend implements Backend {
     this.#active++;
     try {
       call.signal.throwIfAborted();
-      const { answer, model } = await this.#askModels(request, call);
-      const reader = new AnswerReader({ backend: this.id, model, requestId: request.id, bodyBytes: request.bodyBytes });
+      const model = call.model === '' ? await this.#defaultModel(call.signal) : call.model;
+      if (this.tier === 'local' && isCloudModel(model)) throw egressViolation(this.id);
+      const answer = await this.#ask(request, { ...call, model });
+      const { tier, id: backend } = this;
+      const reader = new AnswerReader({ backend, tier, model, requestId: request.id, bodyBytes: request.bodyBytes });
       yield* this.#exchanges.events(answer, reader);
-      this.#status = { state: 'ready' };
+      this.#isUp();
     } finally {
       this.#active--;
     }
@@ -135,80 +143,95 @@ class OpenAiCompatibleBackend implements Backend {
     return this.#dependencies.client.close();
   }
 
-  /** Asks the model, then, where that one is limited, broken or unknown, those configured to stand in for it. */
-  async #askModels(
-    request: ChatRequest,
-    call: CallContext,
-  ): Promise<{ readonly answer: Answer; readonly model: string }> {
-    const first = call.model === '' ? await this.#defaultModel(call.signal) : call.model;
-    const standIns = this.#config.fallbackModels.filter((model) => model !== first);
-    for (const [at, model] of [first, ...standIns].entries()) {
-      try {
-        return { model, answer: await this.#ask(request, { ...call, model }) };
-      } catch (error) {
-        if (at === standIns.length || !isOfTheModel(error)) throw error;
-      }
-    }
-    throw this.#allLimited();
+  /** A server that comes back may be another version, which takes what the last one refused. */
+  #isUp(): void {
+    if (this.#status.state === 'down') this.#features.forget();
+    this.#status = { state: 'ready' };
   }
 
-  /** Asks until the head of an answer comes: with the next key where one is limited or refused, once in plainer words. */
+  /**
+   * Asks until the head of an answer comes: with the next key where one is limited or refused, and without the features
+   * that the server refuses.
+   */
   async #ask(request: ChatRequest, call: CallContext): Promise<Answer> {
-    const tried = new Set<ApiKey>();
-    let extras = this.#takesExtras.get(call.model) ?? true;
-    let last: unknown;
+    const tried = new Set<string | undefined>();
+    const dropped = new Set<Feature>();
+    const stream = this.#streams(request, call);
+    const shape = shapeOf(request, stream);
+    let permit = this.#keys.take(call.model);
     while (true) {
-      const key = this.#keys.pick(tried);
-      if (key === undefined && this.#keys.size > 0) throw last ?? this.#allLimited();
-      const style = this.#styleOf(request, call, extras);
-      const asksExtras =
-        style.scores || (style.maxTokensField === 'max_completion_tokens' && request.sampling.maxTokens !== undefined);
+      const wanted = this.#wantedFeatures(request, call, shape).filter((feature) => !dropped.has(feature));
       try {
-        const body = JSON.stringify(requestBody(request, call, style));
-        const answer = await this.#exchanges.send('/chat/completions', key?.value, call.signal, body);
-        if (asksExtras || !extras) this.#learn(call.model, extras);
+        const body = JSON.stringify(requestBody(request, call, this.#styleOf(stream, wanted)));
+        const answer = await this.#exchanges.send('/chat/completions', permit.secret, call.signal, body);
+        permit.succeeded();
+        for (const feature of wanted) this.#features.learn(feature, call.model, shape, true);
+        for (const feature of dropped) this.#features.learn(feature, call.model, shape, false);
         return answer;
       } catch (error) {
-        last = error;
-        const isPlainRefusal =
-          error instanceof BackendError && error.fault === 'rejected' && (error.status === 400 || error.status === 422);
-        if (isPlainRefusal && asksExtras && !this.#takesExtras.has(call.model)) extras = false;
-        else if (key === undefined || !this.#retired(key, error)) throw error;
-        else tried.add(key);
+        if (!(error instanceof StatusError)) throw error;
+        const refused = this.#refusedFeatures(error, wanted, call.model, shape);
+        for (const feature of refused) dropped.add(feature);
+        if (refused.length > 0) continue;
+        if (!isOfTheKey(error, permit)) throw error.shown;
+        tried.add(permit.secret);
+        permit = this.#nextKey(call.model, tried, error.shown);
       }
     }
   }
 
-  #styleOf({ stream, sampling }: ChatRequest, { wantScores }: CallContext, extras: boolean): WireStyle {
-    const { tier, dialect, capabilities } = this.#config;
+  #streams({ stream }: ChatRequest, { wantScores }: CallContext): boolean {
+    // Whole only from the cloud: a slow local model must show that it is at work, or its budget ends.
+    return stream || wantScores || this.tier === 'local';
+  }
+
+  #styleOf(stream: boolean, features: readonly Feature[]): WireStyle {
+    const { dialect, capabilities } = this.#config;
     return {
       dialect,
-      // Whole only from the cloud: a slow local model must show that it is at work, or its budget ends.
-      stream: stream || wantScores || tier === 'local',
-      scores: extras && (wantScores || sampling.logprobs) && capabilities.logprobs !== false,
-      maxTokensField: extras && tier === 'cloud' && dialect === 'standard' ? 'max_completion_tokens' : 'max_tokens',
+      stream,
+      scores: features.includes('scores'),
+      maxTokensField: features.includes('max_completion_tokens') ? 'max_completion_tokens' : 'max_tokens',
+      jsonSchema: capabilities.jsonSchema !== false,
     };
   }
 
-  #learn(model: string, extras: boolean): void {
-    if (this.#takesExtras.size < maxStyles) this.#takesExtras.set(model, extras);
+  /** What this request would ask for that not every server takes, refusals of earlier ones left out. */
+  #wantedFeatures({ sampling }: ChatRequest, call: CallContext, shape: RequestShape): readonly Feature[] {
+    const { tier, dialect, capabilities } = this.#config;
+    const wanted: Feature[] = [];
+    if ((call.wantScores || sampling.logprobs) && capabilities.logprobs !== false) wanted.push('scores');
+    if (sampling.maxTokens !== undefined && tier === 'cloud' && dialect === 'standard') {
+      wanted.push('max_completion_tokens');
+    }
+    return wanted.filter((feature) => this.#features.takes(feature, call.model, shape) !== false);
   }
 
-  /** Whether the error is the key's alone. */
-  #retired(key: ApiKey, error: unknown): boolean {
-    if (!(error instanceof BackendError)) return false;
-    if (error.fault === 'auth') this.#keys.refuse(key);
-    else if (error.fault === 'rate_limit') this.#keys.limit(key, error.retryAfterMs ?? defaultPauseMs);
-    else return false;
-    return true;
+  /**
+   * Features to try without: those that the refusal names, also in a 500 as older versions of llama-server send it; else,
+   * where the request was refused as such, those that the model has not been seen to take.
+   */
+  #refusedFeatures(
+    { shown, named }: StatusError,
+    wanted: readonly Feature[],
+    model: string,
+    shape: RequestShape,
+  ): readonly Feature[] {
+    const isRejected = shown.fault === 'rejected' && (shown.status === 400 || shown.status === 422);
+    if (!isRejected && shown.fault !== 'server') return [];
+    const blamed = wanted.filter((feature) => named.includes(feature));
+    if (blamed.length > 0 || !isRejected) return blamed;
+    return wanted.filter((feature) => this.#features.takes(feature, model, shape) === undefined);
   }
 
-  #allLimited(): BackendError {
-    return new BackendError('The backend limits the rate of requests; try again later.', {
-      fault: 'rate_limit',
-      backend: this.id,
-      retryAfterMs: Math.max(1, this.#keys.waitMs),
-    });
+  /** @throws the failure of the last key where no other may be used now */
+  #nextKey(model: string, tried: ReadonlySet<string | undefined>, failure: BackendError): KeyPermit {
+    try {
+      return this.#keys.take(model, tried);
+    } catch (error) {
+      const isLimit = error instanceof BackendError && error.fault === 'rate_limit' && failure.fault === 'rate_limit';
+      throw isLimit ? error : failure;
+    }
   }
 
   async #defaultModel(signal: AbortSignal): Promise<string> {
@@ -223,15 +246,26 @@ class OpenAiCompatibleBackend implements Backend {
   }
 
   async #list(signal: AbortSignal): Promise<readonly ListedModel[]> {
-    const key = this.#keys.pick(new Set());
-    const answer = await this.#exchanges.send('/models', key?.value, signal);
-    this.#listed = listedModels((await this.#exchanges.json(answer)) ?? null);
-    return this.#listed;
+    const { secret } = this.#keys.take('');
+    try {
+      const answer = await this.#exchanges.send('/models', secret, signal);
+      const listed = listedModels((await this.#exchanges.json(answer)) ?? null);
+      this.#listed = this.tier === 'local' ? listed.filter(({ id }) => !isCloudModel(id)) : listed;
+      return this.#listed;
+    } catch (error) {
+      throw error instanceof StatusError ? error.shown : error;
+    }
   }
 }
 
-/** Whether another model of the same server may do better. */
-function isOfTheModel(error: unknown): boolean {
-  if (!(error instanceof BackendError)) return false;
-  return error.fault === 'rate_limit' || error.fault === 'server' || error.status === 404;
+/** Whether another key may do better; the key is told. */
+function isOfTheKey({ status, shown }: StatusError, permit: KeyPermit): boolean {
+  if (shown.fault === 'rate_limit') {
+    permit.limited({ delayMs: shown.retryAfterMs ?? defaultPauseMs, isPerModel: false });
+    return true;
+  }
+  if (shown.fault !== 'auth') return false;
+  // What is forbidden may be this request alone, so only a key that is unknown or out of credit rests.
+  if (status !== 403) permit.refused();
+  return true;
 }

@@ -9,7 +9,13 @@ import type { InferenceEvent } from '../../../core/events.ts';
 import { type JsonValue, parseJson } from '../../../core/json.ts';
 import { AnswerReader } from './events.ts';
 
-const context = { backend: 'b', model: 'asked', requestId: '01890000-0000-7000-8000-0123456789ab', bodyBytes: 400 };
+const context = {
+  tier: 'cloud' as const,
+  backend: 'b',
+  model: 'asked',
+  requestId: '01890000-0000-7000-8000-0123456789ab',
+  bodyBytes: 400,
+};
 
 function read(chunks: readonly JsonValue[], isWhole = false): InferenceEvent[] {
   const reader = new AnswerReader(context);

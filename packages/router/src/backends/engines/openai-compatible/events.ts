@@ -2,6 +2,8 @@ import { BackendError } from '../../../core/errors.ts';
 import type { FinishReason, InferenceEvent, Usage } from '../../../core/events.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../../core/json.ts';
 import { AnswerMeter, tokensOf } from '../../answer-meter.ts';
+import type { Tier } from '../../../core/request.ts';
+import { checkMetadata } from './egress.ts';
 import { errorInAnswer } from './errors.ts';
 import { scoresOf } from './scores.ts';
 import { ToolCallReader } from './tool-calls.ts';
@@ -9,6 +11,7 @@ import { usageOf } from './usage.ts';
 
 export interface AnswerContext {
   readonly backend: string;
+  readonly tier: Tier;
   /** Model asked for; told as the answering one until the server names another. */
   readonly model: string;
   readonly requestId: string;
@@ -41,10 +44,11 @@ export class AnswerReader {
    * @throws BackendError when it is an error, or nothing that belongs here
    */
   read(value: JsonValue | undefined): InferenceEvent[] {
-    const { backend } = this.#context;
+    const { backend, tier } = this.#context;
     const error = errorInAnswer(value, backend);
     if (error !== undefined) throw error;
     if (!isJsonObject(value)) throw notAnAnswer(backend);
+    if (tier === 'local') checkMetadata(value['lfo_metadata'], backend);
     const events: InferenceEvent[] = [];
     if (!this.#hasStarted) events.push(this.#start(value));
     this.#usage = usageOf(value['usage']) ?? this.#usage;

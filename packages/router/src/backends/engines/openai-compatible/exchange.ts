@@ -3,16 +3,22 @@ import type { Clock } from '../../../core/clock.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import { parseJson } from '../../../core/json.ts';
+import type { Tier } from '../../../core/request.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
-import { readJsonBody, readTextBody } from '../../http/json-body.ts';
+import { readErrorBody } from '../../http/error-body.ts';
+import { readJsonBody } from '../../http/json-body.ts';
 import { readSse, type SseEvent } from '../../http/sse.ts';
 import { errorInAnswer, errorOfStatus } from './errors.ts';
+import { checkHead } from './egress.ts';
 import type { AnswerReader } from './events.ts';
+import { type Feature, featuresNamedIn } from './supported-features.ts';
 
 export interface ExchangeOptions {
   readonly client: HttpClient;
   readonly clock: Clock;
   readonly backend: string;
+  /** A local server is told so, and its answer refused where it went through a cloud. */
+  readonly tier: Tier;
   /** With the `/v1`. */
   readonly baseUrl: string;
   readonly maxEventBytes: number;
@@ -25,8 +31,22 @@ export interface Answer {
   readonly abort: ChildAbort;
 }
 
-/** An error body longer than this tells nothing more. */
-const maxErrorBytes = 65_536;
+/** The server answered with an error status. */
+export class StatusError extends Error {
+  override readonly name = 'StatusError';
+  readonly status: number;
+  /** The error for the client. */
+  readonly shown: BackendError;
+  /** Features of the request that the answer names. */
+  readonly named: readonly Feature[];
+
+  constructor(status: number, shown: BackendError, named: readonly Feature[]) {
+    super(shown.message);
+    this.status = status;
+    this.shown = shown;
+    this.named = named;
+  }
+}
 
 /** How long the end of a finished stream is waited for, so that its connection can be used again. */
 const drainMs = 1000;
@@ -39,9 +59,9 @@ export class Exchanges {
     this.#options = options;
   }
 
-  /** Sends and waits for the head. @throws BackendError for a status other than 2xx, mapped */
+  /** Sends and waits for the head. @throws StatusError for a status other than 2xx */
   async send(path: string, key: string | undefined, signal: AbortSignal, body?: string): Promise<Answer> {
-    const { client, clock, backend, baseUrl } = this.#options;
+    const { client, clock, backend, tier, baseUrl } = this.#options;
     const abort = childOf(signal);
     try {
       const response = await client.send({
@@ -50,15 +70,18 @@ export class Exchanges {
         headers: {
           ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(tier === 'local' ? { 'x-lfo-mode': 'local' } : {}),
         },
         signal: abort.signal,
         ...(body === undefined ? {} : { body }),
       });
+      if (tier === 'local' && body !== undefined) checkHead(response, backend);
       if (response.status >= 200 && response.status < 300) return { response, abort };
-      const text = await readTextBody(response.body, { backend, maxBytes: maxErrorBytes }).catch(() => '');
+      const text = await readErrorBody(response, backend, clock);
       signal.throwIfAborted();
-      throw errorOfStatus(response, text, backend, clock);
+      throw new StatusError(response.status, errorOfStatus(response, text, backend, clock), featuresNamedIn(text));
     } catch (error) {
+      abort.abort();
       abort.release();
       throw error;
     }

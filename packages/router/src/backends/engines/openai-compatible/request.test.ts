@@ -4,7 +4,13 @@ import { chatRequest } from '@lfo/testing/chat-request.ts';
 import type { ChatRequest, Message } from '../../../core/request.ts';
 import { requestBody, type WireStyle } from './request.ts';
 
-const style: WireStyle = { stream: true, scores: false, maxTokensField: 'max_tokens', dialect: 'standard' };
+const style: WireStyle = {
+  stream: true,
+  scores: false,
+  maxTokensField: 'max_tokens',
+  dialect: 'standard',
+  jsonSchema: true,
+};
 
 function body(
   request: Partial<ChatRequest>,
@@ -169,4 +175,13 @@ test('the caller’s request is not touched', () => {
   const before = structuredClone(request);
   requestBody(request, { model: 'm', warn: () => undefined }, style);
   assert.deepEqual(request, before);
+});
+
+test('a server that enforces no schema is asked in words, and the client is told', () => {
+  const schema = { type: 'object', properties: { city: { type: 'string' } } } as const;
+  const format = { type: 'json_schema', name: 's', schema } as const;
+  const { body: sent, warned } = body({ responseFormat: format }, { jsonSchema: false });
+  assert.deepEqual(sent['response_format'], { type: 'json_object' });
+  assert.match(JSON.stringify(sent['messages']), /JSON Schema.*city/);
+  assert.deepEqual(warned, ['response_format']);
 });

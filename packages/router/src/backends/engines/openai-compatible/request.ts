@@ -19,6 +19,8 @@ export interface WireStyle {
   /** OpenAI's newer models insist on the one, many other servers know only the other. */
   readonly maxTokensField: 'max_completion_tokens' | 'max_tokens';
   readonly dialect: 'standard' | 'google';
+  /** The server holds an answer to a JSON schema; otherwise the model is told in words. */
+  readonly jsonSchema: boolean;
 }
 
 /**
@@ -32,13 +34,18 @@ export function requestBody(
 ): JsonObject {
   const { tools, toolChoice, parallelToolCalls, responseFormat } = request;
   const hasTools = tools.length > 0;
+  const isSchemaInWords = responseFormat?.type === 'json_schema' && !style.jsonSchema;
+  if (isSchemaInWords) call.warn('response_format', 'this backend enforces no JSON schema; it was asked for in words');
   return defined({
     model: call.model,
-    messages: request.messages.map((message) => messageBody(message, style.dialect)),
+    messages: [
+      ...(isSchemaInWords ? [{ role: 'system', content: schemaInWords(responseFormat.schema) }] : []),
+      ...request.messages.map((message) => messageBody(message, style.dialect)),
+    ],
     tools: hasTools ? tools.map(toolBody) : undefined,
     tool_choice: hasTools && toolChoice !== undefined ? toolChoiceBody(toolChoice) : undefined,
     parallel_tool_calls: hasTools ? parallelToolCalls : undefined,
-    response_format: responseFormat === undefined ? undefined : responseFormatBody(responseFormat),
+    response_format: responseFormat === undefined ? undefined : responseFormatBody(responseFormat, style),
     ...samplingBody(request, call, style),
     stream: style.stream ? true : undefined,
     stream_options: style.stream ? { include_usage: true } : undefined,
@@ -46,7 +53,8 @@ export function requestBody(
 }
 
 function samplingBody({ sampling }: ChatRequest, call: Pick<CallContext, 'warn'>, style: WireStyle): Partial {
-  const { logprobs, topLogprobs, logitBias } = sampling;
+  const { logprobs, topLogprobs, logitBias, topK } = sampling;
+  if (topK !== undefined) call.warn('top_k', 'this wire has no such setting');
   if (logprobs && !style.scores) call.warn('logprobs', 'this backend gives no log-probabilities');
   const takesBias = style.dialect !== 'google';
   if (logitBias !== undefined && !takesBias) call.warn('logit_bias', 'this backend takes no biases');
@@ -130,8 +138,14 @@ function toolChoiceBody(choice: ToolChoice): JsonValue {
   return choice.type === 'function' ? { type: 'function', function: { name: choice.name } } : choice.type;
 }
 
-function responseFormatBody(format: ResponseFormat): JsonObject {
+function schemaInWords(schema: JsonObject | undefined): string {
+  const form = schema === undefined ? '' : ` that fits this JSON Schema: ${JSON.stringify(schema)}`;
+  return `Answer with one JSON object${form}. Write nothing else, no code fence.`;
+}
+
+function responseFormatBody(format: ResponseFormat, { jsonSchema }: WireStyle): JsonObject {
   if (format.type !== 'json_schema') return { type: format.type };
+  if (!jsonSchema) return { type: 'json_object' };
   const { name, description, schema, strict } = format;
   return { type: 'json_schema', json_schema: defined({ name, description, schema, strict }) };
 }

@@ -1,0 +1,185 @@
+import { renderUnicodeCompact } from 'uqr';
+import { isJsonObject, type JsonObject, type JsonValue } from '../core/json.ts';
+import type { RouterClient } from './router-client.ts';
+import { CliError, coloursFor, exitCodes, plainText, printLine, type Terminal } from './terminal.ts';
+
+export interface DevicesContext {
+  readonly terminal: Terminal;
+  readonly client: RouterClient;
+  readonly json: boolean;
+  /** Resolves after so many milliseconds. */
+  readonly pause: (ms: number) => Promise<void>;
+}
+
+export interface PairOptions {
+  /** `lfo://pair?…` of a device that waits to be dialled. */
+  readonly uri?: string;
+  readonly dial?: string;
+  readonly code?: string;
+  readonly expires?: string;
+  readonly wait: boolean;
+}
+
+const lookMs = 500;
+
+/** Shows a code for a device that dials, or dials one that shows a code; waits for it where a person looks. */
+export async function pairDevice(options: PairOptions, context: DevicesContext): Promise<number> {
+  const { terminal, client, json } = context;
+  const wanted = wantedPairing(options);
+  const pairing = await client.send('POST', '/admin/devices/pairings', wanted);
+  const id = textAt(pairing, 'id');
+  if (!('uri' in pairing)) return await waitForDevice(id, context);
+  const [uri, code, expires] = [textAt(pairing, 'uri'), textAt(pairing, 'code'), textAt(pairing, 'expires')];
+  if (json) printLine(terminal, JSON.stringify({ id, uri, code, expires }));
+  else {
+    printLine(terminal, renderUnicodeCompact(uri));
+    printLine(terminal, uri);
+    printLine(terminal, `Code     ${code}`);
+    printLine(terminal, `Expires  ${expires}`);
+    printLine(terminal, 'On the device: scan the code, or lfo device --router HOST --pair with the link or the code.');
+  }
+  if (!options.wait && (json || !terminal.isInteractive)) return exitCodes.done;
+  return await waitForDevice(id, context);
+}
+
+function wantedPairing({ uri, dial, code, expires }: PairOptions): JsonObject {
+  if (uri !== undefined) return { uri };
+  if (dial !== undefined) {
+    if (code === undefined) throw new CliError('--dial needs --code: the code that the device shows.', exitCodes.usage);
+    return { ...dialAddress(dial), code };
+  }
+  return expires === undefined ? {} : { expires_in_ms: milliseconds(expires) };
+}
+
+async function waitForDevice(id: string, { terminal, client, json, pause }: DevicesContext): Promise<number> {
+  for (;;) {
+    const pairing = await client.send('GET', `/admin/devices/pairings/${id}`);
+    const state = textAt(pairing, 'state');
+    const device = pairing['device'];
+    if (state === 'used' && isJsonObject(device) && device['state'] !== 'offline') {
+      if (json) printLine(terminal, JSON.stringify(device));
+      else {
+        const { green } = coloursFor(terminal);
+        printLine(
+          terminal,
+          `${green('✓')} ${shown(device['name'])} is paired. Its fingerprint: ${shown(device['fingerprint'])}`,
+        );
+      }
+      return exitCodes.done;
+    }
+    if (state !== 'open' && state !== 'used') throw new CliError(endings[state] ?? `The pairing has ended: ${state}.`);
+    await pause(lookMs);
+  }
+}
+
+const endings: Readonly<Record<string, string>> = {
+  expired: 'The code has expired: run lfo devices pair again.',
+  locked: 'Too many wrong codes were tried, so the code has ended: run lfo devices pair again.',
+  cancelled: 'The pairing was cancelled.',
+  failed: 'The device could not be paired: is it there, and is the code the one it shows?',
+};
+
+/** Every paired device. */
+export async function listDevices({ terminal, client, json }: DevicesContext): Promise<number> {
+  const devices = await all(client);
+  if (json) printLine(terminal, JSON.stringify(devices));
+  else if (devices.length === 0) printLine(terminal, 'No devices yet: lfo devices pair');
+  else {
+    const rows = devices.map((device) => [
+      shown(device['name']),
+      shown(device['state']),
+      modelsOf(device).join(', ') || '-',
+      shown(device['address']),
+      shown(device['id']),
+    ]);
+    const head = ['name', 'state', 'models', 'address', 'id'];
+    const widths = head.map((title, at) => Math.max(title.length, ...rows.map((row) => row[at]?.length ?? 0)));
+    for (const row of [head, ...rows]) {
+      printLine(
+        terminal,
+        row
+          .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+          .join('  ')
+          .trimEnd(),
+      );
+    }
+  }
+  return exitCodes.done;
+}
+
+/** Gives a device another name, or where it is dialled. */
+export async function changeDevice(which: string, change: JsonObject, context: DevicesContext): Promise<number> {
+  const { terminal, client, json } = context;
+  const device = await client.send('PATCH', await pathOf(which, client), change);
+  if (json) printLine(terminal, JSON.stringify(device));
+  else printLine(terminal, `${coloursFor(terminal).green('✓')} ${shown(device['name'])} (${shown(device['id'])})`);
+  return exitCodes.done;
+}
+
+/** Drains, resumes or removes a device. */
+export async function actOnDevice(
+  which: string,
+  action: 'drain' | 'resume' | 'remove',
+  { terminal, client, json }: DevicesContext,
+): Promise<number> {
+  const path = await pathOf(which, client);
+  if (action === 'remove') await client.send('DELETE', path);
+  else await client.send('POST', `${path}/${action}`);
+  if (!json) printLine(terminal, `${coloursFor(terminal).green('✓')} ${plainText(which)} is ${done[action]}.`);
+  return exitCodes.done;
+}
+
+const done = {
+  drain: 'given nothing new until lfo devices resume',
+  resume: 'in use again',
+  remove: 'removed; its key is no longer valid',
+} as const;
+
+/** `host:port` of a device. */
+export function dialAddress(text: string): { readonly host: string; readonly port: number } {
+  const [, host = '', port = ''] = /^(\[[^\]]+\]|[^\s:]+):(\d{1,5})$/.exec(text) ?? [];
+  if (host !== '') return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) };
+  throw new CliError(`--dial: ${text} is no host:port.`, exitCodes.usage);
+}
+
+/** By name, id or a unique beginning of either. */
+async function pathOf(which: string, client: RouterClient): Promise<string> {
+  const devices = await all(client);
+  const names = (device: JsonObject): readonly string[] => [shown(device['name']), shown(device['id'])];
+  const exact = devices.filter((device) => names(device).includes(which));
+  const found =
+    exact.length > 0 ? exact : devices.filter((device) => names(device).some((name) => name.startsWith(which)));
+  const [only, second] = found;
+  if (only === undefined) throw new CliError(`No device is called "${plainText(which)}": see lfo devices list.`);
+  if (second !== undefined) {
+    throw new CliError(`"${plainText(which)}" may be ${found.map((device) => shown(device['name'])).join(' or ')}.`);
+  }
+  return `/admin/devices/${shown(only['id'])}`;
+}
+
+async function all(client: RouterClient): Promise<readonly JsonObject[]> {
+  const { devices } = await client.send('GET', '/admin/devices');
+  return Array.isArray(devices) ? devices.filter(isJsonObject) : [];
+}
+
+function modelsOf(device: JsonObject): readonly string[] {
+  const models = device['models'];
+  return Array.isArray(models) ? models.flatMap((model) => (isJsonObject(model) ? shown(model['id']) : [])) : [];
+}
+
+function textAt(body: JsonObject, key: string): string {
+  const value = body[key];
+  return typeof value === 'string' ? value : '';
+}
+
+/** What came from a device, as a terminal may show it. */
+function shown(value: JsonValue | undefined): string {
+  return typeof value === 'string' ? plainText(value).replace(/[\n\t]/g, ' ') : '-';
+}
+
+function milliseconds(text: string): number {
+  const [, count = '', unit = ''] = /^(\d+)(s|m)$/.exec(text) ?? [];
+  const ms = Number(count) * (unit === 'm' ? 60_000 : 1_000);
+  if (ms >= 1_000 && ms <= 600_000) return ms;
+  throw new CliError('--expires: give 1s to 10m, such as 5m.', exitCodes.usage);
+}

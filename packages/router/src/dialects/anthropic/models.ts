@@ -1,0 +1,41 @@
+import type { ListedModel } from '../../core/exchange.ts';
+
+const largestPage = 1000;
+
+/** Models as Anthropic lists them. Its agents show ids alone that begin with `claude`, so each alias has one. */
+export function anthropicModels(models: readonly ListedModel[]): readonly ListedModel[] {
+  return models.flatMap((model) =>
+    model.aliasOf === undefined ? [model] : [model, { ...model, id: `claude-${model.id}` }],
+  );
+}
+
+export function anthropicModel({ id, contextTokens, maxOutputTokens }: ListedModel, createdAt: string): object {
+  return {
+    type: 'model',
+    id,
+    display_name: id,
+    created_at: createdAt,
+    ...(contextTokens !== undefined && { max_input_tokens: contextTokens }),
+    ...(maxOutputTokens !== undefined && { max_tokens: maxOutputTokens }),
+  };
+}
+
+/** A page of the list, after or before an id. */
+export function anthropicPage(
+  models: readonly ListedModel[],
+  query: Readonly<Record<string, unknown>>,
+  createdAt: string,
+): object {
+  const limit = Math.min(largestPage, Math.max(1, Number(query['limit']) || 20));
+  const after = models.findIndex(({ id }) => id === query['after_id']);
+  const before = models.findIndex(({ id }) => id === query['before_id']);
+  const from = before >= 0 ? Math.max(0, before - limit) : after + 1;
+  const end = before >= 0 ? before : from + limit;
+  const page = models.slice(from, end);
+  return {
+    data: page.map((model) => anthropicModel(model, createdAt)),
+    has_more: end < models.length,
+    first_id: page[0]?.id ?? null,
+    last_id: page.at(-1)?.id ?? null,
+  };
+}

@@ -1,0 +1,102 @@
+import { RequestError } from '../core/errors.ts';
+import type { ContentPart, InstructionMessage, Message, TextPart, ToolCall } from '../core/request.ts';
+
+/** What later messages may still change: consecutive turns of one role are one turn. */
+type Draft =
+  | InstructionMessage
+  | { readonly role: 'user'; content: ContentPart[] }
+  | { readonly role: 'assistant'; content: TextPart[]; toolCalls: ToolCall[] }
+  | { readonly role: 'tool'; readonly toolCallId: string; readonly content: readonly TextPart[] };
+
+/**
+ * Builds a conversation from the items of a wire, order kept. Results must answer a call that was made; a call that
+ * nobody answered, as an interrupted agent leaves it, is answered with nothing, since no backend takes it otherwise.
+ */
+export class Conversation {
+  readonly #messages: Draft[] = [];
+  readonly #warnings: Map<string, string>;
+  /** Calls of the latest assistant turn without a result. */
+  readonly #open = new Set<string>();
+  readonly #answered = new Set<string>();
+
+  constructor(warnings: Map<string, string>) {
+    this.#warnings = warnings;
+  }
+
+  instruction(role: 'system' | 'developer', texts: readonly string[]): void {
+    const content = texts.filter((text) => text !== '').map(textPart);
+    if (content.length > 0) this.#messages.push({ role, content });
+  }
+
+  /** Instructions in the middle stay there, where no template has to take them for the system's. */
+  reminder(text: string): void {
+    if (text.trim() !== '') this.user([textPart(`<system-reminder>\n${text}\n</system-reminder>`)]);
+  }
+
+  user(content: readonly ContentPart[]): void {
+    if (content.length === 0) return;
+    this.#closeCalls();
+    const last = this.#messages.at(-1);
+    if (last?.role === 'user') last.content.push(...content);
+    else this.#messages.push({ role: 'user', content: [...content] });
+  }
+
+  assistant(texts: readonly string[], toolCalls: readonly ToolCall[]): void {
+    const content = texts.filter((text) => text !== '').map(textPart);
+    if (content.length === 0 && toolCalls.length === 0) return;
+    const last = this.#messages.at(-1);
+    if (last?.role === 'assistant') {
+      last.content.push(...content);
+      last.toolCalls.push(...toolCalls);
+    } else {
+      this.#closeCalls();
+      this.#messages.push({ role: 'assistant', content, toolCalls: [...toolCalls] });
+    }
+    for (const { id } of toolCalls) {
+      this.#open.add(id);
+      this.#answered.delete(id);
+    }
+  }
+
+  /** @throws RequestError naming `param` where no call has this id, or it was answered before */
+  result(id: string, text: string, param: string): void {
+    if (this.#answered.has(id)) {
+      throw new RequestError(`${param}: the call "${id.slice(0, 64)}" has been answered already.`, { param });
+    }
+    if (!this.#open.delete(id)) {
+      throw new RequestError(`${param}: answers no call of the assistant turn before it: "${id.slice(0, 64)}".`, {
+        param,
+      });
+    }
+    this.#answered.add(id);
+    this.#messages.push({ role: 'tool', toolCallId: id, content: [textPart(text)] });
+  }
+
+  /** Calls of the latest assistant turn that wait for a result, in order. */
+  get openCalls(): readonly string[] {
+    return [...this.#open];
+  }
+
+  /** @throws RequestError where nobody said anything */
+  end(param: string): readonly Message[] {
+    this.#closeCalls();
+    if (!this.#messages.some(({ role }) => role !== 'system' && role !== 'developer')) {
+      throw new RequestError(`${param}: holds no turn of a user.`, { code: 'missing_required_parameter', param });
+    }
+    return this.#messages;
+  }
+
+  #closeCalls(): void {
+    if (this.#open.size === 0) return;
+    this.#warnings.set('tool_calls', 'calls without a result were answered with nothing');
+    for (const id of this.#open) {
+      this.#answered.add(id);
+      this.#messages.push({ role: 'tool', toolCallId: id, content: [textPart('')] });
+    }
+    this.#open.clear();
+  }
+}
+
+export function textPart(text: string): TextPart {
+  return { type: 'text', text };
+}

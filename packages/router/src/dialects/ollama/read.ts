@@ -1,0 +1,293 @@
+import * as z from 'zod';
+import { RequestError } from '../../core/errors.ts';
+import type { ChatRequest, ContentPart, ResponseFormat, Sampling, ToolCall } from '../../core/request.ts';
+import { Conversation, textPart } from '../conversation.ts';
+import type { Effort } from '../effort.ts';
+import { isGiven } from '../given.ts';
+import { readImageUrl } from '../images.ts';
+import { requestErrorOf } from '../issues.ts';
+import { jsonObject, maxParts } from '../json-fields.ts';
+import { canonicalHead } from '../prompt-head.ts';
+import { addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
+import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
+import { FlatTools } from '../tools.ts';
+import type { ReadRequest } from '../wire.ts';
+import { OllamaFormat } from './ollama-format.ts';
+
+const options = z
+  .object({
+    temperature: z.number().min(0).nullish(),
+    top_p: z.number().min(0).max(1).nullish(),
+    top_k: z.number().int().min(0).nullish(),
+    seed: z.number().int().nullish(),
+    stop: z.union([z.string(), z.array(z.string()).max(64)]).nullish(),
+    num_predict: z.number().int().min(-2).nullish(),
+    presence_penalty: z.number().min(-2).max(2).nullish(),
+    frequency_penalty: z.number().min(-2).max(2).nullish(),
+  })
+  .nullish();
+
+const images = z.array(z.string().min(1)).max(maxParts).nullish();
+const format = z.union([z.literal(''), z.literal('json'), jsonObject], 'must be "json" or a JSON schema').nullish();
+const think = z.union([z.boolean(), z.enum(['low', 'medium', 'high', 'max'])]).nullish();
+const keepAlive = z.union([z.string(), z.number()]).nullish();
+
+const call = z.object({
+  id: z.string().nullish(),
+  function: z.object({ name: z.string().min(1), arguments: z.union([jsonObject, z.string()]).nullish() }),
+});
+
+const message = z.object({
+  role: z.enum(['system', 'user', 'assistant', 'tool', 'developer']),
+  content: z.string().nullish(),
+  images,
+  tool_calls: z.array(call).max(maxParts).nullish(),
+  tool_name: z.string().nullish(),
+  tool_call_id: z.string().nullish(),
+});
+
+const tool = z.looseObject({
+  type: z.string().nullish(),
+  function: z
+    .looseObject({ name: z.string().min(1), description: z.string().nullish(), parameters: jsonObject.nullish() })
+    .nullish(),
+});
+
+export interface OllamaLimits {
+  readonly messages: number;
+  readonly tools: number;
+}
+
+const common = {
+  model: z.string().nullish(),
+  stream: z.boolean().nullish(),
+  options,
+  format,
+  think,
+  keep_alive: keepAlive,
+};
+
+function chatBodySchema({ messages, tools }: OllamaLimits) {
+  return z.object({
+    ...common,
+    messages: z.array(message).max(messages).nullish(),
+    tools: z.array(tool).max(tools).nullish(),
+  });
+}
+
+const generateBody = z.object({
+  ...common,
+  prompt: z.string().nullish(),
+  system: z.string().nullish(),
+  suffix: z.string().nullish(),
+  images,
+  raw: z.boolean().nullish(),
+  template: z.string().nullish(),
+});
+
+type ChatBody = z.infer<ReturnType<typeof chatBodySchema>>;
+type GenerateBody = z.infer<typeof generateBody>;
+
+/** Nothing to answer: Ollama's way to load a model or, kept for no time, to unload it. */
+export interface LoadRequest {
+  readonly doneReason: 'load' | 'unload';
+  readonly model: string;
+  readonly form: 'chat' | 'generate';
+}
+
+export type ReadOllama = ReadRequest | LoadRequest;
+
+/** Readers of `/api/chat` and `/api/generate`. @throws RequestError, LfoError 403 or 404 */
+export function ollamaReaders(deps: ReaderDeps) {
+  const chatSchema = chatBodySchema(deps.limits);
+  return {
+    chat(received: Received): ReadOllama {
+      const parsed = chatSchema.safeParse(received.body.value);
+      if (!parsed.success) throw requestErrorOf(parsed.error);
+      const body = parsed.data;
+      if (!isGiven(body.messages) || body.messages.length === 0) return loadOf(body, 'chat', received, deps);
+      const warnings = new Map<string, string>();
+      const conversation = new Conversation(warnings);
+      const made: MadeCall[] = [];
+      for (const [i, one] of body.messages.entries()) addMessage(one, `messages[${i}]`, conversation, made);
+      return toRequest({ body, conversation, param: 'messages', form: 'chat', warnings }, received, deps);
+    },
+    generate(received: Received): ReadOllama {
+      const parsed = generateBody.safeParse(received.body.value);
+      if (!parsed.success) throw requestErrorOf(parsed.error);
+      const body = parsed.data;
+      if (!isGiven(body.prompt) || body.prompt === '') return loadOf(body, 'generate', received, deps);
+      if (isGiven(body.suffix) && body.suffix !== '') {
+        throw new RequestError('suffix: no model here fills in the middle; send the whole prompt.', {
+          param: 'suffix',
+        });
+      }
+      const warnings = new Map<string, string>();
+      if (body.raw === true) warnings.set('raw', 'the model’s own template is used');
+      if (isGiven(body.template) && body.template !== '') warnings.set('template', 'the model’s own template is used');
+      const conversation = new Conversation(warnings);
+      conversation.instruction('system', isGiven(body.system) ? [canonicalHead(body.system)] : []);
+      conversation.user([textPart(body.prompt), ...pictures(body.images, 'images')]);
+      return toRequest({ body, conversation, param: 'prompt', form: 'generate', warnings }, received, deps);
+    },
+  };
+}
+
+/** Names with and without the tag that stands for the newest. */
+export function withoutLatest(name: string): string {
+  return name.replace(/:latest$/, '');
+}
+
+function loadOf(
+  body: ChatBody | GenerateBody,
+  form: LoadRequest['form'],
+  received: Received,
+  deps: ReaderDeps,
+): LoadRequest {
+  const model = withoutLatest(body.model ?? '');
+  const address = addressOf(received, { model: model === '' ? null : model, isStream: false }, deps);
+  const isUnload = body.keep_alive === 0 || body.keep_alive === '0' || body.keep_alive === '0s';
+  return { doneReason: isUnload ? 'unload' : 'load', model: address.askedModel, form };
+}
+
+interface Told {
+  readonly body: ChatBody | GenerateBody;
+  readonly conversation: Conversation;
+  readonly param: string;
+  readonly form: 'chat' | 'generate';
+  readonly warnings: Map<string, string>;
+}
+
+function toRequest(
+  { body, conversation, param, form, warnings }: Told,
+  received: Received,
+  deps: ReaderDeps,
+): ReadRequest {
+  const isStream = body.stream !== false;
+  const address = addressOf(
+    received,
+    { model: isGiven(body.model) ? withoutLatest(body.model) : null, isStream },
+    deps,
+  );
+  const messages = conversation.end(param);
+  warnOfLoops(messages, warnings);
+  const tools = 'tools' in body ? toTools(body.tools, warnings) : new FlatTools();
+  const responseFormat = toResponseFormat(body.format);
+  const request: ChatRequest = {
+    id: received.id,
+    model: address.model,
+    messages,
+    tools: tools.specs,
+    ...(responseFormat !== undefined && { responseFormat }),
+    sampling: toSampling(body, warnings),
+    stream: isStream,
+    hints: address.hints,
+    bodyBytes: received.body.bytes,
+  };
+  const isThinkingShown = isGiven(body.think) && body.think !== false;
+  return {
+    request,
+    warnings,
+    format: new OllamaFormat({ request, model: body.model ?? address.askedModel, form, isThinkingShown }),
+  };
+}
+
+interface MadeCall {
+  readonly id: string;
+  readonly name: string;
+  isAnswered: boolean;
+}
+
+function addMessage(
+  {
+    role,
+    content,
+    images: sent,
+    tool_calls: calls,
+    tool_name: toolName,
+    tool_call_id: toolCallId,
+  }: z.infer<typeof message>,
+  param: string,
+  conversation: Conversation,
+  made: MadeCall[],
+): void {
+  const text = content ?? '';
+  switch (role) {
+    case 'system':
+    case 'developer':
+      return conversation.instruction(role, [canonicalHead(text)]);
+    case 'user':
+      return conversation.user([...(text === '' ? [] : [textPart(text)]), ...pictures(sent, `${param}.images`)]);
+    case 'assistant': {
+      const toolCalls = (calls ?? []).map(({ id, function: { name, arguments: args } }): ToolCall => {
+        const ownId = id ?? `call_${made.length}`;
+        made.push({ id: ownId, name, isAnswered: false });
+        return { id: ownId, name, arguments: typeof args === 'string' ? args : JSON.stringify(args ?? {}) };
+      });
+      return conversation.assistant([text], toolCalls);
+    }
+    case 'tool': {
+      const open = made.filter(({ isAnswered }) => !isAnswered);
+      const answered =
+        made.find(({ id }) => id === toolCallId) ?? open.find(({ name }) => name === toolName) ?? open[0];
+      if (answered !== undefined) answered.isAnswered = true;
+      return conversation.result(answered?.id ?? toolCallId ?? toolName ?? '', text, param);
+    }
+  }
+}
+
+function pictures(sent: readonly string[] | null | undefined, param: string): readonly ContentPart[] {
+  return (sent ?? []).map((data, i) => ({ type: 'image', url: readImageUrl(data, `${param}[${i}]`, false) }));
+}
+
+function toTools(sent: ChatBody['tools'], warnings: Map<string, string>): FlatTools {
+  const tools = new FlatTools();
+  const patterns = { left: patternCharsPerRequest };
+  for (const [i, { function: spec }] of (sent ?? []).entries()) {
+    if (!isGiven(spec)) {
+      warnings.set('tools', 'tools that are no functions are not offered to the model');
+      continue;
+    }
+    const { name, description, parameters } = spec;
+    if (isGiven(parameters)) assertTameSchema(parameters, `tools[${i}].function.parameters`, patterns);
+    tools.add({ name }, { ...(isGiven(description) && { description }), ...(isGiven(parameters) && { parameters }) });
+  }
+  return tools;
+}
+
+function toResponseFormat(sent: ChatBody['format']): ResponseFormat | undefined {
+  if (!isGiven(sent) || sent === '') return undefined;
+  if (sent === 'json') return { type: 'json_object' };
+  assertTameSchema(sent, 'format', { left: patternCharsPerRequest });
+  return { type: 'json_schema', name: 'answer', schema: sent };
+}
+
+const maxStops = 5;
+
+function toSampling(
+  { options: sent, think: thinking }: ChatBody | GenerateBody,
+  warnings: Map<string, string>,
+): Sampling {
+  const stops = typeof sent?.stop === 'string' ? [sent.stop] : (sent?.stop ?? []);
+  const given = stops.filter((text) => text !== '');
+  if (given.length > maxStops) warnings.set('options.stop', `the first ${maxStops} are used`);
+  const effort = effortOf(thinking);
+  const limit = sent?.num_predict;
+  return {
+    ...(isGiven(sent?.temperature) && { temperature: Math.min(2, sent.temperature) }),
+    ...(isGiven(sent?.top_p) && { topP: sent.top_p }),
+    ...(isGiven(sent?.top_k) && sent.top_k > 0 && { topK: sent.top_k }),
+    ...(isGiven(limit) && limit > 0 && { maxTokens: limit }),
+    stop: given.slice(0, maxStops),
+    ...(isGiven(sent?.seed) && { seed: sent.seed }),
+    ...(isGiven(sent?.presence_penalty) && { presencePenalty: sent.presence_penalty }),
+    ...(isGiven(sent?.frequency_penalty) && { frequencyPenalty: sent.frequency_penalty }),
+    logprobs: false,
+    ...(effort !== undefined && { reasoningEffort: effort }),
+  };
+}
+
+function effortOf(thinking: ChatBody['think']): Effort | undefined {
+  if (thinking === false) return 'none';
+  return typeof thinking === 'string' ? thinking : undefined;
+}

@@ -1,0 +1,69 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { LimitsConfig } from '../config/config.ts';
+import type { KeyIdentity } from '../core/identity.ts';
+import type { JsonObject } from '../core/json.ts';
+import type { Message, RoutingHints } from '../core/request.ts';
+import type { ReceivedBody } from '../server/body-parser.ts';
+import type { FindModel } from './find-model.ts';
+import { readHints } from './mode.ts';
+import { mostRepeatedCall, suspectedLoop } from './repeated-calls.ts';
+
+/** One request as HTTP brought it. */
+export interface Received {
+  readonly id: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: ReceivedBody;
+  readonly identity: KeyIdentity;
+}
+
+/** What every reader works with. */
+export interface ReaderDeps {
+  readonly limits: LimitsConfig;
+  readonly findModel: FindModel;
+}
+
+const defaultModel = 'lfo-auto';
+
+/** What a body says of where it runs, in the words of every wire. */
+export interface Addressed {
+  readonly model: string | null | undefined;
+  readonly metadata?: JsonObject | null | undefined;
+  /** The client's own name for its conversation. */
+  readonly conversation?: string | null | undefined;
+  readonly isStream: boolean;
+}
+
+/** The model and the routing that a request asks for. */
+export interface Address {
+  /** A listed id; aliases are resolved in routing. */
+  readonly model: string;
+  /** As the client wrote it, for wires that echo it. */
+  readonly askedModel: string;
+  readonly hints: RoutingHints;
+  /** `http(s)` image URLs are passed on. */
+  readonly fetchImages: boolean;
+}
+
+/** @throws RequestError whose param names the field or header; LfoError 403 or 404 */
+export function addressOf(received: Received, said: Addressed, { limits, findModel }: ReaderDeps): Address {
+  const { headers, identity } = received;
+  const askedModel = said.model ?? identity.models?.[0] ?? defaultModel;
+  const { model } = findModel(askedModel, identity);
+  const hints = readHints({
+    headers,
+    metadata: said.metadata,
+    model,
+    identity,
+    conversation: said.conversation ?? undefined,
+    isStream: said.isStream,
+  });
+  // Whoever fetched one would send a packet out.
+  return { model: model.id, askedModel, hints, fetchImages: limits.fetchImages && hints.mode !== 'local' };
+}
+
+/** Names a conversation that goes in circles. */
+export function warnOfLoops(messages: readonly Message[], warnings: Map<string, string>): void {
+  const repeats = mostRepeatedCall(messages);
+  if (repeats < suspectedLoop) return;
+  warnings.set('tool_calls', `one call was made ${repeats} times with the same arguments, the agent may be in a loop`);
+}

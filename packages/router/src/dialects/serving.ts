@@ -1,0 +1,148 @@
+import type { ServerResponse } from 'node:http';
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
+import type { LimitsConfig } from '../config/config.ts';
+import type { Clock } from '../core/clock.ts';
+import { ClientGoneError, type LfoError, shuttingDown } from '../core/errors.ts';
+import type { ChatExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
+import type { KeyQuota, QuotaTicket, Spent } from '../core/identity.ts';
+import { errorFields, type Logger } from '../core/logger.ts';
+import type { ChatRequest } from '../core/request.ts';
+import { receivedBody } from '../server/body-parser.ts';
+import { setRaw } from '../server/raw-headers.ts';
+import { type FindModel, modelFinder } from './find-model.ts';
+import { type NameRule, nameRuleFinder } from './names.ts';
+import type { Received } from './reading.ts';
+import { openWriter, type ResponsePace } from './respond.ts';
+import type { ReadRequest } from './wire.ts';
+
+/** What the clients' wires need of the rest. */
+export interface DialectDeps {
+  readonly limits: LimitsConfig;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The operator's numbers of the moment for a response. */
+  readonly pace: () => ResponsePace;
+  /** Answers one exchange completely; resolves when its response has ended, with what it used where that is known. */
+  readonly chat: (exchange: ChatExchange) => Promise<Spent | void>;
+  /** Holds keys to their limits; absent: nothing is counted. */
+  readonly quota?: KeyQuota;
+  /** The operator's rules for names that nobody serves; cheap: looked at for every such name. */
+  readonly modelNames?: () => readonly NameRule[];
+  /** Aliases and every model id of every backend; ids are unique. Cheap: called for every request. */
+  readonly models: () => readonly ListedModel[];
+  readonly explain: (request: ChatRequest, signal: AbortSignal) => Promise<RouteExplanation>;
+  /** The process is ending: no further chats are begun. */
+  readonly isDraining: () => boolean;
+  /** Why no further chat is admitted; absent: every one is. Cheap: called twice for each. */
+  readonly admissionError?: () => LfoError | undefined;
+}
+
+/** The way of an answer through HTTP, the same for every wire: admission, quota, the exchange with the pipeline. */
+export class Serving {
+  readonly deps: DialectDeps;
+  readonly findModel: FindModel;
+  /** Refuses before the body is read. */
+  readonly admit: onRequestHookHandler;
+
+  constructor(deps: DialectDeps) {
+    this.deps = deps;
+    const ruleOf = nameRuleFinder(() => deps.modelNames?.() ?? []);
+    this.findModel = modelFinder(deps.models, ruleOf);
+    this.admit = (_request, _reply, done) => done(this.#refusal());
+  }
+
+  /** What a reader is given of a request. */
+  received(request: FastifyRequest): Received {
+    const { id, headers, identity } = request;
+    return { id, headers, identity, body: receivedBody(request) };
+  }
+
+  /** Models that this key may name. */
+  modelsOf({ identity }: FastifyRequest): readonly ListedModel[] {
+    const { models } = identity;
+    return this.deps.models().filter(({ id }) => models === undefined || models.includes(id));
+  }
+
+  /** Tokens of a prompt, as routing measures it. Runs no model and leaves no record. */
+  async countTokens({ request }: ReadRequest, reply: FastifyReply): Promise<number> {
+    const { promptTokens } = await this.deps.explain(request, departureSignal(reply));
+    return promptTokens;
+  }
+
+  /** Answers one request of any wire; `reply` is the pipeline's from here on. @throws LfoError 429 or 503 before that */
+  serve(request: FastifyRequest, reply: FastifyReply, { request: read, warnings, format }: ReadRequest): void {
+    // Asked again after the body: others have come in meanwhile.
+    const refused = this.#refusal();
+    if (refused !== undefined) throw refused;
+    const { deps } = this;
+    const ticket = this.#admitted(request, reply, read);
+    const keptLocal = ticket?.keptLocal;
+    const runs: ChatRequest = keptLocal === undefined ? read : { ...read, hints: { ...read.hints, mode: 'local' } };
+    if (keptLocal !== undefined) warnings.set('limits', keptLocal);
+    const signal = departureSignal(reply);
+    const response = reply.raw;
+    const exchange: ChatExchange = {
+      request: runs,
+      signal,
+      receivedMs: request.receivedMs,
+      bodyMs: receivedBody(request).arrivedMs,
+      hasHead: () => response.headersSent,
+      open(trace) {
+        for (const [param, why] of warnings) trace.warnings.set(param, why);
+        const open = { isStream: runs.stream, format, response, signal, clock: deps.clock, pace: deps.pace() };
+        return openWriter(open, trace);
+      },
+    };
+    const abandoned = (error: unknown): void => this.#abandon(runs.id, response, error);
+    reply.hijack();
+    deps
+      .chat(exchange)
+      .catch(abandoned)
+      .then((spent) => ticket?.settle(spent ?? { tokens: 0, usd: 0 }))
+      .catch(abandoned);
+  }
+
+  #refusal(): LfoError | undefined {
+    return this.deps.isDraining() ? shuttingDown() : this.deps.admissionError?.();
+  }
+
+  /** Takes the request's place among its key's, and says how many are left. */
+  #admitted({ identity }: FastifyRequest, reply: FastifyReply, chat: ChatRequest): QuotaTicket | undefined {
+    const { quota } = this.deps;
+    if (quota === undefined || identity.limits === undefined) return undefined;
+    const { maxTokens } = chat.sampling;
+    const promptTokens = Math.ceil(chat.bodyBytes / bytesPerToken);
+    const { mode } = chat.hints;
+    const ticket = quota.admit(identity, {
+      promptTokens,
+      // What has to be fetched from elsewhere cannot stay local.
+      mode: mode === 'auto' && hasRemoteImages(chat) ? 'cloud' : mode,
+      model: chat.model,
+      ...(maxTokens === undefined ? {} : { maxTokens }),
+    });
+    setRaw(reply, quota.headers(identity));
+    return ticket;
+  }
+
+  /** The pipeline itself failed, which it must not: nothing more can be said than that. */
+  #abandon(requestId: string, response: ServerResponse, error: unknown): void {
+    this.deps.log.error({ requestId, ...errorFields(error) }, 'chat failed');
+    response.destroy();
+  }
+}
+
+/** Of a body, envelope included: enough to reserve by; what is paid is the backend's count. */
+const bytesPerToken = 4;
+
+function hasRemoteImages({ messages }: ChatRequest): boolean {
+  return messages.some(({ content }) => content.some((part) => part.type === 'image' && !part.url.startsWith('data:')));
+}
+
+/** Aborts when the client leaves before its answer is finished; nothing else in Node says so after the body is read. */
+export function departureSignal({ raw }: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  raw.once('close', () => {
+    if (!raw.writableFinished) controller.abort(new ClientGoneError());
+  });
+  return controller.signal;
+}

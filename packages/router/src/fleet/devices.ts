@@ -1,0 +1,428 @@
+import { hostname } from 'node:os';
+import { deviceId, keyText, maxPairingHosts, pairingCode, pairingKey, pairingUri, routerId } from '@lfo/protocol';
+import type { Channel, KeyPair } from '@lfo/protocol';
+import { hostAndPort } from '../config/addresses.ts';
+import type { FleetConfig } from '../config/config.ts';
+import type { Backend } from '../core/backend.ts';
+import type { Clock } from '../core/clock.ts';
+import type { DeviceRecord, DeviceRegistry, DialAddress, FleetFigures } from '../core/devices.ts';
+import { LfoError } from '../core/errors.ts';
+import { randomToken } from '../core/id.ts';
+import type { Logger } from '../core/logger.ts';
+import { deviceNamePattern, firstName } from './device-name.ts';
+import { type DeviceView, deviceView, figuresOf } from './device-view.ts';
+import { dial } from './dial.ts';
+import { Diallers } from './diallers.ts';
+import { afterHello, type Hello } from './first-message.ts';
+import { FleetListener } from './listener.ts';
+import { ownAddresses } from './own-addresses.ts';
+import { PairedDevice } from './paired-device.ts';
+import { type Pairing, Pairings } from './pairings.ts';
+import { RefusedLinks } from './refused-links.ts';
+import { primitives } from './router-key.ts';
+import { Registrar } from './registrar.ts';
+
+/** Where devices become members of the local tier. */
+export interface FleetMembers {
+  /** Takes one in, or changes how many requests it is given at once. */
+  add(backend: Backend, concurrency: number): void;
+  remove(id: string): void;
+  setDraining(id: string, isDraining: boolean): boolean;
+}
+
+export interface DevicesOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly registry: DeviceRegistry;
+  /** Read or made when they are first needed. */
+  readonly keys: () => KeyPair;
+  readonly config: FleetConfig;
+  readonly members: FleetMembers;
+  /** 0..1, uniform. */
+  readonly random: () => number;
+  /** Of LFO. */
+  readonly version: string;
+}
+
+/** An invitation as its owner sees it, with its secret. */
+export interface ShownPairing {
+  readonly pairing: Pairing;
+  readonly uri: string;
+  readonly code: string;
+}
+
+/** A device to dial and pair with. */
+export interface DialTarget {
+  readonly addresses: readonly DialAddress[];
+  readonly secret: Uint8Array;
+  /** As shown with the secret. */
+  readonly key?: Uint8Array;
+}
+
+/** The devices of this router: who is paired, who is connected, and how both come about. */
+export class Devices {
+  readonly pairings: Pairings;
+  readonly #options: DevicesOptions;
+  readonly #devices = new Map<string, PairedDevice>();
+  readonly #registrar: Registrar;
+  readonly #listener: FleetListener;
+  readonly #refused: RefusedLinks;
+  readonly #diallers: Diallers;
+  readonly #results = new Map<string, number>();
+  #port: number | undefined;
+  #opening: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(options: DevicesOptions) {
+    this.#options = options;
+    const { clock, log, random } = options;
+    this.#registrar = new Registrar(options.registry, clock, log);
+    this.#refused = new RefusedLinks(clock, (reasons, addresses) =>
+      log.warn({ reasons, addresses }, 'Links to the fleet port came to nothing.'),
+    );
+    this.pairings = new Pairings({
+      clock,
+      primitives,
+      newId: () => `pair-${randomToken(9)}`,
+      onEnd: ({ state, wrong }) => {
+        count(this.#results, state);
+        if (state === 'locked') log.warn({ wrong }, 'Too many wrong codes: open pairings have ended. Start another.');
+      },
+    });
+    this.#listener = new FleetListener({
+      clock,
+      primitives,
+      get keys() {
+        return options.keys();
+      },
+      pairings: () => this.pairings.keys(),
+      isKnown: (key) => this.#known(key) !== undefined,
+      onSecured: ({ channel, secured, address, proven }) => {
+        const { peerKey, pairing } = secured;
+        if (pairing !== undefined) {
+          if (!this.pairings.use(pairing, deviceId(primitives, peerKey))) return channel.close('pairing_refused');
+          this.#register(peerKey);
+        }
+        this.#greet(channel, peerKey, address, proven);
+      },
+      onRefused: (reason, address) => this.#refused.add(reason, address),
+      onGuess: () => this.pairings.guessed(),
+    });
+    this.#diallers = new Diallers({
+      clock,
+      random,
+      get keys() {
+        return options.keys();
+      },
+      onSecured: (channel, key, address) => this.#greet(channel, key, address.host, () => {}),
+    });
+  }
+
+  /** Reads who is paired, and listens and dials for them; waits for a database that is away. Never rejects. */
+  async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : 'internal';
+      this.#options.log.error({ code }, 'Devices cannot dial this router: see fleet.listen and lfo doctor.');
+    }
+  }
+
+  async #start(): Promise<void> {
+    const records = await this.#registrar.load();
+    if (this.#isClosed) return;
+    for (const record of records) if (record.publicKey !== undefined) this.#admit(record);
+    const { listen } = this.#options.config;
+    if (listen !== 'off' && (listen !== 'auto' || this.#devices.size > 0)) await this.#listen();
+    for (const address of this.#options.config.dial) this.#tellHowToPair(address);
+  }
+
+  list(): readonly DeviceView[] {
+    return Array.from(this.#devices.values(), (device) => deviceView(device, this.#options.clock));
+  }
+
+  /** Counters and gauges of each device, and of links and pairings as such. */
+  figures(): FleetFigures {
+    return {
+      devices: Array.from(this.#devices.values(), figuresOf),
+      refused: this.#refused.totals,
+      pairings: this.#results,
+    };
+  }
+
+  /** @throws LfoError unknown_device */
+  view(id: string): DeviceView {
+    return deviceView(this.#find(id), this.#options.clock);
+  }
+
+  /** Port it listens on; absent while it does not. */
+  get port(): number | undefined {
+    return this.#port;
+  }
+
+  /** Changes name and dial address. @throws LfoError */
+  change(
+    id: string,
+    { name, dial: address }: { readonly name?: string; readonly dial?: DialAddress | null },
+  ): DeviceView {
+    const device = this.#find(id);
+    if (name !== undefined && name !== device.record.name) {
+      if (!deviceNamePattern.test(name)) {
+        throw new LfoError(`"${name.slice(0, 40)}" is no name for a device: use up to 32 of a-z, 0-9 and hyphens.`, {
+          code: 'invalid_request',
+          status: 400,
+          param: 'name',
+        });
+      }
+      if (this.#isTaken(name)) {
+        throw new LfoError(`Another device is called ${name}.`, { code: 'name_taken', status: 409, param: 'name' });
+      }
+      device.record = { ...device.record, name };
+    }
+    if (address !== undefined) {
+      const { dial: _dial, ...rest } = device.record;
+      device.record = address === null ? rest : { ...rest, dial: address };
+      this.#diallers.set(device.id, keyOf(device.record), address ?? undefined, device.link !== undefined);
+    }
+    this.#registrar.save(device.record);
+    return deviceView(device, this.#options.clock);
+  }
+
+  /** Gives it nothing new, or does so again. @throws LfoError unknown_device */
+  setDraining(id: string, isDraining: boolean): void {
+    const device = this.#find(id);
+    device.isDraining = isDraining;
+    this.#options.members.setDraining(id, isDraining);
+    device.backend.sayDrain(isDraining);
+  }
+
+  /** Revokes its key: its links end at once and it must pair again. @throws LfoError unknown_device */
+  remove(id: string): void {
+    const device = this.#find(id);
+    this.#forget(device, 'revoked');
+    this.#options.log.info({ device: id, name: device.record.name }, 'device revoked');
+  }
+
+  /** Opens an invitation for a device that dials, and the port if it is not open yet. @throws LfoError */
+  async invite(lifetimeMs: number): Promise<ShownPairing> {
+    const { config, keys } = this.#options;
+    if (config.listen === 'off') {
+      throw new LfoError(
+        'Devices cannot dial this router: fleet.listen is off. Set it to auto, or let the router dial.',
+        {
+          code: 'fleet_listen_off',
+          status: 409,
+        },
+      );
+    }
+    await this.#listen();
+    const { pairing, secret } = this.pairings.open(lifetimeMs);
+    const hosts = ownAddresses(hostAndPort(config.listen)?.host).slice(0, maxPairingHosts);
+    const uri = pairingUri({
+      role: 'router',
+      hosts,
+      port: this.#port ?? 0,
+      key: keys().public,
+      secret,
+      name: this.#name,
+    });
+    return { pairing, uri, code: pairingCode(secret) };
+  }
+
+  /** Dials a device that shows a code, and pairs with it. The pairing's state says how it went. @throws LfoError */
+  inviteByDial({ addresses, secret, key }: DialTarget): Pairing {
+    const pairing = this.pairings.openDial(dialLifetimeMs);
+    const psk = pairingKey(primitives, secret);
+    const attempt = ([address, ...others]: readonly DialAddress[]): void => {
+      if (address === undefined || this.pairings.find(pairing.id)?.state !== 'open') return;
+      dial({
+        clock: this.#options.clock,
+        primitives,
+        keys: this.#options.keys(),
+        address,
+        target: { purpose: 'pair', psk, ...(key === undefined ? {} : { expectedKey: key }) },
+        keepKey: async (peerKey) => await this.#registrar.saved(this.#register(peerKey, address)),
+        onSecured: (channel, { peerKey }) => {
+          this.pairings.use(pairing.id, deviceId(primitives, peerKey));
+          this.#diallers.set(deviceId(primitives, peerKey), peerKey, address, true);
+          this.#greet(channel, peerKey, address.host, () => {});
+        },
+        onFailed: (end) => {
+          if (end === 'unreachable' && others.length > 0) attempt(others);
+          else this.pairings.fail(pairing.id, end);
+        },
+      });
+    };
+    attempt(addresses);
+    return pairing;
+  }
+
+  /** Takes nobody new and dials nobody; links that are up stay until their backends close. */
+  stop(): void {
+    this.#isClosed = true;
+    this.#listener.stop();
+    this.#diallers.close();
+    this.pairings.close();
+    this.#refused.flush();
+    this.#registrar.close();
+  }
+
+  get #name(): string {
+    return Array.from(this.#options.config.name ?? hostname())
+      .slice(0, 64)
+      .join('');
+  }
+
+  #listen(): Promise<void> {
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #open(): Promise<void> {
+    const { config, log } = this.#options;
+    const { host, port } = hostAndPort(config.listen) ?? { host: undefined, port: fleetPort };
+    const bound = await this.#listener.listen(host, port);
+    this.#port = bound.port;
+    const at = { port: bound.port, ...(bound.wasTaken ? { wanted: port } : {}) };
+    log.info(at, 'Devices can dial this router; "fleet.listen: off" closes the port.');
+  }
+
+  #find(id: string): PairedDevice {
+    const device = this.#devices.get(id);
+    if (device !== undefined) return device;
+    throw new LfoError('No device with this id is paired: see lfo devices list.', {
+      code: 'unknown_device',
+      status: 404,
+    });
+  }
+
+  #known(key: Uint8Array): PairedDevice | undefined {
+    const device = this.#devices.get(deviceId(primitives, key));
+    return device?.record.publicKey === keyText(key) ? device : undefined;
+  }
+
+  #isTaken(name: string): boolean {
+    return Array.from(this.#devices.values()).some(({ record }) => record.name === name);
+  }
+
+  /** A key that has just been proven by a pairing. */
+  #register(key: Uint8Array, address?: DialAddress): DeviceRecord {
+    const id = deviceId(primitives, key);
+    const known = this.#devices.get(id)?.record ?? this.#registrar.removed(id);
+    const name = known?.name;
+    const record: DeviceRecord = {
+      // Until it says hello.
+      name: name === undefined || (this.#devices.has(id) ? false : this.#isTaken(name)) ? id : name,
+      createdMs: this.#options.clock.wallMs(),
+      ...known,
+      id,
+      publicKey: keyText(key),
+      ...(address === undefined ? {} : { dial: address }),
+    };
+    const device = this.#devices.get(id);
+    if (device === undefined) this.#admit(record);
+    else device.record = record;
+    this.#registrar.save(record);
+    return record;
+  }
+
+  #admit(record: DeviceRecord): void {
+    const { clock, log, members, config, keys, version } = this.#options;
+    const router = { id: routerId(primitives, keys().public), name: this.#name, version };
+    const device: PairedDevice = new PairedDevice({
+      clock,
+      record,
+      backend: {
+        heartbeatMs: config.heartbeatMs,
+        names: { router, device: () => device.record.name },
+        label: () => ({ name: device.record.name, plainModels: config.models }),
+        lost: { state: 'down', detail: 'The device is not connected.' },
+        onBye: (code) => {
+          if (code !== 'unpaired') return;
+          this.#forget(device, 'closing');
+          log.info({ device: device.id, name: device.record.name }, 'device unpaired itself');
+        },
+      },
+      onLost: (_device, code, livedMs) => {
+        log.info({ device: device.id, name: device.record.name, end: code }, 'device lost');
+        device.record = { ...device.record, lastSeenMs: clock.wallMs() };
+        this.#registrar.save(device.record);
+        this.#diallers.lost(device.id, code, livedMs);
+      },
+    });
+    this.#devices.set(record.id, device);
+    members.add(device.backend, 1);
+    this.#diallers.set(record.id, keyOf(record), record.dial, false);
+  }
+
+  #forget(device: PairedDevice, code: 'revoked' | 'closing'): void {
+    const { publicKey: _key, dial: _dial, ...record } = device.record;
+    this.#devices.delete(device.id);
+    this.#diallers.set(device.id, undefined, undefined, false);
+    this.#registrar.save(record);
+    this.#options.members.remove(device.id);
+    device.end(code);
+  }
+
+  /** A proven peer: nothing is touched before it has introduced itself. */
+  #greet(channel: Channel, key: Uint8Array, address: string, proven: () => void): void {
+    const { clock } = this.#options;
+    const none = (code: string): void => {
+      this.#refused.add(code, address);
+      this.#diallers.lost(deviceId(primitives, key), code, 0);
+    };
+    afterHello(
+      channel,
+      clock,
+      (taken, hello) => {
+        proven();
+        const device = this.#known(key);
+        // Removed between its handshake and its first word.
+        if (device === undefined) return channel.close('unknown_key');
+        this.#connect(device, taken, hello, address);
+      },
+      none,
+    );
+  }
+
+  #connect(device: PairedDevice, channel: Channel, hello: Hello, address: string): void {
+    const { clock, log, members } = this.#options;
+    const isNew = device.record.name === device.id;
+    const name = isNew ? firstName(hello.name, (wanted) => this.#isTaken(wanted)) : device.record.name;
+    device.record = { ...device.record, name, lastSeenMs: clock.wallMs(), lastAddress: address };
+    this.#registrar.save(device.record);
+    const how = device.take(channel, hello, address);
+    if (isNew) log.info({ device: device.id, name }, 'device paired');
+    log.info({ device: device.id, name }, how === 'conflict' ? 'device in conflict' : `device ${how}`);
+    if (how === 'conflict') return;
+    const slots = hello.models.map((model) => model.slots);
+    members.add(device.backend, Math.max(1, ...slots));
+    if (device.isDraining) members.setDraining(device.id, true);
+  }
+
+  /** Tells how to pair an address of the configuration that no paired device has. */
+  #tellHowToPair(address: DialAddress): void {
+    const isPaired = Array.from(this.#devices.values()).some(
+      ({ record }) => record.dial?.host === address.host && record.dial.port === address.port,
+    );
+    if (isPaired) return;
+    const command = `lfo devices pair --dial ${address.host}:${address.port} --code CODE`;
+    this.#options.log.warn({ command }, 'A device to dial is configured but not paired: the command pairs it.');
+  }
+}
+
+/** Port of the fleet. */
+export const fleetPort = 4870;
+/** Time a dialled pairing may take, all its addresses together. */
+const dialLifetimeMs = 60_000;
+
+function keyOf({ publicKey }: DeviceRecord): Uint8Array | undefined {
+  return publicKey === undefined ? undefined : new Uint8Array(Buffer.from(publicKey, 'base64url'));
+}
+
+function count(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}

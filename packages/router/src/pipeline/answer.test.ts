@@ -1,0 +1,342 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+
+import { chatRequest } from '@lfo/testing/chat-request.ts';
+import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
+
+import { createAnswerJudge } from '../confidence/answer-judge.ts';
+import { textAnswer, weatherTool } from '../confidence/judge-fixture.ts';
+import { childOf } from '../core/abort.ts';
+import type { Attempt as PlannedAttempt, Backend, CallContext } from '../core/backend.ts';
+import { BackendError, deadlineExceeded, NoBackendError } from '../core/errors.ts';
+import type { InferenceEvent } from '../core/events.ts';
+import type { ChatRequest, Tier } from '../core/request.ts';
+import type { AnswerWriter } from '../core/sink.ts';
+import { beginTrace, type RequestTrace } from '../core/trace.ts';
+import { answer } from './answer.ts';
+import type { Stages } from './attempt.ts';
+
+/** An event, a pause in milliseconds, a failure, or silence until it is aborted. */
+type Said = InferenceEvent | number | Error | 'silence';
+
+interface Scene {
+  readonly clock: FakeClock;
+  readonly trace: RequestTrace;
+  readonly written: InferenceEvent[];
+  readonly client: AbortController;
+  /** How the leases of each backend ended. */
+  readonly outcomes: Readonly<Record<string, string[]>>;
+  readonly signals: AbortSignal[];
+  readonly done: Promise<void>;
+  result: 'running' | 'answered' | { readonly error: unknown };
+}
+
+interface Play {
+  readonly request?: Partial<ChatRequest>;
+  readonly local?: readonly Said[];
+  readonly cloud?: readonly Said[];
+  readonly deadlineMs?: number;
+  readonly headDueMs?: number;
+  readonly hasHead?: boolean;
+  readonly totalMs?: number;
+  readonly attempts?: readonly PlannedAttempt[];
+}
+
+const gatedThenCloud: readonly PlannedAttempt[] = [
+  { tier: 'local', gated: true },
+  { tier: 'cloud', gated: false },
+];
+
+/** Plays one request through the pipeline over scripted backends. */
+function play(script: Play): Scene {
+  const clock = new FakeClock();
+  const request = chatRequest(script.request);
+  const trace = beginTrace(request, { startMs: 0, startedAtMs: 0 }, 0.7);
+  const written: InferenceEvent[] = [];
+  const outcomes: Record<string, string[]> = { local: [], cloud: [] };
+  const client = new AbortController();
+  const signals: AbortSignal[] = [];
+  const backends = { local: scripted('local', script.local ?? []), cloud: scripted('cloud', script.cloud ?? []) };
+
+  function scripted(tier: Tier, said: readonly Said[]): Backend {
+    return {
+      id: tier,
+      tier,
+      models: ['m'],
+      capabilities: { tools: true, jsonSchema: true, images: false, audio: false, logprobs: true },
+      status: () => ({ state: 'ready' }),
+      probe: async () => ({ state: 'ready' }),
+      close: async () => undefined,
+      async *infer(_request: ChatRequest, { signal }: CallContext) {
+        signals.push(signal);
+        for (const part of said) {
+          if (part === 'silence')
+            await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+          else if (typeof part === 'number') await new Promise<void>((resolve) => clock.schedule(part, resolve));
+          else if (part instanceof Error) throw part;
+          else yield part;
+        }
+      },
+    };
+  }
+
+  const stages: Stages = {
+    clock,
+    pool: {
+      view: () => ({ backends: [] }),
+      hasCandidate: (attempt, { exclude }) => !exclude.has(attempt.tier),
+      async acquire(attempt, { exclude, signal }) {
+        signal.throwIfAborted();
+        if (exclude.has(attempt.tier)) throw new NoBackendError('none', { reason: 'local_unavailable', skipped: [] });
+        return {
+          backend: backends[attempt.tier],
+          model: 'm',
+          done: (outcome) => outcomes[attempt.tier]?.push(outcome),
+        };
+      },
+    },
+    measure: async () => ({
+      request,
+      mode: request.hints.mode,
+      promptTokens: 5,
+      promptTokensFrom: 'count',
+      warmTokens: 0,
+      limits: { maxLocalTokens: 1500, firstTokenBudgetMs: 10_000, confidenceThreshold: 0.7 },
+    }),
+    decide: () => ({ attempts: script.attempts ?? gatedThenCloud, reasons: ['local_first'], votes: [] }),
+    judge: createAnswerJudge(),
+    gate: { maxHoldTokens: 48, maxHoldMs: 20_000, maxFormatMs: 60_000, maxFormatBytes: 1_048_576 },
+    budgets: {
+      local: { connectMs: 2000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: script.totalMs ?? 600_000 },
+      cloud: { connectMs: 5000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 },
+    },
+    limits: { ...limits },
+    retries: { delayBeforeRetry: () => undefined, grantsStandIn: () => true },
+  };
+  let committed = false;
+  const writer: AnswerWriter = {
+    get committed() {
+      return committed;
+    },
+    write(events) {
+      written.push(...events);
+      committed ||= request.stream && events.some(({ type }) => type.endsWith('-delta') || type === 'tool-call-start');
+      return undefined;
+    },
+    end: async () => ({ status: 200 }),
+    fail: async () => ({ status: 500 }),
+  };
+  const abort = childOf(client.signal);
+  if (script.deadlineMs !== undefined) clock.schedule(script.deadlineMs, () => abort.abort(deadlineExceeded()));
+  const call = {
+    signal: abort.signal,
+    deadlineMs: script.deadlineMs,
+    headDueMs: script.headDueMs,
+    hasHead: () => script.hasHead === true,
+    trace,
+    costOf: () => undefined,
+  };
+  const scene: Scene = { clock, trace, written, client, outcomes, signals, result: 'running', done: run() };
+  async function run(): Promise<void> {
+    await Promise.resolve();
+    try {
+      await answer(request, call, stages, writer);
+      scene.result = 'answered';
+    } catch (error) {
+      scene.result = { error };
+    }
+  }
+  return scene;
+}
+
+const limits = {
+  bodyBytes: 1e6,
+  bodyDepth: 100,
+  messages: 100,
+  tools: 100,
+  upstreamEventBytes: 1e6,
+  answerBytes: 1e6,
+  answerTokens: 1e5,
+  concurrency: 10,
+  queue: 10,
+  queueWaitMs: 1000,
+  failedAuthPerMinute: 10,
+  fetchImages: false,
+};
+const unsure = textAnswer([-0.1, -0.1, -0.1, -2], ['It ', 'is ', 'Syd', 'ney']);
+/** Held to its end, then found wanting. */
+const json: Partial<ChatRequest> = { responseFormat: { type: 'json_object' } };
+const notJson = textAnswer([-0.01, -0.01], ['no ', 'object']);
+const fromCloud = textAnswer([], [])
+  .slice(0, -1)
+  .concat({ type: 'text-delta', text: 'Canberra' }, textAnswer([]).slice(-1));
+const said = (scene: Scene): string =>
+  scene.written.map((event) => (event.type === 'text-delta' ? event.text : '')).join('');
+
+describe('answer', () => {
+  test('nothing is aborted on success, and each lease ends once', async () => {
+    for (const stream of [true, false]) {
+      const scene = play({ request: { stream }, local: textAnswer([-0.01, -0.01]) });
+      await scene.done;
+      await settle();
+      assert.equal(scene.result, 'answered');
+      assert.deepEqual(scene.outcomes, { local: ['success'], cloud: [] });
+      assert.deepEqual(
+        scene.signals.map(({ aborted }) => aborted),
+        [false],
+      );
+      assert.equal(scene.clock.pendingTimers, 0);
+    }
+  });
+
+  test('an escalation aborts its own attempt alone', async () => {
+    const scene = play({ local: [...unsure.slice(0, -1), 'silence'], cloud: fromCloud });
+    await scene.done;
+    await settle();
+    assert.equal(said(scene), 'Canberra');
+    assert.deepEqual(
+      scene.signals.map(({ aborted }) => aborted),
+      [true, false],
+    );
+    assert.deepEqual(scene.outcomes, { local: ['success'], cloud: ['success'] });
+  });
+
+  for (const [deadlineMs, handedOverMs] of [
+    [60_000, 59_900],
+    [1000, 900],
+    [500, 450],
+  ] as const) {
+    for (const stream of [true, false]) {
+      test(`a deadline of ${deadlineMs} ms at a silent cloud hands over the held answer at ${handedOverMs} ms, ${stream ? 'streamed' : 'whole'}`, async () => {
+        const scene = play({ request: { ...json, stream }, local: notJson, cloud: ['silence'], deadlineMs });
+        await scene.clock.advanceAsync(handedOverMs - 1);
+        assert.equal(scene.result, 'running');
+        await scene.clock.advanceAsync(1);
+        assert.equal(scene.result, 'answered');
+        assert.equal(said(scene), 'no object');
+        assert.deepEqual([scene.trace.degraded, scene.trace.route, scene.trace.reason], [true, 'local', 'degraded']);
+        assert.deepEqual(scene.outcomes['cloud'], ['neutral']);
+      });
+    }
+  }
+
+  test('a client that waits for a head alone is handed the held answer in time, unless it has its head', async () => {
+    const waiting = play({ request: json, local: notJson, cloud: ['silence'], headDueMs: 2000 });
+    await waiting.clock.advanceAsync(1900);
+    assert.equal(waiting.result, 'answered');
+    const served = play({ request: json, local: notJson, cloud: [3000, ...fromCloud], headDueMs: 2000, hasHead: true });
+    await served.clock.advanceAsync(3000);
+    assert.equal(said(served), 'Canberra');
+  });
+
+  test('a cloud that has begun to stream has the whole deadline', async () => {
+    const [start, text] = fromCloud;
+    assert.ok(start !== undefined && text !== undefined);
+    const scene = play({ request: json, local: notJson, cloud: [start, text, 'silence'], deadlineMs: 5000 });
+    await scene.clock.advanceAsync(4999);
+    assert.equal(scene.result, 'running');
+    await scene.clock.advanceAsync(1);
+    assert.deepEqual(scene.result, { error: deadlineExceeded() });
+    assert.equal(said(scene), 'Canberra');
+  });
+
+  test('without a whole held answer the deadline is an error', async () => {
+    const scene = play({ local: [...unsure.slice(0, -1), 'silence'], cloud: ['silence'], deadlineMs: 5000 });
+    await scene.clock.advanceAsync(5000);
+    assert.deepEqual(scene.result, { error: deadlineExceeded() });
+  });
+
+  test('a unary answer that is cut after many tokens is the next tier’s to give', async () => {
+    const words = Array.from({ length: 100 }, (): InferenceEvent => ({ type: 'text-delta', text: 'word ' }));
+    const cut = new BackendError('cut', { fault: 'cut', backend: 'local' });
+    const scene = play({ request: { stream: false }, local: [...words, cut], cloud: fromCloud });
+    await scene.done;
+    assert.equal(said(scene), 'Canberra');
+    assert.deepEqual(scene.outcomes, { local: ['failure'], cloud: ['success'] });
+    assert.equal(scene.trace.attempts[0]?.usage?.estimated, true);
+  });
+
+  test('a stream that is cut after its commit ends in its error', async () => {
+    const words = Array.from({ length: 20 }, (): InferenceEvent => ({ type: 'text-delta', text: 'word ' }));
+    const cut = new BackendError('cut', { fault: 'cut', backend: 'local' });
+    const scene = play({ local: [...words, cut], cloud: fromCloud });
+    await scene.done;
+    assert.deepEqual(scene.result, { error: cut });
+    assert.equal(scene.trace.attempts.length, 1);
+  });
+
+  test('a call refused after released text is an error of the answer, not of the backend', async () => {
+    const scene = play({
+      request: { tools: [weatherTool] },
+      local: [
+        ...textAnswer(Array.from({ length: 16 }, () => 0)).slice(0, -1),
+        { type: 'tool-call-start', index: 0, id: 'c', name: 'nope' },
+        'silence',
+      ],
+    });
+    await scene.done;
+    assert.ok(typeof scene.result === 'object');
+    const { error } = scene.result;
+    assert.ok(error instanceof BackendError && error.code === 'tool_call_refused');
+    assert.deepEqual(scene.outcomes['local'], ['neutral']);
+    assert.deepEqual([scene.trace.attempts[0]?.outcome, scene.trace.attempts[0]?.reason], ['failed', 'unknown_tool']);
+  });
+
+  const slow: readonly Said[] = Array.from({ length: 100 }, (): Said[] => [
+    { type: 'text-delta', text: '{' },
+    100,
+  ]).flat();
+
+  test('the total time over during the hold is the next attempt’s', async () => {
+    for (const stream of [true, false]) {
+      const scene = play({ request: { ...json, stream }, local: slow, cloud: fromCloud, totalMs: 1000 });
+      await scene.clock.advanceAsync(1000);
+      assert.equal(scene.result, 'answered');
+      assert.equal(said(scene), 'Canberra');
+      assert.equal(scene.outcomes['local']?.[0], 'success', 'a long answer is no ill health');
+    }
+  });
+
+  test('the total time over with nothing else to ask is length with what there is', async () => {
+    for (const attempts of [gatedThenCloud, [{ tier: 'local', gated: false }] as const]) {
+      const broken = new BackendError('broken', { fault: 'server', backend: 'cloud' });
+      const scene = play({ request: { stream: false }, local: slow, cloud: [broken], totalMs: 1000, attempts });
+      await scene.clock.advanceAsync(1000);
+      assert.equal(scene.result, 'answered');
+      assert.equal(said(scene), '{'.repeat(10));
+      const last = scene.written.at(-1);
+      assert.ok(last?.type === 'finish' && last.reason === 'length');
+      assert.equal(scene.trace.degraded, attempts.length > 1);
+      assert.equal(scene.trace.attempts[0]?.outcome, 'answered');
+    }
+  });
+
+  test('where nothing is judged before it leaves nothing was held', async () => {
+    const scene = play({ local: textAnswer([-0.01]), attempts: [{ tier: 'local', gated: false }] });
+    await scene.done;
+    assert.deepEqual([scene.trace.attempts[0]?.heldMs, scene.trace.attempts[0]?.heldTokens], [undefined, undefined]);
+    const judged = play({ local: textAnswer([-0.01]) });
+    await judged.done;
+    assert.deepEqual([judged.trace.attempts[0]?.heldMs, judged.trace.attempts[0]?.heldTokens], [0, 1]);
+  });
+
+  test('a client that leaves ends the attempt at once', async () => {
+    const scene = play({ local: ['silence'], cloud: fromCloud });
+    await settle();
+    const gone = new Error('gone');
+    scene.client.abort(gone);
+    await scene.done;
+    assert.deepEqual(scene.result, { error: gone });
+    assert.equal(scene.signals[0]?.aborted, true);
+    assert.equal(scene.trace.attempts[0]?.outcome, 'cancelled');
+    assert.equal(scene.trace.attempts.length, 1);
+  });
+
+  test('a fault of our own is told as what it is, though another attempt failed before', async () => {
+    const broken = new BackendError('broken', { fault: 'server', backend: 'local' });
+    const bug = new TypeError('bug');
+    const scene = play({ local: [broken], cloud: [bug] });
+    await scene.done;
+    assert.deepEqual(scene.result, { error: bug });
+  });
+});

@@ -1,0 +1,46 @@
+import type { DeviceRecord, DeviceRegistry } from '../core/devices.ts';
+import type { DeviceRow, Store } from './tables.ts';
+
+/** The paired devices in the database. */
+export class DeviceTable implements DeviceRegistry {
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  async list(): Promise<readonly DeviceRecord[]> {
+    const rows = await this.#store.db.selectFrom('devices').selectAll().orderBy('created_ms').orderBy('id').execute();
+    return rows.map(recordOf);
+  }
+
+  async save(record: DeviceRecord): Promise<void> {
+    await this.#store.append('devices', [rowOf(record)], 'replace');
+  }
+}
+
+function rowOf({ id, publicKey, name, createdMs, lastSeenMs, lastAddress, dial }: DeviceRecord): DeviceRow {
+  return {
+    id,
+    public_key: publicKey ?? null,
+    name,
+    created_ms: Math.round(createdMs),
+    last_seen_ms: lastSeenMs === undefined ? null : Math.round(lastSeenMs),
+    last_address: lastAddress ?? null,
+    dial_host: dial?.host ?? null,
+    dial_port: dial?.port ?? null,
+  };
+}
+
+function recordOf(row: DeviceRow): DeviceRecord {
+  const { id, name, dial_host: host, dial_port: port } = row;
+  return {
+    id,
+    name,
+    createdMs: row.created_ms,
+    ...(row.public_key === null ? {} : { publicKey: row.public_key }),
+    ...(row.last_seen_ms === null ? {} : { lastSeenMs: row.last_seen_ms }),
+    ...(row.last_address === null ? {} : { lastAddress: row.last_address }),
+    ...(host === null || port === null ? {} : { dial: { host, port } }),
+  };
+}

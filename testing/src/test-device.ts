@@ -1,0 +1,187 @@
+import * as crypto from 'node:crypto';
+import { connect, createServer, type Socket } from 'node:net';
+import type { TestContext } from 'node:test';
+
+import { DeviceHost, type EngineRequest, scriptedEngine, type ScriptedAnswer } from '@lfo/device-core';
+import {
+  answerHandshake,
+  deviceLink,
+  dialHandshake,
+  framedChannel,
+  keyPair,
+  nodePrimitives,
+  pairingCode,
+  pairingKey,
+  pairingUri,
+  readPairingUri,
+  runHandshake,
+  streamCarrier,
+} from '@lfo/protocol';
+import type { Channel, HandshakeSide, HandshakeTarget, Link, DeviceMessage, RouterMessage } from '@lfo/protocol';
+import { systemClock as clock } from '@lfo/router/src/core/clock.ts';
+
+const primitives = nodePrimitives(crypto);
+
+export interface TestDeviceOptions {
+  readonly name?: string;
+  readonly model?: string;
+  readonly slots?: number;
+  readonly answer?: (request: EngineRequest) => ScriptedAnswer;
+}
+
+/** One link of a test device. */
+export interface TestLink {
+  readonly socket: Socket;
+  /** Resolves with the code of the router's `bye`, of the channel or of the handshake. */
+  readonly ended: Promise<string>;
+}
+
+/** A test device that waits to be dialled. */
+export interface ListeningDevice {
+  readonly uri: string;
+  readonly code: string;
+  readonly port: number;
+  readonly links: TestLink[];
+}
+
+/** A device host with a scripted engine and a key of its own, which dials over a real socket or waits to be dialled. */
+export class TestDevice {
+  readonly host: DeviceHost;
+  keys = keyPair(primitives);
+  /** Public key of its router. */
+  routerKey: Uint8Array | undefined;
+
+  constructor(t: TestContext, { name = 'Test phone', model = 'tiny', slots = 2, answer }: TestDeviceOptions = {}) {
+    const engine = scriptedEngine({ clock, ...(answer === undefined ? {} : { answer }) });
+    this.host = new DeviceHost({
+      identity: { boot: crypto.randomBytes(16).toString('base64url'), name, app: 'test 1', os: 'none' },
+      engine,
+      openModel: (onProgress, signal) =>
+        engine.load(
+          { id: model, path: `/${model}` },
+          { contextTokens: 2048, slots, gpu: 'none' },
+          (done, total) => onProgress({ phase: 'load', done, total }),
+          signal,
+        ),
+      clock,
+    });
+    this.host.load();
+    t.after(() => this.host.close());
+  }
+
+  /** As a copied data folder does. */
+  copyKeyOf(other: TestDevice): void {
+    this.keys = other.keys;
+    this.routerKey = other.routerKey;
+  }
+
+  /** Dials the router of a pairing URI with its code. */
+  async pair(uri: string, host = '127.0.0.1'): Promise<TestLink> {
+    const shown = readPairingUri(uri);
+    if (shown === undefined) throw new TypeError(`no pairing URI: ${uri}`);
+    const psk = pairingKey(primitives, shown.secret);
+    return await this.#dial(shown.port, host, { purpose: 'pair', psk, expectedKey: shown.key });
+  }
+
+  /** Dials the router it is paired with. */
+  async dial(port: number, host = '127.0.0.1'): Promise<TestLink> {
+    if (this.routerKey === undefined) throw new TypeError('not paired');
+    return await this.#dial(port, host, { purpose: 'known', peerKey: this.routerKey });
+  }
+
+  /** Waits to be dialled; the URI pairs with it. */
+  async listen(t: TestContext): Promise<ListeningDevice> {
+    const secret = primitives.random(16);
+    const psk = pairingKey(primitives, secret);
+    const links: TestLink[] = [];
+    const server = createServer((socket) => {
+      const side = answerHandshake({
+        primitives,
+        role: 'device',
+        keys: this.keys,
+        pairings: () => [{ id: 'one', psk }],
+        isKnown: (key) => this.routerKey !== undefined && Buffer.compare(key, this.routerKey) === 0,
+      });
+      links.push({ socket, ended: this.#run(socket, side) });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => {
+      server.close();
+      for (const { socket } of links) socket.destroy();
+    });
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const key = this.keys.public;
+    const uri = pairingUri({ role: 'device', hosts: ['127.0.0.1'], port, key, secret, name: 'x' });
+    return { uri, code: pairingCode(secret), port, links };
+  }
+
+  async #dial(port: number, host: string, target: HandshakeTarget): Promise<TestLink> {
+    const socket = connect({ host, port, noDelay: true });
+    await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+    const side = dialHandshake({ primitives, role: 'device', keys: this.keys, target });
+    return { socket, ended: this.#run(socket, side) };
+  }
+
+  /** Runs a handshake and then the host. */
+  #run(socket: Socket, side: HandshakeSide): Promise<string> {
+    return new Promise((resolve) => {
+      runHandshake({
+        channel: framedChannel(streamCarrier(socket)),
+        primitives,
+        clock,
+        side,
+        listener: {
+          keepKey: async (key) => void (this.routerKey = key),
+          onSecured: (channel, { peerKey }) => {
+            this.routerKey = peerKey;
+            this.host.serve(observed(channel, resolve));
+          },
+          onFailed: ({ code }) => resolve(code),
+        },
+      });
+    });
+  }
+}
+
+/** A device's end of a link that tells of its end. */
+function observed(channel: Channel, onEnd: (code: string) => void): Link<RouterMessage, DeviceMessage> {
+  const link = deviceLink(channel, clock);
+  return {
+    get writable() {
+      return link.writable;
+    },
+    get closed() {
+      return link.closed;
+    },
+    get maxMessageBytes() {
+      return link.maxMessageBytes;
+    },
+    send: (message) => link.send(message),
+    agreeMaxFrame: (bytes) => link.agreeMaxFrame(bytes),
+    close: (code, afterMs) => link.close(code, afterMs),
+    listen: (listener) =>
+      link.listen({
+        ...listener,
+        onDrain: () => listener.onDrain?.(),
+        onMessage(message) {
+          if (message.t === 'bye') onEnd(message.code);
+          listener.onMessage(message);
+        },
+        onClose(code) {
+          onEnd(code);
+          listener.onClose(code);
+        },
+      }),
+  };
+}
+
+/** Looks again until the value is there. */
+export async function eventually<T>(look: () => Promise<T | undefined> | T | undefined, what: string): Promise<T> {
+  for (let tries = 0; tries < 400; tries++) {
+    const found = await look();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error(`${what} did not come about`);
+}
