@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import { DeltaSequence, type AnswerPart, type DeviceMessage, type MessageOf } from '@lfo/protocol';
+import { AnswerSequence, type AnswerPart, type DeviceMessage, type MessageOf } from '@lfo/protocol';
 import { coalesceChars, coalesceMs, DeltaOutbox } from './delta-outbox.ts';
 
 type Delta = MessageOf<DeviceMessage, 'delta'>;
@@ -113,9 +113,9 @@ test('a discarded outbox sends nothing more', () => {
 });
 
 test('a sequence takes each delta once, drops repeats and notices a gap', () => {
-  const sequence = new DeltaSequence();
+  const sequence = new AnswerSequence();
   assert.deepEqual(
-    [0, 1, 1, 0, 2, 4].map((n) => sequence.check(n)),
+    [0, 1, 1, 0, 2, 4].map((n) => sequence.take(n)),
     ['next', 'next', 'repeated', 'repeated', 'next', 'gap'],
   );
 });

@@ -1,4 +1,4 @@
-import { DeltaSequence } from '@lfo/protocol';
+import { AnswerSequence } from '@lfo/protocol';
 import type { DeviceMessage, MessageOf } from '@lfo/protocol';
 import type { CallContext } from '../../../core/backend.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
@@ -23,7 +23,7 @@ export class DeviceCall {
   readonly #context: CallContext;
   readonly #onAbandon: () => void;
   readonly #onUnanswered: () => void;
-  readonly #sequence = new DeltaSequence();
+  readonly #sequence = new AnswerSequence();
   readonly #silence: DueTimer;
   readonly #meter = new AnswerMeter();
   /** Of the answer so far, in UTF-8. */
@@ -161,7 +161,7 @@ export class DeviceCall {
   /** Takes a number once and in order; a gap ends the request, since its answer cannot be trusted any more. */
   #isNext(n: number): boolean {
     if (this.#end !== undefined) return false;
-    const place = this.#sequence.check(n);
+    const place = this.#sequence.take(n);
     if (place === 'gap') this.#abandon(linkFault('outOfOrder', this.#backend));
     return place === 'next';
   }
