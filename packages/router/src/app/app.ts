@@ -43,7 +43,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
   const signatures = openSignatures(records.signatures, log);
   const cloud = createCloudTier(config, { clock, ...signatures });
   const retries = new RetryBudget(config.retry, host.random);
-  const fleet = createFleet({ local, cloud }, options, retries);
+  const fleet = createFleet({ local, cloud }, options, retries, host.random);
   shutdown.add('backends', 'backends', () => fleet.close());
   const devices = openDevices(options, records, fleet, host);
   shutdown.add('observers', 'devices', () => devices.stop());

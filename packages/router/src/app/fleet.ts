@@ -35,6 +35,7 @@ export function createFleet(
   tiers: { readonly local: readonly TierMember[]; readonly cloud: readonly TierMember[] },
   options: AppOptions,
   retries: RetryBudget,
+  random: () => number,
 ): Fleet {
   const { local, cloud } = tiers;
   const pools: { readonly local: Pool; readonly cloud: Pool } = {
@@ -49,9 +50,9 @@ export function createFleet(
   };
   const counter = (id: string) => nearby.find(({ backend }) => backend.id === id)?.backend;
   const estimator = shippedEstimator();
-  const localStages = stagesOver(pools.local, options, retries, counter, estimator);
+  const localStages = stagesOver(pools.local, options, retries, counter, estimator, random);
   const allStages =
-    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, estimator);
+    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, estimator, random);
   return {
     get members() {
       return [...nearby, ...cloud];

@@ -35,6 +35,7 @@ export function stagesOver(
   retries: RetryBudget,
   counter: (id: string) => Backend | undefined,
   estimator: ConfidenceEstimator,
+  random: () => number,
 ): Stages {
   const { clock, config } = options;
   return {
@@ -42,6 +43,7 @@ export function stagesOver(
     pool,
     retries,
     judge: estimator,
+    random,
     measure: createMeasure({
       clock,
       limits: () => config.current().routing,

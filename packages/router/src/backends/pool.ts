@@ -196,6 +196,7 @@ export class Pool implements BackendPool {
     return {
       backend,
       model,
+      rates: () => ratesOf(member, model),
       done: (outcome, error, timing) => {
         if (isDone) return;
         isDone = true;

@@ -13,7 +13,12 @@ import { callAnswer, finish, judged, textAnswer, weatherTool } from './judge-fix
 
 const sure: FinalVerdict = { type: 'commit', score: 0.9, reason: 'confident' };
 const unsure: FinalVerdict = { type: 'escalate', score: 0.2, reason: 'low_confidence' };
-const limits: GateConfig = { maxHoldTokens: 1000, maxHoldMs: 5000, maxFormatMs: 60_000, maxFormatBytes: 1_048_576 };
+const limits: Omit<GateConfig, 'sampleLocal'> = {
+  maxHoldTokens: 1000,
+  maxHoldMs: 5000,
+  maxFormatMs: 60_000,
+  maxFormatBytes: 1_048_576,
+};
 
 /** Says `verdict` at the given event, and `last` at the end. */
 function scripted(at: number, verdict: FinalVerdict, last: FinalVerdict = verdict): ConfidenceSession {

@@ -74,7 +74,7 @@ function play(script: Play): Scene {
             await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
           else if (typeof part === 'number') await new Promise<void>((resolve) => clock.schedule(part, resolve));
           else if (part instanceof Error) throw part;
-          else yield part;
+          else yield [part];
         }
       },
     };
@@ -91,6 +91,7 @@ function play(script: Play): Scene {
         return {
           backend: backends[attempt.tier],
           model: 'm',
+          rates: () => ({}),
           done: (outcome) => outcomes[attempt.tier]?.push(outcome),
         };
       },
@@ -105,12 +106,13 @@ function play(script: Play): Scene {
     }),
     decide: () => ({ attempts: script.attempts ?? gatedThenCloud, reasons: ['local_first'], votes: [] }),
     judge: createAnswerJudge(),
-    gate: { maxHoldTokens: 48, maxHoldMs: 20_000, maxFormatMs: 60_000, maxFormatBytes: 1_048_576 },
+    gate: { maxHoldTokens: 48, maxHoldMs: 20_000, maxFormatMs: 60_000, maxFormatBytes: 1_048_576, sampleLocal: 0 },
     budgets: {
       local: { connectMs: 2000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: script.totalMs ?? 600_000 },
       cloud: { connectMs: 5000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 },
     },
     limits: { ...limits },
+    random: () => 0,
     retries: { delayBeforeRetry: () => undefined, grantsStandIn: () => true },
   };
   let committed = false;

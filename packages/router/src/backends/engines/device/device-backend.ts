@@ -158,7 +158,7 @@ export class DeviceBackend implements Backend {
     return { state: 'loading', ...progressOf(progress), ...numbers };
   }
 
-  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
+  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<readonly InferenceEvent[], void> {
     call.signal.throwIfAborted();
     if (this.#session === undefined) throw linkFault('unreachable', this.id);
     yield* this.#session.complete(request, call, this.capabilitiesOf(call.model)).events();
