@@ -74,7 +74,9 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     const url = await listen(server, config.server);
     void devices.start();
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
-    shutdown.add('requests', 'requests', () => endRequests(server, chats, graceMs(), clock));
+    shutdown.add('requests', 'requests', () =>
+      endRequests(server, chats, graceMs(), clock).finally(() => chats.settle()),
+    );
 
     loop.start();
     shutdown.add('observers', 'loop delay', () => loop.stop());

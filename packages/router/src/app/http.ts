@@ -76,7 +76,10 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     verifyKey: keys.verifyKey,
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,
-    metrics: () => metrics.text(),
+    metrics() {
+      chats.settle();
+      return metrics.text();
+    },
     onRefusal: (code) => metrics.refused(code),
     modelNames: () => config.current().routing.modelNames,
     models: models.list,

@@ -22,7 +22,7 @@ export interface HttpDeps
   /** Answers come, but not as promptly as they should. */
   readonly isDegraded?: () => boolean;
   /** The metrics in Prometheus' text format; absent: there is no such route. */
-  readonly metrics?: () => Promise<string>;
+  readonly metrics?: () => string;
 }
 
 /** The HTTP server with every route but the dashboard's, not yet listening. Without `verifyKey` the configured key alone is valid. */

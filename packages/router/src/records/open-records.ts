@@ -4,8 +4,8 @@ import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Journal } from '../core/journal.ts';
 import type { Store } from './tables.ts';
-import type { Delivery, RequestSink } from '../core/sink.ts';
-import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
+import type { EndedRequest, RequestSink } from '../core/sink.ts';
+import type { AttemptTrace } from '../core/trace.ts';
 import { Captures, isCaptured } from './captures.ts';
 import { Recorder } from './recorder.ts';
 import { StoredJournal } from './journal.ts';
@@ -59,10 +59,7 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
     limits: () => config.current().records,
     onError: () => log.debug('Old records could not be tidied up; tried again in a minute.'),
   });
-  /** Notes the costs in the trace and keeps a row. */
-  const record = (trace: RequestTrace, delivery: Delivery, clientKey: string | undefined): void => {
-    trace.costUsd = costs.spent(trace.attempts);
-    if (!config.current().records.enabled) return;
+  const record = ({ trace, delivery, clientKey }: EndedRequest): void => {
     const avoided = costs.avoided(trace);
     recorder.record(trace, {
       ...delivery,
@@ -74,15 +71,11 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
     store,
     signatures,
     costOf: costs.spent,
-    begin(request, trace) {
-      const copy = isCaptured(request, config.current().records) ? captures.follow(request) : undefined;
-      return {
-        ...(copy !== undefined && { wrote: copy.wrote }),
-        ended(delivery) {
-          copy?.ended(delivery);
-          record(trace, delivery, request.hints.clientKey);
-        },
-      };
+    begin(request) {
+      return isCaptured(request, config.current().records) ? captures.follow(request) : undefined;
+    },
+    settle(ended) {
+      if (config.current().records.enabled) for (const one of ended) record(one);
     },
     status: () => recorder.status(),
     captured: () => captures.status(),

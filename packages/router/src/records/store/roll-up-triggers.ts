@@ -1,5 +1,17 @@
 import { type Kysely, sql } from 'kysely';
 import { isPostgres } from './postgres-dialect.ts';
+import type { RollUpSql } from './sqlite-connection.ts';
+
+/**
+ * From now on SQLite's trigger leaves the rows of a batch to whoever adds them, and counts those of releases that know
+ * nothing of this. PostgreSQL's works by the statement anyway.
+ */
+export async function letBatchesRollUp<T>(db: Kysely<T>): Promise<void> {
+  if (isPostgres(db)) return;
+  await sql.raw('create table roll_up_by_batch (batch integer not null)').execute(db);
+  await sql.raw('drop trigger requests_roll_up').execute(db);
+  await addSqliteTrigger(db, 'when not exists (select 1 from roll_up_by_batch)');
+}
 
 /**
  * Keeps counts and latency histograms by minute with triggers: in the transaction that adds the rows, so they are exact
@@ -10,10 +22,12 @@ export async function addRollUpTriggers<T>(db: Kysely<T>): Promise<void> {
   else await addSqliteTrigger(db);
 }
 
-async function addSqliteTrigger<T>(db: Kysely<T>): Promise<void> {
+async function addSqliteTrigger<T>(db: Kysely<T>, condition = ''): Promise<void> {
   const row = `(select ${columns.map((column) => `new.${column} as ${column}`).join(', ')})`;
   const body = rollUp(row).join(';\n');
-  await sql.raw(`create trigger requests_roll_up after insert on requests begin\n${body};\nend`).execute(db);
+  await sql
+    .raw(`create trigger requests_roll_up after insert on requests ${condition} begin\n${body};\nend`)
+    .execute(db);
 }
 
 async function addPostgresTrigger<T>(db: Kysely<T>): Promise<void> {
@@ -87,3 +101,15 @@ function latency(source: string, column: string, metric: string): string {
      where ${answered} and route is not null and ${column} is not null group by 1, 2, 4 order by 1, 2, 4
      on conflict (bucket_ms, route, metric, bin) do update set count = rollup_latency.count + excluded.count`;
 }
+
+/**
+ * What a batch of rows does to the roll-ups, where the trigger has been told to leave it alone: once for all that was
+ * added since the row id in `?1`, in the same transaction. A batch sent again adds no row, and so counts nothing.
+ */
+export const batchRollUp: RollUpSql = {
+  /** Silences the trigger of this transaction; others do not see it. */
+  begin: 'insert into roll_up_by_batch (batch) values (1)',
+  lastRow: 'select coalesce(max(rowid), 0) as last from requests',
+  statements: rollUp('(select * from requests where rowid > ?1)'),
+  end: 'delete from roll_up_by_batch',
+};
