@@ -7,10 +7,9 @@ import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
-import { decide } from '../routing/decide.ts';
 import { explainRoute } from '../routing/explain.ts';
-import { createMeasure } from '../routing/measure.ts';
 import { defaultPolicies } from '../routing/policies.ts';
+import { createRoute } from '../routing/route.ts';
 
 /** The backends of one tier behind their breakers and queue. */
 export function poolOf(members: readonly TierMember[], { config, clock }: AppOptions): Pool {
@@ -44,12 +43,12 @@ export function stagesOver(
     retries,
     judge: estimator,
     random,
-    measure: createMeasure({
+    route: createRoute({
       clock,
+      policies: defaultPolicies,
       limits: () => config.current().routing,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
-    decide: (features, fleet) => decide(features, fleet, defaultPolicies),
     get gate() {
       return config.current().gate;
     },
@@ -65,6 +64,6 @@ export function stagesOver(
 /** What would happen to a request, without running it. */
 export async function explain(request: ChatRequest, signal: AbortSignal, stages: Stages): Promise<RouteExplanation> {
   const fleet = stages.pool.view();
-  const features = await stages.measure(request, fleet, signal);
-  return explainRoute(features, fleet, stages.decide(features, fleet));
+  const { features, decision } = await stages.route(request, fleet, signal);
+  return explainRoute(features, fleet, decision);
 }

@@ -55,6 +55,7 @@ export class Pool implements BackendPool {
   readonly #waiting = new FairQueue<Waiter>();
   #cancelLook: (() => void) | undefined;
   #picks = 0;
+  #snapshot: { readonly view: FleetView; readonly madeMs: number; readonly marks: readonly number[] } | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -63,6 +64,7 @@ export class Pool implements BackendPool {
   /** Takes in a backend, in place of any with the same id. The pool never closes it. */
   add(backend: Backend, maxInFlight: number): void {
     const { breaker: config, clock } = this.#options;
+    this.#snapshot = undefined;
     const breaker = this.#breakers.get(backend.id) ?? new CircuitBreaker(config, clock);
     this.#breakers.set(backend.id, breaker);
     this.#members.set(backend.id, {
@@ -101,6 +103,22 @@ export class Pool implements BackendPool {
   view(): FleetView {
     const nowMs = this.#options.clock.nowMs();
     return { backends: Array.from(this.#members.values(), (member) => this.#viewOf(member, nowMs)) };
+  }
+
+  snapshot(): FleetView {
+    const nowMs = this.#options.clock.nowMs();
+    const known = this.#snapshot;
+    if (known !== undefined && nowMs - known.madeMs < snapshotMs && this.#isAs(known.marks, nowMs)) return known.view;
+    const marks = Array.from(this.#members.values(), (member) => markOf(member, nowMs));
+    this.#snapshot = { view: this.view(), madeMs: nowMs, marks };
+    return this.#snapshot.view;
+  }
+
+  #isAs(marks: readonly number[], nowMs: number): boolean {
+    if (marks.length !== this.#members.size) return false;
+    let at = 0;
+    for (const member of this.#members.values()) if (markOf(member, nowMs) !== marks[at++]) return false;
+    return true;
   }
 
   #viewOf(member: Member, nowMs: number): BackendView {
@@ -274,6 +292,19 @@ function enforcersFirst(members: readonly Member[], attempt: Attempt, { request 
   if (request.responseFormat?.type !== 'json_schema') return members;
   const enforces = (member: Member): boolean => offerAt(member.backend, attempt, request).capabilities.jsonSchema;
   return members.toSorted((one, other) => Number(enforces(other)) - Number(enforces(one)));
+}
+
+/** How old what is decided over may be. */
+const snapshotMs = 100;
+
+/** A number that changes with whatever of a member forbids or favours it. One that is full has no lasting mark. */
+function markOf({ backend, breaker, running, maxInFlight, isDraining, notBeforeMs }: Member, nowMs: number): number {
+  const { state, active = 0, queued = 0, slots = Infinity } = backend.status();
+  if (Math.max(running.size, active + queued) >= Math.min(maxInFlight, slots)) return Number.NaN;
+  let paused = 0;
+  for (const untilMs of notBeforeMs.values()) if (untilMs > nowMs) paused++;
+  const open = breaker.state === 'closed' ? 0 : breaker.state === 'open' ? 1 : 2;
+  return (state === 'ready' ? 0 : state === 'loading' ? 1 : 2) + open * 3 + (isDraining ? 9 : 0) + paused * 18;
 }
 
 /** Models whose rates are kept for one backend. */

@@ -202,6 +202,11 @@ export interface BackendPool {
   /** Whether some backend could take the attempt, at once or when it has room. */
   hasCandidate(attempt: Attempt, asked: Omit<PoolChoice, 'signal'>): boolean;
   view(): FleetView;
+  /**
+   * As `view`, and up to 100 ms old: the same object until a member comes, goes, or changes its state, its breaker, its
+   * draining or its pause, so that what was decided over it can be kept. Whoever is asked is looked at again.
+   */
+  snapshot(): FleetView;
 }
 
 export interface PoolChoice {

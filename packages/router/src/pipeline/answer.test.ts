@@ -84,6 +84,7 @@ function play(script: Play): Scene {
     clock,
     pool: {
       view: () => ({ backends: [] }),
+      snapshot: () => ({ backends: [] }),
       hasCandidate: (attempt, { exclude }) => !exclude.has(attempt.tier),
       async acquire(attempt, { exclude, signal }) {
         signal.throwIfAborted();
@@ -96,15 +97,18 @@ function play(script: Play): Scene {
         };
       },
     },
-    measure: async () => ({
-      request,
-      mode: request.hints.mode,
-      promptTokens: 5,
-      promptTokensFrom: 'count',
-      warmTokens: 0,
-      limits: { maxLocalTokens: 1500, firstTokenBudgetMs: 10_000, confidenceThreshold: 0.7 },
+    route: () => ({
+      features: {
+        request,
+        mode: request.hints.mode,
+        promptTokens: 5,
+        promptTokensFrom: 'count',
+        warmTokens: 0,
+        limits: { maxLocalTokens: 1500, firstTokenBudgetMs: 10_000, confidenceThreshold: 0.7 },
+      },
+      decision: { attempts: script.attempts ?? gatedThenCloud, reasons: ['local_first'], votes: [] },
+      recorded: {},
     }),
-    decide: () => ({ attempts: script.attempts ?? gatedThenCloud, reasons: ['local_first'], votes: [] }),
     judge: createAnswerJudge(),
     gate: { maxHoldTokens: 48, maxHoldMs: 20_000, maxFormatMs: 60_000, maxFormatBytes: 1_048_576, sampleLocal: 0 },
     budgets: {

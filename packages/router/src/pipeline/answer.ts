@@ -35,12 +35,12 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
 async function makePlan(
   request: ChatRequest,
   call: Call,
-  { pool, measure, decide, retries }: Stages,
+  { pool, route, retries }: Stages,
 ): Promise<{ readonly plan: Plan; readonly size: PromptSize }> {
-  const fleet = pool.view();
-  const features = await measure(request, fleet, call.signal);
-  const decision = decide(features, fleet);
-  noteDecision(call.trace, features, fleet, decision);
+  const routing = route(request, pool.snapshot(), call.signal);
+  const routed = routing instanceof Promise ? await routing : routing;
+  noteDecision(call.trace, routed);
+  const { features, decision } = routed;
   const { promptTokens, promptTokensFrom } = features;
   const size = { promptTokens, promptTokensFrom };
   const plan = new Plan(decision.attempts, retries, (attempt, exclude) =>

@@ -5,7 +5,6 @@ import {
   type Backend,
   type BackendPool,
   type CallContext,
-  type FleetView,
   type Lease,
   type Outcome,
   outcomeOf,
@@ -16,9 +15,10 @@ import type { GateConfig, LimitsConfig, TierBudgets } from '../config/config.ts'
 import { BackendError, LfoError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
-import type { Decision, RequestFeatures } from '../core/routing.ts';
+import type { RequestFeatures } from '../core/routing.ts';
 import type { AnswerWriter } from '../core/sink.ts';
 import type { RequestTrace } from '../core/trace.ts';
+import type { Route } from '../routing/route.ts';
 import { AttemptNotes, type CostOf, type SparedAnswer } from './attempt-notes.ts';
 import type { Retries, Step } from './plan.ts';
 import { UpstreamAnswer } from './upstream-answer.ts';
@@ -27,8 +27,7 @@ import { UpstreamAnswer } from './upstream-answer.ts';
 export interface Stages {
   readonly clock: Clock;
   readonly pool: BackendPool;
-  readonly measure: (request: ChatRequest, fleet: FleetView, signal: AbortSignal) => Promise<RequestFeatures>;
-  readonly decide: (features: RequestFeatures, fleet: FleetView) => Decision;
+  readonly route: Route;
   readonly judge: ConfidenceEstimator;
   readonly gate: GateConfig;
   readonly budgets: Readonly<Record<Tier, TierBudgets>>;
