@@ -172,7 +172,7 @@ export interface Lease {
   /** Model id to ask for. */
   readonly model: string;
   /** How fast it runs that model, as far as it is known. */
-  rates(): Rates;
+  readonly rates: () => Rates;
   /**
    * The error, where there is one, tells rate limits and key faults apart from the backend's ill health; the timing feeds
    * predictions.

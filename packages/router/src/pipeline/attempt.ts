@@ -309,7 +309,7 @@ function wholeMsOf(
   { sampling }: ChatRequest,
   { promptTokens }: PromptSize,
 ): number | undefined {
-  if (backend.complete === undefined) return undefined;
+  if (!('complete' in backend)) return undefined;
   if (backend.tier === 'cloud') return 0;
   const { fixedMs = 0, prefillRate, decodeRate } = rates();
   if (decodeRate === undefined) return undefined;

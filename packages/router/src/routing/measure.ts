@@ -83,11 +83,9 @@ function counterFor(request: ChatRequest, view: FleetView): Candidate | undefine
   );
 }
 
-function passesAll(
-  { expectedTokens: _, ...features }: RequestFeatures,
-  wanted: RequestFeatures['mode'],
-  view: FleetView,
-): boolean {
+function passesAll(bounded: RequestFeatures, wanted: RequestFeatures['mode'], view: FleetView): boolean {
+  // By the bound itself, not by what is expected.
+  const features = { ...bounded, expectedTokens: bounded.promptTokens };
   const { promptTokens, request, limits } = features;
   const tiers = wanted === 'auto' ? (['local', 'cloud'] as const) : [wanted];
   const asked = tiers.flatMap((tier) => candidatesOf(view, tier, request));

@@ -12,7 +12,7 @@ import { egressViolation } from './egress.ts';
 import { AnswerReader } from './events.ts';
 import { Exchanges, StatusError } from './exchange.ts';
 import { type ListedModel, listedModels } from './models.ts';
-import { requestBody, type WireStyle } from './request.ts';
+import { requestText, type WireStyle } from './request.ts';
 import { type Feature, type RequestShape, shapeOf, SupportedFeatures } from './supported-features.ts';
 
 /** What the backend works with; it closes the client. */
@@ -188,7 +188,7 @@ class OpenAiCompatibleBackend implements Backend {
     while (true) {
       const wanted = this.#wantedFeatures(request, call, shape).filter((feature) => !dropped.has(feature));
       try {
-        const body = JSON.stringify(requestBody(request, call, this.#styleOf(stream, wanted)));
+        const body = requestText(request, call, this.#styleOf(stream, wanted));
         const answer = await this.#exchanges.send('/chat/completions', permit.secret, call.signal, body);
         permit.succeeded();
         for (const feature of wanted) this.#features.learn(feature, call.model, shape, true);
