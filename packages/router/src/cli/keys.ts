@@ -1,8 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { KeyLimits, Scope } from '../core/identity.ts';
-import type { KeyStore } from '../keys/key-store.ts';
-import type { KeyChange } from '../keys/key-table.ts';
-import type { KeyUse } from '../keys/key-use.ts';
+import type { KeyChange, KeyStore, KeyUse } from '../keys/key-store.ts';
 import { isInForce, type ManagedKey } from '../keys/managed-key.ts';
 import type { Mode } from '../core/request.ts';
 import { tableLines } from './table-text.ts';

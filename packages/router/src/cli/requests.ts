@@ -1,8 +1,7 @@
-import { type Archive, type ArchiveFilter } from '../records/archive.ts';
+import type { Archive, ArchivedRequest, ArchiveFilter } from '../records/archive.ts';
 import { sleep, type Clock } from '../core/clock.ts';
 import { parseJson } from '../core/json.ts';
 import { isReason, reasons } from '../core/reason.ts';
-import { attemptsOf } from '../records/request-record.ts';
 import type { RequestRow } from '../records/tables.ts';
 import { csvLine } from './table-text.ts';
 import { CliError, coloursFor, exitCodes, plainText, printLine, type Terminal } from './terminal.ts';
@@ -39,14 +38,15 @@ type KeyNames = ReadonlyMap<string, string>;
 
 /** Shows one request with its decision. */
 export async function request(terminal: Terminal, archive: Archive, id: string, json: boolean): Promise<number> {
-  const [row, names] = await Promise.all([archive.find(id), archive.keyNames()]);
-  if (row === undefined) throw new CliError(`No request with the id "${plainText(id)}" is recorded: see lfo requests.`);
-  if (json) printLine(terminal, JSON.stringify(rowJson(row, names)));
-  else for (const line of describe(row, names, terminal)) printLine(terminal, line);
+  const [found, names] = await Promise.all([archive.find(id), archive.keyNames()]);
+  if (found === undefined)
+    throw new CliError(`No request with the id "${plainText(id)}" is recorded: see lfo requests.`);
+  if (json) printLine(terminal, JSON.stringify(rowJson(found.row, names)));
+  else for (const line of describe(found, names, terminal)) printLine(terminal, line);
   return exitCodes.done;
 }
 
-function describe(row: RequestRow, names: KeyNames, terminal: Terminal): readonly string[] {
+function describe({ row, attempts }: ArchivedRequest, names: KeyNames, terminal: Terminal): readonly string[] {
   const colours = coloursFor(terminal);
   const field = (name: string, value: string | number | null): readonly string[] =>
     value === null || value === '' ? [] : [`  ${name.padEnd(11)} ${plainText(String(value))}`];
@@ -74,7 +74,7 @@ function describe(row: RequestRow, names: KeyNames, terminal: Terminal): readonl
           `predicted ${durationText(row.predicted_wait_ms)}${row.wait_ms === null ? '' : `, was ${durationText(row.wait_ms)}`}`,
         )),
     ...whys.flatMap((why, at) => field(at === 0 ? 'why' : '', isReason(why) ? `${why}: ${reasons[why]}` : why)),
-    ...attemptsOf(row.attempts).flatMap((attempt, at) =>
+    ...attempts.flatMap((attempt, at) =>
       field(
         at === 0 ? 'attempts' : '',
         [

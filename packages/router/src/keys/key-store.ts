@@ -7,6 +7,8 @@ import { type KeyUse, keyUse } from './key-use.ts';
 import type { ManagedKey } from './managed-key.ts';
 import { openStore } from '../records/store/open-store.ts';
 
+export type { KeyChange, KeyUse };
+
 /** Keys as commands see and change them. */
 export interface KeyStore {
   create(order: NewKey): Promise<{ readonly text: string; readonly key: ManagedKey }>;

@@ -1,4 +1,5 @@
 import type { RecordGap } from './history.ts';
+import type { AttemptView } from './request-view.ts';
 import type { UsageDimension } from './store/usage-roll-up.ts';
 import type { RequestRow } from './tables.ts';
 
@@ -6,7 +7,7 @@ import type { RequestRow } from './tables.ts';
 export interface Archive {
   summary(sinceMs: number, by?: UsageDimension): Promise<GroupedSummary>;
   /** One request by its id, or by the last eight characters or more of it. */
-  find(id: string): Promise<RequestRow | undefined>;
+  find(id: string): Promise<ArchivedRequest | undefined>;
   /** Names of the keys that were given out, by id. */
   keyNames(): Promise<ReadonlyMap<string, string>>;
   /** The newest arrival first. */
@@ -18,6 +19,12 @@ export interface Archive {
   /** Brings the schema up to date; resolves with the name of the last step. */
   migrate(): Promise<string>;
   close(): Promise<void>;
+}
+
+/** A request and its attempts, read. */
+export interface ArchivedRequest {
+  readonly row: RequestRow;
+  readonly attempts: readonly AttemptView[];
 }
 
 /** Absent fields do not filter. */

@@ -7,6 +7,7 @@ import { createPrivateFile } from '../config/data-folder.ts';
 import type { Store } from './tables.ts';
 import { summary } from './queries/summary.ts';
 import { findRow, walkRows } from './queries/walk.ts';
+import { attemptsOf } from './request-record.ts';
 import { appliedSteps } from './store/migrate.ts';
 import { PostgresStore } from './store/postgres-store.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
@@ -46,7 +47,14 @@ export function openArchive(config: Pick<LfoConfig, 'databaseUrl' | 'dataDir'>):
   return {
     summary: (sinceMs, by) =>
       summary(reader, { fromMs: sinceMs }, by).catch((error: unknown) => Promise.reject(explained(error))),
-    find: (id) => findRow(reader, id).catch((error: unknown) => Promise.reject(explained(error))),
+    async find(id) {
+      try {
+        const row = await findRow(reader, id);
+        return row && { row, attempts: attemptsOf(row.attempts) };
+      } catch (error) {
+        throw explained(error);
+      }
+    },
     async keyNames() {
       try {
         const rows = await reader.db.selectFrom('keys').select(['id', 'name']).execute();

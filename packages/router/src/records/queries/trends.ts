@@ -86,7 +86,7 @@ async function sumsOf({ db }: Store, steps: Steps, query: TrendQuery) {
     .where(within(steps, query))
     .groupBy('step')
     .execute();
-  const byStep = new Map(rows.map((row) => [Number(row.step), row]));
+  const byStep = new Map(rows.map((row) => [row.step, row]));
   const column = (name: Exclude<UsageCount, 'requests' | 'degraded'>): number[] =>
     Array.from({ length: steps.count }, (_, step) => byStep.get(step)?.[name] ?? 0);
   const predictions = column('predictions');
@@ -141,7 +141,7 @@ async function percentilesOf({ db }: Store, steps: Steps, query: TrendQuery) {
         histogram.add(Number(bin), Number(count));
         whole.add(Number(bin), Number(count));
       }
-      byStep.set(Number(row.step), histogram);
+      byStep.set(row.step, histogram);
     }
     const quantiles = (share: number) =>
       Array.from({ length: steps.count }, (_, step) => byStep.get(step)?.quantileMs(share) ?? null);

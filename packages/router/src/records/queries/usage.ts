@@ -76,7 +76,7 @@ class Counted implements Usage {
   readonly #histograms = new Map<string, Histogram>();
 
   add(row: UsageSums): void {
-    for (const name of countNames) this.sums[name] += Number(row[name]);
+    for (const name of countNames) this.sums[name] += row[name];
   }
 
   addBin(row: {
@@ -85,7 +85,7 @@ class Counted implements Usage {
     readonly bin: number;
     readonly count: number;
   }): void {
-    for (const series of [row.series, 'all']) this.#of(series, row.metric).add(row.bin, Number(row.count));
+    for (const series of [row.series, 'all']) this.#of(series, row.metric).add(row.bin, row.count);
   }
 
   histogram(series: UsageSeries, metric: 'total' | 'first_token'): Histogram {
