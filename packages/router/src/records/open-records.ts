@@ -30,13 +30,10 @@ export interface Records extends RequestSink {
   readonly signatures: Journal;
   /** US dollars that attempts cost, where their prices are known. */
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
-<<<<<<< HEAD
   /** What limits count of attempts, in US dollars. */
   readonly charged: (attempts: readonly AttemptTrace[]) => number;
-=======
   /** Keeps a request that the server refused before it became one. */
   refused(refusal: Refusal): void;
->>>>>>> main
   /** Whether the database takes rows, how many wait for it and how many were lost. */
   status(): WriteStatus;
   /** The same of the prompts and answers that are kept. */
