@@ -20,6 +20,9 @@ export interface RequestTrace {
   /** As asked; logged only when it resolved to a known model. */
   requestedModel: string;
   stream: boolean;
+  /** Wire by which it came, and the tools it offers; undefined until the way back is open. */
+  dialect: string | undefined;
+  tools: number | undefined;
   promptTokens: number | undefined;
   promptTokensFrom: 'count' | 'bound' | 'estimate' | undefined;
   threshold: number;
@@ -33,6 +36,8 @@ export interface RequestTrace {
   model: string | undefined;
   /** Name of the device that answers; undefined where none does. */
   device: string | undefined;
+  /** How often that device was lost and came back while it answered. */
+  resumed: number | undefined;
   /** Score of the answer that was given. */
   confidence: number | undefined;
   /** The best local answer was given though it did not pass. */
@@ -58,6 +63,8 @@ export interface AttemptTrace {
   model: string | undefined;
   /** Name of the device. */
   device: string | undefined;
+  /** How often it was lost and came back meanwhile. */
+  resumed: number | undefined;
   readonly startMs: number;
   leasedMs: number | undefined;
   firstEventMs: number | undefined;
@@ -94,6 +101,8 @@ export function beginTrace(
     mode: request.hints.mode,
     requestedModel: request.model,
     stream: request.stream,
+    dialect: undefined,
+    tools: undefined,
     promptTokens: undefined,
     promptTokensFrom: undefined,
     threshold,
@@ -104,6 +113,7 @@ export function beginTrace(
     backend: undefined,
     model: undefined,
     device: undefined,
+    resumed: undefined,
     confidence: undefined,
     degraded: false,
     attempts: [],
@@ -126,6 +136,7 @@ export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): 
     backend: undefined,
     model: undefined,
     device: undefined,
+    resumed: undefined,
     startMs,
     leasedMs: undefined,
     firstEventMs: undefined,

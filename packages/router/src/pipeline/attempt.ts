@@ -69,6 +69,8 @@ export interface AttemptOptions {
   readonly size: PromptSize;
   /** Another answer is ready: gives up in time for it to arrive before the client's deadline, unless bytes have left. */
   readonly hasSpare: boolean;
+  /** Whether another backend could answer if this one failed now. */
+  readonly hasOther: (backend: string) => boolean;
 }
 
 /** One try at one backend: owns its lease, abort, budgets, gate, notes and outcome. Run once. */
@@ -127,7 +129,7 @@ export class Attempt {
     const lease = await stages.pool.acquire(attempt, { request, ...size, signal, exclude });
     this.#lease = lease;
     this.#notes.leased(lease);
-    const upstream = (this.#upstream = this.#openUpstream(lease));
+    const upstream = (this.#upstream = this.#openUpstream(lease, writer));
     const gate = (this.#gate = this.#openGate(lease));
     while (upstream.endedBy === undefined) {
       const events = await upstream.next(gate.dueMs);
@@ -233,9 +235,9 @@ export class Attempt {
   }
 
   /** Asked in one piece where nothing of the answer is needed before its end, and it is known how long that may take. */
-  #openUpstream(lease: Lease): UpstreamAnswer {
+  #openUpstream(lease: Lease, writer: AnswerWriter): UpstreamAnswer {
     const { backend, model } = lease;
-    const { request, call, stages, size } = this.#options;
+    const { request, call, stages, size, hasOther } = this.#options;
     const { clock, limits, judge } = stages;
     const { scoredTokens } = judge;
     const { deadlineMs, trace } = call;
@@ -250,6 +252,8 @@ export class Attempt {
           wantScores: this.#isJudged(backend),
           ...(scoredTokens === undefined ? {} : { scoredTokens }),
           warn: (param, why) => trace.warnings.set(param, why),
+          mayFailOver: () => !writer.committed && hasOther(backend.id),
+          resumed: () => this.#notes.resumed(),
         };
         return wholeMs === undefined ? backend.infer(request, asked) : inOnePiece(backend, request, asked);
       },

@@ -136,7 +136,7 @@ export class LiveFeed implements RequestSink {
 }
 
 function viewOf(entry: Entry): RequestView {
-  return viewTrace(entry.trace, entry.outcome);
+  return viewTrace(entry.trace, entry.outcome, entry.clientKey);
 }
 
 /** Grows with each attempt, with its backend and with the first byte. */

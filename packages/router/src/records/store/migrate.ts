@@ -1,14 +1,18 @@
 import { type Kysely, sql } from 'kysely';
 import { base } from './migrations/001-base.ts';
 import { devices } from './migrations/002-devices.ts';
-import { rollUpByBatch } from './migrations/003-roll-up-by-batch.ts';
+import { usage } from './migrations/003-usage.ts';
+import { limits } from './migrations/020-limits.ts';
+import { rollUpByBatch } from './migrations/030-roll-up-by-batch.ts';
 import { isPostgres } from './postgres-dialect.ts';
 
 /** Every step of the schema in order. A released one is never edited, and each only adds: releases are rolled back too. */
 const steps = [
   { name: '001-base', up: base },
   { name: '002-devices', up: devices },
-  { name: '003-roll-up-by-batch', up: rollUpByBatch },
+  { name: '003-usage', up: usage },
+  { name: '020-limits', up: limits },
+  { name: '030-roll-up-by-batch', up: rollUpByBatch },
 ] as const;
 
 /** Any number that other programs on the database do not use for a lock of theirs. */

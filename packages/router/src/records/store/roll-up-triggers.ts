@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { isPostgres } from './postgres-dialect.ts';
 import type { RollUpSql } from './sqlite-connection.ts';
+import { rollUp as usageRollUp, usageColumns } from './usage-roll-up.ts';
 
 /**
  * From now on SQLite's trigger leaves the rows of a batch to whoever adds them, and counts those of releases that know
@@ -9,25 +10,44 @@ import type { RollUpSql } from './sqlite-connection.ts';
 export async function letBatchesRollUp<T>(db: Kysely<T>): Promise<void> {
   if (isPostgres(db)) return;
   await sql.raw('create table roll_up_by_batch (batch integer not null)').execute(db);
-  await sql.raw('drop trigger requests_roll_up').execute(db);
-  await addSqliteTrigger(db, 'when not exists (select 1 from roll_up_by_batch)');
+  await sql.raw('drop trigger requests_usage').execute(db);
+  await addUsageTrigger(db, 'when not exists (select 1 from roll_up_by_batch)');
 }
 
 /**
- * Keeps counts and latency histograms by minute with triggers: in the transaction that adds the rows, so they are exact
- * after a crash, a batch sent twice or with several routers. Old buckets are merged into longer ones by the upkeep.
+ * Keeps what `usage-roll-up.ts` counts by minute with triggers: in the transaction that adds the rows, so the counts are
+ * exact after a crash, a batch sent twice or with several routers. Old buckets are merged into longer ones by the upkeep.
  */
+export async function addUsageTriggers<T>(db: Kysely<T>): Promise<void> {
+  if (!isPostgres(db)) return await addUsageTrigger(db);
+  const body = usageRollUp('added').join(';\n');
+  await sql
+    .raw(`create function lfo_usage() returns trigger language plpgsql as $$ begin\n${body};\nreturn null;\nend $$`)
+    .execute(db);
+  await sql
+    .raw(
+      'create trigger requests_usage after insert on requests referencing new table as added ' +
+        'for each statement execute function lfo_usage()',
+    )
+    .execute(db);
+}
+
+async function addUsageTrigger<T>(db: Kysely<T>, condition = ''): Promise<void> {
+  const row = `(select ${usageColumns.map((column) => `new.${column} as ${column}`).join(', ')})`;
+  const body = usageRollUp(row).join(';\n');
+  await sql.raw(`create trigger requests_usage after insert on requests ${condition} begin\n${body};\nend`).execute(db);
+}
+
+/** The triggers of the first step of the schema; the third puts those of `addUsageTriggers` in their place. */
 export async function addRollUpTriggers<T>(db: Kysely<T>): Promise<void> {
   if (isPostgres(db)) await addPostgresTrigger(db);
   else await addSqliteTrigger(db);
 }
 
-async function addSqliteTrigger<T>(db: Kysely<T>, condition = ''): Promise<void> {
+async function addSqliteTrigger<T>(db: Kysely<T>): Promise<void> {
   const row = `(select ${columns.map((column) => `new.${column} as ${column}`).join(', ')})`;
   const body = rollUp(row).join(';\n');
-  await sql
-    .raw(`create trigger requests_roll_up after insert on requests ${condition} begin\n${body};\nend`)
-    .execute(db);
+  await sql.raw(`create trigger requests_roll_up after insert on requests begin\n${body};\nend`).execute(db);
 }
 
 async function addPostgresTrigger<T>(db: Kysely<T>): Promise<void> {
@@ -110,6 +130,6 @@ export const batchRollUp: RollUpSql = {
   /** Silences the trigger of this transaction; others do not see it. */
   begin: 'insert into roll_up_by_batch (batch) values (1)',
   lastRow: 'select coalesce(max(rowid), 0) as last from requests',
-  statements: rollUp('(select * from requests where rowid > ?1)'),
+  statements: usageRollUp('(select * from requests where rowid > ?1)'),
   end: 'delete from roll_up_by_batch',
 };
