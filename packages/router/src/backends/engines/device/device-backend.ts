@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { routerLink, type ByeCode, type Channel, type ModelOffer } from '@lfo/protocol';
 import type {
   Backend,
+  BackendLoad,
   BackendStatus,
   CallContext,
   Capabilities,
@@ -175,6 +176,34 @@ export class DeviceBackend implements Backend {
   capabilitiesOf(model: string): Capabilities {
     const info = this.#infos().find(({ id }) => id === model);
     return info === undefined ? this.capabilities : capabilitiesOf(info);
+  }
+
+  weightsOf(model: string): number | undefined {
+    return this.#infos().find(({ id }) => id === model)?.params;
+  }
+
+  load(model: string): BackendLoad {
+    const link = this.#link;
+    const state = link?.state;
+    const now = state?.models.find(({ id }) => id === model);
+    const offer = this.#infos().find(({ id }) => id === model);
+    const { battery, thermal } = state ?? {};
+    return {
+      rttMs: link?.rttMs ?? 0,
+      slots: now?.slots ?? offer?.slots ?? 1,
+      foreign: link?.foreign(model) ?? 0,
+      isResident: now?.resident ?? offer?.resident ?? true,
+      loadMs: offer?.load_ms ?? 0,
+      ...(thermal === undefined ? {} : { thermal: thermal.status }),
+      ...(battery === undefined ? {} : { batteryPct: battery.pct, isCharging: battery.charging }),
+      ...(battery?.saver === undefined ? {} : { isSaving: battery.saver }),
+      warm(prefixes) {
+        const known = now?.warm ?? [];
+        if (known.length === 0) return 0;
+        const asked = prefixes();
+        return Math.max(0, ...known.filter(({ h }) => asked.includes(h)).map(({ tokens }) => tokens));
+      },
+    };
   }
 
   /** Download or load under way; `total` 0 is unknown. */

@@ -80,6 +80,7 @@ export class DeviceLink {
   #hello: Hello | undefined;
   #offers: readonly ModelOffer[] = [];
   #state: MessageOf<DeviceMessage, 'state'> | undefined;
+  #foreign: ReadonlyMap<string, number> = new Map();
   #progress: MessageOf<DeviceMessage, 'progress'> | undefined;
 
   constructor(options: LinkOptions) {
@@ -119,6 +120,11 @@ export class DeviceLink {
 
   get state(): MessageOf<DeviceMessage, 'state'> | undefined {
     return this.#state;
+  }
+
+  /** Requests of others at one of its models, as of its last state: what it counted beside ours. */
+  foreign(model: string): number {
+    return this.#foreign.get(model) ?? 0;
   }
 
   /** Of a download or load, while one is under way. */
@@ -259,6 +265,13 @@ export class DeviceLink {
   #newState(state: MessageOf<DeviceMessage, 'state'>): void {
     if (this.#state !== undefined && state.seq <= this.#state.seq) return;
     this.#state = state;
+    // Before anything else is sent: what is ours is what had been acknowledged when it counted.
+    this.#foreign = new Map(
+      state.models.map(({ id, active, queued }) => [
+        id,
+        Math.max(0, active + queued - (this.#session?.acknowledged(id) ?? 0)),
+      ]),
+    );
     if (state.code !== 'loading') this.#progress = undefined;
   }
 
