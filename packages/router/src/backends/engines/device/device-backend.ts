@@ -60,6 +60,7 @@ export class DeviceBackend implements Backend {
   #link: DeviceLink | undefined;
   #down: BackendStatus = { state: 'down', detail: 'The device has not connected yet.' };
   #closing: Promise<void> | undefined;
+  #lastError: DeviceBackend['lastError'];
 
   constructor(options: DeviceBackendOptions) {
     this.id = options.id;
@@ -235,8 +236,19 @@ export class DeviceBackend implements Backend {
 
   async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
     call.signal.throwIfAborted();
-    if (this.#link === undefined) throw linkFault('unreachable', this.id);
-    yield* this.#link.complete(request, call, this.capabilitiesOf(call.model)).events();
+    try {
+      if (this.#link === undefined) throw linkFault('unreachable', this.id);
+      yield* this.#link.complete(request, call, this.capabilitiesOf(call.model)).events();
+    } catch (error) {
+      if (error instanceof BackendError && error.fault !== 'rejected')
+        this.#lastError = { code: error.code, message: error.message, atMs: this.#options.clock.wallMs() };
+      throw error;
+    }
+  }
+
+  /** What last kept a request from being answered, in words for its owner; wall time. */
+  get lastError(): { readonly code: string; readonly message: string; readonly atMs: number } | undefined {
+    return this.#lastError;
   }
 
   /**

@@ -20,7 +20,7 @@ const mostUnanswered = 2;
 export const countMs = 400;
 
 /** What of the features of a device is used. */
-const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume']);
+const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes']);
 /** After such a word the device does not return to its session. */
 const lastWords: ReadonlySet<string> = new Set([
   'closing',
@@ -138,7 +138,12 @@ export class DeviceLink {
     const session = this.#session;
     if (link.closed || session === undefined) throw linkFault('unreachable', backend);
     const id = session.takeId();
-    const message = completeMessage(request, call, { id, backend, capabilities });
+    const message = completeMessage(request, call, {
+      id,
+      backend,
+      capabilities,
+      wantsPrefixes: this.#options.names !== undefined,
+    });
     const running = new DeviceCall(backend, request, call, {
       onAbandon: () => session.abandon(id),
       onUnanswered: () => {
