@@ -38,7 +38,8 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     import('./signatures.ts'),
   ]);
 
-  const records = openRecords(options);
+  const router = config.server.name ?? randomName(host.random);
+  const records = openRecords({ ...options, router });
   shutdown.add('deliveries', 'records', () => records.close());
   const signatures = openSignatures(records.signatures, log);
   const cloud = createCloudTier(config, { clock, ...signatures });
@@ -70,7 +71,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
 
-    const server = openHttp(options, { fleet, records, operations, dashboard, chats, loop, shutdown });
+    const server = openHttp(options, { host, devices, fleet, records, operations, dashboard, chats, loop, shutdown });
     const url = await listen(server, config.server);
     void devices.start();
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
@@ -90,6 +91,13 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     await shutdown.run();
     throw error;
   }
+}
+
+/** Of a router that was given none. */
+function randomName(random: () => number): string {
+  return `r-${Math.floor(random() * 36 ** 6)
+    .toString(36)
+    .padStart(6, '0')}`;
 }
 
 const unknownBuild = { version: 'unknown', node: 'unknown' };

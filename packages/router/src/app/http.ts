@@ -1,23 +1,30 @@
 import type { FastifyInstance } from 'fastify';
 
+import { isLoopback } from '../config/addresses.ts';
+
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
 import type { Records } from '../records/open-records.ts';
+import type { Refusal } from '../records/request-record.ts';
 import { admissionError } from '../server/admission.ts';
+import type { RefusedRequest } from '../server/server.ts';
 import type { LoopDelay } from '../telemetry/loop-delay.ts';
 import type { Fleet } from './fleet.ts';
+import { devicePackageReader } from './device-package.ts';
 import { modelLister } from './model-list.ts';
 import type { Operations } from './operations.ts';
 import { readinessOf } from './readiness.ts';
 import { createHttp } from './routes.ts';
-import type { AppOptions } from './running-app.ts';
+import type { AppOptions, HostProcess } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
 import { spentBy } from './spent.ts';
 import { explain } from './stages.ts';
 
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
+  readonly host: HostProcess;
+  readonly devices: Devices;
   readonly fleet: Fleet;
   readonly records: Records;
   readonly operations: Operations;
@@ -33,14 +40,7 @@ const stallMs = 250;
 /** The dashboard over the parts it shows. */
 export function openDashboard(
   { clock, logger: log }: AppOptions,
-  {
-    devices,
-    fleet,
-    records,
-    operations,
-  }: Pick<HttpParts, 'fleet' | 'records' | 'operations'> & {
-    readonly devices: Devices;
-  },
+  { devices, fleet, records, operations }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations'>,
 ): Dashboard {
   const { keys } = operations;
   return createDashboard({
@@ -63,7 +63,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { fleet, operations, dashboard, chats, loop, shutdown } = parts;
+  const { host, devices, fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -72,12 +72,20 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     clock,
     log,
     pace: () => config.current().server,
-    chat: async (exchange) => spentBy(await chats.serve(exchange)),
+    chat: async (exchange) => spentBy(await chats.serve(exchange), parts.records.charged),
     verifyKey: keys.verifyKey,
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,
+    devicePackage: {
+      isOffered: () => !isLoopback(config.current().server.host) && devices.pairings.hasOpen,
+      read: devicePackageReader({ execPath: host.execPath, env: host.childEnv }),
+    },
     metrics: () => metrics.text(),
-    onRefusal: (code) => metrics.refused(code),
+    onRefusal(refused) {
+      metrics.refused(refused.error.code);
+      const refusal = refusalOf(refused, clock.wallMs());
+      if (refusal !== undefined) records.refused(refusal);
+    },
     modelNames: () => config.current().routing.modelNames,
     models: models.list,
     explain: (request, signal) => explain(request, signal, fleet.stagesFor(request)),
@@ -95,3 +103,24 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
   dashboard.addTo(server);
   return server;
 }
+
+/** What of this is kept: what would have been a row had it been answered, and what nobody could read. */
+function refusalOf({ id, error, method, path, identity }: RefusedRequest, timeMs: number): Refusal | undefined {
+  if (method !== 'POST' && method !== '') return undefined;
+  if (path !== undefined && (asides.has(path) || !apiPaths.some((api) => path.startsWith(api)))) return undefined;
+  const { status, code, source } = error;
+  return {
+    id,
+    timeMs,
+    status,
+    code,
+    source,
+    ...(path === undefined ? {} : { path }),
+    // A wrong key must leave no trace of whose it might be.
+    ...(identity === undefined || status === 401 ? {} : { clientKey: identity.id }),
+  };
+}
+
+const apiPaths = ['/v1/', '/v1beta/', '/api/'];
+/** These run no model. */
+const asides: ReadonlySet<string> = new Set(['/v1/route', '/v1/feedback']);

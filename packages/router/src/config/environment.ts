@@ -36,6 +36,13 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
   { name: 'PORT', path: ['server', 'port'], kind: 'number', description: 'Port to listen on.' },
   { name: 'HOST', path: ['server', 'host'], kind: 'text', description: 'Address to listen on.' },
   {
+    name: 'LFO_ROUTER_NAME',
+    path: ['server', 'name'],
+    kind: 'text',
+    description: 'Name of this router in records, metrics, logs and answers.',
+    fallback: '`r-` and six random characters',
+  },
+  {
     name: 'LFO_AUTH_TOKEN',
     path: ['server', 'auth_token'],
     kind: 'secret',
@@ -102,6 +109,12 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     path: ['database_url'],
     kind: 'secret',
     description: 'PostgreSQL instead of SQLite in the data folder.',
+  },
+  {
+    name: 'LIMITS_URL',
+    path: ['limits_url'],
+    kind: 'secret',
+    description: 'Redis or Valkey that counts what limited keys use.',
   },
   {
     name: 'OTEL_EXPORTER_OTLP_ENDPOINT',
@@ -195,6 +208,6 @@ export function unknownVariables(env: Environment): readonly ConfigProblem[] {
 
 /** The environment without anything that looks like a secret, ours or not: child processes have no use for it. */
 export function withoutSecrets(env: Environment): Environment {
-  const secret = /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^DATABASE_URL$/i;
+  const secret = /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^(DATABASE|LIMITS)_URL$/i;
   return Object.fromEntries(Object.entries(env).filter(([name]) => !secret.test(name)));
 }
