@@ -357,7 +357,7 @@ backends:
 
 test('a file is checked without the variables it names; where LFO runs they must be set', (t) => {
   const yaml = 'server: { auth_token: "${TOKEN_OF_NOBODY}" }\ndatabase_url: "${DATABASE_OF_NOBODY}"';
-  const cwd = folder(t, { 'lfo.yaml': yaml });
+  const cwd = folder(t, { yaml });
   const { warnings } = loadConfig({ env: {}, cwd, allowUnset: true });
   assert.deepEqual(
     warnings.map((warning) => warning.split(' ')[0]),
