@@ -134,16 +134,18 @@ function replayOf(judged: readonly Judged[], present: number | undefined): reado
   );
   const steps = Array.from({ length: histogramBins + 1 }, (_, index) => index / histogramBins);
   const thresholds = new Set(present === undefined ? steps : [...steps, present]);
-  return [...thresholds].toSorted((a, b) => a - b).map((threshold) => {
-    const kept = scored.filter(({ score }) => score >= threshold);
-    return {
-      threshold,
-      kept: kept.length,
-      escalated: scored.length - kept.length,
-      keptGood: kept.filter(({ isGood }) => isGood === true).length,
-      keptBad: kept.filter(({ isGood }) => isGood === false).length,
-    };
-  });
+  return [...thresholds]
+    .toSorted((a, b) => a - b)
+    .map((threshold) => {
+      const kept = scored.filter(({ score }) => score >= threshold);
+      return {
+        threshold,
+        kept: kept.length,
+        escalated: scored.length - kept.length,
+        keptGood: kept.filter(({ isGood }) => isGood === true).length,
+        keptBad: kept.filter(({ isGood }) => isGood === false).length,
+      };
+    });
 }
 
 function binOf(score: number, bins: number): number {
