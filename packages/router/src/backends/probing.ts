@@ -9,8 +9,8 @@ const downPauseMs = 2000;
 /** Looks that go on until they are stopped. */
 export interface Probing {
   /** Whether each has been looked at once. */
-  hasLooked(): boolean;
-  stop(): void;
+  readonly hasLooked: () => boolean;
+  readonly stop: () => void;
 }
 
 /**
@@ -24,7 +24,7 @@ export function keepProbing(backends: readonly Backend[], clock: Clock): Probing
   for (const backend of backends) void look(backend);
   return {
     hasLooked: () => unseen.size === 0,
-    stop() {
+    stop: () => {
       ending.abort(new Error('stopped'));
       for (const cancel of cancels.values()) cancel();
     },

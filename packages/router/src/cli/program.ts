@@ -148,16 +148,21 @@ function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, d
 
 function addTalking(program: Command, deps: ProgramDeps, load: Load, all: All, done: Done): void {
   const { terminal } = deps;
-  withExample(program.command('chat'), 'lfo chat --mode local')
-    .description('a conversation in the terminal with a running LFO')
+  withExample(program.command('chat'), 'lfo chat "What is 2+2?"')
+    .description('ask a running LFO one question, or talk with it in the terminal')
+    .argument('[question]', 'answered, and then the command ends')
     .addOption(modeOption())
     .addOption(urlOption())
     .option('--json', 'one JSON line an answer')
-    .action(async (_options, command: Command) => {
+    .action(async (question: string | undefined, _options, command: Command) => {
       const options = all(command);
-      const { chat } = await import('./chat.ts');
+      const { ask, chat } = await import('./chat.ts');
       const settings = { mode: options.mode ?? 'auto', json: options.json === true };
-      done(await withClient(options, load, (client) => chat(terminal, client, settings)));
+      done(
+        await withClient(options, load, (client) =>
+          question === undefined ? chat(terminal, client, settings) : ask(terminal, client, settings, question),
+        ),
+      );
     });
   withExample(program.command('explain'), 'lfo explain "What is 2+2?"')
     .description('where a prompt would go, and why')

@@ -62,8 +62,8 @@ function placeInFile(path: readonly string[], settings: JsonObject, { yaml }: So
   const { name, kind } = backend;
   const place = entries.findIndex((entry: unknown) => {
     if (!isJsonObject(entry)) return false;
-    const called = entry['name'] ?? (entry['kind'] === 'gemini' ? 'gemini' : undefined);
-    return entry['kind'] === kind && (called === name || `${String(called)}-cloud` === name);
+    const called = typeof entry['name'] === 'string' ? entry['name'] : 'gemini';
+    return entry['kind'] === kind && (called === name || `${called}-cloud` === name);
   });
   return place === -1 ? undefined : ['backends', place, ...rest];
 }
