@@ -93,6 +93,7 @@ function play(script: Play): Scene {
           backend: backends[attempt.tier],
           model: 'm',
           rates: () => ({}),
+          begun: () => undefined,
           done: (outcome) => outcomes[attempt.tier]?.push(outcome),
         };
       },

@@ -43,8 +43,8 @@ async function makePlan(
   const routed = routing instanceof Promise ? await routing : routing;
   noteDecision(call.trace, routed);
   const { features, decision } = routed;
-  const { promptTokens, promptTokensFrom } = features;
-  const size = { promptTokens, promptTokensFrom };
+  const { promptTokens, promptTokensFrom, warmTokens, warmBackend } = features;
+  const size = { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
   const plan = new Plan(decision.attempts, retries, (attempt, exclude) =>
     pool.hasCandidate(attempt, { request, exclude, ...size }),
   );
