@@ -8,6 +8,7 @@ export const reasons = {
   context_too_small: 'The prompt does not fit the context of any local model.',
   first_token_too_late: 'The local model would take too long to read the prompt.',
   tools_unsupported: 'No local model takes tools.',
+  only_tools: 'The local models answer only requests that offer tools.',
   images_unsupported: 'No local model takes this kind of content.',
   json_schema_unsupported: 'No local model enforces a JSON schema.',
   local_unavailable: 'No local backend is ready.',
