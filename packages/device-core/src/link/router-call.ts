@@ -1,0 +1,105 @@
+import { deviceLink, dialHandshake, framedChannel, runHandshake } from '@lfo/protocol';
+import type {
+  Carrier,
+  Channel,
+  Clock,
+  DeviceMessage,
+  HandshakeSide,
+  HandshakeTarget,
+  KeyPair,
+  Link,
+  Primitives,
+  RouterMessage,
+} from '@lfo/protocol';
+import type { DeviceHost } from '../host/host.ts';
+
+export interface RouterCallOptions {
+  /** Connected to the router. */
+  readonly carrier: Carrier;
+  readonly primitives: Primitives;
+  readonly clock: Clock;
+  /** Of this device. */
+  readonly keys: KeyPair;
+  readonly target: HandshakeTarget;
+  readonly device: DeviceHost;
+  /** Pairing: the router's key, to be kept before the router may count on it. */
+  readonly keepKey?: (key: Uint8Array) => Promise<void>;
+  /** The router is proven and is being served. */
+  readonly onConnected: (routerKey: Uint8Array) => void;
+}
+
+/** A link to a router, from its handshake on. */
+export interface RouterCall {
+  /**
+   * Resolves when the link has ended: with the router's own word where it said goodbye, else with the code of the link,
+   * of the handshake or of the refusal. Never rejects.
+   */
+  readonly ended: Promise<string>;
+  /** Gives the connection up where the router is not proven yet; afterwards the host says goodbye itself. */
+  abandon(): void;
+}
+
+/** Proves a router over a connection to it and serves it. */
+export function callRouter(options: RouterCallOptions): RouterCall {
+  const { primitives, keys, target } = options;
+  return serveOver(options, dialHandshake({ primitives, role: 'device', keys, target }));
+}
+
+/** The same with the side of the handshake given: that of a device which was dialled. */
+export function serveOver(
+  { carrier, primitives, clock, device, keepKey, onConnected }: Omit<RouterCallOptions, 'keys' | 'target'>,
+  side: HandshakeSide,
+): RouterCall {
+  let abandon = (): void => {};
+  const ended = new Promise<string>((resolve) => {
+    const end = runHandshake({
+      channel: framedChannel(carrier),
+      primitives,
+      clock,
+      side,
+      listener: {
+        keepKey: async (key) => await keepKey?.(key),
+        onSecured(channel, { peerKey }) {
+          abandon = () => {};
+          onConnected(peerKey);
+          device.serve(observed(channel, clock, resolve));
+        },
+        onFailed: ({ code }) => resolve(code),
+      },
+    });
+    abandon = () => end('closing');
+  });
+  return { ended, abandon: () => abandon() };
+}
+
+/** A link whose end is told, by its first cause. */
+function observed(channel: Channel, clock: Clock, onEnd: (code: string) => void): Link<RouterMessage, DeviceMessage> {
+  const link = deviceLink(channel, clock);
+  return {
+    get writable() {
+      return link.writable;
+    },
+    get closed() {
+      return link.closed;
+    },
+    get maxMessageBytes() {
+      return link.maxMessageBytes;
+    },
+    send: (message) => link.send(message),
+    agreeMaxFrame: (bytes) => link.agreeMaxFrame(bytes),
+    close: (code, afterMs) => link.close(code, afterMs),
+    listen: (listener) =>
+      link.listen({
+        ...listener,
+        onDrain: () => listener.onDrain?.(),
+        onMessage(message) {
+          if (message.t === 'bye') onEnd(message.code);
+          listener.onMessage(message);
+        },
+        onClose(code) {
+          onEnd(code);
+          listener.onClose(code);
+        },
+      }),
+  };
+}
