@@ -1,6 +1,7 @@
 export * from './clock.ts';
 export * from './engine/engine.ts';
 export * from './engine/scripted.ts';
+export * from './host/gates.ts';
 export * from './host/host.ts';
 export * from './link/redial.ts';
 export * from './link/router-call.ts';

@@ -27,6 +27,8 @@ export interface SessionHost {
   offers(): ModelOffer[];
   load(): void;
   unload(): void;
+  /** The router asks for more care than the owner; undefined: no longer. */
+  setPolicy(session: Session, policy: MessageOf<RouterMessage, 'welcome'>['policy']): void;
   /** @throws EngineError `no_model` when the name is not that of a model in memory. */
   modelFor(name: string): LoadedModel;
 }
@@ -69,6 +71,11 @@ export class Session {
 
   close(code: ByeCode): void {
     this.#link.close(code);
+  }
+
+  /** Ends what runs and waits; the error is what the router gets. */
+  endAnswers(error: EngineError): void {
+    for (const answer of this.#answers.values()) answer.end(error);
   }
 
   /** Tells the router, unless nothing it would see has changed. */
@@ -135,10 +142,11 @@ export class Session {
     }
   }
 
-  #welcome({ v, max_frame, heartbeat_ms }: MessageOf<RouterMessage, 'welcome'>): void {
+  #welcome({ v, max_frame, heartbeat_ms, policy }: MessageOf<RouterMessage, 'welcome'>): void {
     if (this.#welcomed || !protocolVersions.some((ours) => ours === v)) return this.#link.close('unsupported_version');
     this.#link.agreeMaxFrame(max_frame);
     this.#welcomed = true;
+    this.#host.setPolicy(this, policy);
     const { clock } = this.#host;
     this.#timers = [
       every(clock, heartbeat_ms > 0 ? heartbeat_ms : stateMs, () => {
@@ -241,8 +249,9 @@ export class Session {
 
   #ended(): void {
     for (const end of this.#timers.splice(0)) end();
+    this.#host.setPolicy(this, undefined);
     const reason = new EngineError('cancelled', 'The router has gone.', false);
-    for (const answer of this.#answers.values()) answer.end(reason);
+    this.endAnswers(reason);
     for (const count of this.#counts.values()) count.abort(reason);
     this.#gone.abort(reason);
     this.#onEnd();

@@ -1,5 +1,6 @@
 import { deviceLink, dialHandshake, framedChannel, runHandshake } from '@lfo/protocol';
 import type {
+  ByeCode,
   Carrier,
   Channel,
   Clock,
@@ -37,6 +38,8 @@ export interface RouterCall {
   readonly ended: Promise<string>;
   /** Gives the connection up where the router is not proven yet; afterwards the host says goodbye itself. */
   abandon(): void;
+  /** Says goodbye to the router; before it is proven, gives the connection up. */
+  close(code: ByeCode): void;
 }
 
 /** Proves a router over a connection to it and serves it. */
@@ -51,6 +54,7 @@ export function serveOver(
   side: HandshakeSide,
 ): RouterCall {
   let abandon = (): void => {};
+  let close = (_code: ByeCode): void => abandon();
   const ended = new Promise<string>((resolve) => {
     const end = runHandshake({
       channel: framedChannel(carrier),
@@ -61,15 +65,17 @@ export function serveOver(
         keepKey: async (key) => await keepKey?.(key),
         onSecured(channel, { peerKey }) {
           abandon = () => {};
+          const link = observed(channel, clock, resolve);
+          close = (code) => link.close(code);
           onConnected(peerKey);
-          device.serve(observed(channel, clock, resolve));
+          device.serve(link);
         },
         onFailed: ({ code }) => resolve(code),
       },
     });
     abandon = () => end('closing');
   });
-  return { ended, abandon: () => abandon() };
+  return { ended, abandon: () => abandon(), close: (code) => close(code) };
 }
 
 /** A link whose end is told, by its first cause. */
