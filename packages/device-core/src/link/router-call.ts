@@ -9,6 +9,7 @@ import type {
   HandshakeTarget,
   KeyPair,
   Link,
+  MessageOf,
   Primitives,
   RouterMessage,
 } from '@lfo/protocol';
@@ -27,6 +28,8 @@ export interface RouterCallOptions {
   readonly keepKey?: (key: Uint8Array) => Promise<void>;
   /** The router is proven and is being served. */
   readonly onConnected: (routerKey: Uint8Array) => void;
+  /** The router has taken this device: a pairing is certain from here on. */
+  readonly onWelcome?: (welcome: MessageOf<RouterMessage, 'welcome'>) => void;
 }
 
 /** A link to a router, from its handshake on. */
@@ -38,6 +41,8 @@ export interface RouterCall {
   readonly ended: Promise<string>;
   /** Gives the connection up where the router is not proven yet; afterwards the host says goodbye itself. */
   abandon(): void;
+  /** Ends the connection without a word: another link of this device takes its place. */
+  drop(): void;
   /** Says goodbye to the router; before it is proven, gives the connection up. */
   close(code: ByeCode): void;
 }
@@ -50,10 +55,11 @@ export function callRouter(options: RouterCallOptions): RouterCall {
 
 /** The same with the side of the handshake given: that of a device which was dialled. */
 export function serveOver(
-  { carrier, primitives, clock, device, keepKey, onConnected }: Omit<RouterCallOptions, 'keys' | 'target'>,
+  { carrier, primitives, clock, device, keepKey, onConnected, onWelcome }: Omit<RouterCallOptions, 'keys' | 'target'>,
   side: HandshakeSide,
 ): RouterCall {
   let abandon = (): void => {};
+  let drop = (): void => abandon();
   let close = (_code: ByeCode): void => abandon();
   const ended = new Promise<string>((resolve) => {
     const end = runHandshake({
@@ -65,7 +71,8 @@ export function serveOver(
         keepKey: async (key) => await keepKey?.(key),
         onSecured(channel, { peerKey }) {
           abandon = () => {};
-          const link = observed(channel, clock, resolve);
+          const link = observed(channel, clock, resolve, onWelcome);
+          drop = () => channel.close('roamed', true);
           close = (code) => link.close(code);
           onConnected(peerKey);
           device.serve(link);
@@ -75,11 +82,16 @@ export function serveOver(
     });
     abandon = () => end('closing');
   });
-  return { ended, abandon: () => abandon(), close: (code) => close(code) };
+  return { ended, abandon: () => abandon(), drop: () => drop(), close: (code) => close(code) };
 }
 
 /** A link whose end is told, by its first cause. */
-function observed(channel: Channel, clock: Clock, onEnd: (code: string) => void): Link<RouterMessage, DeviceMessage> {
+function observed(
+  channel: Channel,
+  clock: Clock,
+  onEnd: (code: string) => void,
+  onWelcome: RouterCallOptions['onWelcome'],
+): Link<RouterMessage, DeviceMessage> {
   const link = deviceLink(channel, clock);
   return {
     get writable() {
@@ -101,6 +113,7 @@ function observed(channel: Channel, clock: Clock, onEnd: (code: string) => void)
         onMessage(message) {
           if (message.t === 'bye') onEnd(message.code);
           listener.onMessage(message);
+          if (message.t === 'welcome' && !link.closed) onWelcome?.(message);
         },
         onClose(code) {
           onEnd(code);
