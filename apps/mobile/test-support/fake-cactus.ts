@@ -70,7 +70,7 @@ export class FakeCactus {
     const messages: { role: string; content: string }[] = JSON.parse(messagesJson);
     const all: { function: { name: string } }[] = JSON.parse(toolsJson ?? '[]');
     const tools = all.slice(0, options.tool_rag_top_k ?? 2).map((tool) => tool.function.name);
-    const user = messages.filter(({ role }) => role === 'user').at(-1)?.content ?? '';
+    const user = messages.findLast(({ role }) => role === 'user')?.content ?? '';
     let text = '';
     let count = 0;
     let stopWord: string | undefined;

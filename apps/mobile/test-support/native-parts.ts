@@ -1,8 +1,8 @@
 /** The native halves of the libraries, for tests: what is computed is fake, what runs in JavaScript is the libraries' own. */
-import { FakeCactus } from './fake-cactus';
+import type { FakeCactus } from './fake-cactus';
 
 jest.mock('react-native-nitro-modules', () => {
-  const { FakeCactus: Fake } = jest.requireActual<typeof import('./fake-cactus')>('./fake-cactus');
+  const { FakeCactus: Fake } = jest.requireActual('./fake-cactus');
   const cactus = new Fake();
   return { NitroModules: { createHybridObject: cactus.create }, fakeCactus: cactus };
 });

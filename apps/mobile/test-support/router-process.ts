@@ -33,6 +33,7 @@ export class RouterProcess {
     const child = spawn(node, [launcher, 'serve'], {
       cwd: this.#folder,
       env: {
+        NODE_ENV: 'production',
         PATH: process.env['PATH'],
         HOME: this.#folder,
         LFO_DATA_DIR: join(this.#folder, 'data'),

@@ -71,6 +71,13 @@ export function cactusEngine(options: CactusEngineOptions): Engine {
   };
 }
 
+/** The beginning of prompts that Cactus has read already, and whose prompts they are. */
+interface Warm {
+  readonly key: string;
+  readonly prefix: string;
+  readonly tokens: number;
+}
+
 class CactusModel implements LoadedModel {
   readonly info: ModelInfo;
   readonly slots = 1;
@@ -84,7 +91,7 @@ class CactusModel implements LoadedModel {
   /** Cactus does one thing at a time. */
   #idle: Promise<unknown> = Promise.resolve();
   #cancelWarming: (() => void) | undefined;
-  #warm: { readonly key: string; readonly prefix: string; readonly tokens: number } | undefined;
+  #warm: Warm | undefined;
   #isClosed = false;
 
   constructor(lm: CactusLM, { id, quant = 'int8' }: ModelFile, contextTokens: number, options: CactusEngineOptions) {
@@ -180,11 +187,7 @@ class CactusModel implements LoadedModel {
       ...(prompt.tools.length === 0 ? {} : { tools: cactusTools(prompt.tools) }),
       onToken: (token) => stream.push(token),
     });
-    answering.then(
-      () => stream.end(),
-      (error: unknown) => stream.fail(error),
-    );
-    this.#idle = answering.catch(() => {});
+    this.#idle = follow(answering, stream);
     return answering;
   }
 
@@ -306,21 +309,27 @@ class CactusModel implements LoadedModel {
     const known = { key: prompt.prefixKey ?? '', prefix: JSON.stringify([messages, prompt.tools]) };
     if (this.#warm?.key === known.key && this.#warm.prefix === known.prefix) return;
     this.#cancelWarming = this.#clock.schedule(warmAfterMs, () => {
-      this.#idle = this.#idle
-        .then(async () => {
-          if (this.#isClosed) return;
-          // What one client's prompts left behind must not serve another's.
-          if (this.#warm !== undefined && this.#warm.key !== known.key) await this.#lm.reset();
-          this.#warm = undefined;
-          const { success, prefillTokens } = await this.#lm.prefill({
-            messages: this.#messages(prefix.messages),
-            options: safeOptions(prefix.tools.length),
-            ...(prefix.tools.length === 0 ? {} : { tools: cactusTools(prefix.tools) }),
-          });
-          if (success) this.#warm = { ...known, tokens: prefillTokens };
-        })
-        .catch(() => {});
+      this.#idle = this.#readAgain(this.#idle, prefix, known);
     });
+  }
+
+  /** Never rejects: a prefix that is not warm costs time alone. */
+  async #readAgain(idle: Promise<unknown>, prefix: EnginePrompt, known: Omit<Warm, 'tokens'>): Promise<void> {
+    await idle;
+    if (this.#isClosed) return;
+    try {
+      // What one client's prompts left behind must not serve another's.
+      if (this.#warm !== undefined && this.#warm.key !== known.key) await this.#lm.reset();
+      this.#warm = undefined;
+      const { success, prefillTokens } = await this.#lm.prefill({
+        messages: this.#messages(prefix.messages),
+        options: safeOptions(prefix.tools.length),
+        ...(prefix.tools.length === 0 ? {} : { tools: cactusTools(prefix.tools) }),
+      });
+      if (success) this.#warm = { ...known, tokens: prefillTokens };
+    } catch {
+      this.#warm = undefined;
+    }
   }
 
   #warmOf({ messages, tools, prefixKey = '' }: EnginePrompt): number {
@@ -357,6 +366,16 @@ class CactusModel implements LoadedModel {
   #callText(call: { readonly name: string; readonly arguments: string }): string {
     if (this.#isGemma) return gemmaCall(call);
     return `<tool_call>\n{"name": ${JSON.stringify(call.name)}, "arguments": ${disarmed(call.arguments)}}\n</tool_call>`;
+  }
+}
+
+/** Ends the stream as the answer ends; never rejects. */
+async function follow(answering: Promise<unknown>, stream: TokenStream<string>): Promise<void> {
+  try {
+    await answering;
+    stream.end();
+  } catch (error) {
+    stream.fail(error);
   }
 }
 

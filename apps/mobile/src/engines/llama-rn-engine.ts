@@ -145,16 +145,16 @@ class LlamaRnModel implements LoadedModel {
       stop();
     };
     signal.addEventListener('abort', onAbort, { once: true });
-    running.promise.then(
-      () => {
-        isOver = true;
+    const follow = async (): Promise<void> => {
+      try {
+        await running.promise;
         stream.end();
-      },
-      (error: unknown) => {
-        isOver = true;
+      } catch (error) {
         stream.fail(error);
-      },
-    );
+      }
+      isOver = true;
+    };
+    void follow();
     // The engine says how far it is while it reads a long prompt.
     const status = await this.#context.parallel.subscribeToStatus(({ requests }) => {
       if (requests.some(({ request_id: id, state }) => id === running.requestId && state === 'processing_prompt'))

@@ -110,11 +110,13 @@ export class RouterLinks {
           resolve('paired');
         },
       });
-      void call.ended.then(async (code) => {
+      const settle = async (): Promise<void> => {
+        const code = await call.ended;
         // Refused after all: the router does not know this phone.
         if (router !== undefined && isNew && !isPaired) await store.forget(router.id);
         resolve(code);
-      });
+      };
+      void settle();
     });
   }
 

@@ -28,7 +28,7 @@ function registrar() {
     rows,
     under: new Registrar(registry, clock, createLogger({ level: 'fatal', destination: { write() {} } })),
     setAway: (to: boolean) => (isAway = to),
-    async written(): Promise<void> {
+    written: async (): Promise<void> => {
       release();
       await settle();
     },
