@@ -49,7 +49,7 @@ run(
   join(root, 'node_modules/.bin/oxlint'),
   '--type-aware',
   '-c',
-  'apps/mobile/.oxlintrc.json',
+  'apps/mobile/oxlint.json',
   'apps/mobile',
 );
 run('manifest', app, process.execPath, join(root, 'scripts', 'mobile', 'manifest.ts'));

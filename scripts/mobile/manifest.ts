@@ -1,6 +1,7 @@
 /** Asserts the merged Android manifest of the app, as Expo's plugins make it: no permission more, no backup, no HTTP. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -8,6 +9,15 @@ interface Element {
   readonly $?: Readonly<Record<string, string>>;
   readonly [child: string]: unknown;
 }
+
+/** A plugin of Expo that changes the generated MainApplication. */
+type Plugin = (config: object) => {
+  readonly mods: {
+    readonly android: {
+      readonly mainApplication: (props: object) => Promise<{ readonly modResults: { readonly contents: string } }>;
+    };
+  };
+};
 
 const app = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'apps', 'mobile');
 const printed = execFileSync(
@@ -84,10 +94,8 @@ const camera = elements(manifest, 'uses-feature').find((feature) => nameOf(featu
 assert.equal(camera?.$?.['android:required'], 'false');
 
 // What the generated MainApplication says to Cactus before any JavaScript runs.
-const require = (await import('node:module')).createRequire(join(app, 'package.json'));
-const plugin: (config: object) => {
-  mods: { android: { mainApplication: (props: object) => Promise<{ modResults: { contents: string } }> } };
-} = require('./plugins/without-cactus-telemetry.js');
+const load = createRequire(join(app, 'package.json'));
+const plugin: Plugin = load(join(app, 'plugins', 'without-cactus-telemetry.js'));
 const { mods } = plugin({ name: 'x', slug: 'x' });
 const { modResults } = await mods.android.mainApplication({
   modRequest: {},
