@@ -81,7 +81,9 @@ export class ModelShelf {
     try {
       const part = this.#files.download(addressOf(model), partOf(model), this.#files.read(resumeOf(model)));
       this.#downloads.set(id, part);
-      const isWhole = await part.run((done, all) => this.#become(id, { kind: 'fetching', bytes: done, total: all > 0 ? all : total }));
+      const isWhole = await part.run((done, all) =>
+        this.#become(id, { kind: 'fetching', bytes: done, total: all > 0 ? all : total }),
+      );
       if (isWhole) await this.#finish(model);
     } catch {
       this.#become(id, { kind: 'failed', message: 'The download broke off. Look at the network and try again.' });
@@ -92,7 +94,11 @@ export class ModelShelf {
 
   /** Stops the download; what was fetched is kept. */
   async pause(id: string): Promise<void> {
-    const [model, state, download] = [this.#models.find((known) => known.id === id), this.stateOf(id), this.#downloads.get(id)];
+    const [model, state, download] = [
+      this.#models.find((known) => known.id === id),
+      this.stateOf(id),
+      this.#downloads.get(id),
+    ];
     if (model === undefined || state.kind !== 'fetching' || download === undefined) return;
     this.#files.write(resumeOf(model), await download.pause());
     this.#become(id, { ...state, kind: 'paused' });
