@@ -62,7 +62,7 @@ describe('paired devices', { timeout: 60_000 }, () => {
         'one two three four five six seven eight nine ten',
       );
       assert.equal(answer.headers['x-lfo-egress'], 'none');
-      assert.deepEqual(at(answer.json, 'lfo_metadata', 'device'), { id, name, model: 'tiny' });
+      assert.deepEqual(at(answer.json, 'lfo_metadata', 'device'), { id, name, model: 'tiny', resumed: 0 });
       assert.equal(at(answer.json, 'lfo_metadata', 'backend'), id);
     }
     const streamed = await router.stream(asking('Count to ten.', { model: 'lfo-local' }));

@@ -1,4 +1,4 @@
-import { deviceLink, dialHandshake, framedChannel, runHandshake } from '@lfo/protocol';
+import { deviceLink, dialHandshake, framedChannel, keyText, runHandshake } from '@lfo/protocol';
 import type {
   ByeCode,
   Carrier,
@@ -75,7 +75,7 @@ export function serveOver(
           drop = () => channel.close('roamed', true);
           close = (code) => link.close(code);
           onConnected(peerKey);
-          device.serve(link);
+          device.serve(link, keyText(peerKey));
         },
         onFailed: ({ code }) => resolve(code),
       },

@@ -71,7 +71,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
 
-    const server = openHttp(options, { fleet, records, operations, dashboard, chats, loop, shutdown });
+    const server = openHttp(options, { host, devices, fleet, records, operations, dashboard, chats, loop, shutdown });
     const url = await listen(server, config.server);
     void devices.start();
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;

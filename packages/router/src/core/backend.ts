@@ -97,6 +97,10 @@ export interface CallContext {
   warn(param: string, why: string): void;
   /** The backend is alive though silent (queued, prefill): extends the first-token budget. */
   keepAlive(): void;
+  /** Whether the client has seen nothing of the answer and another backend could take the request now; absent: no. */
+  mayFailOver?(): boolean;
+  /** The backend was away in the middle of the request and goes on with it. */
+  resumed?(): void;
 }
 
 /** One planned try: a tier, or one backend of it. */

@@ -24,6 +24,9 @@ export interface DeviceView {
   readonly models: readonly DeviceModelView[];
   readonly battery: { readonly pct: number; readonly charging: boolean; readonly saver?: boolean | undefined } | null;
   readonly thermal: { readonly status: number; readonly headroom?: number | undefined } | null;
+  readonly rtt_ms: number | null;
+  /** `resumes`: how often it came back in the middle of this session. */
+  readonly session: { readonly id: string; readonly resumes: number } | null;
   /** Fields of its messages that were cut or left out, counted. */
   readonly clipped: Readonly<Record<string, number>>;
 }
@@ -75,6 +78,8 @@ export function deviceView(device: PairedDevice, clock: Clock): DeviceView {
     }),
     battery: said?.battery ?? null,
     thermal: said?.thermal ?? null,
+    rtt_ms: backend.rttMs === undefined ? null : Math.round(backend.rttMs * 10) / 10,
+    session: backend.session === undefined ? null : { id: backend.session.id, resumes: backend.session.resumes },
     clipped: Object.fromEntries(device.clipped),
   };
 }
@@ -95,7 +100,7 @@ function isoOf(ms: number | undefined): string | null {
 }
 
 /** What the metrics show of a device. */
-export function figuresOf({ record, link, backend, ends, clipped }: PairedDevice): DeviceFigures {
+export function figuresOf({ record, link, backend, ends, resumes, clipped }: PairedDevice): DeviceFigures {
   const { battery, thermal, models = [] } = backend.state ?? {};
   return {
     name: record.name,
@@ -104,6 +109,8 @@ export function figuresOf({ record, link, backend, ends, clipped }: PairedDevice
     ...(battery === undefined ? {} : { battery: battery.pct / 100 }),
     ...(thermal === undefined ? {} : { thermal: thermal.status }),
     ends,
+    resumes,
     clipped,
+    ...(backend.rttMs === undefined ? {} : { rttMs: backend.rttMs }),
   };
 }

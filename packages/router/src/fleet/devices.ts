@@ -17,6 +17,7 @@ import { afterHello, type Hello } from './first-message.ts';
 import { FleetListener } from './listener.ts';
 import { ownAddresses } from './own-addresses.ts';
 import { PairedDevice } from './paired-device.ts';
+import type { GreetingKind } from '../backends/engines/device/session-keeper.ts';
 import { type Pairing, Pairings } from './pairings.ts';
 import { RefusedLinks } from './refused-links.ts';
 import { primitives } from './router-key.ts';
@@ -337,6 +338,7 @@ export class Devices {
       record,
       backend: {
         heartbeatMs: config.heartbeatMs,
+        graceMs: config.graceMs,
         names: { router, device: () => device.record.name },
         label: () => ({ name: device.record.name, plainModels: config.models }),
         lost: { state: 'down', detail: 'The device is not connected.' },
@@ -346,6 +348,7 @@ export class Devices {
           log.info({ device: device.id, name: device.record.name }, 'device unpaired itself');
         },
       },
+      onGreeted: (_device, how) => this.#greeted(device, how),
       onLost: (_device, code, livedMs) => {
         log.info({ device: device.id, name: device.record.name, end: code }, 'device lost');
         device.record = { ...device.record, lastSeenMs: clock.wallMs() };
@@ -389,16 +392,21 @@ export class Devices {
   }
 
   #connect(device: PairedDevice, channel: Channel, hello: Hello, address: string): void {
-    const { clock, log, members } = this.#options;
+    const { clock, log } = this.#options;
     const isNew = device.record.name === device.id;
     const name = isNew ? firstName(hello.name, (wanted) => this.#isTaken(wanted)) : device.record.name;
     device.record = { ...device.record, name, lastSeenMs: clock.wallMs(), lastAddress: address };
     this.#registrar.save(device.record);
-    const how = device.take(channel, hello, address);
     if (isNew) log.info({ device: device.id, name }, 'device paired');
-    log.info({ device: device.id, name }, how === 'conflict' ? 'device in conflict' : `device ${how}`);
+    device.take(channel, address);
+  }
+
+  #greeted(device: PairedDevice, how: GreetingKind | 'conflict'): void {
+    const { log, members } = this.#options;
+    const { name } = device.record;
+    log.info({ device: device.id, name }, greetings[how]);
     if (how === 'conflict') return;
-    const slots = hello.models.map((model) => model.slots);
+    const slots = device.hello?.models.map((model) => model.slots) ?? [];
     members.add(device.backend, Math.max(1, ...slots));
     if (device.isDraining) members.setDraining(device.id, true);
   }
@@ -413,6 +421,14 @@ export class Devices {
     this.#options.log.warn({ command }, 'A device to dial is configured but not paired: the command pairs it.');
   }
 }
+
+const greetings: Readonly<Record<GreetingKind | 'conflict', string>> = {
+  new: 'device connected',
+  resumed: 'device resumed',
+  roamed: 'device resumed',
+  replaced: 'device replaced',
+  conflict: 'device in conflict',
+};
 
 /** Port of the fleet. */
 export const fleetPort = 4870;
