@@ -30,6 +30,8 @@ export interface AnswerContext {
   readonly outlet: AnswerOutlet;
   readonly clock: Clock;
   readonly heartbeat: EngineHeartbeat;
+  /** The prompt, of so many tokens, has been read and answered. */
+  readonly onRead?: (promptTokens: number) => void;
 }
 
 /** One `complete` from its acceptance to its `done` or `error`; exactly one of the two is sent. */
@@ -93,6 +95,7 @@ export class Answer {
       await place.turn;
       const done = await this.#stream(modelFor(model));
       this.#outbox.flush();
+      this.#context.onRead?.(done.usage.prompt_tokens);
       outlet.say(doneMessage(id, this.#outbox.takeNumber(), done));
     } catch (error) {
       // What was said before the failure is not taken back: it leaves before the error does.

@@ -153,7 +153,7 @@ export class DeviceHost implements SessionHost {
       models: this.offers(),
       queue_max: queueMax,
       max_frame: maxFrameBytes,
-      features: ['count', 'prefill', 'load'],
+      features: ['lanes', 'count', 'prefill', 'load'],
       boot,
     };
   }

@@ -51,6 +51,9 @@ const lastWords: ReadonlySet<string> = new Set([
   'duplicate_identity',
 ]);
 
+/** Beginnings of prompts that are told of. */
+const mostWarm = 16;
+
 /** What goes with one link: ended when the link is. */
 interface Attached {
   readonly link: Link<RouterMessage, DeviceMessage>;
@@ -77,6 +80,8 @@ export class Session {
   #attached: Attached | undefined;
   /** The router returns to the session, for so long; 0: it does not. */
   #graceMs = 0;
+  /** Beginnings of prompts that are likely to be in the cache, as the router names them; the newest last. */
+  readonly #warm = new Map<string, number>();
   #draining = false;
   #seq = 0;
   #lastState = '';
@@ -158,7 +163,9 @@ export class Session {
   }
 
   #state(): ReturnType<SessionHost['state']> {
-    const state = this.#host.state();
+    const said = this.#host.state();
+    const warm = Array.from(this.#warm, ([h, tokens]) => ({ h, tokens }));
+    const state = warm.length === 0 ? said : { ...said, models: said.models.map((model) => ({ ...model, warm })) };
     return this.#draining ? { ...state, accepting: false, code: 'draining', why: 'The device is draining.' } : state;
   }
 
@@ -259,14 +266,27 @@ export class Session {
     if (refusal !== undefined) return this.#refuseAnswer(id, refusal);
 
     const { clock, heartbeat, queue } = this.#host;
-    const answer = new Answer(request, { outlet: this.#outlet(id), clock, heartbeat });
-    const place = queue.enter(answer.signal);
+    const onRead = (tokens: number): void => this.#wasRead(request, tokens);
+    const answer = new Answer(request, { outlet: this.#outlet(id), clock, heartbeat, onRead });
+    const place = queue.enter(answer.signal, request.lane);
     if (place === undefined)
       return this.#refuseAnswer(id, new EngineError('busy', 'The queue of the device is full.', true));
     this.#answers.set(id, answer);
     this.#attached?.liveness?.setBusy(true);
     this.#attached?.link.send({ t: 'accepted', id, position: place.position });
     void this.#answer(id, answer, place);
+  }
+
+  /** The whole prompt is in the cache now, as far as this host knows. */
+  #wasRead({ prefix }: MessageOf<RouterMessage, 'complete'>, tokens: number): void {
+    const whole = prefix?.at(-1);
+    if (whole === undefined) return;
+    this.#warm.delete(whole.h);
+    this.#warm.set(whole.h, tokens);
+    for (const oldest of this.#warm.keys()) {
+      if (this.#warm.size <= mostWarm) break;
+      this.#warm.delete(oldest);
+    }
   }
 
   #outlet(id: number): AnswerOutlet {

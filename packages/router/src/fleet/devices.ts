@@ -3,7 +3,7 @@ import { deviceId, keyText, maxPairingHosts, pairingCode, pairingKey, pairingUri
 import type { Channel, KeyPair } from '@lfo/protocol';
 import { hostAndPort } from '../config/addresses.ts';
 import type { FleetConfig } from '../config/config.ts';
-import type { Backend } from '../core/backend.ts';
+import type { Backend, BackendView, FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { DeviceRecord, DeviceRegistry, DialAddress, FleetFigures } from '../core/devices.ts';
 import { LfoError } from '../core/errors.ts';
@@ -25,8 +25,14 @@ import { Registrar } from './registrar.ts';
 
 /** Where devices become members of the local tier. */
 export interface FleetMembers {
-  /** Takes one in, or changes how many requests it is given at once. */
-  add(backend: Backend, concurrency: number): void;
+  /**
+   * Takes one in, or changes how many requests it is given at once. One that `isFresh` has to prove itself first.
+   */
+  add(backend: Backend, concurrency: number, isFresh?: boolean): void;
+  /** As the pool sees them. */
+  view(): FleetView;
+  /** Calls whenever one is left alone for its failures or its slowness. */
+  onEjected(run: (id: string, why: string) => void): void;
   remove(id: string): void;
   setDraining(id: string, isDraining: boolean): boolean;
 }
@@ -76,7 +82,8 @@ export class Devices {
 
   constructor(options: DevicesOptions) {
     this.#options = options;
-    const { clock, log, random } = options;
+    const { clock, log, random, members } = options;
+    members.onEjected((id, why) => this.#devices.get(id)?.ejected(why));
     this.#registrar = new Registrar(options.registry, clock, log);
     this.#refused = new RefusedLinks(clock, (reasons, addresses) =>
       log.warn({ reasons, addresses }, 'Links to the fleet port came to nothing.'),
@@ -139,13 +146,17 @@ export class Devices {
   }
 
   list(): readonly DeviceView[] {
-    return Array.from(this.#devices.values(), (device) => deviceView(device, this.#options.clock));
+    const pooled = this.#pooled();
+    return Array.from(this.#devices.values(), (device) =>
+      deviceView(device, this.#options.clock, pooled.get(device.id)),
+    );
   }
 
   /** Counters and gauges of each device, and of links and pairings as such. */
   figures(): FleetFigures {
+    const pooled = this.#pooled();
     return {
-      devices: Array.from(this.#devices.values(), figuresOf),
+      devices: Array.from(this.#devices.values(), (device) => figuresOf(device, pooled.get(device.id))),
       refused: this.#refused.totals,
       pairings: this.#results,
     };
@@ -153,7 +164,7 @@ export class Devices {
 
   /** @throws LfoError unknown_device */
   view(id: string): DeviceView {
-    return deviceView(this.#find(id), this.#options.clock);
+    return deviceView(this.#find(id), this.#options.clock, this.#pooled().get(id));
   }
 
   /** Port it listens on; absent while it does not. */
@@ -186,7 +197,7 @@ export class Devices {
       this.#diallers.set(device.id, keyOf(device.record), address ?? undefined, device.link !== undefined);
     }
     this.#registrar.save(device.record);
-    return deviceView(device, this.#options.clock);
+    return deviceView(device, this.#options.clock, this.#pooled().get(id));
   }
 
   /** Gives it nothing new, or does so again. @throws LfoError unknown_device */
@@ -266,6 +277,10 @@ export class Devices {
     this.pairings.close();
     this.#refused.flush();
     this.#registrar.close();
+  }
+
+  #pooled(): ReadonlyMap<string, BackendView> {
+    return new Map(this.#options.members.view().backends.map((view) => [view.id, view]));
   }
 
   get #name(): string {
@@ -407,7 +422,7 @@ export class Devices {
     log.info({ device: device.id, name }, greetings[how]);
     if (how === 'conflict') return;
     const slots = device.hello?.models.map((model) => model.slots) ?? [];
-    members.add(device.backend, Math.max(1, ...slots));
+    members.add(device.backend, Math.max(1, ...slots), how === 'new' || how === 'replaced');
     if (device.isDraining) members.setDraining(device.id, true);
   }
 

@@ -33,6 +33,7 @@ export class PairedDevice {
   readonly #clipped = new Map<string, number>();
   readonly #ends = new Map<string, number>();
   readonly #resumes = new Map<string, number>();
+  readonly #ejections = new Map<string, number>();
   #link: Link | undefined;
   /** Of the link that is about to introduce itself. */
   #address = '';
@@ -102,6 +103,16 @@ export class PairedDevice {
   /** Sessions whose device came back within the grace, and those whose did not, counted. */
   get resumes(): ReadonlyMap<string, number> {
     return this.#resumes;
+  }
+
+  /** How often it was left alone for its failures or its slowness, counted by which. */
+  get ejections(): ReadonlyMap<string, number> {
+    return this.#ejections;
+  }
+
+  /** It is left alone for a while. */
+  ejected(why: string): void {
+    count(this.#ejections, why);
   }
 
   /** Takes a link on which the device is about to introduce itself; from then on an older one ends. */

@@ -56,7 +56,7 @@ export type AttemptEnd =
   | { readonly type: 'failed'; readonly error: unknown; readonly spared?: SparedAnswer };
 
 /** How long the prompt is, and how that is known. */
-export type PromptSize = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom'>;
+export type PromptSize = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom' | 'warmTokens' | 'warmBackend'>;
 
 /** What one try is made of beside its step. */
 export interface AttemptOptions {
@@ -203,6 +203,7 @@ export class Attempt {
   #noteTime(events: readonly InferenceEvent[]): void {
     if (!events.some(isOfTheModel)) return;
     this.#lastMs = this.#options.stages.clock.nowMs();
+    if (this.#firstMs === undefined) this.#lease?.begun();
     this.#firstMs ??= this.#lastMs;
   }
 

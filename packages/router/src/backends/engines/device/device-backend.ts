@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { routerLink, type ByeCode, type Channel, type ModelOffer } from '@lfo/protocol';
 import type {
   Backend,
+  BackendLoad,
   BackendStatus,
   CallContext,
   Capabilities,
@@ -59,6 +60,7 @@ export class DeviceBackend implements Backend {
   #link: DeviceLink | undefined;
   #down: BackendStatus = { state: 'down', detail: 'The device has not connected yet.' };
   #closing: Promise<void> | undefined;
+  #lastError: DeviceBackend['lastError'];
 
   constructor(options: DeviceBackendOptions) {
     this.id = options.id;
@@ -177,6 +179,34 @@ export class DeviceBackend implements Backend {
     return info === undefined ? this.capabilities : capabilitiesOf(info);
   }
 
+  weightsOf(model: string): number | undefined {
+    return this.#infos().find(({ id }) => id === model)?.params;
+  }
+
+  load(model: string): BackendLoad {
+    const link = this.#link;
+    const state = link?.state;
+    const now = state?.models.find(({ id }) => id === model);
+    const offer = this.#infos().find(({ id }) => id === model);
+    const { battery, thermal } = state ?? {};
+    return {
+      rttMs: link?.rttMs ?? 0,
+      slots: now?.slots ?? offer?.slots ?? 1,
+      foreign: link?.foreign(model) ?? 0,
+      isResident: now?.resident ?? offer?.resident ?? true,
+      loadMs: offer?.load_ms ?? 0,
+      ...(thermal === undefined ? {} : { thermal: thermal.status }),
+      ...(battery === undefined ? {} : { batteryPct: battery.pct, isCharging: battery.charging }),
+      ...(battery?.saver === undefined ? {} : { isSaving: battery.saver }),
+      warm(prefixes) {
+        const known = now?.warm ?? [];
+        if (known.length === 0) return 0;
+        const asked = prefixes();
+        return Math.max(0, ...known.filter(({ h }) => asked.includes(h)).map(({ tokens }) => tokens));
+      },
+    };
+  }
+
   /** Download or load under way; `total` 0 is unknown. */
   get progress(): DeviceLink['progress'] {
     return this.#link?.progress;
@@ -206,8 +236,19 @@ export class DeviceBackend implements Backend {
 
   async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
     call.signal.throwIfAborted();
-    if (this.#link === undefined) throw linkFault('unreachable', this.id);
-    yield* this.#link.complete(request, call, this.capabilitiesOf(call.model)).events();
+    try {
+      if (this.#link === undefined) throw linkFault('unreachable', this.id);
+      yield* this.#link.complete(request, call, this.capabilitiesOf(call.model)).events();
+    } catch (error) {
+      if (error instanceof BackendError && error.fault !== 'rejected')
+        this.#lastError = { code: error.code, message: error.message, atMs: this.#options.clock.wallMs() };
+      throw error;
+    }
+  }
+
+  /** What last kept a request from being answered, in words for its owner; wall time. */
+  get lastError(): { readonly code: string; readonly message: string; readonly atMs: number } | undefined {
+    return this.#lastError;
   }
 
   /**

@@ -20,7 +20,7 @@ const mostUnanswered = 2;
 export const countMs = 400;
 
 /** What of the features of a device is used. */
-const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume']);
+const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes']);
 /** After such a word the device does not return to its session. */
 const lastWords: ReadonlySet<string> = new Set([
   'closing',
@@ -80,6 +80,7 @@ export class DeviceLink {
   #hello: Hello | undefined;
   #offers: readonly ModelOffer[] = [];
   #state: MessageOf<DeviceMessage, 'state'> | undefined;
+  #foreign: ReadonlyMap<string, number> = new Map();
   #progress: MessageOf<DeviceMessage, 'progress'> | undefined;
 
   constructor(options: LinkOptions) {
@@ -121,6 +122,11 @@ export class DeviceLink {
     return this.#state;
   }
 
+  /** Requests of others at one of its models, as of its last state: what it counted beside ours. */
+  foreign(model: string): number {
+    return this.#foreign.get(model) ?? 0;
+  }
+
   /** Of a download or load, while one is under way. */
   get progress(): MessageOf<DeviceMessage, 'progress'> | undefined {
     return this.#progress;
@@ -132,7 +138,12 @@ export class DeviceLink {
     const session = this.#session;
     if (link.closed || session === undefined) throw linkFault('unreachable', backend);
     const id = session.takeId();
-    const message = completeMessage(request, call, { id, backend, capabilities });
+    const message = completeMessage(request, call, {
+      id,
+      backend,
+      capabilities,
+      wantsPrefixes: this.#options.names !== undefined,
+    });
     const running = new DeviceCall(backend, request, call, {
       onAbandon: () => session.abandon(id),
       onUnanswered: () => {
@@ -259,6 +270,13 @@ export class DeviceLink {
   #newState(state: MessageOf<DeviceMessage, 'state'>): void {
     if (this.#state !== undefined && state.seq <= this.#state.seq) return;
     this.#state = state;
+    // Before anything else is sent: what is ours is what had been acknowledged when it counted.
+    this.#foreign = new Map(
+      state.models.map(({ id, active, queued }) => [
+        id,
+        Math.max(0, active + queued - (this.#session?.acknowledged(id) ?? 0)),
+      ]),
+    );
     if (state.code !== 'loading') this.#progress = undefined;
   }
 

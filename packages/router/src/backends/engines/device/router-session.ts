@@ -107,6 +107,13 @@ export class RouterSession {
     return this.#calls.size + this.#ending.size;
   }
 
+  /** Requests for the model that the device has acknowledged and not ended: those it counts itself, as far as it has told. */
+  acknowledged(model: string): number {
+    let count = this.#ending.size;
+    for (const { request, hasWord } of this.#calls.values()) if (hasWord && request.model === model) count++;
+    return count;
+  }
+
   /** Requests somebody waits for. */
   get waitedFor(): number {
     return this.#calls.size;
