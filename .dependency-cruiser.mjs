@@ -18,6 +18,7 @@ const mayImport = {
   keys: ['core', 'config', 'records'],
   telemetry: ['core', 'config', 'records', 'backends/http'],
   pipeline: ['core', 'config', 'routing', 'confidence', 'backends'],
+  learning: ['core', 'config', 'confidence', 'records'],
   dialects: ['core', 'server'],
   admin: ['core', 'config', 'server', 'keys', 'records', 'telemetry', 'backends', 'fleet', 'routing', 'confidence'],
   app: [
@@ -32,6 +33,7 @@ const mayImport = {
     'keys',
     'telemetry',
     'pipeline',
+    'learning',
     'dialects',
     'admin',
   ],

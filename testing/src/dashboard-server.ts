@@ -64,6 +64,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     keyName: () => undefined,
     setDraining: options.setDraining ?? (() => false),
     devices: noDevices(folder),
+    labels: { add() {} },
   });
 
   const chat: HttpDeps['chat'] = async (exchange) => {

@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Readiness } from '../core/exchange.ts';
 import type { RequestHistory } from '../records/history.ts';
 import type { VerifyKey } from '../core/identity.ts';
+import type { LabelSink } from '../core/judgement.ts';
 import type { JsonValue } from '../core/json.ts';
 import type { LiveFeed } from '../telemetry/live-feed.ts';
 import type { Devices } from '../fleet/devices.ts';
@@ -15,6 +16,8 @@ export interface AdminDeps {
   readonly clock: Clock;
   readonly history: RequestHistory;
   readonly live: LiveFeed;
+  /** Takes what verdicts say of local answers. */
+  readonly labels: LabelSink;
   readonly fleet: () => FleetView;
   readonly readiness: () => Readiness;
   /** Rows that wait for the database, and those it lost. */

@@ -26,6 +26,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     { createCloudTier },
     { openDevices },
     { openDashboard, openHttp },
+    { openLearning },
     { openRecords },
     { openOperations },
     { openSignatures },
@@ -33,6 +34,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     import('./cloud-tier.ts'),
     import('./devices.ts'),
     import('./http.ts'),
+    import('./learning.ts'),
     import('../records/open-records.ts'),
     import('./operations.ts'),
     import('./signatures.ts'),
@@ -43,7 +45,8 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
   const signatures = openSignatures(records.signatures, log);
   const cloud = createCloudTier(config, { clock, ...signatures });
   const retries = new RetryBudget(config.retry, host.random);
-  const fleet = createFleet({ local, cloud }, options, retries);
+  const learning = openLearning(clock, records.labels);
+  const fleet = createFleet({ local, cloud }, options, retries, learning);
   shutdown.add('backends', 'backends', () => fleet.close());
   const devices = openDevices(options, records, fleet, host);
   shutdown.add('observers', 'devices', () => devices.stop());
@@ -65,7 +68,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
     const dashboard = openDashboard(options, { devices, fleet, records, operations });
-    const sinks = [dashboard.live, records, operations];
+    const sinks = [dashboard.live, records, operations, ...learning.sinks];
     const { stagesFor } = fleet;
     const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));

@@ -4,6 +4,7 @@ import { tieredPool } from './tiered-pool.ts';
 import type { Backend, FleetView } from '../core/backend.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
+import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
 import { shippedEstimator } from './estimator.ts';
@@ -35,6 +36,7 @@ export function createFleet(
   tiers: { readonly local: readonly TierMember[]; readonly cloud: readonly TierMember[] },
   options: AppOptions,
   retries: RetryBudget,
+  learning: Learning,
 ): Fleet {
   const { local, cloud } = tiers;
   const pools: { readonly local: Pool; readonly cloud: Pool } = {
@@ -49,9 +51,9 @@ export function createFleet(
   };
   const counter = (id: string) => nearby.find(({ backend }) => backend.id === id)?.backend;
   const estimator = shippedEstimator();
-  const localStages = stagesOver(pools.local, options, retries, counter, estimator);
+  const localStages = stagesOver(pools.local, options, retries, counter, estimator, learning);
   const allStages =
-    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, estimator);
+    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, estimator, learning);
   return {
     get members() {
       return [...nearby, ...cloud];

@@ -46,6 +46,7 @@ export function openDashboard(
   return createDashboard({
     clock,
     store: records.store,
+    labels: records.labels,
     verifyKey: keys.verifyKey,
     devices,
     fleet: () => fleet.view(),

@@ -5,6 +5,7 @@ import type { ConfidenceEstimator } from '../core/confidence.ts';
 import type { RouteExplanation } from '../core/exchange.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
+import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
 import { decide } from '../routing/decide.ts';
@@ -35,6 +36,7 @@ export function stagesOver(
   retries: RetryBudget,
   counter: (id: string) => Backend | undefined,
   estimator: ConfidenceEstimator,
+  learning: Learning,
 ): Stages {
   const { clock, config } = options;
   return {
@@ -42,9 +44,11 @@ export function stagesOver(
     pool,
     retries,
     judge: estimator,
+    compared: learning.compared,
     measure: createMeasure({
       clock,
       limits: () => config.current().routing,
+      loopTier: learning.loopTier,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
     decide: (features, fleet) => decide(features, fleet, defaultPolicies),

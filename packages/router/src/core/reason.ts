@@ -7,6 +7,7 @@ export const reasons = {
   prompt_too_long: 'The prompt is longer than max_local_tokens.',
   context_too_small: 'The prompt does not fit the context of any local model.',
   first_token_too_late: 'The local model would take too long to read the prompt.',
+  tool_loop: 'The calls before it came from the cloud, and a loop of calls stays where it is.',
   tools_unsupported: 'No local model takes tools.',
   images_unsupported: 'No local model takes this kind of content.',
   json_schema_unsupported: 'No local model enforces a JSON schema.',

@@ -16,6 +16,8 @@ export interface RequestFeatures {
   readonly warmTokens: number;
   /** The backend that has them; absent: any. */
   readonly warmBackend?: string;
+  /** The tier that made the tool call whose result this request brings; absent: none, or not known. */
+  readonly loopTier?: Tier;
   readonly limits: RoutingLimits;
 }
 

@@ -1,12 +1,14 @@
 import { costsOf } from './costs.ts';
 import type { ConfigHandle } from '../config/handle.ts';
 import type { Clock } from '../core/clock.ts';
+import type { LabelSink } from '../core/judgement.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Journal } from '../core/journal.ts';
 import type { Store } from './tables.ts';
 import type { Delivery, RequestSink } from '../core/sink.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import { Captures, isCaptured } from './captures.ts';
+import { Judgements } from './judgements.ts';
 import { Recorder } from './recorder.ts';
 import { StoredJournal } from './journal.ts';
 import { openStore } from './store/open-store.ts';
@@ -24,6 +26,8 @@ export interface Records extends RequestSink {
   readonly store: Store;
   /** Where signatures of tool calls outlive a restart. */
   readonly signatures: Journal;
+  /** Where labels of local answers go. */
+  readonly labels: LabelSink;
   /** US dollars that attempts cost, where their prices are known. */
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
   /** Whether the database takes rows, how many wait for it and how many were lost. */
@@ -51,6 +55,7 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
         );
     }
   });
+  const judgements = new Judgements(store, clock);
   const captures = new Captures(store, clock);
   const signatures = new StoredJournal(store, clock);
   const upkeep = new Upkeep({
@@ -63,6 +68,7 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
   const record = (trace: RequestTrace, delivery: Delivery, clientKey: string | undefined): void => {
     trace.costUsd = costs.spent(trace.attempts);
     if (!config.current().records.enabled) return;
+    judgements.record(trace, clientKey);
     const avoided = costs.avoided(trace);
     recorder.record(trace, {
       ...delivery,
@@ -73,6 +79,7 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
   return {
     store,
     signatures,
+    labels: { add: (label) => (config.current().records.enabled ? judgements.add(label) : undefined) },
     costOf: costs.spent,
     begin(request, trace) {
       const copy = isCaptured(request, config.current().records) ? captures.follow(request) : undefined;
@@ -88,7 +95,7 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
     captured: () => captures.status(),
     async close() {
       const before = recorder.status().dropped;
-      await Promise.all([recorder.close(), captures.close(), signatures.close(), upkeep.close()]);
+      await Promise.all([recorder.close(), judgements.close(), captures.close(), signatures.close(), upkeep.close()]);
       const lost = recorder.status().dropped - before;
       if (lost > 0) log.warn({ dropped: lost }, 'The database did not take the last rows; they are lost.');
       await store.close();

@@ -27,6 +27,8 @@ export async function trimRecords(
   const deleted = await trim('requests', beforeMs);
   await trim('captures', wordsBeforeMs);
   await trim('feedback', beforeMs);
+  await trim('judgements', beforeMs);
+  await trim('labels', beforeMs);
   if (signedBeforeMs !== undefined) await trim('signatures', signedBeforeMs);
   await store.db.deleteFrom('record_gaps').where('until_ms', '<', byAgeMs).execute();
   return deleted;
@@ -39,6 +41,8 @@ const timedTables = {
   /** They may be a hundred times as long. */
   captures: { key: 'request_id', atOnce: 50 },
   feedback: { key: 'request_id', atOnce: 1_000 },
+  judgements: { key: 'id', atOnce: 1_000 },
+  labels: { key: 'id', atOnce: 1_000 },
   signatures: { key: 'key', atOnce: 1_000 },
 } as const;
 

@@ -79,6 +79,14 @@ const localContextPolicy: RoutingPolicy = {
   },
 };
 
+/** A loop of tool calls and results that has gone to the cloud stays there: it does not flap between two models. */
+const toolLoopPolicy: RoutingPolicy = {
+  name: 'tool-loop',
+  vote({ loopTier }) {
+    return loopTier === 'cloud' ? { type: 'prefer', tier: 'cloud', reason: 'tool_loop' } : { type: 'pass' };
+  },
+};
+
 /** `max_local_tokens` steers `auto`: longer prompts go to the cloud first. */
 const tokenLimitPolicy: RoutingPolicy = {
   name: 'token-limit',
@@ -122,6 +130,7 @@ export const defaultPolicies: readonly RoutingPolicy[] = [
   localAvailabilityPolicy,
   capabilityPolicy,
   localContextPolicy,
+  toolLoopPolicy,
   tokenLimitPolicy,
   localRoomPolicy,
   firstTokenTimePolicy,

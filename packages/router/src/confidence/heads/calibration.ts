@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { ModelIdentity } from '../../core/confidence.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../core/json.ts';
 import { featuresVersion } from '../features/features.ts';
@@ -7,6 +8,8 @@ import type { Heads } from './score.ts';
 /** Fitted heads and where they come from. */
 export interface Calibration {
   readonly id: string;
+  /** First 12 hex digits of the SHA-256 of its content: what a threshold or a record refers to. */
+  readonly hash: string;
   readonly fittedOn: { readonly traces: string; readonly n: number };
   /** Whom it is for: each field named must be equal; a value that ends in `*` is a beginning. */
   readonly model: Partial<ModelIdentity>;
@@ -49,6 +52,7 @@ export function readCalibration(value: JsonValue): Calibration {
   const heads = objectAt(file['heads'], 'heads');
   return {
     id: stringAt(file['id'], 'id'),
+    hash: createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 12),
     fittedOn: { traces: stringAt(fittedOn['traces'], 'fittedOn.traces'), n: numberAt(fittedOn['n'], 'fittedOn.n') },
     model: readModel(objectAt(file['model'], 'model')),
     heads: {

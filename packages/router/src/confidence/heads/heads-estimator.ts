@@ -95,6 +95,7 @@ class HeadsSession implements ConfidenceSession {
     return {
       judge: estimatorName,
       features_version: featuresVersion,
+      ...(this.#chosen !== undefined && { calibration: this.#chosen.calibration.hash }),
       ...(this.#chosen?.isPrior === true && { prior: true }),
       ...(calls.length > 0 && { calls: calls.length, repaired: calls.some((call) => call.repaired) }),
       ...(read?.score !== undefined && {
