@@ -38,7 +38,7 @@ export async function replayCommand(
   return exitCodes.done;
 }
 
-function replayJson({ answers, now, then, usd, latencyMs }: Replay): object {
+function replayJson({ answers, now, instead, usd, latencyMs }: Replay): object {
   const body = ({ threshold, kept, escalated, ...rest }: ReplayOutcome): object => ({
     threshold,
     kept,
@@ -48,21 +48,21 @@ function replayJson({ answers, now, then, usd, latencyMs }: Replay): object {
     escalated_right: rest.escalatedRight,
     escalated_labels: rest.escalatedLabels,
   });
-  return { answers, now: body(now), then: body(then), usd, latency_ms: latencyMs };
+  return { answers, now: body(now), instead: body(instead), usd, latency_ms: latencyMs };
 }
 
-function describe({ answers, now, then, usd, latencyMs }: Replay): readonly string[] {
+function describe({ answers, now, instead, usd, latencyMs }: Replay): readonly string[] {
   if (answers === 0) return ['No local answer has been scored in this time.'];
   const row = (name: string, show: (outcome: ReplayOutcome) => string): readonly string[] => [
     `  ${name}`,
     show(now),
-    show(then),
+    show(instead),
   ];
   return [
     `${answers} scored local answers`,
     ...tableLines(
       [
-        ['', 'now', 'then'],
+        ['', 'now', 'instead'],
         row('threshold', ({ threshold }) => threshold.toFixed(2)),
         row('stay local', ({ kept }) => `${kept} (${share(kept / answers)})`),
         row('go to the cloud', ({ escalated }) => `${escalated} (${share(escalated / answers)})`),

@@ -57,7 +57,8 @@ export function estimatorContract(estimator: ConfidenceEstimator): void {
         assert.deepEqual(JSON.parse(JSON.stringify(evidence)), evidence);
         const { judge, calibration = '', ...seen } = evidence;
         assert.equal(judge, estimator.name);
-        assert.match(String(calibration), /^(?:[0-9a-f]{12})?$/);
+        assert.ok(typeof calibration === 'string');
+        assert.match(calibration, /^(?:[0-9a-f]{12})?$/);
         const values = Object.values(seen).flat();
         assert.ok(values.every((value) => value === null || typeof value === 'number' || typeof value === 'boolean'));
       }),

@@ -18,7 +18,7 @@ export interface ReplayOutcome {
 export interface Replay {
   readonly answers: number;
   readonly now: ReplayOutcome;
-  readonly then: ReplayOutcome;
+  readonly instead: ReplayOutcome;
   /** US dollars more (or less) that the cloud would have cost; `null` while no price is known. */
   readonly usd: number | null;
   /** Milliseconds that an answer takes longer (or shorter) on average; `null` while not measured. */
@@ -42,13 +42,13 @@ export function replayable(
 export function replay(judged: readonly JudgedAnswerRow[], threshold: number, prices: ReplayPrices): Replay {
   const rows = replayable(judged);
   const now = outcome(rows, rows[0]?.threshold ?? threshold, ({ score, threshold: own }) => score >= own);
-  const then = outcome(rows, threshold, ({ score }) => score >= threshold);
-  const moved = then.escalated - now.escalated;
+  const instead = outcome(rows, threshold, ({ score }) => score >= threshold);
+  const moved = instead.escalated - now.escalated;
   const { cloudAnswerUsd: usd, cloudAnswerMs: ms } = prices;
   return {
     answers: rows.length,
     now,
-    then,
+    instead,
     usd: usd === undefined ? null : moved * usd,
     // The local answer is written either way: the cloud's time comes on top, or is saved.
     latencyMs: ms === undefined || rows.length === 0 ? null : (moved * ms) / rows.length,
