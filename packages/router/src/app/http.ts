@@ -72,7 +72,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     clock,
     log,
     pace: () => config.current().server,
-    chat: async (exchange) => spentBy(await chats.serve(exchange)),
+    chat: async (exchange) => spentBy(await chats.serve(exchange), parts.records.charged),
     verifyKey: keys.verifyKey,
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,

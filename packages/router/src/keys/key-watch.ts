@@ -7,7 +7,7 @@ export interface KeyWatchOptions {
   readonly table: Pick<KeyTable, 'list' | 'stamp'>;
   readonly copy: KeyCopy;
   readonly clock: Clock;
-  /** Told after each change that was seen. */
+  /** Told after each change that was seen, and when a key has expired. */
   readonly onChange?: () => void;
   /** Told when the database begins to fail and when it answers again. */
   readonly onHealth?: (isReadable: boolean) => void;
@@ -17,6 +17,8 @@ export interface KeyWatchOptions {
 const lookMs = 250;
 /** How long keys stay good while the database does not answer. */
 const trustMs = 3_600_000;
+/** So soon after a jump of the wall clock is an expiry seen. */
+const longestLookAheadMs = 60_000;
 
 /**
  * The keys in memory, kept as the database has them: looked up without waiting, refreshed off the request path. While
@@ -31,6 +33,7 @@ export class KeyWatch implements KeyRing {
   #isReadable = true;
   #isClosed = false;
   #cancel: (() => void) | undefined;
+  #cancelExpiry: (() => void) | undefined;
 
   constructor(options: KeyWatchOptions) {
     this.#options = options;
@@ -56,6 +59,7 @@ export class KeyWatch implements KeyRing {
   stop(): void {
     this.#isClosed = true;
     this.#cancel?.();
+    this.#cancelExpiry?.();
   }
 
   async #look(): Promise<void> {
@@ -80,6 +84,23 @@ export class KeyWatch implements KeyRing {
   #take(keys: readonly ManagedKey[], readMs: number): void {
     this.#keys = new Map(keys.map((key) => [key.id, key]));
     this.#readMs = readMs;
+    this.#awaitExpiry();
+  }
+
+  /** That a key expires is a change too: what runs under it ends then. Looked at anew each while, as wall time may jump. */
+  #awaitExpiry(): void {
+    this.#cancelExpiry?.();
+    if (this.#isClosed) return;
+    const { clock, onChange } = this.#options;
+    const wallMs = clock.wallMs();
+    const next = Math.min(
+      ...[...this.#keys.values()].map(({ expiresMs = Infinity }) => expiresMs).filter((ms) => ms > wallMs),
+    );
+    if (next === Infinity) return;
+    this.#cancelExpiry = clock.schedule(Math.min(next - wallMs, longestLookAheadMs), () => {
+      if (next <= clock.wallMs()) onChange?.();
+      this.#awaitExpiry();
+    });
   }
 
   /** The copy is for bad days; that it cannot be written is one, but not for those who ask now. */

@@ -26,6 +26,8 @@ export interface Records extends RequestSink {
   readonly signatures: Journal;
   /** US dollars that attempts cost, where their prices are known. */
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
+  /** What limits count of attempts, in US dollars. */
+  readonly charged: (attempts: readonly AttemptTrace[]) => number;
   /** Whether the database takes rows, how many wait for it and how many were lost. */
   status(): WriteStatus;
   /** The same of the prompts and answers that are kept. */
@@ -74,6 +76,7 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
     store,
     signatures,
     costOf: costs.spent,
+    charged: costs.charged,
     begin(request, trace) {
       const copy = isCaptured(request, config.current().records) ? captures.follow(request) : undefined;
       return {
