@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { base } from './migrations/001-base.ts';
 import { devices } from './migrations/002-devices.ts';
+import { usage } from './migrations/003-usage.ts';
 import { limits } from './migrations/020-limits.ts';
 import { isPostgres } from './postgres-dialect.ts';
 
@@ -8,6 +9,7 @@ import { isPostgres } from './postgres-dialect.ts';
 const steps = [
   { name: '001-base', up: base },
   { name: '002-devices', up: devices },
+  { name: '003-usage', up: usage },
   { name: '020-limits', up: limits },
 ] as const;
 
