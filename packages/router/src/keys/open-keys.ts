@@ -12,7 +12,7 @@ import { KeyCopy } from './key-copy.ts';
 import { KeyTable } from './key-table.ts';
 import { KeyWatch } from './key-watch.ts';
 import { StoredUsageLedger } from './usage-ledger.ts';
-import { openStore } from '../records/store/open-store.ts';
+import { isNewStore, openStore } from '../records/store/open-store.ts';
 import { PostgresStore } from '../records/store/postgres-store.ts';
 import { randomToken } from '../core/id.ts';
 import { openLimits } from './limits/open-limits.ts';
@@ -51,6 +51,7 @@ export async function openKeys(
   config: LfoConfig,
   { clock, logger: log, mostUsd, router = randomToken(8), routers = () => 1 }: KeyOptions,
 ): Promise<Keys> {
+  const isNew = isNewStore(config);
   const store =
     config.databaseUrl === undefined
       ? openStore(config)
@@ -60,11 +61,14 @@ export async function openKeys(
     table: new KeyTable(store),
     copy: new KeyCopy(keyCopyIn(config.dataDir)),
     clock,
+    isNew,
     onChange: () => listeners.forEach((run) => run()),
     onHealth: (isReadable) =>
       isReadable
         ? log.info('The keys can be read from the database again.')
-        : log.warn('The keys cannot be read from the database; those known stay good for an hour.'),
+        : log.warn(
+            'The keys cannot be read from the database: those known stay good for an hour. Where none was ever read, only LFO_AUTH_TOKEN lets anybody in until they can be.',
+          ),
   });
   const ledger = new StoredUsageLedger(store, clock);
   const started = Promise.all([watch.start(), ledger.start()]);
