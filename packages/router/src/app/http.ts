@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
+import type { RouterPeers } from '../records/open-peers.ts';
 import type { Records } from '../records/open-records.ts';
 import type { Refusal } from '../records/request-record.ts';
 import { admissionError } from '../server/admission.ts';
@@ -20,6 +21,7 @@ import { explain } from './stages.ts';
 
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
+  readonly peers: RouterPeers;
   readonly fleet: Fleet;
   readonly records: Records;
   readonly operations: Operations;
@@ -40,7 +42,8 @@ export function openDashboard(
     fleet,
     records,
     operations,
-  }: Pick<HttpParts, 'fleet' | 'records' | 'operations'> & {
+    peers,
+  }: Pick<HttpParts, 'fleet' | 'records' | 'operations' | 'peers'> & {
     readonly devices: Devices;
   },
 ): Dashboard {
@@ -49,6 +52,8 @@ export function openDashboard(
     clock,
     store: records.store,
     verifyKey: keys.verifyKey,
+    refs: keys.refs,
+    peers,
     devices,
     fleet: () => fleet.view(),
     readiness: () => readinessOf(fleet.view()),
@@ -65,7 +70,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
+  const { peers, fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -73,6 +78,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     config: config.current(),
     clock,
     log,
+    router: () => peers.name,
     pace: () => config.current().server,
     chat: async (exchange) => spentBy(await chats.serve(exchange), parts.records.charged),
     verifyKey: keys.verifyKey,

@@ -14,7 +14,7 @@ import { openApiDocument } from './openapi.ts';
 export interface HttpDeps
   extends
     Omit<DialectDeps, 'limits'>,
-    Pick<ServerDeps, 'sessionAuth' | 'onRefusal'>,
+    Pick<ServerDeps, 'sessionAuth' | 'onRefusal' | 'router'>,
     Partial<Pick<ServerDeps, 'verifyKey'>> {
   readonly config: Pick<LfoConfig, 'server' | 'limits'>;
   readonly clock: Clock;

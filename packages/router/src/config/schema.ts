@@ -300,6 +300,18 @@ export const configFile = z
       .exactOptional()
       .describe('PostgreSQL instead of SQLite in the data folder.')
       .meta(atStart),
+    database_listen_url: z
+      .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgresql:// address' })
+      .exactOptional()
+      .describe(
+        'The same database reached directly, where `database_url` is a PgBouncer in transaction mode; without it changes are polled for twice a second.',
+      )
+      .meta(atStart),
+    database_migrate: z
+      .enum(['auto', 'off'])
+      .default('auto')
+      .describe('Whether a router brings the schema up to date when it starts; else `lfo db migrate` does.')
+      .meta(atStart),
     limits_url: z
       .url({ protocol: /^(redis|valkey)s?$/, error: 'must be a redis:// or rediss:// address' })
       .exactOptional()

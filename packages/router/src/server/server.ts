@@ -38,6 +38,8 @@ export interface ServerDeps {
   readonly checkScope: (identity: KeyIdentity, route: string | undefined) => void;
   /** Tells limited keys how much is left; absent: nothing is counted. */
   readonly quota?: Pick<KeyQuota, 'headers'>;
+  /** Name of this router, for every answer; absent: none is told. */
+  readonly router?: () => string;
   /** Told of each request that was refused before it ran. */
   readonly onRefusal?: (refusal: RefusedRequest) => void;
   /** The body of an error, in the words of the wire that a route belongs to. */
@@ -118,6 +120,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   app.addHook('onRequest', (request, reply, done) => {
     request.receivedMs = clock.nowMs();
     reply.header('x-request-id', request.id);
+    if (deps.router !== undefined) setRaw(reply, { 'x-lfo-router': deps.router() });
     const origin = guard.allowedOrigin(request);
     if (origin !== undefined) {
       allowOrigin(request, reply, origin);
@@ -126,6 +129,13 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
         return;
       }
     }
+    // A browser that has logged in at another router is looked up; nobody else waits.
+    const loading = deps.sessionAuth?.load?.(request.headers);
+    if (loading === undefined) admit(request, reply, done);
+    else loading.then(() => admit(request, reply, done), done).catch(done);
+  });
+
+  function admit(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
     request.identity = guard.admit(request) ?? nobody;
     if (deps.quota !== undefined) setRaw(reply, deps.quota.headers(request.identity));
     if (!isNobody(request.identity)) deps.checkScope(request.identity, request.routeOptions.url);
@@ -133,7 +143,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     if (request.is404) throw routes.missing(request);
     checkEncoding(request);
     done();
-  });
+  }
+
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
   app.setNotFoundHandler((request) => {
     throw routes.missing(request);

@@ -43,7 +43,9 @@ export async function migrate<T>(db: Kysely<T>): Promise<void> {
 export async function appliedSteps<T>(db: Kysely<T>): Promise<readonly string[]> {
   // Asked first, as a server writes each statement that fails into its log.
   if (isPostgres(db)) {
-    const { rows: found } = await sql<{ is: boolean }>`select to_regclass('schema_steps') is not null as is`.execute(db);
+    const { rows: found } = await sql<{ is: boolean }>`select to_regclass('schema_steps') is not null as is`.execute(
+      db,
+    );
     if (found[0]?.is !== true) return [];
   }
   const { rows } = await sql<{ name: string }>`select name from schema_steps order by name`.execute(db);
