@@ -8,7 +8,7 @@ import { LoopDelay } from '../telemetry/loop-delay.ts';
 import { createFleet } from './fleet.ts';
 import { createLocalTier } from './local-tier.ts';
 import type { AppOptions, HostProcess, RunningApp } from './running-app.ts';
-import { endRequests, Shutdown } from './shutdown.ts';
+import { drain, endRequests, Shutdown } from './shutdown.ts';
 import { announceStart } from './startup.ts';
 
 /**
@@ -91,6 +91,10 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     const url = await listen(server, config.server);
     void devices.start();
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
+    shutdown.add('drain', 'drain', () => {
+      void peers.beat();
+      return drain(options.config.current().server.drainMs, clock);
+    });
     shutdown.add('requests', 'requests', () => endRequests(server, chats, graceMs(), clock));
 
     loop.start();

@@ -19,6 +19,8 @@ export interface HttpDeps
   readonly config: Pick<LfoConfig, 'server' | 'limits'>;
   readonly clock: Clock;
   readonly readiness: () => Readiness;
+  /** The process is ending. */
+  readonly isDraining: () => boolean;
   /** Answers come, but not as promptly as they should. */
   readonly isDegraded?: () => boolean;
   /** The metrics in Prometheus' text format; absent: there is no such route. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sql } from 'kysely';
+import { until } from '@lfo/testing/faults/keyed-process.ts';
 import { startPgBouncer, withoutPgBouncer } from '@lfo/testing/pgbouncer.ts';
 import { postgresOfFile, withoutPostgres } from '@lfo/testing/postgres.ts';
 import { systemClock } from '../../core/clock.ts';
@@ -72,7 +73,7 @@ test('a listener behind a PgBouncer knows that it hears nothing', { skip, timeou
   });
   deaf?.start();
   hearing?.start();
-  while (hearing?.isListening !== true) await new Promise((resolve) => setTimeout(resolve, 20));
+  await until('it listens', async () => hearing?.isListening === true);
   await new Promise((resolve) => setTimeout(resolve, 2_500));
   assert.equal(deaf?.isListening, false);
 });
