@@ -87,7 +87,18 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     inFlight = () => chats.size;
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
 
-    const server = openHttp(options, { peers, fleet, records, operations, dashboard, chats, loop, shutdown });
+    const server = openHttp(options, {
+      host,
+      peers,
+      devices,
+      fleet,
+      records,
+      operations,
+      dashboard,
+      chats,
+      loop,
+      shutdown,
+    });
     const url = await listen(server, config.server);
     void devices.start();
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
@@ -100,11 +111,21 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     loop.start();
     shutdown.add('observers', 'loop delay', () => loop.stop());
     const probed = local.flatMap(({ backend }) => (backend === embedded ? [] : [backend]));
-    shutdown.add('observers', 'probing', keepProbing(probed, clock));
+    const probing = keepProbing(probed, clock);
+    shutdown.add('observers', 'probing', probing.stop);
     const needsKey = keys.verifyKey(undefined) === undefined;
     const { processStartMs, startup: listener } = options;
     const view = () => fleet.view();
-    const announced = { clock, processStartMs, listener, url, needsKey, embedded, fleet: view };
+    const announced = {
+      clock,
+      processStartMs,
+      listener,
+      url,
+      needsKey,
+      embedded,
+      fleet: view,
+      hasLooked: probing.hasLooked,
+    };
     shutdown.add('observers', 'start', announceStart(announced));
     return { url, close: () => shutdown.run() };
   } catch (error) {
