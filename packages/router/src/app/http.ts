@@ -73,7 +73,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { host, devices, fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
+  const { host, peers, devices, fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
