@@ -58,12 +58,17 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     clock,
     store,
     verifyKey,
+    refs: { refOf: (key) => key, identityOf: (key) => verifyKey(key) },
+    peers: { id: 'this', list: () => [], follow() {} },
     fleet: () => ({ backends: scriptedFleet }),
     readiness,
     records: () => recorder.status(),
     keyName: () => undefined,
     setDraining: options.setDraining ?? (() => false),
     devices: noDevices(folder),
+    labels: { add() {} },
+    settings: { list: () => [], set: async () => ({}), unset: async () => ({}) },
+    threshold: () => ({ threshold: 0.7, from: 'default', binding: null, goals: [] }),
   });
 
   const chat: HttpDeps['chat'] = async (exchange) => {

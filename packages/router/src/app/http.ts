@@ -5,6 +5,7 @@ import { isLoopback } from '../config/addresses.ts';
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
+import type { RouterPeers } from '../records/open-peers.ts';
 import type { Records } from '../records/open-records.ts';
 import type { Refusal } from '../records/request-record.ts';
 import { admissionError } from '../server/admission.ts';
@@ -20,14 +21,17 @@ import type { AppOptions, HostProcess } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
 import { spentBy } from './spent.ts';
 import { explain } from './stages.ts';
+import type { Steered } from './steering.ts';
 
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
+  readonly peers: RouterPeers;
   readonly host: HostProcess;
   readonly devices: Devices;
   readonly fleet: Fleet;
   readonly records: Records;
   readonly operations: Operations;
+  readonly steered: Steered;
   readonly dashboard: Dashboard;
   readonly chats: Chats;
   readonly loop: LoopDelay;
@@ -40,13 +44,25 @@ const stallMs = 250;
 /** The dashboard over the parts it shows. */
 export function openDashboard(
   { clock, logger: log }: AppOptions,
-  { devices, fleet, records, operations }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations'>,
+  {
+    devices,
+    fleet,
+    records,
+    operations,
+    steered,
+    peers,
+  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations' | 'steered' | 'peers'>,
 ): Dashboard {
   const { keys } = operations;
   return createDashboard({
     clock,
     store: records.store,
+    labels: records.labels,
+    settings: steered.settings,
+    threshold: () => steered.steering.view(),
     verifyKey: keys.verifyKey,
+    refs: keys.refs,
+    peers,
     devices,
     fleet: () => fleet.view(),
     readiness: () => readinessOf(fleet.view()),
@@ -63,7 +79,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { host, devices, fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
+  const { host, peers, devices, fleet, operations, steered, dashboard, chats, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -71,6 +87,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     config: config.current(),
     clock,
     log,
+    router: () => peers.name,
     pace: () => config.current().server,
     chat: async (exchange) => spentBy(await chats.serve(exchange), parts.records.charged),
     verifyKey: keys.verifyKey,
@@ -91,7 +108,10 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     },
     modelNames: () => config.current().routing.modelNames,
     models: models.list,
-    explain: (request, signal) => explain(request, signal, fleet.stagesFor(request)),
+    explain: async (request, signal) => ({
+      ...(await explain(request, signal, fleet.stagesFor(request))),
+      steering: steered.viewFor(request),
+    }),
     readiness: () => readinessOf(fleet.view()),
     isDraining: () => shutdown.hasBegun,
     isDegraded: () => loop.worstMs >= stallMs,

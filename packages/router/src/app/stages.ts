@@ -2,10 +2,10 @@ import type { EjectionReason } from '../backends/breaker.ts';
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
 import type { Backend, BackendPool } from '../core/backend.ts';
-import type { ConfidenceEstimator } from '../core/confidence.ts';
 import type { RouteExplanation } from '../core/exchange.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
+import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
 import { explainRoute } from '../routing/explain.ts';
@@ -49,7 +49,7 @@ export function stagesOver(
   options: AppOptions,
   retries: RetryBudget,
   counter: (id: string) => Backend | undefined,
-  estimator: ConfidenceEstimator,
+  learning: Learning,
   random: () => number,
 ): Stages {
   const { clock, config } = options;
@@ -57,12 +57,14 @@ export function stagesOver(
     clock,
     pool,
     retries,
-    judge: estimator,
     random,
+    judge: learning.judge,
+    compared: learning.compared,
     route: createRoute({
       clock,
       policies: defaultPolicies,
-      limits: () => config.current().routing,
+      limits: learning.limits,
+      loopTier: learning.loopTier,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
     get gate() {

@@ -1,7 +1,7 @@
 import type { FleetView } from '../core/backend.ts';
 import { contentOf, usesTools } from '../core/can-serve.ts';
 import type { JsonObject } from '../core/json.ts';
-import type { ChatRequest } from '../core/request.ts';
+import type { ChatRequest, Tier } from '../core/request.ts';
 import type { Decision, RequestFeatures, RoutingLimits, RoutingPolicy } from '../core/routing.ts';
 import { decide } from './decide.ts';
 import { boundedFeatures, createMeasure, limitsFor, type MeasureOptions } from './measure.ts';
@@ -48,10 +48,11 @@ export function createRoute(options: RouteOptions): Route {
     const limits = limitsFor(request, options.limits());
     const bound = boundPromptTokens(request);
     if (bound === undefined) return decided(request, fleet, signal);
-    const kind = kindOf(request, limits, bound > limits.maxLocalTokens);
+    const loopTier = options.loopTier?.(request);
+    const kind = kindOf(request, limits, bound > limits.maxLocalTokens, loopTier);
     const known = kinds.get(fleet)?.get(kind);
     if (known === undefined || bound > known.mostTokens) return decided(request, fleet, signal, kind);
-    const features = boundedFeatures(request, limits, bound);
+    const features = boundedFeatures(request, limits, bound, loopTier);
     const { decision, local, cloudReady } = known;
     return { features, decision, recorded: recordedOf(features, local, cloudReady) };
   };
@@ -72,12 +73,13 @@ export function createRoute(options: RouteOptions): Route {
 }
 
 /** Everything of a request that votes, beside the length of its prompt. */
-function kindOf(request: ChatRequest, limits: RoutingLimits, isLong: boolean): string {
+function kindOf(request: ChatRequest, limits: RoutingLimits, isLong: boolean, loopTier: Tier | undefined): string {
   const { images, remoteImages, audio } = contentOf(request);
   const content =
     (images ? 1 : 0) + (remoteImages ? 2 : 0) + (audio ? 4 : 0) + (usesTools(request) ? 8 : 0) + (isLong ? 16 : 0);
-  const { maxLocalTokens, firstTokenBudgetMs, confidenceThreshold } = limits;
-  const format = request.responseFormat?.type ?? '';
+  const { maxLocalTokens, firstTokenBudgetMs, confidenceThreshold, spend } = limits;
+  const choice = request.tools.length === 0 ? 'no' : request.toolChoice?.type;
+  const format = `${request.responseFormat?.type} ${choice} ${loopTier} ${spend}`;
   return `${request.hints.mode} ${content} ${format} ${maxLocalTokens} ${firstTokenBudgetMs} ${confidenceThreshold} ${request.model}`;
 }
 
