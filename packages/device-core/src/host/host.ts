@@ -1,7 +1,8 @@
 import { protocolVersions, maxFrameBytes } from '@lfo/protocol';
-import type { Clock, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
+import type { Clock, DeviceMessage, Link, MessageOf, ModelOffer, PauseCode, RouterMessage } from '@lfo/protocol';
 import { EngineError, type Engine, type LoadedModel } from '../engine/engine.ts';
 import { EngineHeartbeat } from './answer.ts';
+import { Gates, type GatePolicy, type Readings } from './gates.ts';
 import { HostedModel, type LoadProgress, type ModelOpener } from './hosted-model.ts';
 import { type HostState, Session, type SessionHost } from './session.ts';
 import { SlotQueue } from './slot-queue.ts';
@@ -26,13 +27,13 @@ export interface HostOptions {
   readonly engine: Pick<Engine, 'name' | 'version'>;
   readonly openModel: ModelOpener;
   readonly clock: Clock;
-  /** Absent: the state says nothing of the machine. */
+  /** Absent: the state says nothing of the machine, and no gate closes. */
   readonly vitals?: Vitals;
 }
 
 /** What the machine itself says: read for each state, which is sent again when it changes. */
 export interface Vitals {
-  read(): Pick<HostState, 'battery' | 'thermal' | 'mem_free_mb' | 'net'>;
+  read(): Readings;
   /** Called once, with what is to run after each change. */
   onChange(run: () => void): void;
 }
@@ -46,6 +47,8 @@ export class DeviceHost implements SessionHost {
   readonly #model: HostedModel;
   readonly #sessions = new Set<Session>();
   #progress: LoadProgress | undefined;
+  readonly #gates: Gates;
+  #isDraining = false;
   #unloadWhenIdle = false;
   #cancelReload: (() => void) | undefined;
 
@@ -53,7 +56,9 @@ export class DeviceHost implements SessionHost {
     this.#options = options;
     this.clock = options.clock;
     this.heartbeat = new EngineHeartbeat(options.clock);
-    options.vitals?.onChange(() => this.#changed());
+    this.#gates = new Gates(options.clock, () => this.#changed());
+    if (options.vitals !== undefined) this.#gates.read(options.vitals.read());
+    options.vitals?.onChange(() => this.#readingsChanged());
     this.queue = new SlotQueue(queueMax, () => this.#changed());
     this.#model = new HostedModel(
       options.openModel,
@@ -86,8 +91,22 @@ export class DeviceHost implements SessionHost {
     this.#changed();
   }
 
+  /** Takes nothing new from now on, of any router; what runs goes on. */
+  drain(): void {
+    this.#isDraining = true;
+    this.queue.failWaiting(drainingError());
+    this.#changed();
+  }
+
+  /** A router wants more care taken of this machine than its owner does. */
+  tighten(policy: GatePolicy): void {
+    this.#gates.tighten(policy);
+    this.#changed();
+  }
+
   /** Ends all links and frees the model. */
   async close(): Promise<void> {
+    this.#gates.close();
     for (const session of this.#sessions) session.close('closing');
     await this.#model.unload();
   }
@@ -107,6 +126,10 @@ export class DeviceHost implements SessionHost {
 
   /** Why nothing can be answered, now or after waiting. */
   get refusal(): EngineError | undefined {
+    return this.#isDraining ? drainingError() : (this.#modelRefusal ?? this.#gates.refusal);
+  }
+
+  get #modelRefusal(): EngineError | undefined {
     const { state } = this.#model;
     if (state.kind === 'failed') return state.error;
     return state.kind === 'unloaded' || this.#unloadWhenIdle ? unloadedError() : undefined;
@@ -133,19 +156,37 @@ export class DeviceHost implements SessionHost {
   state(): HostState {
     const { loaded } = this.#model;
     const refusal = this.refusal;
+    const code = this.#pauseCode;
+    const { memTotalMb: _total, paused: _paused, ...readings } = this.#options.vitals?.read() ?? {};
     return {
       accepting: refusal === undefined && loaded !== undefined,
-      ...(refusal === undefined ? {} : { code: 'no_model', why: refusal.message }),
-      ...(refusal === undefined && loaded === undefined ? { code: 'loading' } : {}),
+      ...(code === undefined ? {} : { code }),
+      ...(refusal === undefined ? {} : { why: refusal.message }),
       models: loaded === undefined ? [] : [modelState(loaded, this.queue)],
-      ...this.#options.vitals?.read(),
+      ...readings,
     };
+  }
+
+  get #pauseCode(): PauseCode | undefined {
+    if (this.#isDraining) return 'draining';
+    if (this.#modelRefusal !== undefined) return 'no_model';
+    return this.#gates.code ?? (this.#model.loaded === undefined ? 'loading' : undefined);
   }
 
   /** What it serves now. */
   offers(): ModelOffer[] {
     const { loaded } = this.#model;
     return loaded === undefined ? [] : [{ ...loaded.info, resident: true, slots: loaded.slots }];
+  }
+
+  #readingsChanged(): void {
+    const { vitals } = this.#options;
+    if (vitals === undefined) return;
+    this.#gates.read(vitals.read());
+    if (this.#gates.endsWhatRuns) {
+      for (const session of this.#sessions) session.endAnswers(tooHotError());
+    }
+    this.#changed();
   }
 
   #modelChanged(): void {
@@ -177,6 +218,14 @@ export class DeviceHost implements SessionHost {
 
 function modelState(model: LoadedModel, { active, queued }: SlotQueue): HostState['models'][number] {
   return { id: model.info.id, resident: true, slots: model.slots, active, queued, tps: model.rates() };
+}
+
+function drainingError(): EngineError {
+  return new EngineError('draining', 'The device is draining.', true);
+}
+
+function tooHotError(): EngineError {
+  return new EngineError('thermal', 'The device is too hot to go on.', true);
 }
 
 function unloadedError(): EngineError {

@@ -3,6 +3,7 @@ import type { ByeCode, Clock, DeviceMessage, Link, MessageOf, ModelOffer, Router
 import { every } from '../clock.ts';
 import { EngineError, type LoadedModel } from '../engine/engine.ts';
 import { Answer, type EngineHeartbeat, errorMessage, keepAliveMs, progressPeriodMs } from './answer.ts';
+import type { GatePolicy } from './gates.ts';
 import type { LoadProgress } from './hosted-model.ts';
 import type { Place, SlotQueue } from './slot-queue.ts';
 
@@ -27,6 +28,7 @@ export interface SessionHost {
   offers(): ModelOffer[];
   load(): void;
   unload(): void;
+  tighten(policy: GatePolicy): void;
   /** @throws EngineError `no_model` when the name is not that of a model in memory. */
   modelFor(name: string): LoadedModel;
 }
@@ -69,6 +71,11 @@ export class Session {
 
   close(code: ByeCode): void {
     this.#link.close(code);
+  }
+
+  /** Ends what runs; the router hears why. */
+  endAnswers(error: EngineError): void {
+    for (const answer of this.#answers.values()) answer.end(error);
   }
 
   /** Tells the router, unless nothing it would see has changed. */
@@ -135,10 +142,11 @@ export class Session {
     }
   }
 
-  #welcome({ v, max_frame, heartbeat_ms }: MessageOf<RouterMessage, 'welcome'>): void {
+  #welcome({ v, max_frame, heartbeat_ms, policy }: MessageOf<RouterMessage, 'welcome'>): void {
     if (this.#welcomed || !protocolVersions.some((ours) => ours === v)) return this.#link.close('unsupported_version');
     this.#link.agreeMaxFrame(max_frame);
     this.#welcomed = true;
+    if (policy !== undefined) this.#host.tighten(policy);
     const { clock } = this.#host;
     this.#timers = [
       every(clock, heartbeat_ms > 0 ? heartbeat_ms : stateMs, () => {

@@ -27,7 +27,8 @@ export interface DialOptions {
   readonly device: DeviceHost;
   /** Pairing: the router's key, to be kept before the router may count on it. */
   readonly keepKey?: (key: Uint8Array) => void;
-  readonly onConnected: () => void;
+  /** With the router's key. */
+  readonly onConnected: (routerKey: Uint8Array) => void;
   /** Aborts to give the connection up before it is proven. */
   readonly signal: AbortSignal;
 }
@@ -55,10 +56,10 @@ export function dial({ host, port, keys, target, device, keepKey, onConnected, s
         side: dialHandshake({ primitives, role: 'device', keys, target }),
         listener: {
           keepKey: async (key) => keepKey?.(key),
-          onSecured(channel) {
+          onSecured(channel, { peerKey }) {
             // From here on the host says goodbye itself.
             signal.removeEventListener('abort', giveUp);
-            onConnected();
+            onConnected(peerKey);
             device.serve(observed(channel, resolve));
           },
           onFailed: ({ code }) => resolve(code),
@@ -69,7 +70,7 @@ export function dial({ host, port, keys, target, device, keepKey, onConnected, s
 }
 
 /** A link whose end is told: with the router's own word where it said goodbye. */
-function observed(channel: Channel, onEnd: (code: string) => void): Link<RouterMessage, DeviceMessage> {
+export function observed(channel: Channel, onEnd: (code: string) => void): Link<RouterMessage, DeviceMessage> {
   const link = deviceLink(channel, systemClock);
   return {
     get writable() {
