@@ -4,6 +4,7 @@ import {
   deviceLink,
   dialHandshake,
   framedChannel,
+  keyText,
   runHandshake,
   streamCarrier,
   type Channel,
@@ -60,7 +61,7 @@ export function dial({ host, port, keys, target, device, keepKey, onConnected, s
             // From here on the host says goodbye itself.
             signal.removeEventListener('abort', giveUp);
             onConnected(peerKey);
-            device.serve(observed(channel, resolve));
+            device.serve(observed(channel, resolve), keyText(peerKey));
           },
           onFailed: ({ code }) => resolve(code),
         },

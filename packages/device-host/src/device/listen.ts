@@ -4,6 +4,7 @@ import type { DeviceHost } from '@lfo/device-core';
 import {
   answerHandshake,
   framedChannel,
+  keyText,
   pairingCode,
   pairingKey,
   pairingSecretBytes,
@@ -134,7 +135,7 @@ export class RouterListener {
             keepKey(peerKey);
           }
           onConnected(wasPaired);
-          device.serve(observed(channel, onLost));
+          device.serve(observed(channel, onLost), keyText(peerKey));
         },
         onFailed: ({ isGuess }) => {
           if (isGuess && invitation !== undefined && ++invitation.wrong >= maxGuesses) this.#invite();
