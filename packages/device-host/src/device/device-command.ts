@@ -145,7 +145,7 @@ async function dialUntil(first: RouterAt, { folder, device, say, signal }: Servi
       onConnected(key) {
         isConnected = true;
         if (at.target.purpose === 'pair') say('paired', 'Paired.', {});
-        at = { ...at, others: [], target: { purpose: 'known', peerKey: key } };
+        at = { host, port, others: [], target: { purpose: 'known', peerKey: key } };
         say('connected', `Serving ${host}:${port}.`, { host, port });
       },
       signal,
