@@ -1,96 +1,73 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import { Gates } from './gates.ts';
+import { defaultGateLimits, Gates } from './gates.ts';
 
-function gates() {
+function newGates() {
   const clock = new FakeClock();
-  let changes = 0;
-  const made = new Gates(clock, () => changes++);
-  return { clock, gates: made, changes: () => changes };
+  const under = new Gates(clock);
+  const code = (machine: Parameters<Gates['update']>[0]) => {
+    under.update(machine);
+    return under.closed?.code;
+  };
+  return { clock, gates: under, code };
 }
 
-const onBattery = (pct: number, more = {}) => ({ battery: { pct, charging: false, ...more } });
-
-test('a machine that says nothing of itself serves', () => {
-  const { gates: made } = gates();
-  assert.equal(made.code, undefined);
-  made.read({});
-  assert.equal(made.refusal, undefined);
+test('an unplugged battery rests below 20 %, and is back at 25 % or on power', () => {
+  const { code } = newGates();
+  const at = (pct: number, charging = false) => code({ battery: { pct, charging } });
+  assert.deepEqual(
+    [at(20), at(19), at(24), at(25), at(19), at(19, true)],
+    [undefined, 'battery', 'battery', undefined, 'battery', undefined],
+  );
 });
 
-test('an unplugged battery closes below 20 %, opens at 25 % or on power', () => {
-  const { gates: made } = gates();
-  made.read(onBattery(20));
-  assert.equal(made.code, undefined);
-  made.read(onBattery(19));
-  assert.equal(made.code, 'battery');
-  assert.match(made.refusal?.message ?? '', /19 %/);
-  made.read(onBattery(24));
-  assert.equal(made.code, 'battery');
-  made.read(onBattery(25));
-  assert.equal(made.code, undefined);
-  made.read(onBattery(10));
-  made.read({ battery: { pct: 10, charging: true } });
-  assert.equal(made.code, undefined);
-  made.read(onBattery(90, { saver: true }));
-  assert.equal(made.code, 'saver');
-});
-
-test('heat closes at SEVERE and opens after 30 s at LIGHT or below; CRITICAL ends what runs', () => {
-  const { gates: made, clock, changes } = gates();
-  made.read({ thermal: { status: 2 } });
-  assert.equal(made.code, undefined);
-  made.read({ thermal: { status: 3 } });
-  assert.equal(made.code, 'thermal');
-  assert.equal(made.endsWhatRuns, false);
-  made.read({ thermal: { status: 4 } });
-  assert.equal(made.endsWhatRuns, true);
-  made.read({ thermal: { status: 1 } });
+test('a hot device is back only after half a minute of coolness', () => {
+  const { clock, gates, code } = newGates();
+  const at = (status: number) => code({ thermal: { status } });
+  assert.deepEqual([at(2), at(3), at(2), at(1)], [undefined, 'thermal', 'thermal', 'thermal']);
   clock.advance(29_999);
-  assert.equal(made.code, 'thermal');
-  made.read({ thermal: { status: 2 } });
-  clock.advance(60_000);
-  assert.equal(made.code, 'thermal', 'warm again: the time begins anew');
-  made.read({ thermal: { status: 0 } });
+  assert.equal(at(2), 'thermal');
+  assert.equal(at(0), 'thermal');
   clock.advance(30_000);
-  assert.equal(made.code, undefined);
-  assert.equal(changes(), 1);
+  assert.equal(gates.closed, undefined);
+  assert.equal(clock.pendingTimers, 0);
 });
 
-test('memory closes below 300 MB or a tenth, and opens at half as much again', () => {
-  const { gates: made } = gates();
-  made.read({ mem_free_mb: 299 });
-  assert.equal(made.code, 'memory');
-  made.read({ mem_free_mb: 449 });
-  assert.equal(made.code, 'memory');
-  made.read({ mem_free_mb: 450 });
-  assert.equal(made.code, undefined);
-  made.read({ mem_free_mb: 799, memTotalMb: 8000 });
-  assert.equal(made.code, 'memory');
-  made.read({ mem_free_mb: 1200, memTotalMb: 8000 });
-  assert.equal(made.code, undefined);
+test('what runs must end from critical heat on', () => {
+  const { gates, code } = newGates();
+  code({ thermal: { status: 3 } });
+  assert.equal(gates.isCritical, false);
+  code({ thermal: { status: 4 } });
+  assert.equal(gates.isCritical, true);
 });
 
-test('a router tightens the gates and never loosens them', () => {
-  const { gates: made } = gates();
-  made.tighten({ min_battery: 50, max_thermal: 1 });
-  made.read(onBattery(49));
-  assert.equal(made.code, 'battery');
-  made.read({ thermal: { status: 2 } });
-  assert.equal(made.code, 'thermal');
-  const { gates: loose } = gates();
-  loose.tighten({ min_battery: 5, max_thermal: 6 });
-  loose.read(onBattery(19));
-  assert.equal(loose.code, 'battery');
-  loose.read({ thermal: { status: 3 } });
-  assert.equal(loose.code, 'thermal');
+test('memory rests below 300 MB or a tenth, and is back at one and a half times that', () => {
+  const { code } = newGates();
+  const at = (mem_free_mb: number, memTotalMb = 2000) => code({ mem_free_mb, memTotalMb });
+  assert.deepEqual([at(300), at(299), at(449), at(450)], [undefined, 'memory', 'memory', undefined]);
+  assert.deepEqual([at(799, 8000), at(1199, 8000), at(1200, 8000)], ['memory', 'memory', undefined]);
 });
 
-test('the owner may pause it', () => {
-  const { gates: made } = gates();
-  made.read({ paused: true });
-  assert.equal(made.code, 'paused');
-  made.read({ paused: false });
-  assert.equal(made.code, undefined);
+test('saver, networks and the owner close it, each with its word', () => {
+  const { gates, code } = newGates();
+  assert.equal(code({ battery: { pct: 80, charging: true, saver: true } }), 'saver');
+  assert.equal(code({ net: 'none' }), 'network');
+  assert.equal(code({ net: 'cellular' }), undefined);
+  gates.setLimits({ ...defaultGateLimits, nets: ['wifi', 'ethernet'] });
+  assert.equal(code({ net: 'cellular' }), 'network');
+  assert.equal(code({ net: 'wifi' }), undefined);
+  gates.setPaused(true);
+  assert.equal(gates.closed?.code, 'paused');
+});
+
+test('a router may ask for more care, never for less, and only while its link lives', () => {
+  const { gates, code } = newGates();
+  const [careful, careless] = [{}, {}];
+  gates.setPolicy(careful, { min_battery: 50, max_thermal: 2 });
+  gates.setPolicy(careless, { min_battery: 5, max_thermal: 6 });
+  assert.equal(code({ battery: { pct: 49, charging: false } }), 'battery');
+  gates.setPolicy(careful, undefined);
+  assert.equal(gates.closed, undefined);
+  assert.equal(code({ battery: { pct: 19, charging: false } }), 'battery');
 });

@@ -1,123 +1,155 @@
-import type { Clock, DeviceMessage, MessageOf, PauseCode } from '@lfo/protocol';
-import { EngineError } from '../engine/engine.ts';
+import type { Clock, MessageOf, PauseCode, RouterMessage } from '@lfo/protocol';
+import type { HostState } from './session.ts';
 
-/** What a machine says of itself. */
-export interface Readings extends Pick<
-  MessageOf<DeviceMessage, 'state'>,
-  'battery' | 'thermal' | 'mem_free_mb' | 'load' | 'net'
-> {
-  /** Not sent: a tenth of it is kept free. */
+/** What the machine says of itself. */
+export interface MachineState extends Pick<HostState, 'battery' | 'thermal' | 'mem_free_mb' | 'net'> {
+  /** Absent: only the least free memory in megabytes counts. */
   readonly memTotalMb?: number;
-  /** Its owner wants it left alone. */
-  readonly paused?: boolean;
 }
 
-/** What a router asks of the gates; it may tighten them, never loosen. */
-export interface GatePolicy {
-  readonly min_battery?: number | undefined;
-  readonly max_thermal?: number | undefined;
+/** What the owner lets the device do. A router may ask for more care, never for less. */
+export interface GateLimits {
+  /** Percent of battery below which an unplugged device takes nothing; 0 never. */
+  readonly minBattery: number;
+  /** Android's thermal status from which on it takes nothing: 3 is severe. */
+  readonly maxThermal: number;
+  /** Whether it rests while the battery saver is on. */
+  readonly restsInSaver: boolean;
+  /** Networks it serves on, as `net` names them; absent: any but `none`. */
+  readonly nets?: readonly string[];
 }
 
-/** Android's scale of heat, 0 to 6, which every machine's is put on. */
-const severe = 3;
-const critical = 4;
-const light = 1;
-const coolMs = 30_000;
-const leastBatteryPct = 20;
-/** Above the limit, before a battery serves again: near it the gate would open and close with each request. */
+export const defaultGateLimits: GateLimits = { minBattery: 20, maxThermal: 3, restsInSaver: true };
+
+type Policy = NonNullable<MessageOf<RouterMessage, 'welcome'>['policy']>;
+
+/** Why the device takes nothing, in a word of the protocol and in a sentence for its owner. */
+export interface ClosedGate {
+  readonly code: PauseCode;
+  readonly why: string;
+}
+
 const batteryMarginPct = 5;
-const leastFreeMb = 300;
-const leastFreeShare = 0.1;
-const freeAgain = 1.5;
+const coolStatus = 1;
+/** From this status on what runs is ended too. */
+const criticalStatus = 4;
+const coolMs = 30_000;
+const minFreeShare = 0.1;
+const minFreeMb = 300;
+const freeMargin = 1.5;
 
 /**
- * Decides from what the machine says whether it takes requests (device protocol 1, section 11). A gate that has closed
- * opens later than it closed, so that it does not flap.
+ * Decides from battery, heat, memory and network whether the device takes requests (device protocol 1, section 11). Each
+ * gate opens later than it closed, so that none flutters.
  */
 export class Gates {
   readonly #clock: Clock;
-  readonly #onChange: () => void;
-  #readings: Readings = {};
-  #policy: GatePolicy = {};
-  readonly #closed = new Set<PauseCode>();
-  /** It has been cool since it was set. */
+  readonly #policies = new Map<object, Policy>();
+  #limits: GateLimits;
+  #machine: MachineState = {};
+  #isPaused = false;
+  #isLow = false;
+  #isHot = false;
+  #isTight = false;
   #cancelCooling: (() => void) | undefined;
+  #onChange = (): void => {};
 
-  /** `onChange` runs when a gate opens by time alone. */
-  constructor(clock: Clock, onChange: () => void) {
+  constructor(clock: Clock, limits: GateLimits = defaultGateLimits) {
     this.#clock = clock;
-    this.#onChange = onChange;
+    this.#limits = limits;
   }
 
-  read(readings: Readings): void {
-    this.#readings = readings;
+  /** Called with what is to run whenever the answer may have changed. */
+  onChange(run: () => void): void {
+    this.#onChange = run;
+  }
+
+  update(machine: MachineState): void {
+    this.#machine = machine;
     this.#judge();
   }
 
-  tighten(policy: GatePolicy): void {
-    this.#policy = policy;
+  setLimits(limits: GateLimits): void {
+    this.#limits = limits;
     this.#judge();
   }
 
-  /** Why nothing is taken now, in words for the owner of the router; the first of several. */
-  get refusal(): EngineError | undefined {
-    const { battery, thermal, mem_free_mb } = this.#readings;
-    const say = (code: PauseCode & EngineError['code'], why: string): EngineError => new EngineError(code, why, true);
-    if (this.#closed.has('paused')) return say('paused', 'The owner has paused this device.');
-    if (this.#closed.has('thermal')) return say('thermal', `The device is hot (status ${thermal?.status ?? severe}).`);
-    if (this.#closed.has('battery')) return say('battery', `The battery is at ${battery?.pct ?? 0} %.`);
-    if (this.#closed.has('saver')) return say('battery', 'The device saves power.');
-    if (this.#closed.has('memory')) return say('memory', `Only ${Math.round(mem_free_mb ?? 0)} MB are free.`);
+  /** By the owner. */
+  setPaused(isPaused: boolean): void {
+    this.#isPaused = isPaused;
+    this.#judge();
+  }
+
+  /** What the router at the other end of a link asks for; undefined ends it. */
+  setPolicy(link: object, policy: Policy | undefined): void {
+    if (policy === undefined && !this.#policies.has(link)) return;
+    if (policy === undefined) this.#policies.delete(link);
+    else this.#policies.set(link, policy);
+    this.#judge();
+  }
+
+  /** What runs must end too: the device is about to shut itself down. */
+  get isCritical(): boolean {
+    return (this.#machine.thermal?.status ?? 0) >= criticalStatus;
+  }
+
+  get closed(): ClosedGate | undefined {
+    const { battery, net } = this.#machine;
+    const { restsInSaver, nets } = this.#limits;
+    if (this.#isPaused) return { code: 'paused', why: 'Its owner has paused it.' };
+    if (this.#isHot) return { code: 'thermal', why: 'The device is hot and cools down first.' };
+    if (this.#isLow) return { code: 'battery', why: `The battery is below ${this.#minBattery} %.` };
+    if (battery?.saver === true && restsInSaver) return { code: 'saver', why: 'The battery saver is on.' };
+    if (this.#isTight) return { code: 'memory', why: 'The device is short of memory.' };
+    if (net === 'none') return { code: 'network', why: 'The device has no network.' };
+    if (net !== undefined && nets?.includes(net) === false)
+      return { code: 'network', why: `The device does not serve on ${net}.` };
     return undefined;
   }
 
-  /** As the state message names it. */
-  get code(): PauseCode | undefined {
-    for (const code of ['paused', 'thermal', 'battery', 'saver', 'memory'] as const) {
-      if (this.#closed.has(code)) return code;
-    }
-    return undefined;
+  get #minBattery(): number {
+    return Math.max(this.#limits.minBattery, ...this.#each((policy) => policy.min_battery));
   }
 
-  /** So hot that what runs has to end too. */
-  get endsWhatRuns(): boolean {
-    return (this.#readings.thermal?.status ?? 0) >= critical;
+  get #maxThermal(): number {
+    return Math.min(this.#limits.maxThermal, ...this.#each((policy) => policy.max_thermal));
   }
 
-  close(): void {
-    this.#cancelCooling?.();
+  #each(value: (policy: Policy) => number | undefined): number[] {
+    return Array.from(this.#policies.values(), value).filter((found) => found !== undefined);
   }
 
   #judge(): void {
-    const { battery, mem_free_mb: free, memTotalMb: total, paused } = this.#readings;
-    this.#set('paused', paused === true);
-    const least = Math.max(leastBatteryPct, this.#policy.min_battery ?? 0);
-    const isOnBattery = battery !== undefined && !battery.charging;
-    this.#set('battery', isOnBattery && battery.pct < least + (this.#closed.has('battery') ? batteryMarginPct : 0));
-    this.#set('saver', isOnBattery && battery.saver === true);
-    const wanted = Math.max(leastFreeMb, (total ?? 0) * leastFreeShare);
-    this.#set('memory', free !== undefined && free < wanted * (this.#closed.has('memory') ? freeAgain : 1));
-    this.#judgeHeat(this.#readings.thermal?.status ?? 0);
+    this.#judgeBattery();
+    this.#judgeHeat();
+    this.#judgeMemory();
+    this.#onChange();
   }
 
-  #judgeHeat(status: number): void {
-    const most = Math.min(severe, (this.#policy.max_thermal ?? critical) + 1);
-    if (status >= most) this.#closed.add('thermal');
-    if (!this.#closed.has('thermal')) return;
-    if (status > Math.min(light, most - 1)) {
+  #judgeBattery(): void {
+    const { battery } = this.#machine;
+    const floor = this.#minBattery + (this.#isLow ? batteryMarginPct : 0);
+    this.#isLow = battery !== undefined && !battery.charging && battery.pct < floor;
+  }
+
+  #judgeHeat(): void {
+    const status = this.#machine.thermal?.status ?? 0;
+    if (status >= this.#maxThermal) this.#isHot = true;
+    if (!this.#isHot || status > coolStatus) {
       this.#cancelCooling?.();
       this.#cancelCooling = undefined;
       return;
     }
     this.#cancelCooling ??= this.#clock.schedule(coolMs, () => {
       this.#cancelCooling = undefined;
-      this.#closed.delete('thermal');
-      this.#onChange();
+      this.#isHot = false;
+      this.#judge();
     });
   }
 
-  #set(code: PauseCode, isClosed: boolean): void {
-    if (isClosed) this.#closed.add(code);
-    else this.#closed.delete(code);
+  #judgeMemory(): void {
+    const { mem_free_mb: freeMb, memTotalMb } = this.#machine;
+    const floorMb = Math.max(minFreeMb, (memTotalMb ?? 0) * minFreeShare) * (this.#isTight ? freeMargin : 1);
+    this.#isTight = freeMb !== undefined && freeMb < floorMb;
   }
 }

@@ -11,7 +11,6 @@ import {
   keepAliveMs,
   progressPeriodMs,
 } from './answer.ts';
-import type { GatePolicy } from './gates.ts';
 import type { LoadProgress } from './hosted-model.ts';
 import type { Place, SlotQueue } from './slot-queue.ts';
 
@@ -36,7 +35,8 @@ export interface SessionHost {
   offers(): ModelOffer[];
   load(): void;
   unload(): void;
-  tighten(policy: GatePolicy): void;
+  /** The router asks for more care than the owner; undefined: no longer. */
+  setPolicy(session: Session, policy: MessageOf<RouterMessage, 'welcome'>['policy']): void;
   /** @throws EngineError `no_model` when the name is not that of a model in memory. */
   modelFor(name: string): LoadedModel;
 }
@@ -133,7 +133,7 @@ export class Session {
     attached.link.close(code);
   }
 
-  /** Ends what runs; the router hears why. */
+  /** Ends what runs and waits; the error is what the router gets. */
   endAnswers(error: EngineError): void {
     for (const answer of this.#answers.values()) answer.end(error);
   }
@@ -216,7 +216,7 @@ export class Session {
       return link.close('unsupported_version');
     link.agreeMaxFrame(welcome.max_frame);
     attached.isWelcomed = true;
-    if (welcome.policy !== undefined) this.#host.tighten(welcome.policy);
+    this.#host.setPolicy(this, welcome.policy);
     const { clock } = this.#host;
     const periodMs = welcome.heartbeat_ms > 0 ? welcome.heartbeat_ms : stateMs;
     this.#graceMs = this.#mayReturn && welcome.features.includes('resume') ? welcome.grace_ms : 0;
@@ -391,6 +391,7 @@ export class Session {
     for (const end of timers.splice(0)) end();
     liveness?.stop();
     gone.abort(routerGone());
+    this.#host.setPolicy(this, undefined);
     for (const count of this.#counts.values()) count.abort(routerGone());
     if (this.#graceMs > 0) this.#kept.lost(this.#graceMs);
   }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname, platform, release } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DeviceHost } from '@lfo/device-core';
+import { DeviceHost, Gates, Redialling } from '@lfo/device-core';
 import { fingerprint, pairingKey, readPairingCode, readPairingUri, type HandshakeTarget } from '@lfo/protocol';
 import { Command } from 'commander';
 import { systemClock } from '../clock.ts';
@@ -10,7 +10,6 @@ import { DeviceFolder, type KnownRouter, primitives } from './device-folder.ts';
 import { chooseEngine, serverAddress, type EngineWanted } from './engine-choice.ts';
 import { installHint, startedAs } from './install-hint.ts';
 import { RouterListener } from './listen.ts';
-import { Redialling } from './redial.ts';
 import { fileReadings, linuxReadings, PolledVitals } from './vitals.ts';
 
 const defaultPort = 4870;
@@ -90,7 +89,8 @@ async function runDevice(flags: Flags, host: DeviceCommandHost): Promise<number>
       'This device has no router yet: run "lfo devices pair" there, and this with --pair and what it shows.',
     );
   const signal = host.signal();
-  const vitals = vitalsOf(flags.vitalsFile);
+  const gates = new Gates(systemClock);
+  const vitals = vitalsOf(flags.vitalsFile, (isPaused) => gates.setPaused(isPaused));
   const { engine, openModel } = await chooseEngine(wanted);
   const device = new DeviceHost({
     identity: {
@@ -102,6 +102,7 @@ async function runDevice(flags: Flags, host: DeviceCommandHost): Promise<number>
     engine,
     openModel,
     clock: systemClock,
+    gates,
     ...(vitals === undefined ? {} : { vitals }),
   });
   device.load();
@@ -281,8 +282,8 @@ function engineWanted(
 }
 
 /** What the machine says of itself; on macOS and Windows nothing, and no gate closes there. */
-function vitalsOf(file: string | undefined): PolledVitals | undefined {
-  if (file !== undefined) return new PolledVitals(() => fileReadings(file), systemClock);
+function vitalsOf(file: string | undefined, onPaused: (isPaused: boolean) => void): PolledVitals | undefined {
+  if (file !== undefined) return new PolledVitals(() => fileReadings(file), systemClock, onPaused);
   return platform() === 'linux' ? new PolledVitals(() => linuxReadings(), systemClock) : undefined;
 }
 

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import type { DeviceHost } from '@lfo/device-core';
+import { observed, type DeviceHost } from '@lfo/device-core';
 import {
   answerHandshake,
   framedChannel,
@@ -14,7 +14,6 @@ import {
   type KeyPair,
 } from '@lfo/protocol';
 import { systemClock } from '../clock.ts';
-import { observed } from './dial.ts';
 import { primitives } from './device-folder.ts';
 
 const lifetimeMs = 300_000;
@@ -135,7 +134,7 @@ export class RouterListener {
             keepKey(peerKey);
           }
           onConnected(wasPaired);
-          device.serve(observed(channel, onLost), keyText(peerKey));
+          device.serve(observed(channel, systemClock, onLost), keyText(peerKey));
         },
         onFailed: ({ isGuess }) => {
           if (isGuess && invitation !== undefined && ++invitation.wrong >= maxGuesses) this.#invite();

@@ -1,10 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Readings, Vitals } from '@lfo/device-core';
+import type { MachineState, Vitals } from '@lfo/device-core';
 import type { Clock } from '@lfo/protocol';
 import * as z from 'zod';
 
 const periodMs = 1_000;
+
+/** What a machine says, and whether its owner wants it left alone. */
+export interface Readings extends MachineState {
+  readonly paused?: boolean;
+}
 
 /** As `state` has them; what does not fit is left out, so that one wrong field does not hide the others. */
 const vitalsFile = z.object({
@@ -17,7 +22,6 @@ const vitalsFile = z.object({
     .optional()
     .catch(undefined),
   mem_free_mb: z.number().nonnegative().optional().catch(undefined),
-  load: z.number().nonnegative().optional().catch(undefined),
   net: z.string().max(20).optional().catch(undefined),
   paused: z.boolean().optional().catch(undefined),
 });
@@ -26,22 +30,31 @@ const vitalsFile = z.object({
 export class PolledVitals implements Vitals {
   readonly #read: () => Readings | undefined;
   readonly #clock: Clock;
+  readonly #onPaused: (isPaused: boolean) => void;
   #last: Readings;
   #lastText: string;
   #onChange: (() => void) | undefined;
   #cancel: () => void;
 
   /** `read` answers `undefined` where it cannot tell now: then what was said last stands. */
-  constructor(read: () => Readings | undefined, clock: Clock) {
+  constructor(read: () => Readings | undefined, clock: Clock, onPaused: (isPaused: boolean) => void = () => {}) {
     this.#read = read;
     this.#clock = clock;
+    this.#onPaused = onPaused;
     this.#last = read() ?? {};
     this.#lastText = JSON.stringify(this.#last);
+    onPaused(this.isPaused);
     this.#cancel = clock.schedule(periodMs, () => this.#look());
   }
 
-  read(): Readings {
-    return this.#last;
+  read(): MachineState {
+    const { paused: _, ...machine } = this.#last;
+    return machine;
+  }
+
+  /** By its owner. */
+  get isPaused(): boolean {
+    return this.#last.paused === true;
   }
 
   onChange(run: () => void): void {
@@ -59,6 +72,7 @@ export class PolledVitals implements Vitals {
     if (text === this.#lastText) return;
     this.#last = next;
     this.#lastText = text;
+    this.#onPaused(this.isPaused);
     this.#onChange?.();
   }
 }

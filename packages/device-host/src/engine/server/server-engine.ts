@@ -1,13 +1,7 @@
 import { EngineError, type Engine, type EngineOptions, type LoadedModel, type ModelFile } from '@lfo/device-core';
 import { request } from 'undici';
 import * as z from 'zod';
-import { ServerModel } from './server-model.ts';
-
-/** A model server of this machine: Ollama, llama-server, LM Studio or any other that speaks OpenAI's wire. */
-export interface ServerAddress {
-  /** Ends in `/v1`. */
-  readonly baseUrl: string;
-}
+import { ServerModel, type ServerAddress } from './server-model.ts';
 
 const lookMs = 10_000;
 /** The first answer loads the model into the server's memory. */

@@ -11,7 +11,6 @@ import type { AnswerPart, ModelInfo } from '@lfo/protocol';
 import { createParser } from 'eventsource-parser';
 import { request, type Dispatcher } from 'undici';
 import * as z from 'zod';
-import type { ServerAddress } from './server-engine.ts';
 
 const alternative = z.looseObject({ token: z.string(), logprob: z.number() });
 const scored = alternative.extend({ top_logprobs: z.array(alternative).catch([]) });
@@ -54,6 +53,12 @@ const chunk = z.looseObject({
   error: z.unknown().optional(),
 });
 type Chunk = z.infer<typeof chunk>;
+
+/** A model server of this machine: Ollama, llama-server, LM Studio or any other that speaks OpenAI's wire. */
+export interface ServerAddress {
+  /** Ends in `/v1`. */
+  readonly baseUrl: string;
+}
 
 /** What was found out about a model of the server. */
 export interface ServerModelFacts {
