@@ -73,7 +73,7 @@ export async function demo(options: DemoOptions, context: DemoContext): Promise<
   try {
     for (const device of fleet) {
       const { uri } = await client.send('POST', '/admin/devices/pairings', {});
-      device.join(String(uri));
+      device.join(typeof uri === 'string' ? uri : '');
       await untilUsed(client, fleet.indexOf(device) + 1, clock);
     }
     sayStarted(app.url, options, terminal);
