@@ -30,12 +30,27 @@ interface PostOptions {
 
 /** Posts JSON with the session's CSRF token. @throws ApiError */
 export function post(path: string, body: unknown, options: PostOptions = {}): Promise<Response> {
+  return change('POST', path, body, options);
+}
+
+/** Changes something with the session's CSRF token; without a body none is sent. @throws ApiError */
+export function change(
+  method: 'POST' | 'PATCH' | 'DELETE',
+  path: string,
+  body?: unknown,
+  options: PostOptions = {},
+): Promise<Response> {
   const csrf = session.value?.csrfToken;
+  const hasBody = body !== undefined;
   return send(path, {
     ...options,
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...(csrf && { 'x-lfo-csrf': csrf }), ...options.headers },
-    body: JSON.stringify(body),
+    method,
+    headers: {
+      ...(hasBody && { 'content-type': 'application/json' }),
+      ...(csrf && { 'x-lfo-csrf': csrf }),
+      ...options.headers,
+    },
+    ...(hasBody && { body: JSON.stringify(body) }),
   });
 }
 
