@@ -59,7 +59,7 @@ export async function demo(options: DemoOptions, context: DemoContext): Promise<
     cwd: folder,
   });
   const logger = createLogger({ level: 'error', clock, destination: terminal.errors });
-  const startup = { listening() {}, progress() {}, ready() {} };
+  const startup = { listening() {}, progress() {}, ready() {}, unable() {} };
   const ended = endOf(options, context);
   const app = await startApp({
     config: createConfigHandle(config, () => config),
