@@ -90,12 +90,12 @@ function Pairing({ isFirst, onPaired }: { isFirst: boolean; onPaired: () => void
         </button>
       )}
       {error !== undefined && (
-        <p class="error wide" role="alert">
+        <p class="error full-line" role="alert">
           {error}
         </p>
       )}
       {end !== undefined && (
-        <p class={`wide ${end.state === 'used' ? 'done' : 'error'}`} role="status">
+        <p class={`full-line ${end.state === 'used' ? 'done' : 'error'}`} role="status">
           {endOf(end)}
         </p>
       )}
@@ -109,7 +109,7 @@ function OpenPairing({ pairing, cancel }: { pairing: PairingBody; cancel: () => 
   const { uri, code, expires, qr } = pairing;
   const leftMs = useCountdown(Date.parse(expires));
   return (
-    <div class="card pairing wide">
+    <div class="card pairing full-line">
       <img class="qr" src={`data:image/svg+xml,${encodeURIComponent(qr)}`} alt="QR code that pairs a device" />
       <div>
         <p>
@@ -133,7 +133,7 @@ function OpenPairing({ pairing, cancel }: { pairing: PairingBody; cancel: () => 
 
 function FirstDevice() {
   return (
-    <div class="empty wide">
+    <div class="empty full-line">
       <p class="empty-title">No phone, laptop or board has joined yet.</p>
       <p>
         A paired device answers <code>local</code> requests over an encrypted link on your own network. Press the button

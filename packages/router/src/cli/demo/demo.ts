@@ -37,7 +37,7 @@ const devices: readonly DemoSpec[] = [
   { name: 'Old phone', os: 'Android 12', slots: 1, prefill: 90, decode: 6, battery: 100, isCharging: true },
   { name: 'Raspberry Pi 5', os: 'Linux 6.6 aarch64', slots: 1, prefill: 60, decode: 5, heatMinutes: 2 },
 ];
-const defaultRate = 3;
+const defaultRate = 2;
 const reportMs = 10_000;
 
 /**
