@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { DeviceView } from '@lfo/router/src/core/device-view.ts';
+import type { DeviceView } from '@lfo/router/src/admin/wire.ts';
 import { ask, change } from '../api/client.ts';
 import { useResource } from '../api/resource.ts';
 import { count, dayAndTime, duration, plural, rate } from '../format.ts';

@@ -355,6 +355,10 @@ export class Devices {
       backend: {
         heartbeatMs: config.heartbeatMs,
         graceMs: config.graceMs,
+        policy: {
+          ...(config.minBattery === undefined ? {} : { min_battery: config.minBattery }),
+          ...(config.maxThermal === undefined ? {} : { max_thermal: config.maxThermal }),
+        },
         names: { router, device: () => device.record.name },
         label: () => ({ name: device.record.name, plainModels: config.models }),
         lost: { state: 'down', detail: 'The device is not connected.' },
