@@ -104,7 +104,8 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
     shutdown.add('drain', 'drain', () => {
       void peers.beat();
-      return drain(options.config.current().server.drainMs, clock);
+      const { drainMs, shutdownGraceMs } = options.config.current().server;
+      return drain(server, chats, { drainMs, graceMs: shutdownGraceMs }, clock);
     });
     shutdown.add('requests', 'requests', () => endRequests(server, chats, graceMs(), clock));
 
