@@ -29,7 +29,9 @@ const { values: options } = parseArgs({
 const share = options.quick ? 0.3 : 1;
 const rounds = Number(options.rounds);
 const wanted = options.cells.split(',').filter((part) => part !== '');
-const chosen = cells.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+const isWanted = (name: string): boolean =>
+  wanted.some((part) => (part.startsWith('=') ? name === part.slice(1) : name.includes(part)));
+const chosen = cells.filter(({ name }) => wanted.length === 0 || isWanted(name));
 
 const stage = new Stage();
 try {

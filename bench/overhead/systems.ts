@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,6 +23,13 @@ export const anyModel: System['models'] = { local: 'bench', gemini: 'bench', aut
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const launcher = join(here, '../../packages/router/bin/lfo.js');
+
+/** What `npm start` tells Node. */
+const flags =
+  /exec node (.*?)packages/
+    .exec(readFileSync(join(here, '../../package.json'), 'utf8'))?.[1]
+    ?.split(' ')
+    .filter(Boolean) ?? [];
 
 /** Client and upstream share one core, the system under test has the other. */
 const clientCore = 0;
@@ -78,7 +85,7 @@ export class Stage {
     };
     const { origin, pid } = await this.run(
       process.execPath,
-      [script, 'serve'],
+      [...flags, script, 'serve'],
       (line) => /"url":"(http:[^"]+)"/.exec(line)?.[1],
       env,
       systemCore,

@@ -6,6 +6,11 @@ import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+/**
+ * As `npm start` has it: the young generation grows to 134 MB otherwise and is never given back, for no gain in time.
+ */
+const heapFlags = ['--max-semi-space-size=8'];
+
 /** Runs a program, a file URL, in this process; under an old Node in a process of the one that came with it. */
 export async function run(program, args, howToGetNode) {
   keepCompiledCode();
@@ -38,7 +43,7 @@ function runWithOwnNode(program, args, howToGetNode) {
     process.exitCode = 1;
     return;
   }
-  const child = spawn(binary, [fileURLToPath(program), ...args], { stdio: 'inherit' });
+  const child = spawn(binary, [...heapFlags, fileURLToPath(program), ...args], { stdio: 'inherit' });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
     process.stderr.write(`The Node 24 that came with LFO does not start (${error.code}). ${howToGetNode}\n`);
