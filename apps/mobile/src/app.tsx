@@ -52,30 +52,32 @@ export function App({ openPhone, firstTab = 'serve' }: AppProps) {
         {problem !== undefined && <Text style={[styles.problem, { color: theme.warn }]}>{problem}</Text>}
         {phone !== undefined && <Screen tab={tab} phone={phone} link={link} open={setTab} />}
       </View>
-      <View role="tablist" style={[styles.bar, { backgroundColor: theme.card, borderColor: theme.line }]}>
-        {tabs.map((name) => {
-          const isOpen = name === tab;
-          return (
-            <Pressable
-              key={name}
-              role="tab"
-              aria-selected={isOpen}
-              aria-label={tabTitles[name]}
-              onPress={() => setTab(name)}
-              style={styles.tab}
-            >
-              <View style={[styles.mark, { backgroundColor: isOpen ? theme.accent : 'transparent' }]} />
-              <Text
-                style={[
-                  styles.tabText,
-                  { color: isOpen ? theme.accent : theme.dim, fontWeight: isOpen ? '700' : '500' },
-                ]}
+      <View role="navigation" aria-label="Screens">
+        <View role="tablist" style={[styles.bar, { backgroundColor: theme.card, borderColor: theme.line }]}>
+          {tabs.map((name) => {
+            const isOpen = name === tab;
+            return (
+              <Pressable
+                key={name}
+                role="tab"
+                aria-selected={isOpen}
+                aria-label={tabTitles[name]}
+                onPress={() => setTab(name)}
+                style={styles.tab}
               >
-                {tabTitles[name]}
-              </Text>
-            </Pressable>
-          );
-        })}
+                <View style={[styles.mark, { backgroundColor: isOpen ? theme.accent : 'transparent' }]} />
+                <Text
+                  style={[
+                    styles.tabText,
+                    { color: isOpen ? theme.accent : theme.dim, fontWeight: isOpen ? '700' : '500' },
+                  ]}
+                >
+                  {tabTitles[name]}
+                </Text>
+              </Pressable>
+            );
+          })}
+        </View>
       </View>
     </View>
   );

@@ -155,6 +155,8 @@ export class PhoneHost {
       onRemoved: (router) => (this.#removedBy = router.name === '' ? 'The router' : router.name),
     });
     this.#listener = new RouterListener({ ...shared, listen });
+    // The device host listens first, and has judged the machine by then.
+    this.#gates.onChange(() => this.#gateChanged());
     this.#unsubscribe = machine.subscribe((what) => this.#machineChanged(what));
     service.onStop(() => void this.stop());
   }
@@ -343,8 +345,11 @@ export class PhoneHost {
   }
 
   #machineChanged(what: 'machine' | 'network'): void {
-    // The gates have been told by the device host, which listens first.
     if (what === 'network') this.#links.lookAgain(this.#gates.closed?.code !== 'network');
+    this.#changed();
+  }
+
+  #gateChanged(): void {
     const isTight = this.#gates.closed?.code === 'memory';
     if (isTight && this.#load.kind !== 'none') {
       this.#device.unload();

@@ -1,7 +1,7 @@
 import { registerRootComponent } from 'expo';
 import { createElement } from 'react';
-import { App } from './src/app';
-import { demoOf, sceneOf } from './src/demo/scenes';
+import { App } from './app';
+import { demoOf, sceneOf } from './demo/scenes';
 
 /** In a browser the screens show a phone that is made up: which one, the address says (`?scene=serving&tab=serve`). */
 const { tab, scene } = sceneOf(location.search);
