@@ -1,3 +1,7 @@
+import { settingsBody } from '@lfo/router/src/app/settings.ts';
+import { loadConfig } from '@lfo/router/src/config/load.ts';
+import { OverridableConfig } from '@lfo/router/src/config/overridable.ts';
+import { keyStoreOver } from '@lfo/router/src/keys/key-store.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,12 +58,19 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
   const recorder = new Recorder(store, clock);
   const verifyKey = options.verifyKey ?? singleKey(options.authToken);
   const readiness = () => ({ ready: true, reasons: [] });
+  const loaded = loadConfig({ env: { HOME: folder, LFO_LOCAL_MODEL: 'none' }, cwd: folder });
+  const config = new OverridableConfig({ current: () => loaded });
   const dashboard = createDashboard({
     clock,
     store,
     verifyKey,
     fleet: () => ({ backends: scriptedFleet }),
     readiness,
+    problem: () => undefined,
+    keys: keyStoreOver(store, folder),
+    isKeyConfigured: options.authToken !== undefined,
+    settings: () => settingsBody(config, { version: '0.1.0', node: 'v24', router: 'demo' }),
+    overrideThreshold: async (value) => config.overrideThreshold(value),
     records: () => recorder.status(),
     keyName: () => undefined,
     setDraining: options.setDraining ?? (() => false),

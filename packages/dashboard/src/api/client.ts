@@ -18,7 +18,7 @@ export class ApiError extends Error {
 
 /** Asks the router for JSON. @throws ApiError; without a session it also goes to the form */
 export async function ask<T>(path: string, options: RequestInit = {}): Promise<T> {
-  const response = await send(path, options);
+  const response = await request(path, options);
   const body: T = await response.json();
   return body;
 }
@@ -30,10 +30,20 @@ interface PostOptions {
 
 /** Posts JSON with the session's CSRF token. @throws ApiError */
 export function post(path: string, body: unknown, options: PostOptions = {}): Promise<Response> {
+  return send('POST', path, body, options);
+}
+
+/** Sends JSON by another method, with the session's CSRF token too. @throws ApiError */
+export function send(
+  method: 'POST' | 'PATCH' | 'PUT',
+  path: string,
+  body: unknown,
+  options: PostOptions = {},
+): Promise<Response> {
   const csrf = session.value?.csrfToken;
-  return send(path, {
+  return request(path, {
     ...options,
-    method: 'POST',
+    method,
     headers: { 'content-type': 'application/json', ...(csrf && { 'x-lfo-csrf': csrf }), ...options.headers },
     body: JSON.stringify(body),
   });
@@ -50,7 +60,7 @@ export function goToLogin(): void {
   if (path !== '/login') go(`/login?next=${encodeURIComponent(path)}`, 'replace');
 }
 
-async function send(path: string, options: RequestInit): Promise<Response> {
+async function request(path: string, options: RequestInit): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, { ...options, credentials: 'same-origin' });

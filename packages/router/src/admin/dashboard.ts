@@ -16,7 +16,17 @@ import { StoredHistory } from '../records/queries/stored-history.ts';
 /** What the dashboard needs of the router around it. */
 export interface DashboardOptions extends Pick<
   AdminDeps,
-  'devices' | 'fleet' | 'readiness' | 'records' | 'keyName' | 'setDraining'
+  | 'devices'
+  | 'fleet'
+  | 'readiness'
+  | 'problem'
+  | 'records'
+  | 'keyName'
+  | 'keys'
+  | 'isKeyConfigured'
+  | 'settings'
+  | 'overrideThreshold'
+  | 'setDraining'
 > {
   readonly clock: Clock;
   readonly store: Store;

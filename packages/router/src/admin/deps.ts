@@ -7,8 +7,10 @@ import type { VerifyKey } from '../core/identity.ts';
 import type { JsonValue } from '../core/json.ts';
 import type { LiveFeed } from '../telemetry/live-feed.ts';
 import type { Devices } from '../fleet/devices.ts';
+import type { KeyStore } from '../keys/key-store.ts';
 import type { Sessions } from './sessions.ts';
 import type { StaticFiles } from './static-files.ts';
+import type { SettingsBody } from './wire.ts';
 
 /** What the dashboard and its interface need of the rest. */
 export interface AdminDeps {
@@ -17,6 +19,7 @@ export interface AdminDeps {
   readonly live: LiveFeed;
   readonly fleet: () => FleetView;
   readonly readiness: () => Readiness;
+  readonly problem: () => { readonly what: string; readonly fix: string } | undefined;
   /** Rows that wait for the database, and those it lost. */
   readonly records: () => RecordsStatus;
   readonly verifyKey: VerifyKey;
@@ -29,6 +32,14 @@ export interface AdminDeps {
   readonly readBody: (request: FastifyRequest) => JsonValue;
   readonly files: StaticFiles;
   readonly devices: Devices;
+  /** The keys in the database. */
+  readonly keys: KeyStore;
+  /** Whether the configuration itself has a key, with which its owner always comes in. */
+  readonly isKeyConfigured: boolean;
+  /** What is in force. */
+  readonly settings: () => SettingsBody;
+  /** `undefined` takes the override back. Rejects while the database cannot be written. */
+  readonly overrideThreshold: (value: number | undefined, clientKey: string) => Promise<void>;
   /** Lets a backend finish what it has and gives it nothing new, or takes that back; answers whether there is such a one. */
   readonly setDraining: (id: string, isDraining: boolean) => boolean;
 }

@@ -5,6 +5,7 @@ import { RetryBudget } from '../pipeline/retry.ts';
 import { Chats } from '../pipeline/serve-chat.ts';
 import { listen } from '../server/listen.ts';
 import { LoopDelay } from '../telemetry/loop-delay.ts';
+import { watchChanges } from './changes.ts';
 import { createFleet } from './fleet.ts';
 import { createLocalTier } from './local-tier.ts';
 import type { AppOptions, HostProcess, RunningApp } from './running-app.ts';
@@ -16,9 +17,12 @@ import { announceStart } from './startup.ts';
  * `chats` and the pipeline, and leaves by the writer of its dialect.
  * @throws when the address cannot be bound
  */
-export async function startApp(options: AppOptions, host: HostProcess): Promise<RunningApp> {
-  const { clock, logger: log } = options;
-  const config = options.config.current();
+export async function startApp(given: AppOptions, host: HostProcess): Promise<RunningApp> {
+  const { clock, logger: log } = given;
+  const config = given.config.current();
+  const router = config.server.name ?? randomName(host.random);
+  const changes = watchChanges(given.config, clock, router);
+  const options = { ...given, config: changes.config };
   const shutdown = new Shutdown(clock, log);
   const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
   // The model's process starts on its way while the larger part of the router is still read.
@@ -38,7 +42,6 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     import('./signatures.ts'),
   ]);
 
-  const router = config.server.name ?? randomName(host.random);
   const records = openRecords({ ...options, router });
   shutdown.add('deliveries', 'records', () => records.close());
   const signatures = openSignatures(records.signatures, log);
@@ -65,7 +68,8 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     shutdown.add('deliveries', 'keys', () => keys.close());
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
-    const dashboard = openDashboard(options, { devices, fleet, records, operations });
+    const build = { ...(host.build ?? unknownBuild), router };
+    const dashboard = openDashboard(options, { devices, fleet, records, operations, changes, build });
     const sinks = [dashboard.live, records, operations];
     const { stagesFor } = fleet;
     const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
@@ -74,6 +78,8 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     const server = openHttp(options, { fleet, records, operations, dashboard, chats, loop, shutdown });
     const url = await listen(server, config.server);
     void devices.start();
+    changes.start(records.store);
+    shutdown.add('observers', 'changes', () => changes.stop());
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
     shutdown.add('requests', 'requests', () => endRequests(server, chats, graceMs(), clock));
 

@@ -1,6 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
+import type { SettingsBody } from '../admin/wire.ts';
+import { keyStoreOver } from '../keys/key-store.ts';
+import type { Changes } from './changes.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
 import type { Records } from '../records/open-records.ts';
@@ -11,10 +14,12 @@ import type { LoopDelay } from '../telemetry/loop-delay.ts';
 import type { Fleet } from './fleet.ts';
 import { modelLister } from './model-list.ts';
 import type { Operations } from './operations.ts';
+import { problemOf } from './problem.ts';
 import { readinessOf } from './readiness.ts';
 import { createHttp } from './routes.ts';
 import type { AppOptions } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
+import { settingsBody } from './settings.ts';
 import { spentBy } from './spent.ts';
 import { explain } from './stages.ts';
 
@@ -34,14 +39,18 @@ const stallMs = 250;
 
 /** The dashboard over the parts it shows. */
 export function openDashboard(
-  { clock, logger: log }: AppOptions,
+  { clock, logger: log, config }: AppOptions,
   {
     devices,
     fleet,
     records,
     operations,
+    changes,
+    build,
   }: Pick<HttpParts, 'fleet' | 'records' | 'operations'> & {
     readonly devices: Devices;
+    readonly changes: Changes;
+    readonly build: Pick<SettingsBody, 'version' | 'node' | 'router'>;
   },
 ): Dashboard {
   const { keys } = operations;
@@ -52,7 +61,12 @@ export function openDashboard(
     devices,
     fleet: () => fleet.view(),
     readiness: () => readinessOf(fleet.view()),
+    problem: () => problemOf(fleet.view()),
     records: () => records.status(),
+    keys: keyStoreOver(records.store, config.current().dataDir),
+    isKeyConfigured: config.current().server.authToken !== undefined,
+    settings: () => settingsBody(changes.config, build),
+    overrideThreshold: (value, clientKey) => changes.overrideThreshold(value, clientKey),
     keyName: (id) => keys.ring.find(id)?.name,
     setDraining(id, isDraining) {
       const isKnown = fleet.setDraining(id, isDraining);
