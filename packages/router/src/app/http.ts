@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 
+import { isLoopback } from '../config/addresses.ts';
+
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import type { SettingsBody } from '../admin/wire.ts';
 import { keyStoreOver } from '../keys/key-store.ts';
@@ -12,12 +14,13 @@ import { admissionError } from '../server/admission.ts';
 import type { RefusedRequest } from '../server/server.ts';
 import type { LoopDelay } from '../telemetry/loop-delay.ts';
 import type { Fleet } from './fleet.ts';
+import { devicePackageReader } from './device-package.ts';
 import { modelLister } from './model-list.ts';
 import type { Operations } from './operations.ts';
 import { problemOf } from './problem.ts';
 import { readinessOf } from './readiness.ts';
 import { createHttp } from './routes.ts';
-import type { AppOptions } from './running-app.ts';
+import type { AppOptions, HostProcess } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
 import { settingsBody } from './settings.ts';
 import { spentBy } from './spent.ts';
@@ -25,6 +28,8 @@ import { explain } from './stages.ts';
 
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
+  readonly host: HostProcess;
+  readonly devices: Devices;
   readonly fleet: Fleet;
   readonly records: Records;
   readonly operations: Operations;
@@ -47,8 +52,7 @@ export function openDashboard(
     operations,
     changes,
     build,
-  }: Pick<HttpParts, 'fleet' | 'records' | 'operations'> & {
-    readonly devices: Devices;
+  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations'> & {
     readonly changes: Changes;
     readonly build: Pick<SettingsBody, 'version' | 'node' | 'router'>;
   },
@@ -79,7 +83,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
+  const { host, devices, fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -88,10 +92,14 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     clock,
     log,
     pace: () => config.current().server,
-    chat: async (exchange) => spentBy(await chats.serve(exchange)),
+    chat: async (exchange) => spentBy(await chats.serve(exchange), parts.records.charged),
     verifyKey: keys.verifyKey,
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,
+    devicePackage: {
+      isOffered: () => !isLoopback(config.current().server.host) && devices.pairings.hasOpen,
+      read: devicePackageReader({ execPath: host.execPath, env: host.childEnv }),
+    },
     metrics: () => metrics.text(),
     onRefusal(refused) {
       metrics.refused(refused.error.code);

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { readPairingUri } from '@lfo/protocol';
 import { renderUnicodeCompact } from 'uqr';
 import { isJsonObject, type JsonObject, type JsonValue } from '../core/json.ts';
 import type { RouterClient } from './router-client.ts';
@@ -36,10 +38,32 @@ export async function pairDevice(options: PairOptions, context: DevicesContext):
     printLine(terminal, uri);
     printLine(terminal, `Code     ${code}`);
     printLine(terminal, `Expires  ${expires}`);
-    printLine(terminal, 'On the device: scan the code, or lfo device --router HOST --pair with the link or the code.');
+    printLine(terminal, 'On a phone: scan the code. Where LFO is installed: lfo device --pair with the link.');
+    for (const line of await howToInstall(uri, client)) printLine(terminal, line);
   }
   if (!options.wait && (json || !terminal.isInteractive)) return exitCodes.done;
   return await waitForDevice(id, context);
+}
+
+/** What a machine without LFO runs to become a device: one line to paste where it can fetch the file from here. */
+async function howToInstall(uri: string, client: RouterClient): Promise<readonly string[]> {
+  const run = `~/.lfo-device/node_modules/.bin/lfo-device --pair '${uri}'`;
+  const port = new URL(client.url).port || '80';
+  for (const host of readPairingUri(uri)?.hosts ?? []) {
+    // HTTP may listen on fewer addresses than devices dial.
+    const address = `http://${host.includes(':') ? `[${host}]` : host}:${port}/device.tgz`;
+    const file = await client.openFile(address);
+    if (file === undefined) continue;
+    const hash = createHash('sha256').update(file).digest('hex');
+    return [
+      'Elsewhere, with Node 24 and npm, paste this one line:',
+      `  mkdir -p ~/.lfo-device && cd ~/.lfo-device && curl -fsSo lfo-device.tgz ${address} && echo '${hash}  lfo-device.tgz' | (sha256sum -c - || shasum -a 256 -c -) && npm install --prefix . ./lfo-device.tgz && ${run}`,
+    ];
+  }
+  return [
+    'Elsewhere: HTTP listens on this machine alone, so make a file with lfo devices pack, copy it there, and run:',
+    `  npm install --prefix ~/.lfo-device ./lfo-device.tgz && ${run}`,
+  ];
 }
 
 function wantedPairing({ uri, dial, code, expires }: PairOptions): JsonObject {
@@ -89,10 +113,14 @@ export async function listDevices({ terminal, client, json }: DevicesContext): P
       shown(device['name']),
       shown(device['state']),
       modelsOf(device).join(', ') || '-',
+      loadOf(device),
+      speedOf(device),
+      measured(device['rtt_ms'], 'ms'),
+      conditionOf(device),
       shown(device['address']),
       shown(device['id']),
     ]);
-    const head = ['name', 'state', 'models', 'address', 'id'];
+    const head = ['name', 'state', 'models', 'load', 'speed', 'rtt', 'condition', 'address', 'id'];
     const widths = head.map((title, at) => Math.max(title.length, ...rows.map((row) => row[at]?.length ?? 0)));
     for (const row of [head, ...rows]) {
       printLine(
@@ -105,6 +133,35 @@ export async function listDevices({ terminal, client, json }: DevicesContext): P
     }
   }
   return exitCodes.done;
+}
+
+/** Requests given to it, and those in its own queue. */
+function loadOf(device: JsonObject): string {
+  const queued = modelObjects(device).reduce((sum, { queued: waiting }) => sum + Number(waiting ?? 0), 0);
+  const given = Number(device['in_flight'] ?? 0);
+  return queued > 0 ? `${given}+${queued}` : String(given);
+}
+
+/** Tokens a second, read and written, of its first model. */
+function speedOf(device: JsonObject): string {
+  const [model] = modelObjects(device);
+  const [read, written] = [model?.['prefill_tps'], model?.['decode_tps']];
+  return typeof written === 'number' ? `${typeof read === 'number' ? Math.round(read) : '?'}/${written} t/s` : '-';
+}
+
+/** Battery and heat, where it tells. */
+function conditionOf({ battery, thermal }: JsonObject): string {
+  const charge = isJsonObject(battery) ? `${Number(battery['pct'])} %${battery['charging'] === true ? '+' : ''}` : '';
+  const heat = isJsonObject(thermal) && Number(thermal['status']) > 0 ? `heat ${Number(thermal['status'])}` : '';
+  return [charge, heat].filter((part) => part !== '').join(' ') || '-';
+}
+
+function measured(value: JsonValue | undefined, unit: string): string {
+  return typeof value === 'number' ? `${value} ${unit}` : '-';
+}
+
+function modelObjects({ models }: JsonObject): readonly JsonObject[] {
+  return Array.isArray(models) ? models.filter(isJsonObject) : [];
 }
 
 /** Gives a device another name, or where it is dialled. */

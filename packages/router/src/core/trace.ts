@@ -36,6 +36,8 @@ export interface RequestTrace {
   model: string | undefined;
   /** Name of the device that answers; undefined where none does. */
   device: string | undefined;
+  /** How often that device was lost and came back while it answered. */
+  resumed: number | undefined;
   /** Score of the answer that was given. */
   confidence: number | undefined;
   /** The best local answer was given though it did not pass. */
@@ -61,6 +63,8 @@ export interface AttemptTrace {
   model: string | undefined;
   /** Name of the device. */
   device: string | undefined;
+  /** How often it was lost and came back meanwhile. */
+  resumed: number | undefined;
   readonly startMs: number;
   leasedMs: number | undefined;
   firstEventMs: number | undefined;
@@ -109,6 +113,7 @@ export function beginTrace(
     backend: undefined,
     model: undefined,
     device: undefined,
+    resumed: undefined,
     confidence: undefined,
     degraded: false,
     attempts: [],
@@ -131,6 +136,7 @@ export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): 
     backend: undefined,
     model: undefined,
     device: undefined,
+    resumed: undefined,
     startMs,
     leasedMs: undefined,
     firstEventMs: undefined,

@@ -91,6 +91,7 @@ function play(script: Play): Scene {
         return {
           backend: backends[attempt.tier],
           model: 'm',
+          begun: () => undefined,
           done: (outcome) => outcomes[attempt.tier]?.push(outcome),
         };
       },
@@ -162,6 +163,8 @@ const limits = {
   queueWaitMs: 1000,
   failedAuthPerMinute: 10,
   fetchImages: false,
+  storeWaitMs: 50,
+  onOutage: 'share' as const,
 };
 const unsure = textAnswer([-0.1, -0.1, -0.1, -2], ['It ', 'is ', 'Syd', 'ney']);
 /** Held to its end, then found wanting. */
