@@ -23,6 +23,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const router = config.server.name ?? randomName(host.random);
   const changes = watchChanges(given.config, clock, router);
   const options = { ...given, config: changes.config };
+  const build = { ...(host.build ?? unknownBuild), router };
   const shutdown = new Shutdown(clock, log);
   const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
   // The model's process starts on its way while the larger part of the router is still read.
@@ -54,7 +55,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
 
   try {
     const loop = new LoopDelay(clock);
-    const operations = await openOperations(config, options, host.build ?? unknownBuild, () => ({
+    const operations = await openOperations(config, options, build, () => ({
       fleet: fleet.view(),
       devices: devices.figures(),
       inFlight: chats.size,
@@ -68,14 +69,23 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     shutdown.add('deliveries', 'keys', () => keys.close());
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
-    const build = { ...(host.build ?? unknownBuild), router };
     const dashboard = openDashboard(options, { devices, fleet, records, operations, changes, build });
     const sinks = [dashboard.live, records, operations];
     const { stagesFor } = fleet;
     const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
 
-    const server = openHttp(options, { host, devices, fleet, records, operations, dashboard, chats, loop, shutdown });
+    const server = openHttp(options, {
+      host,
+      devices,
+      fleet,
+      records,
+      operations,
+      dashboard,
+      chats,
+      loop,
+      shutdown,
+    });
     const url = await listen(server, config.server);
     void devices.start();
     changes.start(records.store);

@@ -18,7 +18,7 @@ export interface Operations extends RequestSink {
 export async function openOperations(
   config: LfoConfig,
   options: AppOptions,
-  build: { readonly version: string; readonly node: string },
+  build: { readonly version: string; readonly node: string; readonly router: string },
   look: () => Omit<Gauged, 'spans'>,
 ): Promise<Operations> {
   const keys = await openKeys(config, { ...options, mostUsd: costsOf(config).most });
@@ -28,9 +28,11 @@ export async function openOperations(
   return {
     keys,
     metrics,
-    begin: (_request, trace) => ({
+    begin: ({ hints: { clientKey } }, trace) => ({
       ended({ status }) {
         metrics.observe(trace, status);
+        const key = clientKey === undefined ? 'none' : (keys.ring.find(clientKey)?.name ?? clientKey);
+        metrics.used(key, trace, status);
         tracing?.exporter.add(trace, status);
       },
     }),

@@ -94,10 +94,22 @@ export class Metrics {
   readonly #deviceRequests = new Map<string, Map<string, number>>();
   readonly #refusals = this.#counter('refusals_total', 'Requests refused before they ran.', ['code']);
 
+  readonly #keyRequests = this.#counter('key_requests_total', 'Requests of a key, by what became of them.', [
+    'key',
+    'outcome',
+  ]);
+  readonly #keyTokens = this.#counter('key_tokens_total', 'Tokens of the answers given to a key.', ['key', 'kind']);
+  readonly #keyCost = this.#counter('key_cost_dollars_total', 'Estimated price of what a key was given.', ['key']);
+  readonly #modelRequests = this.#counter('model_requests_total', 'Requests by the model that answered.', [
+    'model',
+    'outcome',
+  ]);
+  readonly #modelTokens = this.#counter('model_tokens_total', 'Tokens of the answers of a model.', ['model', 'kind']);
+
   /** @param build version of LFO and of what it runs on */
-  constructor(build: { readonly version: string; readonly node: string }, look: () => Gauged) {
+  constructor(build: { readonly version: string; readonly node: string; readonly router: string }, look: () => Gauged) {
     this.#look = look;
-    const info = this.#gauge('build_info', 'Always 1; the labels say what runs.', ['version', 'node']);
+    const info = this.#gauge('build_info', 'Always 1; the labels say what runs.', ['version', 'node', 'router']);
     info.set({ ...build }, 1);
     this.#addGauges();
   }
@@ -113,6 +125,21 @@ export class Metrics {
     if (trace.costUsd !== undefined) this.#cost.inc({ backend }, trace.costUsd);
     this.#countTokens(trace, route, backend);
     trace.attempts.forEach((attempt, index) => this.#observeAttempt(attempt, trace.attempts[index - 1]));
+  }
+
+  /** Counts whose it was and which model answered: keys by the names that operators gave them, models as they answered. */
+  used(key: string, trace: RequestTrace, status: number): void {
+    const outcome = outcomeOf(trace, status);
+    this.#keyRequests.inc({ key, outcome });
+    this.#modelRequests.inc({ model: trace.model ?? 'none', outcome });
+    if (trace.costUsd !== undefined && trace.costUsd > 0) this.#keyCost.inc({ key }, trace.costUsd);
+    if (trace.usage === undefined) return;
+    const { promptTokens, completionTokens } = trace.usage;
+    this.#keyTokens.inc({ key, kind: 'prompt' }, promptTokens);
+    this.#keyTokens.inc({ key, kind: 'completion' }, completionTokens);
+    if (trace.model === undefined) return;
+    this.#modelTokens.inc({ model: trace.model, kind: 'prompt' }, promptTokens);
+    this.#modelTokens.inc({ model: trace.model, kind: 'completion' }, completionTokens);
   }
 
   /** Counts a request that never became one. */
@@ -312,4 +339,11 @@ export class Metrics {
     });
     return gauge;
   }
+}
+
+/** As `lfo stats` counts it. */
+function outcomeOf({ route, attempts, finishReason }: RequestTrace, status: number): string {
+  if (status === 499) return 'left';
+  if (finishReason !== undefined && route !== undefined) return route;
+  return attempts.length === 0 && status < 500 ? 'refused' : 'failed';
 }
