@@ -1,6 +1,6 @@
 import { settingsBody } from '@lfo/router/src/app/settings.ts';
 import { loadConfig } from '@lfo/router/src/config/load.ts';
-import { OverridableConfig } from '@lfo/router/src/config/overridable.ts';
+import { OverriddenConfig } from '@lfo/router/src/config/overridden.ts';
 import { keyStoreOver } from '@lfo/router/src/keys/key-store.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -59,22 +59,26 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
   const verifyKey = options.verifyKey ?? singleKey(options.authToken);
   const readiness = () => ({ ready: true, reasons: [] });
   const loaded = loadConfig({ env: { HOME: folder, LFO_LOCAL_MODEL: 'none' }, cwd: folder });
-  const config = new OverridableConfig({ current: () => loaded });
+  const config = new OverriddenConfig({ current: () => loaded });
   const dashboard = createDashboard({
     clock,
     store,
     verifyKey,
+    refs: { refOf: (key) => key, identityOf: (key) => verifyKey(key) },
+    peers: { id: 'this', list: () => [], follow() {} },
     fleet: () => ({ backends: scriptedFleet }),
     readiness,
     problem: () => undefined,
     keys: keyStoreOver(store, folder),
     isKeyConfigured: options.authToken !== undefined,
-    settings: () => settingsBody(config, { version: '0.1.0', node: 'v24', router: 'demo' }),
-    overrideThreshold: async (value) => config.overrideThreshold(value),
+    inForce: () => settingsBody(config, { version: '0.1.0', node: 'v24', router: 'demo' }),
     records: () => recorder.status(),
     keyName: () => undefined,
     setDraining: options.setDraining ?? (() => false),
     devices: noDevices(folder),
+    labels: { add() {} },
+    settings: { list: () => [], set: async () => ({}), unset: async () => ({}) },
+    threshold: () => ({ threshold: 0.7, from: 'default', binding: null, goals: [] }),
   });
 
   const chat: HttpDeps['chat'] = async (exchange) => {

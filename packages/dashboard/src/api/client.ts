@@ -30,22 +30,25 @@ interface PostOptions {
 
 /** Posts JSON with the session's CSRF token. @throws ApiError */
 export function post(path: string, body: unknown, options: PostOptions = {}): Promise<Response> {
-  return send('POST', path, body, options);
-}
-
-/** Sends JSON by another method, with the session's CSRF token too. @throws ApiError */
-export function send(
-  method: 'POST' | 'PATCH' | 'PUT',
-  path: string,
-  body: unknown,
-  options: PostOptions = {},
-): Promise<Response> {
   const csrf = session.value?.csrfToken;
   return request(path, {
     ...options,
-    method,
+    method: 'POST',
     headers: { 'content-type': 'application/json', ...(csrf && { 'x-lfo-csrf': csrf }), ...options.headers },
     body: JSON.stringify(body),
+  });
+}
+
+/** Changes or deletes something, with the session's CSRF token. @throws ApiError */
+export function change(method: 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<Response> {
+  const csrf = session.value?.csrfToken;
+  return request(path, {
+    method,
+    headers: {
+      ...(csrf && { 'x-lfo-csrf': csrf }),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
   });
 }
 

@@ -1,4 +1,4 @@
-import type { GroupedSummary } from '@lfo/router/src/records/archive.ts';
+import type { GroupedSummary } from '@lfo/router/src/records/history.ts';
 import { useState } from 'preact/hooks';
 import { useResource } from '../api/resource.ts';
 import { keyNames } from '../api/keys.ts';

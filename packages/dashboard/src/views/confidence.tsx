@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { ConfidenceReport, ReplayPoint } from '@lfo/router/src/records/history.ts';
 import type { SettingsBody } from '@lfo/router/src/admin/wire.ts';
-import { send } from '../api/client.ts';
+import { change } from '../api/client.ts';
 import { type Resource, useResource } from '../api/resource.ts';
 import { Histogram } from '../charts/histogram.tsx';
 import { ReplayCurve } from '../charts/replay-curve.tsx';
@@ -10,6 +10,8 @@ import { count, money, percent, plural, score } from '../format.ts';
 import { Command } from '../parts/command.tsx';
 import { Link } from '../parts/link.tsx';
 import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
+import { Goals } from './confidence-goals.tsx';
+import { Learned } from './confidence-learned.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
 
 /** How sure the local model is, whether that means anything, and what another threshold would have done. */
@@ -25,6 +27,8 @@ export function ConfidenceView() {
         <RangeTabs />
       </ViewHead>
       {value !== undefined && <Report report={value} settings={settings} />}
+      <Goals />
+      <Learned />
       {value === undefined && error === undefined && <Loading />}
       {error !== undefined && <Failure error={error} retry={reload} />}
     </>
@@ -138,13 +142,16 @@ function Replay({ report, settings }: { report: ConfidenceReport; settings: Reso
   );
 }
 
+const thresholdSetting = '/admin/settings/routing.confidence_threshold';
+
 /** Puts the chosen threshold in force, or takes that back. */
 function Apply({ chosen, settings, onDone }: { chosen: number; settings: SettingsBody; onDone: () => void }) {
-  const { value, origin, configured, isFixed } = settings.threshold;
+  const { value, origin, isFixed } = settings.threshold;
   const [error, setError] = useState<string | undefined>(undefined);
   const put = async (next: number | null): Promise<void> => {
     try {
-      await send('PUT', '/dashboard/api/settings/threshold', { value: next });
+      if (next === null) await change('DELETE', thresholdSetting);
+      else await change('PATCH', thresholdSetting, { value: next });
       setError(undefined);
       onDone();
     } catch (thrown) {
@@ -164,7 +171,7 @@ function Apply({ chosen, settings, onDone }: { chosen: number; settings: Setting
         )}
         {origin === 'override' && (
           <button type="button" onClick={() => void put(null)}>
-            Undo, back to {score(configured)}
+            Undo
           </button>
         )}
       </p>

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { KeyBody, KeysBody } from '@lfo/router/src/admin/wire.ts';
-import type { GroupedSummary, SummaryGroup } from '@lfo/router/src/records/archive.ts';
-import { post, send } from '../api/client.ts';
+import type { GroupedSummary, SummaryGroup } from '@lfo/router/src/records/history.ts';
+import { change, post } from '../api/client.ts';
 import { useResource } from '../api/resource.ts';
 import { count, dayAndTime, money } from '../format.ts';
 import { Command } from '../parts/command.tsx';
@@ -239,7 +239,7 @@ function EditLimits({ of: key, onDone }: { of: KeyBody; onDone: () => void }) {
       limitNames.map(([name]) => [name, (values[name] ?? '') === '' ? null : Number(values[name])]),
     );
     try {
-      await send('PATCH', `/dashboard/api/keys/${key.id}`, { limits });
+      await change('PATCH', `/dashboard/api/keys/${key.id}`, { limits });
       onDone();
     } catch (thrown) {
       setError(messageOf(thrown));

@@ -2,12 +2,15 @@ import type { FastifyRequest } from 'fastify';
 import type { FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Readiness } from '../core/exchange.ts';
+import type { ThresholdView } from '../core/goals.ts';
 import type { RequestHistory } from '../records/history.ts';
 import type { VerifyKey } from '../core/identity.ts';
+import type { LabelSink } from '../core/judgement.ts';
 import type { JsonValue } from '../core/json.ts';
 import type { LiveFeed } from '../telemetry/live-feed.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { KeyStore } from '../keys/key-store.ts';
+import type { RouterPeers } from '../records/open-peers.ts';
 import type { Sessions } from './sessions.ts';
 import type { StaticFiles } from './static-files.ts';
 import type { SettingsBody } from './wire.ts';
@@ -17,6 +20,8 @@ export interface AdminDeps {
   readonly clock: Clock;
   readonly history: RequestHistory;
   readonly live: LiveFeed;
+  /** Takes what verdicts say of local answers. */
+  readonly labels: LabelSink;
   readonly fleet: () => FleetView;
   readonly readiness: () => Readiness;
   readonly problem: () => { readonly what: string; readonly fix: string } | undefined;
@@ -37,11 +42,23 @@ export interface AdminDeps {
   /** Whether the configuration itself has a key, with which its owner always comes in. */
   readonly isKeyConfigured: boolean;
   /** What is in force. */
-  readonly settings: () => SettingsBody;
-  /** `undefined` takes the override back. Rejects while the database cannot be written. */
-  readonly overrideThreshold: (value: number | undefined, clientKey: string) => Promise<void>;
+  readonly inForce: () => SettingsBody;
+  /** Settings that may be changed while LFO runs. */
+  readonly settings: AdminSettings;
+  /** What the threshold is now, and why. */
+  readonly threshold: () => ThresholdView;
+  /** The routers on this database. */
+  readonly peers: Pick<RouterPeers, 'list' | 'id' | 'follow'>;
   /** Lets a backend finish what it has and gives it nothing new, or takes that back; answers whether there is such a one. */
   readonly setDraining: (id: string, isDraining: boolean) => boolean;
+}
+
+/** What the admin routes need of the settings that may be changed while LFO runs. */
+export interface AdminSettings {
+  list(): readonly object[];
+  /** @throws LfoError where it cannot be changed, or not so */
+  set(setting: string, value: JsonValue, clientKey: string): Promise<object>;
+  unset(setting: string): Promise<object>;
 }
 
 export interface RecordsStatus {

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { csvLine } from '../core/csv.ts';
 import { LfoError, RequestError } from '../core/errors.ts';
@@ -30,7 +30,6 @@ const newKey = z.strictObject({
   expiresMs: moment.nullable().optional(),
 });
 const keyChange = z.strictObject({ limits });
-const thresholdBody = z.strictObject({ value: z.number().min(0).max(1).nullable() });
 const exportQuery = requestQuery.extend({ format: z.enum(['csv', 'json']).default('csv') });
 const usageQuery = trendQuery.extend({ by: z.enum(['key', 'model', 'backend', 'device']).optional() });
 
@@ -63,8 +62,8 @@ export function addOperators(app: FastifyInstance, deps: AdminDeps): void {
       .header('content-disposition', `attachment; filename="lfo-requests.${format === 'csv' ? 'csv' : 'jsonl'}"`)
       .send(Readable.from(format === 'csv' ? csvOf(rows, deps) : jsonOf(rows, deps)));
   });
+  app.get('/dashboard/api/settings', (): SettingsBody => deps.inForce());
   addKeys(app, deps);
-  addSettings(app, deps);
 }
 
 function addKeys(app: FastifyInstance, { keys, clock, readBody, isKeyConfigured }: AdminDeps): void {
@@ -102,23 +101,6 @@ function addKeys(app: FastifyInstance, { keys, clock, readBody, isKeyConfigured 
   app.post<Named>('/dashboard/api/keys/:id/revoke', async ({ params: { id } }, reply) => {
     if ((await stored(keys.revoke(id))).length === 0) throw unknownKey();
     return reply.status(204).send();
-  });
-}
-
-function addSettings(app: FastifyInstance, deps: AdminDeps): void {
-  const { settings, overrideThreshold, readBody } = deps;
-  app.get('/dashboard/api/settings', (): SettingsBody => settings());
-  app.put('/dashboard/api/settings/threshold', async (request: FastifyRequest): Promise<SettingsBody> => {
-    const { value } = read(thresholdBody, readBody(request));
-    if (settings().threshold.isFixed) {
-      throw new LfoError('The environment fixes the threshold: change or unset LFO_CONFIDENCE_THRESHOLD.', {
-        code: 'fixed_by_environment',
-        status: 409,
-        param: 'value',
-      });
-    }
-    await stored(overrideThreshold(value ?? undefined, request.identity.id));
-    return settings();
   });
 }
 

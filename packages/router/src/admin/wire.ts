@@ -111,8 +111,6 @@ export interface SettingsBody {
   readonly threshold: {
     readonly value: number;
     readonly origin: string;
-    /** What it is without an override. */
-    readonly configured: number;
     /** The environment fixes it. */
     readonly isFixed: boolean;
   };

@@ -1,15 +1,17 @@
 import { keepProbing } from '../backends/probing.ts';
+import { OverriddenConfig } from '../config/overridden.ts';
 import { keyRevoked } from '../core/errors.ts';
 import { mayGoOn } from '../keys/open-keys.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
+import { Shadows } from '../pipeline/shadow.ts';
 import { Chats } from '../pipeline/serve-chat.ts';
 import { listen } from '../server/listen.ts';
 import { LoopDelay } from '../telemetry/loop-delay.ts';
-import { watchChanges } from './changes.ts';
+import { keepMarks } from './marks.ts';
 import { createFleet } from './fleet.ts';
 import { createLocalTier } from './local-tier.ts';
 import type { AppOptions, HostProcess, RunningApp } from './running-app.ts';
-import { endRequests, Shutdown } from './shutdown.ts';
+import { drain, endRequests, Shutdown } from './shutdown.ts';
 import { announceStart } from './startup.ts';
 
 /**
@@ -19,11 +21,10 @@ import { announceStart } from './startup.ts';
  */
 export async function startApp(given: AppOptions, host: HostProcess): Promise<RunningApp> {
   const { clock, logger: log } = given;
-  const config = given.config.current();
-  const router = config.server.name ?? randomName(host.random);
-  const changes = watchChanges(given.config, clock, router);
-  const options = { ...given, config: changes.config };
-  const build = { ...(host.build ?? unknownBuild), router };
+  const overridden = new OverriddenConfig(given.config);
+  const options = { ...given, config: overridden };
+  const config = overridden.current();
+  const build = host.build ?? unknownBuild;
   const shutdown = new Shutdown(clock, log);
   const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
   // The model's process starts on its way while the larger part of the router is still read.
@@ -31,31 +32,56 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     { createCloudTier },
     { openDevices },
     { openDashboard, openHttp },
+    { openLearning },
     { openRecords },
+    { openPeers },
     { openOperations },
     { openSignatures },
+    { openSteering },
+    { CalibrationsInForce, headsEstimator },
   ] = await Promise.all([
     import('./cloud-tier.ts'),
     import('./devices.ts'),
     import('./http.ts'),
+    import('./learning.ts'),
     import('../records/open-records.ts'),
+    import('../records/open-peers.ts'),
     import('./operations.ts'),
     import('./signatures.ts'),
+    import('./steering.ts'),
+    import('./estimator.ts'),
   ]);
 
-  const records = openRecords({ ...options, router });
+  let inFlight = (): number => 0;
+  const peers = openPeers(config, {
+    clock,
+    log,
+    name: config.server.name ?? randomName(host.random),
+    version: (host.build ?? unknownBuild).version,
+    look: () => ({
+      state: shutdown.hasBegun ? 'draining' : 'ready',
+      inFlight: inFlight(),
+      waiting: fleet.waiting(),
+    }),
+  });
+  shutdown.add('backends', 'peers', () => peers.close());
+  const router = (): string => peers.name;
+  const records = openRecords({ ...options, router, peers });
   shutdown.add('deliveries', 'records', () => records.close());
   const signatures = openSignatures(records.signatures, log);
   const cloud = createCloudTier(config, { clock, ...signatures });
   const retries = new RetryBudget(config.retry, host.random);
-  const fleet = createFleet({ local, cloud }, options, retries);
+  const heads = new CalibrationsInForce(config, log);
+  const steered = openSteering(options, overridden, records, host.random, heads);
+  const learning = openLearning(clock, headsEstimator(heads), records.labels, steered.steering);
+  const fleet = createFleet({ local, cloud }, options, retries, learning);
   shutdown.add('backends', 'backends', () => fleet.close());
   const devices = openDevices(options, records, fleet, host);
   shutdown.add('observers', 'devices', () => devices.stop());
 
   try {
     const loop = new LoopDelay(clock);
-    const operations = await openOperations(config, options, build, () => ({
+    const operations = await openOperations(config, { ...options, peers }, build, () => ({
       fleet: fleet.view(),
       devices: devices.figures(),
       inFlight: chats.size,
@@ -69,18 +95,41 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     shutdown.add('deliveries', 'keys', () => keys.close());
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
-    const dashboard = openDashboard(options, { devices, fleet, records, operations, changes, build });
-    const sinks = [dashboard.live, records, operations];
-    const { stagesFor } = fleet;
-    const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
-    keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
-
-    const server = openHttp(options, {
-      host,
+    const dashboard = openDashboard(options, {
       devices,
       fleet,
       records,
       operations,
+      steered,
+      peers,
+      build,
+      overridden,
+    });
+    const shadows = new Shadows({
+      clock,
+      random: host.random,
+      gate: () => options.config.current().gate,
+      stagesFor: fleet.stagesFor,
+      costOf: records.costOf,
+      compared: learning.compared,
+      record: (...judged) => records.recordShadow(...judged),
+      spent: (usd) => steered.steering.addSpent(usd),
+    });
+    shutdown.add('observers', 'shadows', () => shadows.close());
+    const sinks = [dashboard.live, records, operations, ...learning.sinks, shadows];
+    const { stagesFor } = fleet;
+    const chats: Chats = new Chats({ ...options, router, retries, stagesFor, costOf: records.costOf, sinks });
+    inFlight = () => chats.size;
+    keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
+
+    const server = openHttp(options, {
+      host,
+      peers,
+      devices,
+      fleet,
+      records,
+      operations,
+      steered,
       dashboard,
       chats,
       loop,
@@ -88,12 +137,16 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     });
     const url = await listen(server, config.server);
     void devices.start();
-    changes.start(records.store);
-    shutdown.add('observers', 'changes', () => changes.stop());
+    shutdown.add('observers', 'marks', keepMarks(records.store, options.config, clock, router));
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
+    shutdown.add('drain', 'drain', () => {
+      void peers.beat();
+      return drain(options.config.current().server.drainMs, clock);
+    });
     shutdown.add('requests', 'requests', () => endRequests(server, chats, graceMs(), clock));
 
     loop.start();
+    shutdown.add('observers', 'goals', steered.steering.start());
     shutdown.add('observers', 'loop delay', () => loop.stop());
     const probed = local.flatMap(({ backend }) => (backend === embedded ? [] : [backend]));
     const probing = keepProbing(probed, clock);

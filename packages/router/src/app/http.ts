@@ -5,9 +5,10 @@ import { isLoopback } from '../config/addresses.ts';
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import type { SettingsBody } from '../admin/wire.ts';
 import { keyStoreOver } from '../keys/key-store.ts';
-import type { Changes } from './changes.ts';
+import type { OverriddenConfig } from '../config/overridden.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
+import type { RouterPeers } from '../records/open-peers.ts';
 import type { Records } from '../records/open-records.ts';
 import type { Refusal } from '../records/request-record.ts';
 import { admissionError } from '../server/admission.ts';
@@ -25,14 +26,17 @@ import type { Shutdown } from './shutdown.ts';
 import { settingsBody } from './settings.ts';
 import { spentBy } from './spent.ts';
 import { explain } from './stages.ts';
+import type { Steered } from './steering.ts';
 
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
+  readonly peers: RouterPeers;
   readonly host: HostProcess;
   readonly devices: Devices;
   readonly fleet: Fleet;
   readonly records: Records;
   readonly operations: Operations;
+  readonly steered: Steered;
   readonly dashboard: Dashboard;
   readonly chats: Chats;
   readonly loop: LoopDelay;
@@ -50,18 +54,25 @@ export function openDashboard(
     fleet,
     records,
     operations,
-    changes,
+    steered,
+    peers,
     build,
-  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations'> & {
-    readonly changes: Changes;
-    readonly build: Pick<SettingsBody, 'version' | 'node' | 'router'>;
+    overridden,
+  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations' | 'steered' | 'peers'> & {
+    readonly build: Pick<SettingsBody, 'version' | 'node'>;
+    readonly overridden: OverriddenConfig;
   },
 ): Dashboard {
   const { keys } = operations;
   return createDashboard({
     clock,
     store: records.store,
+    labels: records.labels,
+    settings: steered.settings,
+    threshold: () => steered.steering.view(),
     verifyKey: keys.verifyKey,
+    refs: keys.refs,
+    peers,
     devices,
     fleet: () => fleet.view(),
     readiness: () => readinessOf(fleet.view()),
@@ -69,8 +80,7 @@ export function openDashboard(
     records: () => records.status(),
     keys: keyStoreOver(records.store, config.current().dataDir),
     isKeyConfigured: config.current().server.authToken !== undefined,
-    settings: () => settingsBody(changes.config, build),
-    overrideThreshold: (value, clientKey) => changes.overrideThreshold(value, clientKey),
+    inForce: () => settingsBody(overridden, { ...build, router: peers.name }),
     keyName: (id) => keys.ring.find(id)?.name,
     setDraining(id, isDraining) {
       const isKnown = fleet.setDraining(id, isDraining);
@@ -83,7 +93,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { host, devices, fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
+  const { host, peers, devices, fleet, operations, steered, dashboard, chats, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -91,6 +101,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     config: config.current(),
     clock,
     log,
+    router: () => peers.name,
     pace: () => config.current().server,
     chat: async (exchange) => spentBy(await chats.serve(exchange), parts.records.charged),
     verifyKey: keys.verifyKey,
@@ -108,7 +119,10 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     },
     modelNames: () => config.current().routing.modelNames,
     models: models.list,
-    explain: (request, signal) => explain(request, signal, fleet.stagesFor(request)),
+    explain: async (request, signal) => ({
+      ...(await explain(request, signal, fleet.stagesFor(request))),
+      steering: steered.viewFor(request),
+    }),
     readiness: () => readinessOf(fleet.view()),
     isDraining: () => shutdown.hasBegun,
     isDegraded: () => loop.worstMs >= stallMs,

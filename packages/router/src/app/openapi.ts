@@ -91,6 +91,7 @@ const otherWires = joined([
 const device = '/admin/devices/{id}';
 const adminRoutes = (): Readonly<Record<string, object>> =>
   joined([
+    admin('get', '/admin/routers', 'Lists the living routers on this database.', 200),
     admin('get', '/admin/devices', 'Lists the paired devices.', 200),
     admin(
       'post',
@@ -103,6 +104,9 @@ const adminRoutes = (): Readonly<Record<string, object>> =>
     ),
     admin('get', '/admin/devices/pairings/{id}', 'How a pairing stands.', 200, 404),
     admin('delete', '/admin/devices/pairings/{id}', 'Cancels a pairing.', 204, 404),
+    admin('get', '/admin/settings', 'What may be changed while LFO runs, and how the goals stand.', 200),
+    admin('patch', '/admin/settings/{id}', 'Lays a value over a setting: {"value": …}.', 200, 400, 404, 409),
+    admin('delete', '/admin/settings/{id}', 'Undoes that.', 200, 404, 409),
     admin('get', device, 'Shows one device.', 200, 404),
     admin('patch', device, "Changes a device's name or where it is dialled.", 200, 400, 404, 409),
     admin('delete', device, 'Revokes the key of a device.', 204, 404),

@@ -3,6 +3,7 @@ import type { AppOptions } from './running-app.ts';
 import type { RequestSink } from '../core/sink.ts';
 import { type Keys, openKeys } from '../keys/open-keys.ts';
 import { type Gauged, Metrics } from '../telemetry/metrics.ts';
+import type { RouterPeers } from '../records/open-peers.ts';
 import { costsOf } from '../records/costs.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 
@@ -17,14 +18,17 @@ export interface Operations extends RequestSink {
 /** @throws ConfigError where other machines can reach the address and there is no key at all */
 export async function openOperations(
   config: LfoConfig,
-  options: AppOptions,
-  build: { readonly version: string; readonly node: string; readonly router: string },
+  options: AppOptions & { readonly peers: RouterPeers },
+  build: { readonly version: string; readonly node: string },
   look: () => Omit<Gauged, 'spans'>,
 ): Promise<Operations> {
   const keys = await openKeys(config, { ...options, mostUsd: costsOf(config).most });
   const tracing = openTracing(config.telemetry, options.clock, build.version);
   const noSpans = { sent: 0, dropped: 0 };
-  const metrics = new Metrics(build, () => ({ ...look(), spans: tracing?.exporter.status() ?? noSpans }));
+  const metrics = new Metrics({ ...build, router: options.peers.name }, () => ({
+    ...look(),
+    spans: tracing?.exporter.status() ?? noSpans,
+  }));
   return {
     keys,
     metrics,

@@ -1,5 +1,6 @@
 import type { ErrorSource } from './errors.ts';
 import type { FinishReason, Usage } from './events.ts';
+import type { Judgement } from './judgement.ts';
 import type { JsonObject } from './json.ts';
 import type { Reason } from './reason.ts';
 import type { Mode, Tier } from './request.ts';
@@ -16,6 +17,8 @@ export interface RequestTrace {
   readonly startMs: number;
   /** Monotonic time at which the body had arrived: until then the client was at work, not the router. */
   readonly bodyMs: number;
+  /** Name of the router that has it. */
+  router: string | undefined;
   mode: Mode;
   /** As asked; logged only when it resolved to a known model. */
   requestedModel: string;
@@ -77,8 +80,8 @@ export interface AttemptTrace {
   /** Time its text was held back before the commit point. */
   heldMs: number | undefined;
   heldTokens: number | undefined;
-  /** What the judge saw, for replays; no text. */
-  signals: JsonObject | undefined;
+  /** What the judge said and saw, for replays; no text. */
+  judgement: Judgement | undefined;
   usage: Usage | undefined;
 }
 
@@ -98,6 +101,7 @@ export function beginTrace(
     startedAtMs: times.startedAtMs,
     startMs: times.startMs,
     bodyMs: times.bodyMs ?? times.startMs,
+    router: undefined,
     mode: request.hints.mode,
     requestedModel: request.model,
     stream: request.stream,
@@ -147,7 +151,7 @@ export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): 
     error: undefined,
     heldMs: undefined,
     heldTokens: undefined,
-    signals: undefined,
+    judgement: undefined,
     usage: undefined,
   };
   trace.attempts.push(attempt);

@@ -2,6 +2,8 @@ import type { Tier } from '../core/request.ts';
 import type { GroupedSummary, RecordGap } from './archive.ts';
 import type { Capture, RequestView } from './request-view.ts';
 
+export type { GroupedSummary, SummaryGroup } from './archive.ts';
+
 /** What was recorded, as questions of people: each answer is bounded in size, whatever the database holds. */
 export interface RequestHistory {
   /** Newest first. */
@@ -15,6 +17,8 @@ export interface RequestHistory {
   errors(span: UsageSpan): Promise<readonly ErrorGroup[]>;
   /** Every request that fits, the newest first, one at a time. */
   rows(filter: RequestFilter, limit: number): AsyncIterable<RequestView>;
+  /** What labels say of local answers. */
+  learning(range: TrendRange): Promise<LearningReport>;
   /** The latest verdict on a request counts. */
   addFeedback(feedback: Feedback): Promise<void>;
 }
@@ -200,6 +204,54 @@ export interface ConfidenceReport {
   readonly replay: readonly ReplayPoint[];
   /** Mean price of a cloud answer in the sample; `null` without any. */
   readonly cloudAnswerUsd: number | null;
+}
+
+/** What is known of local answers from labels, over the latest ones of the range. */
+export interface LearningReport {
+  readonly range: TrendRange;
+  readonly judged: number;
+  readonly labelled: number;
+  /** How many labels each source gave. */
+  readonly bySource: Readonly<Record<string, number>>;
+  readonly reliability: readonly ReliabilityBin[];
+  /** What each threshold makes of the labelled answers; empty while there are too few. */
+  readonly cascade: readonly CascadePoint[];
+  /** Share that is right, of answers that stayed and of those that went on; `null` without labels. */
+  readonly rightOfKept: number | null;
+  readonly rightOfEscalated: number | null;
+  /** What the local model did beside the cloud; `null` where nothing ran so. */
+  readonly shadow: ShadowReport | null;
+  readonly models: readonly LearningGroup[];
+  readonly keys: readonly LearningGroup[];
+}
+
+export interface CascadePoint {
+  readonly threshold: number;
+  /** Of the labelled answers, the share that goes to the cloud, and the share that is right in the end. */
+  readonly cloudShare: number;
+  readonly quality: number;
+}
+
+export interface ShadowReport {
+  readonly answers: number;
+  /** Share that could have stayed local at the threshold then. */
+  readonly couldStay: number;
+  /** Share of the labelled ones that would have stayed and was wrong; `null` without labels. */
+  readonly harm: number | null;
+  readonly labelled: number;
+}
+
+/** Judged answers of one model, or of one key. */
+export interface LearningGroup {
+  readonly name: string;
+  readonly answers: number;
+  readonly kept: number;
+  readonly labelled: number;
+  /** Of the labelled ones. */
+  readonly right: number | null;
+  /** Hash of the calibration of the latest. */
+  readonly calibration: string | null;
+  readonly isPrior: boolean;
 }
 
 /** `refused`: escalated for another reason than its score, which no threshold changes. */
