@@ -5,7 +5,7 @@ import { csvLine } from '../core/csv.ts';
 import { LfoError, RequestError } from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
 import type { ManagedKey } from '../keys/managed-key.ts';
-import type { KeyUse } from '../keys/key-store.ts';
+import type { KeyChange, KeyUse } from '../keys/key-store.ts';
 import type { RequestView } from '../records/request-view.ts';
 import { defined, moment, parse, requestQuery, spanOf, stored, trendQuery } from './api.ts';
 import type { AdminDeps } from './deps.ts';
@@ -92,16 +92,20 @@ function addKeys(app: FastifyInstance, { keys, clock, readBody, isKeyConfigured 
     );
     return reply.status(201).send({ text, key: keyBody(key, undefined, clock.wallMs()) });
   });
-  app.patch<Named>('/dashboard/api/keys/:id', async (request) => {
-    const change = read(keyChange, readBody(request));
-    const [changed] = await stored(keys.change(request.params.id, { limits: defined(change.limits) }));
-    if (changed === undefined) throw unknownKey();
-    return keyBody(changed, (await stored(keys.use())).get(changed.id), clock.wallMs());
+  app.patch<Named>('/dashboard/api/keys/:id', (request) => {
+    const { limits: changes } = read(keyChange, readBody(request));
+    return changed(request.params.id, defined(changes));
   });
   app.post<Named>('/dashboard/api/keys/:id/revoke', async ({ params: { id } }, reply) => {
     if ((await stored(keys.revoke(id))).length === 0) throw unknownKey();
     return reply.status(204).send();
   });
+
+  async function changed(id: string, changes: NonNullable<KeyChange['limits']>): Promise<KeyBody> {
+    const [key] = await stored(keys.change(id, { limits: changes }));
+    if (key === undefined) throw unknownKey();
+    return keyBody(key, (await stored(keys.use())).get(key.id), clock.wallMs());
+  }
 }
 
 function keyBody(key: ManagedKey, use: KeyUse | undefined, nowMs: number): KeyBody {
