@@ -32,14 +32,14 @@ export async function openOperations(
   return {
     keys,
     metrics,
-    begin: ({ hints: { clientKey } }, trace) => ({
-      ended({ status }) {
-        metrics.observe(trace, status);
+    settle(ended) {
+      for (const { trace, delivery, clientKey } of ended) {
+        metrics.observe(trace, delivery.status);
         const key = clientKey === undefined ? 'none' : (keys.ring.find(clientKey)?.name ?? clientKey);
-        metrics.used(key, trace, status);
-        tracing?.exporter.add(trace, status);
-      },
-    }),
+        metrics.used(key, trace, delivery.status);
+        tracing?.exporter.add(trace, delivery.status);
+      }
+    },
     closeTracing: async (signal) => await tracing?.close(signal),
   };
 }
