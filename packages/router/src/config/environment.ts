@@ -93,6 +93,11 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
   },
   { name: 'LFO_OFFLINE', path: ['offline'], kind: 'flag', description: '`1`: never fetch a model.' },
   {
+    name: 'LFO_BUNDLE',
+    kind: 'text',
+    description: '`off`: run the sources of a clone although a bundle of them is there.',
+  },
+  {
     name: 'DATABASE_URL',
     path: ['database_url'],
     kind: 'secret',
