@@ -65,6 +65,8 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     setDraining: options.setDraining ?? (() => false),
     devices: noDevices(folder),
     labels: { add() {} },
+    settings: { list: () => [], set: async () => ({}), unset: async () => ({}) },
+    threshold: () => ({ threshold: 0.7, from: 'default', binding: null, goals: [] }),
   });
 
   const chat: HttpDeps['chat'] = async (exchange) => {

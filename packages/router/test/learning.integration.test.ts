@@ -91,6 +91,43 @@ test('feedback on a local answer is a label beside others', async (t) => {
   ]);
 });
 
+test('under the policy shadow the local model runs beside the cloud, is judged and compared, and the client gets the cloud', async (t) => {
+  const { router } = await bothTiers(t, calling('Paris'), calling('Paris'), 'gate: { policy: shadow }');
+  const answer = await router.chat({ ...asksWeather, model: 'lfo-cloud' });
+  assert.equal(answer.headers['x-lfo-route'], 'cloud');
+  const [row] = await rowsOf(router, 'judgements', 1);
+  assert.deepEqual([row?.['policy'], row?.['attempt'], row?.['backend']], ['shadow', 1, 'near']);
+  const [label] = await rowsOf(router, 'labels', 1);
+  assert.deepEqual([label?.['attempt'], label?.['label'], label?.['propensity']], [1, 1, 1]);
+});
+
+test('under the policy observe a local answer passes whatever the verdict, which is on record', async (t) => {
+  const { router } = await bothTiers(t, calling('Paris'), calling('Paris'), 'gate: { policy: observe }');
+  const answer = await router.chat(strictly);
+  assert.equal(answer.headers['x-lfo-route'], 'local');
+  assert.equal(at(answer.json, 'lfo_metadata', 'degraded'), false);
+  const [row] = await rowsOf(router, 'judgements', 1);
+  assert.deepEqual([row?.['policy'], row?.['verdict'], row?.['outcome']], ['observe', 'escalate', 'answered']);
+});
+
+test('at the shadow rate the cloud is asked beside an accepted answer, which gets its label with its chance', async (t) => {
+  const { router, cloud } = await bothTiers(t, calling('Paris'), calling('London'), 'gate: { shadow_rate: 0.02 }');
+  const easily = { ...asksWeather, metadata: { confidence_threshold: '0.1' } };
+  for (
+    let request = 0;
+    request < 600 && !cloud.exchanges.some(({ request: { path } }) => path.endsWith('/chat/completions'));
+    request += 1
+  )
+    await router.chat(easily);
+  let label: Row | undefined;
+  for (let tries = 0; tries < 50 && label === undefined; tries += 1) {
+    label = (await rowsOf(router, 'labels', 1)).find(({ source }) => source === 'agreement');
+    if (label === undefined) await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert.deepEqual([label?.['attempt'], label?.['label'], label?.['propensity']], [0, 0, 0.02]);
+  assert.equal((await router.chat({ ...easily, model: 'lfo-local' })).headers['x-lfo-route'], 'local');
+});
+
 test('a loop of tool calls that went to the cloud stays there', async (t) => {
   const { router, local } = await bothTiers(t, calling('Paris', 'call_near'), calling('London', 'call_far'));
   await router.chat(strictly);

@@ -56,6 +56,7 @@ export async function stored<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (cause) {
+    if (cause instanceof LfoError && cause.status < 500) throw cause;
     throw new LfoError('The database cannot be read now. Requests are served all the same; see the log.', {
       code: 'records_unavailable',
       status: 503,

@@ -16,7 +16,7 @@ import { StoredHistory } from '../records/queries/stored-history.ts';
 /** What the dashboard needs of the router around it. */
 export interface DashboardOptions extends Pick<
   AdminDeps,
-  'devices' | 'labels' | 'fleet' | 'readiness' | 'records' | 'keyName' | 'setDraining'
+  'devices' | 'settings' | 'threshold' | 'labels' | 'fleet' | 'readiness' | 'records' | 'keyName' | 'setDraining'
 > {
   readonly clock: Clock;
   readonly store: Store;

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import type { FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Readiness } from '../core/exchange.ts';
+import type { ThresholdView } from '../core/goals.ts';
 import type { RequestHistory } from '../records/history.ts';
 import type { VerifyKey } from '../core/identity.ts';
 import type { LabelSink } from '../core/judgement.ts';
@@ -32,8 +33,20 @@ export interface AdminDeps {
   readonly readBody: (request: FastifyRequest) => JsonValue;
   readonly files: StaticFiles;
   readonly devices: Devices;
+  /** Settings that may be changed while LFO runs. */
+  readonly settings: AdminSettings;
+  /** What the threshold is now, and why. */
+  readonly threshold: () => ThresholdView;
   /** Lets a backend finish what it has and gives it nothing new, or takes that back; answers whether there is such a one. */
   readonly setDraining: (id: string, isDraining: boolean) => boolean;
+}
+
+/** What the admin routes need of the settings that may be changed while LFO runs. */
+export interface AdminSettings {
+  list(): readonly object[];
+  /** @throws LfoError where it cannot be changed, or not so */
+  set(setting: string, value: JsonValue, clientKey: string): Promise<object>;
+  unset(setting: string): Promise<object>;
 }
 
 export interface RecordsStatus {

@@ -1,7 +1,9 @@
 import { keepProbing } from '../backends/probing.ts';
+import { OverriddenConfig } from '../config/overridden.ts';
 import { keyRevoked } from '../core/errors.ts';
 import { mayGoOn } from '../keys/open-keys.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
+import { Shadows } from '../pipeline/shadow.ts';
 import { Chats } from '../pipeline/serve-chat.ts';
 import { listen } from '../server/listen.ts';
 import { LoopDelay } from '../telemetry/loop-delay.ts';
@@ -16,9 +18,11 @@ import { announceStart } from './startup.ts';
  * `chats` and the pipeline, and leaves by the writer of its dialect.
  * @throws when the address cannot be bound
  */
-export async function startApp(options: AppOptions, host: HostProcess): Promise<RunningApp> {
-  const { clock, logger: log } = options;
-  const config = options.config.current();
+export async function startApp(given: AppOptions, host: HostProcess): Promise<RunningApp> {
+  const { clock, logger: log } = given;
+  const overridden = new OverriddenConfig(given.config);
+  const options = { ...given, config: overridden };
+  const config = overridden.current();
   const shutdown = new Shutdown(clock, log);
   const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
   // The model's process starts on its way while the larger part of the router is still read.
@@ -30,6 +34,8 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     { openRecords },
     { openOperations },
     { openSignatures },
+    { openSteering },
+    { headsEstimator, shippedHeads },
   ] = await Promise.all([
     import('./cloud-tier.ts'),
     import('./devices.ts'),
@@ -38,6 +44,8 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     import('../records/open-records.ts'),
     import('./operations.ts'),
     import('./signatures.ts'),
+    import('./steering.ts'),
+    import('./estimator.ts'),
   ]);
 
   const records = openRecords(options);
@@ -45,7 +53,10 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
   const signatures = openSignatures(records.signatures, log);
   const cloud = createCloudTier(config, { clock, ...signatures });
   const retries = new RetryBudget(config.retry, host.random);
-  const learning = openLearning(clock, records.labels);
+  const heads = shippedHeads();
+  const scores = heads.calibrations[0]?.scores ?? [];
+  const steered = openSteering(options, overridden, records, host.random, scores);
+  const learning = openLearning(clock, headsEstimator(heads), records.labels, steered.steering);
   const fleet = createFleet({ local, cloud }, options, retries, learning);
   shutdown.add('backends', 'backends', () => fleet.close());
   const devices = openDevices(options, records, fleet, host);
@@ -67,19 +78,31 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     shutdown.add('deliveries', 'keys', () => keys.close());
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
-    const dashboard = openDashboard(options, { devices, fleet, records, operations });
-    const sinks = [dashboard.live, records, operations, ...learning.sinks];
+    const dashboard = openDashboard(options, { devices, fleet, records, operations, steered });
+    const shadows = new Shadows({
+      clock,
+      random: host.random,
+      gate: () => options.config.current().gate,
+      stagesFor: fleet.stagesFor,
+      costOf: records.costOf,
+      compared: learning.compared,
+      record: (...judged) => records.recordShadow(...judged),
+      spent: (usd) => steered.steering.addSpent(usd),
+    });
+    shutdown.add('observers', 'shadows', () => shadows.close());
+    const sinks = [dashboard.live, records, operations, ...learning.sinks, shadows];
     const { stagesFor } = fleet;
     const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
 
-    const server = openHttp(options, { fleet, records, operations, dashboard, chats, loop, shutdown });
+    const server = openHttp(options, { fleet, records, operations, steered, dashboard, chats, loop, shutdown });
     const url = await listen(server, config.server);
     void devices.start();
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
     shutdown.add('requests', 'requests', () => endRequests(server, chats, graceMs(), clock));
 
     loop.start();
+    shutdown.add('observers', 'goals', steered.steering.start());
     shutdown.add('observers', 'loop delay', () => loop.stop());
     const probed = local.flatMap(({ backend }) => (backend === embedded ? [] : [backend]));
     shutdown.add('observers', 'probing', keepProbing(probed, clock));

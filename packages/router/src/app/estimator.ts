@@ -7,6 +7,8 @@ import { headsEstimator, type HeadsOptions } from '../confidence/heads/heads-est
 import type { ConfidenceEstimator } from '../core/confidence.ts';
 import { type JsonValue, parseJson } from '../core/json.ts';
 
+export { headsEstimator };
+
 /** The calibration that ships, of the default model; for every other model it stands in as a prior. */
 export function shippedHeads(): HeadsOptions {
   return {

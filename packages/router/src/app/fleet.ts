@@ -7,7 +7,6 @@ import type { AppOptions } from './running-app.ts';
 import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
-import { shippedEstimator } from './estimator.ts';
 import { poolOf, stagesOver } from './stages.ts';
 
 /** Everything that answers, behind its pools. */
@@ -50,10 +49,9 @@ export function createFleet(
     for (const listener of listeners) listener();
   };
   const counter = (id: string) => nearby.find(({ backend }) => backend.id === id)?.backend;
-  const estimator = shippedEstimator();
-  const localStages = stagesOver(pools.local, options, retries, counter, estimator, learning);
+  const localStages = stagesOver(pools.local, options, retries, counter, learning);
   const allStages =
-    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, estimator, learning);
+    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, learning);
   return {
     get members() {
       return [...nearby, ...cloud];

@@ -15,12 +15,14 @@ import type { AppOptions } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
 import { spentBy } from './spent.ts';
 import { explain } from './stages.ts';
+import type { Steered } from './steering.ts';
 
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
   readonly fleet: Fleet;
   readonly records: Records;
   readonly operations: Operations;
+  readonly steered: Steered;
   readonly dashboard: Dashboard;
   readonly chats: Chats;
   readonly loop: LoopDelay;
@@ -38,7 +40,8 @@ export function openDashboard(
     fleet,
     records,
     operations,
-  }: Pick<HttpParts, 'fleet' | 'records' | 'operations'> & {
+    steered,
+  }: Pick<HttpParts, 'fleet' | 'records' | 'operations' | 'steered'> & {
     readonly devices: Devices;
   },
 ): Dashboard {
@@ -47,6 +50,8 @@ export function openDashboard(
     clock,
     store: records.store,
     labels: records.labels,
+    settings: steered.settings,
+    threshold: () => steered.steering.view(),
     verifyKey: keys.verifyKey,
     devices,
     fleet: () => fleet.view(),
@@ -64,7 +69,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { fleet, operations, dashboard, chats, loop, shutdown } = parts;
+  const { fleet, operations, steered, dashboard, chats, loop, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -81,7 +86,10 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     onRefusal: (code) => metrics.refused(code),
     modelNames: () => config.current().routing.modelNames,
     models: models.list,
-    explain: (request, signal) => explain(request, signal, fleet.stagesFor(request)),
+    explain: async (request, signal) => ({
+      ...(await explain(request, signal, fleet.stagesFor(request))),
+      steering: steered.viewFor(request),
+    }),
     readiness: () => readinessOf(fleet.view()),
     isDraining: () => shutdown.hasBegun,
     isDegraded: () => loop.worstMs >= stallMs,

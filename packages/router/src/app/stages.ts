@@ -1,7 +1,6 @@
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
 import type { Backend, BackendPool } from '../core/backend.ts';
-import type { ConfidenceEstimator } from '../core/confidence.ts';
 import type { RouteExplanation } from '../core/exchange.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
@@ -35,7 +34,6 @@ export function stagesOver(
   options: AppOptions,
   retries: RetryBudget,
   counter: (id: string) => Backend | undefined,
-  estimator: ConfidenceEstimator,
   learning: Learning,
 ): Stages {
   const { clock, config } = options;
@@ -43,11 +41,11 @@ export function stagesOver(
     clock,
     pool,
     retries,
-    judge: estimator,
+    judge: learning.judge,
     compared: learning.compared,
     measure: createMeasure({
       clock,
-      limits: () => config.current().routing,
+      limits: learning.limits,
       loopTier: learning.loopTier,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),

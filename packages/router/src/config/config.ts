@@ -27,6 +27,11 @@ export type LfoConfig = Immutable<
     readonly backends: readonly BackendConfig[];
     /** Folder for the database, keys and, unless moved, models; 0700. */
     readonly dataDir: string;
+    /** Where settings come from, as the file names them: variables that fix one, and what the file sets. */
+    readonly origins: {
+      readonly environment: Readonly<Record<string, string>>;
+      readonly file: readonly string[];
+    };
     /** The file read, if any. */
     readonly file?: string;
     /** What deserves a word at the start though nothing is wrong; sentences without secrets. */

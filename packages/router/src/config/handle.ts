@@ -36,7 +36,7 @@ export function createConfigHandle(initial: LfoConfig, load: () => LfoConfig): R
         return { type: 'refused', error };
       }
       const changes: Changes = { changed: [], restart: [] };
-      config = takeOver(config, loaded, configJsonSchema(), [], changes);
+      config = { ...takeOver(config, loaded, configJsonSchema(), [], changes), origins: loaded.origins };
       const { changed, restart } = changes;
       return changed.length + restart.length === 0 ? { type: 'unchanged' } : { type: 'applied', changed, restart };
     },

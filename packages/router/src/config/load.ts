@@ -7,6 +7,7 @@ import { mergeDotEnv, overridesFrom, unknownVariables, type Environment, type Ov
 import { describeIssues, type Places } from './problems.ts';
 import { resolveSettings } from './resolve.ts';
 import { configFile } from './schema.ts';
+import { writtenSettings } from './written-settings.ts';
 import { parseYamlFile, type YamlFile } from './yaml-file.ts';
 
 export interface LoadOptions {
@@ -51,7 +52,8 @@ export function loadConfig(options: LoadOptions): LfoConfig {
     },
   );
   if (problems.length > 0) throw new ConfigError(problems);
-  return { ...config, warnings };
+  const environment = Object.fromEntries(overrides.map(({ path, variable }) => [path.join('.'), variable]));
+  return { ...config, warnings, origins: { environment, file: writtenSettings(yaml?.value) } };
 }
 
 function findFile(options: LoadOptions, env: Environment): string | undefined {

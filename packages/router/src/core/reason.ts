@@ -7,6 +7,8 @@ export const reasons = {
   prompt_too_long: 'The prompt is longer than max_local_tokens.',
   context_too_small: 'The prompt does not fit the context of any local model.',
   first_token_too_late: 'The local model would take too long to read the prompt.',
+  spend_limit: 'The money for today is spent: local answers are preferred.',
+  spend_hard_limit: 'The hard limit for today is reached: the cloud is asked only by name.',
   tool_loop: 'The calls before it came from the cloud, and a loop of calls stays where it is.',
   tools_unsupported: 'No local model takes tools.',
   images_unsupported: 'No local model takes this kind of content.',

@@ -28,6 +28,8 @@ export interface RoutingLimits {
   readonly firstTokenBudgetMs: number;
   /** 0..1 */
   readonly confidenceThreshold: number;
+  /** The money of the day is over its soft limit, or all spent; absent: neither. */
+  readonly spend?: 'over' | 'spent';
 }
 
 /** A pure vote: no I/O, no clock, no randomness. */

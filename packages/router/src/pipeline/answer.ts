@@ -1,3 +1,4 @@
+import type { Attempt as PlannedAttempt } from '../core/backend.ts';
 import { deadlineExceeded, LfoError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
@@ -83,18 +84,25 @@ class Copy implements AttemptWriter {
 async function makePlan(
   request: ChatRequest,
   call: Call,
-  { pool, measure, decide, retries }: Stages,
+  stages: Stages,
 ): Promise<{ readonly plan: Plan; readonly size: PromptSize }> {
+  const { pool, measure, decide, retries } = stages;
   const fleet = pool.view();
   const features = await measure(request, fleet, call.signal);
   const decision = decide(features, fleet);
   noteDecision(call.trace, features, fleet, decision);
   const { promptTokens, promptTokensFrom } = features;
   const size = { promptTokens, promptTokensFrom };
-  const plan = new Plan(decision.attempts, retries, (attempt, exclude) =>
+  const attempts = stages.gate.policy === 'observe' ? decision.attempts.map(observed) : decision.attempts;
+  const plan = new Plan(attempts, retries, (attempt, exclude) =>
     pool.hasCandidate(attempt, { request, exclude, ...size }),
   );
   return { plan, size };
+}
+
+/** Nothing is held back; the verdict is only recorded. */
+function observed(attempt: PlannedAttempt): PlannedAttempt {
+  return attempt.gated ? { ...attempt, gated: false, policy: 'observe' } : attempt;
 }
 
 /** Whether the client still waits when this try begins. */

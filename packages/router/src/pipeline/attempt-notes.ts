@@ -46,10 +46,13 @@ export class AttemptNotes {
   readonly #clock: Clock;
   readonly #costOf: CostOf;
   readonly #policy: Judgement['policy'];
+  /** The operator wants local answers to pass whatever is thought of them. */
+  readonly #isObserved: boolean;
   #judged: ModelIdentity | undefined;
 
   constructor(trace: RequestTrace, planned: PlannedAttempt, clock: Clock, costOf: CostOf) {
     this.#policy = planned.gated ? 'judge' : (planned.policy ?? 'observe');
+    this.#isObserved = planned.policy !== undefined;
     this.#trace = trace;
     this.#clock = clock;
     this.#costOf = costOf;
@@ -93,7 +96,7 @@ export class AttemptNotes {
     this.attempt.reason = verdict?.reason;
     this.#end('answered');
     noteConfidence(this.#trace, verdict);
-    if (isDegraded(this.#trace, verdict)) noteDegraded(this.#trace, verdict);
+    if (!this.#isObserved && isDegraded(this.#trace, verdict)) noteDegraded(this.#trace, verdict);
   }
 
   /** Its answer is withheld; another attempt may follow. */

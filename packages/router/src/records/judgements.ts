@@ -18,9 +18,12 @@ export class Judgements implements LabelSink {
     this.#labels = new WriteBehind({ write: (rows) => store.append('labels', rows), clock });
   }
 
-  /** Call once a request has ended. */
-  record(trace: RequestTrace, clientKey: string | undefined): void {
-    for (const row of judgementRows(trace, clientKey)) this.#rows.add(row);
+  /**
+   * Call once a request has ended.
+   * @param firstAttempt number of its first attempt, where others of the same request came before
+   */
+  record(trace: RequestTrace, clientKey: string | undefined, firstAttempt = 0): void {
+    for (const row of judgementRows(trace, clientKey, firstAttempt)) this.#rows.add(row);
   }
 
   add({ requestId, attempt, source, label, weight, propensity, because }: AnswerLabel): void {
@@ -48,8 +51,13 @@ export class Judgements implements LabelSink {
 }
 
 /** One row for each answer that was judged. */
-export function judgementRows(trace: RequestTrace, clientKey: string | undefined): readonly JudgementRow[] {
-  return trace.attempts.flatMap((attempt, index) => {
+export function judgementRows(
+  trace: RequestTrace,
+  clientKey: string | undefined,
+  firstAttempt = 0,
+): readonly JudgementRow[] {
+  return trace.attempts.flatMap((attempt, place) => {
+    const index = firstAttempt + place;
     const { judgement, backend, model, outcome, leasedMs, endMs } = attempt;
     if (judgement === undefined) return [];
     const { policy, model: identity, evidence, score, threshold, verdict, reason } = judgement;

@@ -26,6 +26,8 @@ export interface Records extends RequestSink {
   readonly store: Store;
   /** Where signatures of tool calls outlive a restart. */
   readonly signatures: Journal;
+  /** Keeps what the judge said of an answer that ran beside the one that was given, as a later attempt of its request. */
+  recordShadow(trace: RequestTrace, clientKey: string | undefined, firstAttempt: number): void;
   /** Where labels of local answers go. */
   readonly labels: LabelSink;
   /** US dollars that attempts cost, where their prices are known. */
@@ -79,6 +81,9 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
   return {
     store,
     signatures,
+    recordShadow(trace, clientKey, firstAttempt) {
+      if (config.current().records.enabled) judgements.record(trace, clientKey, firstAttempt);
+    },
     labels: { add: (label) => (config.current().records.enabled ? judgements.add(label) : undefined) },
     costOf: costs.spent,
     begin(request, trace) {

@@ -14,6 +14,8 @@ export interface Calibration {
   /** Whom it is for: each field named must be equal; a value that ends in `*` is a beginning. */
   readonly model: Partial<ModelIdentity>;
   readonly heads: Heads;
+  /** Out-of-fold scores of the answers it was fitted on; none where the file has none. */
+  readonly scores: readonly number[];
   /** Scores to be used as thresholds, by purpose. */
   readonly thresholds: Readonly<Record<string, number>>;
 }
@@ -62,6 +64,7 @@ export function readCalibration(value: JsonValue): Calibration {
       noCall: readHead(heads['noCall'], 'noCall'),
       text: readHead(heads['text'], 'text'),
     },
+    scores: file['scores'] === undefined ? [] : numbersAt(file['scores'], 'scores'),
     thresholds: Object.fromEntries(
       Object.entries(objectAt(file['thresholds'], 'thresholds')).map(([name, at]) => [
         name,
