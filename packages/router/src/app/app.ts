@@ -35,7 +35,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     { openOperations },
     { openSignatures },
     { openSteering },
-    { headsEstimator, shippedHeads },
+    { CalibrationsInForce, headsEstimator },
   ] = await Promise.all([
     import('./cloud-tier.ts'),
     import('./devices.ts'),
@@ -53,9 +53,8 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const signatures = openSignatures(records.signatures, log);
   const cloud = createCloudTier(config, { clock, ...signatures });
   const retries = new RetryBudget(config.retry, host.random);
-  const heads = shippedHeads();
-  const scores = heads.calibrations[0]?.scores ?? [];
-  const steered = openSteering(options, overridden, records, host.random, scores);
+  const heads = new CalibrationsInForce(config, log);
+  const steered = openSteering(options, overridden, records, host.random, heads);
   const learning = openLearning(clock, headsEstimator(heads), records.labels, steered.steering);
   const fleet = createFleet({ local, cloud }, options, retries, learning);
   shutdown.add('backends', 'backends', () => fleet.close());

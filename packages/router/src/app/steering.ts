@@ -7,6 +7,7 @@ import { Steering } from '../learning/steering.ts';
 import { OverrideTable } from '../records/override-table.ts';
 import type { Records } from '../records/open-records.ts';
 import { recordedUse } from '../records/queries/steering-data.ts';
+import type { CalibrationsInForce } from './estimator.ts';
 import type { AppOptions } from './running-app.ts';
 
 /** The threshold and the goals behind it, and the settings that may be changed while LFO runs. */
@@ -17,13 +18,13 @@ export interface Steered {
   viewFor(request: ChatRequest): ThresholdView;
 }
 
-/** @param scores that the calibration in force gave to the answers it was fitted on */
+/** @param heads the calibrations in force; looked after once a minute */
 export function openSteering(
   { clock, logger: log }: Pick<AppOptions, 'clock' | 'logger'>,
   config: OverriddenConfig,
   records: Records,
   random: () => number,
-  scores: readonly number[],
+  heads: CalibrationsInForce,
 ): Steered {
   const settings = new Settings(config, new OverrideTable(records.store, clock), () => steering.refresh());
   const steering: Steering = new Steering({
@@ -31,12 +32,14 @@ export function openSteering(
     random,
     routing: () => config.current().routing,
     thresholdOrigin: () => config.originOf('routing.confidence_threshold'),
-    calibrationScores: scores,
+    calibrationScores: heads.scores,
     async read() {
+      heads.look();
       await settings.load();
       const { judged, ...use } = await recordedUse(records.store, clock.wallMs());
       const known = judged.flatMap(({ score }) => (score === null ? [] : [score]));
-      return { ...use, scores: known, rows: goalRows(judged) };
+      const inForce = new Set(heads.calibrations.map(({ hash }) => hash));
+      return { ...use, scores: known, rows: goalRows(judged, inForce) };
     },
     onError: () => log.warn('Goals cannot read the records; the threshold stays as it is.'),
   });

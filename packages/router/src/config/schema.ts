@@ -114,6 +114,14 @@ const gate = z
       .describe(
         '`judge` holds local answers back until they are judged; `observe` lets them pass and only records the verdict; `shadow` judges too, and runs the local model beside what goes to the cloud, to see what could have stayed.',
       ),
+    calibration: z
+      .string()
+      .min(1)
+      .default('auto')
+      .describe(
+        '`auto` uses what `lfo calibrate` learned from own labels and the shipped calibration behind it; else the path of a calibration file that goes first.',
+      )
+      .meta(atStart),
     shadow_rate: z
       .number()
       .min(0)

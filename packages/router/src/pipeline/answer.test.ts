@@ -111,6 +111,7 @@ function play(script: Play): Scene {
       maxFormatMs: 60_000,
       maxFormatBytes: 1_048_576,
       policy: 'judge',
+      calibration: 'auto',
       shadowRate: 0,
     },
     budgets: {

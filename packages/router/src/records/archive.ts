@@ -1,4 +1,6 @@
 import type { RecordGap } from './history.ts';
+import type { JudgedAnswerRow, JudgedFilter } from './queries/judged.ts';
+import type { RecordedUse } from './queries/steering-data.ts';
 import type { RequestRow } from './tables.ts';
 
 /** What was recorded, for programs beside a running router. @throws ArchiveError from every method */
@@ -6,6 +8,10 @@ export interface Archive {
   summary(sinceMs: number): Promise<Summary>;
   /** The newest arrival first. */
   requests(filter: ArchiveFilter, limit: number): AsyncIterable<RequestRow>;
+  /** What the judge said of local answers, with the best label of each; the newest first. */
+  judged(filter: JudgedFilter): Promise<readonly JudgedAnswerRow[]>;
+  /** Prices and times of what the cloud answered lately. */
+  prices(nowMs: number): Promise<Pick<RecordedUse, 'cloudAnswerUsd' | 'cloudAnswerMs'>>;
   /** Writes a copy of the database, as it is at one moment, to a file that does not exist. SQLite alone. */
   backup(file: string): Promise<void>;
   /** Gives the room of deleted rows back to the file system; takes minutes for gigabytes. */

@@ -14,10 +14,19 @@ export interface Calibration {
   /** Whom it is for: each field named must be equal; a value that ends in `*` is a beginning. */
   readonly model: Partial<ModelIdentity>;
   readonly heads: Heads;
+  /** From own labels; absent: the heads' product is taken as it is. */
+  readonly sharpening?: Sharpening;
   /** Out-of-fold scores of the answers it was fitted on; none where the file has none. */
   readonly scores: readonly number[];
   /** Scores to be used as thresholds, by purpose. */
   readonly thresholds: Readonly<Record<string, number>>;
+}
+
+/** Scales and moves the logit of a score, so that it is a probability where the heads are used. */
+export interface Sharpening {
+  /** Above 0: what is likelier stays likelier. */
+  readonly scale: number;
+  readonly shift: number;
 }
 
 /** A calibration for a model, and whether it was fitted for it or only stands in as a prior. */
@@ -64,6 +73,7 @@ export function readCalibration(value: JsonValue): Calibration {
       noCall: readHead(heads['noCall'], 'noCall'),
       text: readHead(heads['text'], 'text'),
     },
+    ...(file['sharpening'] !== undefined && { sharpening: readSharpening(objectAt(file['sharpening'], 'sharpening')) }),
     scores: file['scores'] === undefined ? [] : numbersAt(file['scores'], 'scores'),
     thresholds: Object.fromEntries(
       Object.entries(objectAt(file['thresholds'], 'thresholds')).map(([name, at]) => [
@@ -72,6 +82,12 @@ export function readCalibration(value: JsonValue): Calibration {
       ]),
     ),
   };
+}
+
+function readSharpening(value: JsonObject): Sharpening {
+  const [scale, shift] = [numberAt(value['scale'], 'sharpening.scale'), numberAt(value['shift'], 'sharpening.shift')];
+  if (scale <= 0) throw new TypeError('Calibration: sharpening.scale must be above 0.');
+  return { scale, shift };
 }
 
 function readModel(value: JsonObject): Partial<ModelIdentity> {

@@ -10,6 +10,8 @@ export interface RecordedUse {
   readonly spentTodayUsd: number;
   /** Mean price of an answer of the cloud, over the latest; undefined while no price is known. */
   readonly cloudAnswerUsd: number | undefined;
+  /** Mean time of such an answer, in milliseconds; undefined before the first. */
+  readonly cloudAnswerMs: number | undefined;
   /** Requests of the last 24 hours, and how long ago the first of them came. */
   readonly requests: number;
   readonly observedMs: number;
@@ -20,7 +22,7 @@ const judgedDays = 30;
 const mostJudged = 3_000;
 
 /** Reads it; some tens of milliseconds of the database's time. */
-export async function recordedUse(store: Store, nowMs: number): Promise<RecordedUse> {
+export async function recordedUse(store: Store, nowMs: number, most: number = mostJudged): Promise<RecordedUse> {
   const midnight = nowMs - (nowMs % dayMs);
   const counts = await store.db
     .selectFrom('rollup_counts')
@@ -34,18 +36,19 @@ export async function recordedUse(store: Store, nowMs: number): Promise<Recorded
     .executeTakeFirst();
   const latest = store.db
     .selectFrom('requests')
-    .select('cost_usd')
+    .select(['cost_usd', 'cloud_ms'])
     .where('route', '=', 'cloud')
     .orderBy('id', 'desc')
     .limit(500);
   const price = await store.db
     .selectFrom(latest.as('latest'))
-    .select(sql<number | null>`avg(cost_usd)`.as('usd'))
+    .select([sql<number | null>`avg(cost_usd)`.as('usd'), sql<number | null>`avg(cloud_ms)`.as('ms')])
     .executeTakeFirst();
   return {
-    judged: await readJudged(store, { sinceMs: nowMs - judgedDays * dayMs, limit: mostJudged }),
+    judged: most === 0 ? [] : await readJudged(store, { sinceMs: nowMs - judgedDays * dayMs, limit: most }),
     spentTodayUsd: counts?.usd ?? 0,
     cloudAnswerUsd: price?.usd === null || price?.usd === undefined ? undefined : price.usd,
+    cloudAnswerMs: price?.ms ?? undefined,
     requests: day?.requests ?? 0,
     observedMs: day?.first === null || day?.first === undefined ? 0 : nowMs - day.first,
   };
