@@ -48,7 +48,8 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     import('./estimator.ts'),
   ]);
 
-  const records = openRecords(options);
+  const router = config.server.name ?? randomName(host.random);
+  const records = openRecords({ ...options, router });
   shutdown.add('deliveries', 'records', () => records.close());
   const signatures = openSignatures(records.signatures, log);
   const cloud = createCloudTier(config, { clock, ...signatures });
@@ -115,6 +116,13 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     await shutdown.run();
     throw error;
   }
+}
+
+/** Of a router that was given none. */
+function randomName(random: () => number): string {
+  return `r-${Math.floor(random() * 36 ** 6)
+    .toString(36)
+    .padStart(6, '0')}`;
 }
 
 const unknownBuild = { version: 'unknown', node: 'unknown' };

@@ -89,6 +89,8 @@ export class Serving {
       hasHead: () => response.headersSent,
       open(trace) {
         for (const [param, why] of warnings) trace.warnings.set(param, why);
+        trace.dialect = format.dialect;
+        trace.tools = runs.tools.length;
         const open = { isStream: runs.stream, format, response, signal, clock: deps.clock, pace: deps.pace() };
         return openWriter(open, trace);
       },

@@ -10,6 +10,8 @@ import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import { Captures, isCaptured } from './captures.ts';
 import { Judgements } from './judgements.ts';
 import { Recorder } from './recorder.ts';
+import { Refusals } from './refusals.ts';
+import { type Refusal, refusalRow, requestRow } from './request-record.ts';
 import { StoredJournal } from './journal.ts';
 import { openStore } from './store/open-store.ts';
 import { Upkeep } from './upkeep.ts';
@@ -19,6 +21,8 @@ export interface RecordsOptions {
   readonly config: ConfigHandle;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Name of this router. */
+  readonly router: string;
 }
 
 /** What is remembered of requests. */
@@ -32,6 +36,8 @@ export interface Records extends RequestSink {
   readonly labels: LabelSink;
   /** US dollars that attempts cost, where their prices are known. */
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
+  /** Keeps a request that the server refused before it became one. */
+  refused(refusal: Refusal): void;
   /** Whether the database takes rows, how many wait for it and how many were lost. */
   status(): WriteStatus;
   /** The same of the prompts and answers that are kept. */
@@ -41,7 +47,7 @@ export interface Records extends RequestSink {
 }
 
 /** The database never decides whether LFO serves: what it cannot take is counted and said. */
-export function openRecords({ config, clock, logger: log }: RecordsOptions): Records {
+export function openRecords({ config, clock, logger: log, router }: RecordsOptions): Records {
   const store = openStore(config.current());
   const costs = costsOf(config.current());
   const recorder = new Recorder(store, clock, (health) => {
@@ -58,6 +64,7 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
     }
   });
   const judgements = new Judgements(store, clock);
+  const refusals = new Refusals(store, clock);
   const captures = new Captures(store, clock);
   const signatures = new StoredJournal(store, clock);
   const upkeep = new Upkeep({
@@ -72,11 +79,14 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
     if (!config.current().records.enabled) return;
     judgements.record(trace, clientKey);
     const avoided = costs.avoided(trace);
-    recorder.record(trace, {
+    const row = requestRow(trace, {
       ...delivery,
+      router,
       ...(clientKey !== undefined && { clientKey }),
       ...(avoided !== undefined && { costAvoidedUsd: avoided }),
     });
+    if (row.turned_away === 1) refusals.add(row);
+    else recorder.add(row);
   };
   return {
     store,
@@ -96,11 +106,21 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
         },
       };
     },
+    refused(refusal) {
+      if (config.current().records.enabled) refusals.add(refusalRow(refusal, router));
+    },
     status: () => recorder.status(),
     captured: () => captures.status(),
     async close() {
       const before = recorder.status().dropped;
-      await Promise.all([recorder.close(), judgements.close(), captures.close(), signatures.close(), upkeep.close()]);
+      await Promise.all([
+        recorder.close(),
+        judgements.close(),
+        refusals.close(),
+        captures.close(),
+        signatures.close(),
+        upkeep.close(),
+      ]);
       const lost = recorder.status().dropped - before;
       if (lost > 0) log.warn({ dropped: lost }, 'The database did not take the last rows; they are lost.');
       await store.close();

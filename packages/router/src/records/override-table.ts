@@ -14,22 +14,22 @@ export class OverrideTable {
 
   /** By setting, as the file spells it; what cannot be read is left out. */
   async list(): Promise<ReadonlyMap<string, JsonValue>> {
-    const rows = await this.#store.db.selectFrom('overrides').select(['setting', 'value']).execute();
+    const rows = await this.#store.db.selectFrom('overrides').select(['name', 'value']).execute();
     return new Map(
-      rows.flatMap(({ setting, value }): [string, JsonValue][] => {
+      rows.flatMap(({ name, value }): [string, JsonValue][] => {
         const read = parseJson(value);
-        return read === undefined ? [] : [[setting, read]];
+        return read === undefined ? [] : [[name, read]];
       }),
     );
   }
 
   async set(setting: string, value: JsonValue, clientKey: string): Promise<void> {
     const time_ms = Math.round(this.#clock.wallMs());
-    const row = { setting, value: JSON.stringify(value), time_ms, client_key: clientKey };
+    const row = { name: setting, value: JSON.stringify(value), time_ms, client_key: clientKey };
     await this.#store.append('overrides', [row], 'replace');
   }
 
   async delete(setting: string): Promise<void> {
-    await this.#store.db.deleteFrom('overrides').where('setting', '=', setting).execute();
+    await this.#store.db.deleteFrom('overrides').where('name', '=', setting).execute();
   }
 }

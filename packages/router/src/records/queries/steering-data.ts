@@ -25,12 +25,12 @@ const mostJudged = 3_000;
 export async function recordedUse(store: Store, nowMs: number, most: number = mostJudged): Promise<RecordedUse> {
   const midnight = nowMs - (nowMs % dayMs);
   const counts = await store.db
-    .selectFrom('rollup_counts')
+    .selectFrom('usage_counts')
     .select(({ fn }) => [fn.sum<number>('cost_usd').as('usd')])
     .where('bucket_ms', '>=', midnight)
     .executeTakeFirst();
   const day = await store.db
-    .selectFrom('rollup_counts')
+    .selectFrom('usage_counts')
     .select(({ fn }) => [fn.sum<number>('requests').as('requests'), fn.min('bucket_ms').as('first')])
     .where('bucket_ms', '>=', nowMs - dayMs)
     .executeTakeFirst();

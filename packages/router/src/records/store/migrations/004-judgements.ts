@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 
-/** What the judge said of each local answer, what was said of it since, and settings changed while LFO runs. */
+/** What the judge said of each local answer, and what was said of it since. */
 export async function judgements<T>(db: Kysely<T>): Promise<void> {
   await db.schema
     .createTable('judgements')
@@ -37,13 +37,6 @@ export async function judgements<T>(db: Kysely<T>): Promise<void> {
     .addColumn('weight', 'double precision', (column) => column.notNull())
     .addColumn('propensity', 'double precision', (column) => column.notNull())
     .addColumn('because', 'text')
-    .execute();
-  await db.schema
-    .createTable('overrides')
-    .addColumn('setting', 'text', (column) => column.primaryKey())
-    .addColumn('value', 'text', (column) => column.notNull())
-    .addColumn('time_ms', 'bigint', (column) => column.notNull())
-    .addColumn('client_key', 'text', (column) => column.notNull())
     .execute();
   await db.schema.createIndex('judgements_time').on('judgements').column('time_ms').execute();
   await db.schema.createIndex('labels_time').on('labels').column('time_ms').execute();
