@@ -95,7 +95,18 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
 
-    const server = openHttp(options, { fleet, records, operations, steered, dashboard, chats, loop, shutdown });
+    const server = openHttp(options, {
+      host,
+      devices,
+      fleet,
+      records,
+      operations,
+      steered,
+      dashboard,
+      chats,
+      loop,
+      shutdown,
+    });
     const url = await listen(server, config.server);
     void devices.start();
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;

@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 
+import { isLoopback } from '../config/addresses.ts';
+
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
@@ -9,11 +11,12 @@ import { admissionError } from '../server/admission.ts';
 import type { RefusedRequest } from '../server/server.ts';
 import type { LoopDelay } from '../telemetry/loop-delay.ts';
 import type { Fleet } from './fleet.ts';
+import { devicePackageReader } from './device-package.ts';
 import { modelLister } from './model-list.ts';
 import type { Operations } from './operations.ts';
 import { readinessOf } from './readiness.ts';
 import { createHttp } from './routes.ts';
-import type { AppOptions } from './running-app.ts';
+import type { AppOptions, HostProcess } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
 import { spentBy } from './spent.ts';
 import { explain } from './stages.ts';
@@ -21,6 +24,8 @@ import type { Steered } from './steering.ts';
 
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
+  readonly host: HostProcess;
+  readonly devices: Devices;
   readonly fleet: Fleet;
   readonly records: Records;
   readonly operations: Operations;
@@ -43,9 +48,7 @@ export function openDashboard(
     records,
     operations,
     steered,
-  }: Pick<HttpParts, 'fleet' | 'records' | 'operations' | 'steered'> & {
-    readonly devices: Devices;
-  },
+  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations' | 'steered'>,
 ): Dashboard {
   const { keys } = operations;
   return createDashboard({
@@ -71,7 +74,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { fleet, operations, steered, dashboard, chats, loop, records, shutdown } = parts;
+  const { host, devices, fleet, operations, steered, dashboard, chats, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -80,10 +83,14 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     clock,
     log,
     pace: () => config.current().server,
-    chat: async (exchange) => spentBy(await chats.serve(exchange)),
+    chat: async (exchange) => spentBy(await chats.serve(exchange), parts.records.charged),
     verifyKey: keys.verifyKey,
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,
+    devicePackage: {
+      isOffered: () => !isLoopback(config.current().server.host) && devices.pairings.hasOpen,
+      read: devicePackageReader({ execPath: host.execPath, env: host.childEnv }),
+    },
     metrics: () => metrics.text(),
     onRefusal(refused) {
       metrics.refused(refused.error.code);

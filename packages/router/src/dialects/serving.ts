@@ -69,17 +69,33 @@ export class Serving {
     return promptTokens;
   }
 
-  /** Answers one request of any wire; `reply` is the pipeline's from here on. @throws LfoError 429 or 503 before that */
-  serve(request: FastifyRequest, reply: FastifyReply, { request: read, warnings, format }: ReadRequest): void {
+  /**
+   * Answers one request of any wire; `reply` is the pipeline's from here on. A promise for keys with limits that are
+   * counted elsewhere. @throws LfoError 429 or 503 before that
+   */
+  serve(request: FastifyRequest, reply: FastifyReply, read: ReadRequest): void | Promise<void> {
     // Asked again after the body: others have come in meanwhile.
     const refused = this.#refusal();
     if (refused !== undefined) throw refused;
+    const ticket = this.#admitted(request, read.request);
+    if (!(ticket instanceof Promise)) return this.#serve(request, reply, read, ticket);
+    const signal = departureSignal(reply);
+    return ticket.then((admitted) => this.#serve(request, reply, read, admitted, signal));
+  }
+
+  #serve(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { request: read, warnings, format }: ReadRequest,
+    ticket: QuotaTicket | undefined,
+    signal = departureSignal(reply),
+  ): void {
     const { deps } = this;
-    const ticket = this.#admitted(request, reply, read);
+    if (ticket !== undefined && deps.quota !== undefined) setRaw(reply, deps.quota.headers(request.identity));
     const keptLocal = ticket?.keptLocal;
     const runs: ChatRequest = keptLocal === undefined ? read : { ...read, hints: { ...read.hints, mode: 'local' } };
-    if (keptLocal !== undefined) warnings.set('limits', keptLocal);
-    const signal = departureSignal(reply);
+    const limitsWarning = keptLocal ?? ticket?.warning;
+    if (limitsWarning !== undefined) warnings.set('limits', limitsWarning);
     const response = reply.raw;
     const exchange: ChatExchange = {
       request: runs,
@@ -108,22 +124,20 @@ export class Serving {
     return this.deps.isDraining() ? shuttingDown() : this.deps.admissionError?.();
   }
 
-  /** Takes the request's place among its key's, and says how many are left. */
-  #admitted({ identity }: FastifyRequest, reply: FastifyReply, chat: ChatRequest): QuotaTicket | undefined {
+  /** Takes the request's place among its key's. */
+  #admitted({ identity }: FastifyRequest, chat: ChatRequest): QuotaTicket | undefined | Promise<QuotaTicket> {
     const { quota } = this.deps;
     if (quota === undefined || identity.limits === undefined) return undefined;
     const { maxTokens } = chat.sampling;
     const promptTokens = Math.ceil(chat.bodyBytes / bytesPerToken);
     const { mode } = chat.hints;
-    const ticket = quota.admit(identity, {
+    return quota.admit(identity, {
       promptTokens,
       // What has to be fetched from elsewhere cannot stay local.
       mode: mode === 'auto' && hasRemoteImages(chat) ? 'cloud' : mode,
       model: chat.model,
       ...(maxTokens === undefined ? {} : { maxTokens }),
     });
-    setRaw(reply, quota.headers(identity));
-    return ticket;
   }
 
   /** The pipeline itself failed, which it must not: nothing more can be said than that. */

@@ -36,6 +36,8 @@ export interface Records extends RequestSink {
   readonly labels: LabelSink;
   /** US dollars that attempts cost, where their prices are known. */
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
+  /** What limits count of attempts, in US dollars. */
+  readonly charged: (attempts: readonly AttemptTrace[]) => number;
   /** Keeps a request that the server refused before it became one. */
   refused(refusal: Refusal): void;
   /** Whether the database takes rows, how many wait for it and how many were lost. */
@@ -96,6 +98,7 @@ export function openRecords({ config, clock, logger: log, router }: RecordsOptio
     },
     labels: { add: (label) => (config.current().records.enabled ? judgements.add(label) : undefined) },
     costOf: costs.spent,
+    charged: costs.charged,
     begin(request, trace) {
       const copy = isCaptured(request, config.current().records) ? captures.follow(request) : undefined;
       return {

@@ -3,6 +3,7 @@ import { base } from './migrations/001-base.ts';
 import { devices } from './migrations/002-devices.ts';
 import { usage } from './migrations/003-usage.ts';
 import { judgements } from './migrations/004-judgements.ts';
+import { limits } from './migrations/020-limits.ts';
 import { isPostgres } from './postgres-dialect.ts';
 
 /** Every step of the schema in order. A released one is never edited, and each only adds: releases are rolled back too. */
@@ -11,6 +12,7 @@ const steps = [
   { name: '002-devices', up: devices },
   { name: '003-usage', up: usage },
   { name: '004-judgements', up: judgements },
+  { name: '020-limits', up: limits },
 ] as const;
 
 /** Any number that other programs on the database do not use for a lock of theirs. */
