@@ -145,7 +145,7 @@ export default {
       from: { path: '^packages/dashboard/src' },
       to: {
         path: '^(packages/(router|device-host|device-core|protocol)|testing)/',
-        pathNot: '^packages/router/src/(admin/wire|core/(reason|request)|records/(history|request-view))\\.ts$',
+        pathNot: '^packages/router/src/(admin/wire|core/(goals|reason|request)|records/(history|request-view))\\.ts$',
       },
     },
     {

@@ -8,6 +8,8 @@ import { count, money, percent, plural, score } from '../format.ts';
 import { Command } from '../parts/command.tsx';
 import { Link } from '../parts/link.tsx';
 import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
+import { Goals } from './confidence-goals.tsx';
+import { Learned } from './confidence-learned.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
 
 /** How sure the local model is, whether that means anything, and what another threshold would have done. */
@@ -22,6 +24,8 @@ export function ConfidenceView() {
         <RangeTabs />
       </ViewHead>
       {value !== undefined && <Report report={value} />}
+      <Goals />
+      <Learned />
       {value === undefined && error === undefined && <Loading />}
       {error !== undefined && <Failure error={error} retry={reload} />}
     </>
@@ -52,14 +56,14 @@ function Report({ report }: { report: ConfidenceReport }) {
       </p>
       <section class="card">
         <h2>
-          Scores of local answers <span class="unit">answers in each step of 0.05</span>
+          Scores of local answers <span class="unit">answers per step of 0.05</span>
         </h2>
         <Histogram histogram={report.histogram} threshold={report.threshold} />
       </section>
       <div class="two">
         <Replay report={report} />
         <section class="card">
-          <h2>Does the score mean what it says?</h2>
+          <h2>Calibration: is 0.8 right 80 % of the time?</h2>
           {report.reliability.length === 0 ? <NoLabels /> : <Labels report={report} />}
         </section>
       </div>

@@ -27,13 +27,12 @@ export type LfoConfig = Immutable<
     readonly backends: readonly BackendConfig[];
     /** Folder for the database, keys and, unless moved, models; 0700. */
     readonly dataDir: string;
-    /** Where settings come from, as the file names them: variables that fix one, and what the file sets. */
-    readonly origins: {
-      readonly environment: Readonly<Record<string, string>>;
-      readonly file: readonly string[];
-    };
     /** The file read, if any. */
     readonly file?: string;
+    /** Where settings came from, by their path in the file: `lfo.yaml:3` or a variable; else they are defaults. */
+    readonly origins: Readonly<Record<string, string>>;
+    /** The `${…}` that stands for each secret, by its path. */
+    readonly references: Readonly<Record<string, string>>;
     /** What deserves a word at the start though nothing is wrong; sentences without secrets. */
     readonly warnings: readonly string[];
   }

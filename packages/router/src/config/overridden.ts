@@ -64,15 +64,16 @@ export class OverriddenConfig implements ConfigHandle {
   }
 
   originOf(setting: OverridableSetting): SettingOrigin {
-    const { origins } = this.#base.current();
-    if (origins.environment[setting] !== undefined) return 'environment';
+    if (this.fixedBy(setting) !== undefined) return 'environment';
     if (this.#fits(setting)) return 'override';
-    return origins.file.includes(setting) ? 'file' : 'default';
+    return this.#base.current().origins[setting] === undefined ? 'default' : 'file';
   }
 
   /** The variable that fixes a setting, if one does. */
   fixedBy(setting: OverridableSetting): string | undefined {
-    return this.#base.current().origins.environment[setting];
+    const origin = this.#base.current().origins[setting];
+    // A place in the file has its line.
+    return origin?.includes(':') === true ? undefined : origin;
   }
 
   valueOf(setting: OverridableSetting): JsonValue {
@@ -93,7 +94,7 @@ export class OverriddenConfig implements ConfigHandle {
     let isChanged = false;
     for (const setting of overridableSettings) {
       const value = this.#values.get(setting);
-      if (value === undefined || !this.#fits(setting) || from.origins.environment[setting] !== undefined) continue;
+      if (value === undefined || !this.#fits(setting) || this.fixedBy(setting) !== undefined) continue;
       const [, key, inner] = overridable[setting].where;
       const [group, name] = inner === undefined ? [routing, key] : [goal, inner];
       if (value === null) group.delete(name);

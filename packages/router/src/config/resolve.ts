@@ -21,7 +21,7 @@ export function resolveSettings(
   settings: FileSettings,
   origin: Origin,
   findings: Findings,
-): Omit<LfoConfig, 'warnings' | 'origins'> {
+): Omit<LfoConfig, 'warnings' | 'origins' | 'references'> {
   const dataDir = dataFolder(settings.dataDir, origin);
   checkServer(settings.server, dataDir, findings);
   checkTelemetry(settings.telemetry, findings);

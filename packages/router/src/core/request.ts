@@ -133,6 +133,8 @@ export interface Sampling {
 export interface RoutingHints {
   /** The effective mode: key policy ∩ header ∩ metadata ∩ model alias. Only ever tightened. */
   readonly mode: Mode;
+  /** Work that may wait for everybody else; absent: interactive. */
+  readonly lane?: 'background';
   /** 0..1; absent: the configured threshold. */
   readonly confidenceThreshold?: number;
   /** Total budget from arrival, in milliseconds. */

@@ -37,6 +37,8 @@ export interface RequestTrace {
   model: string | undefined;
   /** Name of the device that answers; undefined where none does. */
   device: string | undefined;
+  /** How often that device was lost and came back while it answered. */
+  resumed: number | undefined;
   /** Score of the answer that was given. */
   confidence: number | undefined;
   /** The best local answer was given though it did not pass. */
@@ -62,6 +64,8 @@ export interface AttemptTrace {
   model: string | undefined;
   /** Name of the device. */
   device: string | undefined;
+  /** How often it was lost and came back meanwhile. */
+  resumed: number | undefined;
   readonly startMs: number;
   leasedMs: number | undefined;
   firstEventMs: number | undefined;
@@ -110,6 +114,7 @@ export function beginTrace(
     backend: undefined,
     model: undefined,
     device: undefined,
+    resumed: undefined,
     confidence: undefined,
     degraded: false,
     attempts: [],
@@ -132,6 +137,7 @@ export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): 
     backend: undefined,
     model: undefined,
     device: undefined,
+    resumed: undefined,
     startMs,
     leasedMs: undefined,
     firstEventMs: undefined,

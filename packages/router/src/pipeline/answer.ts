@@ -26,10 +26,12 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
   const { plan, size } = await makePlan(request, call, stages);
   let spared: SparedAnswer | undefined; // the best local answer that was held back
   let held: HeldBack | undefined; // the latest one, whole or not
-  for (let step = plan.take(); step !== undefined; step = plan.take()) {
+  for (let next = plan.take(); next !== undefined; next = plan.take()) {
+    const step = next;
     const hasSpare = spared?.isWhole === true;
     if (!hasRoom(step, call, hasSpare, stages.clock.nowMs())) break;
-    const attempt = new Attempt(step, { request, call, stages, size, hasSpare });
+    const hasOther = (backend: string): boolean => plan.hasOther(step, backend);
+    const attempt = new Attempt(step, { request, call, stages, size, hasSpare, hasOther });
     const isCompared = held !== undefined && step.attempt.tier === 'cloud' && stages.compared !== undefined;
     const copy = isCompared ? new Copy(writer) : undefined;
     const end = await attempt.run(copy ?? writer);
@@ -91,8 +93,8 @@ async function makePlan(
   const features = await measure(request, fleet, call.signal);
   const decision = decide(features, fleet);
   noteDecision(call.trace, features, fleet, decision);
-  const { promptTokens, promptTokensFrom } = features;
-  const size = { promptTokens, promptTokensFrom };
+  const { promptTokens, promptTokensFrom, warmTokens, warmBackend } = features;
+  const size = { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
   const attempts = stages.gate.policy === 'observe' ? decision.attempts.map(observed) : decision.attempts;
   const plan = new Plan(attempts, retries, (attempt, exclude) =>
     pool.hasCandidate(attempt, { request, exclude, ...size }),

@@ -78,7 +78,7 @@ export interface HeldBack {
 }
 
 /** How long the prompt is, and how that is known. */
-export type PromptSize = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom'>;
+export type PromptSize = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom' | 'warmTokens' | 'warmBackend'>;
 
 /** What one try is made of beside its step. */
 export interface AttemptOptions {
@@ -88,6 +88,8 @@ export interface AttemptOptions {
   readonly size: PromptSize;
   /** Another answer is ready: gives up in time for it to arrive before the client's deadline, unless bytes have left. */
   readonly hasSpare: boolean;
+  /** Whether another backend could answer if this one failed now. */
+  readonly hasOther: (backend: string) => boolean;
 }
 
 /** One try at one backend: owns its lease, abort, budgets, gate, notes and outcome. Run once. */
@@ -143,7 +145,7 @@ export class Attempt {
     const lease = await stages.pool.acquire(attempt, { request, ...size, signal, exclude });
     this.#lease = lease;
     this.#notes.leased(lease);
-    const upstream = (this.#upstream = this.#openUpstream(lease));
+    const upstream = (this.#upstream = this.#openUpstream(lease, writer));
     const gate = (this.#gate = this.#openGate(lease));
     while (upstream.endedBy === undefined) {
       const events = await upstream.next(gate.dueMs);
@@ -222,6 +224,7 @@ export class Attempt {
   #noteTime(events: readonly InferenceEvent[]): void {
     if (!events.some(isOfTheModel)) return;
     this.#lastMs = this.#options.stages.clock.nowMs();
+    if (this.#firstMs === undefined) this.#lease?.begun();
     this.#firstMs ??= this.#lastMs;
   }
 
@@ -240,8 +243,8 @@ export class Attempt {
     };
   }
 
-  #openUpstream({ backend, model }: Lease): UpstreamAnswer {
-    const { request, call, stages, size } = this.#options;
+  #openUpstream({ backend, model }: Lease, writer: AttemptWriter): UpstreamAnswer {
+    const { request, call, stages, size, hasOther } = this.#options;
     const { clock, limits, judge } = stages;
     const { scoredTokens } = judge;
     const { deadlineMs, trace } = call;
@@ -254,6 +257,8 @@ export class Attempt {
           wantScores: backend.tier === 'local',
           ...(scoredTokens === undefined ? {} : { scoredTokens }),
           warn: (param, why) => trace.warnings.set(param, why),
+          mayFailOver: () => !writer.committed && hasOther(backend.id),
+          resumed: () => this.#notes.resumed(),
         }),
       {
         backend: backend.id,

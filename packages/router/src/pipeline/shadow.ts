@@ -124,8 +124,9 @@ export class Shadows implements RequestSink {
       request,
       call,
       stages,
-      size: { promptTokensFrom: 'estimate' as const, ...size },
+      size: { promptTokensFrom: 'estimate' as const, warmTokens: 0, ...size },
       hasSpare: false,
+      hasOther: () => false,
     };
     const end = await new Attempt({ attempt: planned, exclude, delayMs: 0 }, options).run(writer);
     if (tier === 'cloud') spent(costOf(own.attempts) ?? 0);

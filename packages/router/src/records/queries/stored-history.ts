@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.ts';
 import type {
   ConfidenceReport,
   Feedback,
+  LearningReport,
   RequestFilter,
   RequestHistory,
   RequestPage,
@@ -15,6 +16,7 @@ import { readCapture } from '../capture.ts';
 import { asTier, viewRow } from '../request-record.ts';
 import type { JudgementRow, Store } from '../tables.ts';
 import { confidenceReport } from './confidence-report.ts';
+import { learningReport } from './learning-report.ts';
 import { trends } from './trends.ts';
 import { walkStep } from './walk.ts';
 
@@ -42,6 +44,10 @@ export class StoredHistory implements RequestHistory {
 
   confidence(range: TrendRange): Promise<ConfidenceReport> {
     return confidenceReport(this.#store, range, this.#clock.wallMs());
+  }
+
+  learning(range: TrendRange): Promise<LearningReport> {
+    return learningReport(this.#store, range, this.#clock.wallMs());
   }
 
   addFeedback({ requestId, clientKey, verdict, expectedRoute }: Feedback): Promise<void> {
