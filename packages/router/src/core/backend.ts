@@ -80,6 +80,8 @@ export interface PromptCount {
 export interface Capabilities {
   readonly contextTokens?: number;
   readonly tools: boolean;
+  /** Answers with calls alone: of no use where the request offers no tools. */
+  readonly toolsOnly?: boolean;
   readonly jsonSchema: boolean;
   readonly images: boolean;
   readonly audio: boolean;
