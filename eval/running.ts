@@ -308,7 +308,10 @@ function lastUser(body: unknown): string {
   );
   if (typeof content === 'string') return content;
   const parts: readonly unknown[] = Array.isArray(content) ? content : [];
-  return parts.map((part) => String(at(part, 'text') ?? '')).join('');
+  return parts
+    .map((part) => at(part, 'text'))
+    .filter((text) => typeof text === 'string')
+    .join('');
 }
 
 function callsIn(chunks: readonly unknown[]): readonly WrittenCall[] {
