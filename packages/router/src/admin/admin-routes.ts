@@ -8,6 +8,7 @@ import { addFeedback } from './feedback.ts';
 import { addLiveStream } from './live-stream.ts';
 import { addLogin } from './login.ts';
 import { addSettings } from './settings.ts';
+import { addRouters } from './routers.ts';
 import { addPages, securityHeaders } from './pages.ts';
 
 /** Adds the dashboard, what it asks for, and feedback. Call before the server listens; guarding is the server's. */
@@ -27,6 +28,7 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminDeps): void {
     addApi(scope, deps);
     addDevices(scope, deps);
     addSettings(scope, deps);
+    addRouters(scope, deps);
     addLiveStream(scope, deps, randomToken(6));
   });
 }

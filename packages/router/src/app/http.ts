@@ -5,6 +5,7 @@ import { isLoopback } from '../config/addresses.ts';
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
+import type { RouterPeers } from '../records/open-peers.ts';
 import type { Records } from '../records/open-records.ts';
 import type { Refusal } from '../records/request-record.ts';
 import { admissionError } from '../server/admission.ts';
@@ -24,6 +25,7 @@ import type { Steered } from './steering.ts';
 
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
+  readonly peers: RouterPeers;
   readonly host: HostProcess;
   readonly devices: Devices;
   readonly fleet: Fleet;
@@ -48,7 +50,8 @@ export function openDashboard(
     records,
     operations,
     steered,
-  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations' | 'steered'>,
+    peers,
+  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations' | 'steered' | 'peers'>,
 ): Dashboard {
   const { keys } = operations;
   return createDashboard({
@@ -58,6 +61,8 @@ export function openDashboard(
     settings: steered.settings,
     threshold: () => steered.steering.view(),
     verifyKey: keys.verifyKey,
+    refs: keys.refs,
+    peers,
     devices,
     fleet: () => fleet.view(),
     readiness: () => readinessOf(fleet.view()),
@@ -74,7 +79,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { host, devices, fleet, operations, steered, dashboard, chats, loop, records, shutdown } = parts;
+  const { host, peers, devices, fleet, operations, steered, dashboard, chats, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -82,6 +87,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     config: config.current(),
     clock,
     log,
+    router: () => peers.name,
     pace: () => config.current().server,
     chat: async (exchange) => spentBy(await chats.serve(exchange), parts.records.charged),
     verifyKey: keys.verifyKey,

@@ -11,6 +11,7 @@ export const reasons = {
   spend_hard_limit: 'The hard limit for today is reached: the cloud is asked only by name.',
   tool_loop: 'The calls before it came from the cloud, and a loop of calls stays where it is.',
   tools_unsupported: 'No local model takes tools.',
+  only_tools: 'The local models answer only requests that offer tools.',
   images_unsupported: 'No local model takes this kind of content.',
   json_schema_unsupported: 'No local model enforces a JSON schema.',
   local_unavailable: 'No local backend is ready.',
