@@ -12,7 +12,14 @@ import type {
 import type { Clock } from '../core/clock.ts';
 import type { BreakerConfig } from '../config/config.ts';
 import { BackendError } from '../core/errors.ts';
-import { type MeanRequest, outLeft, type RunningRequest, type WorkLeft } from '../core/predicted-work.ts';
+import {
+  type KnownRates,
+  knownRates,
+  type MeanRequest,
+  outLeft,
+  type RunningRequest,
+  type WorkLeft,
+} from '../core/predicted-work.ts';
 import { choose } from './balance.ts';
 import { type BreakerRules, CircuitBreaker, type EjectionReason, type Permit } from './breaker.ts';
 import {
@@ -29,7 +36,7 @@ import {
 import { FairQueue } from './fair-queue.ts';
 import { byModel } from './model-order.ts';
 import { noBackendError, overloadedError } from './no-backend.ts';
-import { type Placeable, placeAt, type PlacementContext, queueMsOf } from './placement.ts';
+import { assumedRates, type Placeable, placeAt, type PlacementContext, queueMsOf } from './placement.ts';
 import { RateEstimator } from './rate-estimator.ts';
 
 export interface PoolOptions {
@@ -67,6 +74,8 @@ const meanWeight = 0.2;
 /** With many members a view is not made anew for each request. */
 const viewedAtOnce = 32;
 const viewMs = 100;
+/** How long the quickest member stays it. */
+const quickestMs = 1_000;
 
 interface Waiter {
   readonly attempt: Attempt;
@@ -97,6 +106,8 @@ export class Pool implements BackendPool {
   readonly #patient = new FairQueue<Waiter>();
   /** Expected length of an answer, and means of all requests. */
   readonly #means = { out: 128, outWithTools: 128, prompt: 400 };
+  /** The rates of the quickest, looked for now and then. */
+  #quickest = { rates: assumedRates, untilMs: -Infinity };
   #list: readonly Member[] = [];
   #view: { readonly view: FleetView; readonly untilMs: number } | undefined;
   #cancelLook: (() => void) | undefined;
@@ -331,6 +342,7 @@ export class Pool implements BackendPool {
       placed,
       nowMs: this.#options.clock.nowMs(),
       means: this.#meansNow,
+      assumed: this.#quickestRates(),
       size: { prompt: choice.promptTokens, out: this.#expectedOut(choice.request) },
       preferred: session === undefined ? undefined : this.#sessions.get(session),
     };
@@ -373,6 +385,19 @@ export class Pool implements BackendPool {
     }
     for (const member of this.#candidates(attempt)) look(member);
     return { placeable, skips };
+  }
+
+  #quickestRates(): KnownRates {
+    const nowMs = this.#options.clock.nowMs();
+    if (nowMs < this.#quickest.untilMs) return this.#quickest.rates;
+    let rates: KnownRates | undefined;
+    for (const member of this.#list) {
+      if (member.backend.tier !== 'local') continue;
+      const known = knownRates(ratesOf(member, member.backend.models[0] ?? ''));
+      if (known !== undefined && known.decodeRate > (rates?.decodeRate ?? 0)) rates = known;
+    }
+    this.#quickest = { rates: rates ?? assumedRates, untilMs: nowMs + quickestMs };
+    return this.#quickest.rates;
   }
 
   get #meansNow(): MeanRequest {

@@ -24,6 +24,8 @@ export interface ProgramDeps {
   readonly machine: string;
   /** Loaded when serving begins, so that other commands start fast. */
   readonly startApp: (options: AppOptions) => Promise<RunningApp>;
+  /** 0..1, uniform. */
+  readonly random: () => number;
   /** Loaded when records are read. */
   readonly openArchive: (config: LfoConfig) => Promise<Archive>;
   /** The device host as a file for npm. */
@@ -107,6 +109,13 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
   return program;
 }
 
+interface DemoFlags {
+  readonly port: string;
+  readonly seconds?: string;
+  readonly rate?: string;
+  readonly json?: true;
+}
+
 type Load = (options: Common, allowUnset?: boolean) => LfoConfig;
 type All = (command: Command) => Common;
 type Done = (exitCode: number) => void;
@@ -130,6 +139,17 @@ function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, d
       const { deviceHost } = await import('./device-host.ts');
       const given = args[0] === 'help' ? ['--help'] : args;
       done(await deviceHost(terminal, load(all(command)), ['device', ...given]));
+    });
+  withExample(program.command('demo'), 'lfo demo --seconds 60')
+    .description('a router with six scripted devices and traffic, to look at')
+    .addOption(new Option('--port <port>', 'of the router').default('0', 'a free one'))
+    .option('--seconds <n>', 'end by itself after so long')
+    .option('--rate <n>', 'requests a second')
+    .option('--json', 'one line of JSON at the start and at the end')
+    .action(async (options: DemoFlags) => {
+      const { demo } = await import('./demo/demo.ts');
+      const { random } = deps;
+      done(await demo({ ...options, json: options.json === true }, { terminal, clock, random, startApp }));
     });
   const models = withExample(program.command('models'), 'lfo models list').description('models on this machine');
   const run = async (command: Command, args: readonly string[]): Promise<void> => {

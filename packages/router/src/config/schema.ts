@@ -328,6 +328,22 @@ const fleet = z
       .max(30_000)
       .default(10_000)
       .describe('How long an answer under way waits for a device whose link was lost; 0 gives it up at once.'),
+    min_battery: z
+      .number()
+      .min(0)
+      .max(100)
+      .exactOptional()
+      .describe(
+        'Percent below which devices on battery are to take nothing, where their owners allow less; default: as each owner says.',
+      ),
+    max_thermal: z
+      .int()
+      .min(0)
+      .max(6)
+      .exactOptional()
+      .describe(
+        'Thermal status (0 none to 6 shut-down) from which devices are to take nothing; default: as each owner says.',
+      ),
   })
   .transform(camelKeys);
 

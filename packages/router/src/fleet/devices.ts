@@ -10,7 +10,8 @@ import { LfoError } from '../core/errors.ts';
 import { randomToken } from '../core/id.ts';
 import type { Logger } from '../core/logger.ts';
 import { deviceNamePattern, firstName } from './device-name.ts';
-import { type DeviceView, deviceView, figuresOf } from './device-view.ts';
+import type { DeviceView } from '../core/device-view.ts';
+import { deviceView, figuresOf } from './device-view.ts';
 import { dial } from './dial.ts';
 import { Diallers } from './diallers.ts';
 import { afterHello, type Hello } from './first-message.ts';
@@ -354,6 +355,10 @@ export class Devices {
       backend: {
         heartbeatMs: config.heartbeatMs,
         graceMs: config.graceMs,
+        policy: {
+          ...(config.minBattery === undefined ? {} : { min_battery: config.minBattery }),
+          ...(config.maxThermal === undefined ? {} : { max_thermal: config.maxThermal }),
+        },
         names: { router, device: () => device.record.name },
         label: () => ({ name: device.record.name, plainModels: config.models }),
         lost: { state: 'down', detail: 'The device is not connected.' },
