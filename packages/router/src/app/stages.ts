@@ -2,10 +2,10 @@ import type { EjectionReason } from '../backends/breaker.ts';
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
 import type { Backend, BackendPool } from '../core/backend.ts';
-import type { ConfidenceEstimator } from '../core/confidence.ts';
 import type { RouteExplanation } from '../core/exchange.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
+import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
 import { decide } from '../routing/decide.ts';
@@ -50,17 +50,19 @@ export function stagesOver(
   options: AppOptions,
   retries: RetryBudget,
   counter: (id: string) => Backend | undefined,
-  estimator: ConfidenceEstimator,
+  learning: Learning,
 ): Stages {
   const { clock, config } = options;
   return {
     clock,
     pool,
     retries,
-    judge: estimator,
+    judge: learning.judge,
+    compared: learning.compared,
     measure: createMeasure({
       clock,
-      limits: () => config.current().routing,
+      limits: learning.limits,
+      loopTier: learning.loopTier,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
     decide: (features, fleet) => decide(features, fleet, defaultPolicies),

@@ -1,4 +1,5 @@
 import type { Attempt } from './backend.ts';
+import type { ThresholdView } from './goals.ts';
 import type { PredictedWait } from './predicted-wait.ts';
 import type { Reason } from './reason.ts';
 import type { ChatRequest, Mode, Tier } from './request.ts';
@@ -52,6 +53,8 @@ export interface RouteExplanation {
   readonly reasons: readonly Reason[];
   readonly attempts: readonly Attempt[];
   readonly threshold: number;
+  /** Why it is what it is, and how the goals stand. */
+  readonly steering?: ThresholdView;
   readonly promptTokens: number;
   readonly promptTokensFrom: 'count' | 'bound' | 'estimate';
   /** Of these, already in the local model's cache; 0 when unknown. */

@@ -3,7 +3,7 @@ import type { FleetView, PromptCount } from '../core/backend.ts';
 import { contentLackOf } from '../core/can-serve.ts';
 import type { Clock } from '../core/clock.ts';
 import { resolveModel } from '../core/model-directory.ts';
-import type { ChatRequest } from '../core/request.ts';
+import type { ChatRequest, Tier } from '../core/request.ts';
 import type { RequestFeatures, RoutingLimits } from '../core/routing.ts';
 import { boundPromptTokens, estimatePromptTokens } from './prompt-size.ts';
 import { candidatesOf, isReady, predictedWait, type Candidate } from './suitability.ts';
@@ -15,6 +15,8 @@ export interface MeasureOptions {
   readonly clock: Clock;
   /** Asked for each request, so that a reload takes effect. */
   readonly limits: () => RoutingLimits;
+  /** The tier that made the call whose result a request brings; absent: nobody remembers. */
+  readonly loopTier?: (request: ChatRequest) => Tier | undefined;
   /** Exact tokens by the named backend's own tokenizer; undefined where it has none. */
   readonly countTokens?: (
     backend: string,
@@ -36,7 +38,8 @@ export function createMeasure(options: MeasureOptions): Measure {
     const limits = limitsFor(request, options.limits());
     const mode = resolveModel(request.model, view.backends)?.mode ?? 'auto';
     const wanted = request.hints.mode === 'auto' ? mode : request.hints.mode;
-    const base = { request, mode: request.hints.mode, limits };
+    const loopTier = options.loopTier?.(request);
+    const base = { request, mode: request.hints.mode, limits, ...(loopTier !== undefined && { loopTier }) };
 
     const bound = boundPromptTokens(request);
     if (bound !== undefined) {
