@@ -149,9 +149,9 @@ test(
     const failures: string[] = [];
     const streams: boolean[] = [];
     let answers = 0;
-    let isOver = false;
+    const end = { isHere: false };
     const client = async (isStream: boolean): Promise<void> => {
-      while (!isOver || answers < wanted) {
+      while (!end.isHere || answers < wanted) {
         try {
           const { status, text, router } = await there.chat(ownerKey, isStream ? { stream: true } : {});
           if (isStream) streams.push(/39 [^]*\[DONE\]/.test(text));
@@ -172,7 +172,7 @@ test(
       assert.equal(code, 0);
       await there.routers.start(index);
     }
-    isOver = true;
+    end.isHere = true;
     await Promise.all(clients);
     assert.deepEqual(failures, [], there.routers.balancerErrors());
     assert.ok(streams.length > 8 && streams.every(Boolean), `${streams.length} streams`);

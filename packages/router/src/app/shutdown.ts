@@ -99,7 +99,7 @@ export async function drain(
   await sleep(clock, drainMs, never);
   await quietTurn(server, clock);
   // HTTP's own way would close at once whatever connection is between two requests.
-  Reflect.apply(NetServer.prototype.close, server, []);
+  closeListener(server);
   const untilMs = clock.nowMs() + Math.min(longestLullMs, graceMs);
   for (let quietMs = 0; quietMs < lullMs && clock.nowMs() < untilMs; quietMs += lookMs) {
     await sleep(clock, lookMs, never);
@@ -108,6 +108,12 @@ export async function drain(
 }
 
 const lookMs = 50;
+
+function closeListener(server: NetServer): void {
+  // oxlint-disable-next-line typescript/unbound-method
+  const { close } = NetServer.prototype;
+  close.call(server);
+}
 
 /** Shorter turns of the event loop have had nothing to do. */
 const quietTurnMs = 0.2;
