@@ -138,7 +138,7 @@ class GeminiBackend implements Backend {
   async *#answer(asked: ChatRequest, call: CallContext, stream: boolean): AsyncGenerator<InferenceEvent[], void> {
     this.#active++;
     try {
-      await this.#signaturesRestored(request, call);
+      await this.#signaturesRestored(asked, call);
       const request = await this.#withImages(asked, call.signal);
       let without = this.#disliked.get(call.model) ?? nothing;
       while (true) {
