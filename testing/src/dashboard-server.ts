@@ -36,7 +36,7 @@ function noDevices(dataDir: string): Devices {
     log: pino({ level: 'silent' }),
     registry: { list: async () => [], save: async () => {} },
     keys: () => openRouterKey(dataDir),
-    config: { listen: 'off', models: [], dial: [], heartbeatMs: 20_000, graceMs: 10_000 },
+    config: { listen: 'off', models: [], dial: [], heartbeatMs: 20_000, graceMs: 10_000, legacy: false },
     members: { add() {}, remove() {}, setDraining: () => false, view: () => ({ backends: [] }), onEjected() {} },
     random: () => 0,
     version: '0.1.0',

@@ -129,7 +129,8 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
     shutdown.add('drain', 'drain', () => {
       void peers.beat();
-      return drain(options.config.current().server.drainMs, clock);
+      const { drainMs, shutdownGraceMs } = options.config.current().server;
+      return drain(server, chats, { drainMs, graceMs: shutdownGraceMs }, clock);
     });
     shutdown.add('requests', 'requests', () => endRequests(server, chats, graceMs(), clock));
 

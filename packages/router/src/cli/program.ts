@@ -194,6 +194,18 @@ function addTalking(program: Command, deps: ProgramDeps, load: Load, all: All, d
         ),
       );
     });
+  withExample(program.command('bridge'), 'lfo bridge --port 5555')
+    .description("answer the original's POST /completion by a running LFO")
+    .option('--host <address>', 'address of this machine to listen on', '127.0.0.1')
+    .addOption(new Option('--port <port>', 'port to listen on').env('BRIDGE_PORT').default('5555'))
+    .option('--router <address>', 'address of the running LFO (default: the one this configuration describes)')
+    .action(async ({ host, port, router }: { host: string; port: string; router?: string }, command: Command) => {
+      const { bridge } = await import('./bridge.ts');
+      const options = { ...all(command), ...(router === undefined ? {} : { url: router }) };
+      const number = Number(port);
+      if (!Number.isInteger(number) || number < 0 || number > 65_535) throw new CliError(`--port ${port}: no port.`, 2);
+      done(await withClient(options, load, (client) => bridge(terminal, client, deps.clock, { host, port: number })));
+    });
   withExample(program.command('explain'), 'lfo explain "What is 2+2?"')
     .description('where a prompt would go, and why')
     .argument('<prompt>')

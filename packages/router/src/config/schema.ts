@@ -317,6 +317,10 @@ const fleet = z
       .describe(
         'Models of devices that may be asked for by their plain id; `<model>@<device>` and the aliases reach all others.',
       ),
+    legacy: z
+      .boolean()
+      .default(false)
+      .describe('Whether programs of this machine may ask by one line of JSON over the fleet port, without a key.'),
     dial: z
       .array(dialAddress)
       .default([])
