@@ -30,7 +30,7 @@ test('security 26 and 27: the image is built from a pinned base, without scripts
   assert.deepEqual(instruction('VOLUME'), ['VOLUME /data']);
   assert.match(
     instruction('CMD').join(),
-    /"node", "packages\/router\/bin\/lfo\.js", "serve"/,
+    /"node", "--max-semi-space-size=8", "packages\/router\/bin\/lfo\.js", "serve"/,
     'signals reach Node itself',
   );
   assert.doesNotMatch(instruction('ENV').join(), /KEY|TOKEN|SECRET/);

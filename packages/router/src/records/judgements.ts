@@ -14,7 +14,12 @@ export class Judgements implements LabelSink {
 
   constructor(store: Pick<Store, 'append'>, clock: Clock) {
     this.#clock = clock;
-    this.#rows = new WriteBehind({ write: (rows) => store.append('judgements', rows), clock });
+    this.#rows = new WriteBehind({
+      // They are there before the row of their request.
+      batchMs: 0,
+      write: (rows) => store.append('judgements', rows),
+      clock,
+    });
     this.#labels = new WriteBehind({ write: (rows) => store.append('labels', rows), clock });
   }
 
