@@ -125,7 +125,7 @@ export class DeviceHost implements SessionHost {
       models: this.offers(),
       queue_max: queueMax,
       max_frame: maxFrameBytes,
-      features: ['count', 'prefill', 'load'],
+      features: ['count', 'prefill', 'load', 'embed'],
       boot,
     };
   }

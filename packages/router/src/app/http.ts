@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
+import type { Embeddings } from '../pipeline/serve-embedding.ts';
 import type { Records } from '../records/open-records.ts';
 import { admissionError } from '../server/admission.ts';
 import type { LoopDelay } from '../telemetry/loop-delay.ts';
@@ -23,6 +24,7 @@ export interface HttpParts {
   readonly operations: Operations;
   readonly dashboard: Dashboard;
   readonly chats: Chats;
+  readonly embeddings: Embeddings;
   readonly loop: LoopDelay;
   readonly shutdown: Shutdown;
 }
@@ -63,7 +65,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { fleet, operations, dashboard, chats, loop, shutdown } = parts;
+  const { fleet, operations, dashboard, chats, embeddings, loop, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -73,6 +75,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     log,
     pace: () => config.current().server,
     chat: async (exchange) => spentBy(await chats.serve(exchange)),
+    embed: async (exchange) => spentBy(await embeddings.serve(exchange)),
     verifyKey: keys.verifyKey,
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,

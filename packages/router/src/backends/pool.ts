@@ -100,7 +100,8 @@ export class Pool implements BackendPool {
 
   view(): FleetView {
     const nowMs = this.#options.clock.nowMs();
-    return { backends: Array.from(this.#members.values(), (member) => this.#viewOf(member, nowMs)) };
+    const chatting = [...this.#members.values()].filter(({ backend }) => backend.chats !== false);
+    return { backends: chatting.map((member) => this.#viewOf(member, nowMs)) };
   }
 
   #viewOf(member: Member, nowMs: number): BackendView {
@@ -153,9 +154,10 @@ export class Pool implements BackendPool {
     return await this.#wait(attempt, choice);
   }
 
-  #candidates({ tier, backend }: Attempt): Member[] {
+  #candidates({ tier, backend, embeds }: Attempt): Member[] {
     const members: Member[] = [];
     for (const member of this.#members.values()) {
+      if (embeds !== true && member.backend.chats === false) continue;
       if (member.backend.tier === tier && (backend === undefined || backend === member.backend.id))
         members.push(member);
     }

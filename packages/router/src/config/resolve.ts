@@ -80,11 +80,13 @@ function resolveRecords({ records, databaseUrl }: FileSettings, findings: Findin
 }
 
 function resolveEmbedded(embedded: FileSettings['embedded'], dataDir: string, origin: Origin): EmbeddedConfig {
-  const { model, modelsDir } = embedded;
+  const { model, modelsDir, embeddingModel, ...rest } = embedded;
+  const found = (name: string): string => (isModelPath(name) ? fromFile(name, origin) : name);
   return {
-    ...embedded,
+    ...rest,
+    ...(embeddingModel === 'none' ? {} : { embeddingModel: found(embeddingModel) }),
     enabled: model !== 'none',
-    model: isModelPath(model) ? fromFile(model, origin) : model,
+    model: found(model),
     modelsDir: modelsDir === undefined ? join(dataDir, 'models') : fromFile(modelsDir, origin),
   };
 }

@@ -196,6 +196,13 @@ const embedded = z
       .min(1)
       .default('qwen2.5-coder-0.5b')
       .describe('Name of the catalogue, path of a GGUF file, `hf:owner/repo/file`, or `none` for no embedded model.'),
+    embedding_model: z
+      .string()
+      .min(1)
+      .default('none')
+      .describe(
+        'Model that turns texts into vectors for `/v1/embeddings`, in a process of its own: `all-minilm-l6-v2`, a path, `hf:owner/repo/file`, or `none`.',
+      ),
     models_dir: z
       .string()
       .min(1)

@@ -2,17 +2,19 @@ import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { LimitsConfig } from '../config/config.ts';
 import type { Clock } from '../core/clock.ts';
-import { ClientGoneError, type LfoError, shuttingDown } from '../core/errors.ts';
-import type { ChatExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
-import type { KeyQuota, QuotaTicket, Spent } from '../core/identity.ts';
+import { ClientGoneError, LfoError, shuttingDown } from '../core/errors.ts';
+import type { ChatExchange, EmbeddingExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
+import type { KeyQuota, QuotaAsk, QuotaTicket, Spent } from '../core/identity.ts';
 import { errorFields, type Logger } from '../core/logger.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { receivedBody } from '../server/body-parser.ts';
 import { setRaw } from '../server/raw-headers.ts';
+import type { ReadEmbedding } from './embedding.ts';
 import { type FindModel, modelFinder } from './find-model.ts';
+import { answerMetadata } from './metadata.ts';
 import { type NameRule, nameRuleFinder } from './names.ts';
 import type { Received } from './reading.ts';
-import { openWriter, type ResponsePace } from './respond.ts';
+import { openWriter, type ResponsePace, sendFailure, sendWhole } from './respond.ts';
 import type { ReadRequest } from './wire.ts';
 
 /** What the clients' wires need of the rest. */
@@ -24,6 +26,8 @@ export interface DialectDeps {
   readonly pace: () => ResponsePace;
   /** Answers one exchange completely; resolves when its response has ended, with what it used where that is known. */
   readonly chat: (exchange: ChatExchange) => Promise<Spent | void>;
+  /** Turns texts into vectors completely; resolves when the response has ended, with what it used. Absent: nobody can. */
+  readonly embed?: (exchange: EmbeddingExchange) => Promise<Spent>;
   /** Holds keys to their limits; absent: nothing is counted. */
   readonly quota?: KeyQuota;
   /** The operator's rules for names that nobody serves; cheap: looked at for every such name. */
@@ -75,7 +79,7 @@ export class Serving {
     const refused = this.#refusal();
     if (refused !== undefined) throw refused;
     const { deps } = this;
-    const ticket = this.#admitted(request, reply, read);
+    const ticket = this.#admitted(request, reply, chatAsk(read));
     const keptLocal = ticket?.keptLocal;
     const runs: ChatRequest = keptLocal === undefined ? read : { ...read, hints: { ...read.hints, mode: 'local' } };
     if (keptLocal !== undefined) warnings.set('limits', keptLocal);
@@ -102,24 +106,43 @@ export class Serving {
       .catch(abandoned);
   }
 
+  /** Turns texts of any wire into vectors; `reply` is the pipeline's from here on. @throws LfoError 429 or 503 before that */
+  embed(request: FastifyRequest, reply: FastifyReply, { request: read, body, errorBody }: ReadEmbedding): void {
+    const refused = this.#refusal();
+    if (refused !== undefined) throw refused;
+    const { clock, embed, pace } = this.deps;
+    if (embed === undefined) throw new LfoError('There are no embeddings here.', { code: 'not_found', status: 404 });
+    const { mode } = read.hints;
+    const ticket = this.#admitted(request, reply, { mode, model: read.model, bytes: read.bodyBytes, maxTokens: 0 });
+    const signal = departureSignal(reply);
+    const response = reply.raw;
+    const { receivedMs } = request;
+    reply.hijack();
+    const open = { response, signal, clock, pace: pace() };
+    embed({
+      request: read,
+      signal,
+      receivedMs,
+      bodyMs: receivedBody(request).arrivedMs,
+      deliver: (answer, usage, trace) => {
+        const nowMs = clock.nowMs();
+        return sendWhole(open, trace, body(answer, usage, answerMetadata(trace, nowMs, {}), nowMs - receivedMs));
+      },
+      fail: (error, trace) => sendFailure(open, trace, error, errorBody),
+    })
+      .then((spent) => ticket?.settle(spent))
+      .catch((error: unknown) => this.#abandon(read.id, response, error));
+  }
+
   #refusal(): LfoError | undefined {
     return this.deps.isDraining() ? shuttingDown() : this.deps.admissionError?.();
   }
 
   /** Takes the request's place among its key's, and says how many are left. */
-  #admitted({ identity }: FastifyRequest, reply: FastifyReply, chat: ChatRequest): QuotaTicket | undefined {
+  #admitted({ identity }: FastifyRequest, reply: FastifyReply, { bytes, ...ask }: Ask): QuotaTicket | undefined {
     const { quota } = this.deps;
     if (quota === undefined || identity.limits === undefined) return undefined;
-    const { maxTokens } = chat.sampling;
-    const promptTokens = Math.ceil(chat.bodyBytes / bytesPerToken);
-    const { mode } = chat.hints;
-    const ticket = quota.admit(identity, {
-      promptTokens,
-      // What has to be fetched from elsewhere cannot stay local.
-      mode: mode === 'auto' && hasRemoteImages(chat) ? 'cloud' : mode,
-      model: chat.model,
-      ...(maxTokens === undefined ? {} : { maxTokens }),
-    });
+    const ticket = quota.admit(identity, { ...ask, promptTokens: Math.ceil(bytes / bytesPerToken) });
     setRaw(reply, quota.headers(identity));
     return ticket;
   }
@@ -129,6 +152,21 @@ export class Serving {
     this.deps.log.error({ requestId, ...errorFields(error) }, 'chat failed');
     response.destroy();
   }
+}
+
+/** What a request may use at most, the prompt as the size of its body. */
+type Ask = Omit<QuotaAsk, 'promptTokens'> & { readonly bytes: number };
+
+function chatAsk(chat: ChatRequest): Ask {
+  const { maxTokens } = chat.sampling;
+  const { mode } = chat.hints;
+  return {
+    // What has to be fetched from elsewhere cannot stay local.
+    mode: mode === 'auto' && hasRemoteImages(chat) ? 'cloud' : mode,
+    model: chat.model,
+    bytes: chat.bodyBytes,
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+  };
 }
 
 /** Of a body, envelope included: enough to reserve by; what is paid is the backend's count. */

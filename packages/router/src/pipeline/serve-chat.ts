@@ -39,6 +39,19 @@ export class Chats {
     return this.#running.size;
   }
 
+  /** Counts something that runs beside chats under the same rules: shutdown waits for it, a revoked key ends it. */
+  hold(parent: AbortSignal, clientKey: string | undefined): ChildAbort {
+    const abort = childOf(parent);
+    this.#running.set(abort, clientKey);
+    return {
+      ...abort,
+      release: () => {
+        abort.release();
+        this.#running.delete(abort);
+      },
+    };
+  }
+
   /** Answers one and resolves once its last byte has left. */
   async serve(exchange: ChatExchange): Promise<RequestTrace> {
     const { config, clock, retries, sinks } = this.#options;

@@ -5,7 +5,7 @@ import type { Clock } from '../../../core/clock.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { completeMessage, wirePrompt } from './complete-message.ts';
 import { DeviceCall } from './device-call.ts';
-import { linkFault } from './device-fault.ts';
+import { deviceFault, linkFault } from './device-fault.ts';
 import { LinkWatch } from './link-watch.ts';
 
 /** A device that has not introduced itself after this long is not one. */
@@ -20,8 +20,11 @@ const mostUnanswered = 2;
 export const countMs = 400;
 
 /** What of the features of a device is used. */
-const usedFeatures: ReadonlySet<string> = new Set(['count']);
+const usedFeatures: ReadonlySet<string> = new Set(['count', 'embed']);
 
+/** What a device answers to texts. */
+type Embedded = Pick<MessageOf<DeviceMessage, 'embedded'>, 'vectors' | 'tokens'>;
+type EmbedSettled = (error: unknown, embedded: Embedded | undefined) => void;
 type CountSettled = (count: PromptCount | undefined) => void;
 
 export interface SessionOptions {
@@ -53,6 +56,7 @@ export class DeviceSession {
   readonly #options: SessionOptions;
   readonly #calls = new Map<number, DeviceCall>();
   readonly #counts = new Map<number, CountSettled>();
+  readonly #embeds = new Map<number, EmbedSettled>();
   readonly #cancelHello: () => void;
   #watch: LinkWatch | undefined;
   #nextId = 0;
@@ -149,6 +153,29 @@ export class DeviceSession {
     });
   }
 
+  /** @throws BackendError; the signal's reason */
+  async embed(inputs: readonly string[], model: string, truncate: boolean, signal: AbortSignal): Promise<Embedded> {
+    const { backend, link } = this.#options;
+    signal.throwIfAborted();
+    if (link.closed || this.#hello === undefined) throw linkFault('unreachable', backend);
+    const id = this.#nextId++;
+    this.#send({ t: 'embed', id, model, inputs: [...inputs], truncate });
+    return await new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        link.send({ t: 'cancel', id });
+        settle(signal.reason, undefined);
+      };
+      const settle: EmbedSettled = (error, embedded) => {
+        signal.removeEventListener('abort', onAbort);
+        this.#embeds.delete(id);
+        if (embedded === undefined) reject(error);
+        else resolve(embedded);
+      };
+      this.#embeds.set(id, settle);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
   /** For the device's screen. */
   sayDrain(on: boolean): void {
     if (!this.#options.link.closed) this.#options.link.send({ t: 'drain', on });
@@ -195,6 +222,8 @@ export class DeviceSession {
         return this.#forget(message.id);
       case 'counted':
         return this.#counts.get(message.id)?.(countOf(message));
+      case 'embedded':
+        return this.#embeds.get(message.id)?.(undefined, message);
       case 'error':
         return this.#failed(message);
       case 'ping':
@@ -252,6 +281,7 @@ export class DeviceSession {
     this.#answering(error.id)?.failed(error);
     this.#forget(error.id);
     this.#counts.get(error.id)?.(undefined);
+    this.#embeds.get(error.id)?.(deviceFault(this.#options.backend, error), undefined);
   }
 
   /** The call the device speaks of: it listens. */
@@ -280,6 +310,7 @@ export class DeviceSession {
     for (const call of this.#calls.values()) call.lost();
     this.#calls.clear();
     for (const settle of this.#counts.values()) settle(undefined);
+    for (const settle of this.#embeds.values()) settle(linkFault('lostBefore', this.#options.backend), undefined);
     this.#options.onEnd(code);
   }
 }
