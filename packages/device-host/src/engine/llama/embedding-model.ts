@@ -17,8 +17,8 @@ const encoders: ReadonlySet<string> = new Set([
 /** Whether a model is made to turn texts into vectors: an encoder, or one whose file says how its tokens are pooled. */
 export function isEmbeddingModel(model: LlamaModel): boolean {
   const { general } = model.fileInfo.metadata;
-  const pooling = model.fileInfo.architectureMetadata.pooling_type;
-  return encoders.has(general.architecture) || (typeof pooling === 'number' && Number(pooling) > 0);
+  const pooling: unknown = model.fileInfo.architectureMetadata.pooling_type;
+  return encoders.has(general.architecture) || (typeof pooling === 'number' && pooling > 0);
 }
 
 /** Makes the context in which it reads, of the length it was trained on at most. */

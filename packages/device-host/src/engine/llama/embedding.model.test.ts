@@ -12,7 +12,7 @@ test('all-MiniLM-L6-v2 gives its publisher’s figures, as vectors of unit lengt
     assert.deepEqual([model.info.ctx, model.info.caps], [512, ['embedding']]);
     const texts = ['A man is eating food.', 'A man is eating a piece of bread.', 'The girl is carrying a baby.'];
     const { vectors, tokens } = await model.embed(texts, { truncate: false }, never);
-    const cosine = (one = new Float32Array(), other = new Float32Array()): number =>
+    const cosine = (one: Float32Array = new Float32Array(), other: Float32Array = new Float32Array()): number =>
       one.reduce((sum, value, at) => sum + value * (other[at] ?? 0), 0);
     const [food, bread, baby] = vectors;
     assert.deepEqual([vectors.length, food?.length, tokens], [3, 384, 28]);
