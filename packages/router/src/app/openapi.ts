@@ -64,6 +64,7 @@ const notStored = 'Answers that nothing is stored here.';
 const managed = 'Answers that models are managed by the command line.';
 const otherWires = joined([
   wire('get', '/', 'Names what is here; leads browsers to the dashboard.'),
+  wire('post', '/v1/completions', 'OpenAI completions, the older form: goes on from a prompt.'),
   wire('post', '/v1/embeddings', 'OpenAI embeddings: turns texts into vectors.'),
   wire('post', '/api/embed', 'Ollama: turns texts into vectors.'),
   wire('post', '/api/embeddings', 'Ollama: turns one text into a vector.'),
