@@ -1,6 +1,7 @@
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
 import type { Backend, BackendPool } from '../core/backend.ts';
+import type { LfoConfig } from '../config/config.ts';
 import type { ConfidenceEstimator } from '../core/confidence.ts';
 import type { RouteExplanation } from '../core/exchange.ts';
 import type { ChatRequest } from '../core/request.ts';
@@ -11,6 +12,7 @@ import { decide } from '../routing/decide.ts';
 import { explainRoute } from '../routing/explain.ts';
 import { createMeasure } from '../routing/measure.ts';
 import { defaultPolicies } from '../routing/policies.ts';
+import { type CompiledRule, compileRules } from '../routing/rules.ts';
 
 /** The backends of one tier behind their breakers and queue. */
 export function poolOf(members: readonly TierMember[], { config, clock }: AppOptions): Pool {
@@ -37,6 +39,7 @@ export function stagesOver(
   estimator: ConfidenceEstimator,
 ): Stages {
   const { clock, config } = options;
+  const rules = compiledRules(() => config.current().routing.rules);
   return {
     clock,
     pool,
@@ -45,9 +48,10 @@ export function stagesOver(
     measure: createMeasure({
       clock,
       limits: () => config.current().routing,
+      wantsLocalTime: () => config.current().routing.rules.length > 0,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
-    decide: (features, fleet) => decide(features, fleet, defaultPolicies),
+    decide: (features, fleet) => decide(features, fleet, defaultPolicies, rules()),
     get gate() {
       return config.current().gate;
     },
@@ -57,6 +61,20 @@ export function stagesOver(
     get limits() {
       return config.current().limits;
     },
+  };
+}
+
+/** The operator's rules as of now, compiled once for each configuration. */
+function compiledRules(current: () => LfoConfig['routing']['rules']): () => readonly CompiledRule[] {
+  let source: LfoConfig['routing']['rules'] | undefined;
+  let compiled: readonly CompiledRule[] = [];
+  return () => {
+    const rules = current();
+    if (rules !== source) {
+      source = rules;
+      compiled = compileRules(rules);
+    }
+    return compiled;
   };
 }
 

@@ -154,9 +154,10 @@ export class Pool implements BackendPool {
     return await this.#wait(attempt, choice);
   }
 
-  #candidates({ tier, backend, embeds }: Attempt): Member[] {
+  #candidates({ tier, backend, embeds, avoid }: Attempt): Member[] {
     const members: Member[] = [];
     for (const member of this.#members.values()) {
+      if (avoid?.includes(member.backend.id) === true) continue;
       if (embeds !== true && member.backend.chats === false) continue;
       if (member.backend.tier === tier && (backend === undefined || backend === member.backend.id))
         members.push(member);
@@ -176,7 +177,7 @@ export class Pool implements BackendPool {
     const preferred = session === undefined ? undefined : this.#sessions.get(session);
     // Providers differ in price, terms and quality: theirs is the order of the configuration, not of the load.
     const balanced = attempt.tier === 'cloud' ? eligible : byPredictedWork(eligible, choice.promptTokens, preferred);
-    const ordered = enforcersFirst(balanced, attempt, choice);
+    const ordered = preferredFirst(enforcersFirst(balanced, attempt, choice), attempt);
     for (const member of ordered) {
       const permit = member.breaker.tryAcquire();
       if (permit === undefined) continue;
@@ -275,6 +276,12 @@ function enforcersFirst(members: readonly Member[], attempt: Attempt, { request 
   if (request.responseFormat?.type !== 'json_schema') return members;
   const enforces = (member: Member): boolean => offerAt(member.backend, attempt, request).capabilities.jsonSchema;
   return members.toSorted((one, other) => Number(enforces(other)) - Number(enforces(one)));
+}
+
+/** The one that a rule prefers, then the others as they were. */
+function preferredFirst(members: readonly Member[], { prefer }: Attempt): readonly Member[] {
+  if (prefer === undefined) return members;
+  return members.toSorted((one, other) => Number(other.backend.id === prefer) - Number(one.backend.id === prefer));
 }
 
 /** Models whose rates are kept for one backend. */

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { hostAndPort } from './addresses.ts';
 import { backendEntry } from './backend-schema.ts';
 import { camelKeys } from './camel-keys.ts';
+import { rulesSchema } from './rules-schema.ts';
 
 /** Marks a setting, or a group of them, that is read once at the start: a change of it takes a restart. */
 const atStart = { restart: true };
@@ -65,6 +66,9 @@ const routing = z
       .describe('Longer prompts go to the cloud in mode `auto`.'),
     confidence_threshold: fraction(0.7, 'Local answers below it are replaced by a cloud answer in mode `auto`.'),
     first_token_budget_ms: duration(10_000, 'Longest acceptable predicted wait for the first local token in `auto`.'),
+    rules: rulesSchema
+      .default([])
+      .describe('What you decide yourself: all rules that match vote, in order, beside the built-in policies.'),
     model_names: z
       .array(z.strictObject({ match: z.string().min(1).max(200), mode: z.enum(['local', 'cloud', 'auto']) }))
       .max(200)

@@ -111,6 +111,10 @@ export interface Attempt {
   readonly model?: string;
   /** Texts are turned into vectors, by `model`. */
   readonly embeds?: boolean;
+  /** Backends that a rule forbids. */
+  readonly avoid?: readonly string[];
+  /** The backend that a rule prefers, where it can be asked. */
+  readonly prefer?: string;
   /** Whether the answer is judged before it is released; false for the last resort. */
   readonly gated: boolean;
   /** Only where the model of the attempt before it was limited, broken or unknown; `backend` may have failed there. */

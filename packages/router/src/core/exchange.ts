@@ -4,6 +4,7 @@ import type { Usage } from './events.ts';
 import type { PredictedWait } from './predicted-wait.ts';
 import type { Reason } from './reason.ts';
 import type { ChatRequest, Mode, Tier } from './request.ts';
+import type { RuleVote } from './routing.ts';
 import type { AnswerWriter, Delivery } from './sink.ts';
 import type { RequestTrace } from './trace.ts';
 
@@ -65,6 +66,8 @@ export interface RouteExplanation {
   /** The decisive one first. */
   readonly reasons: readonly Reason[];
   readonly attempts: readonly Attempt[];
+  /** What the operator's rules said. */
+  readonly rules?: readonly RuleVote[];
   readonly threshold: number;
   readonly promptTokens: number;
   readonly promptTokensFrom: 'count' | 'bound' | 'estimate';

@@ -133,6 +133,8 @@ export interface Sampling {
 export interface RoutingHints {
   /** The effective mode: key policy ∩ header ∩ metadata ∩ model alias. Only ever tightened. */
   readonly mode: Mode;
+  /** Work that may wait for everybody else; absent: interactive. */
+  readonly lane?: 'background';
   /** 0..1; absent: the configured threshold. */
   readonly confidenceThreshold?: number;
   /** Total budget from arrival, in milliseconds. */
@@ -141,6 +143,11 @@ export interface RoutingHints {
   readonly headDeadlineMs?: number;
   /** Same value, same conversation: prefers the backend that is warm for it. Scoped to the client key. */
   readonly sessionKey?: string;
+  /** What the key is called, for rules. */
+  readonly clientName?: string;
+  /** Headers and metadata as they came, for rules; never recorded. */
+  readonly headers?: Readonly<Record<string, unknown>>;
+  readonly metadata?: Readonly<Record<string, unknown>>;
   /** Whose request it is; KV prefixes are not shared across keys. */
   readonly clientKey?: string;
 }

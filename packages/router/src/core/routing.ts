@@ -17,7 +17,27 @@ export interface RequestFeatures {
   /** The backend that has them; absent: any. */
   readonly warmBackend?: string;
   readonly limits: RoutingLimits;
+  /** When it came, by the router's own clock and zone; absent where no rule asks. */
+  readonly localTime?: LocalTime;
 }
+
+/** A time of the week. */
+export interface LocalTime {
+  /** 0 is Sunday. */
+  readonly day: number;
+  /** Since midnight. */
+  readonly minute: number;
+}
+
+/** What a rule of the operator says of a request that it matches; `backend` is one of the tier. */
+export type RuleVote =
+  | {
+      readonly rule: string;
+      readonly type: 'require' | 'prefer' | 'forbid';
+      readonly tier: Tier;
+      readonly backend?: string;
+    }
+  | { readonly rule: string; readonly type: 'lane'; readonly lane: 'background' };
 
 /** The operator's numbers. */
 export interface RoutingLimits {
@@ -44,4 +64,10 @@ export interface Decision {
   readonly attempts: readonly Attempt[];
   readonly reasons: readonly Reason[];
   readonly votes: readonly { readonly policy: string; readonly vote: Vote }[];
+  /** The request's mode, as far as a rule tightened it; absent: as it was. */
+  readonly mode?: Mode;
+  /** A rule lets it wait for everybody else. */
+  readonly lane?: 'background';
+  /** What the operator's rules said; absent: there are none. */
+  readonly rules?: readonly RuleVote[];
 }

@@ -43,9 +43,10 @@ export function managedKeys(authToken: string | undefined, ring: KeyRing, clock:
 }
 
 /** Whose requests a key's are. */
-function identityOf({ id, scopes, tiers, models, limits }: ManagedKey): KeyIdentity {
+function identityOf({ id, name, scopes, tiers, models, limits }: ManagedKey): KeyIdentity {
   return {
     id,
+    name,
     scopes,
     limits,
     ...(tiers === undefined ? {} : { tiers }),

@@ -12,12 +12,13 @@ import { Plan, type Step } from './plan.ts';
  * @throws LfoError when nothing answered; after the commit point, what cut the answer short
  */
 export async function answer(request: ChatRequest, call: Call, stages: Stages, writer: AnswerWriter): Promise<void> {
-  const { plan, size } = await makePlan(request, call, stages);
+  const { plan, size, lane } = await makePlan(request, call, stages);
+  const inLane = lane === undefined ? request : { ...request, hints: { ...request.hints, lane } };
   let spared: SparedAnswer | undefined; // the best local answer that was held back
   for (let step = plan.take(); step !== undefined; step = plan.take()) {
     const hasSpare = spared?.isWhole === true;
     if (!hasRoom(step, call, hasSpare, stages.clock.nowMs())) break;
-    const attempt = new Attempt(step, { request, call, stages, size, hasSpare });
+    const attempt = new Attempt(step, { request: inLane, call, stages, size, hasSpare });
     const end = await attempt.run(writer);
     if (end.type === 'answered') return;
     spared = better(spared, end.spared);
@@ -36,7 +37,7 @@ async function makePlan(
   request: ChatRequest,
   call: Call,
   { pool, measure, decide, retries }: Stages,
-): Promise<{ readonly plan: Plan; readonly size: PromptSize }> {
+): Promise<{ readonly plan: Plan; readonly size: PromptSize; readonly lane?: 'background' }> {
   const fleet = pool.view();
   const features = await measure(request, fleet, call.signal);
   const decision = decide(features, fleet);
@@ -46,7 +47,7 @@ async function makePlan(
   const plan = new Plan(decision.attempts, retries, (attempt, exclude) =>
     pool.hasCandidate(attempt, { request, exclude, ...size }),
   );
-  return { plan, size };
+  return { plan, size, ...(decision.lane === undefined ? {} : { lane: decision.lane }) };
 }
 
 /** Whether the client still waits when this try begins. */

@@ -29,10 +29,13 @@ export function noteDecision(
   fleet: FleetView,
   decision: Decision,
 ): void {
-  trace.mode = features.mode;
+  trace.mode = decision.mode ?? features.mode;
+  if (decision.rules !== undefined && decision.rules.length > 0) {
+    trace.rules = [...new Set(decision.rules.map(({ rule }) => rule))];
+  }
   trace.promptTokens = features.promptTokens;
   trace.promptTokensFrom = features.promptTokensFrom;
-  trace.features = recordedFeatures(features, fleet);
+  trace.features = recordedFeatures(features, fleet, trace.rules);
   trace.threshold = features.limits.confidenceThreshold;
   trace.reason = decision.reasons[0];
   trace.reasons = decision.reasons;

@@ -4,7 +4,7 @@ import { contentLackOf } from '../core/can-serve.ts';
 import type { Clock } from '../core/clock.ts';
 import { resolveModel } from '../core/model-directory.ts';
 import type { ChatRequest } from '../core/request.ts';
-import type { RequestFeatures, RoutingLimits } from '../core/routing.ts';
+import type { LocalTime, RequestFeatures, RoutingLimits } from '../core/routing.ts';
 import { boundPromptTokens, estimatePromptTokens } from './prompt-size.ts';
 import { candidatesOf, isReady, predictedWait, type Candidate } from './suitability.ts';
 
@@ -15,6 +15,8 @@ export interface MeasureOptions {
   readonly clock: Clock;
   /** Asked for each request, so that a reload takes effect. */
   readonly limits: () => RoutingLimits;
+  /** Whether a rule may ask what time it is; absent: none does. */
+  readonly wantsLocalTime?: () => boolean;
   /** Exact tokens by the named backend's own tokenizer; undefined where it has none. */
   readonly countTokens?: (
     backend: string,
@@ -36,7 +38,8 @@ export function createMeasure(options: MeasureOptions): Measure {
     const limits = limitsFor(request, options.limits());
     const mode = resolveModel(request.model, view.backends)?.mode ?? 'auto';
     const wanted = request.hints.mode === 'auto' ? mode : request.hints.mode;
-    const base = { request, mode: request.hints.mode, limits };
+    const localTime = options.wantsLocalTime?.() === true ? localTimeOf(options.clock) : undefined;
+    const base = { request, mode: request.hints.mode, limits, ...(localTime !== undefined && { localTime }) };
 
     const bound = boundPromptTokens(request);
     if (bound !== undefined) {
@@ -48,6 +51,11 @@ export function createMeasure(options: MeasureOptions): Measure {
     counted.set(request, size);
     return { ...base, ...size };
   };
+}
+
+function localTimeOf(clock: Clock): LocalTime {
+  const now = new Date(clock.wallMs());
+  return { day: now.getDay(), minute: now.getHours() * 60 + now.getMinutes() };
 }
 
 function limitsFor(request: ChatRequest, limits: RoutingLimits): RoutingLimits {

@@ -8,7 +8,11 @@ import { isFull, isReady, predictedWait, suitable } from './suitability.ts';
  * What the policies knew of a request, for replaying them with other limits later: numbers and kinds, no text. Prompt
  * tokens, mode and threshold are columns of their own.
  */
-export function recordedFeatures(features: RequestFeatures, fleet: FleetView): JsonObject {
+export function recordedFeatures(
+  features: RequestFeatures,
+  fleet: FleetView,
+  rules: readonly string[] = [],
+): JsonObject {
   const { request, warmTokens, limits } = features;
   const local = suitable(fleet, 'local', features).filter(isReady);
   const waits = local
@@ -24,6 +28,7 @@ export function recordedFeatures(features: RequestFeatures, fleet: FleetView): J
     response_format: request.responseFormat?.type ?? 'text',
     ...(images && { images, remote_images: remoteImages }),
     ...(audio && { audio }),
+    ...(rules.length > 0 && { rules }),
     warm_tokens: warmTokens,
     max_local_tokens: limits.maxLocalTokens,
     first_token_budget_ms: limits.firstTokenBudgetMs,

@@ -76,7 +76,11 @@ function readCompletion(received: Received, deps: ReaderDeps): ReadRequest {
     hints,
     bodyBytes: received.body.bytes,
   };
-  return { request, warnings: warningsOf(wire), format: new CompletionFormat(request, wire.echo === true ? prompt : '') };
+  return {
+    request,
+    warnings: warningsOf(wire),
+    format: new CompletionFormat(request, wire.echo === true ? prompt : ''),
+  };
 }
 
 function promptOf({ prompt, suffix }: CompletionBody): string {

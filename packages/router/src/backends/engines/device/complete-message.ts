@@ -48,7 +48,7 @@ export function completeMessage(
     t: 'complete',
     id: target.id,
     model: call.model,
-    lane: 'interactive',
+    lane: request.hints.lane ?? 'interactive',
     ...wirePrompt(request, target.backend),
     ...(toolChoice === undefined ? {} : { tool_choice: wireToolChoice(toolChoice) }),
     ...(responseFormat === undefined ? {} : { response_format: wireFormat(responseFormat) }),
