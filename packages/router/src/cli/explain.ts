@@ -31,8 +31,13 @@ function describe(answer: JsonObject, terminal: Terminal): string[] {
     `  tokens     ${word(answer['prompt_tokens'])} (${word(answer['prompt_tokens_from'])})`,
     `  threshold  ${word(answer['threshold'])}`,
     ...(attempts.length > 0 ? [`  attempts   ${attempts.join(', then ')}`] : []),
+    ...list(answer['rules']).map((rule) => `  rule       ${word(rule['name'])}: ${ruleSays(rule)}`),
     ...list(answer['skipped']).map((skipped) => `  skipped    ${word(skipped['backend'])}: ${word(skipped['why'])}`),
   ];
+}
+
+function ruleSays(rule: JsonObject): string {
+  return [word(rule['vote']), word(rule['backend']) || word(rule['tier']) || word(rule['lane'])].join(' ');
 }
 
 function list(value: JsonValue | undefined): readonly JsonObject[] {

@@ -86,9 +86,10 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
   });
   addRecords(program, deps.clock, async (command, run) => {
     const options = all(command);
-    const archive = await deps.openArchive(load(options));
+    const config = load(options);
+    const archive = await deps.openArchive(config);
     try {
-      done(await run({ terminal: deps.terminal, clock: deps.clock, archive, json: options.json === true }));
+      done(await run({ terminal: deps.terminal, clock: deps.clock, archive, config, json: options.json === true }));
     } finally {
       await archive.close();
     }

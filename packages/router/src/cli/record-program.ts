@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Archive } from '../records/archive.ts';
+import type { LfoConfig } from '../config/config.ts';
 import type { Clock } from '../core/clock.ts';
 import type { RequestsSettings } from './requests.ts';
 import { parseSince } from './since.ts';
@@ -11,6 +12,7 @@ export interface ArchiveContext {
   readonly terminal: Terminal;
   readonly clock: Clock;
   readonly archive: Archive;
+  readonly config: LfoConfig;
   readonly json: boolean;
 }
 
@@ -83,6 +85,24 @@ export function addRecords(program: Command, clock: Clock, withArchive: WithArch
           : requests(terminal, archive, settings);
       });
     });
+  program
+    .command('replay')
+    .description('what rules would have changed on stored requests, before they are enforced')
+    .requiredOption('--rules <file>', 'YAML with `rules:`, as under `routing` in lfo.yaml')
+    .addOption(since)
+    .option('--limit <n>', 'requests at most, the newest', whole, 100_000)
+    .option('--json', 'JSON for scripts')
+    .addHelpText('after', '\nExample:\n  lfo replay --rules new-rules.yaml --since 7d')
+    .action(
+      async (flags: { readonly rules: string; readonly since?: number; readonly limit: number }, command: Command) => {
+        const { replayRules } = await import('./replay-rules.ts');
+        const { rules, since: sinceMs, limit } = flags;
+        await withArchive(command, ({ terminal, archive, config, json }) => {
+          const filter = sinceMs === undefined ? {} : { sinceMs };
+          return replayRules(terminal, archive, config, { file: resolve(terminal.cwd, rules), filter, limit, json });
+        });
+      },
+    );
   addDatabase(program, withArchive);
 }
 

@@ -36,6 +36,7 @@ export type LfoConfig = Immutable<
   }
 >;
 
+export type { Rule } from './rules-schema.ts';
 export type ServerConfig = LfoConfig['server'];
 export type GateConfig = LfoConfig['gate'];
 /** Time budgets of one attempt. */

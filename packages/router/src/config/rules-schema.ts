@@ -1,13 +1,13 @@
+// Rules say `then` in the file, and nobody awaits one.
+/* oxlint-disable unicorn/no-thenable */
 import * as z from 'zod';
 import { linearPattern } from '../core/linear-pattern.ts';
+import { weekdays } from '../core/routing.ts';
 import { camelKeys } from './camel-keys.ts';
 
 const glob = z.string().min(1).max(200);
 const globs = z.record(z.string().min(1).max(100), glob);
 const target = z.string().min(1).max(63);
-
-/** Days of the week as rules spell them, Sunday first, as JavaScript counts them. */
-export const weekdays = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const;
 
 const when = z
   .strictObject({
@@ -59,7 +59,6 @@ export const ruleSchema = z.strictObject({
     .regex(/^[A-Za-z0-9][\w.-]{0,62}$/, 'must be letters, digits, dots, dashes or underscores, at most 63')
     .describe('Unique; answers, records and `/v1/route` name it.'),
   when: when.prefault({}).describe('All of it must hold; nothing: every request.'),
-  // oxlint-disable-next-line unicorn/no-thenable
   then,
 });
 

@@ -21,6 +21,9 @@ export interface RequestFeatures {
   readonly localTime?: LocalTime;
 }
 
+/** Days of the week as rules spell them, Sunday first, as JavaScript counts them. */
+export const weekdays = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const;
+
 /** A time of the week. */
 export interface LocalTime {
   /** 0 is Sunday. */

@@ -6,6 +6,8 @@ export interface Archive {
   summary(sinceMs: number): Promise<Summary>;
   /** The newest arrival first. */
   requests(filter: ArchiveFilter, limit: number): AsyncIterable<RequestRow>;
+  /** Texts of a request's messages; `undefined` where they were not kept. */
+  texts(id: string): Promise<readonly string[] | undefined>;
   /** Writes a copy of the database, as it is at one moment, to a file that does not exist. SQLite alone. */
   backup(file: string): Promise<void>;
   /** Gives the room of deleted rows back to the file system; takes minutes for gigabytes. */

@@ -28,12 +28,14 @@ export function decide(
   const askedMode = intersectModes(features.mode, asked.mode);
   if (askedMode === undefined) throw contradiction();
   const served = fleet.backends.filter((backend) => serves(backend, asked));
-  const ruled = ruleVotes(rules, { ...features, mode: askedMode }, { backends: served });
+  const ruled = ruleVotes(rules, features, { backends: served });
   const { mode, target, avoid, prefer, lane } = underRules(askedMode, asked, ruled);
   const scope = { backends: served.filter(({ id }) => !avoid.includes(id) && (target.backend ?? id) === id) };
   const scoped = { ...features, mode };
 
-  const votes = policies.map((policy) => ({ policy: policy.name, vote: policy.vote(scoped, scope) }));
+  // What a rule says of the mode is the rule's own vote.
+  const asIs = { ...features, mode: askedMode };
+  const votes = policies.map((policy) => ({ policy: policy.name, vote: policy.vote(asIs, scope) }));
   const cast = castInOrder(votes, ruled);
   const allowed = allowedTiers(cast);
   const order = inOrder(allowed, cast);
@@ -66,7 +68,7 @@ interface UnderRules {
  */
 function underRules(askedMode: Mode, asked: ModelTarget, ruled: readonly RuleVote[]): UnderRules {
   let mode = askedMode;
-  let target = asked;
+  let only = asked.backend;
   const avoid: string[] = [];
   let prefer: string | undefined;
   let lane: 'background' | undefined;
@@ -80,15 +82,15 @@ function underRules(askedMode: Mode, asked: ModelTarget, ruled: readonly RuleVot
       if (joined === undefined) throw againstRule(vote.rule, tier, mode);
       mode = joined;
       if (vote.backend === undefined) continue;
-      if (target.backend !== undefined && target.backend !== vote.backend)
-        throw againstRule(vote.rule, vote.backend, target.backend);
-      target = { ...target, backend: vote.backend };
+      if (only !== undefined && only !== vote.backend) throw againstRule(vote.rule, vote.backend, only);
+      only = vote.backend;
     }
   }
-  if (target.backend !== undefined && avoid.includes(target.backend)) {
-    const rule = ruled.find((vote) => vote.type === 'forbid' && vote.backend === target.backend)?.rule ?? '';
-    throw againstRule(rule, `anything but ${target.backend}`, target.backend);
+  if (only !== undefined && avoid.includes(only)) {
+    const rule = ruled.find((vote) => vote.type === 'forbid' && vote.backend === only)?.rule ?? '';
+    throw againstRule(rule, `anything but ${only}`, only);
   }
+  const target = only === undefined ? asked : { ...asked, backend: only };
   return { mode, target, avoid, prefer, lane };
 }
 

@@ -22,6 +22,7 @@ export function recordedFeatures(
   const [least] = waits;
   const { images, remoteImages, audio } = contentOf(request);
   return {
+    requested_model: request.model,
     messages: request.messages.length,
     tools: request.tools.length,
     uses_tools: usesTools(request),

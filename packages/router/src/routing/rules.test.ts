@@ -1,3 +1,5 @@
+// Rules say `then` in the file, and nobody awaits one.
+/* oxlint-disable unicorn/no-thenable */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
@@ -122,7 +124,16 @@ test('of a request whose facts are not all known a rule says no, or nothing', ()
   const [rule] = compileRules(
     rulesSchema.parse([{ name: 'r', when: { model: 'a*', content: 'x' }, then: { prefer: 'local' } }]),
   );
-  const facts = { model: 'abc', texts: () => undefined } as unknown as RuleFacts;
+  const facts: RuleFacts = {
+    keys: undefined,
+    model: 'abc',
+    headers: undefined,
+    metadata: undefined,
+    usesTools: undefined,
+    promptTokens: undefined,
+    texts: () => undefined,
+    localTime: undefined,
+  };
   assert.equal(rule?.matches(facts), undefined);
   assert.equal(rule?.matches({ ...facts, model: 'b' }), false);
 });

@@ -1,15 +1,17 @@
-import { type Rule, weekdays } from '../config/rules-schema.ts';
+// Rules say `then` in the file, and nobody awaits one.
+/* oxlint-disable unicorn/no-thenable */
+import type { Rule } from '../config/config.ts';
 import type { FleetView } from '../core/backend.ts';
 import { usesTools } from '../core/can-serve.ts';
 import { type LinearPattern, linearPattern } from '../core/linear-pattern.ts';
 import { textOf } from '../core/request.ts';
-import type { LocalTime, RequestFeatures, RuleVote } from '../core/routing.ts';
+import { type LocalTime, type RequestFeatures, type RuleVote, weekdays } from '../core/routing.ts';
 
 /** What rules look at. A fact that is undefined is not known, as of a stored request. */
 export interface RuleFacts {
   /** The client's key: name and id, where it has any. */
   readonly keys: readonly string[] | undefined;
-  readonly model: string;
+  readonly model: string | undefined;
   readonly headers: Readonly<Record<string, unknown>> | undefined;
   readonly metadata: Readonly<Record<string, unknown>> | undefined;
   readonly usesTools: boolean | undefined;
@@ -33,7 +35,6 @@ export function compileRules(rules: readonly Rule[]): readonly CompiledRule[] {
     const conditions = conditionsOf(rule.when);
     return {
       name: rule.name,
-      // oxlint-disable-next-line unicorn/no-thenable
       then: rule.then,
       matches(facts) {
         let isKnown = true;
@@ -114,7 +115,7 @@ function conditionsOf(when: Rule['when']): readonly Condition[] {
   }
   if (model !== undefined) {
     const pattern = globPattern(model);
-    conditions.push((facts) => pattern.test(facts.model));
+    conditions.push((facts) => (facts.model === undefined ? undefined : pattern.test(facts.model)));
   }
   if (hours !== undefined) conditions.push(withinHours(hours));
   if (days !== undefined) {
