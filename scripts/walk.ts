@@ -1,6 +1,7 @@
 /**
  * Prints the files of `packages/router/src` in which a function runs between the head and the last byte of one unary
- * local request, by V8's coverage of that one request. `core/` is left out; files of types alone never run.
+ * local request, by V8's coverage of it. The request is sent several times, and what did not run in each of them is a
+ * timer's work beside it. `core/` is left out; files of types alone never run.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
@@ -14,6 +15,7 @@ import { systemClock } from '../packages/router/src/core/clock.ts';
 import { createLogger } from '../packages/router/src/telemetry/log.ts';
 
 const most = 18;
+const turns = 10;
 const source = fileURLToPath(new URL('../packages/router/src/', import.meta.url));
 
 const folder = mkdtempSync(join(tmpdir(), 'lfo-walk-'));
@@ -43,17 +45,19 @@ try {
   session.connect();
   await session.post('Profiler.enable');
   await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: false });
-  // What ran since the start of the coverage is taken away; what the next one tells is this request's.
-  await session.post('Profiler.takePreciseCoverage');
-  await ask();
-  const { result } = await session.post('Profiler.takePreciseCoverage');
+  let common: readonly string[] | undefined;
+  for (let turn = 0; turn < turns; turn += 1) {
+    await session.post('Profiler.takePreciseCoverage');
+    await ask();
+    const { result } = await session.post('Profiler.takePreciseCoverage');
+    const urls = result
+      .filter(({ url }) => url.startsWith('file:') && fileURLToPath(url).startsWith(source))
+      .filter(({ functions }) => functions.some(({ functionName, ranges }) => functionName !== '' && ran(ranges)))
+      .map(({ url }) => relative(source, fileURLToPath(url)));
+    common = common === undefined ? urls : common.filter((file) => urls.includes(file));
+  }
   session.disconnect();
-  const files = result
-    .filter(({ url }) => url.startsWith('file:') && fileURLToPath(url).startsWith(source))
-    .filter(({ functions }) => functions.some(({ functionName, ranges }) => functionName !== '' && ran(ranges)))
-    .map(({ url }) => relative(source, fileURLToPath(url)))
-    .filter((file) => !file.startsWith('core/'))
-    .toSorted();
+  const files = (common ?? []).filter((file) => !file.startsWith('core/')).toSorted();
   for (const file of files) process.stdout.write(`${file}\n`);
   process.stdout.write(`${files.length} files; at most ${most} are wanted.\n`);
   process.exitCode = files.length > most ? 1 : 0;

@@ -87,7 +87,7 @@ export async function filledPostgres(rows: number, kept: string | undefined): Pr
   if (empty) await fillPostgres(client, rows);
   const span = await spanOf(store);
   // A router merges its roll-ups minute by minute, which leaves no room behind; merging all days at once does.
-  if (empty) await client.query('vacuum full analyze rollup_latency');
+  if (empty) await client.query('vacuum full analyze usage_latency');
   const { rows: sizes } = await client.query<{ size: string }>('select pg_database_size(current_database()) as size');
   await client.end();
   return {
@@ -107,7 +107,7 @@ async function fillPostgres(client: Client, rows: number): Promise<void> {
     "select indexname as name, indexdef as sql from pg_indexes where tablename = 'requests' and indexname <> 'requests_pkey'",
   );
   const { rows: functions } = await client.query<{ body: string }>(
-    "select prosrc as body from pg_proc where proname = 'lfo_roll_up'",
+    "select prosrc as body from pg_proc where proname = 'lfo_usage'",
   );
   const body =
     functions[0]?.body
@@ -118,8 +118,8 @@ async function fillPostgres(client: Client, rows: number): Promise<void> {
     postgresql,
     rows,
     async (statement) => void (await client.query(statement)),
-    ['alter table requests disable trigger requests_roll_up', ...indexes.map(({ name }) => `drop index ${name}`)],
-    [body, ...indexes.map(({ sql }) => sql), 'alter table requests enable trigger requests_roll_up', 'vacuum analyze'],
+    ['alter table requests disable trigger requests_usage', ...indexes.map(({ name }) => `drop index ${name}`)],
+    [body, ...indexes.map(({ sql }) => sql), 'alter table requests enable trigger requests_usage', 'vacuum analyze'],
   );
 }
 
@@ -154,7 +154,7 @@ async function spanOf(store: Store): Promise<Pick<FilledDatabase, 'startMs' | 'e
     .executeTakeFirstOrThrow();
   await compactRollups(store, endMs);
   const { rows } = await db
-    .selectFrom('rollup_counts')
+    .selectFrom('usage_counts')
     .select(({ fn }) => fn.sum<number>('requests').as('rows'))
     .executeTakeFirstOrThrow();
   return { startMs, endMs, rows };

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RequestFilter, trendRanges } from '@lfo/router/src/records/history.ts';
+import { latestOf, type RequestFilter, type trendRanges } from '@lfo/router/src/records/history.ts';
 import { StoredHistory } from '@lfo/router/src/records/queries/stored-history.ts';
 import { summary } from '@lfo/router/src/records/queries/summary.ts';
 import { walkRows } from '@lfo/router/src/records/queries/walk.ts';
@@ -53,7 +53,7 @@ export async function questionsTo({ store, startMs, endMs }: FilledDatabase): Pr
     for await (const row of walkRows(store, filter, limit)) if (row.id === '') return;
   };
   return [
-    ...ranges.map((range) => ({ name: `trends, ${range}`, ask: () => history.trends(range) })),
+    ...ranges.map((range) => ({ name: `trends, ${range}`, ask: () => history.trends(latestOf(range, endMs)) })),
     ...(['1h', '30d'] as const).map((range) => ({
       name: `confidence, ${range}`,
       ask: () => history.confidence(range),
@@ -63,7 +63,7 @@ export async function questionsTo({ store, startMs, endMs }: FilledDatabase): Pr
     { name: 'one request', ask: () => history.find(middle.id) },
     ...[1, 7, 365].map((days) => ({
       name: `lfo stats, ${days} d`,
-      ask: () => summary(store, endMs - days * dayMs),
+      ask: () => summary(store, { fromMs: endMs - days * dayMs }),
     })),
     { name: 'lfo requests, 1,000 newest', ask: () => exported({}, 1_000) },
     { name: 'lfo requests, by status', ask: () => exported({ status: 502, sinceMs: endMs - dayMs }, 100) },

@@ -1,197 +1,149 @@
 /**
- * What the router costs: the same client against the upstream alone, through a bare Fastify and undici proxy of 20
- * lines, and through LFO, in turns within one run. `node bench/overhead/overhead.ts [--rounds 7] [--json]`
+ * What the router costs: the same requests through nginx, through a bare `node:http` and undici proxy, and through LFO, in
+ * turns within one run, each cell of `cells.ts`. `node bench/overhead/overhead.ts [--rounds 3] [--warm 1500] [--quick]
+ * [--cells unary,live] [--json]`
  *
- * Prints medians over the rounds and ratios within them. CPU is user and system time of the proxy's process alone.
+ * CPU is that of a system's whole process tree. Medians of the ratios within a round; the smallest in brackets. `--quick`
+ * takes about a minute and says of each target whether it is met.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
-import { Pool } from 'undici';
+import { type Cell, cells } from './cells.ts';
+import { load, type Sample } from './load.ts';
+import { residentMbOf } from './process-tree.ts';
+import { Stage, type System } from './systems.ts';
+import { judged } from './targets.ts';
 
 const { values: options } = parseArgs({
-  options: { rounds: { type: 'string', default: '7' }, json: { type: 'boolean', default: false } },
+  options: {
+    rounds: { type: 'string', default: '3' },
+    /** Requests of each cell before the first round; a third of the first 2,000 is V8 compiling. */
+    warm: { type: 'string', default: '1500' },
+    quick: { type: 'boolean', default: false },
+    cells: { type: 'string', default: '' },
+    json: { type: 'boolean', default: false },
+    /** Of another build of LFO: measured beside this one as \`before\`. */
+    before: { type: 'string' },
+  },
 });
+const share = options.quick ? 0.3 : 1;
 const rounds = Number(options.rounds);
-const chunksPerStream = 100;
-const here = fileURLToPath(new URL('.', import.meta.url));
+const wanted = options.cells.split(',').filter((part) => part !== '');
+const chosen = cells.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 
-interface Target {
-  readonly name: 'direct' | 'bare' | 'lfo';
-  readonly origin: string;
-  readonly pid: number;
-}
-
-interface Case {
-  readonly name: string;
-  readonly body: string;
-  readonly stream: boolean;
-}
-
-interface Sample {
-  readonly p50Ms: number;
-  readonly perSecond: number;
-  readonly cpuMsPer1000: number;
-}
-
-const started: ChildProcess[] = [];
-const folder = mkdtempSync(join(tmpdir(), 'lfo-bench-'));
-
-async function start(
-  args: readonly string[],
-  origin: (line: string) => string | undefined,
-): Promise<{ origin: string; pid: number }> {
-  const child = spawn(process.execPath, args, {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    cwd: folder,
-    env: { ...process.env, PORT: '0', LFO_LOCAL_MODEL: 'none', LFO_DATA_DIR: join(folder, 'data') },
-  });
-  started.push(child);
-  const lines = createInterface({ input: child.stdout });
-  for await (const line of lines) {
-    const found = origin(line);
-    if (found !== undefined && child.pid !== undefined) {
-      lines.close();
-      child.stdout.resume();
-      return { origin: found, pid: child.pid };
-    }
-  }
-  throw new Error(`${args.join(' ')} ended before it listened`);
-}
-
-/** User and system time of a process in milliseconds (proc(5): clock ticks of 10 ms). */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-
-async function send(pool: Pool, body: string): Promise<void> {
-  const answer = await pool.request({
-    method: 'POST',
-    path: '/v1/chat/completions',
-    headers: { 'content-type': 'application/json' },
-    body,
-  });
-  let bytes = 0;
-  for await (const part of answer.body) bytes += Buffer.byteLength(part);
-  if (answer.statusCode !== 200 || bytes < 100)
-    throw new Error(`unexpected answer: ${answer.statusCode}, ${bytes} bytes`);
-}
-
-async function load(target: Target, one: Case, concurrency: number, requests: number): Promise<Sample> {
-  const pool = new Pool(target.origin, { connections: concurrency, pipelining: 1 });
-  await Promise.all(Array.from({ length: concurrency }, () => send(pool, one.body)));
-  const times: number[] = [];
-  let left = requests;
-  const cpuBefore = cpuMs(target.pid);
-  const began = performance.now();
-  const worker = async (): Promise<void> => {
-    while (left-- > 0) {
-      const from = performance.now();
-      await send(pool, one.body);
-      times.push(performance.now() - from);
-    }
-  };
-  await Promise.all(Array.from({ length: concurrency }, worker));
-  const took = performance.now() - began;
-  const cpu = cpuMs(target.pid) - cpuBefore;
-  await pool.close();
-  return { p50Ms: median(times), perSecond: (requests / took) * 1000, cpuMsPer1000: (cpu / requests) * 1000 };
-}
-
-function bodyOf(bytes: number, stream: boolean): string {
-  const messages = [];
-  for (let left = bytes - 100; left > 0; left -= 1000) {
-    messages.push({ role: messages.length % 2 === 0 ? 'user' : 'assistant', content: 'x'.repeat(Math.min(left, 960)) });
-  }
-  return JSON.stringify({ model: 'bench', messages, stream });
-}
-
-const cases: readonly Case[] = [
-  { name: 'unary, 1 KB', body: bodyOf(1000, false), stream: false },
-  { name: 'unary, 40 KB', body: bodyOf(40_000, false), stream: false },
-  { name: `stream of ${chunksPerStream} chunks, 1 KB`, body: bodyOf(1000, true), stream: true },
-  { name: `stream of ${chunksPerStream} chunks, 40 KB`, body: bodyOf(40_000, true), stream: true },
-];
-
+const stage = new Stage();
 try {
-  const upstream = await start([join(here, 'upstream.ts'), String(chunksPerStream)], (line) => line);
-  const bare = await start([join(here, 'bare-proxy.ts'), upstream.origin], (line) => line);
-  writeFileSync(
-    join(folder, 'lfo.yaml'),
-    `backends:\n  - { name: bench, kind: openai-compatible, tier: cloud, base_url: ${upstream.origin}/v1, models: [bench] }\n`,
-  );
-  const router = await start(
-    [join(here, '../../packages/router/src/main.ts'), 'serve'],
-    (line) => /"url":"(http:[^"]+)"/.exec(line)?.[1],
-  );
-  const targets: readonly Target[] = [
-    { name: 'direct', ...upstream },
-    { name: 'bare', ...bare },
-    { name: 'lfo', ...router },
-  ];
+  const upstream = await stage.upstream();
+  const nginx = await stage.nginx(upstream);
+  if (nginx === undefined) console.log('nginx is not installed (Debian: nginx-light): it is left out.\n');
+  const dispatch = await stage.dispatch(upstream);
+  const { startCpuMs, ...lfo } = await stage.lfo(upstream);
+  const before =
+    options.before === undefined ? [] : [{ ...(await stage.lfo(upstream, options.before)), name: 'before' }];
+  const bare = options.quick ? [] : [await stage.bare(upstream)];
+  const systems: readonly System[] = [...(nginx === undefined ? [] : [nginx]), dispatch, ...bare, ...before, lfo];
+  const idleMb = residentMbOf(lfo.pid);
+
   const results = new Map<string, Sample[]>();
-  const record = (key: string, sample: Sample): void => void results.set(key, [...(results.get(key) ?? []), sample]);
-  for (const one of cases) for (const target of targets) await load(target, one, 16, one.stream ? 200 : 1500);
+  for (const cell of chosen) {
+    const warm = Math.ceil(Number(options.warm) * share * (cell.isStream ? 0.2 : 1));
+    if (warm > 0) for (const system of systems) await load(system, cell, Math.max(cell.concurrency, warm));
+  }
   for (let round = 0; round < rounds; round++) {
-    for (const one of cases) {
-      for (const target of round % 2 === 0 ? targets : targets.toReversed()) {
-        record(`${one.name}|${target.name}|1`, await load(target, one, 1, one.stream ? 100 : 400));
-        record(`${one.name}|${target.name}|64`, await load(target, one, 64, one.stream ? 400 : 2500));
+    for (const cell of chosen) {
+      for (const system of rotated(systems, round)) {
+        const key = `${cell.name}|${system.name}`;
+        const requests = Math.max(cell.concurrency, Math.ceil(cell.requests * share));
+        results.set(key, [...(results.get(key) ?? []), await load(system, cell, requests)]);
       }
     }
   }
-  report(results);
+  const afterMb = residentMbOf(lfo.pid);
+  report(systems, results, { startCpuMs, idleMb, afterMb });
 } finally {
-  for (const child of started) {
-    if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit');
-  }
-  rmSync(folder, { recursive: true, force: true });
+  await stage.end();
 }
 
-function report(results: ReadonlyMap<string, readonly Sample[]>): void {
-  const samples = (one: Case, name: Target['name'], concurrency: 1 | 64): readonly Sample[] =>
-    results.get(`${one.name}|${name}|${concurrency}`) ?? [];
-  const paired = (a: readonly Sample[], b: readonly Sample[], of: (a: Sample, b: Sample) => number): number =>
-    median(
-      a.flatMap((sample, index) => {
-        const other = b[index];
-        return other === undefined ? [] : [of(sample, other)];
-      }),
-    );
-  const rows = cases.map((one) => {
-    const [direct1, bare1, lfo1] = [samples(one, 'direct', 1), samples(one, 'bare', 1), samples(one, 'lfo', 1)];
-    const [bare64, lfo64] = [samples(one, 'bare', 64), samples(one, 'lfo', 64)];
-    const unit = one.stream ? chunksPerStream : 1;
-    return {
-      case: one.name,
-      'added p50, bare (ms)': paired(bare1, direct1, (a, b) => a.p50Ms - b.p50Ms).toFixed(2),
-      'added p50, lfo (ms)': paired(lfo1, direct1, (a, b) => a.p50Ms - b.p50Ms).toFixed(2),
-      [`per second at 64, bare`]: Math.round(median(bare64.map((s) => s.perSecond)) * unit),
-      [`per second at 64, lfo`]: Math.round(median(lfo64.map((s) => s.perSecond)) * unit),
-      'CPU ms per 1,000, bare': Math.round(median(bare64.map((s) => s.cpuMsPer1000))),
-      'CPU ms per 1,000, lfo': Math.round(median(lfo64.map((s) => s.cpuMsPer1000))),
-      'CPU ratio': paired(lfo64, bare64, (a, b) => a.cpuMsPer1000 / b.cpuMsPer1000).toFixed(2),
-    };
-  });
+function rotated<T>(items: readonly T[], by: number): readonly T[] {
+  const at = by % items.length;
+  return [...items.slice(at), ...items.slice(0, at)];
+}
+
+function report(
+  systems: readonly System[],
+  results: ReadonlyMap<string, readonly Sample[]>,
+  process: { readonly startCpuMs: number; readonly idleMb: number; readonly afterMb: number },
+): void {
+  const samples = (cell: Cell, name: string): readonly Sample[] => results.get(`${cell.name}|${name}`) ?? [];
+  const ratios = (cell: Cell, name: string, to: string): readonly number[] =>
+    samples(cell, name).flatMap((sample, round) => {
+      const other = samples(cell, to)[round];
+      return other === undefined ? [] : [sample.cpuUs / other.cpuUs];
+    });
+  const rows = chosen.flatMap((cell) =>
+    systems.map(({ name }) => {
+      const own = samples(cell, name);
+      const [toNginx, toDispatch] = [ratios(cell, name, 'nginx'), ratios(cell, name, 'dispatch')];
+      return {
+        cell: cell.name,
+        system: name,
+        'CPU µs': Math.round(median(own.map(({ cpuUs }) => cpuUs))),
+        '× nginx': shown(toNginx),
+        '× dispatch': shown(toDispatch),
+        'per second': Math.round(median(own.map(({ perSecond }) => perSecond))),
+        'p50 ms': median(own.map(({ p50Ms }) => p50Ms)).toFixed(2),
+        'p99 ms': median(own.map(({ p99Ms }) => p99Ms)).toFixed(2),
+        'first byte ms': median(own.map(({ firstByteMs }) => firstByteMs)).toFixed(2),
+      };
+    }),
+  );
+  const targets = judged(
+    (cell, name, to) => {
+      const found = chosen.find((one) => one.name === cell);
+      return found === undefined ? undefined : median(ratios(found, name, to));
+    },
+    { ...process, gated: gatedRatio(samples) },
+  );
+  const machine = {
+    cpu: cpus()[0]?.model,
+    cores: cpus().length,
+    node: globalThis.process.version,
+    load: loadavg()[0]?.toFixed(2),
+    rounds,
+    warm: Number(options.warm) * share,
+  };
   if (options.json) {
-    console.log(JSON.stringify({ cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, rounds, rows }));
+    console.log(JSON.stringify({ machine, process, rows, targets }));
     return;
   }
-  const head = Object.keys(rows[0] ?? {});
   console.log(
-    `${cpus()[0]?.model}, ${cpus().length} cores, Node ${process.version}, ${rounds} rounds; rows of streams count chunks per second\n`,
+    `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, load ${machine.load}, ${rounds} rounds, ${machine.warm} requests before\n`,
   );
+  table(rows);
+  console.log('');
+  table(targets);
+}
+
+/** The gated stream's CPU over the ungated one's, through LFO. */
+function gatedRatio(samples: (cell: Cell, name: string) => readonly Sample[]): number | undefined {
+  const [gated, ungated] = ['gated stream', 'burst of 64 chunks'].map((name) =>
+    chosen.find((cell) => cell.name === name),
+  );
+  if (gated === undefined || ungated === undefined) return undefined;
+  const plain = samples(ungated, 'lfo');
+  return median(samples(gated, 'lfo').map(({ cpuUs }, round) => cpuUs / (plain[round]?.cpuUs ?? Number.NaN)));
+}
+
+function table(rows: readonly Readonly<Record<string, string | number>>[]): void {
+  const head = Object.keys(rows[0] ?? {});
   console.log(`| ${head.join(' | ')} |\n|${head.map(() => '---').join('|')}|`);
   for (const row of rows) console.log(`| ${Object.values(row).join(' | ')} |`);
+}
+
+function shown(values: readonly number[]): string {
+  return values.length === 0 ? '' : `${median(values).toFixed(2)} (${Math.min(...values).toFixed(2)})`;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }

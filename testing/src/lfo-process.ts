@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-const launcher = fileURLToPath(new URL('../../packages/router/bin/lfo.js', import.meta.url));
+const ownLauncher = fileURLToPath(new URL('../../packages/router/bin/lfo.js', import.meta.url));
 
 /** What a finished `lfo` left behind. */
 export interface Finished {
@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd: string;
   readonly input?: string;
+  /** Instead of this checkout's; its sources are run whether it has a bundle or not. */
+  readonly launcher?: string;
   /** Instead of the Node that runs the tests. */
   readonly node?: string;
   /** Shell commands that set the process up, such as `ulimit`. */
@@ -44,14 +46,21 @@ export function workingFolder(t: TestContext): string {
 export function startLfo(
   t: TestContext,
   args: readonly string[],
-  { env = {}, cwd, input, node, shell, under = [] }: RunOptions,
+  { env = {}, cwd, input, node, shell, under = [], launcher = ownLauncher }: RunOptions,
 ): LfoProcess {
   const command = [...under, node ?? process.execPath, launcher, ...args];
   const [program = '', ...rest] =
     shell === undefined ? command : ['/bin/sh', '-c', `${shell}; exec "$@"`, 'sh', ...command];
   const child = spawn(program, rest, {
     cwd,
-    env: { PATH: process.env['PATH'], HOME: cwd, LFO_DATA_DIR: join(cwd, 'data'), LFO_LOCAL_MODEL: 'none', ...env },
+    env: {
+      PATH: process.env['PATH'],
+      HOME: cwd,
+      ...(launcher === ownLauncher ? { LFO_BUNDLE: 'off' } : {}),
+      LFO_DATA_DIR: join(cwd, 'data'),
+      LFO_LOCAL_MODEL: 'none',
+      ...env,
+    },
     stdio: 'pipe',
   });
   t.after(() => child.kill('SIGKILL'));

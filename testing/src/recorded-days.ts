@@ -134,6 +134,12 @@ function rowAt(timeMs: number, index: number, random: () => number): RequestRow 
     warnings: '[]',
     predicted_wait_ms: null,
     wait_ms: null,
+    device: null,
+    router: 'demo',
+    dialect: 'openai-chat',
+    path: null,
+    tools: fate === 'refused' ? 3 : 0,
+    turned_away: 0,
   };
 }
 

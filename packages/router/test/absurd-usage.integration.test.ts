@@ -51,7 +51,7 @@ for (const { name, skip, url } of databases) {
       // As versions wrote them that did not clamp.
       const database = new DatabaseSync(join(router.folder, 'data', 'lfo.db'), { timeout: 5_000 });
       database.exec(
-        'update requests set prompt_tokens = 9007199254740993; update rollup_counts set prompt_tokens = 9007199254740993',
+        'update requests set prompt_tokens = 9007199254740993; update usage_counts set prompt_tokens = 9007199254740993',
       );
       database.close();
       for (const view of views) assert.equal((await router.request('GET', view)).status, 200, view);

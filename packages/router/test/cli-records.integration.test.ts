@@ -48,14 +48,14 @@ test('stats sums up the last day, or since when it is told, for people and for p
   assert.equal(day.code, 0, day.stderr);
   const found = JSON.parse(day.stdout);
   assert.deepEqual(
-    [found.requests, found.local, found.cloud, found.failed, found.local_share, found.cost_usd, found.cost_avoided_usd],
+    [found.requests, found.local, found.cloud, found.failed, found.local_share, found.cost_usd, found.saved_usd],
     [3, 1, 1, 1, 0.5, 0.250125, 0.5],
   );
   assert.ok(Math.abs(found.latency_ms.local.p50 - 100) < 6);
   assert.equal(JSON.parse((await runLfo(t, ['stats', '--since', '7d', '--json'], { cwd })).stdout).requests, 4);
   const text = await runLfo(t, ['stats'], { cwd });
-  assert.match(text.stdout, /local share +50 % +1 local, 1 cloud/);
-  assert.match(text.stdout, /money kept +\$0\.5000/);
+  assert.match(text.stdout, /local share +50 % +1 local \(0 degraded\), 1 cloud/);
+  assert.match(text.stdout, /saved +\$0\.5000/);
 });
 
 test('stats says when rows were lost', async (t) => {
@@ -89,7 +89,7 @@ test('requests lists the newest first and filters by route, reason, backend, sta
   assert.equal(await digits('--status', '502'), '3');
   assert.equal(await digits('--since', '1h'), '321');
   const table = await runLfo(t, ['requests', '--status', '502'], { cwd });
-  assert.match(table.stdout, /^time +status[^\n]+\n[^\n]+ 502 +– /);
+  assert.match(table.stdout, /^time +st[^\n]+\n[^\n]+ 502 +– /);
 });
 
 test('the CSV export quotes what needs it and holds no formula', async (t) => {

@@ -281,9 +281,14 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
   });
 
   test('while the database is away requests are shown all the same, and what needs it says why', async (t) => {
-    const { page, ask, row } = await open(t, { env: { DATABASE_URL: 'postgres://lfo@127.0.0.1:1/lfo' } });
-    await page.goto('/dashboard/now');
-    const id = await ask(questions.easy);
+    const key = 'a-long-random-key';
+    const env = { DATABASE_URL: 'postgres://lfo@127.0.0.1:1/lfo', LFO_AUTH_TOKEN: key };
+    const { page, ask, row } = await open(t, { env });
+    await page.goto('/dashboard/login');
+    await page.getByLabel('Key').fill(key);
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/dashboard/now');
+    const id = await ask(questions.easy, { headers: { authorization: `Bearer ${key}` } });
     await row(id).filter({ hasText: 'ollama' }).waitFor();
     for (const view of ['requests', 'trends', 'confidence']) {
       await page.goto(`/dashboard/${view}`);

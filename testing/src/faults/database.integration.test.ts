@@ -157,7 +157,7 @@ faultTest(
     assert.equal(one('pragma integrity_check'), 'ok');
     const rows = Number(one('select count(*) from requests'));
     assert.ok(rows >= taken, `${rows} rows of ${taken} acknowledged ones`);
-    assert.equal(one('select sum(requests) from rollup_counts'), rows);
+    assert.equal(one('select sum(requests) from usage_counts'), rows);
     const found = database.prepare('select 1 as one from requests where id = ?');
     for (const id of ids) assert.ok(found.get(id) !== undefined, `${id} is lost`);
   },

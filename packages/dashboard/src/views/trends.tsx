@@ -64,7 +64,7 @@ function TrendCharts({ trends }: { trends: Trends }) {
         <Tile
           label="Spent"
           value={money(sum(trends.costUsd))}
-          note={`${money(sum(trends.costAvoidedUsd))} kept`}
+          note={`${money(sum(trends.savedUsd))} saved`}
           tone="cloud"
         />
       </dl>
@@ -163,7 +163,7 @@ function seriesOf(trends: Trends) {
       summed('Prompt', 'muted-fill', trends.promptTokens),
       summed('Completion', 'local', trends.completionTokens),
     ],
-    money: [summed('Spent', 'cloud', trends.costUsd), summed('Kept', 'local', trends.costAvoidedUsd)],
+    money: [summed('Spent', 'cloud', trends.costUsd), summed('Saved', 'local', trends.savedUsd)],
   };
 }
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { LfoError, RequestError } from '../core/errors.ts';
-import type { trendRanges } from '../records/history.ts';
+import { latestOf, type TrendQuery, type TrendRange, type trendRanges } from '../records/history.ts';
 import { isReason } from '../core/reason.ts';
 import { requestBody, statusBody } from './api-bodies.ts';
 import type { AdminDeps } from './deps.ts';
@@ -16,6 +16,15 @@ const pageQuery = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50),
 });
 const rangeQuery = z.object({ range: z.enum(trendRangeNames()).default('24h') });
+
+const moment = z.coerce.number().int().min(0).max(1e14);
+const text = z.string().min(1).max(200);
+const trendQuery = rangeQuery.extend({
+  from: moment.optional(),
+  until: moment.optional(),
+  key: text.optional(),
+  model: text.optional(),
+});
 
 /** What the dashboard's views ask for. Every route needs the admin scope; see `admin-routes.ts`. */
 export function addApi(app: FastifyInstance, deps: AdminDeps): void {
@@ -35,7 +44,10 @@ export function addApi(app: FastifyInstance, deps: AdminDeps): void {
     return body;
   });
 
-  app.get('/dashboard/api/trends', ({ query }) => stored(history.trends(parse(rangeQuery, query).range)));
+  app.get('/dashboard/api/trends', ({ query }) => {
+    const asked = defined(parse(trendQuery, query));
+    return stored(history.trends(spanOf(asked, deps.clock.wallMs())));
+  });
   app.get('/dashboard/api/confidence', ({ query }) => stored(history.confidence(parse(rangeQuery, query).range)));
   app.get('/dashboard/api/fleet', () => statusBody(deps));
   // Else the pages, which anyone may ask for, would answer.
@@ -78,6 +90,19 @@ function parse<T>(schema: z.ZodType<T>, query: unknown): T {
   throw new RequestError(`The query parameter ${param ?? ''} has a value that is not known here.`, {
     ...(param !== undefined && { param }),
   });
+}
+
+/** A named range up to now, or one with its own ends. */
+function spanOf(
+  asked: { range: TrendRange; from?: number; until?: number; key?: string; model?: string },
+  nowMs: number,
+): TrendQuery {
+  const { range, from, until = nowMs, key, model } = asked;
+  return {
+    ...(from === undefined ? latestOf(range, until) : { fromMs: Math.min(from, until), untilMs: until }),
+    ...(key !== undefined && { clientKey: key }),
+    ...(model !== undefined && { model }),
+  };
 }
 
 /** Zod's absent fields, as absent. */

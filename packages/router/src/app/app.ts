@@ -39,7 +39,8 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     import('./signatures.ts'),
   ]);
 
-  const records = openRecords(options);
+  const router = config.server.name ?? randomName(host.random);
+  const records = openRecords({ ...options, router });
   shutdown.add('deliveries', 'records', () => records.close());
   const signatures = openSignatures(records.signatures, log);
   const cloud = createCloudTier(config, { clock, ...signatures });
@@ -93,6 +94,13 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     await shutdown.run();
     throw error;
   }
+}
+
+/** Of a router that was given none. */
+function randomName(random: () => number): string {
+  return `r-${Math.floor(random() * 36 ** 6)
+    .toString(36)
+    .padStart(6, '0')}`;
 }
 
 const unknownBuild = { version: 'unknown', node: 'unknown' };

@@ -14,6 +14,8 @@ export function openCommandKeys(config: LfoConfig, clock: Clock): KeyStore {
   return {
     create: (order) => withRetries(() => store.create(order), clock),
     list: () => withRetries(() => store.list(), clock),
+    use: () => withRetries(() => store.use(), clock),
+    change: (idOrName, change) => withRetries(() => store.change(idOrName, change), clock),
     revoke: (idOrName) => withRetries(() => store.revoke(idOrName), clock),
     forgetRevoked: () => withRetries(() => store.forgetRevoked(), clock),
     close: () => store.close(),

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { readWordWeights } from '../confidence/features/word-weights.ts';
 import { readCalibration } from '../confidence/heads/calibration.ts';
 import { headsEstimator, type HeadsOptions } from '../confidence/heads/heads-estimator.ts';
@@ -19,6 +21,6 @@ export function shippedEstimator(): ConfidenceEstimator {
 }
 
 function shippedFile(name: string): JsonValue {
-  const file = new URL(`../confidence/calibration/${name}`, import.meta.url);
-  return parseJson(readFileSync(file, 'utf8')) ?? null;
+  const folder = fileURLToPath(new URL('../confidence/calibration/', import.meta.url));
+  return parseJson(readFileSync(join(folder, name), 'utf8')) ?? null;
 }

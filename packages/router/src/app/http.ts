@@ -5,7 +5,9 @@ import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
 import type { Embeddings } from '../pipeline/serve-embedding.ts';
 import type { Records } from '../records/open-records.ts';
+import type { Refusal } from '../records/request-record.ts';
 import { admissionError } from '../server/admission.ts';
+import type { RefusedRequest } from '../server/server.ts';
 import type { LoopDelay } from '../telemetry/loop-delay.ts';
 import type { Fleet } from './fleet.ts';
 import { modelLister } from './model-list.ts';
@@ -65,7 +67,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { fleet, operations, dashboard, chats, embeddings, loop, shutdown } = parts;
+  const { fleet, operations, dashboard, chats, embeddings, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -80,7 +82,11 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,
     metrics: () => metrics.text(),
-    onRefusal: (code) => metrics.refused(code),
+    onRefusal(refused) {
+      metrics.refused(refused.error.code);
+      const refusal = refusalOf(refused, clock.wallMs());
+      if (refusal !== undefined) records.refused(refusal);
+    },
     modelNames: () => config.current().routing.modelNames,
     models: models.list,
     explain: (request, signal) => explain(request, signal, fleet.stagesFor(request)),
@@ -98,3 +104,24 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
   dashboard.addTo(server);
   return server;
 }
+
+/** What of this is kept: what would have been a row had it been answered, and what nobody could read. */
+function refusalOf({ id, error, method, path, identity }: RefusedRequest, timeMs: number): Refusal | undefined {
+  if (method !== 'POST' && method !== '') return undefined;
+  if (path !== undefined && (asides.has(path) || !apiPaths.some((api) => path.startsWith(api)))) return undefined;
+  const { status, code, source } = error;
+  return {
+    id,
+    timeMs,
+    status,
+    code,
+    source,
+    ...(path === undefined ? {} : { path }),
+    // A wrong key must leave no trace of whose it might be.
+    ...(identity === undefined || status === 401 ? {} : { clientKey: identity.id }),
+  };
+}
+
+const apiPaths = ['/v1/', '/v1beta/', '/api/'];
+/** These run no model. */
+const asides: ReadonlySet<string> = new Set(['/v1/route', '/v1/feedback']);

@@ -19,10 +19,14 @@ interface CreateFlags {
   readonly concurrency?: number;
 }
 
+type SetFlags = Pick<CreateFlags, 'name' | 'model' | 'expires'> & {
+  readonly mode?: Mode;
+} & { readonly [Name in keyof KeyLimits]?: KeyLimits[Name] | 'none' };
+
 /** Runs a command with the database of its configuration open. */
 export type WithKeyStore = (command: Command, run: (context: KeysContext) => Promise<number>) => Promise<void>;
 
-/** Adds `keys create|list|revoke`. */
+/** Adds `keys create|list|set|revoke`. */
 export function addKeys(program: Command, withKeyStore: WithKeyStore): void {
   const keys = program
     .command('keys')
@@ -72,6 +76,33 @@ export function addKeys(program: Command, withKeyStore: WithKeyStore): void {
       await withKeyStore(command, listKeys);
     });
   keys
+    .command('set')
+    .description('change what a key may do and use; running routers know within a second')
+    .requiredOption('--name <id-or-name>', 'of which key')
+    .option('--requests-per-minute <n>', 'limit, or none', orNone(whole))
+    .option('--requests-per-day <n>', 'limit, or none', orNone(whole))
+    .option('--tokens-per-minute <n>', 'limit, or none', orNone(whole))
+    .option('--tokens-per-day <n>', 'limit, or none', orNone(whole))
+    .option('--usd-per-minute <amount>', 'limit, or none', orNone(money))
+    .option('--usd-per-day <amount>', 'limit, or none', orNone(money))
+    .option('--concurrency <n>', 'limit, or none', orNone(whole))
+    .addOption(new Option('--mode <mode>', 'where its requests may run').choices(['auto', 'local', 'cloud']))
+    .option('--model <id...>', 'the only models it may name; all for all')
+    .option('--expires <when>', 'such as 12h, 30d or 2027-01-31; never for never')
+    .option('--json', 'JSON for scripts')
+    .addHelpText('after', '\nExample:\n  lfo keys set --name ci --requests-per-day 500 --usd-per-day none')
+    .action(async (flags: SetFlags, command: Command) => {
+      const { setKey } = await import('./keys.ts');
+      const { name, mode, model, expires } = flags;
+      const options = {
+        limits: limitsOf(flags),
+        ...(mode !== undefined && { mode }),
+        ...(model !== undefined && { model }),
+        ...(expires !== undefined && { expires }),
+      };
+      await withKeyStore(command, (context) => setKey(name, options, context));
+    });
+  keys
     .command('revoke')
     .description('end a key; running routers know within a second')
     .argument('<id-or-name>')
@@ -84,18 +115,26 @@ export function addKeys(program: Command, withKeyStore: WithKeyStore): void {
     });
 }
 
-function limitsOf(flags: CreateFlags): KeyLimits {
-  const { requestsPerMinute, requestsPerDay, tokensPerMinute, tokensPerDay, usdPerMinute, usdPerDay, concurrency } =
-    flags;
-  return {
-    ...(requestsPerMinute !== undefined && { requestsPerMinute }),
-    ...(requestsPerDay !== undefined && { requestsPerDay }),
-    ...(tokensPerMinute !== undefined && { tokensPerMinute }),
-    ...(tokensPerDay !== undefined && { tokensPerDay }),
-    ...(usdPerMinute !== undefined && { usdPerMinute }),
-    ...(usdPerDay !== undefined && { usdPerDay }),
-    ...(concurrency !== undefined && { concurrency }),
-  };
+const limitNames = [
+  'requestsPerMinute',
+  'requestsPerDay',
+  'tokensPerMinute',
+  'tokensPerDay',
+  'usdPerMinute',
+  'usdPerDay',
+  'concurrency',
+] as const satisfies readonly (keyof KeyLimits)[];
+
+/** Of those that were given. */
+function limitsOf<Limit extends number | 'none'>(flags: { readonly [Name in keyof KeyLimits]?: Limit }): {
+  readonly [Name in keyof KeyLimits]?: Limit;
+} {
+  return Object.fromEntries(limitNames.flatMap((name) => (flags[name] === undefined ? [] : [[name, flags[name]]])));
+}
+
+/** Commander takes `null` for a missing value, so the word stands for itself. */
+function orNone<Value>(parse: (text: string) => Value): (text: string) => Value | 'none' {
+  return (text) => (text === 'none' ? text : parse(text));
 }
 
 function whole(text: string): number {

@@ -5,6 +5,7 @@ import type { LfoConfig } from '../config/config.ts';
 import type { Clock } from '../core/clock.ts';
 import type { RequestsSettings } from './requests.ts';
 import { parseSince } from './since.ts';
+import type { StatsDimension } from './stats.ts';
 import { exitCodes, printLine, type Terminal } from './terminal.ts';
 
 /** What the commands on records work with. */
@@ -25,6 +26,9 @@ interface RequestFlags {
   readonly reason?: string;
   readonly backend?: string;
   readonly status?: number;
+  readonly key?: string;
+  readonly model?: string;
+  readonly outcome?: NonNullable<RequestsSettings['filter']['outcome']>;
   readonly limit: number;
   readonly format?: RequestsSettings['format'];
   readonly json?: boolean;
@@ -42,22 +46,40 @@ export function addRecords(program: Command, clock: Clock, withArchive: WithArch
   });
   program
     .command('stats')
-    .description('requests, local share, tokens, money kept and percentiles of the last day')
+    .description('requests, local share, tokens, money and percentiles of the last day')
     .addOption(since)
+    .addOption(new Option('--by <dimension>', 'the same for each').choices(['key', 'model', 'backend', 'device']))
     .option('--json', 'JSON for scripts')
-    .addHelpText('after', '\nExamples:\n  lfo stats\n  lfo stats --since 7d --json')
-    .action(async ({ since: sinceMs = clock.wallMs() - dayMs }: { readonly since?: number }, command: Command) => {
+    .addHelpText('after', '\nExamples:\n  lfo stats\n  lfo stats --by key\n  lfo stats --since 7d --by model --json')
+    .action(async (flags: { readonly since?: number; readonly by?: StatsDimension }, command: Command) => {
       const { stats } = await import('./stats.ts');
-      await withArchive(command, ({ terminal, archive, json }) => stats(terminal, archive, { sinceMs, json }));
+      const { since: sinceMs = clock.wallMs() - dayMs, by } = flags;
+      await withArchive(command, async ({ terminal, archive, json }) => {
+        const names = by === 'key' ? await archive.keyNames() : new Map<string, string>();
+        return stats(terminal, archive, names, { sinceMs, json, ...(by !== undefined && { by }) });
+      });
     });
   program
     .command('requests')
-    .description('recorded requests, the newest first')
+    .description('recorded requests, the newest first, refused ones included; or one of them with its decision')
+    .argument('[id]', 'as in x-request-id, or the short one of the list')
     .addOption(since)
     .addOption(new Option('--route <tier>', 'answered by').choices(['local', 'cloud']))
     .option('--reason <code>', 'decisive reason, such as low_confidence')
     .option('--backend <name>', 'answered by')
+    .option('--key <name>', 'of this key')
+    .option('--model <id>', 'answered by')
     .option('--status <code>', 'as the client saw it', whole)
+    .addOption(
+      new Option('--outcome <outcome>', 'what became of them').choices([
+        'ok',
+        'failed',
+        'refused',
+        'left',
+        'degraded',
+        'escalated',
+      ]),
+    )
     .option('--limit <n>', 'at most', whole, 20)
     .option('-f, --follow', 'show requests as they end, until Ctrl-C')
     .addOption(
@@ -66,17 +88,23 @@ export function addRecords(program: Command, clock: Clock, withArchive: WithArch
     .option('--json', 'the same as --format json: one JSON object a line')
     .addHelpText(
       'after',
-      '\nExamples:\n  lfo requests --follow\n  lfo requests --reason low_confidence --since 24h\n  lfo requests --since 30d --limit 1000000 --format csv > requests.csv',
+      '\nExamples:\n  lfo requests --follow\n  lfo requests 3f9a1c20\n  lfo requests --reason low_confidence --since 24h\n  lfo requests --since 30d --limit 1000000 --format csv > requests.csv',
     )
-    .action(async (flags: RequestFlags, command: Command) => {
-      const { followRequests, requests } = await import('./requests.ts');
-      const { since: sinceMs, route, reason, backend, status, limit, follow } = flags;
+    .action(async (id: string | undefined, flags: RequestFlags, command: Command) => {
+      const { followRequests, request, requests } = await import('./requests.ts');
+      if (id !== undefined) {
+        return withArchive(command, ({ terminal, archive, json }) => request(terminal, archive, id, json));
+      }
+      const { since: sinceMs, route, reason, backend, status, key, model, outcome, limit, follow } = flags;
       const filter = {
         ...(sinceMs === undefined ? {} : { sinceMs }),
         ...(route === undefined ? {} : { route }),
         ...(reason === undefined ? {} : { reason }),
         ...(backend === undefined ? {} : { backend }),
         ...(status === undefined ? {} : { status }),
+        ...(key === undefined ? {} : { key }),
+        ...(model === undefined ? {} : { model }),
+        ...(outcome === undefined ? {} : { outcome }),
       };
       await withArchive(command, ({ terminal, archive, json }) => {
         const settings = { filter, limit, format: flags.format ?? (json ? 'json' : 'table') };

@@ -36,6 +36,13 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
   { name: 'PORT', path: ['server', 'port'], kind: 'number', description: 'Port to listen on.' },
   { name: 'HOST', path: ['server', 'host'], kind: 'text', description: 'Address to listen on.' },
   {
+    name: 'LFO_ROUTER_NAME',
+    path: ['server', 'name'],
+    kind: 'text',
+    description: 'Name of this router in records, metrics, logs and answers.',
+    fallback: '`r-` and six random characters',
+  },
+  {
     name: 'LFO_AUTH_TOKEN',
     path: ['server', 'auth_token'],
     kind: 'secret',
@@ -98,6 +105,11 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     description: 'Least severe log lines that are written.',
   },
   { name: 'LFO_OFFLINE', path: ['offline'], kind: 'flag', description: '`1`: never fetch a model.' },
+  {
+    name: 'LFO_BUNDLE',
+    kind: 'text',
+    description: '`off`: run the sources of a clone although a bundle of them is there.',
+  },
   {
     name: 'DATABASE_URL',
     path: ['database_url'],

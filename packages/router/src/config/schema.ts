@@ -26,6 +26,12 @@ const names = z.array(z.string().min(1));
 
 const server = z
   .strictObject({
+    name: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, 'must be lower case letters, digits, dots and hyphens, 63 at most')
+      .exactOptional()
+      .describe('Name of this router in records, metrics, logs and answers; by default a random one at each start.')
+      .meta(atStart),
     host: z
       .string()
       .min(1)

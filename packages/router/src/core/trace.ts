@@ -20,6 +20,9 @@ export interface RequestTrace {
   /** As asked; logged only when it resolved to a known model. */
   requestedModel: string;
   stream: boolean;
+  /** Wire by which it came, and the tools it offers; undefined until the way back is open. */
+  dialect: string | undefined;
+  tools: number | undefined;
   promptTokens: number | undefined;
   promptTokensFrom: 'count' | 'bound' | 'estimate' | undefined;
   threshold: number;
@@ -96,6 +99,8 @@ export function beginTrace(
     mode: request.hints.mode,
     requestedModel: request.model,
     stream: request.stream,
+    dialect: undefined,
+    tools: undefined,
     promptTokens: undefined,
     promptTokensFrom: undefined,
     threshold,

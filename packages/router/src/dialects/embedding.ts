@@ -7,10 +7,12 @@ import type { KeyIdentity } from '../core/identity.ts';
 import type { AnswerMetadata } from './metadata.ts';
 import { readHints } from './mode.ts';
 import type { ReaderDeps, Received } from './reading.ts';
+import type { DialectName } from './wire.ts';
 
 /** A validated request for vectors of any wire, and how its answer is written. */
 export interface ReadEmbedding {
   readonly request: EmbeddingRequest;
+  readonly dialect: DialectName;
   /** The body of the answer; `metadata` is its `lfo_metadata`. */
   readonly body: (answer: EmbeddingAnswer, usage: Usage, metadata: AnswerMetadata, elapsedMs: number) => object;
   /** The wire's envelope of an error. */

@@ -93,6 +93,8 @@ export class Serving {
       hasHead: () => response.headersSent,
       open(trace) {
         for (const [param, why] of warnings) trace.warnings.set(param, why);
+        trace.dialect = format.dialect;
+        trace.tools = runs.tools.length;
         const open = { isStream: runs.stream, format, response, signal, clock: deps.clock, pace: deps.pace() };
         return openWriter(open, trace);
       },
@@ -107,7 +109,11 @@ export class Serving {
   }
 
   /** Turns texts of any wire into vectors; `reply` is the pipeline's from here on. @throws LfoError 429 or 503 before that */
-  embed(request: FastifyRequest, reply: FastifyReply, { request: read, body, errorBody }: ReadEmbedding): void {
+  embed(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { request: read, dialect, body, errorBody }: ReadEmbedding,
+  ): void {
     const refused = this.#refusal();
     if (refused !== undefined) throw refused;
     const { clock, embed, pace } = this.deps;
@@ -125,10 +131,14 @@ export class Serving {
       receivedMs,
       bodyMs: receivedBody(request).arrivedMs,
       deliver: (answer, usage, trace) => {
+        trace.dialect = dialect;
         const nowMs = clock.nowMs();
         return sendWhole(open, trace, body(answer, usage, answerMetadata(trace, nowMs, {}), nowMs - receivedMs));
       },
-      fail: (error, trace) => sendFailure(open, trace, error, errorBody),
+      fail: (error, trace) => {
+        trace.dialect = dialect;
+        return sendFailure(open, trace, error, errorBody);
+      },
     })
       .then((spent) => ticket?.settle(spent))
       .catch((error: unknown) => this.#abandon(read.id, response, error));

@@ -2,14 +2,21 @@ import { systemClock } from '../core/clock.ts';
 import type { LfoConfig } from '../config/config.ts';
 import { createDataFolder, keyCopyIn } from '../config/data-folder.ts';
 import { KeyCopy } from './key-copy.ts';
-import { KeyTable } from './key-table.ts';
+import { type KeyChange, KeyTable } from './key-table.ts';
+import { type KeyUse, keyUse } from './key-use.ts';
 import type { ManagedKey } from './managed-key.ts';
 import { openStore } from '../records/store/open-store.ts';
+
+export type { KeyChange, KeyUse };
 
 /** Keys as commands see and change them. */
 export interface KeyStore {
   create(order: NewKey): Promise<{ readonly text: string; readonly key: ManagedKey }>;
   list(): Promise<readonly ManagedKey[]>;
+  /** What each has used, by id. */
+  use(): Promise<ReadonlyMap<string, KeyUse>>;
+  /** Changes keys in force; resolves with them, none where there is none of that id or name. */
+  change(idOrName: string, change: KeyChange): Promise<readonly ManagedKey[]>;
   revoke(idOrName: string): Promise<readonly string[]>;
   forgetRevoked(): Promise<number>;
   close(): Promise<void>;
@@ -32,6 +39,8 @@ export function openKeyStore(config: LfoConfig): KeyStore {
   return {
     create: async (order) => copying(await table.create(order, systemClock.wallMs())),
     list: () => table.list(),
+    use: () => keyUse(store, systemClock.wallMs()),
+    change: async (idOrName, change) => copying(await table.change(idOrName, change)),
     revoke: async (idOrName) => copying(await table.revoke(idOrName, systemClock.wallMs())),
     forgetRevoked: async () => copying(await table.forgetRevoked()),
     close: () => store.close(),

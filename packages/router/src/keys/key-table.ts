@@ -1,10 +1,21 @@
 import type { Kysely, Transaction } from 'kysely';
 
+import type { KeyLimits } from '../core/identity.ts';
+import type { Tier } from '../core/request.ts';
 import { generateKey, type ManagedKey, storedKey } from './managed-key.ts';
 import type { KeyRow, Store, StoreTables } from '../records/tables.ts';
 
 /** What an operator decides about a new key. */
 export type KeyOrder = Pick<ManagedKey, 'name' | 'scopes' | 'tiers' | 'models' | 'limits' | 'expiresMs'>;
+
+/** What changes of a key; `null` takes it away, absent stays. */
+export interface KeyChange {
+  readonly limits?: { readonly [Name in keyof KeyLimits]?: KeyLimits[Name] | null };
+  readonly tiers?: readonly Tier[] | null;
+  readonly models?: readonly string[] | null;
+  /** Unix milliseconds. */
+  readonly expiresMs?: number | null;
+}
 
 /** The keys in the database. Every method rejects while it cannot be reached. */
 export class KeyTable {
@@ -53,6 +64,26 @@ export class KeyTable {
     });
   }
 
+  /** Changes keys with this id or name that are not revoked; resolves with them as they are then. */
+  async change(idOrName: string, change: KeyChange): Promise<readonly ManagedKey[]> {
+    return this.#db.transaction().execute(async (transaction) => {
+      const rows = await transaction
+        .selectFrom('keys')
+        .selectAll()
+        .where((where) => where.or([where('id', '=', idOrName), where('name', '=', idOrName)]))
+        .where('revoked_ms', 'is', null)
+        .execute();
+      if (rows.length === 0) return [];
+      const version = await nextVersion(transaction);
+      const changed = rows.map((row) => changedKey(keyOf(row), change));
+      for (const key of changed) {
+        const { id: _id, ...columns } = rowOf(key, version);
+        await transaction.updateTable('keys').set(columns).where('id', '=', key.id).execute();
+      }
+      return changed;
+    });
+  }
+
   /** Deletes the keys that are revoked; with none left, none is needed any more. Resolves with how many. */
   async forgetRevoked(): Promise<number> {
     const { numDeletedRows } = await this.#db
@@ -76,6 +107,21 @@ export class KeyTable {
       .executeTakeFirstOrThrow();
     return `${count}:${versions ?? 0}:${created ?? 0}`;
   }
+}
+
+function changedKey(key: ManagedKey, { limits, tiers, models, expiresMs }: KeyChange): ManagedKey {
+  const { tiers: _tiers, models: _models, expiresMs: _expiresMs, ...rest } = key;
+  const left = Object.entries({ ...key.limits, ...limits }).filter(([, limit]) => limit !== null);
+  const now = {
+    tiers: tiers === undefined ? key.tiers : (tiers ?? undefined),
+    models: models === undefined ? key.models : (models ?? undefined),
+    expiresMs: expiresMs === undefined ? key.expiresMs : (expiresMs ?? undefined),
+  };
+  return storedKey.parse({
+    ...rest,
+    limits: Object.fromEntries(left),
+    ...Object.fromEntries(Object.entries(now).filter(([, value]) => value !== undefined)),
+  });
 }
 
 async function nextVersion(transaction: Transaction<StoreTables>): Promise<number> {

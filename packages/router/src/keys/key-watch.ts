@@ -7,6 +7,8 @@ export interface KeyWatchOptions {
   readonly table: Pick<KeyTable, 'list' | 'stamp'>;
   readonly copy: KeyCopy;
   readonly clock: Clock;
+  /** Whether the database does not exist yet, so that no key can be in it before it was read. */
+  readonly isNew?: boolean;
   /** Told after each change that was seen. */
   readonly onChange?: () => void;
   /** Told when the database begins to fail and when it answers again. */
@@ -29,11 +31,14 @@ export class KeyWatch implements KeyRing {
   /** Monotonic time of the last look that succeeded, so that a jump of the wall clock shuts nobody out. */
   #readMs = -Infinity;
   #isReadable = true;
+  /** Whether it is known that no key was given out; while it is not, the router stays closed. */
+  #isKnown: boolean;
   #isClosed = false;
   #cancel: (() => void) | undefined;
 
   constructor(options: KeyWatchOptions) {
     this.#options = options;
+    this.#isKnown = options.isNew === true;
     const copied = options.copy.read();
     if (copied === undefined) return;
     const ageMs = Math.max(0, options.clock.wallMs() - copied.readMs);
@@ -45,7 +50,7 @@ export class KeyWatch implements KeyRing {
   }
 
   get isNeeded(): boolean {
-    return this.#keys.size > 0;
+    return this.#keys.size > 0 || !this.#isKnown;
   }
 
   /** Looks for the first time and goes on looking; resolves when the first look is over, well or not. */
@@ -79,6 +84,7 @@ export class KeyWatch implements KeyRing {
 
   #take(keys: readonly ManagedKey[], readMs: number): void {
     this.#keys = new Map(keys.map((key) => [key.id, key]));
+    this.#isKnown = true;
     this.#readMs = readMs;
   }
 

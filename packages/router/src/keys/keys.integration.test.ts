@@ -26,10 +26,16 @@ function storeIn(t: TestContext, folder: string): SqliteStore {
   return store;
 }
 
-function watchOver(t: TestContext, table: Pick<KeyTable, 'list' | 'stamp'>, folder: string, clock = new FakeClock()) {
+function watchOver(
+  t: TestContext,
+  table: Pick<KeyTable, 'list' | 'stamp'>,
+  folder: string,
+  clock = new FakeClock(),
+  isNew = false,
+) {
   const health: boolean[] = [];
   const copy = new KeyCopy(join(folder, 'keys.json'));
-  const watch = new KeyWatch({ table, copy, clock, onHealth: (isReadable) => health.push(isReadable) });
+  const watch = new KeyWatch({ table, copy, clock, isNew, onHealth: (isReadable) => health.push(isReadable) });
   t.after(() => watch.stop());
   return { watch, clock, health };
 }
@@ -156,6 +162,16 @@ test('a router that starts without its database knows the keys from the copy', a
   assert.equal(watch.find(key.id)?.name, 'ci');
   await watch.start();
   assert.equal(watch.isNeeded, true);
+});
+
+test('a database that was never read keeps the router closed, unless it does not exist yet', async (t) => {
+  const broken = { list: () => Promise.reject(new Error('gone')), stamp: () => Promise.reject(new Error('gone')) };
+  const { watch } = watchOver(t, broken, folderOf(t));
+  await watch.start();
+  assert.equal(watch.isNeeded, true);
+  const fresh = watchOver(t, broken, folderOf(t), undefined, true);
+  await fresh.watch.start();
+  assert.equal(fresh.watch.isNeeded, false);
 });
 
 test('several processes may write the copy at once, and leave nothing beside it', async (t) => {

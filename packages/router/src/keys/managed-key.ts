@@ -53,7 +53,10 @@ export const storedKey: z.ZodType<ManagedKey> = z.object({
 export interface KeyRing {
   /** By the public part; revoked ones included. */
   find(id: string): ManagedKey | undefined;
-  /** Whether any key was ever given out, revoked ones included: from then on nobody comes in without one. */
+  /**
+   * Whether any key was ever given out, revoked ones included, or may have been because the database was never read:
+   * then nobody comes in without one.
+   */
   readonly isNeeded: boolean;
 }
 

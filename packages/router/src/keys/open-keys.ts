@@ -12,7 +12,7 @@ import { KeyCopy } from './key-copy.ts';
 import { KeyTable } from './key-table.ts';
 import { KeyWatch } from './key-watch.ts';
 import { StoredUsageLedger } from './usage-ledger.ts';
-import { openStore } from '../records/store/open-store.ts';
+import { isNewStore, openStore } from '../records/store/open-store.ts';
 
 /** Who may come in and how much they may use. */
 export interface Keys {
@@ -41,17 +41,21 @@ const firstLookMs = 2_000;
  * @throws ConfigError where other machines can reach the address and there is no key at all
  */
 export async function openKeys(config: LfoConfig, { clock, logger: log, mostUsd }: KeyOptions): Promise<Keys> {
+  const isNew = isNewStore(config);
   const store = openStore(config);
   const listeners: (() => void)[] = [];
   const watch = new KeyWatch({
     table: new KeyTable(store),
     copy: new KeyCopy(keyCopyIn(config.dataDir)),
     clock,
+    isNew,
     onChange: () => listeners.forEach((run) => run()),
     onHealth: (isReadable) =>
       isReadable
         ? log.info('The keys can be read from the database again.')
-        : log.warn('The keys cannot be read from the database; those known stay good for an hour.'),
+        : log.warn(
+            'The keys cannot be read from the database: those known stay good for an hour. Where none was ever read, only LFO_AUTH_TOKEN lets anybody in until they can be.',
+          ),
   });
   const ledger = new StoredUsageLedger(store, clock);
   const started = Promise.all([watch.start(), ledger.start()]);

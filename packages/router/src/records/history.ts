@@ -7,7 +7,7 @@ export interface RequestHistory {
   /** Newest first. */
   page(filter: RequestFilter, limit: number): Promise<RequestPage>;
   find(id: string): Promise<StoredRequest | undefined>;
-  trends(range: TrendRange): Promise<Trends>;
+  trends(query: TrendQuery): Promise<Trends>;
   confidence(range: TrendRange): Promise<ConfidenceReport>;
   /** The latest verdict on a request counts. */
   addFeedback(feedback: Feedback): Promise<void>;
@@ -63,33 +63,67 @@ export interface FeedbackView {
 export const trendRanges = {
   '1h': { spanMs: 3_600_000, stepMs: 60_000 },
   '6h': { spanMs: 21_600_000, stepMs: 300_000 },
-  '24h': { spanMs: 86_400_000, stepMs: 900_000 },
+  '24h': { spanMs: 86_400_000, stepMs: 1_800_000 },
   '7d': { spanMs: 604_800_000, stepMs: 7_200_000 },
   '30d': { spanMs: 2_592_000_000, stepMs: 28_800_000 },
 } as const;
 
 export type TrendRange = keyof typeof trendRanges;
 
+/** The latest steps of a named range; the last one is under way. */
+export function latestOf(range: TrendRange, untilMs: number): TrendQuery {
+  const { spanMs, stepMs } = trendRanges[range];
+  return { fromMs: untilMs - spanMs, untilMs, stepMs };
+}
+
+/** What a chart is about. */
+export interface TrendQuery {
+  /** Unix milliseconds; the steps cover both. */
+  readonly fromMs: number;
+  readonly untilMs: number;
+  /** A multiple of a minute; absent: as long as fits the span. */
+  readonly stepMs?: number;
+  /** Of the requests of this key, or for this model, alone. */
+  readonly clientKey?: string;
+  readonly model?: string;
+}
+
 /** Columns of one length, one value a step, the oldest first; steps are aligned to the epoch. */
 export interface Trends {
-  readonly range: TrendRange;
   readonly stepMs: number;
   /** Unix milliseconds at which each step begins. */
   readonly timesMs: readonly number[];
-  /** Requests answered by each tier, and those nobody answered. */
+  /** Requests answered by each tier, and those that were not; together they are all. */
   readonly local: readonly number[];
   readonly cloud: readonly number[];
   readonly failed: readonly number[];
-  /** Tried locally first, then answered by the cloud. */
+  readonly refused: readonly number[];
+  readonly left: readonly number[];
+  /** Of `cloud`: tried locally first. */
   readonly escalated: readonly number[];
-  readonly latency: Readonly<Record<Tier, Percentiles>>;
-  readonly firstToken: Readonly<Record<Tier, Percentiles>>;
+  /** `cloud` are answers that it gave at once; those after a local attempt are apart. */
+  readonly latency: Readonly<Record<'local' | 'cloud' | 'escalated', Percentiles>>;
+  readonly firstToken: Readonly<Record<'local' | 'cloud' | 'escalated', Percentiles>>;
   readonly promptTokens: readonly number[];
   readonly completionTokens: readonly number[];
   readonly costUsd: readonly number[];
-  readonly costAvoidedUsd: readonly number[];
+  readonly savedUsd: readonly number[];
+  /** Spent in the local attempts of those escalated. */
+  readonly escalatedLocalMs: readonly number[];
+  /** Mean wait for the local first token, as predicted and as it was; `null` where nothing was predicted. */
+  readonly predictedWaitMs: readonly (number | null)[];
+  readonly waitMs: readonly (number | null)[];
   /** When rows were lost: the columns fall short there. The latest few, the oldest of them first. */
   readonly gaps: readonly RecordGap[];
+  /** Starts and changes of the configuration, the oldest first. */
+  readonly marks: readonly TrendMark[];
+}
+
+export interface TrendMark {
+  readonly timeMs: number;
+  readonly kind: 'start' | 'configuration';
+  readonly router: string;
+  readonly detail: string;
 }
 
 /** A time in which requests were served but not recorded. */

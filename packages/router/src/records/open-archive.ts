@@ -7,7 +7,8 @@ import { createPrivateFile } from '../config/data-folder.ts';
 import type { Store } from './tables.ts';
 import { readCapture } from './capture.ts';
 import { summary } from './queries/summary.ts';
-import { walkRows } from './queries/walk.ts';
+import { findRow, walkRows } from './queries/walk.ts';
+import { attemptsOf } from './request-record.ts';
 import { appliedSteps } from './store/migrate.ts';
 import { PostgresStore } from './store/postgres-store.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
@@ -45,7 +46,24 @@ export function openArchive(config: Pick<LfoConfig, 'databaseUrl' | 'dataDir'>):
   };
 
   return {
-    summary: (sinceMs) => summary(reader, sinceMs).catch((error: unknown) => Promise.reject(explained(error))),
+    summary: (sinceMs, by) =>
+      summary(reader, { fromMs: sinceMs }, by).catch((error: unknown) => Promise.reject(explained(error))),
+    async find(id) {
+      try {
+        const row = await findRow(reader, id);
+        return row && { row, attempts: attemptsOf(row.attempts) };
+      } catch (error) {
+        throw explained(error);
+      }
+    },
+    async keyNames() {
+      try {
+        const rows = await reader.db.selectFrom('keys').select(['id', 'name']).execute();
+        return new Map(rows.map(({ id, name }) => [id, name]));
+      } catch (error) {
+        throw explained(error);
+      }
+    },
     async *requests(filter, limit) {
       try {
         yield* walkRows(reader, filter, limit);

@@ -8,6 +8,8 @@ import type { Delivery, RequestSink } from '../core/sink.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import { Captures, isCaptured } from './captures.ts';
 import { Recorder } from './recorder.ts';
+import { Refusals } from './refusals.ts';
+import { type Refusal, refusalRow, requestRow } from './request-record.ts';
 import { StoredJournal } from './journal.ts';
 import { openStore } from './store/open-store.ts';
 import { Upkeep } from './upkeep.ts';
@@ -17,6 +19,8 @@ export interface RecordsOptions {
   readonly config: ConfigHandle;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Name of this router. */
+  readonly router: string;
 }
 
 /** What is remembered of requests. */
@@ -26,6 +30,8 @@ export interface Records extends RequestSink {
   readonly signatures: Journal;
   /** US dollars that attempts cost, where their prices are known. */
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
+  /** Keeps a request that the server refused before it became one. */
+  refused(refusal: Refusal): void;
   /** Whether the database takes rows, how many wait for it and how many were lost. */
   status(): WriteStatus;
   /** The same of the prompts and answers that are kept. */
@@ -35,7 +41,7 @@ export interface Records extends RequestSink {
 }
 
 /** The database never decides whether LFO serves: what it cannot take is counted and said. */
-export function openRecords({ config, clock, logger: log }: RecordsOptions): Records {
+export function openRecords({ config, clock, logger: log, router }: RecordsOptions): Records {
   const store = openStore(config.current());
   const costs = costsOf(config.current());
   const recorder = new Recorder(store, clock, (health) => {
@@ -51,6 +57,7 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
         );
     }
   });
+  const refusals = new Refusals(store, clock);
   const captures = new Captures(store, clock);
   const signatures = new StoredJournal(store, clock);
   const upkeep = new Upkeep({
@@ -64,11 +71,14 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
     trace.costUsd = costs.spent(trace.attempts);
     if (!config.current().records.enabled) return;
     const avoided = costs.avoided(trace);
-    recorder.record(trace, {
+    const row = requestRow(trace, {
       ...delivery,
+      router,
       ...(clientKey !== undefined && { clientKey }),
       ...(avoided !== undefined && { costAvoidedUsd: avoided }),
     });
+    if (row.turned_away === 1) refusals.add(row);
+    else recorder.add(row);
   };
   return {
     store,
@@ -84,11 +94,14 @@ export function openRecords({ config, clock, logger: log }: RecordsOptions): Rec
         },
       };
     },
+    refused(refusal) {
+      if (config.current().records.enabled) refusals.add(refusalRow(refusal, router));
+    },
     status: () => recorder.status(),
     captured: () => captures.status(),
     async close() {
       const before = recorder.status().dropped;
-      await Promise.all([recorder.close(), captures.close(), signatures.close(), upkeep.close()]);
+      await Promise.all([recorder.close(), refusals.close(), captures.close(), signatures.close(), upkeep.close()]);
       const lost = recorder.status().dropped - before;
       if (lost > 0) log.warn({ dropped: lost }, 'The database did not take the last rows; they are lost.');
       await store.close();

@@ -14,6 +14,8 @@ function escalatedTrace(): RequestTrace {
     mode: 'auto',
     requestedModel: 'a prompt in the place of a model',
     stream: false,
+    dialect: 'openai-chat',
+    tools: 2,
     promptTokens: 40,
     promptTokensFrom: 'bound',
     threshold: 0.7,
@@ -124,8 +126,11 @@ test('what is stored of a request and what is shown of it while it is in memory 
   const trace = escalatedTrace();
   trace.warnings.set('seed', 'not honoured');
   const outcome = { status: 502, error: { code: 'upstream_error', source: 'upstream' } } as const;
-  assert.deepEqual(viewRow(requestRow(trace, outcome)), viewTrace(trace, outcome));
-  assert.deepEqual([viewTrace(trace, undefined).state, viewTrace(trace, undefined).status], ['answering', null]);
+  assert.deepEqual(viewRow(requestRow(trace, outcome)), viewTrace(trace, outcome, undefined));
+  assert.deepEqual(
+    [viewTrace(trace, undefined, undefined).state, viewTrace(trace, undefined, undefined).status],
+    ['answering', null],
+  );
 });
 
 test('the predicted wait is on record beside the real one, where both are of one backend', () => {

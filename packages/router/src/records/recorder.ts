@@ -26,7 +26,12 @@ export class Recorder {
 
   /** Call once a request has ended, whatever its end. */
   record(trace: RequestTrace, outcome: RequestOutcome): void {
-    this.#rows.add(requestRow(trace, outcome));
+    this.add(requestRow(trace, outcome));
+  }
+
+  /** The same of a row that is made already. */
+  add(row: RequestRow): void {
+    this.#rows.add(row);
   }
 
   /** Degraded means that the database refuses and rows wait or are lost. */

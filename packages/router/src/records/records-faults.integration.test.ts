@@ -208,7 +208,7 @@ test(
     const count = db.prepare('select count(*) as count from requests where id >= ? and id < ?');
     for (const batch of acknowledged) assert.equal(count.get(`${batch}-`, `${batch}.`)?.['count'], 20, batch);
     const rows = db.prepare('select count(*) as count from requests').get()?.['count'];
-    assert.equal(db.prepare('select sum(requests) as count from rollup_counts').get()?.['count'], rows);
+    assert.equal(db.prepare('select sum(requests) as count from usage_counts').get()?.['count'], rows);
     const from = performance.now();
     const store = new SqliteStore(file);
     t.after(() => store.close());
@@ -231,7 +231,7 @@ test(
     assert.equal((await idsOf(store)).length, 300);
     const { rows: steps } = await sql<{ name: string }>`select name from schema_steps order by name`.execute(store.db);
     assert.equal(new Set(steps.map(({ name }) => name)).size, steps.length);
-    const counted = await store.db.selectFrom('rollup_counts').select('requests').execute();
+    const counted = await store.db.selectFrom('usage_counts').select('requests').execute();
     assert.deepEqual(
       counted.map(({ requests }) => requests),
       [300],

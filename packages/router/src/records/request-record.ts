@@ -17,6 +17,8 @@ export interface RequestOutcome {
   readonly clientKey?: string;
   /** Money the cloud would have cost. */
   readonly costAvoidedUsd?: number;
+  /** Name of the router. */
+  readonly router?: string;
 }
 
 /** The row of a finished request; a copy, so that the trace can be freed. */
@@ -34,9 +36,83 @@ export function requestRow(trace: RequestTrace, outcome: RequestOutcome): Reques
 }
 
 /** What the dashboard shows of a request, without an outcome while it runs; a copy, so that the trace can be freed. */
-export function viewTrace(trace: RequestTrace, outcome: RequestOutcome | undefined): RequestView {
+export function viewTrace(
+  trace: RequestTrace,
+  outcome: RequestOutcome | undefined,
+  clientKey: string | undefined,
+): RequestView {
   const running = trace.committedMs === undefined ? 'running' : 'answering';
-  return viewOf(fieldsOf(trace, outcome), outcome === undefined ? running : 'done');
+  const view = viewOf(fieldsOf(trace, outcome), outcome === undefined ? running : 'done');
+  return clientKey === undefined ? view : { ...view, clientKey };
+}
+
+/** A request that the server itself refused, before it became one. */
+export interface Refusal {
+  /** As in `x-request-id`. */
+  readonly id: string;
+  /** Unix milliseconds. */
+  readonly timeMs: number;
+  readonly status: number;
+  readonly code: string;
+  readonly source: ErrorSource;
+  /** Pattern of the route; absent where there is none. */
+  readonly path?: string;
+  /** Id of the key; never of a wrong one. */
+  readonly clientKey?: string;
+}
+
+/** The row of a refusal: when, why and whose, and nothing of what was sent. */
+export function refusalRow(refusal: Refusal, router: string | undefined): RequestRow {
+  const { id, timeMs, status, code, source, path, clientKey } = refusal;
+  return {
+    id,
+    time_ms: Math.round(timeMs),
+    client_key: clientKey ?? null,
+    mode: '',
+    stream: 0,
+    status,
+    error_code: code,
+    error_source: source,
+    route: null,
+    backend: null,
+    model: null,
+    reason: code,
+    reasons: '[]',
+    attempts: '[]',
+    degraded: 0,
+    confidence: null,
+    threshold: 0,
+    features: null,
+    signals: null,
+    routed_tokens: null,
+    routed_tokens_from: null,
+    prompt_tokens: null,
+    completion_tokens: null,
+    reasoning_tokens: null,
+    cached_tokens: null,
+    tokens_estimated: 0,
+    cost_usd: null,
+    cost_avoided_usd: null,
+    finish_reason: null,
+    native_finish_reason: null,
+    total_ms: null,
+    first_token_ms: null,
+    committed_ms: null,
+    queue_ms: null,
+    local_ms: null,
+    cloud_ms: null,
+    held_ms: null,
+    overhead_ms: null,
+    warnings: '[]',
+    predicted_wait_ms: null,
+    wait_ms: null,
+    device: null,
+    router: router ?? null,
+    dialect: null,
+    path: path ?? null,
+    tools: null,
+    turned_away: 1,
+  };
 }
 
 /** A stored row as the dashboard shows it. A column that cannot be read is empty rather than an error. */
@@ -122,7 +198,7 @@ function fieldsOf(trace: RequestTrace, outcome: RequestOutcome | undefined): Req
     route: trace.route ?? null,
     backend: trace.backend ?? null,
     model: trace.model ?? null,
-    reason: trace.reason ?? null,
+    reason: (isTurnedAway(trace, outcome) ? outcome?.error?.code : trace.reason) ?? null,
     reasons: trace.reasons,
     attempts: trace.attempts.map((attempt) => attemptFields(attempt, since)),
     degraded: trace.degraded ? 1 : 0,
@@ -151,7 +227,18 @@ function fieldsOf(trace: RequestTrace, outcome: RequestOutcome | undefined): Req
     overhead_ms: trace.overheadMs === undefined ? null : round(trace.overheadMs),
     warnings: [...trace.warnings.keys()],
     ...waitsOf(trace),
+    device: trace.device ?? null,
+    router: outcome?.router ?? null,
+    dialect: trace.dialect ?? null,
+    path: null,
+    tools: trace.tools ?? null,
+    turned_away: isTurnedAway(trace, outcome) ? 1 : 0,
   };
+}
+
+/** Nothing was tried for it, and it was not its client who gave up. */
+function isTurnedAway({ attempts, finishReason }: RequestTrace, outcome: RequestOutcome | undefined): boolean {
+  return outcome !== undefined && attempts.length === 0 && finishReason === undefined && outcome.status !== 499;
 }
 
 function attemptFields(attempt: AttemptTrace, since: (time: number | undefined) => number | null): StoredAttempt {
@@ -214,10 +301,18 @@ function viewOf(row: RequestFields, state: RequestView['state']): RequestView {
     id: row.id,
     timeMs: row.time_ms,
     state,
-    mode: asMode(row.mode),
+    clientKey: row.client_key,
+    device: row.device,
+    router: row.router,
+    dialect: row.dialect,
+    path: row.path,
+    tools: row.tools,
+    isTurnedAway: row.turned_away === 1,
+    mode: row.mode === '' ? null : asMode(row.mode),
     stream: row.stream === 1,
     status: row.status,
     errorCode: row.error_code,
+    errorSource: row.error_source === 'upstream' ? 'upstream' : row.error_source === null ? null : 'lfo',
     route: asTier(row.route),
     backend: row.backend,
     model: row.model,

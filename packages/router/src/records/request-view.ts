@@ -10,11 +10,27 @@ export interface RequestView {
   /** Unix milliseconds of arrival. */
   readonly timeMs: number;
   readonly state: 'running' | 'answering' | 'done';
-  readonly mode: Mode;
+  /** Id of its key; `null` where none is known. */
+  readonly clientKey: string | null;
+  /** Name of the device that answered. */
+  readonly device: string | null;
+  /** Name of the router that served it. */
+  readonly router: string | null;
+  /** Wire it came by. */
+  readonly dialect: string | null;
+  /** Pattern of its route, where the server itself refused it. */
+  readonly path: string | null;
+  /** Tools it offered. */
+  readonly tools: number | null;
+  /** Refused before anything was tried for it. */
+  readonly isTurnedAway: boolean;
+  /** `null` where it was refused before that was known. */
+  readonly mode: Mode | null;
   readonly stream: boolean;
   /** As the client saw it; 499 when it had left. */
   readonly status: number | null;
   readonly errorCode: string | null;
+  readonly errorSource: 'lfo' | 'upstream' | null;
   readonly route: Tier | null;
   readonly backend: string | null;
   readonly model: string | null;

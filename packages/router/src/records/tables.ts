@@ -57,6 +57,18 @@ export interface RequestRow {
   /** What routing took the time to the first local token for, and what it was; `null` where either is not known. */
   readonly predicted_wait_ms: number | null;
   readonly wait_ms: number | null;
+  /** Name of the device that answered. */
+  readonly device: string | null;
+  /** Name of the router that served it. */
+  readonly router: string | null;
+  /** Wire it came by. */
+  readonly dialect: string | null;
+  /** Pattern of its route, where it was refused by the server itself. */
+  readonly path: string | null;
+  /** Tools it offered. */
+  readonly tools: number | null;
+  /** Whether it was refused before anything was tried for it; such rows have a budget of their own. */
+  readonly turned_away: 0 | 1;
 }
 
 /** Opaque provider state of a tool call, found by a digest that is scoped to the client's key. */
@@ -115,28 +127,52 @@ export interface KeyUsageRow {
   readonly usd: number;
 }
 
-/** Sums over the requests that arrived in one bucket: a minute at first, longer as it ages. Kept by the database itself. */
-export interface RollupCountsRow {
+/**
+ * Sums over the requests of one key, model, backend and device that arrived in one bucket: a minute at first, longer as
+ * it ages. Kept by the database itself. An empty text where a request has no such thing.
+ */
+export interface UsageCountsRow {
   /** Unix milliseconds at which the bucket begins. */
   readonly bucket_ms: number;
+  readonly client_key: string;
+  readonly model: string;
+  readonly backend: string;
+  readonly device: string;
+  /** Each is one of `local`, `cloud`, `failed`, `refused` and `left_early`. */
   readonly requests: number;
   /** Answered by each tier. */
   readonly local: number;
   readonly cloud: number;
-  /** Not answered; clients that left are not counted. */
+  /** Not answered for any other reason than the next two. */
   readonly failed: number;
+  /** By LFO itself, before anything was tried. */
+  readonly refused: number;
+  /** Their client did not wait for the end. */
+  readonly left_early: number;
+  /** Answered by the cloud after a local attempt. */
   readonly escalated: number;
   readonly degraded: number;
   readonly prompt_tokens: number;
   readonly completion_tokens: number;
   readonly cost_usd: number;
   readonly cost_avoided_usd: number;
+  /** Spent in the local attempts of those escalated. */
+  readonly escalated_local_ms: number;
+  /** Requests whose wait for the local first token was predicted and measured, and both sums. */
+  readonly predictions: number;
+  readonly predicted_wait_ms: number;
+  readonly wait_ms: number;
 }
 
-/** One bin of the histogram of answered requests' durations in one bucket. Kept by the database itself. */
-export interface RollupLatencyRow {
+/** One bin of a histogram of answered requests' durations in one bucket. Kept by the database itself. */
+export interface UsageLatencyRow {
   readonly bucket_ms: number;
-  readonly route: string;
+  readonly client_key: string;
+  readonly model: string;
+  readonly backend: string;
+  readonly device: string;
+  /** `local`, `cloud` (answered there at once) or `escalated`. */
+  readonly series: string;
   readonly metric: 'total' | 'first_token';
   /** Geometric: seven bins a doubling, from 1 ms. */
   readonly bin: number;
@@ -165,18 +201,41 @@ export interface DeviceRow {
   readonly dial_port: number | null;
 }
 
+/** A setting that was changed in the dashboard. */
+export interface OverrideRow {
+  /** As in `lfo.yaml`: `routing.confidence_threshold`. */
+  readonly name: string;
+  /** JSON. */
+  readonly value: string;
+  readonly time_ms: number;
+  /** Id of the key that changed it. */
+  readonly client_key: string | null;
+}
+
+/** A moment that charts mark: a start of a router, or a change of its configuration. */
+export interface RouterEventRow {
+  readonly id: string;
+  readonly time_ms: number;
+  readonly router: string;
+  readonly kind: 'start' | 'configuration';
+  /** What it was, in a few words. */
+  readonly detail: string;
+}
+
 /** Every table, as kysely sees it. */
 export interface StoreTables {
   readonly requests: RequestRow;
   readonly signatures: SignatureRow;
   readonly feedback: FeedbackRow;
   readonly captures: CaptureRow;
-  readonly rollup_counts: RollupCountsRow;
-  readonly rollup_latency: RollupLatencyRow;
+  readonly usage_counts: UsageCountsRow;
+  readonly usage_latency: UsageLatencyRow;
   readonly keys: KeyRow;
   readonly key_usage: KeyUsageRow;
   readonly record_gaps: RecordGapRow;
   readonly devices: DeviceRow;
+  readonly overrides: OverrideRow;
+  readonly router_events: RouterEventRow;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { RecordsConfig } from '../config/config.ts';
 import { keptSignatures } from './journal.ts';
+import { firstIdAt } from './queries/walk.ts';
 import type { Store } from './tables.ts';
 
 const dayMs = 86_400_000;
@@ -25,11 +26,31 @@ export async function trimRecords(
   const signedBeforeMs = await signaturesBeforeMs(store);
   const trim = (table: TimedTable, untilMs: number) => deleteOlder(store, table, untilMs, signal);
   const deleted = await trim('requests', beforeMs);
+  await trimRefusals(store, nowMs, signal);
   await trim('captures', wordsBeforeMs);
   await trim('feedback', beforeMs);
   if (signedBeforeMs !== undefined) await trim('signatures', signedBeforeMs);
   await store.db.deleteFrom('record_gaps').where('until_ms', '<', byAgeMs).execute();
   return deleted;
+}
+
+/** Requests that were turned away before anything was tried for them: a budget apart from that of answers. */
+const keptRefusals = 10_000;
+const refusalDays = 7;
+
+async function trimRefusals({ db }: Store, nowMs: number, signal: AbortSignal): Promise<void> {
+  const refused = db.selectFrom('requests').where('turned_away', '=', 1);
+  const beyond = await refused.select('id').orderBy('id', 'desc').offset(keptRefusals).limit(1).executeTakeFirst();
+  const tooOld = firstIdAt(nowMs - refusalDays * dayMs);
+  const untilId = beyond === undefined || beyond.id < tooOld ? tooOld : `${beyond.id}~`;
+  const { atOnce } = timedTables.requests;
+  while (!signal.aborted) {
+    const { numDeletedRows } = await db
+      .deleteFrom('requests')
+      .where('id', 'in', refused.select('id').where('id', '<', untilId).orderBy('id').limit(atOnce))
+      .executeTakeFirstOrThrow();
+    if (numDeletedRows < atOnce) return;
+  }
 }
 
 /** Tables with an index by time, with their keys and how many rows are deleted at once: between steps others write. */
@@ -48,8 +69,9 @@ type TimedTable = keyof typeof timedTables;
 async function deleteOlder({ db }: Store, name: TimedTable, beforeMs: number, signal: AbortSignal): Promise<number> {
   const { atOnce } = timedTables[name];
   const [table, key] = [sql.table(name), sql.ref(timedTables[name].key)];
+  const which = name === 'requests' ? sql`and turned_away = 0` : sql``;
   const step = sql`delete from ${table} where ${key} in
-    (select ${key} from ${table} where time_ms < ${beforeMs} order by time_ms limit ${atOnce})`;
+    (select ${key} from ${table} where time_ms < ${beforeMs} ${which} order by time_ms limit ${atOnce})`;
   let deleted = 0;
   while (!signal.aborted) {
     const { numAffectedRows = 0n } = await step.execute(db);
@@ -62,8 +84,9 @@ async function deleteOlder({ db }: Store, name: TimedTable, beforeMs: number, si
 /** Begin of the oldest bucket whose requests still fit; counts buckets, since counting millions of rows takes seconds. */
 async function oldestKeptMs({ db }: Store, maxRows: number): Promise<number | undefined> {
   const buckets = await db
-    .selectFrom('rollup_counts')
-    .select(['bucket_ms', 'requests'])
+    .selectFrom('usage_counts')
+    .select(['bucket_ms', sql<number>`sum(requests - refused)`.as('requests')])
+    .groupBy('bucket_ms')
     .orderBy('bucket_ms', 'desc')
     .execute();
   let rows = 0;

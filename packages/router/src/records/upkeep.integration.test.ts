@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { postgresOfFile, withoutPostgres } from '@lfo/testing/postgres.ts';
-import type { trendRanges } from './history.ts';
+import { latestOf, type trendRanges } from './history.ts';
 import type { RequestRow, Store } from './tables.ts';
 import { compactRollups } from './compact-rollups.ts';
 import { StoredHistory } from './queries/stored-history.ts';
@@ -56,10 +56,10 @@ function tenDays(): readonly RequestRow[] {
 async function everyRange(store: Store) {
   const history = new StoredHistory(store, new FakeClock(0, nowMs));
   const ranges = ['1h', '6h', '24h', '7d', '30d'] as const satisfies readonly (keyof typeof trendRanges)[];
-  return Promise.all(ranges.map((range) => history.trends(range)));
+  return Promise.all(ranges.map((range) => history.trends(latestOf(range, nowMs))));
 }
 
-async function countOf(store: Store, table: 'requests' | 'feedback' | 'captures' | 'rollup_counts' | 'rollup_latency') {
+async function countOf(store: Store, table: 'requests' | 'feedback' | 'captures' | 'usage_counts' | 'usage_latency') {
   const { count } = await store.db
     .selectFrom(table)
     .select(({ fn }) => fn.countAll<number>().as('count'))
@@ -77,7 +77,7 @@ for (const [kind, open] of Object.entries(kinds)) {
       const store = await open(t);
       await store.append('requests', tenDays());
       const before = await everyRange(store);
-      const buckets = await countOf(store, 'rollup_counts');
+      const buckets = await countOf(store, 'usage_counts');
       await Promise.all([
         compactRollups(store, nowMs),
         compactRollups(store, nowMs),
@@ -85,7 +85,7 @@ for (const [kind, open] of Object.entries(kinds)) {
       ]);
       await compactRollups(store, nowMs);
       assert.deepEqual(await everyRange(store), before);
-      assert.ok((await countOf(store, 'rollup_counts')) < buckets);
+      assert.ok((await countOf(store, 'usage_counts')) < buckets);
     },
   );
 
@@ -198,14 +198,14 @@ test(
     const [one, two] = [new PostgresStore(url), new PostgresStore(url)];
     t.after(() => Promise.all([one.close(), two.close()]));
     await one.append('requests', tenDays());
-    const buckets = await countOf(one, 'rollup_counts');
+    const buckets = await countOf(one, 'usage_counts');
     await one.db.transaction().execute(async (transaction) => {
       await sql`select pg_advisory_xact_lock(5636102)`.execute(transaction);
       await compactRollups(two, nowMs);
-      assert.equal(await countOf(two, 'rollup_counts'), buckets);
+      assert.equal(await countOf(two, 'usage_counts'), buckets);
     });
     await compactRollups(two, nowMs);
-    assert.ok((await countOf(two, 'rollup_counts')) < buckets);
+    assert.ok((await countOf(two, 'usage_counts')) < buckets);
   },
 );
 

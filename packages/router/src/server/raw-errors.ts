@@ -8,22 +8,29 @@ import type { IdSource } from '../core/id.ts';
 /**
  * Answers what the HTTP parser refused, for which no request object exists: 408, 431 or 400 with the usual envelope.
  * Where an answer is already under way on the socket, it is cut instead: bytes of ours would corrupt it.
+ * @returns what was answered
  */
-export function answerClientError(error: Error, socket: Duplex, nextId: IdSource): void {
+export function answerClientError(
+  error: Error,
+  socket: Duplex,
+  nextId: IdSource,
+): { readonly id: string; readonly error: LfoError } | undefined {
   if (!socket.writable || hasBegunAnswer(socket)) {
     socket.destroy();
-    return;
+    return undefined;
   }
+  const id = nextId();
   const refusal = refusalOf('code' in error ? error.code : undefined);
   const body = JSON.stringify(errorBody(refusal));
   const head = [
     `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}`,
     'content-type: application/json; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,
-    `x-request-id: ${nextId()}`,
+    `x-request-id: ${id}`,
     'connection: close',
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+  return { id, error: refusal };
 }
 
 function refusalOf(code: unknown): LfoError {

@@ -38,12 +38,24 @@ export interface ServerDeps {
   readonly checkScope: (identity: KeyIdentity, route: string | undefined) => void;
   /** Tells limited keys how much is left; absent: nothing is counted. */
   readonly quota?: Pick<KeyQuota, 'headers'>;
-  /** Told the code of each request that was refused before it ran. */
-  readonly onRefusal?: (code: string) => void;
+  /** Told of each request that was refused before it ran. */
+  readonly onRefusal?: (refusal: RefusedRequest) => void;
   /** The body of an error, in the words of the wire that a route belongs to. */
   readonly errorBody: (error: LfoError, request: FastifyRequest) => object;
   /** Adds the routes; guards and errors are the server's. */
   readonly addRoutes: (app: FastifyInstance) => void;
+}
+
+/** A request that came to nothing, without anything of what it sent. */
+export interface RefusedRequest {
+  /** As in `x-request-id`. */
+  readonly id: string;
+  readonly error: LfoError;
+  readonly method: string;
+  /** Pattern of the route; absent where none was met, or nothing could be read. */
+  readonly path: string | undefined;
+  /** Whose request it is; absent where no key was accepted. */
+  readonly identity: KeyIdentity | undefined;
 }
 
 const nobody: KeyIdentity = { id: 'nobody', scopes: [] };
@@ -82,7 +94,10 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     },
     clientErrorHandler(error, socket) {
       if (answeredEarly.has(socket)) socket.destroy();
-      else answerClientError(error, socket, nextId);
+      else {
+        const refused = answerClientError(error, socket, nextId);
+        if (refused !== undefined) deps.onRefusal?.({ ...refused, method: '', path: undefined, identity: undefined });
+      }
     },
     // Bad URLs never reach a hook, but must not tell strangers apart from friends either.
     frameworkErrors(error, request, reply) {
@@ -129,8 +144,10 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
 
   function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const error = fromFastify(thrown) ?? toLfoError(thrown);
-    deps.onRefusal?.(error.code);
-    const facts = { requestId: request.id, route: request.routeOptions.url, status: error.status, code: error.code };
+    const { id, method, identity } = request;
+    const known = identity === undefined || isNobody(identity) ? undefined : identity;
+    deps.onRefusal?.({ id, error, method, path: request.routeOptions.url, identity: known });
+    const facts = { requestId: id, route: request.routeOptions.url, status: error.status, code: error.code };
     if (error.status >= 500) log.error({ ...facts, stack: framesOf(thrown) }, 'request failed');
     else log.info(facts, 'request refused');
     // Fastify would hang up after any bad body, and the reset could overtake the answer: Node reads the rest away, for

@@ -69,7 +69,7 @@ export class LiveFeed implements RequestSink {
     const entry = this.#entries.get(trace.id);
     if (entry === undefined || entry.view !== undefined) return;
     this.#count(trace, outcome);
-    entry.view = viewTrace(trace, outcome);
+    entry.view = viewTrace(trace, outcome, entry.clientKey);
     this.#changed(entry);
     this.#forgetOldest();
   }
@@ -136,7 +136,7 @@ export class LiveFeed implements RequestSink {
 }
 
 function viewOf(entry: Entry): RequestView {
-  return entry.view ?? viewTrace(entry.trace, undefined);
+  return entry.view ?? viewTrace(entry.trace, undefined, entry.clientKey);
 }
 
 function stageOf({ attempts, committedMs }: RequestTrace): string {

@@ -39,6 +39,7 @@ export function readEmbed(
   };
   return {
     request: embeddingRequest(received, wish, { findModel }),
+    dialect: 'gemini',
     errorBody: googleError,
     body: ({ vectors }, { promptTokens }, metadata) => {
       const embeddings = vectors.map((vector) => ({ values: Array.from(vector) }));

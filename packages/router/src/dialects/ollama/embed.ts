@@ -26,6 +26,7 @@ export function readOllamaEmbed(received: Received, { findModel }: Pick<ReaderDe
   const wish = { model: withoutLatest(model), inputs, dimensions, truncate: truncate !== false };
   return {
     request: embeddingRequest(received, wish, { findModel }),
+    dialect: 'ollama',
     errorBody: ollamaError,
     body: ({ vectors }, { promptTokens }, metadata, elapsedMs) => ({
       model,
@@ -46,6 +47,7 @@ export function readOllamaEmbeddings(received: Received, { findModel }: Pick<Rea
   const wish = { model: withoutLatest(model), inputs: prompt === '' ? [] : [prompt], truncate: true };
   return {
     request: embeddingRequest(received, wish, { findModel }),
+    dialect: 'ollama',
     errorBody: ollamaError,
     body: ({ vectors: [vector] }, _usage, metadata) => ({
       embedding: Array.from(vector ?? []),

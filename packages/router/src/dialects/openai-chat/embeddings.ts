@@ -41,6 +41,7 @@ function read(received: Received, { findModel }: Serving): ReadEmbedding {
   const request = embeddingRequest(received, { model, inputs: inputsOf(input), dimensions }, { findModel });
   return {
     request,
+    dialect: 'openai-embeddings',
     errorBody,
     body: ({ vectors }, { promptTokens }, metadata) => ({
       object: 'list',

@@ -7,6 +7,7 @@ import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import type { RequestRow } from '../tables.ts';
 import { SqliteStore } from '../store/sqlite-store.ts';
 import { sampleRow } from '../store/store-contract.ts';
+import { latestOf } from '../history.ts';
 import { StoredHistory } from './stored-history.ts';
 import { walkRows } from './walk.ts';
 
@@ -101,7 +102,7 @@ test('trends count each request in the step of its arrival and leave out what is
     sampleRow('d', { time_ms: nowMs - 10 * minute, route: null, finish_reason: null, status: 499, cost_usd: null }),
     sampleRow('e', { time_ms: nowMs - 61 * minute }),
   ]);
-  const trends = await history.trends('1h');
+  const trends = await history.trends(latestOf('1h', nowMs));
   const stepAt = (timeMs: number) => trends.timesMs.findLastIndex((startMs) => startMs <= timeMs);
   const earlier = stepAt(nowMs - 10 * minute);
   assert.equal(trends.timesMs.length, 60);
@@ -124,7 +125,7 @@ test('percentiles are within 5 % of the exact ones, and absent where nothing was
       first_token_ms: 7,
     }),
   );
-  const { latency, firstToken, timesMs } = await (await historyOf(t, rows)).trends('24h');
+  const { latency, firstToken, timesMs } = await (await historyOf(t, rows)).trends(latestOf('24h', nowMs));
   const near = (value: number | null | undefined, exact: number) =>
     assert.ok(Math.abs((value ?? 0) - exact) <= exact * 0.055, `${value} is not near ${exact}`);
   near(latency.local.all.p50, 600);

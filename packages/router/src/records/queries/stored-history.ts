@@ -6,6 +6,7 @@ import type {
   RequestHistory,
   RequestPage,
   StoredRequest,
+  TrendQuery,
   TrendRange,
   Trends,
 } from '../history.ts';
@@ -35,8 +36,8 @@ export class StoredHistory implements RequestHistory {
     return storedRequest(this.#store, id);
   }
 
-  trends(range: TrendRange): Promise<Trends> {
-    return trends(this.#store, range, this.#clock.wallMs());
+  trends(query: TrendQuery): Promise<Trends> {
+    return trends(this.#store, query, this.#clock.wallMs());
   }
 
   confidence(range: TrendRange): Promise<ConfidenceReport> {

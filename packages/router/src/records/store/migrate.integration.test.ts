@@ -91,7 +91,7 @@ async function postgresql(t: TestContext): Promise<Database> {
            from information_schema.columns where table_schema = 'public'
            union all select indexdef from pg_indexes where schemaname = 'public'
            union all select tgname || ' ' || pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
-           union all select proname || ' ' || prosrc from pg_proc where proname = 'lfo_roll_up'
+           union all select proname || ' ' || prosrc from pg_proc where proname = 'lfo_usage'
            union all select relname || ' ' || array_to_string(reloptions, ' ') from pg_class where reloptions is not null
              and relname = 'requests'
            order by 1`,
@@ -146,10 +146,10 @@ for (const { name, skip, create } of databases) {
         { signature: 'opaque' },
       ]);
 
-      const before = await summary(store, 0);
+      const before = await summary(store, { fromMs: 0 });
       assert.deepEqual([before.requests, before.gaps.length], [3, 1]);
       await store.append('requests', [sampleRow('018bcfe5-6801-7000-8000-000000000004', { predicted_wait_ms: 900 })]);
-      assert.equal((await summary(store, 0)).requests, 4);
+      assert.equal((await summary(store, { fromMs: 0 })).requests, 4);
     });
 
     test('a database that was taken over has the schema of a new one', async (t) => {
@@ -179,11 +179,11 @@ for (const { name, skip, create } of databases) {
       const { key } = await new KeyTable(newer).create({ name: 'app', scopes: ['chat'], limits: {} }, 1);
       await newer.close();
       await database.run(`
-        insert into schema_steps (name) values ('003-of-a-newer-release');
-        alter table requests add column router text;
+        insert into schema_steps (name) values ('004-of-a-newer-release');
+        alter table requests add column site text;
         alter table keys add column owner text default 'nobody' not null;
-        create table routers (name text primary key);
-        create index requests_router on requests (router, id);
+        create table sites (name text primary key);
+        create index requests_site on requests (site, id);
       `);
 
       const older = database.open();
@@ -195,11 +195,11 @@ for (const { name, skip, create } of databases) {
         requests.map(({ id }) => id),
         ['2', '1'],
       );
-      assert.equal((await summary(older, 0)).requests, 2);
+      assert.equal((await summary(older, { fromMs: 0 })).requests, 2);
       const { rows } = await sql<{ name: string }>`select name from schema_steps order by name`.execute(older.db);
       assert.deepEqual(
         rows.map((step) => step.name),
-        ['001-base', '002-devices', '003-of-a-newer-release'],
+        ['001-base', '002-devices', '003-usage', '004-of-a-newer-release'],
       );
     });
   });

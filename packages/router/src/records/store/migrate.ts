@@ -1,12 +1,14 @@
 import { type Kysely, sql } from 'kysely';
 import { base } from './migrations/001-base.ts';
 import { devices } from './migrations/002-devices.ts';
+import { usage } from './migrations/003-usage.ts';
 import { isPostgres } from './postgres-dialect.ts';
 
 /** Every step of the schema in order. A released one is never edited, and each only adds: releases are rolled back too. */
 const steps = [
   { name: '001-base', up: base },
   { name: '002-devices', up: devices },
+  { name: '003-usage', up: usage },
 ] as const;
 
 /** Any number that other programs on the database do not use for a lock of theirs. */

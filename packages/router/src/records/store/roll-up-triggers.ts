@@ -1,10 +1,31 @@
 import { type Kysely, sql } from 'kysely';
 import { isPostgres } from './postgres-dialect.ts';
+import { rollUp as usageRollUp, usageColumns } from './usage-roll-up.ts';
 
 /**
- * Keeps counts and latency histograms by minute with triggers: in the transaction that adds the rows, so they are exact
- * after a crash, a batch sent twice or with several routers. Old buckets are merged into longer ones by the upkeep.
+ * Keeps what `usage-roll-up.ts` counts by minute with triggers: in the transaction that adds the rows, so the counts are
+ * exact after a crash, a batch sent twice or with several routers. Old buckets are merged into longer ones by the upkeep.
  */
+export async function addUsageTriggers<T>(db: Kysely<T>): Promise<void> {
+  if (!isPostgres(db)) {
+    const row = `(select ${usageColumns.map((column) => `new.${column} as ${column}`).join(', ')})`;
+    const body = usageRollUp(row).join(';\n');
+    await sql.raw(`create trigger requests_usage after insert on requests begin\n${body};\nend`).execute(db);
+    return;
+  }
+  const body = usageRollUp('added').join(';\n');
+  await sql
+    .raw(`create function lfo_usage() returns trigger language plpgsql as $$ begin\n${body};\nreturn null;\nend $$`)
+    .execute(db);
+  await sql
+    .raw(
+      'create trigger requests_usage after insert on requests referencing new table as added ' +
+        'for each statement execute function lfo_usage()',
+    )
+    .execute(db);
+}
+
+/** The triggers of the first step of the schema; the third puts those of `addUsageTriggers` in their place. */
 export async function addRollUpTriggers<T>(db: Kysely<T>): Promise<void> {
   if (isPostgres(db)) await addPostgresTrigger(db);
   else await addSqliteTrigger(db);

@@ -56,6 +56,12 @@ export function sampleRow(id: string, changes: Partial<RequestRow> = {}): Reques
     warnings: '[]',
     predicted_wait_ms: 950,
     wait_ms: 1_210.5,
+    device: 'phone',
+    router: 'r-1',
+    dialect: 'openai-chat',
+    path: null,
+    tools: 2,
+    turned_away: 0,
     ...changes,
   };
 }

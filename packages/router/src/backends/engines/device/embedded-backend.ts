@@ -80,5 +80,5 @@ const nearRestartMs = 4000;
 
 /** Path of the device host's program: forked, never imported. */
 export function deviceHostProgram(): string {
-  return fileURLToPath(import.meta.resolve('@lfo/device-host/bin/lfo-device-host.js'));
+  return fileURLToPath(new URL('../../../../../device-host/bin/lfo-device-host.js', import.meta.url));
 }
