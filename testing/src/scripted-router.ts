@@ -66,6 +66,8 @@ export const limitDefaults: LimitsConfig = {
   queueWaitMs: 30_000,
   failedAuthPerMinute: 100,
   fetchImages: false,
+  storeWaitMs: 50,
+  onOutage: 'share',
 };
 
 /** The real server and dialect around a scripted answer; `inject` it, or `listen` for a socket. */

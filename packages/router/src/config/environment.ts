@@ -117,6 +117,12 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     description: 'PostgreSQL instead of SQLite in the data folder.',
   },
   {
+    name: 'LIMITS_URL',
+    path: ['limits_url'],
+    kind: 'secret',
+    description: 'Redis or Valkey that counts what limited keys use.',
+  },
+  {
     name: 'OTEL_EXPORTER_OTLP_ENDPOINT',
     path: ['telemetry', 'otlp_endpoint'],
     kind: 'text',
@@ -208,6 +214,6 @@ export function unknownVariables(env: Environment): readonly ConfigProblem[] {
 
 /** The environment without anything that looks like a secret, ours or not: child processes have no use for it. */
 export function withoutSecrets(env: Environment): Environment {
-  const secret = /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^DATABASE_URL$/i;
+  const secret = /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^(DATABASE|LIMITS)_URL$/i;
   return Object.fromEntries(Object.entries(env).filter(([name]) => !secret.test(name)));
 }

@@ -130,6 +130,18 @@ const limits = z
     queue: z.int().min(0).max(1_000_000).default(1_024).describe('Requests waiting beyond those.'),
     queue_wait_ms: duration(30_000, 'Longest wait there.'),
     failed_auth_per_minute: amount(100, 'Wrong keys a minute from one address before it gets 429.').meta(atStart),
+    store_wait_ms: duration(
+      50,
+      'Longest silence of the store that counts for several routers before a request goes on without it.',
+      10_000,
+    ).meta(atStart),
+    on_outage: z
+      .enum(['share', 'deny', 'allow'])
+      .default('share')
+      .describe(
+        "What keys with limits get while the store that counts for several routers is away: this router's share of what was left, nothing (503), or everything.",
+      )
+      .meta(atStart),
     fetch_images: z
       .boolean()
       .default(false)
@@ -298,6 +310,13 @@ export const configFile = z
       .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgresql:// address' })
       .exactOptional()
       .describe('PostgreSQL instead of SQLite in the data folder.')
+      .meta(atStart),
+    limits_url: z
+      .url({ protocol: /^(redis|valkey)s?$/, error: 'must be a redis:// or rediss:// address' })
+      .exactOptional()
+      .describe(
+        'Redis or Valkey that counts what limited keys use, for several routers with more than 500 such requests a second; default: the database.',
+      )
       .meta(atStart),
     log_level: z.enum(logLevels).default('info').describe('Least severe log lines that are written.'),
     offline: z.boolean().default(false).describe('Never fetch a model.').meta(atStart),

@@ -39,9 +39,11 @@ export interface Consumption {
   readonly usd: number;
 }
 
-/** The running day (UTC) of every key, kept across restarts. Neither method waits or throws. */
+/** The running day (UTC) of every key, kept across restarts. No method waits or throws. */
 export interface UsageLedger {
   today(keyId: string): Consumption;
+  /** What of it is not in the database yet. */
+  unwritten(keyId: string): Consumption;
   add(keyId: string, used: Consumption): void;
 }
 
@@ -76,13 +78,19 @@ export interface Spent extends Pick<Consumption, 'tokens' | 'usd'> {
 export interface QuotaTicket {
   /** Why only the local tier may answer though the request allows both, for the client; absent: it stays as asked. */
   readonly keptLocal?: string;
+  /** What else its holder should hear of the limits. */
+  readonly warning?: string;
   settle(spent: Spent): void;
 }
 
 /** Holds keys to their limits. */
 export interface KeyQuota {
-  /** @throws LfoError 429 `rate_limit_exceeded` where a limit is used up */
-  admit(identity: KeyIdentity, ask: QuotaAsk): QuotaTicket;
-  /** The `x-ratelimit-*` headers of a limited key; none for others. */
+  /**
+   * Waits only for keys with limits that are counted elsewhere. Money that is used up keeps `auto` local and ends
+   * `cloud`; every other limit ends them all.
+   * @throws LfoError 429 `rate_limit_exceeded` where a limit is used up, 503 `limits_unavailable` where nobody can tell
+   */
+  admit(identity: KeyIdentity, ask: QuotaAsk): QuotaTicket | Promise<QuotaTicket>;
+  /** The `x-ratelimit-*` headers of a limited key, each pair about the limit that is nearest; none for others. */
   headers(identity: KeyIdentity): Readonly<Record<string, string>>;
 }

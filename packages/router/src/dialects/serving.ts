@@ -73,17 +73,33 @@ export class Serving {
     return promptTokens;
   }
 
-  /** Answers one request of any wire; `reply` is the pipeline's from here on. @throws LfoError 429 or 503 before that */
-  serve(request: FastifyRequest, reply: FastifyReply, { request: read, warnings, format }: ReadRequest): void {
+  /**
+   * Answers one request of any wire; `reply` is the pipeline's from here on. A promise for keys with limits that are
+   * counted elsewhere. @throws LfoError 429 or 503 before that
+   */
+  serve(request: FastifyRequest, reply: FastifyReply, read: ReadRequest): void | Promise<void> {
     // Asked again after the body: others have come in meanwhile.
     const refused = this.#refusal();
     if (refused !== undefined) throw refused;
+    const ticket = this.#admitted(request, chatAsk(read.request));
+    if (!(ticket instanceof Promise)) return this.#serve(request, reply, read, ticket);
+    const signal = departureSignal(reply);
+    return ticket.then((admitted) => this.#serve(request, reply, read, admitted, signal));
+  }
+
+  #serve(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { request: read, warnings, format }: ReadRequest,
+    ticket: QuotaTicket | undefined,
+    signal = departureSignal(reply),
+  ): void {
     const { deps } = this;
-    const ticket = this.#admitted(request, reply, chatAsk(read));
+    if (ticket !== undefined && deps.quota !== undefined) setRaw(reply, deps.quota.headers(request.identity));
     const keptLocal = ticket?.keptLocal;
     const runs: ChatRequest = keptLocal === undefined ? read : { ...read, hints: { ...read.hints, mode: 'local' } };
-    if (keptLocal !== undefined) warnings.set('limits', keptLocal);
-    const signal = departureSignal(reply);
+    const limitsWarning = keptLocal ?? ticket?.warning;
+    if (limitsWarning !== undefined) warnings.set('limits', limitsWarning);
     const response = reply.raw;
     const exchange: ChatExchange = {
       request: runs,
@@ -109,18 +125,26 @@ export class Serving {
   }
 
   /** Turns texts of any wire into vectors; `reply` is the pipeline's from here on. @throws LfoError 429 or 503 before that */
-  embed(
+  embed(request: FastifyRequest, reply: FastifyReply, read: ReadEmbedding): void | Promise<void> {
+    const refused = this.#refusal();
+    if (refused !== undefined) throw refused;
+    const { hints, model, bodyBytes: bytes } = read.request;
+    const ticket = this.#admitted(request, { mode: hints.mode, model, bytes, maxTokens: 0 });
+    if (!(ticket instanceof Promise)) return this.#embed(request, reply, read, ticket);
+    const signal = departureSignal(reply);
+    return ticket.then((admitted) => this.#embed(request, reply, read, admitted, signal));
+  }
+
+  #embed(
     request: FastifyRequest,
     reply: FastifyReply,
     { request: read, dialect, body, errorBody }: ReadEmbedding,
+    ticket: QuotaTicket | undefined,
+    signal = departureSignal(reply),
   ): void {
-    const refused = this.#refusal();
-    if (refused !== undefined) throw refused;
-    const { clock, embed, pace } = this.deps;
+    const { clock, embed, pace, quota } = this.deps;
     if (embed === undefined) throw new LfoError('There are no embeddings here.', { code: 'not_found', status: 404 });
-    const { mode } = read.hints;
-    const ticket = this.#admitted(request, reply, { mode, model: read.model, bytes: read.bodyBytes, maxTokens: 0 });
-    const signal = departureSignal(reply);
+    if (ticket !== undefined && quota !== undefined) setRaw(reply, quota.headers(request.identity));
     const response = reply.raw;
     const { receivedMs } = request;
     reply.hijack();
@@ -148,13 +172,11 @@ export class Serving {
     return this.deps.isDraining() ? shuttingDown() : this.deps.admissionError?.();
   }
 
-  /** Takes the request's place among its key's, and says how many are left. */
-  #admitted({ identity }: FastifyRequest, reply: FastifyReply, { bytes, ...ask }: Ask): QuotaTicket | undefined {
+  /** Takes the request's place among its key's. */
+  #admitted({ identity }: FastifyRequest, { bytes, ...ask }: Ask): QuotaTicket | undefined | Promise<QuotaTicket> {
     const { quota } = this.deps;
     if (quota === undefined || identity.limits === undefined) return undefined;
-    const ticket = quota.admit(identity, { ...ask, promptTokens: Math.ceil(bytes / bytesPerToken) });
-    setRaw(reply, quota.headers(identity));
-    return ticket;
+    return quota.admit(identity, { ...ask, promptTokens: Math.ceil(bytes / bytesPerToken) });
   }
 
   /** The pipeline itself failed, which it must not: nothing more can be said than that. */

@@ -9,7 +9,7 @@ export interface KeyWatchOptions {
   readonly clock: Clock;
   /** Whether the database does not exist yet, so that no key can be in it before it was read. */
   readonly isNew?: boolean;
-  /** Told after each change that was seen. */
+  /** Told after each change that was seen, and when a key has expired. */
   readonly onChange?: () => void;
   /** Told when the database begins to fail and when it answers again. */
   readonly onHealth?: (isReadable: boolean) => void;
@@ -19,6 +19,8 @@ export interface KeyWatchOptions {
 const lookMs = 250;
 /** How long keys stay good while the database does not answer. */
 const trustMs = 3_600_000;
+/** So soon after a jump of the wall clock is an expiry seen. */
+const longestLookAheadMs = 60_000;
 
 /**
  * The keys in memory, kept as the database has them: looked up without waiting, refreshed off the request path. While
@@ -35,6 +37,7 @@ export class KeyWatch implements KeyRing {
   #isKnown: boolean;
   #isClosed = false;
   #cancel: (() => void) | undefined;
+  #cancelExpiry: (() => void) | undefined;
 
   constructor(options: KeyWatchOptions) {
     this.#options = options;
@@ -61,6 +64,7 @@ export class KeyWatch implements KeyRing {
   stop(): void {
     this.#isClosed = true;
     this.#cancel?.();
+    this.#cancelExpiry?.();
   }
 
   async #look(): Promise<void> {
@@ -86,6 +90,23 @@ export class KeyWatch implements KeyRing {
     this.#keys = new Map(keys.map((key) => [key.id, key]));
     this.#isKnown = true;
     this.#readMs = readMs;
+    this.#awaitExpiry();
+  }
+
+  /** That a key expires is a change too: what runs under it ends then. Looked at anew each while, as wall time may jump. */
+  #awaitExpiry(): void {
+    this.#cancelExpiry?.();
+    if (this.#isClosed) return;
+    const { clock, onChange } = this.#options;
+    const wallMs = clock.wallMs();
+    const next = Math.min(
+      ...[...this.#keys.values()].map(({ expiresMs = Infinity }) => expiresMs).filter((ms) => ms > wallMs),
+    );
+    if (next === Infinity) return;
+    this.#cancelExpiry = clock.schedule(Math.min(next - wallMs, longestLookAheadMs), () => {
+      if (next <= clock.wallMs()) onChange?.();
+      this.#awaitExpiry();
+    });
   }
 
   /** The copy is for bad days; that it cannot be written is one, but not for those who ask now. */

@@ -13,6 +13,9 @@ import { KeyTable } from './key-table.ts';
 import { KeyWatch } from './key-watch.ts';
 import { StoredUsageLedger } from './usage-ledger.ts';
 import { isNewStore, openStore } from '../records/store/open-store.ts';
+import { PostgresStore } from '../records/store/postgres-store.ts';
+import { randomToken } from '../core/id.ts';
+import { openLimits } from './limits/open-limits.ts';
 
 /** Who may come in and how much they may use. */
 export interface Keys {
@@ -30,6 +33,10 @@ export interface KeyOptions {
   readonly logger: Logger;
   /** By which money is reserved. */
   readonly mostUsd: MostUsd;
+  /** Names this process among those that share a store of limits; default: a random one. */
+  readonly router?: string;
+  /** How many routers live; default 1. */
+  readonly routers?: () => number;
 }
 
 /** Longest that serving waits for the database to say who may come in. */
@@ -40,9 +47,15 @@ const firstLookMs = 2_000;
  * of the dashboard keeps a revoked key alive.
  * @throws ConfigError where other machines can reach the address and there is no key at all
  */
-export async function openKeys(config: LfoConfig, { clock, logger: log, mostUsd }: KeyOptions): Promise<Keys> {
+export async function openKeys(
+  config: LfoConfig,
+  { clock, logger: log, mostUsd, router = randomToken(8), routers = () => 1 }: KeyOptions,
+): Promise<Keys> {
   const isNew = isNewStore(config);
-  const store = openStore(config);
+  const store =
+    config.databaseUrl === undefined
+      ? openStore(config)
+      : new PostgresStore(config.databaseUrl, { connections: 2, statementMs: 2_000 });
   const listeners: (() => void)[] = [];
   const watch = new KeyWatch({
     table: new KeyTable(store),
@@ -59,8 +72,10 @@ export async function openKeys(config: LfoConfig, { clock, logger: log, mostUsd 
   });
   const ledger = new StoredUsageLedger(store, clock);
   const started = Promise.all([watch.start(), ledger.start()]);
+  const limits = openLimits(config, { clock, log, ledger, store, router, routers });
   const close = async (): Promise<void> => {
     watch.stop();
+    await limits.close();
     await ledger.close();
     await store.close();
   };
@@ -79,7 +94,7 @@ export async function openKeys(config: LfoConfig, { clock, logger: log, mostUsd 
   }
   return {
     verifyKey: managedKeys(config.server.authToken, watch, clock),
-    quota: new Quota(clock, ledger, mostUsd),
+    quota: new Quota(limits, ledger, mostUsd),
     ring: watch,
     onChange: (run) => listeners.push(run),
     close,

@@ -6,6 +6,7 @@ import { LfoError } from '../core/errors.ts';
 import type { Consumption, KeyLimits } from '../core/identity.ts';
 import type { KeyIdentity } from '../core/identity.ts';
 import type { QuotaAsk, QuotaTicket } from '../core/identity.ts';
+import { MemoryLimits } from './limits/memory-limits.ts';
 import { type MostUsd, Quota } from './quota.ts';
 
 class MemoryLedger {
@@ -15,6 +16,10 @@ class MemoryLedger {
     return this.used.get(id) ?? { requests: 0, tokens: 0, usd: 0 };
   }
 
+  unwritten(): Consumption {
+    return { requests: 0, tokens: 0, usd: 0 };
+  }
+
   add(id: string, { requests, tokens, usd }: Consumption): void {
     const sum = this.today(id);
     this.used.set(id, { requests: sum.requests + requests, tokens: sum.tokens + tokens, usd: sum.usd + usd });
@@ -22,15 +27,23 @@ class MemoryLedger {
 }
 
 /** A dollar a thousand tokens. */
-const mostUsd: MostUsd = (_model, { promptTokens, completionTokens }) => (promptTokens + completionTokens) / 1_000;
+const mostUsd: MostUsd = (model, { promptTokens, completionTokens }) => ({
+  usd: (promptTokens + completionTokens) / 1_000,
+  unpriced: model === 'lfo-auto' ? undefined : model,
+});
+
+/** What counts in memory is never waited for. */
+function here(ticket: QuotaTicket | Promise<QuotaTicket>): QuotaTicket {
+  return ticket instanceof Promise ? assert.fail('it waits') : ticket;
+}
 
 function setUp(limits: KeyLimits) {
   const clock = new FakeClock();
   const ledger = new MemoryLedger();
-  const quota = new Quota(clock, ledger, mostUsd);
+  const quota = new Quota(new MemoryLimits(clock, ledger), ledger, mostUsd);
   const key: KeyIdentity = { id: 'k', scopes: ['chat'], limits };
   const askFor = (ask: Partial<QuotaAsk>, identity = key): QuotaTicket =>
-    quota.admit(identity, { promptTokens: 5, mode: 'cloud', model: 'lfo-auto', ...ask });
+    here(quota.admit(identity, { promptTokens: 5, mode: 'cloud', model: 'lfo-auto', ...ask }));
   const ask = (maxTokens = 10, identity = key): QuotaTicket => askFor({ maxTokens }, identity);
   const left = (kind: 'tokens' | 'requests') => Number(quota.headers(key)[`x-ratelimit-remaining-${kind}`]);
   return { clock, ledger, quota, key, ask, askFor, left };
@@ -207,4 +220,12 @@ test('a refused request uses nothing', () => {
   ask();
   refusal(() => ask());
   assert.equal(ledger.today('k').requests, 1);
+});
+
+test('whoever is limited in money hears of a model without a price', () => {
+  const paid = setUp({ usdPerDay: 9 });
+  assert.match(paid.askFor({ model: 'house' }).warning ?? '', /house has no price.*prices\.house/);
+  assert.equal(paid.askFor({}).warning, undefined);
+  assert.equal(paid.askFor({ model: 'house', mode: 'local' }).warning, undefined);
+  assert.equal(setUp({ tokensPerDay: 9_000 }).askFor({ model: 'house' }).warning, undefined);
 });

@@ -1,52 +1,25 @@
-import type { Clock } from '../core/clock.ts';
 import { LfoError } from '../core/errors.ts';
 import type { Usage } from '../core/events.ts';
-import type {
-  Consumption,
-  KeyIdentity,
-  KeyLimits,
-  KeyQuota,
-  QuotaAsk,
-  QuotaTicket,
-  Spent,
-  UsageLedger,
-} from '../core/identity.ts';
+import type { KeyIdentity, KeyLimits, KeyQuota, QuotaAsk, QuotaTicket, Spent, UsageLedger } from '../core/identity.ts';
+import { type Estimate, type Gauge, gaugesOf, type LimitAnswer, type LimitStore } from './limits/limit-store.ts';
 
-/** What running requests are expected to use of one thing. */
-interface Reserved {
-  /** Requests that reserved anything. */
-  count: number;
-  sum: number;
+/** Most US dollars that an answer to a request for this model may cost, and a model that it may meet without a price. */
+export type MostUsd = (
+  model: string,
+  usage: Pick<Usage, 'promptTokens' | 'completionTokens'>,
+) => { readonly usd: number; readonly unpriced: string | undefined };
+
+/** What a request is expected to use at most. */
+interface Expected extends Estimate {
+  readonly unpriced: string | undefined;
 }
 
-interface Account {
-  minuteEndsMs: number;
-  minute: Consumption;
-  running: number;
-  readonly reserved: { readonly tokens: Reserved; readonly usd: Reserved };
-  /** Moving means of the answers so far, in tokens: of all of them, and of those that cost money; `undefined` without any. */
-  readonly meanAnswer: { all: number | undefined; paid: number | undefined };
+/** Moving means of a key's answers so far, in tokens: of all of them, and of those that cost money. */
+interface Means {
+  all: number | undefined;
+  paid: number | undefined;
 }
 
-/** One ceiling and how far it is. */
-interface Gauge {
-  readonly kind: 'requests' | 'tokens' | 'usd' | 'concurrency';
-  readonly limit: number;
-  /** Reservations included. */
-  readonly used: number;
-  /** What one more request would add. */
-  readonly asked: number;
-  /** What is asked is an estimate, and nothing else of this kind is reserved. */
-  readonly isFirstGuess: boolean;
-  readonly resetMs: number;
-  readonly says: string;
-}
-
-/** Most US dollars that an answer to a request for this model may cost; 0 where no price is known. */
-export type MostUsd = (model: string, usage: Pick<Usage, 'promptTokens' | 'completionTokens'>) => number;
-
-const minuteMs = 60_000;
-const dayMs = 86_400_000;
 /** Tokens reserved for an answer of a key that had none yet. */
 const firstAnswer = 1_024;
 /** Answers may be longer than the mean: what is reserved is this many times as long. */
@@ -54,52 +27,39 @@ const meansReserved = 2;
 /** Weight of the latest answer in the mean. */
 const latest = 0.2;
 const freeTicket: QuotaTicket = { settle() {} };
-const nothing: Consumption = { requests: 0, tokens: 0, usd: 0 };
 
 /**
- * Holds each key to its limits. Everything a decision needs is in memory and nothing is awaited between looking and
- * taking, so requests that come at once cannot share one place. A request reserves its place, its tokens and its money
- * at the dearest price it may meet when it is let in, and pays what it really used when it ends. Minutes and concurrency
- * are counted by each router for itself, days together.
+ * Holds each key to its limits. A request reserves its place, its tokens and its money at the dearest price it may meet
+ * when it is let in, and pays what it really used when it ends. Where counts are shared with other routers, letting in
+ * takes a round trip for keys with limits and none for others.
  */
 export class Quota implements KeyQuota {
-  readonly #clock: Clock;
-  readonly #ledger: UsageLedger;
+  readonly #store: LimitStore;
+  readonly #ledger: Pick<UsageLedger, 'add'>;
   readonly #mostUsd: MostUsd;
-  readonly #accounts = new Map<string, Account>();
+  readonly #means = new Map<string, Means>();
 
-  constructor(clock: Clock, ledger: UsageLedger, mostUsd: MostUsd) {
-    this.#clock = clock;
+  constructor(store: LimitStore, ledger: Pick<UsageLedger, 'add'>, mostUsd: MostUsd) {
+    this.#store = store;
     this.#ledger = ledger;
     this.#mostUsd = mostUsd;
   }
 
-  /**
-   * Money that is used up keeps `auto` local and ends `cloud`; every other limit ends them all.
-   * @throws LfoError 429 `rate_limit_exceeded` where a limit is used up
-   */
-  admit({ id, limits }: KeyIdentity, ask: QuotaAsk): QuotaTicket {
+  admit({ id, limits }: KeyIdentity, ask: QuotaAsk): QuotaTicket | Promise<QuotaTicket> {
     if (limits === undefined) return freeTicket;
-    const account = this.#account(id);
-    const promised = this.#promise(account, ask);
-    const full = this.#gauges(id, limits, account, promised).filter(isFull);
-    const [refused] = ask.mode === 'cloud' ? full : full.filter(({ kind }) => kind !== 'usd');
-    if (refused !== undefined) throw exceeded(refused);
-    const outOfMoney = full.find(({ kind }) => kind === 'usd');
-    // Answers of the local tier are free.
-    const reserved = { tokens: promised.tokens, usd: outOfMoney === undefined ? promised.usd : 0 };
-    account.minute = plus(account.minute, { requests: 1, tokens: 0, usd: 0 });
-    account.running++;
-    reserve(account, reserved);
-    this.#ledger.add(id, { requests: 1, tokens: 0, usd: 0 });
-    const settle = this.#settlement(id, reserved);
-    return outOfMoney === undefined || ask.mode === 'local' ? { settle } : { keptLocal: keptLocal(outOfMoney), settle };
+    const { tokens, usd, unpriced } = this.#expected(id, ask);
+    const isPaid = limits.usdPerMinute !== undefined || limits.usdPerDay !== undefined;
+    const warning = isPaid && unpriced !== undefined ? noPrice(unpriced) : undefined;
+    const answer = this.#store.take({ keyId: id, limits, mode: ask.mode, tokens, usd });
+    return answer instanceof Promise
+      ? answer.then((known) => this.#ticket(id, ask, known, warning))
+      : this.#ticket(id, ask, answer, warning);
   }
 
-  /** The `x-ratelimit-*` headers of a limited key, each pair about the limit that is nearest; none for others. */
   headers({ id, limits }: KeyIdentity): Readonly<Record<string, string>> {
-    if (limits === undefined) return {};
-    const gauges = this.#gauges(id, limits, this.#account(id), { tokens: 0, usd: 0 });
+    const state = limits === undefined ? undefined : this.#store.look(id);
+    if (limits === undefined || state === undefined) return {};
+    const gauges = gaugesOf(state, limits, { tokens: 0, usd: 0 });
     const headers: Record<string, string> = {};
     for (const kind of ['requests', 'tokens'] as const) {
       const [nearest] = gauges.filter((gauge) => gauge.kind === kind).toSorted((a, b) => leftOf(a) - leftOf(b));
@@ -112,114 +72,41 @@ export class Quota implements KeyQuota {
   }
 
   /** What a request is expected to use at most, as long as answers are no longer than twice the mean. */
-  #promise({ meanAnswer }: Account, { promptTokens, maxTokens, mode, model }: QuotaAsk): Spent {
+  #expected(id: string, { promptTokens, maxTokens, mode, model }: QuotaAsk): Expected {
+    const means = this.#means.get(id);
     const expected = (mean: number | undefined): number =>
       Math.min(maxTokens ?? Infinity, mean === undefined ? firstAnswer : Math.ceil(meansReserved * mean));
     // Short answers of the local tier say nothing of what the cloud will write.
-    const paid = { promptTokens, completionTokens: expected(meanAnswer.paid) };
-    return {
-      tokens: promptTokens + expected(meanAnswer.all),
-      usd: mode === 'local' ? 0 : this.#mostUsd(model, paid),
-    };
+    const paid = { promptTokens, completionTokens: expected(means?.paid) };
+    const tokens = promptTokens + expected(means?.all);
+    return mode === 'local' ? { tokens, usd: 0, unpriced: undefined } : { tokens, ...this.#mostUsd(model, paid) };
   }
 
-  #settlement(id: string, reserved: Spent): QuotaTicket['settle'] {
+  /** @throws LfoError 429 or 503 */
+  #ticket(id: string, { mode }: QuotaAsk, answer: LimitAnswer, warning: string | undefined): QuotaTicket {
+    if (answer.type === 'unavailable') throw unavailable();
+    if (answer.type === 'refused') throw exceeded(answer.by);
+    this.#ledger.add(id, { requests: 1, tokens: 0, usd: 0 });
+    const { outOfMoney } = answer;
     let isSettled = false;
-    return ({ tokens, usd, completionTokens }) => {
+    const settle = (spent: Spent): void => {
       if (isSettled) return;
       isSettled = true;
-      const account = this.#account(id);
-      account.running--;
-      release(account, reserved);
-      account.minute = plus(account.minute, { requests: 0, tokens, usd });
-      if (completionTokens !== undefined) {
-        const mean = account.meanAnswer;
-        mean.all = moved(mean.all, completionTokens);
-        if (usd > 0) mean.paid = moved(mean.paid, completionTokens);
-      }
+      const { tokens, usd } = spent;
+      this.#learn(id, spent);
       this.#ledger.add(id, { requests: 0, tokens, usd });
+      answer.settle({ tokens, usd });
     };
+    if (outOfMoney !== undefined && mode !== 'local') return { keptLocal: keptLocal(outOfMoney), settle };
+    return warning === undefined ? { settle } : { warning, settle };
   }
 
-  /** A minute begins with its first request, so no request sees two of them. */
-  #account(id: string): Account {
-    const nowMs = this.#clock.nowMs();
-    let account = this.#accounts.get(id);
-    if (account === undefined) {
-      account = {
-        minuteEndsMs: nowMs + minuteMs,
-        minute: nothing,
-        running: 0,
-        reserved: { tokens: { count: 0, sum: 0 }, usd: { count: 0, sum: 0 } },
-        meanAnswer: { all: undefined, paid: undefined },
-      };
-      this.#accounts.set(id, account);
-    } else if (account.minuteEndsMs <= nowMs) {
-      account.minuteEndsMs = nowMs + minuteMs;
-      account.minute = nothing;
-    }
-    return account;
-  }
-
-  #gauges(id: string, limits: KeyLimits, account: Account, promised: Spent): readonly Gauge[] {
-    const { minute, reserved, running } = account;
-    const day = this.#ledger.today(id);
-    const minuteLeftMs = account.minuteEndsMs - this.#clock.nowMs();
-    const dayLeftMs = dayMs - (this.#clock.wallMs() % dayMs);
-    const gauges: Gauge[] = [];
-    const exact = (
-      limit: number | undefined,
-      kind: 'requests' | 'concurrency',
-      used: number,
-      resetMs: number,
-      says: string,
-    ) => {
-      if (limit !== undefined) gauges.push({ limit, kind, used, asked: 1, isFirstGuess: false, resetMs, says });
-    };
-    const guessed = (
-      limit: number | undefined,
-      kind: 'tokens' | 'usd',
-      used: number,
-      resetMs: number,
-      says: string,
-    ) => {
-      const { count, sum } = reserved[kind];
-      const gauge = { kind, used: used + sum, asked: promised[kind], isFirstGuess: count === 0, resetMs, says };
-      if (limit !== undefined) gauges.push({ limit, ...gauge });
-    };
-    exact(limits.concurrency, 'concurrency', running, 1000, 'requests at once');
-    exact(limits.requestsPerMinute, 'requests', minute.requests, minuteLeftMs, 'requests a minute');
-    exact(limits.requestsPerDay, 'requests', day.requests, dayLeftMs, 'requests a day');
-    guessed(limits.tokensPerMinute, 'tokens', minute.tokens, minuteLeftMs, 'tokens a minute');
-    guessed(limits.tokensPerDay, 'tokens', day.tokens, dayLeftMs, 'tokens a day');
-    guessed(limits.usdPerMinute, 'usd', minute.usd, minuteLeftMs, 'dollars a minute');
-    guessed(limits.usdPerDay, 'usd', day.usd, dayLeftMs, 'dollars a day');
-    return gauges;
-  }
-}
-
-/**
- * Tokens and money are estimates before the answer is there: where nothing else is reserved, a request may come in as
- * long as anything is left, or an estimate larger than the limit would shut its key out for good.
- */
-function isFull({ limit, used, asked, isFirstGuess }: Gauge): boolean {
-  return isFirstGuess || asked === 0 ? used >= limit : used + asked > limit;
-}
-
-function reserve({ reserved }: Account, promised: Spent): void {
-  for (const kind of ['tokens', 'usd'] as const) {
-    if (promised[kind] === 0) continue;
-    reserved[kind].count++;
-    reserved[kind].sum += promised[kind];
-  }
-}
-
-function release({ reserved }: Account, promised: Spent): void {
-  for (const kind of ['tokens', 'usd'] as const) {
-    if (promised[kind] === 0) continue;
-    reserved[kind].count--;
-    // From nothing on again, or the rounding of sums would add up.
-    reserved[kind].sum = reserved[kind].count === 0 ? 0 : reserved[kind].sum - promised[kind];
+  #learn(id: string, { completionTokens, usd }: Spent): void {
+    if (completionTokens === undefined) return;
+    const means = this.#means.get(id) ?? { all: undefined, paid: undefined };
+    means.all = moved(means.all, completionTokens);
+    if (usd > 0) means.paid = moved(means.paid, completionTokens);
+    this.#means.set(id, means);
   }
 }
 
@@ -231,13 +118,27 @@ function leftOf({ limit, used }: Gauge): number {
   return Math.max(0, limit - used);
 }
 
-function keptLocal({ limit, says }: Gauge): string {
-  return `the limit of ${limit} ${says} is reached, so only the local tier may answer`;
+const names: Readonly<Record<keyof KeyLimits, string>> = {
+  concurrency: 'requests at once',
+  requestsPerMinute: 'requests a minute',
+  requestsPerDay: 'requests a day',
+  tokensPerMinute: 'tokens a minute',
+  tokensPerDay: 'tokens a day',
+  usdPerMinute: 'dollars a minute',
+  usdPerDay: 'dollars a day',
+};
+
+function keptLocal({ limit, name }: Gauge): string {
+  return `the limit of ${limit} ${names[name]} is reached, so only the local tier may answer`;
 }
 
-function exceeded({ limit, says, resetMs, kind }: Gauge): LfoError {
+function noPrice(model: string): string {
+  return `${model} has no price, so it counts as the dearest model does: set prices.${model}`;
+}
+
+function exceeded({ limit, name, resetMs, kind }: Gauge): LfoError {
   const next = kind === 'concurrency' ? 'Wait for one to end.' : 'Wait, or ask the operator for more.';
-  return new LfoError(`This key's limit of ${limit} ${says} is reached. ${next}`, {
+  return new LfoError(`This key's limit of ${limit} ${names[name]} is reached. ${next}`, {
     code: 'rate_limit_exceeded',
     status: 429,
     retryable: true,
@@ -245,8 +146,11 @@ function exceeded({ limit, says, resetMs, kind }: Gauge): LfoError {
   });
 }
 
-function plus(a: Consumption, b: Consumption): Consumption {
-  return { requests: a.requests + b.requests, tokens: a.tokens + b.tokens, usd: a.usd + b.usd };
+function unavailable(): LfoError {
+  return new LfoError(
+    "How much of this key's limits is left cannot be told: the store that counts does not answer. Try again in a moment.",
+    { code: 'limits_unavailable', status: 503, retryable: true, retryAfterMs: 1_000 },
+  );
 }
 
 /** `1m30s`, as OpenAI writes it. */

@@ -42,6 +42,16 @@ export class StoredUsageLedger implements UsageLedger {
     );
   }
 
+  unwritten(keyId: string): Consumption {
+    const slot = slotOf(this.#day(), keyId);
+    return plus(this.#writing.get(slot) ?? nothing, this.#pending.get(slot) ?? nothing);
+  }
+
+  /** Reads what other routers have written; rejects where the database cannot be reached. */
+  async refresh(): Promise<void> {
+    await this.#read();
+  }
+
   add(keyId: string, used: Consumption): void {
     addTo(this.#pending, { key_id: keyId, day: this.#day(), ...used });
   }
@@ -78,7 +88,11 @@ export class StoredUsageLedger implements UsageLedger {
 
   #again(): void {
     if (this.#isClosed) return;
-    this.#cancel = this.#clock.schedule(flushMs, () => void this.flush().finally(() => this.#again()));
+    this.#cancel = this.#clock.schedule(flushMs, () => {
+      // An idle router asks the database for nothing.
+      if (this.#pending.size === 0) return this.#again();
+      void this.flush().finally(() => this.#again());
+    });
   }
 
   async #write(): Promise<void> {

@@ -162,6 +162,8 @@ const limits = {
   queueWaitMs: 1000,
   failedAuthPerMinute: 10,
   fetchImages: false,
+  storeWaitMs: 50,
+  onOutage: 'share' as const,
 };
 const unsure = textAnswer([-0.1, -0.1, -0.1, -2], ['It ', 'is ', 'Syd', 'ney']);
 /** Held to its end, then found wanting. */

@@ -82,8 +82,21 @@ test('the most that a request may cost is at the dearest model it may reach, its
     dialect: 'standard',
   };
   const { most } = costsOf({ backends: [near, gemini], prices });
-  assert.equal(most('lfo-auto', million), 4);
-  assert.equal(most('gemini-2.5-flash', million), 2);
-  assert.equal(costsOf({ backends: [near, cheap], prices }).most('gemini-2.5-flash', million), 10);
-  assert.equal(costsOf({ backends: [near], prices: {} }).most('lfo-auto', million), 0);
+  assert.deepEqual(most('lfo-auto', million), { usd: 4, unpriced: undefined });
+  assert.equal(most('gemini-2.5-flash', million).usd, 2);
+  assert.equal(costsOf({ backends: [near, cheap], prices }).most('gemini-2.5-flash', million).usd, 10);
+  assert.deepEqual(costsOf({ backends: [near], prices: {} }).most('lfo-auto', million), {
+    usd: 0,
+    unpriced: undefined,
+  });
+});
+
+test('for limits a model without a price costs what the dearest one does, and is named', () => {
+  const prices = { dear: { prompt: 4_000, cached: 4_000, completion: 5_000 } };
+  const { most, charged, spent } = costsOf({ backends: [{ ...gemini, models: ['house-model'] }], prices });
+  assert.deepEqual(most('lfo-auto', million), { usd: 9_000, unpriced: 'house-model' });
+  const { attempts } = traceOf(local, { ...cloud, model: 'house-model' });
+  assert.equal(charged(attempts), 9_000);
+  assert.equal(spent(attempts), undefined);
+  assert.equal(charged(traceOf(local, cloud).attempts), flashUsd);
 });

@@ -9,8 +9,16 @@ export interface Costs {
   readonly spent: (attempts: readonly AttemptTrace[]) => number | undefined;
   /** What the first cloud model would have asked for an answer that the local tier gave. */
   readonly avoided: (trace: RequestTrace) => number | undefined;
-  /** Of an answer of this size at the dearest price that a request for this model may meet; 0 where none is known. */
-  readonly most: (model: string, usage: Usage) => number;
+  /** What limits count: as `spent`, but a model without a price is taken for the dearest one that has a price. */
+  readonly charged: (attempts: readonly AttemptTrace[]) => number;
+  /** Of an answer of this size at the dearest price that a request for this model may meet. */
+  readonly most: (model: string, usage: Usage) => MostUsd;
+}
+
+export interface MostUsd {
+  readonly usd: number;
+  /** A model without a price that the request may meet; it is taken for the dearest one that has a price. */
+  readonly unpriced: string | undefined;
 }
 
 /** The operator's prices, else list prices; nothing is avoided where there is no cloud to pay. */
@@ -21,6 +29,8 @@ export function costsOf({
   const prices = withPrices(shippedPrices(), own);
   const cloud = backends.filter(({ tier }) => tier === 'cloud');
   const cloudModel = cloud[0]?.models[0];
+  const dearest = (usage: Usage): number =>
+    Math.max(0, ...Object.keys(prices.models).map((model) => costUsd(prices, model, usage) ?? 0));
   return {
     spent(attempts) {
       let sum = 0;
@@ -36,14 +46,28 @@ export function costsOf({
       if (route !== 'local' || usage === undefined || finishReason === undefined) return undefined;
       return cloudModel === undefined ? undefined : costUsd(prices, cloudModel, usage);
     },
-    most: (model, usage) =>
-      Math.max(0, ...modelsBehind(cloud, model).map((reached) => costUsd(prices, reached, usage) ?? 0)),
+    charged: (attempts) =>
+      attempts
+        .filter(({ tier }) => tier === 'cloud')
+        .reduce((sum, { model = '', usage }) => {
+          return usage === undefined ? sum : sum + (costUsd(prices, model, usage) ?? dearest(usage));
+        }, 0),
+    most(model, usage) {
+      const reached = modelsBehind(cloud, model);
+      const costs = reached.map((id) => costUsd(prices, id, usage));
+      const unpriced = reached[costs.indexOf(undefined)];
+      return { usd: Math.max(0, ...costs.map((cost) => cost ?? dearest(usage))), unpriced };
+    },
   };
 }
 
-/** The cloud models that may answer: an id reaches its own backends with their fall-backs, any other name all of them. */
+/**
+ * The cloud models that may answer: an id reaches its own backends with their fall-backs, any other name all of them. A
+ * name that no backend lists may still be one of a server whose list is its own.
+ */
 function modelsBehind(cloud: readonly BackendConfig[], model: string): readonly string[] {
   const named = cloud.filter(({ models }) => models.includes(model));
-  if (named.length === 0) return cloud.flatMap(({ models, fallbackModels }) => [model, ...models, ...fallbackModels]);
-  return [model, ...named.flatMap(({ fallbackModels }) => fallbackModels)];
+  if (named.length > 0) return [model, ...named.flatMap(({ fallbackModels }) => fallbackModels)];
+  const own = cloud.some(({ models }) => models.length === 0) ? [model] : [];
+  return [...own, ...cloud.flatMap(({ models, fallbackModels }) => [...models, ...fallbackModels])];
 }

@@ -30,6 +30,8 @@ export interface Records extends RequestSink {
   readonly signatures: Journal;
   /** US dollars that attempts cost, where their prices are known. */
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
+  /** What limits count of attempts, in US dollars. */
+  readonly charged: (attempts: readonly AttemptTrace[]) => number;
   /** Keeps a request that the server refused before it became one. */
   refused(refusal: Refusal): void;
   /** Whether the database takes rows, how many wait for it and how many were lost. */
@@ -84,6 +86,7 @@ export function openRecords({ config, clock, logger: log, router }: RecordsOptio
     store,
     signatures,
     costOf: costs.spent,
+    charged: costs.charged,
     begin(request, trace) {
       const copy = isCaptured(request, config.current().records) ? captures.follow(request) : undefined;
       return {

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import { base } from './migrations/001-base.ts';
 import { devices } from './migrations/002-devices.ts';
 import { usage } from './migrations/003-usage.ts';
+import { limits } from './migrations/020-limits.ts';
 import { isPostgres } from './postgres-dialect.ts';
 
 /** Every step of the schema in order. A released one is never edited, and each only adds: releases are rolled back too. */
@@ -9,6 +10,7 @@ const steps = [
   { name: '001-base', up: base },
   { name: '002-devices', up: devices },
   { name: '003-usage', up: usage },
+  { name: '020-limits', up: limits },
 ] as const;
 
 /** Any number that other programs on the database do not use for a lock of theirs. */
