@@ -23,6 +23,8 @@ const entries: Readonly<Record<string, string>> = {
   'lfo-device-host': join(deviceHost, 'bin/lfo-device-host.js'),
   'sqlite-worker': join(router, 'src/records/store/sqlite-worker.ts'),
 };
+/** Names of the programs. */
+export const programs: readonly string[] = Object.keys(entries);
 /** Tries a binary in a process of its own, by its own path. */
 const engineTest = 'dist/bindings/utils/testBindingBinary.js';
 /** What the engine reads of its own package; the rest is for compiling, which we never do. */
@@ -62,6 +64,7 @@ export async function bundle(names: readonly string[], folder: string): Promise<
     ...common,
     entryPoints: [join(engine, engineTest)],
     outfile: join(folder, 'node-llama-cpp', engineTest),
+    plugins: [engineAsIfInstalled('../../../')],
   });
   for (const [name, source] of assets) cpSync(source, join(folder, name), { recursive: true, filter: isAsset });
   for (const file of engineFiles) {
@@ -88,7 +91,7 @@ function isAsset(path: string): boolean {
  */
 function ownFiles(assets: Map<string, string>): Plugin {
   const named = /new URL\(\s*'([^']+)',\s*import\.meta\.url,?\s*\)/g;
-  const programs = new Map(Object.entries(entries).map(([name, path]) => [path, `${name}.js`]));
+  const outputs = new Map(Object.entries(entries).map(([name, path]) => [path, `${name}.js`]));
   return {
     name: 'own-files',
     setup(build) {
@@ -96,7 +99,9 @@ function ownFiles(assets: Map<string, string>): Plugin {
         const text = readFileSync(path, 'utf8');
         const contents = text.replace(named, (_all, file: string) => {
           const source = resolve(dirname(path), file);
-          const name = programs.get(source) ?? assetName(source);
+          // The package's own folder, which holds this one.
+          if (source === router) return `new URL('../', import.meta.url)`;
+          const name = outputs.get(source) ?? assetName(source);
           return `new URL('./${name}${file.endsWith('/') ? '/' : ''}', import.meta.url)`;
         });
         if (contents.replaceAll(/new URL\('[^']+', import\.meta\.url\)/g, '').includes('import.meta.url')) {
@@ -117,7 +122,7 @@ function ownFiles(assets: Map<string, string>): Plugin {
   }
 }
 
-/** The engine finds its files by its own place: in the bundle each of its modules says where it would be. */
+/** The engine finds its files by its own place: in the bundle each of its modules says where it would be, `place` being its folder. */
 function engineAsIfInstalled(place: string): Plugin {
   return {
     name: 'engine',
@@ -139,7 +144,7 @@ export async function bundleClone(): Promise<void> {
   // Taken first: what is edited meanwhile makes the bundle stale.
   const stamp = stampOf(root);
   try {
-    await bundle(Object.keys(entries), fresh);
+    await bundle(programs, fresh);
     writeFileSync(join(fresh, 'stamp'), stamp);
     rmSync(folder, { recursive: true, force: true });
     renameSync(fresh, folder);

@@ -52,7 +52,8 @@ function terminalHost(): ModelsCommandHost {
     signal: () => {
       const stop = (): void =>
         abort.abort(new ModelError('stopped', 'Stopped. What was fetched is kept; run it again to go on.'));
-      process.once('SIGINT', stop).once('SIGTERM', stop);
+      // Kept: a library of the engine ends the process at a signal that nobody listens to any more.
+      process.on('SIGINT', stop).on('SIGTERM', stop);
       return abort.signal;
     },
     print: (line) => process.stdout.write(`${line}\n`),

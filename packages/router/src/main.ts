@@ -57,6 +57,11 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
         build: { version: ownVersion(), node: process.version },
       }),
     openArchive: async (config) => (await import('./records/open-archive.ts')).openArchive(config),
+    devicePackage: async () =>
+      (await import('./app/device-package.ts')).devicePackage({
+        execPath: process.execPath,
+        env: withoutSecrets(process.env),
+      }),
     openKeyStore: async (config) => (await import('./app/command-keys.ts')).openCommandKeys(config, systemClock),
   });
   release();

@@ -114,6 +114,12 @@ async function serveUntil({ folder, first, device, say, signal }: Serving): Prom
     });
     const code = await Promise.race([dialled, aborted(signal)]);
     if (code === undefined) return 0;
+    // A link names every address of the router; not each is reached from here.
+    if (pairing !== undefined && code === 'unreachable' && pairing.others.length > 0) {
+      const [host = '', ...others] = pairing.others;
+      pairing = { ...pairing, host, others };
+      continue;
+    }
     if (code === 'revoked') folder.forget();
     const next = redialling.after(code, isConnected ? systemClock.nowMs() - startedMs : 0);
     say('lost', sentenceOf(code, at), { code });
@@ -127,6 +133,8 @@ async function serveUntil({ folder, first, device, say, signal }: Serving): Prom
 /** A router to be paired with. */
 interface Pairing {
   readonly host: string;
+  /** Tried after it. */
+  readonly others: readonly string[];
   readonly port: number;
   readonly psk: Uint8Array;
   readonly expectedKey?: Uint8Array;
@@ -139,16 +147,15 @@ function pairingOf(text: string, router: string | undefined): Pairing | string {
   const uri = readPairingUri(text);
   if (uri !== undefined) {
     if (uri.role !== 'router') return 'This link was shown by a device: give --pair the one that the router shows.';
-    const [shown] = uri.hosts;
-    const host = address?.host ?? shown;
+    const [host, ...others] = address === undefined ? uri.hosts : [address.host];
     if (host === undefined) return 'The link names no address: add --router host:port.';
     const port = address?.port ?? uri.port;
-    return { host, port, psk: pairingKey(primitives, uri.secret), expectedKey: uri.key };
+    return { host, others, port, psk: pairingKey(primitives, uri.secret), expectedKey: uri.key };
   }
   const secret = readPairingCode(text);
   if (secret === undefined) return '--pair: neither a link (lfo://pair?…) nor a code of 26 characters.';
   if (address === undefined) return 'A code alone does not say where the router is: add --router host:port.';
-  return { ...address, port: address.port ?? defaultPort, psk: pairingKey(primitives, secret) };
+  return { host: address.host, others: [], port: address.port ?? defaultPort, psk: pairingKey(primitives, secret) };
 }
 
 function addressOf(text: string): { readonly host: string; readonly port?: number } | undefined {

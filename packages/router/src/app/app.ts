@@ -3,7 +3,6 @@ import { keyRevoked } from '../core/errors.ts';
 import { mayGoOn } from '../keys/open-keys.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
 import { Chats } from '../pipeline/serve-chat.ts';
-import { Embeddings } from '../pipeline/serve-embedding.ts';
 import { listen } from '../server/listen.ts';
 import { LoopDelay } from '../telemetry/loop-delay.ts';
 import { createFleet } from './fleet.ts';
@@ -69,12 +68,10 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     const dashboard = openDashboard(options, { devices, fleet, records, operations });
     const sinks = [dashboard.live, records, operations];
     const { stagesFor } = fleet;
-    const serving = { ...options, retries, stagesFor, costOf: records.costOf, sinks };
-    const chats: Chats = new Chats(serving);
-    const embeddings = new Embeddings(serving, chats);
+    const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
 
-    const server = openHttp(options, { fleet, records, operations, dashboard, chats, embeddings, loop, shutdown });
+    const server = openHttp(options, { host, devices, fleet, records, operations, dashboard, chats, loop, shutdown });
     const url = await listen(server, config.server);
     void devices.start();
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;

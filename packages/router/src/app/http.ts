@@ -1,32 +1,35 @@
 import type { FastifyInstance } from 'fastify';
 
+import { isLoopback } from '../config/addresses.ts';
+
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
-import type { Embeddings } from '../pipeline/serve-embedding.ts';
 import type { Records } from '../records/open-records.ts';
 import type { Refusal } from '../records/request-record.ts';
 import { admissionError } from '../server/admission.ts';
 import type { RefusedRequest } from '../server/server.ts';
 import type { LoopDelay } from '../telemetry/loop-delay.ts';
 import type { Fleet } from './fleet.ts';
+import { devicePackageReader } from './device-package.ts';
 import { modelLister } from './model-list.ts';
 import type { Operations } from './operations.ts';
 import { readinessOf } from './readiness.ts';
 import { createHttp } from './routes.ts';
-import type { AppOptions } from './running-app.ts';
+import type { AppOptions, HostProcess } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
 import { spentBy } from './spent.ts';
 import { explain } from './stages.ts';
 
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
+  readonly host: HostProcess;
+  readonly devices: Devices;
   readonly fleet: Fleet;
   readonly records: Records;
   readonly operations: Operations;
   readonly dashboard: Dashboard;
   readonly chats: Chats;
-  readonly embeddings: Embeddings;
   readonly loop: LoopDelay;
   readonly shutdown: Shutdown;
 }
@@ -37,14 +40,7 @@ const stallMs = 250;
 /** The dashboard over the parts it shows. */
 export function openDashboard(
   { clock, logger: log }: AppOptions,
-  {
-    devices,
-    fleet,
-    records,
-    operations,
-  }: Pick<HttpParts, 'fleet' | 'records' | 'operations'> & {
-    readonly devices: Devices;
-  },
+  { devices, fleet, records, operations }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations'>,
 ): Dashboard {
   const { keys } = operations;
   return createDashboard({
@@ -67,7 +63,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { fleet, operations, dashboard, chats, embeddings, loop, records, shutdown } = parts;
+  const { host, devices, fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -77,10 +73,14 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     log,
     pace: () => config.current().server,
     chat: async (exchange) => spentBy(await chats.serve(exchange), records.charged),
-    embed: async (exchange) => spentBy(await embeddings.serve(exchange), records.charged),
+    embed: async (exchange) => spentBy(await chats.embed(exchange), records.charged),
     verifyKey: keys.verifyKey,
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,
+    devicePackage: {
+      isOffered: () => !isLoopback(config.current().server.host) && devices.pairings.hasOpen,
+      read: devicePackageReader({ execPath: host.execPath, env: host.childEnv }),
+    },
     metrics: () => metrics.text(),
     onRefusal(refused) {
       metrics.refused(refused.error.code);

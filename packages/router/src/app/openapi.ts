@@ -173,6 +173,16 @@ export function openApiDocument(limits: BodyLimits) {
           responses: { '200': json('It serves.', 'Health'), '503': json('It is ending.', 'Health') },
         },
       },
+      '/device.tgz': {
+        get: {
+          summary: 'The device host as a file for npm, without a key, while a pairing is open on the network.',
+          security: [],
+          responses: {
+            '200': { description: 'The file.', content: { 'application/gzip': { schema: { type: 'string' } } } },
+            ...errors(401, 404),
+          },
+        },
+      },
       '/ready': {
         get: {
           summary: 'Whether a request can be answered now; needs no key, but only with one it tells why not.',

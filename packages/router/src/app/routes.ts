@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { LfoConfig } from '../config/config.ts';
 import type { Clock } from '../core/clock.ts';
+import { LfoError } from '../core/errors.ts';
 import type { Readiness } from '../core/exchange.ts';
 import { dialectErrorBody } from '../dialects/errors.ts';
 import { addDialectRoutes } from '../dialects/routes.ts';
@@ -21,6 +22,8 @@ export interface HttpDeps
   readonly readiness: () => Readiness;
   /** Answers come, but not as promptly as they should. */
   readonly isDegraded?: () => boolean;
+  /** The device host as a file, while somebody may fetch it; absent: there is none. */
+  readonly devicePackage?: { readonly isOffered: () => boolean; readonly read: () => Promise<Buffer> };
   /** The metrics in Prometheus' text format; absent: there is no such route. */
   readonly metrics?: () => Promise<string>;
 }
@@ -33,6 +36,7 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
     verifyKey: deps.verifyKey ?? singleKey(config.server.authToken),
     failedAuth: new FailedAuthLimiter(clock, config.limits.failedAuthPerMinute),
     checkScope,
+    ...(deps.devicePackage && { openRoute: { path: devicePackagePath, isOpen: deps.devicePackage.isOffered } }),
     errorBody: dialectErrorBody,
     addRoutes(app) {
       addDialectRoutes(app, { ...deps, limits: config.limits });
@@ -40,6 +44,9 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
     },
   });
 }
+
+/** Where a device that is about to be paired fetches its software. */
+const devicePackagePath = '/device.tgz';
 
 /** Health, readiness, metrics, the API's own description, and a word for those who look at the bare address. */
 function addServiceRoutes(app: FastifyInstance, deps: HttpDeps): void {
@@ -59,6 +66,16 @@ function addServiceRoutes(app: FastifyInstance, deps: HttpDeps): void {
     return reply
       .status(ready && !isDraining ? 200 : 503)
       .send(isNobody(identity) ? { status } : { status, reasons: why });
+  });
+  app.get(devicePackagePath, async (_request, reply) => {
+    if (deps.devicePackage?.isOffered() !== true) {
+      throw new LfoError(
+        'The device host is offered here only while a pairing is open and the router listens beyond this machine.',
+        { code: 'not_offered', status: 404 },
+      );
+    }
+    const file = await deps.devicePackage.read();
+    return reply.header('cache-control', 'no-store').type('application/gzip').send(file);
   });
   const { metrics } = deps;
   if (metrics !== undefined) {

@@ -11,8 +11,11 @@ interface PairFlags {
   readonly code?: string;
 }
 
-/** Adds `devices pair|list|rename|drain|resume|remove|set`. */
-export function addDevices(program: Command, withDevices: WithDevices): void {
+/** Writes the device host to a file. */
+export type Pack = (command: Command, out: string) => Promise<void>;
+
+/** Adds `devices pair|list|rename|drain|resume|remove|set|pack`. */
+export function addDevices(program: Command, withDevices: WithDevices, pack: Pack): void {
   const devices = program
     .command('devices')
     .description('phones, laptops and boards that answer requests')
@@ -66,6 +69,13 @@ export function addDevices(program: Command, withDevices: WithDevices): void {
       const { host, port } = dialAddress(dial);
       await withDevices(self, (context) => changeDevice(device, { dial: { host, port } }, context));
     });
+  devices
+    .command('pack')
+    .description('write the device host as a file that npm installs on a machine without LFO')
+    .option('--out <file>', 'where to', 'lfo-device.tgz')
+    .option('--json', 'JSON for scripts')
+    .addHelpText('after', '\nExample:\n  lfo devices pack --out /media/stick/lfo-device.tgz')
+    .action(async ({ out }: { readonly out: string }, self: Command) => pack(self, out));
   const actions = {
     drain: 'let it finish what it has and give it nothing new',
     resume: 'use it again',

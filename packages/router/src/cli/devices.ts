@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { readPairingUri } from '@lfo/protocol';
 import { renderUnicodeCompact } from 'uqr';
 import { isJsonObject, type JsonObject, type JsonValue } from '../core/json.ts';
 import type { RouterClient } from './router-client.ts';
@@ -36,10 +38,32 @@ export async function pairDevice(options: PairOptions, context: DevicesContext):
     printLine(terminal, uri);
     printLine(terminal, `Code     ${code}`);
     printLine(terminal, `Expires  ${expires}`);
-    printLine(terminal, 'On the device: scan the code, or lfo device --router HOST --pair with the link or the code.');
+    printLine(terminal, 'On a phone: scan the code. Where LFO is installed: lfo device --pair with the link.');
+    for (const line of await howToInstall(uri, client)) printLine(terminal, line);
   }
   if (!options.wait && (json || !terminal.isInteractive)) return exitCodes.done;
   return await waitForDevice(id, context);
+}
+
+/** What a machine without LFO runs to become a device: one line to paste where it can fetch the file from here. */
+async function howToInstall(uri: string, client: RouterClient): Promise<readonly string[]> {
+  const run = `~/.lfo-device/node_modules/.bin/lfo-device --pair '${uri}'`;
+  const port = new URL(client.url).port || '80';
+  for (const host of readPairingUri(uri)?.hosts ?? []) {
+    // HTTP may listen on fewer addresses than devices dial.
+    const address = `http://${host.includes(':') ? `[${host}]` : host}:${port}/device.tgz`;
+    const file = await client.openFile(address);
+    if (file === undefined) continue;
+    const hash = createHash('sha256').update(file).digest('hex');
+    return [
+      'Elsewhere, with Node 24 and npm, paste this one line:',
+      `  mkdir -p ~/.lfo-device && cd ~/.lfo-device && curl -fsSo lfo-device.tgz ${address} && echo '${hash}  lfo-device.tgz' | (sha256sum -c - || shasum -a 256 -c -) && npm install --prefix . ./lfo-device.tgz && ${run}`,
+    ];
+  }
+  return [
+    'Elsewhere: HTTP listens on this machine alone, so make a file with lfo devices pack, copy it there, and run:',
+    `  npm install --prefix ~/.lfo-device ./lfo-device.tgz && ${run}`,
+  ];
 }
 
 function wantedPairing({ uri, dial, code, expires }: PairOptions): JsonObject {

@@ -26,6 +26,8 @@ export interface ProgramDeps {
   readonly startApp: (options: AppOptions) => Promise<RunningApp>;
   /** Loaded when records are read. */
   readonly openArchive: (config: LfoConfig) => Promise<Archive>;
+  /** The device host as a file for npm. */
+  readonly devicePackage: () => Promise<Buffer>;
   /** Loaded when keys are handled. */
   readonly openKeyStore: (config: LfoConfig) => Promise<KeyStore>;
 }
@@ -78,12 +80,19 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
       await keyStore.close();
     }
   });
-  addDevices(program, async (command, run) => {
-    const options = all(command);
-    const pause = (ms: number): Promise<void> => sleep(deps.clock, ms, new AbortController().signal);
-    const json = options.json === true;
-    done(await withClient(options, load, (client) => run({ terminal: deps.terminal, client, json, pause })));
-  });
+  addDevices(
+    program,
+    async (command, run) => {
+      const options = all(command);
+      const pause = (ms: number): Promise<void> => sleep(deps.clock, ms, new AbortController().signal);
+      const json = options.json === true;
+      done(await withClient(options, load, (client) => run({ terminal: deps.terminal, client, json, pause })));
+    },
+    async (command, out) => {
+      const { packDeviceHost } = await import('./pack-device-host.ts');
+      done(await packDeviceHost(deps.terminal, deps.devicePackage, { out, json: all(command).json === true }));
+    },
+  );
   addRecords(program, deps.clock, async (command, run) => {
     const options = all(command);
     const config = load(options);

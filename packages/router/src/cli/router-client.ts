@@ -31,6 +31,17 @@ export class RouterClient {
     return { status: statusCode, body: parseJson(await body.text()) };
   }
 
+  /** A file of this router at another of its addresses, asked for without a key; `undefined` where it is not had there. */
+  async openFile(url: string): Promise<Buffer | undefined> {
+    try {
+      const { statusCode, body } = await request(url, { dispatcher: this.#agent });
+      const bytes = Buffer.from(await body.arrayBuffer());
+      return statusCode === 200 ? bytes : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
   /** @throws CliError when nothing answers there, or with the error's own message when it refuses. */
   async post(path: string, json: JsonObject, signal?: AbortSignal): Promise<JsonObject> {
     const { statusCode, body } = await this.#send('POST', path, json, signal);

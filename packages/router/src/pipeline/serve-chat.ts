@@ -2,7 +2,7 @@ import type { ConfigHandle } from '../config/handle.ts';
 import { type ChildAbort, childOf } from '../core/abort.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import { deadlineExceeded, LfoError } from '../core/errors.ts';
-import type { ChatExchange } from '../core/exchange.ts';
+import type { ChatExchange, EmbeddingExchange } from '../core/exchange.ts';
 import { errorFields, type Logger } from '../core/logger.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AnswerWriter, Delivery, RequestFollower, RequestSink } from '../core/sink.ts';
@@ -10,6 +10,7 @@ import { beginTrace, type RequestTrace } from '../core/trace.ts';
 import { answer } from './answer.ts';
 import type { Call, Stages } from './attempt.ts';
 import type { RetryBudget } from './retry.ts';
+import { Embeddings } from './serve-embedding.ts';
 
 /** What a chat needs from its arrival to its last byte. */
 export interface ChatsOptions {
@@ -27,16 +28,23 @@ export interface ChatsOptions {
 /** Takes each chat from its arrival to its last byte, tells the sinks of it, and knows those that run. */
 export class Chats {
   readonly #options: ChatsOptions;
+  readonly #embeddings: Embeddings;
   /** What runs, and under whose key. */
   readonly #running = new Map<ChildAbort, string | undefined>();
 
   constructor(options: ChatsOptions) {
     this.#options = options;
+    this.#embeddings = new Embeddings(options, this);
   }
 
   /** Chats that run now. */
   get size(): number {
     return this.#running.size;
+  }
+
+  /** Turns the texts of one request into vectors and resolves once the last byte of its answer has left. */
+  embed(exchange: EmbeddingExchange): Promise<RequestTrace> {
+    return this.#embeddings.serve(exchange);
   }
 
   /** Counts something that runs beside chats under the same rules: shutdown waits for it, a revoked key ends it. */

@@ -1,28 +1,46 @@
 import type { ConfigHandle } from '../config/handle.ts';
-import type { Attempt } from '../core/backend.ts';
-import { sleep } from '../core/clock.ts';
+import { type Attempt, outcomeOf } from '../core/backend.ts';
+import type { ChildAbort } from '../core/abort.ts';
+import { type Clock, sleep } from '../core/clock.ts';
 import type { EmbeddingAnswer, EmbeddingRequest } from '../core/embedding.ts';
 import { BackendError, deadlineExceeded, LfoError } from '../core/errors.ts';
 import type { Usage } from '../core/events.ts';
 import type { EmbeddingExchange } from '../core/exchange.ts';
-import { errorFields } from '../core/logger.ts';
+import { errorFields, type Logger } from '../core/logger.ts';
 import type { ChatRequest } from '../core/request.ts';
+import type { RequestSink } from '../core/sink.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '../core/trace.ts';
 import { estimateTokens } from '../routing/estimate-tokens.ts';
-import { outcomeOf } from '../core/backend.ts';
-import type { Chats, ChatsOptions } from './serve-chat.ts';
+import type { Call, Stages } from './attempt.ts';
+import type { RetryBudget } from './retry.ts';
+
+/** As those of chats. */
+export interface EmbeddingsOptions {
+  readonly config: ConfigHandle;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly retries: RetryBudget;
+  readonly stagesFor: (request: ChatRequest) => Pick<Stages, 'pool'>;
+  readonly costOf: Call['costOf'];
+  readonly sinks: readonly RequestSink[];
+}
+
+/** Knows what runs, so that shutdown waits for it and a revoked key ends it. */
+interface Running {
+  hold(parent: AbortSignal, clientKey: string | undefined): ChildAbort;
+}
 
 /**
  * Turns texts into vectors: one backend, which the model names, tried again where the retry budget allows. Nobody
  * stands in for it and nothing judges it: vectors of another model would be noise beside those that are stored.
  */
 export class Embeddings {
-  readonly #options: ChatsOptions;
-  readonly #chats: Pick<Chats, 'hold'>;
+  readonly #options: EmbeddingsOptions;
+  readonly #running: Running;
 
-  constructor(options: ChatsOptions, chats: Pick<Chats, 'hold'>) {
+  constructor(options: EmbeddingsOptions, running: Running) {
     this.#options = options;
-    this.#chats = chats;
+    this.#running = running;
   }
 
   /** Answers one and resolves once its last byte has left. */
@@ -38,7 +56,7 @@ export class Embeddings {
     trace.promptTokens = estimateOf(request);
     trace.promptTokensFrom = 'estimate';
     const followers = sinks.map((sink) => sink.begin(recorded, trace));
-    const abort = this.#chats.hold(exchange.signal, clientKey);
+    const abort = this.#running.hold(exchange.signal, clientKey);
     const totalMs = budgetOf(this.#options.config, request, deadlineMs);
     const leftMs = Math.max(0, receivedMs + totalMs - clock.nowMs());
     const cancelDeadline = clock.schedule(leftMs, () => abort.abort(deadlineExceeded()));

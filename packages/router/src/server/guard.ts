@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import type { FastifyRequest } from 'fastify';
 
 import type { SessionAuth } from './session-auth.ts';
@@ -26,9 +27,17 @@ export interface GuardDeps {
   readonly failedAuth: FailedAuth;
   /** The dashboard's sessions; absent: keys alone are accepted. */
   readonly sessionAuth?: SessionAuth;
+  /** A route that needs no key while it is open, and is then served at this machine's own addresses too. */
+  readonly openRoute?: OpenRoute;
 }
 
-export function createGuard({ config, verifyKey, failedAuth, sessionAuth }: GuardDeps): Guard {
+/** A route that its owner opens to anybody for a while. */
+export interface OpenRoute {
+  readonly path: string;
+  readonly isOpen: () => boolean;
+}
+
+export function createGuard({ config, verifyKey, failedAuth, sessionAuth, openRoute }: GuardDeps): Guard {
   const { host, allowedHosts, allowedOrigins } = config.server;
   const hosts = new Set(
     [...loopbackNames, ...[...allowedHosts, host].map(asHostName)].filter((n) => !wildcards.has(n)),
@@ -41,23 +50,26 @@ export function createGuard({ config, verifyKey, failedAuth, sessionAuth }: Guar
   return {
     allowedOrigin,
     admit(request) {
-      checkHost(request, hosts);
-      if (allowedOrigin(request) === undefined) checkSameOrigin(request);
       const { url: route } = request.routeOptions;
+      const isOpen = route === openRoute?.path && openRoute?.isOpen() === true;
+      // DNS rebinding sends a name: who sends an address has typed it.
+      checkHost(request, (name) => hosts.has(name) || (isOpen && isOwnAddress(name)));
+      if (allowedOrigin(request) === undefined) checkSameOrigin(request);
       if (route === '/health' || route === '/') return undefined;
       const presented = presentedKey(request);
       const session = presented === undefined ? sessionAuth?.identify(request.headers, request.method) : undefined;
       const identity = session ?? verifyKey(presented);
       if (identity !== undefined) return identity;
       // A wrong key is refused on open routes too: they must not tell it from a right one for free.
-      if (presented === undefined && (route === '/ready' || sessionAuth?.isOpen(route) === true)) return undefined;
+      const isOpenToAll = isOpen || route === '/ready' || sessionAuth?.isOpen(route) === true;
+      if (presented === undefined && isOpenToAll) return undefined;
       throw presented === undefined ? missingKey() : wrongKey(failedAuth.fail(request.ip));
     },
   };
 }
 
 /** DNS rebinding: a page that points its own name at this machine still sends that name. */
-function checkHost({ raw, headers }: FastifyRequest, allowed: ReadonlySet<string>): void {
+function checkHost({ raw, headers }: FastifyRequest, isAllowed: (name: string) => boolean): void {
   const target = raw.url ?? '/';
   if (timesGiven(raw, 'host') > 1) {
     throw new LfoError('There are several Host headers: send one.', { code: 'bad_host', status: 400, param: 'host' });
@@ -71,7 +83,7 @@ function checkHost({ raw, headers }: FastifyRequest, allowed: ReadonlySet<string
     if (name === undefined || name === '') {
       throw new LfoError('The Host header is missing.', { code: 'bad_host', status: 400, param: 'host' });
     }
-    if (!allowed.has(asHostName(name))) {
+    if (!isAllowed(asHostName(name))) {
       throw new LfoError('This Host is not served: add it to server.allowed_hosts.', {
         code: 'host_not_allowed',
         status: 403,
@@ -79,6 +91,11 @@ function checkHost({ raw, headers }: FastifyRequest, allowed: ReadonlySet<string
       });
     }
   }
+}
+
+function isOwnAddress(name: string): boolean {
+  const bare = name.replace(/^\[(.*)\]$/, '$1');
+  return Object.values(networkInterfaces()).some((some) => some?.some(({ address }) => address === bare));
 }
 
 /** Node keeps the first of several and says nothing of the others. */

@@ -10,7 +10,7 @@ import { LfoError } from '../core/errors.ts';
 import { uuidV7Source } from '../core/id.ts';
 import type { Logger } from '../core/logger.ts';
 import { checkEncoding, useJsonBodies } from './body-parser.ts';
-import { createGuard } from './guard.ts';
+import { createGuard, type OpenRoute } from './guard.ts';
 import type { FailedAuth, KeyIdentity, KeyQuota, VerifyKey } from '../core/identity.ts';
 import { KnownRoutes, MethodNotAllowedError } from './known-routes.ts';
 import { answerClientError } from './raw-errors.ts';
@@ -34,6 +34,8 @@ export interface ServerDeps {
   readonly failedAuth: FailedAuth;
   /** The dashboard's sessions; absent: keys alone are accepted. */
   readonly sessionAuth?: SessionAuth;
+  /** A route that is open to anybody for a while. */
+  readonly openRoute?: OpenRoute;
   /** @throws LfoError 403 where the key is not for this route */
   readonly checkScope: (identity: KeyIdentity, route: string | undefined) => void;
   /** Tells limited keys how much is left; absent: nothing is counted. */
