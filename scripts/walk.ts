@@ -29,7 +29,7 @@ const app = await startApp(
     logger: createLogger({ level: 'fatal', destination: { write: () => undefined } }),
     clock: systemClock,
     processStartMs: systemClock.nowMs(),
-    startup: { listening() {}, progress() {}, ready: resolve },
+    startup: { listening() {}, progress() {}, ready: resolve, unable: resolve },
   },
   {
     execPath: process.execPath,

@@ -36,8 +36,8 @@ function noDevices(dataDir: string): Devices {
     log: pino({ level: 'silent' }),
     registry: { list: async () => [], save: async () => {} },
     keys: () => openRouterKey(dataDir),
-    config: { listen: 'off', models: [], dial: [], heartbeatMs: 20_000 },
-    members: { add() {}, remove() {}, setDraining: () => false },
+    config: { listen: 'off', models: [], dial: [], heartbeatMs: 20_000, graceMs: 10_000 },
+    members: { add() {}, remove() {}, setDraining: () => false, view: () => ({ backends: [] }), onEjected() {} },
     random: () => 0,
     version: '0.1.0',
   });

@@ -73,7 +73,7 @@ export async function startRouter(t: TestContext, options: TestRouterOptions = {
     destination: { write: (line) => void lines.push(line) },
   });
   const { promise: ready, resolve } = Promise.withResolvers<ReadyInfo>();
-  const startup = { listening() {}, progress() {}, ready: resolve };
+  const startup = { listening() {}, progress() {}, ready: resolve, unable: resolve };
   const { PATH, HOME } = process.env;
   const app = await startApp(
     { config, logger, clock: options.clock ?? systemClock, processStartMs: systemClock.nowMs(), startup },

@@ -9,6 +9,7 @@ import {
   dialHandshake,
   framedChannel,
   keyPair,
+  keyText,
   nodePrimitives,
   pairingCode,
   pairingKey,
@@ -135,7 +136,7 @@ export class TestDevice {
           keepKey: async (key) => void (this.routerKey = key),
           onSecured: (channel, { peerKey }) => {
             this.routerKey = peerKey;
-            this.host.serve(observed(channel, resolve));
+            this.host.serve(observed(channel, resolve), keyText(peerKey));
           },
           onFailed: ({ code }) => resolve(code),
         },

@@ -28,8 +28,11 @@ const childOptions = z.strictObject({
 
 export type ChildOptions = Readonly<z.infer<typeof childOptions>>;
 
-/** Faults that end without the owner doing anything. */
-const mayPass: ReadonlySet<ModelFault> = new Set(['source', 'unavailable', 'busy']);
+/** Faults that end without the owner doing anything, or once there is room. */
+const mayPass: ReadonlySet<ModelFault> = new Set(['source', 'unavailable', 'busy', 'no_space']);
+/** Faults of a file that its owner may mend at any time: it is looked at again and again. */
+const ofTheFile: ReadonlySet<string> = new Set(['missing', 'not_gguf', 'truncated', 'wrong_hash', 'offline']);
+const lookAgainMs = 3_000;
 
 /** The pipe a parent hands down. */
 const pipeFd = 3;
@@ -55,6 +58,7 @@ export async function childMain(json: string | undefined): Promise<void> {
     clock: systemClock,
   });
   host.load();
+  loadOnceMended(host, options);
   const pipe = openPipe();
   if (pipe === undefined) {
     process.stderr.write('lfo-device-host child: no pipe on fd 3. It is started by lfo, not by hand.\n');
@@ -72,6 +76,21 @@ function openPipe(): Socket | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Loads a model whose file was at fault once the file is good. */
+function loadOnceMended(host: DeviceHost, options: ChildOptions): void {
+  const look = async (): Promise<void> => {
+    const fault = host.refusal?.cause;
+    if (fault instanceof EngineError && fault.cause instanceof ModelError && ofTheFile.has(fault.cause.fault)) {
+      await modelFile(options, () => {}, AbortSignal.timeout(lookAgainMs)).then(
+        () => host.load(),
+        () => {},
+      );
+    }
+    setTimeout(() => void look(), lookAgainMs).unref();
+  };
+  setTimeout(() => void look(), lookAgainMs).unref();
 }
 
 /** The engine that these options name. */

@@ -200,7 +200,7 @@ test('chat streams, remembers, switches modes and shows where an answer came fro
   const { code, stdout } = await runLfo(t, ['chat', '--url', url], { cwd: workingFolder(t), env, input });
   assert.equal(code, 0);
   const answer =
-    'Four 🙂\n[local · qwen · confidence 0.91 (threshold 0.7) · 81 ms · confident] The local answer reached the confidence threshold.\n\n';
+    'Four 🙂\n[local · qwen · scored 0.91 ≥ 0.70 · 81 ms · confident] The local answer reached the confidence threshold.\n\n';
   assert.equal(stdout, answer + answer);
   assert.deepEqual(
     bodies.map(({ metadata, messages }) => [metadata.mode, messages.length]),

@@ -62,7 +62,7 @@ describe('paired devices', { timeout: 60_000 }, () => {
         'one two three four five six seven eight nine ten',
       );
       assert.equal(answer.headers['x-lfo-egress'], 'none');
-      assert.deepEqual(at(answer.json, 'lfo_metadata', 'device'), { id, name, model: 'tiny' });
+      assert.deepEqual(at(answer.json, 'lfo_metadata', 'device'), { id, name, model: 'tiny', resumed: 0 });
       assert.equal(at(answer.json, 'lfo_metadata', 'backend'), id);
     }
     const streamed = await router.stream(asking('Count to ten.', { model: 'lfo-local' }));
@@ -228,7 +228,7 @@ describe('paired devices', { timeout: 60_000 }, () => {
     assert.match(String(at(shown, 'expires')), /^20\d\d-\d\d-\d\dT/);
     await new TestDevice(t, { name: 'pixel' }).pair(String(at(shown, 'uri')));
     const { id } = await deviceOf(router, 'ready');
-    assert.match((await lfo('list')).stdout, new RegExp(`pixel +ready +tiny +127\\.0\\.0\\.1 +${id}`));
+    assert.match((await lfo('list')).stdout, new RegExp(`pixel +ready +tiny +0 .*127\\.0\\.0\\.1 +${id}`));
     const renamed = await lfo('rename', 'pix', 'kitchen');
     assert.equal(renamed.code, 0, renamed.stderr);
     assert.equal((await lfo('drain', 'kitchen')).code, 0);

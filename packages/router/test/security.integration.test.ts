@@ -456,7 +456,7 @@ describe('security: the process', () => {
         cwd,
         env: { PORT: '0', LFO_LOCAL_MODEL: './missing.gguf', LFO_OFFLINE: '1' },
       });
-      await lfo.output(/LFO is ready/);
+      await lfo.output(/cannot answer: There is no model file missing\.gguf/);
       const maps = readFileSync(`/proc/${lfo.child.pid}/maps`, 'utf8');
       assert.doesNotMatch(maps, /llama|ggml|\.node\b/);
       lfo.child.kill('SIGTERM');

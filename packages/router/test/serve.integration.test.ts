@@ -20,7 +20,7 @@ test(
     const file = join(cwd, 'lfo.yaml');
     writeFileSync(file, 'routing: { max_local_tokens: 1 }\n');
     const lfo = startLfo(t, ['serve'], { cwd, env: { PORT: '0' } });
-    await lfo.output(/LFO is ready/);
+    await lfo.output(/cannot answer: No model is configured/);
     assert.equal(statSync(join(cwd, 'data')).mode & 0o777, 0o700);
     writeFileSync(file, 'routing: { max_local_tokens: 2 }\n');
     await lfo.output(/reloaded/);
@@ -71,3 +71,38 @@ test('serve on a taken port says so', { timeout: 60_000 }, async (t) => {
   assert.equal(code, 1);
   assert.match(stdout, /"level":"fatal".*Port \d+ is taken/);
 });
+
+test(
+  'LFO is called ready once something can answer; until then it says what is wrong and how to mend it',
+  { timeout: 120_000 },
+  async (t) => {
+    const models = createServer((socket) => {
+      const body = '{"object":"list","data":[{"id":"m","object":"model"}]}';
+      socket.on('error', () => {});
+      socket.once('data', () =>
+        socket.end(
+          `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+        ),
+      );
+    });
+    const listen = (port: number) => new Promise<void>((resolve) => models.listen(port, '127.0.0.1', resolve));
+    await listen(0);
+    const address = models.address();
+    assert.ok(typeof address === 'object' && address !== null);
+    await new Promise((resolve) => models.close(resolve));
+    const cwd = workingFolder(t);
+    const server = `{ name: near, kind: openai-compatible, tier: local, base_url: "http://127.0.0.1:${address.port}/v1" }`;
+    writeFileSync(join(cwd, 'lfo.yaml'), `backends: [${server}]\n`);
+    const lfo = startLfo(t, ['serve'], { cwd, env: { PORT: '0', LFO_LOCAL_MODEL: './model.gguf' } });
+    const missing = await lfo.output(/cannot answer: There is no model file model\.gguf\./);
+    assert.doesNotMatch(missing, /LFO is ready/);
+    assert.match(missing, /Fix: [A-Z]/);
+    // What is wrong with the file now is another thing to say.
+    writeFileSync(join(cwd, 'model.gguf'), 'no model at all');
+    await listen(address.port);
+    t.after(() => models.close());
+    await lfo.output(/"msg":"LFO is ready\."/);
+    models.close();
+    await lfo.output(/ready\.[^]*cannot answer: [^\n]*(model\.gguf|near)/);
+  },
+);

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { KeptAnswers } from '@lfo/device-core';
 import { AnswerSequence, deviceMessages, type DeviceMessage, type MessageOf, type RouterMessage } from '@lfo/protocol';
-import type { CallLoss, RouterSession } from '@lfo/router/src/fleet/session.ts';
-import { SessionKeeper, type GreetedLink } from '@lfo/router/src/fleet/session-keeper.ts';
+import type { CallLoss, RouterSession } from '@lfo/router/src/backends/engines/device/router-session.ts';
+import { SessionKeeper, type GreetedLink } from '@lfo/router/src/backends/engines/device/session-keeper.ts';
 import * as z from 'zod';
 import { deviceVectors } from '../device-vectors.ts';
 import { FakeClock } from '../fake-clock.ts';
-import { scriptedHello } from '../scripted-device.ts';
+import { scriptedHello as plainHello } from '../scripted-device.ts';
 
 type Numbered = MessageOf<DeviceMessage, 'delta' | 'done' | 'error'>;
 
@@ -54,6 +54,7 @@ const vectors = deviceVectors(
   }),
 );
 
+const scriptedHello = { ...plainHello, features: ['resume'] };
 const requestId = 3;
 const graceMs = 10_000;
 const otherBoot = 'BBBBBBBBBBBBBBBBBBBBBA';
@@ -164,7 +165,7 @@ for (const vector of vectors.cases)
       assert.equal(text(), vector.answer);
       assert.deepEqual([end?.t, losses], ['done', []]);
     } else if (vector.client !== undefined) assert.deepEqual(losses, []);
-    else assert.equal(end?.t === 'error' ? end.code : losses[0], vector.code);
+    else assert.equal(end?.t === 'error' ? end.code : losses[0]?.replace('process_ended', 'lost'), vector.code);
   });
 
 /** Says a message of a vector, an error included. */
@@ -312,7 +313,7 @@ test('another process with the key takes over, and the older one is told so', ()
   const { keeper, first, link, waiting } = running();
   assert.equal(keeper.greet({ ...scriptedHello, boot: otherBoot }, link().greeted).kind, 'new');
   assert.deepEqual(first.ends, ['replaced']);
-  assert.deepEqual(waiting.losses, ['lost']);
+  assert.deepEqual(waiting.losses, ['process_ended']);
 });
 
 test('two devices with one key are both told, until one alone has called for ten minutes', () => {

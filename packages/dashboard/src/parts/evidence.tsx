@@ -42,12 +42,12 @@ const signals: Readonly<Record<string, Reading>> = {
 
 /** What the policies knew when they chose the route. */
 export function Features({ value }: { value: unknown }) {
-  return <Readings title="What the policies knew" value={value} known={features} />;
+  return <Readings title="Routing inputs" value={value} known={features} />;
 }
 
 /** What the judge of the local answer went by. */
 export function Signals({ value }: { value: unknown }) {
-  return <Readings title="What the judge saw" value={value} known={signals} />;
+  return <Readings title="How the score was made" value={value} known={signals} />;
 }
 
 function Readings({

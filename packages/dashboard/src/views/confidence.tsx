@@ -52,14 +52,14 @@ function Report({ report }: { report: ConfidenceReport }) {
       </p>
       <section class="card">
         <h2>
-          Scores of local answers <span class="unit">answers in each step of 0.05</span>
+          Scores of local answers <span class="unit">answers per step of 0.05</span>
         </h2>
         <Histogram histogram={report.histogram} threshold={report.threshold} />
       </section>
       <div class="two">
         <Replay report={report} />
         <section class="card">
-          <h2>Does the score mean what it says?</h2>
+          <h2>Calibration: is 0.8 right 80 % of the time?</h2>
           {report.reliability.length === 0 ? <NoLabels /> : <Labels report={report} />}
         </section>
       </div>

@@ -87,13 +87,13 @@ function DrainButton({ backend: { id, isDraining } }: { backend: FleetMember }) 
   };
   return (
     <p class="actions">
-      <Link to={`/requests?backend=${encodeURIComponent(id)}`}>Its requests</Link>
+      <Link to={`/requests?backend=${encodeURIComponent(id)}`}>Requests</Link>
       <button
         type="button"
         title={isDraining ? undefined : 'Running requests end, new ones go elsewhere'}
         onClick={() => void act()}
       >
-        {isDraining ? 'Take requests again' : 'Drain'}
+        {isDraining ? 'Resume' : 'Drain'}
       </button>
       {isDraining && <span class="hint">New requests go elsewhere.</span>}
       {error !== undefined && (
@@ -115,8 +115,8 @@ function factsOf(backend: FleetMember): readonly (readonly [name: string, value:
     ['Reads', prefillRate === null ? undefined : rate(prefillRate)],
     ['Writes', decodeRate === null ? undefined : rate(decodeRate)],
     ['Context', contextTokens === null ? undefined : `${count(contextTokens)} tokens`],
-    ['Circuit breaker', breakerOf(backend)],
-    ['Takes', ['text', ...abilities].join(', ')],
+    ['Breaker', breakerOf(backend)],
+    ['Supports', ['text', ...abilities].join(', ')],
   ];
   return facts.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
 }
@@ -141,7 +141,7 @@ function stateOf({ state, breaker, isDraining }: FleetMember): readonly ['good' 
 }
 
 function breakerOf({ breaker }: FleetMember): string {
-  if (breaker === 'closed') return 'closed';
+  if (breaker === 'closed') return 'healthy';
   return breaker === 'open' ? 'open, after failures' : 'half-open, one request tries';
 }
 

@@ -180,6 +180,13 @@ function groupsOf({ request, clientKey }: RequestBody): readonly (readonly [grou
   const { promptTokens, completionTokens, reasoningTokens, cachedTokens, finishReason } = request;
   const optional = (name: string, value: number | null): readonly Fact[] =>
     value === null ? [] : [[name, plural(value, 'token')]];
+  const waits: readonly Fact[] =
+    request.predictedWaitMs === null
+      ? []
+      : [
+          ['Local first token, predicted', duration(request.predictedWaitMs)],
+          ['Local first token, real', request.waitMs === null ? 'not tried' : duration(request.waitMs)],
+        ];
   return [
     [
       'Where',
@@ -198,12 +205,13 @@ function groupsOf({ request, clientKey }: RequestBody): readonly (readonly [grou
         ['First token', duration(request.firstTokenMs)],
         ['First byte sent', duration(request.committedMs)],
         ['Inside LFO', duration(request.overheadMs)],
+        ...waits,
       ],
     ],
     [
       'Tokens',
       [
-        promptTokens === null ? ['Prompt, at most', count(request.routedTokens)] : ['Prompt', count(promptTokens)],
+        promptTokens === null ? ['Prompt', `≤ ${count(request.routedTokens)}`] : ['Prompt', count(promptTokens)],
         ['Completion', count(completionTokens)],
         ...optional('For reasoning', reasoningTokens),
         ...optional('From a cache', cachedTokens),
@@ -213,7 +221,7 @@ function groupsOf({ request, clientKey }: RequestBody): readonly (readonly [grou
       'Money',
       [
         ['Cost, estimated', request.costUsd === null ? 'no price known' : money(request.costUsd)],
-        ['Kept by answering locally', money(request.costAvoidedUsd)],
+        ['Saved, at list price of the first cloud model', money(request.costAvoidedUsd)],
       ],
     ],
   ];

@@ -1,9 +1,10 @@
 import { allTextTokens, MessageTooLargeError } from '@lfo/protocol';
-import type { Clock, DeviceMessage, Link, MessageOf, RouterMessage } from '@lfo/protocol';
+import type { Clock, DeviceMessage, MessageOf, RouterMessage } from '@lfo/protocol';
 import { throwIfAborted } from '../abort.ts';
 import { every } from '../clock.ts';
 import { EngineError } from '../engine/engine.ts';
 import type { EngineDone, EngineRequest, LoadedModel } from '../engine/engine.ts';
+import type { Numbered } from '../session/kept-answers.ts';
 import { DeltaOutbox } from './delta-outbox.ts';
 import type { Place } from './slot-queue.ts';
 
@@ -14,10 +15,23 @@ export const progressPeriodMs = 250;
 
 type WantedScores = NonNullable<MessageOf<RouterMessage, 'complete'>['scores']>;
 
+/** Where one answer goes: to the router of its session, by whichever link there is. */
+export interface AnswerOutlet {
+  /** What is said now is taken; while false, hold what can wait. */
+  readonly writable: boolean;
+  readonly maxMessageBytes: number;
+  /** @throws MessageTooLargeError */
+  say(message: Numbered): void;
+  /** Not said again on another link. */
+  progress(message: MessageOf<DeviceMessage, 'progress'>): void;
+}
+
 export interface AnswerContext {
-  readonly link: Link<RouterMessage, DeviceMessage>;
+  readonly outlet: AnswerOutlet;
   readonly clock: Clock;
   readonly heartbeat: EngineHeartbeat;
+  /** The prompt, of so many tokens, has been read and answered. */
+  readonly onRead?: (promptTokens: number) => void;
 }
 
 /** One `complete` from its acceptance to its `done` or `error`; exactly one of the two is sent. */
@@ -34,7 +48,20 @@ export class Answer {
   constructor(request: MessageOf<RouterMessage, 'complete'>, context: AnswerContext) {
     this.#request = request;
     this.#context = context;
-    this.#outbox = new DeltaOutbox(request.id, context.link, context.clock);
+    const { outlet, clock } = context;
+    this.#outbox = new DeltaOutbox(
+      request.id,
+      {
+        get writable() {
+          return outlet.writable;
+        },
+        get maxMessageBytes() {
+          return outlet.maxMessageBytes;
+        },
+        send: (delta) => outlet.say(delta),
+      },
+      clock,
+    );
   }
 
   get signal(): AbortSignal {
@@ -57,7 +84,7 @@ export class Answer {
 
   /** Waits for its turn and answers; never rejects. */
   async run(place: Place, modelFor: (name: string) => LoadedModel): Promise<void> {
-    const { link, clock } = this.#context;
+    const { outlet, clock } = this.#context;
     const { id, model, deadline_ms: deadlineMs } = this.#request;
     const cancelDeadline =
       deadlineMs === undefined
@@ -68,12 +95,13 @@ export class Answer {
       await place.turn;
       const done = await this.#stream(modelFor(model));
       this.#outbox.flush();
-      link.send(doneMessage(id, this.#outbox.takeNumber(), done));
+      this.#context.onRead?.(done.usage.prompt_tokens);
+      outlet.say(doneMessage(id, this.#outbox.takeNumber(), done));
     } catch (error) {
       // What was said before the failure is not taken back: it leaves before the error does.
       if (this.#reason !== undefined || error instanceof MessageTooLargeError) this.#outbox.discard();
       else this.#outbox.flush();
-      link.send({ ...errorMessage(this.#reason ?? error, id), n: this.#outbox.takeNumber() });
+      outlet.say({ ...errorMessage(this.#reason ?? error), id, n: this.#outbox.takeNumber() });
     } finally {
       endKeepAlive();
       cancelDeadline?.();
@@ -118,7 +146,7 @@ export class Answer {
 
   #sendProgress(): void {
     this.#lastProgressMs = this.#context.clock.nowMs();
-    this.#context.link.send({ t: 'progress', id: this.#request.id, phase: 'prefill', ...this.#prefill });
+    this.#context.outlet.progress({ t: 'progress', id: this.#request.id, phase: 'prefill', ...this.#prefill });
   }
 }
 

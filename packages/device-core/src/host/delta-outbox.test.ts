@@ -9,7 +9,7 @@ type Delta = MessageOf<DeviceMessage, 'delta'>;
 function outbox() {
   const clock = new FakeClock();
   const sent: Delta[] = [];
-  const sink = { writable: true, send: (delta: Delta) => sent.push(delta) > 0 };
+  const sink = { writable: true, maxMessageBytes: 1024 * 1024, send: (delta: Delta) => sent.push(delta) > 0 };
   return { clock, sent, sink, box: new DeltaOutbox(7, sink, clock) };
 }
 
@@ -117,5 +117,24 @@ test('a sequence takes each delta once, drops repeats and notices a gap', () => 
   assert.deepEqual(
     [0, 1, 1, 0, 2, 4].map((n) => sequence.take(n)),
     ['next', 'next', 'repeated', 'repeated', 'next', 'gap'],
+  );
+});
+
+test('parts are cut to what the link takes, and no character in two', () => {
+  const { sent, sink, box } = outbox();
+  sink.maxMessageBytes = 65_536;
+  const long = `x${'\u{1F600}'.repeat(20_000)}\u0000`;
+  box.push(text(long));
+  box.push({ k: 'args', index: 0, json: '\u0001'.repeat(30_000) });
+  box.flush();
+  assert.ok(sent.length > 2);
+  for (const delta of sent) assert.ok(Buffer.byteLength(JSON.stringify(delta)) <= 65_536);
+  const parts = sent.flatMap((delta) => delta.parts);
+  assert.equal(parts.map((part) => (part.k === 'text' ? part.text : '')).join(''), long);
+  assert.equal(parts.map((part) => (part.k === 'args' ? part.json : '')).join(''), '\u0001'.repeat(30_000));
+  assert.ok(parts.every((part) => part.k !== 'text' || part.text.isWellFormed()));
+  assert.deepEqual(
+    sent.map(({ n }) => n),
+    sent.map((_, at) => at),
   );
 });

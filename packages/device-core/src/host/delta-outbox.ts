@@ -6,13 +6,19 @@ export const coalesceMs = 25;
 export const coalesceChars = 512;
 /** Beyond this the engine should pause until `drained`. */
 export const outboxFullChars = 64 * 1024;
-/** Of one delta; six bytes for each character at worst, so that it fits a frame. */
+/** Of one delta, where the link takes more. */
 const maxDeltaChars = 64 * 1024;
+/** What surrounds the parts of a delta, in bytes. */
+const envelopeBytes = 256;
+/** Of one character in JSON at worst. */
+const bytesPerChar = 6;
 
 /** Where deltas go. */
 export interface DeltaSink {
   readonly writable: boolean;
-  send(message: MessageOf<DeviceMessage, 'delta'>): boolean;
+  /** Most bytes of JSON one delta may take. */
+  readonly maxMessageBytes: number;
+  send(message: MessageOf<DeviceMessage, 'delta'>): void;
 }
 
 /**
@@ -42,8 +48,17 @@ export class DeltaOutbox {
   }
 
   push(part: AnswerPart): void {
+    for (const piece of cut(part, this.#maxChars)) this.#push(piece);
+  }
+
+  get #maxChars(): number {
+    const fitting = Math.floor((this.#sink.maxMessageBytes - envelopeBytes) / bytesPerChar);
+    return Math.max(1, Math.min(maxDeltaChars, fitting));
+  }
+
+  #push(part: AnswerPart): void {
     this.#chars += sizeOf(part);
-    const merged = this.#chars > maxDeltaChars ? undefined : merge(this.#parts.at(-1), part);
+    const merged = this.#chars > this.#maxChars ? undefined : merge(this.#parts.at(-1), part);
     if (merged === undefined) this.#parts.push(part);
     else this.#parts[this.#parts.length - 1] = merged;
 
@@ -67,7 +82,7 @@ export class DeltaOutbox {
     let chars = 0;
     for (const part of this.#parts) {
       const size = sizeOf(part);
-      if (parts.length > 0 && chars + size > maxDeltaChars) {
+      if (parts.length > 0 && chars + size > this.#maxChars) {
         this.#send(parts);
         parts = [];
         chars = 0;
@@ -93,7 +108,8 @@ export class DeltaOutbox {
   }
 
   #send(parts: AnswerPart[]): void {
-    this.#sink.send({ t: 'delta', id: this.#id, n: this.#next++, parts });
+    this.#sink.send({ t: 'delta', id: this.#id, n: this.#next, parts });
+    this.#next++;
   }
 
   #endTimer(): void {
@@ -109,6 +125,27 @@ function merge(last: AnswerPart | undefined, part: AnswerPart): AnswerPart | und
   if (part.k === 'args' && last.k === 'args' && part.index === last.index)
     return { ...last, json: last.json + part.json };
   return undefined;
+}
+
+/** A part in pieces of at most so many characters; no character is cut in two. */
+function cut(part: AnswerPart, maxChars: number): readonly AnswerPart[] {
+  if (part.k === 'text' || part.k === 'reasoning')
+    return piecesOf(part.text, maxChars).map((text) => ({ ...part, text }));
+  if (part.k === 'args') return piecesOf(part.json, maxChars).map((json) => ({ ...part, json }));
+  return [part];
+}
+
+function piecesOf(text: string, maxChars: number): readonly string[] {
+  if (text.length <= maxChars) return [text];
+  const pieces: string[] = [];
+  for (let from = 0; from < text.length;) {
+    let to = Math.min(text.length, from + maxChars);
+    const isInPair = to < text.length && to - from > 1 && /[\uD800-\uDBFF]/.test(text.charAt(to - 1));
+    if (isInPair) to--;
+    pieces.push(text.slice(from, to));
+    from = to;
+  }
+  return pieces;
 }
 
 function sizeOf(part: AnswerPart): number {

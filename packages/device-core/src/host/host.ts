@@ -45,6 +45,8 @@ export class DeviceHost implements SessionHost {
   readonly #options: HostOptions;
   readonly #model: HostedModel;
   readonly #sessions = new Set<Session>();
+  /** Of routers that dial or are dialled, by their keys. */
+  readonly #byRouter = new Map<string, Session>();
   #progress: LoadProgress | undefined;
   #unloadWhenIdle = false;
   #cancelReload: (() => void) | undefined;
@@ -62,11 +64,20 @@ export class DeviceHost implements SessionHost {
     );
   }
 
-  /** Serves one router until its link closes; runs of a router that goes are stopped. */
-  serve(link: Link<RouterMessage, DeviceMessage>): void {
-    const session = new Session(this, link, () => this.#sessions.delete(session));
+  /**
+   * Serves one router on this link. With the router's key, answers go on when its link is lost and the next one comes
+   * within the grace that the router allows; without, as on a pipe, they end with the link.
+   */
+  serve(link: Link<RouterMessage, DeviceMessage>, router?: string): void {
+    const known = router === undefined ? undefined : this.#byRouter.get(router);
+    if (known !== undefined) return known.attach(link);
+    const session: Session = new Session(this, router !== undefined, () => {
+      this.#sessions.delete(session);
+      if (router !== undefined && this.#byRouter.get(router) === session) this.#byRouter.delete(router);
+    });
     this.#sessions.add(session);
-    session.start();
+    if (router !== undefined) this.#byRouter.set(router, session);
+    session.attach(link);
   }
 
   /** Begins to load the model; routers see it in the state. */
@@ -125,7 +136,7 @@ export class DeviceHost implements SessionHost {
       models: this.offers(),
       queue_max: queueMax,
       max_frame: maxFrameBytes,
-      features: ['count', 'prefill', 'load', 'embed'],
+      features: ['lanes', 'count', 'prefill', 'load', 'embed'],
       boot,
     };
   }

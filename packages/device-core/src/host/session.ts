@@ -1,8 +1,16 @@
-import { base64url, protocolVersions } from '@lfo/protocol';
+import { base64url, Liveness, maxFrameBytes, protocolVersions } from '@lfo/protocol';
 import type { ByeCode, Clock, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
 import { every } from '../clock.ts';
 import { EngineError, type LoadedModel } from '../engine/engine.ts';
-import { Answer, type EngineHeartbeat, errorMessage, keepAliveMs, progressPeriodMs } from './answer.ts';
+import { KeptAnswers, type Numbered } from '../session/kept-answers.ts';
+import {
+  Answer,
+  type AnswerOutlet,
+  type EngineHeartbeat,
+  errorMessage,
+  keepAliveMs,
+  progressPeriodMs,
+} from './answer.ts';
 import type { LoadProgress } from './hosted-model.ts';
 import type { Place, SlotQueue } from './slot-queue.ts';
 
@@ -31,173 +39,301 @@ export interface SessionHost {
   modelFor(name: string): LoadedModel;
 }
 
-/** One router on one link, from `hello` to `bye`. */
+/** After such a word of either side the session is over: nobody returns to it. */
+const lastWords: ReadonlySet<string> = new Set([
+  'closing',
+  'restarting',
+  'replaced',
+  'revoked',
+  'unpaired',
+  'duplicate_identity',
+]);
+
+/** Beginnings of prompts that are told of. */
+const mostWarm = 16;
+
+/** What goes with one link: ended when the link is. */
+interface Attached {
+  readonly link: Link<RouterMessage, DeviceMessage>;
+  /** For work without a number: it is not taken up on another link. */
+  readonly gone: AbortController;
+  readonly timers: (() => void)[];
+  liveness: Liveness | undefined;
+  isWelcomed: boolean;
+  lastWord: string | undefined;
+}
+
+/**
+ * One router, on one link after another. Where both sides can, what is said of requests is kept until it is acknowledged
+ * and sent on from there when the device is back within the grace; else the requests end with the link.
+ */
 export class Session {
   readonly #host: SessionHost;
-  readonly #link: Link<RouterMessage, DeviceMessage>;
   readonly #onEnd: () => void;
+  /** Links of its router can follow one another: not so on a pipe. */
+  readonly #mayReturn: boolean;
   readonly #answers = new Map<number, Answer>();
   readonly #counts = new Map<number, AbortController>();
-  /** Ends with the link; for work without an id. */
-  readonly #gone = new AbortController();
-  #timers: (() => void)[] = [];
-  #welcomed = false;
+  readonly #kept: KeptAnswers;
+  #attached: Attached | undefined;
+  /** The router returns to the session, for so long; 0: it does not. */
+  #graceMs = 0;
+  /** Beginnings of prompts that are likely to be in the cache, as the router names them; the newest last. */
+  readonly #warm = new Map<string, number>();
   #draining = false;
   #seq = 0;
   #lastState = '';
   #lastOffers = '';
   #lastProgressMs = -Infinity;
 
-  constructor(host: SessionHost, link: Link<RouterMessage, DeviceMessage>, onEnd: () => void) {
+  constructor(host: SessionHost, mayReturn: boolean, onEnd: () => void) {
     this.#host = host;
-    this.#link = link;
+    this.#mayReturn = mayReturn;
     this.#onEnd = onEnd;
+    this.#kept = new KeptAnswers({
+      clock: host.clock,
+      cancel: (id) => this.#answers.get(id)?.end(routerGone()),
+      onOver: () => this.#over(),
+    });
   }
 
-  start(): void {
-    this.#link.listen({
-      onMessage: (message) => this.#receive(message),
-      onDrain: () => {
-        for (const answer of this.#answers.values()) answer.drained();
+  /** Says hello on a link to the router and goes on there; an older link does not matter from now on. */
+  attach(link: Link<RouterMessage, DeviceMessage>): void {
+    const older = this.#attached;
+    const attached: Attached = {
+      link,
+      gone: new AbortController(),
+      timers: [],
+      liveness: undefined,
+      isWelcomed: false,
+      lastWord: undefined,
+    };
+    this.#attached = attached;
+    if (older !== undefined) this.#left(older);
+    link.listen({
+      onMessage: (message) => {
+        if (this.#attached === attached) this.#receive(message, attached);
       },
-      onClose: () => this.#ended(),
+      onDrain: () => this.#drained(),
+      onClose: (code) => this.#closed(attached, attached.lastWord ?? code),
     });
     const hello = this.#host.hello();
+    const session = this.#kept.hello;
     this.#lastOffers = JSON.stringify(hello.models);
-    this.#link.send(hello);
+    const features = this.#mayReturn ? [...hello.features, 'resume'] : hello.features;
+    link.send({ ...hello, features, ...(session === undefined ? {} : { session }) });
   }
 
   close(code: ByeCode): void {
-    this.#link.close(code);
+    const attached = this.#attached;
+    if (attached === undefined) return this.#over();
+    attached.lastWord = code;
+    attached.link.close(code);
   }
 
   /** Tells the router, unless nothing it would see has changed. */
   stateChanged(): void {
-    if (!this.#welcomed) return;
+    if (this.#attached?.isWelcomed !== true) return;
+    const { link } = this.#attached;
     const state = this.#state();
     const text = JSON.stringify(state);
     if (text === this.#lastState) return;
     this.#lastState = text;
     const offers = this.#host.offers();
-    if (JSON.stringify(offers) !== this.#lastOffers) this.#link.send({ t: 'models', models: offers });
+    if (JSON.stringify(offers) !== this.#lastOffers) link.send({ t: 'models', models: offers });
     this.#lastOffers = JSON.stringify(offers);
-    this.#link.send({ t: 'state', seq: this.#seq++, ...state });
+    link.send({ t: 'state', seq: this.#seq++, ...state });
   }
 
   /** Tells how far the model is, not too often. */
   loadProgressed(): void {
     const { progress, clock } = this.#host;
-    if (!this.#welcomed || progress === undefined) return;
+    if (this.#attached?.isWelcomed !== true || progress === undefined) return;
     const isDue = clock.nowMs() - this.#lastProgressMs >= progressPeriodMs;
     if (!isDue && progress.done < progress.total) return;
     this.#lastProgressMs = clock.nowMs();
-    this.#link.send({ t: 'progress', ...progress });
+    this.#attached.link.send({ t: 'progress', ...progress });
   }
 
   #state(): ReturnType<SessionHost['state']> {
-    const state = this.#host.state();
+    const said = this.#host.state();
+    const warm = Array.from(this.#warm, ([h, tokens]) => ({ h, tokens }));
+    const state = warm.length === 0 ? said : { ...said, models: said.models.map((model) => ({ ...model, warm })) };
     return this.#draining ? { ...state, accepting: false, code: 'draining', why: 'The device is draining.' } : state;
   }
 
-  #receive(message: RouterMessage): void {
-    if (message.t === 'bye') return this.#link.close('closing');
-    if (message.t === 'welcome') return this.#welcome(message);
-    if (!this.#welcomed) return this.#link.close('bad_message');
+  #receive(message: RouterMessage, attached: Attached): void {
+    const { link } = attached;
+    attached.liveness?.heard();
+    if (message.t === 'bye') {
+      attached.lastWord = message.code;
+      return link.close('closing');
+    }
+    if (message.t === 'welcome') return this.#welcome(message, attached);
+    if (!attached.isWelcomed) return link.close('bad_message');
     switch (message.t) {
       case 'complete':
         return this.#complete(message);
       case 'count':
-        void this.#count(message);
+        void this.#count(message, link);
         return;
       case 'cancel':
         return this.#cancel(message.id);
       case 'error':
         return message.id === undefined ? undefined : this.#cancel(message.id);
       case 'prefill':
-        void this.#prefill(message);
+        void this.#prefill(message, attached);
         return;
       case 'embed':
-        void this.#embed(message);
+        void this.#embed(message, link);
         return;
       case 'load':
-        return this.#load(message);
+        return this.#load(message, link);
       case 'unload':
         this.#host.unload();
-        this.#link.send({ t: 'ok', id: message.id });
+        link.send({ t: 'ok', id: message.id });
         return;
       case 'drain':
         return this.#drain(message.on);
-      // Nothing is kept to be sent again on a link that cannot be resumed.
       case 'ack':
-        return;
+        this.#kept.acknowledge(message.id, message.n);
+        return this.#answers.get(message.id)?.drained();
       case 'ping':
-        this.#link.send({ t: 'pong', n: message.n });
+        link.send({ t: 'pong', n: message.n });
         return;
       case 'pong':
-        return;
+        return attached.liveness?.pong(message.n);
     }
   }
 
-  #welcome({ v, max_frame, heartbeat_ms }: MessageOf<RouterMessage, 'welcome'>): void {
-    if (this.#welcomed || !protocolVersions.some((ours) => ours === v)) return this.#link.close('unsupported_version');
-    this.#link.agreeMaxFrame(max_frame);
-    this.#welcomed = true;
+  #welcome(welcome: MessageOf<RouterMessage, 'welcome'>, attached: Attached): void {
+    const { link } = attached;
+    if (attached.isWelcomed || !protocolVersions.some((ours) => ours === welcome.v))
+      return link.close('unsupported_version');
+    link.agreeMaxFrame(welcome.max_frame);
+    attached.isWelcomed = true;
     const { clock } = this.#host;
-    this.#timers = [
-      every(clock, heartbeat_ms > 0 ? heartbeat_ms : stateMs, () => {
+    const periodMs = welcome.heartbeat_ms > 0 ? welcome.heartbeat_ms : stateMs;
+    this.#graceMs = this.#mayReturn && welcome.features.includes('resume') ? welcome.grace_ms : 0;
+    if (this.#graceMs > 0) this.#kept.welcomed(welcome, (message) => link.send(message));
+    else this.#kept.end();
+    // A pipe ends with its router; a cable that was pulled does not say so.
+    if (this.#mayReturn) this.#watch(attached, periodMs);
+    attached.timers.push(
+      every(clock, periodMs, () => {
         this.#lastState = '';
         this.stateChanged();
       }),
       every(clock, keepAliveMs, () => {
         if (this.#host.heartbeat.isAlive) this.loadProgressed();
       }),
-    ];
+    );
+    this.#lastState = '';
     this.stateChanged();
     this.loadProgressed();
+    this.#drained();
+  }
+
+  #watch(attached: Attached, periodMs: number): void {
+    const { link } = attached;
+    attached.liveness = new Liveness({
+      clock: this.#host.clock,
+      periodMs,
+      // The router need not speak by itself while this side repeats its state.
+      pingsIdle: true,
+      ping: (n) => link.send({ t: 'ping', n }),
+      onSilent: () => link.close('silent'),
+    });
+    attached.liveness.start();
+    attached.liveness.setBusy(this.#answers.size > 0);
   }
 
   #complete(request: MessageOf<RouterMessage, 'complete'>): void {
     const { id } = request;
     if (this.#answers.has(id) || this.#counts.has(id)) {
       // Answered without the id: with it, the request already running would seem to have failed.
-      this.#link.send(errorMessage(new EngineError('bad_request', `Request ${id} is already running.`, false)));
+      const refusal = new EngineError('bad_request', `Request ${id} is already running.`, false);
+      this.#attached?.link.send(errorMessage(refusal));
       return;
     }
+    if (this.#graceMs > 0 && !this.#kept.accept(id)) return;
     const refusal = this.#draining ? new EngineError('draining', 'The device is draining.', true) : this.#host.refusal;
     if (refusal !== undefined) return this.#refuseAnswer(id, refusal);
 
-    const answer = new Answer(request, { link: this.#link, clock: this.#host.clock, heartbeat: this.#host.heartbeat });
-    this.#answers.set(id, answer);
-    const place = this.#host.queue.enter(answer.signal);
-    if (place === undefined) {
-      this.#answers.delete(id);
+    const { clock, heartbeat, queue } = this.#host;
+    const onRead = (tokens: number): void => this.#wasRead(request, tokens);
+    const answer = new Answer(request, { outlet: this.#outlet(id), clock, heartbeat, onRead });
+    const place = queue.enter(answer.signal, request.lane);
+    if (place === undefined)
       return this.#refuseAnswer(id, new EngineError('busy', 'The queue of the device is full.', true));
-    }
-    this.#link.send({ t: 'accepted', id, position: place.position });
+    this.#answers.set(id, answer);
+    this.#attached?.liveness?.setBusy(true);
+    this.#attached?.link.send({ t: 'accepted', id, position: place.position });
     void this.#answer(id, answer, place);
+  }
+
+  /** The whole prompt is in the cache now, as far as this host knows. */
+  #wasRead({ prefix }: MessageOf<RouterMessage, 'complete'>, tokens: number): void {
+    const whole = prefix?.at(-1);
+    if (whole === undefined) return;
+    this.#warm.delete(whole.h);
+    this.#warm.set(whole.h, tokens);
+    for (const oldest of this.#warm.keys()) {
+      if (this.#warm.size <= mostWarm) break;
+      this.#warm.delete(oldest);
+    }
+  }
+
+  #outlet(id: number): AnswerOutlet {
+    const linkNow = (): Link<RouterMessage, DeviceMessage> | undefined => this.#attached?.link;
+    const isKept = (): boolean => this.#graceMs > 0;
+    const isFull = (): boolean => isKept() && this.#kept.isFull(id);
+    return {
+      // Between two links the engine goes on: what it says is kept.
+      get writable() {
+        return (linkNow()?.writable ?? isKept()) && !isFull();
+      },
+      get maxMessageBytes() {
+        return linkNow()?.maxMessageBytes ?? maxFrameBytes;
+      },
+      say: (message) => this.#say(message),
+      progress: (message) => void linkNow()?.send(message),
+    };
+  }
+
+  #say(message: Numbered): void {
+    if (this.#graceMs > 0) this.#kept.say(message);
+    else this.#attached?.link.send(message);
   }
 
   async #answer(id: number, answer: Answer, place: Place): Promise<void> {
     await answer.run(place, (name) => this.#host.modelFor(name));
     this.#answers.delete(id);
+    if (this.#answers.size === 0) this.#attached?.liveness?.setBusy(false);
   }
 
-  async #count({ id, model, messages, tools, prefix_key }: MessageOf<RouterMessage, 'count'>): Promise<void> {
+  async #count(
+    { id, model, messages, tools, prefix_key }: MessageOf<RouterMessage, 'count'>,
+    link: Link<RouterMessage, DeviceMessage>,
+  ): Promise<void> {
     const abort = new AbortController();
     this.#counts.set(id, abort);
     try {
       const prompt = { messages, tools, ...(prefix_key === undefined ? {} : { prefixKey: prefix_key }) };
       const { tokens, warm } = await this.#host.modelFor(model).count(prompt, abort.signal);
-      this.#link.send({ t: 'counted', id, tokens, warm });
+      link.send({ t: 'counted', id, tokens, warm });
     } catch (error) {
-      this.#refuse(id, error);
+      link.send(errorMessage(error, id));
     } finally {
       this.#counts.delete(id);
     }
   }
 
   /** Waits for a slot as an answer does: it is the same processor that works. */
-  async #embed({ id, model, inputs, truncate }: MessageOf<RouterMessage, 'embed'>): Promise<void> {
+  async #embed(
+    { id, model, inputs, truncate }: MessageOf<RouterMessage, 'embed'>,
+    link: Link<RouterMessage, DeviceMessage>,
+  ): Promise<void> {
     const abort = new AbortController();
     this.#counts.set(id, abort);
     const place = this.#host.queue.enter(abort.signal);
@@ -207,9 +343,9 @@ export class Session {
       const loaded = this.#host.modelFor(model);
       if (loaded.embed === undefined) throw new EngineError('unsupported', `${model} makes no embeddings.`, false);
       const { vectors, tokens } = await loaded.embed(inputs, { truncate: truncate === true }, abort.signal);
-      this.#link.send({ t: 'embedded', id, vectors: vectors.map(vectorText), tokens });
+      link.send({ t: 'embedded', id, vectors: vectors.map(vectorText), tokens });
     } catch (error) {
-      this.#refuse(id, error);
+      link.send(errorMessage(error, id));
     } finally {
       place?.leave();
       this.#counts.delete(id);
@@ -217,29 +353,35 @@ export class Session {
   }
 
   /** Reads a prompt into the cache when there is nothing better to do; its one token is thrown away. */
-  async #prefill({ id, model, messages, tools }: MessageOf<RouterMessage, 'prefill'>): Promise<void> {
-    if (this.#draining || !this.#host.queue.hasFreeSlot)
-      return this.#refuse(id, new EngineError('busy', 'No slot is free.', true));
-    const place = this.#host.queue.enter(this.#gone.signal);
+  async #prefill(
+    { id, model, messages, tools, prefix_key }: MessageOf<RouterMessage, 'prefill'>,
+    { link, gone }: Attached,
+  ): Promise<void> {
+    const { queue } = this.#host;
+    if (this.#draining || !queue.hasFreeSlot) {
+      link.send(errorMessage(new EngineError('busy', 'No slot is free.', true), id));
+      return;
+    }
+    const { signal } = gone;
+    const place = queue.enter(signal);
     try {
       await place?.turn;
-      const run = this.#host
-        .modelFor(model)
-        .run({ messages, tools, stop: [], maxTokens: 1 }, this.#gone.signal, () => {});
+      const prompt = { messages, tools, ...(prefix_key === undefined ? {} : { prefixKey: prefix_key }) };
+      const run = this.#host.modelFor(model).run({ ...prompt, stop: [], maxTokens: 1 }, signal, () => {});
       for await (const event of run) if (event.k === 'done') break;
-      this.#link.send({ t: 'ok', id });
+      link.send({ t: 'ok', id });
     } catch (error) {
-      if (!this.#gone.signal.aborted) this.#refuse(id, error);
+      if (!signal.aborted) link.send(errorMessage(error, id));
     } finally {
       place?.leave();
     }
   }
 
-  #load({ id, model }: MessageOf<RouterMessage, 'load'>): void {
+  #load({ id, model }: MessageOf<RouterMessage, 'load'>, link: Link<RouterMessage, DeviceMessage>): void {
     this.#host.load();
     const [offer] = this.#host.offers();
-    if (offer === undefined || offer.id === model) this.#link.send({ t: 'ok', id });
-    else this.#refuse(id, new EngineError('no_model', `This device serves ${offer.id}.`, false));
+    if (offer === undefined || offer.id === model) link.send({ t: 'ok', id });
+    else link.send(errorMessage(new EngineError('no_model', `This device serves ${offer.id}.`, false), id));
   }
 
   #cancel(id: number): void {
@@ -255,20 +397,36 @@ export class Session {
 
   /** A `complete` that never began: its end is the first thing numbered. */
   #refuseAnswer(id: number, error: EngineError): void {
-    this.#link.send({ ...errorMessage(error, id), n: 0 });
+    this.#say({ ...errorMessage(error), id, n: 0 });
   }
 
-  #refuse(id: number, error: unknown): void {
-    this.#link.send(errorMessage(error, id));
+  #drained(): void {
+    for (const answer of this.#answers.values()) answer.drained();
   }
 
-  #ended(): void {
-    for (const end of this.#timers.splice(0)) end();
-    const reason = new EngineError('cancelled', 'The router has gone.', false);
-    for (const answer of this.#answers.values()) answer.end(reason);
-    for (const count of this.#counts.values()) count.abort(reason);
-    this.#gone.abort(reason);
-    this.#onEnd();
+  /** A link is no longer the session's. */
+  #left({ timers, liveness, gone }: Attached): void {
+    for (const end of timers.splice(0)) end();
+    liveness?.stop();
+    gone.abort(routerGone());
+    for (const count of this.#counts.values()) count.abort(routerGone());
+    if (this.#graceMs > 0) this.#kept.lost(this.#graceMs);
+  }
+
+  #closed(attached: Attached, code: string): void {
+    if (this.#attached !== attached) return;
+    this.#attached = undefined;
+    this.#left(attached);
+    if (this.#graceMs === 0 || lastWords.has(code)) return this.#over();
+    this.#drained();
+  }
+
+  /** Nobody returns to the session: what runs for it ends. */
+  #over(): void {
+    this.#kept.end();
+    this.#graceMs = 0;
+    for (const answer of this.#answers.values()) answer.end(routerGone());
+    if (this.#attached === undefined) this.#onEnd();
   }
 }
 
@@ -277,4 +435,8 @@ function vectorText(vector: Float32Array): string {
   const bytes = new DataView(new ArrayBuffer(vector.length * 4));
   vector.forEach((value, at) => bytes.setFloat32(at * 4, value, true));
   return base64url(new Uint8Array(bytes.buffer));
+}
+
+function routerGone(): EngineError {
+  return new EngineError('cancelled', 'The router has gone.', false);
 }

@@ -10,7 +10,11 @@ export interface Place {
   leave(): void;
 }
 
+/** Interactive requests go before those that may wait. */
+export type Lane = 'interactive' | 'background';
+
 interface Waiter {
+  readonly lane: Lane;
   readonly start: () => void;
   readonly fail: (reason: unknown) => void;
 }
@@ -48,13 +52,14 @@ export class SlotQueue {
   }
 
   /** Takes a place; `undefined` when the queue is full. */
-  enter(signal: AbortSignal): Place | undefined {
+  enter(signal: AbortSignal, lane: Lane = 'interactive'): Place | undefined {
     if (!this.hasFreeSlot && this.#waiting.length >= this.#queueMax) return undefined;
-    const position = this.hasFreeSlot ? 0 : this.#waiting.length + 1;
+    const position = this.hasFreeSlot ? 0 : this.#placeIn(lane) + 1;
     let leave = (): void => {};
     const turn = new Promise<void>((resolve, reject) => {
       let state: 'waiting' | 'running' | 'left' = 'waiting';
       const waiter: Waiter = {
+        lane,
         start: () => {
           state = 'running';
           signal.removeEventListener('abort', onAbort);
@@ -80,7 +85,7 @@ export class SlotQueue {
         this.#onChange();
       };
       signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.push(waiter);
+      this.#waiting.splice(this.#placeIn(lane), 0, waiter);
     });
     this.#startNext();
     this.#onChange();
@@ -91,6 +96,13 @@ export class SlotQueue {
   failWaiting(reason: unknown): void {
     for (const waiter of this.#waiting.splice(0)) waiter.fail(reason);
     this.#onChange();
+  }
+
+  /** Where a request of the lane joins those that wait. */
+  #placeIn(lane: Lane): number {
+    if (lane === 'background') return this.#waiting.length;
+    const first = this.#waiting.findIndex((waiter) => waiter.lane === 'background');
+    return first === -1 ? this.#waiting.length : first;
   }
 
   #startNext(): void {

@@ -5,7 +5,7 @@ export const maxKeptBytes = 1024 * 1024;
 
 type ErrorMessage = MessageOf<DeviceMessage, 'error'>;
 /** What is numbered of one request; a refusal of its link is not. */
-type Numbered =
+export type Numbered =
   | MessageOf<DeviceMessage, 'delta' | 'done'>
   | (Omit<ErrorMessage, 'id' | 'n'> & { readonly id: number; readonly n: number });
 type Welcome = MessageOf<RouterMessage, 'welcome'>;
@@ -14,6 +14,8 @@ export interface KeptAnswersOptions {
   readonly clock: Clock;
   /** Stops the engine's work on a request nobody wants any more. */
   readonly cancel: (id: number) => void;
+  /** The grace is over and the session forgotten. */
+  readonly onOver?: () => void;
 }
 
 interface Kept {
@@ -58,16 +60,20 @@ export class KeptAnswers {
     return true;
   }
 
-  /** Keeps what is said next of a request, and sends it where there is a link. Dropped where nobody wants it. */
+  /**
+   * Keeps what is said next of a request, and sends it where there is a link. Dropped where nobody wants it.
+   * @throws what sending it throws: then it was not said
+   */
   say(message: Numbered): void {
     const kept = this.#requests.get(message.id);
     if (kept === undefined || kept.isOver) return;
     const bytes = JSON.stringify(message).length;
+    // First, since a message that is too large for the link must not be kept either.
+    this.#send?.(message);
     kept.messages.push({ message, bytes });
     kept.bytes += bytes;
     kept.next = message.n + 1;
     kept.isOver = message.t !== 'delta';
-    this.#send?.(message);
   }
 
   /** Everything of a request below `n` has arrived. */
@@ -99,7 +105,10 @@ export class KeptAnswers {
   lost(graceMs: number): void {
     this.#send = undefined;
     this.#endGrace();
-    this.#cancelGrace = this.#options.clock.schedule(graceMs, () => this.end());
+    this.#cancelGrace = this.#options.clock.schedule(graceMs, () => {
+      this.end();
+      this.#options.onOver?.();
+    });
   }
 
   /** Ends the session: nothing is wanted any more. */

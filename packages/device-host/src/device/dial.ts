@@ -4,6 +4,7 @@ import {
   deviceLink,
   dialHandshake,
   framedChannel,
+  keyText,
   runHandshake,
   streamCarrier,
   type Channel,
@@ -55,11 +56,11 @@ export function dial({ host, port, keys, target, device, keepKey, onConnected, s
         side: dialHandshake({ primitives, role: 'device', keys, target }),
         listener: {
           keepKey: async (key) => keepKey?.(key),
-          onSecured(channel) {
+          onSecured(channel, { peerKey }) {
             // From here on the host says goodbye itself.
             signal.removeEventListener('abort', giveUp);
             onConnected();
-            device.serve(observed(channel, resolve));
+            device.serve(observed(channel, resolve), keyText(peerKey));
           },
           onFailed: ({ code }) => resolve(code),
         },

@@ -80,11 +80,21 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     loop.start();
     shutdown.add('observers', 'loop delay', () => loop.stop());
     const probed = local.flatMap(({ backend }) => (backend === embedded ? [] : [backend]));
-    shutdown.add('observers', 'probing', keepProbing(probed, clock));
+    const probing = keepProbing(probed, clock);
+    shutdown.add('observers', 'probing', probing.stop);
     const needsKey = keys.verifyKey(undefined) === undefined;
     const { processStartMs, startup: listener } = options;
     const view = () => fleet.view();
-    const announced = { clock, processStartMs, listener, url, needsKey, embedded, fleet: view };
+    const announced = {
+      clock,
+      processStartMs,
+      listener,
+      url,
+      needsKey,
+      embedded,
+      fleet: view,
+      hasLooked: probing.hasLooked,
+    };
     shutdown.add('observers', 'start', announceStart(announced));
     return { url, close: () => shutdown.run() };
   } catch (error) {

@@ -14,7 +14,9 @@ export interface Fleet {
   /** Everyone in it now, in order of preference. */
   readonly members: readonly TierMember[];
   /** Takes a backend of the local tier in, or changes how many requests it is given at once. */
-  add(backend: Backend, concurrency: number): void;
+  add(backend: Backend, concurrency: number, isFresh?: boolean): void;
+  /** Calls whenever a device is left alone for its failures or its slowness. */
+  onEjected(run: (id: string, why: string) => void): void;
   /** Gives a backend of the local tier no more requests; what runs on it goes on. */
   remove(id: string): void;
   /** Calls after each change of membership; the returned function stops it. */
@@ -37,8 +39,9 @@ export function createFleet(
   retries: RetryBudget,
 ): Fleet {
   const { local, cloud } = tiers;
+  let ejected: (id: string, why: string) => void = () => undefined;
   const pools: { readonly local: Pool; readonly cloud: Pool } = {
-    local: poolOf(local, options),
+    local: poolOf(local, options, (id, why) => ejected(id, why)),
     cloud: poolOf(cloud, options),
   };
   let nearby = local;
@@ -56,8 +59,9 @@ export function createFleet(
     get members() {
       return [...nearby, ...cloud];
     },
-    add(backend, concurrency) {
-      pools.local.add(backend, concurrency);
+    onEjected: (run) => void (ejected = run),
+    add(backend, concurrency, isFresh) {
+      pools.local.add(backend, concurrency, isFresh);
       changed([...nearby.filter((member) => member.backend.id !== backend.id), { backend, concurrency }]);
     },
     remove(id) {

@@ -30,8 +30,16 @@ export interface HostProcess {
 export interface StartupListener {
   listening(url: string): void;
   progress(progress: StartupProgress): void;
-  /** The first call ends the start; later ones are ignored. */
+  /** Requests can be answered, for the first time or again. */
   ready(info: ReadyInfo): void;
+  /** It runs, and nothing can answer: at the start, for another reason than before, or from now on. */
+  unable(info: ReadyInfo, problem: Problem): void;
+}
+
+/** Why nothing can answer, and what mends it: two sentences for whoever runs LFO. */
+export interface Problem {
+  readonly what: string;
+  readonly fix: string;
 }
 
 /** How far the embedded model is; bytes for a download, any unit otherwise. `total` 0 is unknown. */

@@ -1,3 +1,4 @@
+import type { EjectionReason } from '../backends/breaker.ts';
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
 import type { Backend, BackendPool } from '../core/backend.ts';
@@ -15,7 +16,11 @@ import { defaultPolicies } from '../routing/policies.ts';
 import { type CompiledRule, compileRules } from '../routing/rules.ts';
 
 /** The backends of one tier behind their breakers and queue. */
-export function poolOf(members: readonly TierMember[], { config, clock }: AppOptions): Pool {
+export function poolOf(
+  members: readonly TierMember[],
+  { config, clock, logger }: AppOptions,
+  onEjected: (backend: string, why: EjectionReason) => void = () => undefined,
+): Pool {
   const pool = new Pool({
     clock,
     breaker: config.current().breaker,
@@ -24,6 +29,17 @@ export function poolOf(members: readonly TierMember[], { config, clock }: AppOpt
     },
     get queueWaitMs() {
       return config.current().limits.queueWaitMs;
+    },
+    get modelOrder() {
+      return config.current().fleet.models;
+    },
+    get firstTokenBudgetMs() {
+      return config.current().routing.firstTokenBudgetMs;
+    },
+    random: Math.random,
+    onEjected: (backend, why) => {
+      logger.warn({ backend, why }, 'device ejected');
+      onEjected(backend, why);
     },
   });
   for (const { backend, concurrency } of members) pool.add(backend, concurrency);

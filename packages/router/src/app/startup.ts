@@ -1,6 +1,7 @@
 import type { DeviceBackend } from '../backends/engines/device/device-backend.ts';
 import type { FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
+import { problemOf } from './problem.ts';
 import type { ReadyInfo, StartupListener } from './running-app.ts';
 
 export interface StartupOptions {
@@ -11,18 +12,23 @@ export interface StartupOptions {
   readonly needsKey: boolean;
   readonly embedded: DeviceBackend | undefined;
   readonly fleet: () => FleetView;
+  /** Whether every server of the own network has been looked at. */
+  readonly hasLooked: () => boolean;
 }
 
 const lookMs = 100;
+const laterLookMs = 1_000;
 
 /**
- * Tells how the start goes until the embedded model is loaded, or has failed to, or there is none to wait for.
+ * Tells how the start goes until the embedded model is loaded, or has failed to, or there is none to wait for; from then
+ * on whenever requests can be answered no longer, or again.
  * @returns stops telling
  */
 export function announceStart(options: StartupOptions): () => void {
-  const { clock, listener, embedded, url } = options;
+  const { clock, listener, embedded, url, fleet, hasLooked } = options;
   let cancel = (): void => {};
   let told: DeviceBackend['progress'];
+  let said: string | undefined;
   listener.listening(url);
   look();
   return () => cancel();
@@ -38,9 +44,22 @@ export function announceStart(options: StartupOptions): () => void {
         what: progress.what ?? 'the model',
       });
     }
+    tell();
+    cancel = clock.schedule(said === undefined ? lookMs : laterLookMs, look);
+  }
+
+  function tell(): void {
     // The first moments of a child are 'loading'; 'down' with no session is its failure to start or to load.
-    if (embedded?.status().state === 'loading') cancel = clock.schedule(lookMs, look);
-    else listener.ready(readyInfo(options));
+    if (embedded?.status().state === 'loading') return;
+    const view = fleet();
+    const problem = problemOf(view);
+    const isKnown = hasLooked() || view.backends.some(({ id, tier }) => tier === 'cloud' || id === embedded?.id);
+    if (problem === undefined && !isKnown) return;
+    const word = problem === undefined ? 'ready' : problem.what;
+    if (word === said) return;
+    said = word;
+    if (problem === undefined) listener.ready(readyInfo(options));
+    else listener.unable(readyInfo(options), problem);
   }
 }
 

@@ -9,6 +9,21 @@ export interface Permit {
 
 export type BreakerState = 'closed' | 'open' | 'half-open';
 
+/** How a breaker behaves; the configuration's part and what differs for devices. */
+export interface BreakerRules extends BreakerConfig {
+  /** A probe whose result has not come by then frees its place; default: a minute. */
+  readonly probeMs?: number;
+  /** Each such time of good health takes back one doubling; absent: only what follows at once is longer. */
+  readonly healthyMs?: number;
+  /** Asked before it opens; where not, the same time counts as a handicap instead. Absent: always. */
+  readonly mayOpen?: () => boolean;
+  /** It has opened, or has taken a handicap. */
+  readonly onEjected?: (why: EjectionReason) => void;
+}
+
+/** Why a breaker opens: failures in a row, or answers that began far later than predicted. */
+export type EjectionReason = 'failures' | 'slow';
+
 /** Times are monotonic milliseconds. Every change of state makes a new object, which is what a permit belongs to. */
 type State =
   | { readonly type: 'closed'; failures: number; readonly sinceMs: number; readonly lastOpenMs: number }
@@ -16,7 +31,7 @@ type State =
   | { readonly type: 'half-open'; readonly probeUntilMs: number; readonly openMs: number };
 
 /** A probe whose result never comes must not block the backend for good. */
-const probeTimeoutMs = 60_000;
+const defaultProbeMs = 60_000;
 
 /**
  * A circuit breaker. Failures in a row open it; after a while one caller may probe while all others are refused, never
@@ -24,11 +39,12 @@ const probeTimeoutMs = 60_000;
  * permit was given in, so a late one cannot flip a newer state. A neutral probe hands the probe to the next caller.
  */
 export class CircuitBreaker {
-  readonly #config: BreakerConfig;
+  readonly #config: BreakerRules;
   readonly #clock: Clock;
   #state: State;
+  #handicap = { ms: 0, untilMs: -Infinity };
 
-  constructor(config: BreakerConfig, clock: Clock) {
+  constructor(config: BreakerRules, clock: Clock) {
     this.#config = config;
     this.#clock = clock;
     this.#state = { type: 'closed', failures: 0, sinceMs: clock.nowMs(), lastOpenMs: 0 };
@@ -48,13 +64,23 @@ export class CircuitBreaker {
     return Math.max(0, untilMs - this.#clock.nowMs());
   }
 
+  /** Milliseconds that count against it although it may be asked, since too many others are out already. */
+  get handicapMs(): number {
+    return this.#clock.nowMs() < this.#handicap.untilMs ? this.#handicap.ms : 0;
+  }
+
+  /** It answers far later than predicted: out, as after failures. Does nothing unless it is closed. */
+  eject(): void {
+    if (this.#state.type === 'closed') this.#leave(this.#state, 'slow');
+  }
+
   /** A permit, or `undefined` for refused. */
   tryAcquire(): Permit | undefined {
     if (this.#state.type !== 'closed') {
       if (this.waitMs > 0) return undefined;
       this.#state = {
         type: 'half-open',
-        probeUntilMs: this.#clock.nowMs() + probeTimeoutMs,
+        probeUntilMs: this.#clock.nowMs() + (this.#config.probeMs ?? defaultProbeMs),
         openMs: this.#state.openMs,
       };
     }
@@ -77,9 +103,26 @@ export class CircuitBreaker {
   #called(state: Extract<State, { type: 'closed' }>, outcome: Outcome): void {
     if (outcome === 'success') state.failures = 0;
     if (outcome !== 'failure' || ++state.failures < this.#config.failures) return;
-    // Back within the time it had been away: it flaps, so each absence is longer than the last.
-    const isFlapping = this.#clock.nowMs() - state.sinceMs < state.lastOpenMs;
-    this.#open(isFlapping ? state.lastOpenMs * 2 : this.#config.openMs);
+    this.#leave(state, 'failures');
+  }
+
+  #leave(state: Extract<State, { type: 'closed' }>, why: EjectionReason): void {
+    const openMs = Math.min(this.#nextOpenMs(state), this.#config.maxOpenMs);
+    if (this.#config.mayOpen?.() === false) {
+      const nowMs = this.#clock.nowMs();
+      this.#handicap = { ms: openMs, untilMs: nowMs + openMs };
+      this.#state = { type: 'closed', failures: 0, sinceMs: nowMs, lastOpenMs: openMs };
+    } else this.#open(openMs);
+    this.#config.onEjected?.(why);
+  }
+
+  /** It flaps, so each absence is longer than the last. */
+  #nextOpenMs({ sinceMs, lastOpenMs }: Extract<State, { type: 'closed' }>): number {
+    const { openMs, healthyMs } = this.#config;
+    if (lastOpenMs === 0) return openMs;
+    const healthyForMs = this.#clock.nowMs() - sinceMs;
+    if (healthyMs === undefined) return healthyForMs < lastOpenMs ? lastOpenMs * 2 : openMs;
+    return Math.max(openMs, lastOpenMs * 2 ** (1 - Math.floor(healthyForMs / healthyMs)));
   }
 
   #probed(openMs: number, outcome: Outcome): void {

@@ -1,6 +1,6 @@
-import type { Attempt, Backend, BackendStatus, ModelOffer, PoolChoice, Rates } from '../core/backend.ts';
+import type { Attempt, Backend, ModelOffer, PoolChoice, Rates } from '../core/backend.ts';
 import { type Lack, lackOf, offerFor } from '../core/can-serve.ts';
-import type { RunningRequest } from '../core/predicted-wait.ts';
+import type { RunningRequest } from '../core/predicted-work.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { CircuitBreaker } from './breaker.ts';
 import { RateEstimator } from './rate-estimator.ts';
@@ -19,6 +19,12 @@ export interface Member {
   readonly notBeforeMs: Map<string | undefined, number>;
   /** Rises with each pick; 0 for never. */
   lastPick: number;
+  /** Answers that a device which is new or just back still owes; one request at a time until the first. */
+  slowStart: { left: number; isProven: boolean };
+  /** Answers in a row that began far later than predicted. */
+  lateStarts: number;
+  /** Monotonic; it takes nothing before, and then again. */
+  busyUntilMs: number;
   /** Runs out: what it has goes on, nothing new comes. */
   isDraining: boolean;
 }
@@ -35,6 +41,8 @@ export type SkipKind =
   | 'open'
   | 'rate_limited'
   | 'loading'
+  /** Takes nothing of this kind now, for its own reasons. */
+  | 'held'
   | 'full';
 
 export interface Skip {
@@ -76,7 +84,10 @@ export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: nu
     return skip('open', 'has failed repeatedly and is left alone for a while', breaker.waitMs);
   if (breaker.state === 'half-open' && breaker.waitMs > 0)
     return skip('open', 'is being probed by another request', 1000);
-  if (member.running.size >= member.maxInFlight) return skip('full', 'has as many requests as it may have');
+  if (member.running.size >= placesOf(member)) return skip('full', 'has as many requests as it may have');
+  if (member.busyUntilMs > nowMs) return skip('held', 'takes nothing for a moment', member.busyUntilMs - nowMs);
+  if (asked.request.hints.lane === 'background' && backend.load?.(offer.model).isCharging === false)
+    return skip('held', 'runs on battery, which background requests do not use');
   return undefined;
 }
 
@@ -117,7 +128,7 @@ export function ratesOf({ backend, rates }: Member, model: string): Rates {
 
 const unmeasured = new RateEstimator();
 
-/** Work waiting at a member, ours and what it reports of others. */
-export function loadOf(member: Member, status: BackendStatus): number {
-  return Math.max(member.running.size, status.active ?? 0) + (status.queued ?? 0);
+/** Requests it may be given at once now. */
+export function placesOf({ maxInFlight, slowStart }: Member): number {
+  return slowStart.left > 0 && !slowStart.isProven ? 1 : maxInFlight;
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
-import type { Attempt, Backend, BackendStatus, Capabilities, Lease, PoolChoice } from '../core/backend.ts';
+import type { Attempt, Backend, BackendLoad, BackendStatus, Capabilities, Lease, PoolChoice } from '../core/backend.ts';
 import { BackendError, NoBackendError } from '../core/errors.ts';
 import type { RoutingHints, Tier } from '../core/request.ts';
 import { Pool } from './pool.ts';
@@ -164,7 +164,7 @@ test('each skipped candidate is listed with its reason', async () => {
 
 test('idle backends take turns, busy ones wait for the others', async () => {
   const { pool } = setUp();
-  for (const id of ['a', 'b', 'c']) pool.add(fakeBackend(id), 1000);
+  for (const id of ['a', 'b', 'c']) pool.add(fakeBackend(id, { models: ['m'] }), 1000);
   const picks: string[] = [];
   for (let i = 0; i < 300; i++) picks.push((await pool.acquire(local, choice())).backend.id);
   for (const id of ['a', 'b', 'c']) assert.equal(picks.filter((pick) => pick === id).length, 100);
@@ -172,8 +172,8 @@ test('idle backends take turns, busy ones wait for the others', async () => {
 
 test('a backend twice as fast gets twice the load', async () => {
   const { pool } = setUp();
-  pool.add(fakeBackend('slow', { status: { state: 'ready', prefillRate: 100, decodeRate: 10 } }), 1000);
-  pool.add(fakeBackend('fast', { status: { state: 'ready', prefillRate: 200, decodeRate: 20 } }), 1000);
+  pool.add(fakeBackend('slow', { models: ['m'], status: { state: 'ready', prefillRate: 100, decodeRate: 10 } }), 1000);
+  pool.add(fakeBackend('fast', { models: ['m'], status: { state: 'ready', prefillRate: 200, decodeRate: 20 } }), 1000);
   for (let i = 0; i < 90; i++) await pool.acquire(local, choice());
   const fast = pool.view().backends.find(({ id }) => id === 'fast')?.inFlight ?? 0;
   assert.ok(Math.abs(fast - 60) <= 6, `${fast} of 90`);
@@ -181,7 +181,7 @@ test('a backend twice as fast gets twice the load', async () => {
 
 test('a conversation stays with its backend while that costs little, and clients do not share names', async () => {
   const { pool } = setUp();
-  for (const id of ['a', 'b']) pool.add(fakeBackend(id), 1000);
+  for (const id of ['a', 'b']) pool.add(fakeBackend(id, { models: ['m'] }), 1000);
   const ids = new Set<string>();
   for (let i = 0; i < 5; i++) {
     const lease = await pool.acquire(local, choice({ sessionKey: 's', clientKey: 'k' }));
@@ -455,10 +455,177 @@ test('the view predicts how long a full backend is waited for', async () => {
   assert.equal(queueMs(), 0);
   const lease = await pool.acquire(local, choice({}, { promptTokens: 200 }));
   assert.equal(queueMs(), 2000 + 12_800);
-  clock.advance(4800);
+  clock.advance(2000);
+  lease.begun();
+  clock.advance(2800);
   assert.equal(queueMs(), 10_000);
   clock.advance(60_000);
-  assert.equal(queueMs(), 1600, 'who has talked for long goes on for a little');
+  assert.equal(queueMs(), 31_400, 'who has talked for long goes on for long');
   lease.done('success');
   assert.equal(queueMs(), 0);
+});
+
+function deviceBackend(id: string, load: Partial<BackendLoad> = {}, options: FakeOptions = {}): FakeBackend {
+  const said = { rttMs: 5, slots: 1, foreign: 0, isResident: true, loadMs: 0, warm: () => 0, ...load };
+  const status: BackendStatus = { state: 'ready', prefillRate: 500, decodeRate: 35 };
+  return Object.assign(fakeBackend(id, { models: ['m'], status, ...options }), {
+    label: () => ({ name: id, plainModels: [] }),
+    load: () => said,
+    weightsOf: () => undefined,
+  });
+}
+
+test('a request waits for a quick device that is busy rather than go to a slow one that is free', async () => {
+  const { pool } = setUp();
+  const status = (prefillRate: number, decodeRate: number): FakeOptions => ({
+    models: ['m'],
+    status: { state: 'ready', prefillRate, decodeRate },
+  });
+  pool.add(deviceBackend('quick', {}, status(900, 60)), 1);
+  pool.add(deviceBackend('slow', {}, status(30, 2)), 1);
+  const first = await pool.acquire(local, choice());
+  assert.equal(first.backend.id, 'quick');
+  let second: string | undefined;
+  const waiting = pool.acquire(local, choice()).then((lease) => (second = lease.backend.id));
+  await settle();
+  assert.equal(second, undefined);
+  first.done('success');
+  await waiting;
+  assert.equal(second, 'quick');
+});
+
+test('those who wait are placed one after the other: the queue of the quick device makes the slow one worth while', async () => {
+  const clock = new FakeClock();
+  const breaker = { failures: 2, openMs: 1000, maxOpenMs: 8000 };
+  const pool = new Pool({ clock, breaker, queue: 20, queueWaitMs: 60_000 });
+  const rates = (prefillRate: number, decodeRate: number): FakeOptions => ({
+    models: ['m'],
+    status: { state: 'ready', prefillRate, decodeRate },
+  });
+  pool.add(deviceBackend('quick', {}, rates(900, 60)), 1);
+  pool.add(deviceBackend('slow', {}, rates(200, 15)), 1);
+  const given: string[] = [];
+  for (let at = 0; at < 8; at++) void pool.acquire(local, choice()).then(({ backend }) => given.push(backend.id));
+  await clock.advanceAsync(100);
+  assert.deepEqual(given, ['quick', 'slow']);
+});
+
+test('a device that is new gets one request at a time until it has answered once', async () => {
+  const { pool } = setUp();
+  pool.add(deviceBackend('a', { slots: 4 }), 4, true);
+  const first = await pool.acquire(local, choice());
+  let hasSecond = false;
+  const second = pool.acquire(local, choice()).then((lease) => {
+    hasSecond = true;
+    return lease;
+  });
+  await settle();
+  assert.equal(hasSecond, false);
+  assert.equal(pool.view().backends[0]?.isSlowStart, true);
+  first.done('success');
+  (await second).done('success');
+  const [third, fourth] = [await pool.acquire(local, choice()), await pool.acquire(local, choice())];
+  third.done('success');
+  fourth.done('success');
+  assert.equal(pool.view().backends[0]?.isSlowStart, undefined);
+});
+
+test('three faults in a row eject a device for 10 s, twice as long each time, at most 300 s, and never more than half', async () => {
+  const { pool, clock } = setUp();
+  const ejected: string[] = [];
+  const devices = new Pool({
+    clock,
+    breaker: { failures: 5, openMs: 5000, maxOpenMs: 8000 },
+    queue: 3,
+    queueWaitMs: 2000,
+    onEjected: (id, why) => ejected.push(`${id} ${why}`),
+  });
+  for (const id of ['a', 'b', 'c']) devices.add(deviceBackend(id), 1);
+  const onA: Attempt = { ...local, backend: 'a' };
+  const lengths: number[] = [];
+  for (let k = 0; k < 7; k++) {
+    const failures = k === 0 ? 3 : 1;
+    for (let at = 0; at < failures; at++) (await devices.acquire(onA, choice())).done('failure', failure);
+    const outMs = devices.view().backends[0]?.ejectedMs ?? 0;
+    lengths.push(outMs);
+    clock.advance(outMs);
+  }
+  assert.deepEqual(lengths, [10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]);
+  assert.deepEqual(ejected, ['a failures']);
+  const onB: Attempt = { ...local, backend: 'b' };
+  for (let at = 0; at < 3; at++) (await devices.acquire(onB, choice())).done('failure', failure);
+  const b = devices.view().backends[1];
+  assert.deepEqual([b?.ejectedMs, b?.handicapMs], [undefined, 10_000], 'a second of three would be more than half');
+  assert.equal((await devices.acquire(local, choice())).backend.id, 'c');
+  void pool;
+});
+
+test('three answers that begin far later than predicted eject a device', async () => {
+  const { pool } = setUp();
+  for (const id of ['a', 'b']) pool.add(deviceBackend(id), 1);
+  const onA: Attempt = { ...local, backend: 'a' };
+  for (const firstTokenMs of [...Array.from({ length: 20 }, () => 50), 30_000, 30_000, 30_000]) {
+    const timing = { firstTokenMs, promptTokens: 10, cachedTokens: 0 };
+    (await pool.acquire(onA, choice())).done('success', undefined, timing);
+  }
+  assert.equal(pool.view().backends[0]?.breaker, 'open');
+});
+
+test('background requests wait until nobody else does, leave a place free and spare batteries', async () => {
+  const { pool } = setUp();
+  const background = { lane: 'background' } as const;
+  pool.add(deviceBackend('a', { isCharging: false }), 1);
+  pool.add(deviceBackend('b'), 1);
+  const first = await pool.acquire(local, choice(background));
+  assert.equal(first.backend.id, 'b');
+  const order: string[] = [];
+  const patient = pool.acquire(local, choice(background)).then((lease) => {
+    order.push('background');
+    return lease;
+  });
+  const interactive = await pool.acquire(local, choice());
+  const next = pool.acquire(local, choice()).then((lease) => {
+    order.push('interactive');
+    return lease;
+  });
+  await settle();
+  first.done('success');
+  (await next).done('success');
+  interactive.done('success');
+  await patient;
+  assert.deepEqual(order, ['interactive', 'background']);
+});
+
+test('a device that asked to be left alone for a moment is waited for, and is not at fault', async () => {
+  const { pool, clock } = setUp();
+  pool.add(deviceBackend('a'), 1);
+  const busy = new BackendError('x', { fault: 'busy', backend: 'a', retryAfterMs: 250 });
+  (await pool.acquire(local, choice())).done('neutral', busy);
+  let isGiven = false;
+  void pool.acquire(local, choice()).then(() => (isGiven = true));
+  await clock.advanceAsync(200);
+  assert.equal(isGiven, false);
+  await clock.advanceAsync(100);
+  assert.equal(isGiven, true);
+});
+
+test('among models the operator’s order comes first, then the largest, as long as its first token comes soon', async () => {
+  const clock = new FakeClock();
+  const breaker = { failures: 2, openMs: 1000, maxOpenMs: 8000 };
+  const make = (modelOrder: readonly string[]): Pool => {
+    const pool = new Pool({ clock, breaker, queue: 3, queueWaitMs: 2000, modelOrder, firstTokenBudgetMs: 10_000 });
+    for (const [id, weights, prefillRate] of [
+      ['phone', 1e8, 900],
+      ['laptop', 3e9, 100],
+    ] as const) {
+      const status: BackendStatus = { state: 'ready', prefillRate, decodeRate: 20 };
+      const device = deviceBackend(id, {}, { models: [`${id}-model`], status });
+      pool.add(Object.assign(device, { weightsOf: () => weights }), 1);
+    }
+    return pool;
+  };
+  assert.equal((await make([]).acquire(local, choice())).backend.id, 'laptop');
+  assert.equal((await make(['phone-model']).acquire(local, choice())).backend.id, 'phone');
+  const long = choice({}, { promptTokens: 1200 });
+  assert.equal((await make([]).acquire(local, long)).backend.id, 'phone', 'the laptop would take 12 s to read it');
 });

@@ -6,17 +6,30 @@ import type {
   BackendView,
   FleetView,
   Lease,
+  Outcome,
   PoolChoice,
 } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BreakerConfig } from '../config/config.ts';
 import { BackendError } from '../core/errors.ts';
-import { queueWaitMs, type RunningRequest } from '../core/predicted-wait.ts';
-import { byPredictedWork } from './balance.ts';
-import { CircuitBreaker, type Permit } from './breaker.ts';
-import { type Asked, type Member, offerAt, offersOf, pausedMs, ratesOf, type Skip, skipOf } from './eligibility.ts';
+import { type MeanRequest, outLeft, type RunningRequest, type WorkLeft } from '../core/predicted-work.ts';
+import { choose } from './balance.ts';
+import { type BreakerRules, CircuitBreaker, type EjectionReason, type Permit } from './breaker.ts';
+import {
+  type Asked,
+  type Member,
+  offerAt,
+  offersOf,
+  pausedMs,
+  placesOf,
+  ratesOf,
+  type Skip,
+  skipOf,
+} from './eligibility.ts';
 import { FairQueue } from './fair-queue.ts';
+import { byModel } from './model-order.ts';
 import { noBackendError, overloadedError } from './no-backend.ts';
+import { type Placeable, placeAt, type PlacementContext, queueMsOf } from './placement.ts';
 import { RateEstimator } from './rate-estimator.ts';
 
 export interface PoolOptions {
@@ -26,7 +39,34 @@ export interface PoolOptions {
   readonly queue: number;
   /** Longest wait for one that is full; for one that is loading the signal alone decides. */
   readonly queueWaitMs: number;
+  /** Models in the order in which the operator prefers them where a request names none. */
+  readonly modelOrder?: readonly string[];
+  /** Longest predicted wait for a first token for which a better model is still taken; default 10 s. */
+  readonly firstTokenBudgetMs?: number;
+  /** 0..1, uniform; chooses whom to look at among many. */
+  readonly random?: () => number;
+  /** A device was ejected, or would have been if too many were not out already. */
+  readonly onEjected?: (backend: string, why: EjectionReason) => void;
 }
+
+/** A device that fails three times in a row is left alone, ever longer while it flaps. */
+const deviceBreaker: BreakerConfig = { failures: 3, openMs: 10_000, maxOpenMs: 300_000 };
+const deviceProbeMs = 30_000;
+const deviceHealthyMs = 5 * 60_000;
+/** So many answers in a row that begin this much later than predicted count as three failures. */
+const lateStarts = 3;
+const lateTimes = 4;
+const lateMs = 1_000;
+/** Answers that a device which is new or just back owes before it counts as any other. */
+const slowStartAnswers = 3;
+/** Up to so many members each is looked at; of more, two at random. */
+const scannedAtMost = 8;
+const sampled = 2;
+/** Weight of the newest request in the means. */
+const meanWeight = 0.2;
+/** With many members a view is not made anew for each request. */
+const viewedAtOnce = 32;
+const viewMs = 100;
 
 interface Waiter {
   readonly attempt: Attempt;
@@ -53,6 +93,12 @@ export class Pool implements BackendPool {
   readonly #breakers = new Map<string, CircuitBreaker>();
   readonly #sessions = new Map<string, string>();
   readonly #waiting = new FairQueue<Waiter>();
+  /** Of background requests: they go when no other waits. */
+  readonly #patient = new FairQueue<Waiter>();
+  /** Expected length of an answer, and means of all requests. */
+  readonly #means = { out: 128, outWithTools: 128, prompt: 400 };
+  #list: readonly Member[] = [];
+  #view: { readonly view: FleetView; readonly untilMs: number } | undefined;
   #cancelLook: (() => void) | undefined;
   #picks = 0;
 
@@ -60,28 +106,34 @@ export class Pool implements BackendPool {
     this.#options = options;
   }
 
-  /** Takes in a backend, in place of any with the same id. The pool never closes it. */
-  add(backend: Backend, maxInFlight: number): void {
-    const { breaker: config, clock } = this.#options;
-    const breaker = this.#breakers.get(backend.id) ?? new CircuitBreaker(config, clock);
+  /**
+   * Takes in a backend, in place of any with the same id. The pool never closes it. A device that `isFresh` is given one
+   * request at a time until it has proven itself.
+   */
+  add(backend: Backend, maxInFlight: number, isFresh = false): void {
+    const known = this.#members.get(backend.id);
+    const breaker = this.#breakers.get(backend.id) ?? this.#breakerFor(backend);
     this.#breakers.set(backend.id, breaker);
     this.#members.set(backend.id, {
       backend,
       breaker,
       maxInFlight,
-      running: this.#members.get(backend.id)?.running ?? new Set(),
-      rates: this.#members.get(backend.id)?.rates ?? new Map(),
+      running: known?.running ?? new Set(),
+      rates: known?.rates ?? new Map(),
       notBeforeMs: new Map(),
       lastPick: 0,
-      isDraining: this.#members.get(backend.id)?.isDraining ?? false,
+      slowStart: isFresh ? newSlowStart() : (known?.slowStart ?? { left: 0, isProven: true }),
+      lateStarts: 0,
+      busyUntilMs: -Infinity,
+      isDraining: known?.isDraining ?? false,
     });
-    this.#serveWaiting(Infinity);
+    this.#changed();
   }
 
   /** Gives it no more requests; leases under way go on. */
   remove(id: string): void {
     this.#members.delete(id);
-    this.#serveWaiting(Infinity);
+    this.#changed();
   }
 
   /** Gives it nothing new while leases under way go on, or takes that back. Answers whether there is such a backend. */
@@ -89,28 +141,63 @@ export class Pool implements BackendPool {
     const member = this.#members.get(id);
     if (member === undefined) return false;
     member.isDraining = isDraining;
-    this.#serveWaiting(Infinity);
+    this.#changed();
     return true;
+  }
+
+  #changed(): void {
+    this.#list = Array.from(this.#members.values());
+    this.#view = undefined;
+    this.#serveWaiting(Infinity);
+  }
+
+  #breakerFor(backend: Backend): CircuitBreaker {
+    const { breaker: config, clock, onEjected } = this.#options;
+    if (backend.label === undefined) return new CircuitBreaker(config, clock);
+    const rules: BreakerRules = {
+      ...deviceBreaker,
+      probeMs: deviceProbeMs,
+      healthyMs: deviceHealthyMs,
+      mayOpen: () => this.#mayEject(),
+      onEjected: (why) => onEjected?.(backend.id, why),
+    };
+    return new CircuitBreaker(rules, clock);
+  }
+
+  /** At most half of the devices that are connected are out at once. */
+  #mayEject(): boolean {
+    const connected = this.#list.filter(
+      ({ backend }) => backend.label?.() !== undefined && backend.status().state !== 'down',
+    );
+    const out = connected.filter(({ breaker }) => breaker.state !== 'closed').length;
+    return out + 1 <= Math.floor(connected.length / 2);
   }
 
   /** Requests that wait for a backend. */
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#waiting.size + this.#patient.size;
   }
 
   view(): FleetView {
     const nowMs = this.#options.clock.nowMs();
-    const chatting = [...this.#members.values()].filter(({ backend }) => backend.chats !== false);
-    return { backends: chatting.map((member) => this.#viewOf(member, nowMs)) };
+    if (this.#view !== undefined && nowMs < this.#view.untilMs) return this.#view.view;
+    const view = {
+      backends: this.#list
+        .filter(({ backend }) => backend.chats !== false)
+        .map((member) => this.#viewOf(member, nowMs)),
+    };
+    this.#view = this.#list.length > viewedAtOnce ? { view, untilMs: nowMs + viewMs } : undefined;
+    return view;
   }
 
   #viewOf(member: Member, nowMs: number): BackendView {
-    const { backend, breaker, running, maxInFlight, isDraining } = member;
+    const { backend, breaker, running, maxInFlight, isDraining, slowStart } = member;
     const rates = ratesOf(member, backend.models[0] ?? '');
     const status = { ...backend.status(), ...rates };
     const device = backend.label?.();
-    const places = Math.min(maxInFlight, status.slots ?? Infinity);
-    const queueMs = queueWaitMs(status, rates, places, [...running], this.#waiting.size, nowMs);
+    const queueMs = queueMsOf(member, this.waiting, this.#meansNow, nowMs);
+    const { handicapMs } = breaker;
+    const isOut = breaker.state === 'open';
     return {
       id: backend.id,
       tier: backend.tier,
@@ -130,6 +217,9 @@ export class Pool implements BackendPool {
       inFlight: running.size,
       maxInFlight,
       ...(queueMs === undefined ? {} : { queueMs }),
+      ...(isOut ? { ejectedMs: breaker.waitMs } : {}),
+      ...(handicapMs > 0 ? { handicapMs } : {}),
+      ...(slowStart.left > 0 ? { isSlowStart: true } : {}),
       isDraining,
     };
   }
@@ -139,8 +229,21 @@ export class Pool implements BackendPool {
     const nowMs = this.#options.clock.nowMs();
     return this.#candidates(attempt).some((member) => {
       const skip = skipOf(member, attempt, asked, nowMs);
-      return skip === undefined || skip.kind === 'full';
+      return skip === undefined || skip.kind === 'full' || skip.kind === 'held';
     });
+  }
+
+  /** The predicted work of a request at each member that could take it, in milliseconds. */
+  predicted(attempt: Attempt, choice: Omit<PoolChoice, 'signal'>): ReadonlyMap<string, number> {
+    const context = this.#contextFor({ ...choice, signal: neverAborted }, undefined);
+    const predicted = new Map<string, number>();
+    for (const member of this.#candidates(attempt)) {
+      const skip = skipOf(member, attempt, choice, context.nowMs);
+      if (skip !== undefined && skip.kind !== 'full') continue;
+      const { model } = offerAt(member.backend, attempt, choice.request);
+      predicted.set(member.backend.id, placeAt(member, model, false, context).ms);
+    }
+    return predicted;
   }
 
   async acquire(attempt: Attempt, choice: PoolChoice): Promise<Lease> {
@@ -150,22 +253,27 @@ export class Pool implements BackendPool {
     if (!canWaitFor(picked.skips)) throw noBackendError(attempt, picked.skips);
     // Something better than waiting stands behind a gated attempt.
     if (attempt.gated) throw overloadedError(attempt, picked.skips);
-    if (this.#waiting.size >= this.#options.queue) throw overloadedError(attempt, picked.skips);
+    if (this.waiting >= this.#options.queue) throw overloadedError(attempt, picked.skips);
     return await this.#wait(attempt, choice);
   }
 
-  #candidates({ tier, backend, embeds, avoid }: Attempt): Member[] {
-    const members: Member[] = [];
-    for (const member of this.#members.values()) {
-      if (avoid?.includes(member.backend.id) === true) continue;
-      if (embeds !== true && member.backend.chats === false) continue;
-      if (member.backend.tier === tier && (backend === undefined || backend === member.backend.id))
-        members.push(member);
-    }
-    return members;
+  #candidates(attempt: Attempt): readonly Member[] {
+    const { backend } = attempt;
+    if (backend === undefined) return this.#list.filter((member) => isMeant(member, attempt));
+    const pinned = this.#members.get(backend);
+    return pinned !== undefined && isMeant(pinned, attempt) ? [pinned] : [];
   }
 
-  #pick(attempt: Attempt, choice: PoolChoice): { readonly lease: Lease } | { readonly skips: readonly Skip[] } {
+  #pick(
+    attempt: Attempt,
+    choice: PoolChoice,
+    placed?: Map<Member, WorkLeft[]>,
+  ): { readonly lease: Lease } | { readonly skips: readonly Skip[] } {
+    return attempt.tier === 'cloud' ? this.#pickInOrder(attempt, choice) : this.#pickByWork(attempt, choice, placed);
+  }
+
+  /** Providers differ in price, terms and quality: theirs is the order of the configuration, not of the load. */
+  #pickInOrder(attempt: Attempt, choice: PoolChoice): { readonly lease: Lease } | { readonly skips: readonly Skip[] } {
     const nowMs = this.#options.clock.nowMs();
     const skips: Skip[] = [];
     const eligible = this.#candidates(attempt).filter((member) => {
@@ -173,45 +281,188 @@ export class Pool implements BackendPool {
       if (skip !== undefined) skips.push(skip);
       return skip === undefined;
     });
-    const session = sessionOf(choice);
-    const preferred = session === undefined ? undefined : this.#sessions.get(session);
-    // Providers differ in price, terms and quality: theirs is the order of the configuration, not of the load.
-    const balanced = attempt.tier === 'cloud' ? eligible : byPredictedWork(eligible, choice.promptTokens, preferred);
-    const ordered = preferredFirst(enforcersFirst(balanced, attempt, choice), attempt);
-    for (const member of ordered) {
+    for (const member of preferredFirst(enforcersFirst(eligible, attempt, choice), attempt)) {
       const permit = member.breaker.tryAcquire();
-      if (permit === undefined) continue;
-      if (session !== undefined) this.#remember(session, member.backend.id);
-      return { lease: this.#lease(member, permit, attempt, choice) };
+      if (permit !== undefined) return { lease: this.#lease(member, permit, attempt, choice) };
     }
     return { skips };
   }
 
-  #lease(member: Member, permit: Permit, attempt: Attempt, { request, promptTokens }: PoolChoice): Lease {
+  /**
+   * The model first, then the member with the least predicted work, one that is full included: where that is best, the
+   * request waits for it, and is placed anew whenever a place frees.
+   */
+  #pickByWork(
+    attempt: Attempt,
+    choice: PoolChoice,
+    placed: Map<Member, WorkLeft[]> | undefined,
+  ): { readonly lease: Lease } | { readonly skips: readonly Skip[] } {
+    const context = this.#contextFor(choice, placed);
+    const { placeable, skips } = this.#placeable(attempt, choice, context);
+    const { modelOrder = [], firstTokenBudgetMs = 10_000 } = this.#options;
+    const free = placeable.filter(({ isFull }) => !isFull);
+    // Something better than waiting stands behind a gated attempt.
+    const asked = attempt.gated ? free : placeable;
+    const able = enforcersOf(asked, attempt, choice);
+    let left = attempt.model === undefined ? byModel(able, modelOrder, firstTokenBudgetMs) : able;
+    for (let best = bestFor(left, attempt); best !== undefined; best = bestFor(left, attempt)) {
+      if (best.isFull) {
+        placed?.set(best.member, [...(placed.get(best.member) ?? []), workOf(context)]);
+        return { skips: [...skips, full(best)] };
+      }
+      if (this.#mustLeaveRoom(choice, free)) return { skips: [...skips, full(best)] };
+      const permit = best.member.breaker.tryAcquire();
+      if (permit !== undefined) return { lease: this.#leaseFor(best, permit, attempt, choice) };
+      const refused = best;
+      left = left.filter((other) => other !== refused);
+    }
+    return { skips };
+  }
+
+  /** A background request leaves one place of the fleet free where there are two. */
+  #mustLeaveRoom({ request }: PoolChoice, free: readonly Placeable[]): boolean {
+    if (request.hints.lane !== 'background') return false;
+    if (this.#waiting.size > 0) return true;
+    let places = 0;
+    for (const { member } of free) places += placesOf(member) - member.running.size;
+    const taken = this.#list.reduce((sum, { running }) => sum + running.size, 0);
+    return places < 2 && places + taken >= 2;
+  }
+
+  #contextFor(choice: PoolChoice, placed: Map<Member, WorkLeft[]> | undefined): PlacementContext {
+    const session = sessionOf(choice);
+    return {
+      choice,
+      placed,
+      nowMs: this.#options.clock.nowMs(),
+      means: this.#meansNow,
+      size: { prompt: choice.promptTokens, out: this.#expectedOut(choice.request) },
+      preferred: session === undefined ? undefined : this.#sessions.get(session),
+    };
+  }
+
+  /** Members that could take it now or once they have a place. Of many, a few at random and the conversation's own. */
+  #placeable(
+    attempt: Attempt,
+    choice: PoolChoice,
+    context: PlacementContext,
+  ): { readonly placeable: readonly Placeable[]; readonly skips: readonly Skip[] } {
+    const { random } = this.#options;
+    const placeable: Placeable[] = [];
+    const skips: Skip[] = [];
+    const look = (member: Member): void => {
+      const skip = skipOf(member, attempt, choice, context.nowMs);
+      if (skip !== undefined) skips.push(skip);
+      if (skip !== undefined && skip.kind !== 'full') return;
+      const { model } = offerAt(member.backend, attempt, choice.request);
+      placeable.push(placeAt(member, model, skip !== undefined, context));
+    };
+    const many = attempt.backend === undefined && this.#list.length > scannedAtMost ? this.#list : undefined;
+    if (many !== undefined && random !== undefined) {
+      const seen = new Set<Member>();
+      const own = context.preferred === undefined ? undefined : this.#members.get(context.preferred);
+      if (own !== undefined && isMeant(own, attempt)) {
+        seen.add(own);
+        look(own);
+      }
+      // A few more looks than are needed: some are away, and one that is free is worth looking for.
+      for (let looks = 0; looks < 8 * sampled; looks++) {
+        const member = many[Math.floor(random() * many.length)];
+        if (member === undefined || !isMeant(member, attempt) || seen.has(member)) continue;
+        seen.add(member);
+        look(member);
+        if (placeable.length >= sampled && placeable.some(({ isFull }) => !isFull)) return { placeable, skips };
+      }
+      placeable.length = 0;
+      skips.length = 0;
+    }
+    for (const member of this.#candidates(attempt)) look(member);
+    return { placeable, skips };
+  }
+
+  get #meansNow(): MeanRequest {
+    return { prompt: this.#means.prompt, out: this.#means.out };
+  }
+
+  #expectedOut({ tools, sampling }: PoolChoice['request']): number {
+    const usual = tools.length > 0 ? this.#means.outWithTools : this.#means.out;
+    return Math.min(usual, sampling.maxTokens ?? Infinity);
+  }
+
+  #leaseFor({ member, firstTokenMs }: Placeable, permit: Permit, attempt: Attempt, choice: PoolChoice): Lease {
+    const session = sessionOf(choice);
+    if (session !== undefined) this.#remember(session, member.backend.id);
+    return this.#lease(member, permit, attempt, choice, firstTokenMs);
+  }
+
+  #lease(
+    member: Member,
+    permit: Permit,
+    attempt: Attempt,
+    { request, promptTokens }: PoolChoice,
+    predictedMs = Infinity,
+  ): Lease {
     const { backend } = member;
+    const { clock } = this.#options;
     const { model } = offerAt(backend, attempt, request);
     // Behind others it may wait in the backend's own queue, which is no time of reading.
     const isAtOnce = member.running.size < (backend.status().slots ?? 1);
-    const running: RunningRequest = { promptTokens, startMs: this.#options.clock.nowMs() };
+    const expectedTokens = this.#expectedOut(request);
+    const running: RunningRequest = { promptTokens, expectedTokens, startMs: clock.nowMs() };
     member.running.add(running);
     member.lastPick = ++this.#picks;
     let isDone = false;
     return {
       backend,
       model,
+      begun: () => (running.firstTokenMs ??= clock.nowMs()),
       done: (outcome, error, timing) => {
         if (isDone) return;
         isDone = true;
         member.running.delete(running);
+        const wasHalfOpen = member.breaker.state === 'half-open';
         permit.settle(outcome);
+        if (backend.label !== undefined) this.#noteDevice(member, outcome, wasHalfOpen, timing, predictedMs);
+        if (timing !== undefined) this.#noteSize(request, timing);
         if (timing !== undefined && isAtOnce) noteTiming(member, model, timing);
-        if (error instanceof BackendError && error.fault === 'rate_limit' && error.retryAfterMs !== undefined) {
-          const untilMs = this.#options.clock.nowMs() + error.retryAfterMs;
-          member.notBeforeMs.set(error.model, Math.max(untilMs, member.notBeforeMs.get(error.model) ?? 0));
+        if (error instanceof BackendError && error.retryAfterMs !== undefined) {
+          const untilMs = clock.nowMs() + error.retryAfterMs;
+          if (error.fault === 'busy') member.busyUntilMs = untilMs;
+          else if (error.fault === 'rate_limit')
+            member.notBeforeMs.set(error.model, Math.max(untilMs, member.notBeforeMs.get(error.model) ?? 0));
         }
         this.#serveWaiting(1);
       },
     };
+  }
+
+  /** Slow start and late answers count for devices: their speed is theirs, and nobody looks after them. */
+  #noteDevice(
+    member: Member,
+    outcome: Outcome,
+    wasHalfOpen: boolean,
+    timing: AnswerTiming | undefined,
+    predictedMs: number,
+  ): void {
+    if (outcome === 'success') {
+      if (wasHalfOpen) member.slowStart = newSlowStart();
+      const { left } = member.slowStart;
+      member.slowStart = { left: Math.max(0, left - 1), isProven: true };
+    }
+    if (timing === undefined || !Number.isFinite(predictedMs)) return;
+    const isLate = timing.firstTokenMs > lateTimes * predictedMs && timing.firstTokenMs > predictedMs + lateMs;
+    member.lateStarts = isLate ? member.lateStarts + 1 : 0;
+    if (member.lateStarts < lateStarts) return;
+    member.lateStarts = 0;
+    member.breaker.eject();
+  }
+
+  #noteSize({ tools }: PoolChoice['request'], { promptTokens, answer }: AnswerTiming): void {
+    const means = this.#means;
+    means.prompt += meanWeight * (promptTokens - means.prompt);
+    if (answer === undefined) return;
+    if (tools.length > 0) means.outWithTools += meanWeight * (answer.tokens - means.outWithTools);
+    else means.out += meanWeight * (answer.tokens - means.out);
   }
 
   #remember(session: string, backend: string): void {
@@ -226,17 +477,17 @@ export class Pool implements BackendPool {
     return new Promise((resolve, reject) => {
       const waiter: Waiter = { attempt, choice, resolve, reject, dueMs: clock.nowMs() + queueWaitMs };
       const onAbort = (): void => {
-        this.#waiting.delete(ownerOf(waiter), waiter, false);
+        this.#queueOf(waiter).delete(ownerOf(waiter), waiter, false);
         reject(choice.signal.reason);
       };
       choice.signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.add(ownerOf(waiter), waiter);
+      this.#queueOf(waiter).add(ownerOf(waiter), waiter);
       this.#lookLater();
     });
   }
 
   #lookLater(): void {
-    if (this.#cancelLook !== undefined || this.#waiting.size === 0) return;
+    if (this.#cancelLook !== undefined || this.waiting === 0) return;
     this.#cancelLook = this.#options.clock.schedule(lookAgainMs, () => {
       this.#cancelLook = undefined;
       this.#serveWaiting(Infinity);
@@ -244,24 +495,35 @@ export class Pool implements BackendPool {
     });
   }
 
+  #queueOf({ choice }: Waiter): FairQueue<Waiter> {
+    return choice.request.hints.lane === 'background' ? this.#patient : this.#waiting;
+  }
+
   /** Serves waiting requests in turn, at most so many; those that can no longer be served hear why. */
   #serveWaiting(atMost: number): void {
-    if (this.#waiting.size === 0) return;
+    if (this.waiting === 0) return;
+    const placed = new Map<Member, WorkLeft[]>();
+    const served = this.#serve(this.#waiting, atMost, placed);
+    this.#serve(this.#patient, atMost - served, placed);
+  }
+
+  #serve(queue: FairQueue<Waiter>, atMost: number, placed: Map<Member, WorkLeft[]>): number {
     let served = 0;
-    for (const { owner, item: waiter } of this.#waiting.inOrder()) {
-      if (served >= atMost) return;
-      const picked = this.#pick(waiter.attempt, waiter.choice);
+    for (const { owner, item: waiter } of queue.inOrder()) {
+      if (served >= atMost) return served;
+      const picked = this.#pick(waiter.attempt, waiter.choice, placed);
       if ('lease' in picked) {
         served++;
-        this.#waiting.delete(owner, waiter, true);
+        queue.delete(owner, waiter, true);
         waiter.resolve(picked.lease);
         continue;
       }
       const refusal = this.#refusalOf(waiter, picked.skips);
       if (refusal === undefined) continue;
-      this.#waiting.delete(owner, waiter, false);
+      queue.delete(owner, waiter, false);
       waiter.reject(refusal);
     }
+    return served;
   }
 
   #refusalOf(waiter: Waiter, skips: readonly Skip[]): Error | undefined {
@@ -274,8 +536,20 @@ export class Pool implements BackendPool {
 /** Where a JSON schema is asked for, backends that hold an answer to it come before those that are asked in words. */
 function enforcersFirst(members: readonly Member[], attempt: Attempt, { request }: PoolChoice): readonly Member[] {
   if (request.responseFormat?.type !== 'json_schema') return members;
-  const enforces = (member: Member): boolean => offerAt(member.backend, attempt, request).capabilities.jsonSchema;
+  const enforces = (member: Member): boolean => enforcesSchema(member, attempt, request);
   return members.toSorted((one, other) => Number(enforces(other)) - Number(enforces(one)));
+}
+
+/** Whether an attempt may be made at the member at all. */
+function isMeant({ backend }: Member, { tier, embeds, avoid }: Attempt): boolean {
+  if (backend.tier !== tier || avoid?.includes(backend.id) === true) return false;
+  return embeds === true || backend.chats !== false;
+}
+
+/** The one that a rule prefers, where it has a place; else the best. */
+function bestFor(placeable: readonly Placeable[], { prefer }: Attempt): Placeable | undefined {
+  const preferred = placeable.find(({ member, isFull }) => member.backend.id === prefer && !isFull);
+  return preferred ?? bestOf(placeable);
 }
 
 /** The one that a rule prefers, then the others as they were. */
@@ -283,6 +557,38 @@ function preferredFirst(members: readonly Member[], { prefer }: Attempt): readon
   if (prefer === undefined) return members;
   return members.toSorted((one, other) => Number(other.backend.id === prefer) - Number(one.backend.id === prefer));
 }
+
+/** Those alone, where there are any. */
+function enforcersOf(placeable: readonly Placeable[], attempt: Attempt, { request }: PoolChoice): readonly Placeable[] {
+  if (request.responseFormat?.type !== 'json_schema') return placeable;
+  const able = placeable.filter(({ member }) => enforcesSchema(member, attempt, request));
+  return able.length > 0 ? able : placeable;
+}
+
+function enforcesSchema({ backend }: Member, attempt: Attempt, request: PoolChoice['request']): boolean {
+  return offerAt(backend, attempt, request).capabilities.jsonSchema;
+}
+
+/** The best of those that are left. One that is full counts only where its speed is known. */
+function bestOf(left: readonly Placeable[]): Placeable | undefined {
+  const best = choose(left);
+  if (best === undefined || !best.isFull || best.isMeasured) return best;
+  return choose(left.filter(({ isFull }) => !isFull)) ?? best;
+}
+
+function workOf({ size }: PlacementContext): WorkLeft {
+  return { promptLeft: size.prompt, outLeft: outLeft(size.out, 0) };
+}
+
+function full({ member }: Placeable): Skip {
+  return { backend: member.backend.id, kind: 'full', why: 'has as many requests as it may have' };
+}
+
+function newSlowStart(): Member['slowStart'] {
+  return { left: slowStartAnswers, isProven: false };
+}
+
+const neverAborted = new AbortController().signal;
 
 /** Models whose rates are kept for one backend. */
 const maxRated = 100;
@@ -295,7 +601,7 @@ function noteTiming({ rates }: Member, model: string, timing: AnswerTiming): voi
 }
 
 function canWaitFor(skips: readonly Skip[]): boolean {
-  return skips.some(({ kind }) => kind === 'full' || kind === 'loading');
+  return skips.some(({ kind }) => kind === 'full' || kind === 'held' || kind === 'loading');
 }
 
 function ownerOf({ choice }: Waiter): string {

@@ -35,13 +35,14 @@ test('looks at once, often while a server is down, seldom while it is there, and
   const clock = new FakeClock();
   const { backend, times } = probed(clock, ['down', 'throws', 'ready', 'ready']);
   const start = clock.nowMs();
-  const stop = keepProbing([backend], clock);
+  const probing = keepProbing([backend], clock);
   for (let second = 0; second < 25; second++) await clock.advanceAsync(1000);
   assert.deepEqual(
     times.map((time) => time - start),
     [0, 2000, 4000, 19_000],
   );
-  stop();
+  assert.ok(probing.hasLooked());
+  probing.stop();
   await clock.advanceAsync(60_000);
   assert.equal(times.length, 4);
 });

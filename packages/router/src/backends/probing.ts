@@ -6,17 +6,28 @@ const readyPauseMs = 15_000;
 /** And at one that did not: it should be back in the fleet soon after it is back. */
 const downPauseMs = 2000;
 
+/** Looks that go on until they are stopped. */
+export interface Probing {
+  /** Whether each has been looked at once. */
+  readonly hasLooked: () => boolean;
+  readonly stop: () => void;
+}
+
 /**
  * Looks at local servers now and then, so that one that is down is not tried by requests, and learns its models and
- * context. Never give it a cloud backend: nothing is sent there but requests. The returned function stops it.
+ * context. Never give it a cloud backend: nothing is sent there but requests.
  */
-export function keepProbing(backends: readonly Backend[], clock: Clock): () => void {
+export function keepProbing(backends: readonly Backend[], clock: Clock): Probing {
   const ending = new AbortController();
+  const unseen = new Set(backends);
   const cancels = new Map<string, () => void>();
   for (const backend of backends) void look(backend);
-  return () => {
-    ending.abort(new Error('stopped'));
-    for (const cancel of cancels.values()) cancel();
+  return {
+    hasLooked: () => unseen.size === 0,
+    stop: () => {
+      ending.abort(new Error('stopped'));
+      for (const cancel of cancels.values()) cancel();
+    },
   };
 
   async function look(backend: Backend): Promise<void> {
@@ -27,6 +38,7 @@ export function keepProbing(backends: readonly Backend[], clock: Clock): () => v
     } catch {
       // What it found is in the backend's status; a probe that throws was stopped, or is tried again.
     }
+    unseen.delete(backend);
     if (!ending.signal.aborted)
       cancels.set(
         backend.id,

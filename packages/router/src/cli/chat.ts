@@ -13,6 +13,22 @@ export interface ChatOptions {
 const modes: ReadonlySet<string> = new Set(['auto', 'local', 'cloud']);
 const help = '/auto, /local, /cloud choose where answers come from · /new forgets the conversation · /quit ends';
 
+/** One question, its answer and where that came from; then it ends. */
+export async function ask(
+  terminal: Terminal,
+  client: RouterClient,
+  options: ChatOptions,
+  question: string,
+): Promise<number> {
+  const conversation = new Conversation(terminal, client, options);
+  const stopListening = terminal.onSignal('SIGINT', () => void conversation.interrupt());
+  try {
+    return (await conversation.say(question)) === 'done' ? exitCodes.done : exitCodes.failed;
+  } finally {
+    stopListening();
+  }
+}
+
 /**
  * A conversation with a running LFO: a line is a turn, an answer streams and is followed by where it came from.
  * Ctrl-C stops an answer, and at the prompt ends the conversation. Off a terminal lines are read until the input ends.
@@ -86,7 +102,10 @@ class Conversation {
 
   async take(line: string): Promise<'quit' | 'failed' | 'done'> {
     if (line === '') return 'done';
-    if (line.startsWith('/')) return this.#command(line.slice(1));
+    return line.startsWith('/') ? this.#command(line.slice(1)) : this.say(line);
+  }
+
+  async say(line: string): Promise<'failed' | 'done'> {
     try {
       await this.#ask(line);
       return 'done';
@@ -132,23 +151,33 @@ class Conversation {
   }
 }
 
-/** `local · embedded · confidence 0.91 (threshold 0.7) · confident · 812 ms` and the reason as a sentence. */
+/** `local · qwen · scored 0.91 ≥ 0.70 · 812 ms · confident`, or `cloud · gemini · local scored 0.65 < 0.70 → gemini`, and why. */
 function summary(metadata: JsonObject): string {
   if (metadata['stopped'] === true) return '[stopped]';
   const reason = text(metadata['routing_reason']);
-  const confidence = metadata['confidence'];
   const parts = [
     text(metadata['route']),
     text(metadata['model']) || text(metadata['backend']),
-    typeof confidence === 'number'
-      ? `confidence ${confidence.toFixed(2)} (threshold ${text(metadata['threshold'])})`
-      : 'no confidence',
+    scoreText(metadata),
     metadata['degraded'] === true ? 'degraded' : '',
     typeof metadata['latency_ms'] === 'number' ? `${Math.round(metadata['latency_ms'])} ms` : '',
     reason,
   ];
   const words = Object.entries(reasons).find(([code]) => code === reason)?.[1];
   return `[${parts.filter((part) => part !== '').join(' · ')}]${words === undefined ? '' : ` ${words}`}`;
+}
+
+/** What was scored, against what, and where that led. */
+function scoreText({ confidence, threshold, attempts, route, backend }: JsonObject): string {
+  const limit = typeof threshold === 'number' ? threshold.toFixed(2) : '';
+  const compared = (value: number): string =>
+    `${value.toFixed(2)} ${typeof threshold === 'number' && value < threshold ? '<' : '≥'} ${limit}`;
+  if (typeof confidence === 'number') return `scored ${compared(confidence)}`;
+  const tried = Array.isArray(attempts)
+    ? attempts.filter(isJsonObject).findLast(({ tier }) => tier === 'local')
+    : undefined;
+  const score = tried?.['score'];
+  return route === 'cloud' && typeof score === 'number' ? `local scored ${compared(score)} → ${text(backend)}` : '';
 }
 
 /** JSON leaves the upper control characters as they are, and some terminals obey them. */

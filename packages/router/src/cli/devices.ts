@@ -113,10 +113,14 @@ export async function listDevices({ terminal, client, json }: DevicesContext): P
       shown(device['name']),
       shown(device['state']),
       modelsOf(device).join(', ') || '-',
+      loadOf(device),
+      speedOf(device),
+      measured(device['rtt_ms'], 'ms'),
+      conditionOf(device),
       shown(device['address']),
       shown(device['id']),
     ]);
-    const head = ['name', 'state', 'models', 'address', 'id'];
+    const head = ['name', 'state', 'models', 'load', 'speed', 'rtt', 'condition', 'address', 'id'];
     const widths = head.map((title, at) => Math.max(title.length, ...rows.map((row) => row[at]?.length ?? 0)));
     for (const row of [head, ...rows]) {
       printLine(
@@ -129,6 +133,35 @@ export async function listDevices({ terminal, client, json }: DevicesContext): P
     }
   }
   return exitCodes.done;
+}
+
+/** Requests given to it, and those in its own queue. */
+function loadOf(device: JsonObject): string {
+  const queued = modelObjects(device).reduce((sum, { queued: waiting }) => sum + Number(waiting ?? 0), 0);
+  const given = Number(device['in_flight'] ?? 0);
+  return queued > 0 ? `${given}+${queued}` : String(given);
+}
+
+/** Tokens a second, read and written, of its first model. */
+function speedOf(device: JsonObject): string {
+  const [model] = modelObjects(device);
+  const [read, written] = [model?.['prefill_tps'], model?.['decode_tps']];
+  return typeof written === 'number' ? `${typeof read === 'number' ? Math.round(read) : '?'}/${written} t/s` : '-';
+}
+
+/** Battery and heat, where it tells. */
+function conditionOf({ battery, thermal }: JsonObject): string {
+  const charge = isJsonObject(battery) ? `${Number(battery['pct'])} %${battery['charging'] === true ? '+' : ''}` : '';
+  const heat = isJsonObject(thermal) && Number(thermal['status']) > 0 ? `heat ${Number(thermal['status'])}` : '';
+  return [charge, heat].filter((part) => part !== '').join(' ') || '-';
+}
+
+function measured(value: JsonValue | undefined, unit: string): string {
+  return typeof value === 'number' ? `${value} ${unit}` : '-';
+}
+
+function modelObjects({ models }: JsonObject): readonly JsonObject[] {
+  return Array.isArray(models) ? models.filter(isJsonObject) : [];
 }
 
 /** Gives a device another name, or where it is dialled. */

@@ -28,7 +28,7 @@ function describe(answer: JsonObject, terminal: Terminal): string[] {
   return [
     `${colours.bold(typeof route === 'string' ? route : 'nowhere')}: ${word(answer['explanation']) || word(answer['routing_reason'])}`,
     `  reason     ${word(answer['routing_reason'])}`,
-    `  tokens     ${word(answer['prompt_tokens'])} (${word(answer['prompt_tokens_from'])})`,
+    `  prompt     ${answer['prompt_tokens_from'] === 'bound' ? '≤ ' : answer['prompt_tokens_from'] === 'estimate' ? 'about ' : ''}${word(answer['prompt_tokens'])} tokens`,
     `  threshold  ${word(answer['threshold'])}`,
     ...(attempts.length > 0 ? [`  attempts   ${attempts.join(', then ')}`] : []),
     ...list(answer['rules']).map((rule) => `  rule       ${word(rule['name'])}: ${ruleSays(rule)}`),

@@ -62,10 +62,11 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
     .option('-c, --config <file>', 'configuration file instead of lfo.yaml')
     .showSuggestionAfterError();
   const all = (command: Command): Common => command.optsWithGlobals<Common>();
-  const load = (options: Common): LfoConfig =>
+  const load = (options: Common, allowUnset = false): LfoConfig =>
     loadConfig({
       env: deps.terminal.env,
       cwd: deps.terminal.cwd,
+      allowUnset,
       ...(options.config === undefined ? {} : { file: options.config }),
     });
   addServing(program, deps, load, all, done);
@@ -106,7 +107,7 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
   return program;
 }
 
-type Load = (options: Common) => LfoConfig;
+type Load = (options: Common, allowUnset?: boolean) => LfoConfig;
 type All = (command: Command) => Common;
 type Done = (exitCode: number) => void;
 
@@ -157,16 +158,21 @@ function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, d
 
 function addTalking(program: Command, deps: ProgramDeps, load: Load, all: All, done: Done): void {
   const { terminal } = deps;
-  withExample(program.command('chat'), 'lfo chat --mode local')
-    .description('a conversation in the terminal with a running LFO')
+  withExample(program.command('chat'), 'lfo chat "What is 2+2?"')
+    .description('ask a running LFO one question, or talk with it in the terminal')
+    .argument('[question]', 'answered, and then the command ends')
     .addOption(modeOption())
     .addOption(urlOption())
     .option('--json', 'one JSON line an answer')
-    .action(async (_options, command: Command) => {
+    .action(async (question: string | undefined, _options, command: Command) => {
       const options = all(command);
-      const { chat } = await import('./chat.ts');
+      const { ask, chat } = await import('./chat.ts');
       const settings = { mode: options.mode ?? 'auto', json: options.json === true };
-      done(await withClient(options, load, (client) => chat(terminal, client, settings)));
+      done(
+        await withClient(options, load, (client) =>
+          question === undefined ? chat(terminal, client, settings) : ask(terminal, client, settings, question),
+        ),
+      );
     });
   withExample(program.command('explain'), 'lfo explain "What is 2+2?"')
     .description('where a prompt would go, and why')
@@ -206,12 +212,21 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
   const config = withExample(program.command('config'), 'lfo config show').description('the configuration in force');
   for (const name of ['check', 'show'] as const) {
     withExample(config.command(name), `lfo config ${name}`)
-      .description(name === 'check' ? 'say what is wrong, and in which line' : 'print it, secrets masked')
+      .description(
+        name === 'check'
+          ? 'say what is wrong, and in which line'
+          : 'print it as a file that "config check" takes; variables stand for secrets',
+      )
       .option('--json', 'JSON for scripts')
       .action(async (_options, command: Command) => {
         const options = all(command);
         const { checkConfig, showConfig } = await import('./config-command.ts');
-        done((name === 'check' ? checkConfig : showConfig)(terminal, load(options), options.json === true));
+        const json = options.json === true;
+        done(
+          name === 'check'
+            ? checkConfig(terminal, load(options, true), json)
+            : showConfig(terminal, load(options), json),
+        );
       });
   }
   withExample(program.command('completion'), 'lfo completion bash > /etc/bash_completion.d/lfo')

@@ -63,6 +63,7 @@ test('off a terminal each step is a JSON line, and a long step one a second', ()
   }
   reporter.progress({ phase: 'load', done: 0, total: 1, what: 'm' });
   reporter.ready(info);
+  reporter.unable(info, { what: 'm.gguf is incomplete.', fix: 'Copy it again.' });
   reporter.ready(info);
   reporter.progress({ phase: 'load', done: 0, total: 1, what: 'm' });
   const records = lines.map((line) => JSON.parse(line));
@@ -78,6 +79,8 @@ test('off a terminal each step is a JSON line, and a long step one a second', ()
       'download 100',
       'load 0',
       'LFO is ready.',
+      'LFO runs, but cannot answer: m.gguf is incomplete. Fix: Copy it again.',
+      'LFO can answer again.',
     ],
   );
 });
@@ -90,9 +93,11 @@ test('on a terminal the bar gives way to the banner, which comes once', () => {
   reporter.progress({ phase: 'download', done: 10, total: 100, what: 'm' });
   clock.advance(2000);
   reporter.progress({ phase: 'download', done: 50, total: 100, what: 'm' });
+  reporter.unable(info, { what: 'm.gguf is incomplete.', fix: 'Copy it again.' });
   reporter.ready(info);
   reporter.ready(info);
   const text = String(output.read());
   assert.match(text, /listens on http:\/\/localhost:1/);
+  assert.match(text, /LFO runs, but cannot answer: m\.gguf is incomplete\. Fix: Copy it again\.\n/);
   assert.equal(text.split('LFO is ready').length, 2);
 });

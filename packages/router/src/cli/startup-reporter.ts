@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 import { Presets, SingleBar } from 'cli-progress';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
-import type { ReadyInfo, StartupListener, StartupProgress } from '../app/running-app.ts';
+import type { Problem, ReadyInfo, StartupListener, StartupProgress } from '../app/running-app.ts';
 import type { Colours } from './terminal.ts';
 
 /** Tells whoever started LFO how the start goes: a bar and a banner on a terminal, JSON lines elsewhere. */
@@ -35,12 +35,22 @@ export function terminalReporter(output: Writable, colours: Colours, clock: Cloc
       bar.update(progress);
     },
     ready(info) {
-      if (isReady) return;
-      isReady = true;
       stop();
-      output.write(banner(info, colours));
+      output.write(isReady ? colours.green('LFO can answer again.\n') : banner(info, colours));
+      isReady = true;
+    },
+    unable(info, problem) {
+      stop();
+      output.write(`\n${colours.red(unableText(problem))}\n`);
+      if (!isReady && info.dashboardUrl !== undefined)
+        output.write(`  ${colours.dim('dashboard')}  ${info.dashboardUrl}\n`);
     },
   };
+}
+
+/** What whoever started LFO has to know first. */
+function unableText({ what, fix }: Problem): string {
+  return `LFO runs, but cannot answer: ${what} Fix: ${fix}`;
 }
 
 /** For everything else: one JSON line a step, and one a second within a step. */
@@ -59,10 +69,11 @@ export function logReporter(logger: Logger, clock: Clock): StartupReporter {
       logger.info({ ...progress }, 'The model is being prepared.');
     },
     ready(info) {
-      if (isReady) return;
+      if (isReady) logger.info('LFO can answer again.');
+      else logger.info({ ...info }, 'LFO is ready.');
       isReady = true;
-      logger.info({ ...info }, 'LFO is ready.');
     },
+    unable: ({ url }, problem) => logger.warn({ url, ...problem }, unableText(problem)),
   };
 }
 

@@ -31,6 +31,10 @@ export type LfoConfig = Immutable<
     readonly dataDir: string;
     /** The file read, if any. */
     readonly file?: string;
+    /** Where settings came from, by their path in the file: `lfo.yaml:3` or a variable; else they are defaults. */
+    readonly origins: Readonly<Record<string, string>>;
+    /** The `${…}` that stands for each secret, by its path. */
+    readonly references: Readonly<Record<string, string>>;
     /** What deserves a word at the start though nothing is wrong; sentences without secrets. */
     readonly warnings: readonly string[];
   }

@@ -202,7 +202,7 @@ export function isModelPath(model: string): boolean {
 export function unknownVariables(env: Environment): readonly ConfigProblem[] {
   const known = new Set(environmentVariables.map(({ name }) => name));
   return Object.keys(env)
-    .filter((name) => name.startsWith('LFO_') && !known.has(name) && !name.startsWith('LFO_TEST_'))
+    .filter((name) => name.startsWith('LFO_') && !known.has(name) && !/^LFO_(TEST|SECRET)_/.test(name))
     .map((name) => {
       const suggestion = nearest(name, known);
       return {

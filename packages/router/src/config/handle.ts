@@ -36,7 +36,8 @@ export function createConfigHandle(initial: LfoConfig, load: () => LfoConfig): R
         return { type: 'refused', error };
       }
       const changes: Changes = { changed: [], restart: [] };
-      config = takeOver(config, loaded, configJsonSchema(), [], changes);
+      const taken = takeOver(config, loaded, configJsonSchema(), [], changes);
+      config = { ...taken, origins: loaded.origins, references: loaded.references };
       const { changed, restart } = changes;
       return changed.length + restart.length === 0 ? { type: 'unchanged' } : { type: 'applied', changed, restart };
     },

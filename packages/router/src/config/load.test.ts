@@ -327,11 +327,43 @@ limits: { queue: 3 }
 `;
   const config = load(t, { yaml });
   const shown = JSON.stringify(shownSettings(config));
-  const again = load(t, { yaml: shown });
+  assert.doesNotMatch(shown, /canary|one,two/);
+  const env = { LFO_SECRET_TELEMETRY_OTLP_HEADERS_SOME_HEADER: 'canary', LFO_SECRET_BACKENDS_1_API_KEY: 'one,two' };
+  const again = load(t, { yaml: shown, env });
   assert.equal(JSON.stringify(shownSettings(again)), shown);
-  const hidden = ['********', '********'];
-  assert.deepEqual(again.backends, [config.backends[0], { ...config.backends[1], apiKeys: hidden }]);
+  assert.deepEqual([again.backends, again.telemetry], [config.backends, config.telemetry]);
   assert.deepEqual([again.prices, again.embedded, again.limits], [config.prices, config.embedded, config.limits]);
+});
+
+test('each setting tells where it came from, and secrets the variable that stands for them', (t) => {
+  const yaml = `
+server: { port: 9000, auth_token: "literal-secret-of-the-file-012345" }
+backends:
+  - { name: near, kind: openai-compatible, tier: local, base_url: "http://127.0.0.1:1/v1", api_key: "\${NEAR_KEY}" }
+`;
+  const env = { NEAR_KEY: 'k', GEMINI_API_KEY: 'g', MAX_LOCAL_TOKENS: '99' };
+  const { origins, references } = load(t, { yaml, env });
+  const of = (...paths: readonly string[]) => paths.map((path) => origins[path]);
+  assert.deepEqual(
+    of('server.port', 'routing.max_local_tokens', 'server.host', 'backends.0.name', 'backends.1.api_key'),
+    ['lfo.yaml:2', 'MAX_LOCAL_TOKENS', undefined, 'lfo.yaml:4', 'GEMINI_API_KEY'],
+  );
+  assert.deepEqual(references, {
+    'server.auth_token': '${LFO_SECRET_SERVER_AUTH_TOKEN}',
+    'backends.0.api_key': '${NEAR_KEY}',
+    'backends.1.api_key': '${GEMINI_API_KEY}',
+  });
+});
+
+test('a file is checked without the variables it names; where LFO runs they must be set', (t) => {
+  const yaml = 'server: { auth_token: "${TOKEN_OF_NOBODY}" }\ndatabase_url: "${DATABASE_OF_NOBODY}"';
+  const cwd = folder(t, { yaml });
+  const { warnings } = loadConfig({ env: {}, cwd, allowUnset: true });
+  assert.deepEqual(
+    warnings.map((warning) => warning.split(' ')[0]),
+    ['TOKEN_OF_NOBODY', 'DATABASE_OF_NOBODY'],
+  );
+  assert.throws(() => loadConfig({ env: {}, cwd }), /TOKEN_OF_NOBODY/);
 });
 
 const loopback = ['127.0.0.1', '127.8.9.1', 'localhost', '::1', '[::1]'];

@@ -5,8 +5,10 @@ import { ConfigError, type ConfigProblem } from './config-error.ts';
 import type { LfoConfig } from './config.ts';
 import { mergeDotEnv, overridesFrom, unknownVariables, type Environment, type Override } from './environment.ts';
 import { describeIssues, type Places } from './problems.ts';
+import { provenanceOf } from './origins.ts';
 import { resolveSettings } from './resolve.ts';
 import { configFile } from './schema.ts';
+import { settingsOf } from './show.ts';
 import { parseYamlFile, type YamlFile } from './yaml-file.ts';
 
 export interface LoadOptions {
@@ -16,6 +18,8 @@ export interface LoadOptions {
   readonly cwd: string;
   /** Instead of `LFO_CONFIG`. */
   readonly file?: string;
+  /** To look at a file whose variables are set elsewhere: what is not set is a warning, and stands for itself. */
+  readonly allowUnset?: boolean;
 }
 
 /**
@@ -26,7 +30,9 @@ export function loadConfig(options: LoadOptions): LfoConfig {
   const { cwd } = options;
   const env = mergeDotEnv(options.env, readIfPresent(join(cwd, '.env')));
   const file = findFile(options, env);
-  const yaml = file === undefined ? undefined : parseYamlFile(readRequired(file), basename(file), env);
+  const unset = new Set<string>();
+  const note = options.allowUnset === true ? (name: string): void => void unset.add(name) : undefined;
+  const yaml = file === undefined ? undefined : parseYamlFile(readRequired(file), basename(file), env, note);
   const overrides = overridesFrom(env, cwd);
   const raw = applyOverrides(yaml?.value ?? {}, overrides);
   const places = placesOf(overrides, yaml, file);
@@ -35,7 +41,8 @@ export function loadConfig(options: LoadOptions): LfoConfig {
   if (!parsed.success) throw new ConfigError(describeIssues(parsed.error.issues, raw, places));
 
   const problems: ConfigProblem[] = [];
-  const warnings = unknownVariables(env).map(({ where, message }) => `${where} ${message}`);
+  const warnings = [...unset].map((name) => `${name} is not set: export it where LFO runs.`);
+  warnings.push(...unknownVariables(env).map(({ where, message }) => `${where} ${message}`));
   if (file !== undefined && holdsSecret(yaml?.written) && isReadableByOthers(file)) {
     warnings.push(`${basename(file)} may be read by other users of this machine: chmod 600 ${basename(file)}`);
   }
@@ -51,7 +58,7 @@ export function loadConfig(options: LoadOptions): LfoConfig {
     },
   );
   if (problems.length > 0) throw new ConfigError(problems);
-  return { ...config, warnings };
+  return { ...config, ...provenanceOf(settingsOf(config), { overrides, yaml, file, env }), warnings };
 }
 
 function findFile(options: LoadOptions, env: Environment): string | undefined {

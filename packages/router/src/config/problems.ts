@@ -69,7 +69,7 @@ function shown(received: unknown, isPublic = false): string {
 }
 
 /** The value at a path of plain data, `undefined` where there is none. */
-function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+export function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   let current = value;
   for (const part of path) {
     if (Array.isArray(current) && typeof part === 'number') current = current[part];

@@ -22,7 +22,7 @@ export function resolveSettings(
   settings: FileSettings,
   origin: Origin,
   findings: Findings,
-): Omit<LfoConfig, 'warnings'> {
+): Omit<LfoConfig, 'warnings' | 'origins' | 'references'> {
   const dataDir = dataFolder(settings.dataDir, origin);
   checkServer(settings.server, dataDir, findings);
   checkTelemetry(settings.telemetry, findings);

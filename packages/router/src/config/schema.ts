@@ -274,6 +274,12 @@ const fleet = z
       .default([])
       .describe('Devices that wait for the router to dial; the log says how each is paired.'),
     heartbeat_ms: z.int().min(1_000).max(day).default(20_000).describe('How often a device is to repeat its state.'),
+    grace_ms: z
+      .int()
+      .min(0)
+      .max(30_000)
+      .default(10_000)
+      .describe('How long an answer under way waits for a device whose link was lost; 0 gives it up at once.'),
   })
   .transform(camelKeys);
 

@@ -3,15 +3,24 @@ import { camelCase } from './camel-keys.ts';
 import type { BackendConfig, LfoConfig } from './config.ts';
 import { configJsonSchema } from './json-schema.ts';
 
-const masked = '********';
+/** What of a configuration its settings alone say, as `lfo.yaml` spells them; secrets are in it. */
+export function settingsOf(config: Omit<LfoConfig, 'warnings' | 'origins' | 'references'>): JsonObject {
+  const backends = config.backends.map(({ apiKeys, ...backend }: BackendConfig) =>
+    apiKeys.length === 0 ? backend : { ...backend, apiKey: apiKeys.join(',') },
+  );
+  const plain: JsonValue = JSON.parse(JSON.stringify({ ...config, backends }));
+  return isJsonObject(plain) ? spelled(plain, configJsonSchema()) : {};
+}
 
 /**
- * The settings in force as `lfo.yaml` spells them, every secret replaced: what it returns is a valid file. What only
- * follows from settings is left out.
+ * The settings in force as `lfo.yaml` spells them, with a `${…}` in the place of every secret: what it returns is a valid
+ * file. What only follows from settings is left out.
  */
 export function shownSettings(config: LfoConfig): JsonObject {
-  const plain: JsonValue = JSON.parse(JSON.stringify(maskSecrets(config)));
-  return isJsonObject(plain) ? settingsOf(plain, configJsonSchema()) : {};
+  return Object.entries(config.references).reduce(
+    (settings, [path, reference]) => withText(settings, path.split('.'), reference),
+    settingsOf(config),
+  );
 }
 
 /** Every secret of a configuration, for a log to watch for. */
@@ -25,7 +34,7 @@ export function secretsOf(config: LfoConfig): readonly string[] {
   ].filter((secret) => secret !== '');
 }
 
-function settingsOf(values: JsonObject, schema: JsonObject): JsonObject {
+function spelled(values: JsonObject, schema: JsonObject): JsonObject {
   const settings: Record<string, JsonValue> = {};
   for (const [key, node] of Object.entries(objectOf(schema['properties']))) {
     const value = values[camelCase(key)];
@@ -40,7 +49,7 @@ function settingOf(value: JsonValue, node: JsonObject): JsonValue {
     return Array.isArray(kinds) ? value.map((item) => settingOf(item, kindOf(item, kinds))) : value;
   }
   // A group without keys of its own, such as prices, has the user's.
-  return isJsonObject(value) && 'properties' in node ? settingsOf(value, node) : value;
+  return isJsonObject(value) && 'properties' in node ? spelled(value, node) : value;
 }
 
 function kindOf(item: JsonValue, kinds: readonly JsonValue[]): JsonObject {
@@ -52,28 +61,15 @@ function objectOf(value: JsonValue | undefined): JsonObject {
   return isJsonObject(value) ? value : {};
 }
 
-function maskSecrets(config: LfoConfig) {
-  const { authToken, ...server } = config.server;
-  return {
-    ...config,
-    server: authToken === undefined ? server : { ...server, authToken: masked },
-    backends: config.backends.map(maskBackend),
-    telemetry: {
-      ...config.telemetry,
-      otlpHeaders: Object.fromEntries(Object.keys(config.telemetry.otlpHeaders).map((name) => [name, masked])),
-    },
-    ...(config.databaseUrl === undefined ? {} : { databaseUrl: maskUrl(config.databaseUrl) }),
-  };
-}
-
-function maskBackend({ apiKeys, ...backend }: BackendConfig) {
-  const apiKey = apiKeys.length === 0 ? {} : { apiKey: apiKeys.map(() => masked).join(',') };
-  return { ...backend, baseUrl: maskUrl(backend.baseUrl), ...apiKey };
-}
-
-function maskUrl(text: string): string {
-  const url = new URL(text);
-  if (url.password === '') return text;
-  url.password = masked;
-  return url.href;
+/** The same with a text at a path that is there. */
+function withText(value: JsonObject, path: readonly string[], text: string): JsonObject;
+function withText(value: JsonValue, path: readonly string[], text: string): JsonValue;
+function withText(value: JsonValue, [key, ...rest]: readonly string[], text: string): JsonValue {
+  if (key === undefined) return text;
+  if (Array.isArray(value)) {
+    return value.map((item, index) => (String(index) === key ? withText(item, rest, text) : item));
+  }
+  if (!isJsonObject(value)) return value;
+  const inner = value[key];
+  return inner === undefined ? value : { ...value, [key]: withText(inner, rest, text) };
 }

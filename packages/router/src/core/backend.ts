@@ -20,6 +20,10 @@ export interface Backend {
   readonly standIns?: readonly string[];
   /** How clients name a paired device; undefined for all others. */
   label?(): DeviceLabel | undefined;
+  /** What bears on how soon it would answer by one of its models; absent: its status says all. Cheap. */
+  load?(model: string): BackendLoad;
+  /** Number of weights of one of its models; absent for backends whose models the operator has chosen by hand. */
+  weightsOf?(model: string): number | undefined;
   /** What the pool knows without asking. Cheap: called for every request. */
   status(): BackendStatus;
   /**
@@ -39,6 +43,27 @@ export interface Backend {
   probe(signal: AbortSignal): Promise<BackendStatus>;
   /** Idempotent; running calls end with an error. */
   close(): Promise<void>;
+}
+
+/** What a device says of itself that bears on how soon it would answer. */
+export interface BackendLoad {
+  readonly rttMs: number;
+  /** Requests that the model answers at once. */
+  readonly slots: number;
+  /** Requests of other routers that it works on or that wait there. */
+  readonly foreign: number;
+  /** The model is in memory. */
+  readonly isResident: boolean;
+  /** To get it there. */
+  readonly loadMs: number;
+  /** 0 none to 6 shut-down. */
+  readonly thermal?: number;
+  /** 0..100. */
+  readonly batteryPct?: number;
+  readonly isCharging?: boolean;
+  readonly isSaving?: boolean;
+  /** Tokens in its cache of the prompt whose beginnings have these hashes. */
+  warm(prefixes: () => readonly string[]): number;
 }
 
 /** What a paired device is called, and which of its models. */
@@ -100,6 +125,10 @@ export interface CallContext {
   warn(param: string, why: string): void;
   /** The backend is alive though silent (queued, prefill): extends the first-token budget. */
   keepAlive(): void;
+  /** Whether the client has seen nothing of the answer and another backend could take the request now; absent: no. */
+  mayFailOver?(): boolean;
+  /** The backend was away in the middle of the request and goes on with it. */
+  resumed?(): void;
 }
 
 /** One planned try: a tier, or one backend of it. */
@@ -164,6 +193,12 @@ export interface BackendView {
   readonly queueMs?: number;
   /** An operator lets it finish what it has and gives it nothing new; absent: no. */
   readonly isDraining?: boolean;
+  /** Milliseconds for which its breaker keeps it out; absent: none. */
+  readonly ejectedMs?: number;
+  /** Milliseconds that count against it although it may be asked; absent: none. */
+  readonly handicapMs?: number;
+  /** New or just back: given one request at a time until it has proven itself; absent: no. */
+  readonly isSlowStart?: boolean;
 }
 
 /** Result of one attempt as its breaker counts it: neutral is the client's leaving, our own 4xx, a lost race. */
@@ -179,6 +214,8 @@ export interface Lease {
    * predictions.
    */
   done(outcome: Outcome, error?: unknown, timing?: AnswerTiming): void;
+  /** The first word of the model has come. */
+  begun(): void;
 }
 
 /** How long an answer took, so far as it came. */
@@ -213,6 +250,9 @@ export interface PoolChoice {
   readonly promptTokens: number;
   /** How the number came about; absent: counted. */
   readonly promptTokensFrom?: 'count' | 'bound' | 'estimate';
+  /** Tokens that one backend has in its cache, as it counted. */
+  readonly warmTokens?: number;
+  readonly warmBackend?: string;
 }
 
 /** What a failure means for the lease that carried it. */

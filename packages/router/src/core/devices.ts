@@ -46,6 +46,15 @@ export interface DeviceFigures {
   readonly thermal?: number;
   /** Links that ended, by code. */
   readonly ends: ReadonlyMap<string, number>;
+  /** Sessions whose device came back within the grace (`resumed`), and those whose did not (`expired`). */
+  readonly resumes: ReadonlyMap<string, number>;
+  /** Tokens per second of its default model; absent: not known. */
+  readonly prefillRate?: number;
+  readonly decodeRate?: number;
+  /** How often it was left alone, by why. */
+  readonly ejections: ReadonlyMap<string, number>;
+  /** Smoothed; absent: not measured. */
+  readonly rttMs?: number;
   /** Fields of its messages that were cut or left out, counted. */
   readonly clipped: ReadonlyMap<string, number>;
 }

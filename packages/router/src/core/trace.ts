@@ -38,6 +38,8 @@ export interface RequestTrace {
   model: string | undefined;
   /** Name of the device that answers; undefined where none does. */
   device: string | undefined;
+  /** How often that device was lost and came back while it answered. */
+  resumed: number | undefined;
   /** Score of the answer that was given. */
   confidence: number | undefined;
   /** The best local answer was given though it did not pass. */
@@ -63,6 +65,8 @@ export interface AttemptTrace {
   model: string | undefined;
   /** Name of the device. */
   device: string | undefined;
+  /** How often it was lost and came back meanwhile. */
+  resumed: number | undefined;
   readonly startMs: number;
   leasedMs: number | undefined;
   firstEventMs: number | undefined;
@@ -111,6 +115,7 @@ export function beginTrace(
     backend: undefined,
     model: undefined,
     device: undefined,
+    resumed: undefined,
     confidence: undefined,
     degraded: false,
     attempts: [],
@@ -133,6 +138,7 @@ export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): 
     backend: undefined,
     model: undefined,
     device: undefined,
+    resumed: undefined,
     startMs,
     leasedMs: undefined,
     firstEventMs: undefined,

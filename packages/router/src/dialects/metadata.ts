@@ -18,7 +18,12 @@ export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, rep
     backend: trace.backend ?? null,
     model: trace.model ?? null,
     ...(trace.device !== undefined && {
-      device: { id: trace.backend ?? null, name: trace.device, model: trace.model ?? null },
+      device: {
+        id: trace.backend ?? null,
+        name: trace.device,
+        model: trace.model ?? null,
+        resumed: trace.resumed ?? 0,
+      },
     }),
     mode: trace.mode,
     confidence: score(trace.confidence),
@@ -60,6 +65,7 @@ function attemptBody(attempt: AttemptTrace, nowMs: number) {
     backend: attempt.backend ?? null,
     model: attempt.model ?? null,
     ...(attempt.device !== undefined && { device: attempt.device }),
+    ...(attempt.resumed !== undefined && { resumed: attempt.resumed }),
     outcome: attempt.outcome ?? null,
     reason: attempt.reason ?? null,
     score: score(attempt.score),

@@ -38,6 +38,7 @@ export function readHints(sources: HintSources): RoutingHints {
     ...(identity.name !== undefined && { clientName: identity.name }),
     headers,
     metadata,
+    ...(isBackground(headers, metadata) && { lane: 'background' }),
     ...(confidenceThreshold !== undefined && { confidenceThreshold }),
     ...deadlinesOf(headers, sources.isStream),
     ...(conversation !== undefined && { sessionKey: `${identity.id}:${String(conversation)}` }),
@@ -63,6 +64,15 @@ function effectiveMode({ headers, model, identity }: HintSources, metadata: Json
     mode = joined;
   }
   return permitted(mode, identity);
+}
+
+/** The header is checked; what else names a lane is a hint. */
+function isBackground(headers: IncomingHttpHeaders, metadata: JsonObject): boolean {
+  const lane = headers['x-lfo-lane'];
+  if (lane !== undefined && lane !== 'interactive' && lane !== 'background') {
+    throw new RequestError('x-lfo-lane: must be exactly "interactive" or "background".', { param: 'x-lfo-lane' });
+  }
+  return (lane ?? metadata.lane) === 'background';
 }
 
 function modeOf(value: unknown, param: string): Mode {

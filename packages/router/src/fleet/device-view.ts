@@ -1,10 +1,11 @@
 import { fingerprint, readKeyText } from '@lfo/protocol';
+import type { BackendView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { DeviceFigures, DialAddress } from '../core/devices.ts';
 import { conflictDetail, type PairedDevice } from './paired-device.ts';
 import { primitives } from './router-key.ts';
 
-export type DeviceState = 'ready' | 'loading' | 'paused' | 'draining' | 'offline' | 'conflict';
+export type DeviceState = 'ready' | 'loading' | 'paused' | 'draining' | 'ejected' | 'offline' | 'conflict';
 
 /** A device as the admin API, the command line and the dashboard show it; `null` is not known. */
 export interface DeviceView {
@@ -24,6 +25,15 @@ export interface DeviceView {
   readonly models: readonly DeviceModelView[];
   readonly battery: { readonly pct: number; readonly charging: boolean; readonly saver?: boolean | undefined } | null;
   readonly thermal: { readonly status: number; readonly headroom?: number | undefined } | null;
+  readonly rtt_ms: number | null;
+  /** Requests that this router has given it and that have not ended. */
+  readonly in_flight: number;
+  /** Left alone until then, since it failed or was slow again and again. */
+  readonly ejected_until: string | null;
+  /** What last kept a request from being answered there, and what to do about it. */
+  readonly last_error: { readonly code: string; readonly message: string; readonly at: string } | null;
+  /** `resumes`: how often it came back in the middle of this session. */
+  readonly session: { readonly id: string; readonly resumes: number } | null;
   /** Fields of its messages that were cut or left out, counted. */
   readonly clipped: Readonly<Record<string, number>>;
 }
@@ -37,14 +47,18 @@ export interface DeviceModelView {
   readonly slots: number;
   readonly active: number;
   readonly queued: number;
+  /** Tokens per second as the router has measured them, or takes them to be while it has seen little. */
+  readonly prefill_tps: number | null;
+  readonly decode_tps: number | null;
 }
 
 /** Shows a device as it is now. */
-export function deviceView(device: PairedDevice, clock: Clock): DeviceView {
+export function deviceView(device: PairedDevice, clock: Clock, pooled: BackendView | undefined): DeviceView {
   const { record, backend, hello, link } = device;
   const { id, name, publicKey, dial, createdMs, lastSeenMs, lastAddress } = record;
   const key = publicKey === undefined ? undefined : readKeyText(publicKey);
-  const { state, code, why } = stateOf(device);
+  const { state, code, why } = stateOf(device, pooled);
+  const { lastError } = backend;
   const said = backend.state;
   return {
     id,
@@ -62,6 +76,7 @@ export function deviceView(device: PairedDevice, clock: Clock): DeviceView {
     last_seen: isoOf(link === undefined ? lastSeenMs : clock.wallMs()),
     models: backend.offers.map((offer): DeviceModelView => {
       const now = said?.models.find((model) => model.id === offer.id);
+      const rates = pooled?.offers?.find(({ model }) => model === offer.id)?.rates;
       return {
         id: offer.id,
         ctx: offer.ctx ?? null,
@@ -71,23 +86,41 @@ export function deviceView(device: PairedDevice, clock: Clock): DeviceView {
         slots: now?.slots ?? offer.slots,
         active: now?.active ?? 0,
         queued: now?.queued ?? 0,
+        prefill_tps: rounded(rates?.prefillRate),
+        decode_tps: rounded(rates?.decodeRate),
       };
     }),
     battery: said?.battery ?? null,
     thermal: said?.thermal ?? null,
+    rtt_ms: rounded(backend.rttMs),
+    in_flight: pooled?.inFlight ?? 0,
+    ejected_until: isoOf(pooled?.ejectedMs === undefined ? undefined : clock.wallMs() + pooled.ejectedMs),
+    last_error:
+      lastError === undefined
+        ? null
+        : { code: lastError.code, message: lastError.message, at: new Date(lastError.atMs).toISOString() },
+    session: backend.session === undefined ? null : { id: backend.session.id, resumes: backend.session.resumes },
     clipped: Object.fromEntries(device.clipped),
   };
 }
 
-function stateOf(device: PairedDevice): Pick<DeviceView, 'state' | 'code' | 'why'> {
+function stateOf(device: PairedDevice, pooled: BackendView | undefined): Pick<DeviceView, 'state' | 'code' | 'why'> {
   if (device.isInConflict) return { state: 'conflict', code: 'duplicate_identity', why: conflictDetail };
   if (device.link === undefined) return { state: 'offline', code: null, why: device.backend.status().detail ?? null };
   const said = device.backend.state;
   const code = said?.code ?? null;
   const why = said?.why ?? null;
   if (device.isDraining) return { state: 'draining', code, why };
+  if (pooled?.ejectedMs !== undefined) return { state: 'ejected', code: 'ejected', why: ejectedDetail };
   if (said === undefined || said.code === 'loading') return { state: 'loading', code, why };
   return { state: said.accepting ? 'ready' : 'paused', code, why };
+}
+
+const ejectedDetail =
+  'It failed, or answered far later than expected, three times in a row; it is tried again by itself.';
+
+function rounded(value: number | undefined): number | null {
+  return value === undefined ? null : Math.round(value * 10) / 10;
 }
 
 function isoOf(ms: number | undefined): string | null {
@@ -95,15 +128,24 @@ function isoOf(ms: number | undefined): string | null {
 }
 
 /** What the metrics show of a device. */
-export function figuresOf({ record, link, backend, ends, clipped }: PairedDevice): DeviceFigures {
+export function figuresOf(
+  { record, link, backend, ends, resumes, ejections, clipped }: PairedDevice,
+  pooled: BackendView | undefined,
+): DeviceFigures {
   const { battery, thermal, models = [] } = backend.state ?? {};
+  const { prefillRate, decodeRate } = pooled?.offers?.[0]?.rates ?? {};
   return {
     name: record.name,
     isUp: link !== undefined,
     queued: models.reduce((sum, { queued }) => sum + queued, 0),
     ...(battery === undefined ? {} : { battery: battery.pct / 100 }),
     ...(thermal === undefined ? {} : { thermal: thermal.status }),
+    ...(prefillRate === undefined ? {} : { prefillRate }),
+    ...(decodeRate === undefined ? {} : { decodeRate }),
     ends,
+    resumes,
+    ejections,
     clipped,
+    ...(backend.rttMs === undefined ? {} : { rttMs: backend.rttMs }),
   };
 }

@@ -3,7 +3,7 @@ import { deviceId, keyText, maxPairingHosts, pairingCode, pairingKey, pairingUri
 import type { Channel, KeyPair } from '@lfo/protocol';
 import { hostAndPort } from '../config/addresses.ts';
 import type { FleetConfig } from '../config/config.ts';
-import type { Backend } from '../core/backend.ts';
+import type { Backend, BackendView, FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { DeviceRecord, DeviceRegistry, DialAddress, FleetFigures } from '../core/devices.ts';
 import { LfoError } from '../core/errors.ts';
@@ -17,6 +17,7 @@ import { afterHello, type Hello } from './first-message.ts';
 import { FleetListener } from './listener.ts';
 import { ownAddresses } from './own-addresses.ts';
 import { PairedDevice } from './paired-device.ts';
+import type { GreetingKind } from '../backends/engines/device/session-keeper.ts';
 import { type Pairing, Pairings } from './pairings.ts';
 import { RefusedLinks } from './refused-links.ts';
 import { primitives } from './router-key.ts';
@@ -24,8 +25,14 @@ import { Registrar } from './registrar.ts';
 
 /** Where devices become members of the local tier. */
 export interface FleetMembers {
-  /** Takes one in, or changes how many requests it is given at once. */
-  add(backend: Backend, concurrency: number): void;
+  /**
+   * Takes one in, or changes how many requests it is given at once. One that `isFresh` has to prove itself first.
+   */
+  add(backend: Backend, concurrency: number, isFresh?: boolean): void;
+  /** As the pool sees them. */
+  view(): FleetView;
+  /** Calls whenever one is left alone for its failures or its slowness. */
+  onEjected(run: (id: string, why: string) => void): void;
   remove(id: string): void;
   setDraining(id: string, isDraining: boolean): boolean;
 }
@@ -75,7 +82,8 @@ export class Devices {
 
   constructor(options: DevicesOptions) {
     this.#options = options;
-    const { clock, log, random } = options;
+    const { clock, log, random, members } = options;
+    members.onEjected((id, why) => this.#devices.get(id)?.ejected(why));
     this.#registrar = new Registrar(options.registry, clock, log);
     this.#refused = new RefusedLinks(clock, (reasons, addresses) =>
       log.warn({ reasons, addresses }, 'Links to the fleet port came to nothing.'),
@@ -138,13 +146,17 @@ export class Devices {
   }
 
   list(): readonly DeviceView[] {
-    return Array.from(this.#devices.values(), (device) => deviceView(device, this.#options.clock));
+    const pooled = this.#pooled();
+    return Array.from(this.#devices.values(), (device) =>
+      deviceView(device, this.#options.clock, pooled.get(device.id)),
+    );
   }
 
   /** Counters and gauges of each device, and of links and pairings as such. */
   figures(): FleetFigures {
+    const pooled = this.#pooled();
     return {
-      devices: Array.from(this.#devices.values(), figuresOf),
+      devices: Array.from(this.#devices.values(), (device) => figuresOf(device, pooled.get(device.id))),
       refused: this.#refused.totals,
       pairings: this.#results,
     };
@@ -152,7 +164,7 @@ export class Devices {
 
   /** @throws LfoError unknown_device */
   view(id: string): DeviceView {
-    return deviceView(this.#find(id), this.#options.clock);
+    return deviceView(this.#find(id), this.#options.clock, this.#pooled().get(id));
   }
 
   /** Port it listens on; absent while it does not. */
@@ -185,7 +197,7 @@ export class Devices {
       this.#diallers.set(device.id, keyOf(device.record), address ?? undefined, device.link !== undefined);
     }
     this.#registrar.save(device.record);
-    return deviceView(device, this.#options.clock);
+    return deviceView(device, this.#options.clock, this.#pooled().get(id));
   }
 
   /** Gives it nothing new, or does so again. @throws LfoError unknown_device */
@@ -267,6 +279,10 @@ export class Devices {
     this.#registrar.close();
   }
 
+  #pooled(): ReadonlyMap<string, BackendView> {
+    return new Map(this.#options.members.view().backends.map((view) => [view.id, view]));
+  }
+
   get #name(): string {
     return Array.from(this.#options.config.name ?? hostname())
       .slice(0, 64)
@@ -337,6 +353,7 @@ export class Devices {
       record,
       backend: {
         heartbeatMs: config.heartbeatMs,
+        graceMs: config.graceMs,
         names: { router, device: () => device.record.name },
         label: () => ({ name: device.record.name, plainModels: config.models }),
         lost: { state: 'down', detail: 'The device is not connected.' },
@@ -346,6 +363,7 @@ export class Devices {
           log.info({ device: device.id, name: device.record.name }, 'device unpaired itself');
         },
       },
+      onGreeted: (_device, how) => this.#greeted(device, how),
       onLost: (_device, code, livedMs) => {
         log.info({ device: device.id, name: device.record.name, end: code }, 'device lost');
         device.record = { ...device.record, lastSeenMs: clock.wallMs() };
@@ -389,17 +407,22 @@ export class Devices {
   }
 
   #connect(device: PairedDevice, channel: Channel, hello: Hello, address: string): void {
-    const { clock, log, members } = this.#options;
+    const { clock, log } = this.#options;
     const isNew = device.record.name === device.id;
     const name = isNew ? firstName(hello.name, (wanted) => this.#isTaken(wanted)) : device.record.name;
     device.record = { ...device.record, name, lastSeenMs: clock.wallMs(), lastAddress: address };
     this.#registrar.save(device.record);
-    const how = device.take(channel, hello, address);
     if (isNew) log.info({ device: device.id, name }, 'device paired');
-    log.info({ device: device.id, name }, how === 'conflict' ? 'device in conflict' : `device ${how}`);
+    device.take(channel, address);
+  }
+
+  #greeted(device: PairedDevice, how: GreetingKind | 'conflict'): void {
+    const { log, members } = this.#options;
+    const { name } = device.record;
+    log.info({ device: device.id, name }, greetings[how]);
     if (how === 'conflict') return;
-    const slots = hello.models.map((model) => model.slots);
-    members.add(device.backend, Math.max(1, ...slots));
+    const slots = device.hello?.models.map((model) => model.slots) ?? [];
+    members.add(device.backend, Math.max(1, ...slots), how === 'new' || how === 'replaced');
     if (device.isDraining) members.setDraining(device.id, true);
   }
 
@@ -413,6 +436,14 @@ export class Devices {
     this.#options.log.warn({ command }, 'A device to dial is configured but not paired: the command pairs it.');
   }
 }
+
+const greetings: Readonly<Record<GreetingKind | 'conflict', string>> = {
+  new: 'device connected',
+  resumed: 'device resumed',
+  roamed: 'device resumed',
+  replaced: 'device replaced',
+  conflict: 'device in conflict',
+};
 
 /** Port of the fleet. */
 export const fleetPort = 4870;

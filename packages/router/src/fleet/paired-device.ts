@@ -1,18 +1,11 @@
 import type { Channel } from '@lfo/protocol';
 import { DeviceBackend, type DeviceBackendOptions } from '../backends/engines/device/device-backend.ts';
+import type { GreetingKind } from '../backends/engines/device/session-keeper.ts';
 import type { Clock } from '../core/clock.ts';
 import type { DeviceRecord } from '../core/devices.ts';
 import type { Hello } from './first-message.ts';
 
-/** So many take-overs within the time below, while the older link was alive, are two machines with one key. */
-const conflictTakeOvers = 3;
-const takeOverWindowMs = 300_000;
-/** One of the two alone must have called for this long before it is served again. */
-const conflictQuietMs = 600_000;
-
 interface Link {
-  readonly channel: Channel;
-  readonly boot: string;
   readonly address: string;
   readonly sinceMs: number;
 }
@@ -20,7 +13,12 @@ interface Link {
 export interface PairedDeviceOptions {
   readonly clock: Clock;
   readonly record: DeviceRecord;
-  readonly backend: Omit<DeviceBackendOptions, 'id' | 'clock' | 'expected' | 'onLost'>;
+  readonly backend: Omit<
+    DeviceBackendOptions,
+    'id' | 'clock' | 'expected' | 'onGreeted' | 'onConflict' | 'onExpired' | 'onLost'
+  >;
+  /** It has introduced itself on a new link. */
+  readonly onGreeted: (device: PairedDevice, how: GreetingKind | 'conflict') => void;
   readonly onLost: (device: PairedDevice, code: string, livedMs: number) => void;
 }
 
@@ -32,16 +30,16 @@ export class PairedDevice {
   /** As the registry is to keep it. */
   record: DeviceRecord;
   isDraining = false;
-  readonly #clock: Clock;
   readonly #clipped = new Map<string, number>();
   readonly #ends = new Map<string, number>();
+  readonly #resumes = new Map<string, number>();
+  readonly #ejections = new Map<string, number>();
   #link: Link | undefined;
+  /** Of the link that is about to introduce itself. */
+  #address = '';
   #last: Hello | undefined;
-  #takeOverMs: number[] = [];
-  #conflict: Map<string, number> | undefined;
 
-  constructor({ clock, record, backend, onLost }: PairedDeviceOptions) {
-    this.#clock = clock;
+  constructor({ clock, record, backend, onGreeted, onLost }: PairedDeviceOptions) {
     this.record = record;
     this.backend = new DeviceBackend({
       ...backend,
@@ -51,6 +49,21 @@ export class PairedDevice {
       onClipped: (fields) => {
         for (const field of fields) count(this.#clipped, field);
       },
+      onGreeted: (hello, how) => {
+        if (this.#link !== undefined && (how === 'roamed' || how === 'replaced')) count(this.#ends, how);
+        if (how === 'resumed' || (how === 'roamed' && this.backend.session?.id === hello.session?.id))
+          count(this.#resumes, 'resumed');
+        this.#last = hello;
+        this.#link = { address: this.#address, sinceMs: clock.nowMs() };
+        onGreeted(this, how);
+      },
+      onConflict: () => {
+        this.backend.describe({ state: 'down', detail: conflictDetail });
+        if (this.#link !== undefined) this.#ended('duplicate_identity');
+        count(this.#ends, 'duplicate_identity');
+        onGreeted(this, 'conflict');
+      },
+      onExpired: () => count(this.#resumes, 'expired'),
       onLost: (code) => {
         const livedMs = clock.nowMs() - (this.#link?.sinceMs ?? clock.nowMs());
         this.#ended(code);
@@ -74,7 +87,7 @@ export class PairedDevice {
 
   /** Two machines call with this key at the same time. */
   get isInConflict(): boolean {
-    return this.#conflict !== undefined;
+    return this.backend.isInConflict;
   }
 
   /** Fields of its messages that were cut or left out, counted. */
@@ -87,28 +100,25 @@ export class PairedDevice {
     return this.#ends;
   }
 
-  /** Takes a link on which the device has introduced itself; an older one ends. */
-  take(channel: Channel, hello: Hello, address: string): 'connected' | 'replaced' | 'conflict' {
-    const { boot } = hello;
-    const older = this.#link;
-    const isTakeOver = older !== undefined && older.boot !== boot;
-    if (this.#isRefused(boot, isTakeOver)) {
-      this.backend.describe({ state: 'down', detail: conflictDetail });
-      this.backend.attach(channel);
-      // Said after the hello has been delivered, as the last word on the link.
-      queueMicrotask(() => {
-        this.backend.detach('duplicate_identity');
-        this.#ended('duplicate_identity');
-      });
-      return 'conflict';
-    }
-    // The same process on another network: a word would be taken for its own end.
-    if (older !== undefined && !isTakeOver) older.channel.close('roamed', true);
-    if (older !== undefined) count(this.#ends, isTakeOver ? 'replaced' : 'roamed');
-    this.#last = hello;
-    this.#link = { channel, boot, address, sinceMs: this.#clock.nowMs() };
+  /** Sessions whose device came back within the grace, and those whose did not, counted. */
+  get resumes(): ReadonlyMap<string, number> {
+    return this.#resumes;
+  }
+
+  /** How often it was left alone for its failures or its slowness, counted by which. */
+  get ejections(): ReadonlyMap<string, number> {
+    return this.#ejections;
+  }
+
+  /** It is left alone for a while. */
+  ejected(why: string): void {
+    count(this.#ejections, why);
+  }
+
+  /** Takes a link on which the device is about to introduce itself; from then on an older one ends. */
+  take(channel: Channel, address: string): void {
+    this.#address = address;
     this.backend.attach(channel);
-    return isTakeOver ? 'replaced' : 'connected';
   }
 
   /** Ends its link with a word. */
@@ -121,23 +131,6 @@ export class PairedDevice {
   #ended(code: string): void {
     count(this.#ends, code);
     this.#link = undefined;
-  }
-
-  #isRefused(boot: string, isTakeOver: boolean): boolean {
-    const nowMs = this.#clock.nowMs();
-    if (this.#conflict !== undefined) {
-      this.#conflict.set(boot, nowMs);
-      const others = Array.from(this.#conflict).filter(([other]) => other !== boot);
-      if (others.some(([, calledMs]) => nowMs - calledMs < conflictQuietMs)) return true;
-      this.#conflict = undefined;
-      this.#takeOverMs = [];
-    }
-    if (!isTakeOver) return false;
-    this.#takeOverMs = [...this.#takeOverMs.filter((atMs) => nowMs - atMs < takeOverWindowMs), nowMs];
-    if (this.#takeOverMs.length < conflictTakeOvers) return false;
-    this.#conflict = new Map([[boot, nowMs], ...(this.#link === undefined ? [] : [[this.#link.boot, nowMs] as const])]);
-    this.end('duplicate_identity');
-    return true;
   }
 }
 

@@ -91,6 +91,7 @@ function play(script: Play): Scene {
         return {
           backend: backends[attempt.tier],
           model: 'm',
+          begun: () => undefined,
           done: (outcome) => outcomes[attempt.tier]?.push(outcome),
         };
       },

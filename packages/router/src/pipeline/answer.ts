@@ -15,10 +15,12 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
   const { plan, size, lane } = await makePlan(request, call, stages);
   const inLane = lane === undefined ? request : { ...request, hints: { ...request.hints, lane } };
   let spared: SparedAnswer | undefined; // the best local answer that was held back
-  for (let step = plan.take(); step !== undefined; step = plan.take()) {
+  for (let next = plan.take(); next !== undefined; next = plan.take()) {
+    const step = next;
     const hasSpare = spared?.isWhole === true;
     if (!hasRoom(step, call, hasSpare, stages.clock.nowMs())) break;
-    const attempt = new Attempt(step, { request: inLane, call, stages, size, hasSpare });
+    const hasOther = (backend: string): boolean => plan.hasOther(step, backend);
+    const attempt = new Attempt(step, { request: inLane, call, stages, size, hasSpare, hasOther });
     const end = await attempt.run(writer);
     if (end.type === 'answered') return;
     spared = better(spared, end.spared);
@@ -42,8 +44,8 @@ async function makePlan(
   const features = await measure(request, fleet, call.signal);
   const decision = decide(features, fleet);
   noteDecision(call.trace, features, fleet, decision);
-  const { promptTokens, promptTokensFrom } = features;
-  const size = { promptTokens, promptTokensFrom };
+  const { promptTokens, promptTokensFrom, warmTokens, warmBackend } = features;
+  const size = { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
   const plan = new Plan(decision.attempts, retries, (attempt, exclude) =>
     pool.hasCandidate(attempt, { request, exclude, ...size }),
   );

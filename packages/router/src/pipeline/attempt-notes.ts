@@ -66,6 +66,12 @@ export class AttemptNotes {
     noteRoute(this.#trace, this.attempt);
   }
 
+  /** The device went on with it after it had been away. */
+  resumed(): void {
+    this.attempt.resumed = (this.attempt.resumed ?? 0) + 1;
+    this.#trace.resumed = this.attempt.resumed;
+  }
+
   /** Events that are about to go to the client. */
   released(events: readonly InferenceEvent[], gate: Gate): void {
     const trace = this.#trace;
@@ -175,6 +181,7 @@ function noteRoute(trace: RequestTrace, attempt: AttemptTrace): void {
   trace.backend = attempt.backend;
   trace.model = attempt.model;
   trace.device = attempt.device;
+  trace.resumed = attempt.resumed;
 }
 
 function noteConfidence(trace: RequestTrace, verdict: FinalVerdict | undefined): void {

@@ -56,7 +56,7 @@ export type AttemptEnd =
   | { readonly type: 'failed'; readonly error: unknown; readonly spared?: SparedAnswer };
 
 /** How long the prompt is, and how that is known. */
-export type PromptSize = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom'>;
+export type PromptSize = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom' | 'warmTokens' | 'warmBackend'>;
 
 /** What one try is made of beside its step. */
 export interface AttemptOptions {
@@ -66,6 +66,8 @@ export interface AttemptOptions {
   readonly size: PromptSize;
   /** Another answer is ready: gives up in time for it to arrive before the client's deadline, unless bytes have left. */
   readonly hasSpare: boolean;
+  /** Whether another backend could answer if this one failed now. */
+  readonly hasOther: (backend: string) => boolean;
 }
 
 /** One try at one backend: owns its lease, abort, budgets, gate, notes and outcome. Run once. */
@@ -121,7 +123,7 @@ export class Attempt {
     const lease = await stages.pool.acquire(attempt, { request, ...size, signal, exclude });
     this.#lease = lease;
     this.#notes.leased(lease);
-    const upstream = (this.#upstream = this.#openUpstream(lease));
+    const upstream = (this.#upstream = this.#openUpstream(lease, writer));
     const gate = (this.#gate = this.#openGate(lease));
     while (upstream.endedBy === undefined) {
       const events = await upstream.next(gate.dueMs);
@@ -201,6 +203,7 @@ export class Attempt {
   #noteTime(events: readonly InferenceEvent[]): void {
     if (!events.some(isOfTheModel)) return;
     this.#lastMs = this.#options.stages.clock.nowMs();
+    if (this.#firstMs === undefined) this.#lease?.begun();
     this.#firstMs ??= this.#lastMs;
   }
 
@@ -219,8 +222,8 @@ export class Attempt {
     };
   }
 
-  #openUpstream({ backend, model }: Lease): UpstreamAnswer {
-    const { request, call, stages, size } = this.#options;
+  #openUpstream({ backend, model }: Lease, writer: AnswerWriter): UpstreamAnswer {
+    const { request, call, stages, size, hasOther } = this.#options;
     const { clock, limits, judge } = stages;
     const { scoredTokens } = judge;
     const { deadlineMs, trace } = call;
@@ -233,6 +236,8 @@ export class Attempt {
           wantScores: backend.tier === 'local',
           ...(scoredTokens === undefined ? {} : { scoredTokens }),
           warn: (param, why) => trace.warnings.set(param, why),
+          mayFailOver: () => !writer.committed && hasOther(backend.id),
+          resumed: () => this.#notes.resumed(),
         }),
       {
         backend: backend.id,

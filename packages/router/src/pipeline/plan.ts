@@ -62,6 +62,14 @@ export class Plan {
     return this.#error;
   }
 
+  /** Whether another backend could take the request if the one of this try failed now. */
+  hasOther(step: Step, backend: string): boolean {
+    const excluded = new Set([...this.#excluded, backend]);
+    const isPinned = step.attempt.isStandIn === true;
+    if (!isPinned && this.#hasCandidate(step.attempt, excluded)) return true;
+    return this.#attempts.some((attempt) => attempt.isStandIn !== true && this.#hasCandidate(attempt, excluded));
+  }
+
   /** The gate did not let the answer pass: on to the next tier, if there is one. */
   escalated(): boolean {
     return this.#advance();

@@ -159,7 +159,10 @@ export interface ConfidenceReport {
   /** Ten bins of width 0.1 over answers with a verdict; empty bins are left out. */
   readonly reliability: readonly ReliabilityBin[];
   readonly labelled: number;
-  /** What each threshold would have done to the scored answers, in steps of 0.05. */
+  /**
+   * What each threshold would have done to the scored answers, in steps of 0.05 and at the present one. Answers of mode
+   * `local`, which stay whatever their score, are neither here nor in the histogram.
+   */
   readonly replay: readonly ReplayPoint[];
   /** Mean price of a cloud answer in the sample; `null` without any. */
   readonly cloudAnswerUsd: number | null;

@@ -26,6 +26,7 @@ function escalatedTrace(): RequestTrace {
     backend: 'gemini',
     model: 'gemini-2.5-flash',
     device: undefined,
+    resumed: undefined,
     confidence: undefined,
     degraded: false,
     attempts: [
@@ -34,6 +35,7 @@ function escalatedTrace(): RequestTrace {
         backend: 'embedded',
         model: 'qwen',
         device: undefined,
+        resumed: undefined,
         startMs: 1001,
         leasedMs: 1003,
         firstEventMs: 1010,
@@ -52,6 +54,7 @@ function escalatedTrace(): RequestTrace {
         backend: 'gemini',
         model: 'gemini-2.5-flash',
         device: undefined,
+        resumed: undefined,
         startMs: 1051,
         leasedMs: 1052,
         firstEventMs: 1100,

@@ -225,6 +225,9 @@ export class Metrics {
       const view = this.#look().fleet.backends.find(({ device }) => device?.name === name);
       return view?.inFlight;
     });
+    each('device_rtt_seconds', 'Smoothed round trip to a device.', ({ rttMs }) => rttMs && rttMs / 1000);
+    each('device_prefill_tokens_per_second', 'Speed of reading a prompt.', ({ prefillRate }) => prefillRate);
+    each('device_decode_tokens_per_second', 'Speed of writing an answer.', ({ decodeRate }) => decodeRate);
     each('device_battery_ratio', 'Charge of its battery.', ({ battery }) => battery);
     each('device_thermal_status', '0 none to 6 shut-down.', ({ thermal }) => thermal);
     const counted = (
@@ -241,6 +244,8 @@ export class Metrics {
     };
     counted('device_requests_total', 'Tries at a device.', 'outcome', ({ name }) => this.#deviceRequests.get(name));
     counted('device_links_total', 'Links that ended.', 'end', ({ ends }) => ends);
+    counted('device_resumes_total', 'Sessions whose link was lost.', 'result', ({ resumes }) => resumes);
+    counted('device_ejections_total', 'Times it was left alone for a while.', 'reason', ({ ejections }) => ejections);
     counted('device_clipped_total', 'Fields of its messages cut or left out.', 'what', ({ clipped }) => clipped);
     const totals = (
       name: string,

@@ -48,7 +48,7 @@ export async function confidenceReport(store: Store, range: TrendRange, nowMs: n
     withoutScore: judged.length - scored.length,
     reliability: reliabilityOf(judged),
     labelled: judged.filter(({ isGood, score }) => isGood !== undefined && score !== null).length,
-    replay: replayOf(judged),
+    replay: replayOf(judged, rows[0]?.threshold),
     cloudAnswerUsd: prices.length === 0 ? null : prices.reduce((sum, usd) => sum + usd, 0) / prices.length,
   };
 }
@@ -64,6 +64,7 @@ function rowsOf({ db }: Store, fromMs: number, before: string | undefined) {
       'requests.route',
       'requests.degraded',
       'requests.threshold',
+      'requests.mode',
       'requests.cost_usd',
       'feedback.verdict',
       'feedback.expected_route',
@@ -77,8 +78,9 @@ function rowsOf({ db }: Store, fromMs: number, before: string | undefined) {
 
 type SampledRow = Awaited<ReturnType<typeof rowsOf>>[number];
 
-/** The last local answer that was judged; `undefined` where none was. */
+/** The last local answer that was judged; `undefined` where none was, or where it had to stay whatever its score. */
 function judgedOf(row: SampledRow): Judged | undefined {
+  if (row.mode === 'local') return undefined;
   const attempt = attemptsOf(row.attempts).findLast(
     ({ tier, outcome }) => tier === 'local' && (outcome === 'answered' || outcome === 'escalated'),
   );
@@ -125,21 +127,25 @@ function reliabilityOf(judged: readonly Judged[]): readonly ReliabilityBin[] {
     }));
 }
 
-function replayOf(judged: readonly Judged[]): readonly ReplayPoint[] {
+/** At the present threshold: what the histogram shows as kept stays, and what it shows as escalated or degraded goes. */
+function replayOf(judged: readonly Judged[], present: number | undefined): readonly ReplayPoint[] {
   const scored = judged.flatMap(({ score, outcome, isGood }) =>
     score === null || outcome === 'refused' ? [] : [{ score, isGood }],
   );
-  return Array.from({ length: histogramBins + 1 }, (_, index) => {
-    const threshold = index / histogramBins;
-    const kept = scored.filter(({ score }) => score >= threshold);
-    return {
-      threshold,
-      kept: kept.length,
-      escalated: scored.length - kept.length,
-      keptGood: kept.filter(({ isGood }) => isGood === true).length,
-      keptBad: kept.filter(({ isGood }) => isGood === false).length,
-    };
-  });
+  const steps = Array.from({ length: histogramBins + 1 }, (_, index) => index / histogramBins);
+  const thresholds = new Set(present === undefined ? steps : [...steps, present]);
+  return [...thresholds]
+    .toSorted((a, b) => a - b)
+    .map((threshold) => {
+      const kept = scored.filter(({ score }) => score >= threshold);
+      return {
+        threshold,
+        kept: kept.length,
+        escalated: scored.length - kept.length,
+        keptGood: kept.filter(({ isGood }) => isGood === true).length,
+        keptBad: kept.filter(({ isGood }) => isGood === false).length,
+      };
+    });
 }
 
 function binOf(score: number, bins: number): number {

@@ -160,6 +160,21 @@ test('the confidence report tells what became of scored answers, and replays thr
   assert.deepEqual([at(0.95)?.kept, at(0.95)?.escalated], [0, 3]);
 });
 
+test('at the present threshold the replay is the histogram; answers that had to stay local are in neither', async (t) => {
+  const history = await historyOf(t, [
+    judgedRow('a', { score: 0.91 }, { threshold: 0.72 }),
+    judgedRow('b', { score: 0.71, outcome: 'escalated', reason: 'low_confidence' }, { threshold: 0.72 }),
+    judgedRow('c', { score: 0.3 }, { threshold: 0.72, degraded: 1 }),
+    judgedRow('d', { score: 0.2 }, { threshold: 0.72, mode: 'local' }),
+    judgedRow('e', { score: 0.9 }, { threshold: 0.72, mode: 'local' }),
+  ]);
+  const { histogram, replay, threshold } = await history.confidence('1h');
+  const total = (bins: readonly number[]) => bins.reduce((sum, count) => sum + count);
+  const now = replay.find((point) => point.threshold === threshold);
+  assert.deepEqual([total(histogram.kept), total(histogram.escalated), total(histogram.degraded)], [1, 1, 1]);
+  assert.deepEqual([now?.kept, now?.escalated], [1, 2]);
+});
+
 test('reliability needs verdicts: of answers given, and of wished-for routes where none was given', async (t) => {
   const history = await historyOf(t, [
     judgedRow('a', { score: 0.95 }),

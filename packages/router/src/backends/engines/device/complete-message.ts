@@ -2,6 +2,7 @@ import { allTextTokens } from '@lfo/protocol';
 import type { MessageOf, RouterMessage, WireMessage, WireTool } from '@lfo/protocol';
 import type { CallContext, Capabilities } from '../../../core/backend.ts';
 import { BackendError } from '../../../core/errors.ts';
+import { prefixHashes } from '../../../core/prefix-hashes.ts';
 import { textOf } from '../../../core/request.ts';
 import type { ChatRequest, Message, ResponseFormat, Sampling, ToolChoice } from '../../../core/request.ts';
 
@@ -38,7 +39,13 @@ export function wirePrompt(request: ChatRequest, backend: string): WirePrompt {
 export function completeMessage(
   request: ChatRequest,
   call: CallContext,
-  target: { readonly id: number; readonly backend: string; readonly capabilities: Capabilities },
+  target: {
+    readonly id: number;
+    readonly backend: string;
+    readonly capabilities: Capabilities;
+    /** The device tells what it has in its cache. */
+    readonly wantsPrefixes?: boolean;
+  },
 ): Complete {
   const { sampling, toolChoice, responseFormat } = request;
   warnOfUnsupported(request, call, target.capabilities);
@@ -61,7 +68,15 @@ export function completeMessage(
     ...(sampling.stop.length === 0 ? {} : { stop: [...sampling.stop] }),
     ...(scores === undefined ? {} : { scores }),
     ...(leftMs === undefined ? {} : { deadline_ms: leftMs }),
+    ...(target.wantsPrefixes === true ? { prefix: prefixesOf(request, call.model) } : {}),
   };
+}
+
+/** Names of the beginnings of its prompt, so that the device can tell which of them it has in its cache. */
+function prefixesOf(request: ChatRequest, model: string): NonNullable<Complete['prefix']> {
+  const hashes = prefixHashes(model, request);
+  const first = request.messages.length - hashes.length + 1;
+  return hashes.map((h, at) => ({ h, messages: first + at }));
 }
 
 /** The client is given every score it asked for; the gate reads the first alone, and each one costs the engine time. */

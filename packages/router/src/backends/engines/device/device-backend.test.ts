@@ -8,8 +8,9 @@ import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { DeviceBackend, type DeviceBackendOptions } from './device-backend.ts';
-import { maxHeldChars, silenceMs } from './device-call.ts';
-import { countMs, helloMs } from './device-session.ts';
+import { maxHeldChars } from './device-call.ts';
+import { countMs, helloMs } from './device-link.ts';
+import { workMs as silenceMs } from './router-session.ts';
 
 const request: ChatRequest = {
   id: 'r',

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { routerLink, type ByeCode, type Channel, type ModelOffer } from '@lfo/protocol';
 import type {
   Backend,
+  BackendLoad,
   BackendStatus,
   CallContext,
   Capabilities,
@@ -15,7 +16,8 @@ import type { ChatRequest } from '../../../core/request.ts';
 import type { Embedder } from '../../../core/embedding.ts';
 import { embedderOf } from './device-embedder.ts';
 import { linkFault } from './device-fault.ts';
-import { DeviceSession, type LinkNames } from './device-session.ts';
+import { DeviceLink, type LinkNames } from './device-link.ts';
+import { type GreetingKind, SessionKeeper } from './session-keeper.ts';
 
 export interface DeviceBackendOptions {
   readonly id: string;
@@ -36,6 +38,14 @@ export interface DeviceBackendOptions {
   readonly names?: LinkNames;
   /** How clients name it; absent for the embedded model. */
   readonly label?: () => DeviceLabel;
+  /** How long a session outlives its link; default 0, as on a pipe. */
+  readonly graceMs?: number;
+  /** The device has introduced itself on a new link; not called on a conflict of two devices with one key. */
+  readonly onGreeted?: (hello: NonNullable<DeviceLink['hello']>, how: GreetingKind) => void;
+  /** Two devices call with one key: both links have been told so. */
+  readonly onConflict?: () => void;
+  /** A session ended because the device did not return within the grace. */
+  readonly onExpired?: () => void;
   /** The device said `bye` with this code. */
   readonly onBye?: (code: string) => void;
   /** A link of its own has ended, by code; not one that another took the place of. */
@@ -51,52 +61,86 @@ export class DeviceBackend implements Backend {
   readonly id: string;
   readonly tier = 'local';
   readonly #options: DeviceBackendOptions;
-  #session: DeviceSession | undefined;
+  readonly #keeper: SessionKeeper;
+  /** The link of the device that has introduced itself last, or that is to do so. */
+  #link: DeviceLink | undefined;
   #down: BackendStatus = { state: 'down', detail: 'The device has not connected yet.' };
   #closing: Promise<void> | undefined;
+  #lastError: DeviceBackend['lastError'];
 
   constructor(options: DeviceBackendOptions) {
     this.id = options.id;
     this.#options = options;
+    this.#keeper = new SessionKeeper({
+      clock: options.clock,
+      graceMs: options.graceMs ?? 0,
+      newSessionId: () => randomBytes(16).toString('base64url'),
+      onSessionOver: (_session, hasExpired) => {
+        if (hasExpired) options.onExpired?.();
+      },
+    });
   }
 
-  /** Serves from now on over this channel; a device that connects again replaces its older self. */
+  /** Serves from now on over this channel, once the device has introduced itself there; it goes on where it was. */
   attach(channel: Channel): void {
-    const { clock, heartbeatMs, names, onBye, onLost, onClipped } = this.#options;
-    this.#session?.close('replaced');
-    const session = new DeviceSession({
+    const { clock, heartbeatMs, graceMs = 0, names, onBye, onClipped } = this.#options;
+    const link: DeviceLink = new DeviceLink({
       backend: this.id,
       link: routerLink(channel, clock),
       clock,
-      session: randomBytes(16).toString('base64url'),
+      graceMs,
+      cut: () => channel.close('roamed', true),
       ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
       ...(names === undefined ? {} : { names }),
       ...(onBye === undefined ? {} : { onBye }),
       ...(onClipped === undefined ? {} : { onClipped }),
-      onEnd: (code) => {
-        if (this.#session !== session) return;
-        this.#session = undefined;
-        if (code === 'silent' || code === 'no_hello') {
-          this.#down = { state: this.#down.state, detail: 'The device fell silent and was given up.' };
-          this.#options.onSilent?.();
-        }
-        onLost?.(code);
+      greet: (hello, greeted) => {
+        this.#link = link;
+        const greeting = this.#keeper.greet(hello, greeted);
+        if (greeting.kind === 'conflict') {
+          this.#link = undefined;
+          this.#options.onConflict?.();
+        } else this.#options.onGreeted?.(hello, greeting.older ?? greeting.kind);
+        return greeting;
       },
+      onClosed: (greeted, isForGood) => this.#keeper.closed(greeted, isForGood),
+      onEnd: (code) => this.#lost(link, code),
     });
-    this.#session = session;
+    this.#link ??= link;
     this.#down = this.#options.lost ?? { state: 'down', detail: 'The device has disconnected.' };
+  }
+
+  #lost(link: DeviceLink, code: string): void {
+    if (this.#link !== link) return;
+    this.#link = undefined;
+    if (code === 'silent' || code === 'no_hello') {
+      this.#down = { state: this.#down.state, detail: 'The device fell silent and was given up.' };
+      this.#options.onSilent?.();
+    }
+    this.#options.onLost?.(code);
   }
 
   /** Ends the link with a word to the device; what runs on it fails over. */
   detach(code: ByeCode): void {
-    const session = this.#session;
-    this.#session = undefined;
-    session?.close(code);
+    const link = this.#link;
+    this.#link = undefined;
+    link?.close(code);
+    this.#keeper.end();
+  }
+
+  /** Two devices call with one key. */
+  get isInConflict(): boolean {
+    return this.#keeper.isConflict;
+  }
+
+  /** The session that its calls belong to, the time after the end of its link included. */
+  get session(): { readonly id: string; readonly resumes: number; readonly running: number } | undefined {
+    return this.#keeper.session;
   }
 
   /** Tells the device that its router gives it nothing new, or does so again. */
   sayDrain(on: boolean): void {
-    this.#session?.sayDrain(on);
+    this.#link?.sayDrain(on);
   }
 
   label(): DeviceLabel | undefined {
@@ -104,12 +148,17 @@ export class DeviceBackend implements Backend {
   }
 
   /** What the device has said of itself on this link. */
-  get hello(): DeviceSession['hello'] {
-    return this.#session?.hello;
+  get hello(): DeviceLink['hello'] {
+    return this.#link?.hello;
   }
 
-  get state(): DeviceSession['state'] {
-    return this.#session?.state;
+  get state(): DeviceLink['state'] {
+    return this.#link?.state;
+  }
+
+  /** Smoothed round trip to it; absent until measured. */
+  get rttMs(): number | undefined {
+    return this.#link?.rttMs;
   }
 
   /** Each text is read by itself, so a long list is sent in pieces. */
@@ -122,7 +171,7 @@ export class DeviceBackend implements Backend {
         : infos.filter((info) => !isChat(info)).map(({ id }) => id);
     },
     contextTokens: (model) => this.#infos().find(({ id }) => id === model)?.ctx,
-    session: () => this.#session,
+    link: () => this.#link,
   });
 
   get offers(): readonly ModelOffer[] {
@@ -153,20 +202,47 @@ export class DeviceBackend implements Backend {
     return info === undefined ? this.capabilities : capabilitiesOf(info);
   }
 
+  weightsOf(model: string): number | undefined {
+    return this.#infos().find(({ id }) => id === model)?.params;
+  }
+
+  load(model: string): BackendLoad {
+    const link = this.#link;
+    const state = link?.state;
+    const now = state?.models.find(({ id }) => id === model);
+    const offer = this.#infos().find(({ id }) => id === model);
+    const { battery, thermal } = state ?? {};
+    return {
+      rttMs: link?.rttMs ?? 0,
+      slots: now?.slots ?? offer?.slots ?? 1,
+      foreign: link?.foreign(model) ?? 0,
+      isResident: now?.resident ?? offer?.resident ?? true,
+      loadMs: offer?.load_ms ?? 0,
+      ...(thermal === undefined ? {} : { thermal: thermal.status }),
+      ...(battery === undefined ? {} : { batteryPct: battery.pct, isCharging: battery.charging }),
+      ...(battery?.saver === undefined ? {} : { isSaving: battery.saver }),
+      warm(prefixes) {
+        const known = now?.warm ?? [];
+        if (known.length === 0) return 0;
+        const asked = prefixes();
+        return Math.max(0, ...known.filter(({ h }) => asked.includes(h)).map(({ tokens }) => tokens));
+      },
+    };
+  }
+
   /** Download or load under way; `total` 0 is unknown. */
-  get progress(): DeviceSession['progress'] {
-    return this.#session?.progress;
+  get progress(): DeviceLink['progress'] {
+    return this.#link?.progress;
   }
 
   /** What runs its models, once it has said so. */
   get engine(): string | undefined {
-    return this.#session?.hello?.engine?.name;
+    return this.#link?.hello?.engine?.name;
   }
 
   status(): BackendStatus {
-    const session = this.#session;
-    if (session === undefined) return this.#down;
-    const { hello, state, progress } = session;
+    if (this.#link === undefined) return this.#down;
+    const { hello, state, progress } = this.#link;
     if (hello === undefined || state === undefined) return { state: 'loading', detail: 'The device is starting.' };
     const [model] = state.models;
     const numbers = {
@@ -183,8 +259,19 @@ export class DeviceBackend implements Backend {
 
   async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
     call.signal.throwIfAborted();
-    if (this.#session === undefined) throw linkFault('unreachable', this.id);
-    yield* this.#session.complete(request, call, this.capabilitiesOf(call.model)).events();
+    try {
+      if (this.#link === undefined) throw linkFault('unreachable', this.id);
+      yield* this.#link.complete(request, call, this.capabilitiesOf(call.model)).events();
+    } catch (error) {
+      if (error instanceof BackendError && error.fault !== 'rejected')
+        this.#lastError = { code: error.code, message: error.message, atMs: this.#options.clock.wallMs() };
+      throw error;
+    }
+  }
+
+  /** What last kept a request from being answered, in words for its owner; wall time. */
+  get lastError(): { readonly code: string; readonly message: string; readonly atMs: number } | undefined {
+    return this.#lastError;
   }
 
   /**
@@ -193,9 +280,9 @@ export class DeviceBackend implements Backend {
    */
   async countTokens(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined> {
     const info = this.#infos().find(isChat);
-    if (this.#session === undefined || info === undefined) return undefined;
+    if (this.#link === undefined || info === undefined) return undefined;
     try {
-      return await this.#session.count(request, info.id, signal);
+      return await this.#link.count(request, info.id, signal);
     } catch (error) {
       if (error instanceof BackendError) return undefined;
       throw error;
@@ -209,14 +296,15 @@ export class DeviceBackend implements Backend {
   }
 
   close(): Promise<void> {
-    this.#session?.close('closing');
+    this.#link?.close('closing');
+    this.#keeper.end();
     this.#down = { state: 'down', detail: 'The router is stopping.' };
     this.#closing ??= this.#options.release?.() ?? Promise.resolve();
     return this.#closing;
   }
 
   #infos(): readonly ModelOffer[] {
-    return this.#session?.offers ?? [];
+    return this.#link?.offers ?? [];
   }
 }
 

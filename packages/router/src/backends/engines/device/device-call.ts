@@ -1,30 +1,25 @@
-import { AnswerSequence } from '@lfo/protocol';
 import type { DeviceMessage, MessageOf } from '@lfo/protocol';
 import type { CallContext } from '../../../core/backend.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
-import { DueTimer } from '../../../core/due-timer.ts';
 import { AnswerMeter, tokensOf } from '../../answer-meter.ts';
 import { doneEvents, partEvent } from './answer-events.ts';
 import { deviceFault, linkFault } from './device-fault.ts';
+import type { CallListener, CallLoss } from './router-session.ts';
 
-/** A request of which the device says nothing for this long has failed; it vouches for one every 5 s. */
-export const silenceMs = 15_000;
 /**
  * Most characters held for a reader that does not take them. All requests of a device share one pipe, so a slow reader
  * cannot be answered by not reading: that would stall the others. It loses its own answer instead.
  */
 export const maxHeldChars = 1024 * 1024;
 
-/** One `complete` on a device: fed by the session, read by the pipeline. */
-export class DeviceCall {
+/** One `complete` on a device: fed by its session, read by the pipeline. */
+export class DeviceCall implements CallListener {
   readonly #backend: string;
   readonly #request: ChatRequest;
   readonly #context: CallContext;
   readonly #onAbandon: () => void;
   readonly #onUnanswered: () => void;
-  readonly #sequence = new AnswerSequence();
-  readonly #silence: DueTimer;
   readonly #meter = new AnswerMeter();
   /** Of the answer so far, in UTF-8. */
   #bytes = 0;
@@ -40,85 +35,57 @@ export class DeviceCall {
   #wake: (() => void) | undefined;
 
   /**
-   * `answerWithinMs`: by then the device must have said something of it, else `onUnanswered` is called too.
-   * `onAbandon` is called when the call ends otherwise than by the device's own word.
+   * `onUnanswered` is called where the device has said nothing of it in time, `onAbandon` where the call ends otherwise
+   * than by the device's own word or by its session's.
    */
   constructor(
     backend: string,
     request: ChatRequest,
     context: CallContext,
-    options: {
-      readonly answerWithinMs: number;
-      readonly onAbandon: () => void;
-      readonly onUnanswered: () => void;
-    },
+    options: { readonly onAbandon: () => void; readonly onUnanswered: () => void },
   ) {
     this.#backend = backend;
     this.#request = request;
     this.#context = context;
     this.#onAbandon = options.onAbandon;
     this.#onUnanswered = options.onUnanswered;
-    this.#silence = new DueTimer(context.clock, () => this.#silent());
-    this.#silence.set(context.clock.nowMs() + options.answerWithinMs);
   }
 
-  /** The device spoke of this request, or of what it waits for. */
-  alive(): void {
+  onVouched(isStarted: boolean): void {
     if (this.#end !== undefined) return;
     this.#isAnswered = true;
-    this.#silence.set(this.#context.clock.nowMs() + silenceMs);
+    this.#started ||= isStarted;
     if (!this.#begun) this.#context.keepAlive();
   }
 
-  /** The device has taken it: to work on at once, or to wait behind others. */
-  accepted({ position }: MessageOf<DeviceMessage, 'accepted'>): void {
-    this.#started ||= position === 0;
-    this.alive();
+  onMessage(message: MessageOf<DeviceMessage, 'delta' | 'done' | 'error'>): void {
+    if (this.#end !== undefined) return;
+    this.onVouched(false);
+    if (message.t === 'delta') this.#delta(message.parts);
+    else if (message.t === 'done') this.#done(message);
+    else this.#finish({ error: deviceFault(this.#backend, message) });
   }
 
-  progress({ done }: MessageOf<DeviceMessage, 'progress'>): void {
-    this.#started ||= done > 0;
-    this.alive();
+  onLost(loss: CallLoss): void {
+    if (loss === 'lost' || loss === 'process_ended') return this.#finish({ error: this.#lostFault(loss) });
+    const isUnanswered = loss === 'silent' && !this.#isAnswered;
+    const name = { out_of_order: 'outOfOrder', malformed: 'malformed', silent: 'silent' } as const;
+    this.#finish({ error: linkFault(name[loss], this.#backend) });
+    if (isUnanswered) this.#onUnanswered();
   }
 
-  delta({ n, parts }: MessageOf<DeviceMessage, 'delta'>): void {
-    if (!this.#isNext(n)) return;
-    this.alive();
-    const events = parts.map(partEvent);
-    for (const event of events) this.#meter.add(event);
-    this.#push(events);
-    for (const part of parts) {
-      const text = 'text' in part ? part.text : 'json' in part ? part.json : 'name' in part ? part.name : '';
-      this.#bytes += Buffer.byteLength(text);
-      if (part.k === 'call') this.#calls++;
-      this.#heldChars += Math.max(40, text.length);
-    }
-    if (this.#heldChars > maxHeldChars) this.#abandon(linkFault('slowReader', this.#backend));
+  /**
+   * Nobody has seen anything of it, and another can answer: that is sooner than the device's return. What the engine may
+   * have died of waits: it must not kill the next one.
+   */
+  onSuspended(): void {
+    if (this.#mayHaveKilled) return;
+    if (this.#context.mayFailOver?.() === true) this.#abandon(this.#lostFault('lost'));
   }
 
-  done(message: MessageOf<DeviceMessage, 'done'>): void {
-    if (!this.#isNext(message.n)) return;
-    const { bodyBytes: requestBytes, messages } = this.#request;
-    const exchanged = { requestBytes, messages: messages.length, answerBytes: this.#bytes, calls: this.#calls };
-    this.#push(doneEvents(message, exchanged, this.#meter.estimate(tokensOf(requestBytes))));
-    this.#finish({});
-  }
-
-  failed(error: MessageOf<DeviceMessage, 'error'>): void {
-    // Without a number where the device's link refused the request itself.
-    if (error.n !== undefined && !this.#isNext(error.n)) return;
-    this.#finish({ error: deviceFault(this.#backend, error) });
-  }
-
-  /** A message about this request did not fit the protocol. */
-  malformed(): void {
-    this.#abandon(linkFault('malformed', this.#backend));
-  }
-
-  /** The link is gone. */
-  lost(): void {
-    const name = this.#begun ? 'lostAmid' : this.#started && hasSchema(this.#request) ? 'lostOnSchema' : 'lostBefore';
-    this.#finish({ error: linkFault(name, this.#backend) });
+  /** The device has returned within the grace. */
+  onResumed(): void {
+    if (this.#end === undefined) this.#context.resumed?.();
   }
 
   /** What was answered so far and then as it comes. Read once. */
@@ -146,9 +113,33 @@ export class DeviceCall {
     }
   }
 
-  #silent(): void {
-    this.#abandon(linkFault('silent', this.#backend));
-    if (!this.#isAnswered) this.#onUnanswered();
+  #delta(parts: MessageOf<DeviceMessage, 'delta'>['parts']): void {
+    const events = parts.map(partEvent);
+    for (const event of events) this.#meter.add(event);
+    this.#push(events);
+    for (const part of parts) {
+      const text = 'text' in part ? part.text : 'json' in part ? part.json : 'name' in part ? part.name : '';
+      this.#bytes += Buffer.byteLength(text);
+      if (part.k === 'call') this.#calls++;
+      this.#heldChars += Math.max(40, text.length);
+    }
+    if (this.#heldChars > maxHeldChars) this.#abandon(linkFault('slowReader', this.#backend));
+  }
+
+  #done(message: MessageOf<DeviceMessage, 'done'>): void {
+    const { bodyBytes: requestBytes, messages } = this.#request;
+    const exchanged = { requestBytes, messages: messages.length, answerBytes: this.#bytes, calls: this.#calls };
+    this.#push(doneEvents(message, exchanged, this.#meter.estimate(tokensOf(requestBytes))));
+    this.#finish({});
+  }
+
+  get #mayHaveKilled(): boolean {
+    return !this.#begun && this.#started && hasSchema(this.#request);
+  }
+
+  #lostFault(loss: 'lost' | 'process_ended'): Error {
+    if (loss === 'process_ended' && this.#mayHaveKilled) return linkFault('lostOnSchema', this.#backend);
+    return linkFault(this.#begun ? 'lostAmid' : 'lostBefore', this.#backend);
   }
 
   #push(events: readonly InferenceEvent[]): void {
@@ -156,14 +147,6 @@ export class DeviceCall {
     this.#begun = true;
     this.#held.push(...events);
     this.#wake?.();
-  }
-
-  /** Takes a number once and in order; a gap ends the request, since its answer cannot be trusted any more. */
-  #isNext(n: number): boolean {
-    if (this.#end !== undefined) return false;
-    const place = this.#sequence.take(n);
-    if (place === 'gap') this.#abandon(linkFault('outOfOrder', this.#backend));
-    return place === 'next';
   }
 
   #abandon(error: unknown): void {
@@ -175,7 +158,6 @@ export class DeviceCall {
   #finish(end: { readonly error?: unknown }): void {
     if (this.#end !== undefined) return;
     this.#end = end;
-    this.#silence.clear();
     this.#wake?.();
   }
 }

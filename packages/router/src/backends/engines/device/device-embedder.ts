@@ -2,7 +2,7 @@ import { fromBase64url } from '@lfo/protocol';
 import type { Embedder, EmbeddingAnswer, EmbeddingAsk, EmbeddingCall } from '../../../core/embedding.ts';
 import { BackendError, RequestError } from '../../../core/errors.ts';
 import { linkFault } from './device-fault.ts';
-import type { DeviceSession } from './device-session.ts';
+import type { DeviceLink } from './device-link.ts';
 
 /** Texts and characters of one message: its answer fits a frame, and another request gets its turn in between. */
 const textsAtOnce = 16;
@@ -13,7 +13,7 @@ export interface EmbeddingDevice {
   readonly id: () => string;
   readonly models: () => readonly string[];
   readonly contextTokens: (model: string) => number | undefined;
-  readonly session: () => DeviceSession | undefined;
+  readonly link: () => DeviceLink | undefined;
 }
 
 /** The embedding models of a device. */
@@ -35,9 +35,9 @@ async function embed(
   const vectors: Float32Array[] = [];
   let promptTokens = 0;
   for (const texts of inPieces(inputs.map(asText))) {
-    const session = device.session();
-    if (session === undefined) throw linkFault('unreachable', device.id());
-    const { vectors: made, tokens } = await session.embed(texts, model, truncate, signal);
+    const link = device.link();
+    if (link === undefined) throw linkFault('unreachable', device.id());
+    const { vectors: made, tokens } = await link.embed(texts, model, truncate, signal);
     if (made.length !== texts.length) throw linkFault('malformed', device.id());
     for (const text of made) vectors.push(checked(vectorOf(text), dimensions, device.id()));
     promptTokens += tokens;

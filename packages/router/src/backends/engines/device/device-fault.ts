@@ -32,6 +32,8 @@ const meanings: Readonly<Record<DeviceErrorCode, Meaning>> = {
 const beyondModel: Meaning = { fault: 'unusable' };
 
 const maxMessageChars = 300;
+/** A device that takes nothing is left alone so long where it does not say itself. */
+const busyMs = 250;
 
 /** The device's refusal or failure as the pool and the client see it. */
 export function deviceFault(
@@ -40,12 +42,23 @@ export function deviceFault(
     code,
     message,
     retryable,
-  }: { readonly code: DeviceErrorCode; readonly message: string; readonly retryable: boolean },
+    retry_after_ms: retryAfterMs = busyMs,
+  }: {
+    readonly code: DeviceErrorCode;
+    readonly message: string;
+    readonly retryable: boolean;
+    readonly retry_after_ms?: number | undefined;
+  },
 ): BackendError {
   const { message: ours, ...meaning } = code === 'bad_request' && retryable ? beyondModel : meanings[code];
   // A device's refusals are written for the user; its failures may speak of its insides.
   const words = ours ?? message.slice(0, maxMessageChars);
-  return new BackendError(words, { ...meaning, backend, ...(meaning.fault === 'rejected' ? { retryable } : {}) });
+  return new BackendError(words, {
+    ...meaning,
+    backend,
+    ...(meaning.fault === 'rejected' ? { retryable } : {}),
+    ...(meaning.fault === 'busy' ? { retryAfterMs } : {}),
+  });
 }
 
 /** Our own observations of a device. */

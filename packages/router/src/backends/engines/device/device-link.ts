@@ -7,34 +7,50 @@ import { completeMessage, wirePrompt } from './complete-message.ts';
 import { DeviceCall } from './device-call.ts';
 import { deviceFault, linkFault } from './device-fault.ts';
 import { LinkWatch } from './link-watch.ts';
+import type { RouterSession } from './router-session.ts';
+import type { GreetedLink, Greeting } from './session-keeper.ts';
 
 /** A device that has not introduced itself after this long is not one. */
 export const helloMs = 30_000;
 /** How often a device repeats its state, unless said otherwise. */
 const defaultHeartbeatMs = 20_000;
-/** A call must be accepted, or anything said of it, within this or four round trips, whichever is longer. */
-const leastAnswerMs = 3_000;
 /** Calls in a row of which nothing was said; then the device is taken for dead. */
 const mostUnanswered = 2;
 /** A count that takes longer is not worth waiting for: an estimate does. */
 export const countMs = 400;
 
 /** What of the features of a device is used. */
-const usedFeatures: ReadonlySet<string> = new Set(['count', 'embed']);
+const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed']);
+/** After such a word the device does not return to its session. */
+const lastWords: ReadonlySet<string> = new Set([
+  'closing',
+  'restarting',
+  'replaced',
+  'revoked',
+  'unpaired',
+  'duplicate_identity',
+]);
 
 /** What a device answers to texts. */
 type Embedded = Pick<MessageOf<DeviceMessage, 'embedded'>, 'vectors' | 'tokens'>;
 type EmbedSettled = (error: unknown, embedded: Embedded | undefined) => void;
+type Hello = MessageOf<DeviceMessage, 'hello'>;
 type CountSettled = (count: PromptCount | undefined) => void;
 
-export interface SessionOptions {
+export interface LinkOptions {
   readonly backend: string;
   readonly link: Link<DeviceMessage, RouterMessage>;
   readonly clock: Clock;
-  /** Names the session to the device. */
-  readonly session: string;
+  /** Ends the link without a word. */
+  readonly cut: () => void;
+  /** Decides which session a device that has introduced itself goes on with. */
+  readonly greet: (hello: Hello, link: GreetedLink) => Greeting;
+  /** The link is over; the session may outlive it. `isForGood`: the device does not return to it. */
+  readonly onClosed: (link: GreetedLink, isForGood: boolean) => void;
   /** How often the device is to repeat its state. */
   readonly heartbeatMs?: number;
+  /** Of sessions that outlive their links. */
+  readonly graceMs: number;
   /** Once: `silent` for a device that has hung, which must be ended by other means; else why the link is over. */
   readonly onEnd: (code: string) => void;
   /** Absent on a pipe. */
@@ -51,41 +67,54 @@ export interface LinkNames {
   readonly device: () => string;
 }
 
-/** One device on one link, from its `hello` to the end of the link. */
-export class DeviceSession {
-  readonly #options: SessionOptions;
-  readonly #calls = new Map<number, DeviceCall>();
+/** One device on one link, from its `hello` to the end of the link; its calls belong to its session. */
+export class DeviceLink {
+  readonly #options: LinkOptions;
   readonly #counts = new Map<number, CountSettled>();
   readonly #embeds = new Map<number, EmbedSettled>();
   readonly #cancelHello: () => void;
+  readonly #greeted: GreetedLink;
+  #session: RouterSession | undefined;
   #watch: LinkWatch | undefined;
-  #nextId = 0;
   #unanswered = 0;
   /** A count went unanswered, and nothing was heard since. */
   #isDeaf = false;
   #isOver = false;
-  #hello: MessageOf<DeviceMessage, 'hello'> | undefined;
+  #lastWord: string | undefined;
+  #hello: Hello | undefined;
   #offers: readonly ModelOffer[] = [];
   #state: MessageOf<DeviceMessage, 'state'> | undefined;
+  #foreign: ReadonlyMap<string, number> = new Map();
   #progress: MessageOf<DeviceMessage, 'progress'> | undefined;
 
-  constructor(options: SessionOptions) {
+  constructor(options: LinkOptions) {
     this.#options = options;
     const { link, clock, onClipped } = options;
+    this.#greeted = {
+      send: (message) => void link.send(message),
+      close: (code) => this.close(code),
+      cut: options.cut,
+      rttMs: () => this.#watch?.rttMs ?? 0,
+    };
     this.#cancelHello = clock.schedule(helloMs, () => this.#silent('no_hello'));
     link.listen({
       onMessage: (message) => this.#receive(message),
       onClipped: (fields) => onClipped?.(fields),
       onInvalid: (_type, id) => {
         this.#heard();
-        if (id !== undefined) this.#calls.get(id)?.malformed();
+        if (id !== undefined) this.#session?.malformed(id);
       },
-      onClose: (code) => this.#over(code),
+      onClose: (code) => this.#over(this.#lastWord ?? code),
     });
   }
 
   get hello(): MessageOf<DeviceMessage, 'hello'> | undefined {
     return this.#hello;
+  }
+
+  /** Smoothed round trip; absent until measured. */
+  get rttMs(): number | undefined {
+    return this.#watch?.rttMs;
   }
 
   /** What it serves. */
@@ -97,6 +126,11 @@ export class DeviceSession {
     return this.#state;
   }
 
+  /** Requests of others at one of its models, as of its last state: what it counted beside ours. */
+  foreign(model: string): number {
+    return this.#foreign.get(model) ?? 0;
+  }
+
   /** Of a download or load, while one is under way. */
   get progress(): MessageOf<DeviceMessage, 'progress'> | undefined {
     return this.#progress;
@@ -105,21 +139,22 @@ export class DeviceSession {
   /** @throws BackendError when the device cannot be asked this at all. */
   complete(request: ChatRequest, call: CallContext, capabilities: Capabilities): DeviceCall {
     const { backend, link } = this.#options;
-    if (link.closed || this.#hello === undefined) throw linkFault('unreachable', backend);
-    const id = this.#nextId++;
-    const message = completeMessage(request, call, { id, backend, capabilities });
-    this.#send(message);
+    const session = this.#session;
+    if (link.closed || session === undefined) throw linkFault('unreachable', backend);
+    const id = session.takeId();
+    const message = completeMessage(request, call, {
+      id,
+      backend,
+      capabilities,
+      wantsPrefixes: this.#options.names !== undefined,
+    });
     const running = new DeviceCall(backend, request, call, {
-      answerWithinMs: Math.max(leastAnswerMs, 4 * (this.#watch?.rttMs ?? 0)),
-      onAbandon: () => {
-        this.#forget(id);
-        link.send({ t: 'cancel', id });
-      },
+      onAbandon: () => session.abandon(id),
       onUnanswered: () => {
         if (++this.#unanswered >= mostUnanswered) this.#silent('silent');
       },
     });
-    this.#calls.set(id, running);
+    refuseTooLarge(backend, () => session.start(message, running));
     this.#watch?.setBusy(true);
     return running;
   }
@@ -128,9 +163,9 @@ export class DeviceSession {
   async count(request: ChatRequest, model: string, signal: AbortSignal): Promise<PromptCount | undefined> {
     const { backend, link, clock } = this.#options;
     signal.throwIfAborted();
-    if (link.closed || this.#hello === undefined || this.#isDeaf) return undefined;
-    const id = this.#nextId++;
-    this.#send({ t: 'count', id, model, ...wirePrompt(request, backend) });
+    if (link.closed || this.#session === undefined || this.#isDeaf) return undefined;
+    const id = this.#session.takeId();
+    refuseTooLarge(backend, () => link.send({ t: 'count', id, model, ...wirePrompt(request, backend) }));
     return await new Promise((resolve, reject) => {
       const settle: CountSettled = (count) => {
         cancelLimit();
@@ -157,9 +192,10 @@ export class DeviceSession {
   async embed(inputs: readonly string[], model: string, truncate: boolean, signal: AbortSignal): Promise<Embedded> {
     const { backend, link } = this.#options;
     signal.throwIfAborted();
-    if (link.closed || this.#hello === undefined) throw linkFault('unreachable', backend);
-    const id = this.#nextId++;
-    this.#send({ t: 'embed', id, model, inputs: [...inputs], truncate });
+    const session = this.#session;
+    if (link.closed || session === undefined) throw linkFault('unreachable', backend);
+    const id = session.takeId();
+    refuseTooLarge(backend, () => link.send({ t: 'embed', id, model, inputs: [...inputs], truncate }));
     return await new Promise((resolve, reject) => {
       const onAbort = (): void => {
         link.send({ t: 'cancel', id });
@@ -185,16 +221,9 @@ export class DeviceSession {
     this.#options.link.close(code);
   }
 
-  #send(message: RouterMessage): void {
-    try {
-      this.#options.link.send(message);
-    } catch (error) {
-      throw error instanceof MessageTooLargeError ? linkFault('tooLarge', this.#options.backend, error) : error;
-    }
-  }
-
   #heard(): void {
     this.#isDeaf = false;
+    this.#watch?.setBusy((this.#session?.waitedFor ?? 0) > 0);
     this.#watch?.heard();
   }
 
@@ -202,6 +231,7 @@ export class DeviceSession {
     this.#heard();
     if (message.t === 'hello') return this.#welcome(message);
     if (message.t === 'bye') {
+      this.#lastWord = message.code;
       this.#options.onBye?.(message.code);
       return this.#options.link.close('closing');
     }
@@ -214,18 +244,18 @@ export class DeviceSession {
       case 'progress':
         return this.#progressed(message);
       case 'accepted':
-        return this.#answering(message.id)?.accepted(message);
+        return this.#vouched(message.id, message.position === 0);
       case 'delta':
-        return this.#answering(message.id)?.delta(message);
       case 'done':
-        this.#answering(message.id)?.done(message);
-        return this.#forget(message.id);
+        return this.#answered(message);
       case 'counted':
         return this.#counts.get(message.id)?.(countOf(message));
       case 'embedded':
         return this.#embeds.get(message.id)?.(undefined, message);
       case 'error':
-        return this.#failed(message);
+        this.#answered(message);
+        this.#embeds.get(message.id ?? -1)?.(deviceFault(this.#options.backend, message), undefined);
+        return this.#counts.get(message.id ?? -1)?.(undefined);
       case 'ping':
         this.#options.link.send({ t: 'pong', n: message.n });
         return;
@@ -236,64 +266,66 @@ export class DeviceSession {
     }
   }
 
-  #welcome(hello: MessageOf<DeviceMessage, 'hello'>): void {
-    const { link, session, clock, backend, names, heartbeatMs = defaultHeartbeatMs } = this.#options;
+  #welcome(hello: Hello): void {
+    const { link, clock, backend, names, graceMs, heartbeatMs = defaultHeartbeatMs } = this.#options;
     this.#cancelHello();
+    link.agreeMaxFrame(hello.max_frame);
+    const greeting = this.#options.greet(hello, this.#greeted);
+    if (greeting.kind === 'conflict') return;
     this.#hello = hello;
     this.#offers = hello.models;
-    link.agreeMaxFrame(hello.max_frame);
+    this.#session = greeting.session;
     link.send({
       t: 'welcome',
       v: protocolVersions[0],
-      session,
-      resumed: false,
-      resume: [],
+      session: greeting.session.id,
+      resumed: greeting.kind === 'resumed',
+      resume: greeting.resume,
       heartbeat_ms: heartbeatMs,
-      // A pipe that breaks has no other end left to return to.
-      grace_ms: 0,
+      grace_ms: graceMs,
       max_frame: Math.min(hello.max_frame, maxFrameBytes),
       router: names?.router ?? { id: 'router', name: 'router', version: '0.1.0' },
       device: { id: backend, name: names?.device() ?? backend },
-      features: hello.features.filter((feature) => usedFeatures.has(feature)),
+      features: hello.features.filter((feature) => usedFeatures.has(feature) && (feature !== 'resume' || graceMs > 0)),
     });
+    for (const request of greeting.again) link.send(request);
     this.#watch = new LinkWatch({
       clock,
       heartbeatMs,
       ping: (n) => link.send({ t: 'ping', n }),
       onSilent: () => this.#silent('silent'),
     });
+    this.#watch.setBusy(greeting.session.waitedFor > 0);
   }
 
   #newState(state: MessageOf<DeviceMessage, 'state'>): void {
     if (this.#state !== undefined && state.seq <= this.#state.seq) return;
     this.#state = state;
+    // Before anything else is sent: what is ours is what had been acknowledged when it counted.
+    this.#foreign = new Map(
+      state.models.map(({ id, active, queued }) => [
+        id,
+        Math.max(0, active + queued - (this.#session?.acknowledged(id) ?? 0)),
+      ]),
+    );
     if (state.code !== 'loading') this.#progress = undefined;
   }
 
   #progressed(progress: MessageOf<DeviceMessage, 'progress'>): void {
-    if (progress.id !== undefined) return this.#answering(progress.id)?.progress(progress);
+    if (progress.id !== undefined) return this.#vouched(progress.id, progress.done > 0);
     this.#progress = progress;
-    for (const call of this.#calls.values()) call.alive();
+    this.#session?.vouched();
   }
 
-  #failed(error: MessageOf<DeviceMessage, 'error'>): void {
-    if (error.id === undefined) return;
-    this.#answering(error.id)?.failed(error);
-    this.#forget(error.id);
-    this.#counts.get(error.id)?.(undefined);
-    this.#embeds.get(error.id)?.(deviceFault(this.#options.backend, error), undefined);
+  #vouched(id: number, isStarted: boolean): void {
+    if (this.#session?.has(id) === true) this.#unanswered = 0;
+    this.#session?.vouched(id, isStarted);
   }
 
-  /** The call the device speaks of: it listens. */
-  #answering(id: number): DeviceCall | undefined {
-    const call = this.#calls.get(id);
-    if (call !== undefined) this.#unanswered = 0;
-    return call;
-  }
-
-  #forget(id: number): void {
-    this.#calls.delete(id);
-    if (this.#calls.size === 0) this.#watch?.setBusy(false);
+  #answered(message: MessageOf<DeviceMessage, 'delta' | 'done' | 'error'>): void {
+    if (this.#session?.has(message.id ?? -1) === true) this.#unanswered = 0;
+    this.#session?.receive(message);
+    if (message.t !== 'delta') this.#watch?.setBusy((this.#session?.waitedFor ?? 0) > 0);
   }
 
   /** Gives the device up. The link is closed too, but a process that has stopped does not read that. */
@@ -307,14 +339,23 @@ export class DeviceSession {
     this.#isOver = true;
     this.#cancelHello();
     this.#watch?.close();
-    for (const call of this.#calls.values()) call.lost();
-    this.#calls.clear();
     for (const settle of this.#counts.values()) settle(undefined);
     for (const settle of this.#embeds.values()) settle(linkFault('lostBefore', this.#options.backend), undefined);
-    this.#options.onEnd(code);
+    const { onEnd, onClosed } = this.#options;
+    onEnd(code);
+    onClosed(this.#greeted, lastWords.has(code));
   }
 }
 
 function countOf({ tokens, warm }: MessageOf<DeviceMessage, 'counted'>): PromptCount {
   return { tokens, ...(warm === undefined ? {} : { warmTokens: Math.min(warm, tokens) }) };
+}
+
+/** @throws BackendError where the request does not fit a message */
+function refuseTooLarge(backend: string, send: () => unknown): void {
+  try {
+    send();
+  } catch (error) {
+    throw error instanceof MessageTooLargeError ? linkFault('tooLarge', backend, error) : error;
+  }
 }

@@ -1,6 +1,6 @@
 import type { DeviceMessage, MessageOf, RouterMessage } from '@lfo/protocol';
-import type { Clock } from '../core/clock.ts';
-import { RouterSession, type Resumption } from './session.ts';
+import type { Clock } from '../../../core/clock.ts';
+import { RouterSession, type Resumption } from './router-session.ts';
 
 type Hello = MessageOf<DeviceMessage, 'hello'>;
 
@@ -22,7 +22,12 @@ export interface GreetedLink {
 
 /** What a `hello` leads to. */
 export type Greeting =
-  | ({ readonly kind: 'new' | 'resumed'; readonly session: RouterSession } & Resumption)
+  | ({
+      readonly kind: 'new' | 'resumed';
+      readonly session: RouterSession;
+      /** The end of an older link that was up: the same process has moved, or another has taken over. */
+      readonly older: 'roamed' | 'replaced' | undefined;
+    } & Resumption)
   /** Two devices have one key: the link has been told so, and nothing is dispatched. */
   | { readonly kind: 'conflict' };
 
@@ -32,8 +37,11 @@ export interface SessionKeeperOptions {
   /** A new id of a session. */
   readonly newSessionId: () => string;
   /** A session is over, its grace included. */
-  readonly onSessionOver: (session: RouterSession) => void;
+  readonly onSessionOver?: (session: RouterSession, hasExpired: boolean) => void;
 }
+
+/** What a new link means: another process of the device, one that is back or has moved, or the first. */
+export type GreetingKind = 'new' | 'resumed' | 'roamed' | 'replaced';
 
 /** The sessions of one device: at most one is current, on at most one link. */
 export class SessionKeeper {
@@ -69,32 +77,35 @@ export class SessionKeeper {
     if (known !== undefined && known.boot === hello.boot && hello.session?.id === known.id) {
       // The device itself has moved, for instance to another network: `replaced` would send it away.
       older?.cut();
-      return { kind: 'resumed', session: known, ...known.resume(hello.session.requests, send, link.rttMs) };
+      const resumption = known.resume(hello.session.requests, send, link.rttMs);
+      return { kind: 'resumed', session: known, older: older && 'roamed', ...resumption };
     }
-    if (known?.boot === hello.boot) older?.cut();
+    const isSameProcess = known?.boot === hello.boot;
+    if (isSameProcess) older?.cut();
     else older?.close('replaced');
-    known?.end();
+    known?.end(isSameProcess ? 'lost' : 'process_ended');
     const { clock, graceMs, newSessionId, onSessionOver } = this.#options;
     const session: RouterSession = new RouterSession({
       clock,
       id: newSessionId(),
       boot: hello.boot,
-      graceMs,
-      onOver: () => {
+      graceMs: hello.features.includes('resume') ? graceMs : 0,
+      onOver: (hasExpired) => {
         if (this.#session === session) this.#session = undefined;
-        onSessionOver(session);
+        onSessionOver?.(session, hasExpired);
       },
     });
     this.#session = session;
     session.attach(send, link.rttMs);
-    return { kind: 'new', session, resume: [], again: [] };
+    return { kind: 'new', session, older: older && (isSameProcess ? 'roamed' : 'replaced'), resume: [], again: [] };
   }
 
-  /** A link has closed; one that was taken over does not matter any more. */
-  closed(link: GreetedLink): void {
+  /** A link has closed, with a word that the device does not return or without; one that was taken over does not matter. */
+  closed(link: GreetedLink, isForGood = false): void {
     if (this.#link !== link) return;
     this.#link = undefined;
-    this.#session?.detach();
+    if (isForGood) this.#session?.end();
+    else this.#session?.detach();
   }
 
   /** The device is removed: everything ends, and a conflict with it. */
@@ -127,7 +138,7 @@ export class SessionKeeper {
     this.#conflict = { boot, sinceMs: nowMs };
     this.#link = undefined;
     older.close('duplicate_identity');
-    this.#session.end();
+    this.#session.end('process_ended');
     return true;
   }
 }

@@ -1,0 +1,51 @@
+import { connect, createServer, type Socket } from 'node:net';
+import type { TestContext } from 'node:test';
+
+/** A cable between a client and a server on this machine, to be pulled. */
+export interface TcpProxy {
+  readonly port: number;
+  /** Ends every connection at once, without a word to the protocol above. */
+  cut(): void;
+  /** While true, bytes are neither passed on nor refused: neither side hears anything. */
+  setSilent(isSilent: boolean): void;
+  /** Connections made so far. */
+  readonly connections: () => number;
+}
+
+/** Passes connections on to a port of this machine until the test is over. */
+export async function tcpProxy(t: TestContext, toPort: number): Promise<TcpProxy> {
+  const pairs = new Set<readonly [Socket, Socket]>();
+  let connections = 0;
+  let isSilent = false;
+  const server = createServer({ noDelay: true }, (client) => {
+    connections++;
+    const upstream = connect({ port: toPort, host: '127.0.0.1', noDelay: true });
+    const pair = [client, upstream] as const;
+    pairs.add(pair);
+    for (const [from, to] of [pair, [upstream, client] as const]) {
+      from.on('error', () => {});
+      from.on('close', () => {
+        to.destroy();
+        pairs.delete(pair);
+      });
+      from.on('data', (chunk: Buffer) => {
+        if (!isSilent) to.write(chunk);
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const cut = (): void => {
+    for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy();
+  };
+  t.after(() => {
+    server.close();
+    cut();
+  });
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    cut,
+    setSilent: (next) => void (isSilent = next),
+    connections: () => connections,
+  };
+}
