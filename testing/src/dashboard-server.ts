@@ -58,6 +58,8 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     clock,
     store,
     verifyKey,
+    refs: { refOf: (key) => key, identityOf: (key) => verifyKey(key) },
+    peers: { id: 'this', list: () => [], follow() {} },
     fleet: () => ({ backends: scriptedFleet }),
     readiness,
     records: () => recorder.status(),

@@ -18,6 +18,8 @@ export interface PostgresServer {
   /** It and all its processes stand still, as those of a hanging disk do: what is asked is never answered. */
   freeze(): void;
   thaw(): void;
+  /** What it has written into its log as an error since it started. */
+  errors(): readonly string[];
   /** Starts it again on the same data. */
   restart(): Promise<void>;
   /** Ends it and removes its folder. */
@@ -41,6 +43,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   if (code !== 0) throw new Error(`initdb ended with ${code}`);
 
   const settings = ['listen_addresses=', `unix_socket_directories=${folder}`, 'fsync=off', 'max_connections=50'];
+  const errors: string[] = [];
   const start = (): Promise<ChildProcess> =>
     started(
       spawn(join(bin, 'postgres'), ['-D', data, ...settings.flatMap((setting) => ['-c', setting])], {
@@ -48,6 +51,7 @@ export async function startPostgres(): Promise<PostgresServer> {
         stdio: ['ignore', 'ignore', 'pipe'],
         ...account,
       }),
+      errors,
     );
   let server = await start();
   const end = async (signal: 'SIGQUIT' | 'SIGINT'): Promise<void> => {
@@ -70,6 +74,7 @@ export async function startPostgres(): Promise<PostgresServer> {
     crash: () => end('SIGQUIT'),
     freeze: () => signal('SIGSTOP'),
     thaw: () => signal('SIGCONT'),
+    errors: () => errors,
     async restart() {
       server = await start();
     },
@@ -127,11 +132,12 @@ function unprivileged(): { readonly uid: number; readonly gid: number } | undefi
 }
 
 /** Reads its log to the end: a server whose log nobody takes stands still. */
-async function started(server: ChildProcess): Promise<ChildProcess> {
+async function started(server: ChildProcess, errors: string[]): Promise<ChildProcess> {
   const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
   let said = '';
   server.stderr?.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-10_000);
+    errors.push(...text.split('\n').filter((line) => / (ERROR|FATAL|PANIC):/.test(line)));
     if (said.includes('ready to accept connections')) resolve();
   });
   server.once('exit', () => reject(new Error(`PostgreSQL ended before it was ready: ${said}`)));

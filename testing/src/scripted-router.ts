@@ -49,6 +49,7 @@ export const serverDefaults: ServerConfig = {
   bodyTimeoutMs: 30_000,
   heartbeatMs: 10_000,
   slowReaderMs: 60_000,
+  drainMs: 0,
   shutdownGraceMs: 30_000,
 };
 

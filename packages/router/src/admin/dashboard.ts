@@ -10,18 +10,22 @@ import type { VerifyKey } from '../core/identity.ts';
 import { LiveFeed } from '../telemetry/live-feed.ts';
 import type { Store } from '../records/tables.ts';
 import { receivedBody } from '../server/body-parser.ts';
+import type { KeyRefs } from '../keys/verify-key.ts';
+import { SessionTable } from '../records/session-table.ts';
 import { FailedAuthLimiter } from '../keys/failed-auth.ts';
 import { StoredHistory } from '../records/queries/stored-history.ts';
 
 /** What the dashboard needs of the router around it. */
 export interface DashboardOptions extends Pick<
   AdminDeps,
-  'devices' | 'fleet' | 'readiness' | 'records' | 'keyName' | 'setDraining'
+  'devices' | 'fleet' | 'readiness' | 'records' | 'keyName' | 'setDraining' | 'peers'
 > {
   readonly clock: Clock;
   readonly store: Store;
   /** The verifier that the server uses too. */
   readonly verifyKey: VerifyKey;
+  /** What sessions keep instead of keys. */
+  readonly refs: Pick<KeyRefs, 'refOf' | 'identityOf'>;
 }
 
 /** The dashboard before its server exists: `live` follows requests, `sessionAuth` belongs to the server's guard. */
@@ -38,9 +42,11 @@ const builtFiles = fileURLToPath(new URL('../../dashboard/', import.meta.url));
 
 /** Joins the dashboard to what it shows. */
 export function createDashboard(options: DashboardOptions): Dashboard {
-  const { clock, store, verifyKey } = options;
+  const { clock, store, refs, peers } = options;
   const live = new LiveFeed();
-  const sessions = new Sessions(clock, verifyKey);
+  const sessions = new Sessions(clock, refs, new SessionTable(store));
+  peers.follow('sessions', () => void sessions.refresh());
+  void sessions.refresh();
   const deps: AdminDeps = {
     ...options,
     live,

@@ -7,6 +7,7 @@ import type { VerifyKey } from '../core/identity.ts';
 import type { JsonValue } from '../core/json.ts';
 import type { LiveFeed } from '../telemetry/live-feed.ts';
 import type { Devices } from '../fleet/devices.ts';
+import type { RouterPeers } from '../records/open-peers.ts';
 import type { Sessions } from './sessions.ts';
 import type { StaticFiles } from './static-files.ts';
 
@@ -29,6 +30,8 @@ export interface AdminDeps {
   readonly readBody: (request: FastifyRequest) => JsonValue;
   readonly files: StaticFiles;
   readonly devices: Devices;
+  /** The routers on this database. */
+  readonly peers: Pick<RouterPeers, 'list' | 'id' | 'follow'>;
   /** Lets a backend finish what it has and gives it nothing new, or takes that back; answers whether there is such a one. */
   readonly setDraining: (id: string, isDraining: boolean) => boolean;
 }

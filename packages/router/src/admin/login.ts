@@ -7,7 +7,7 @@ const loginBody = z.object({ key: z.string().min(1).max(1_000) });
 
 /** Trades a key for a session, once, so that the key is neither kept by the browser nor sent again. */
 export function addLogin(app: FastifyInstance, { sessions, verifyKey, failedLogins, readBody }: AdminDeps): void {
-  app.post('/dashboard/login', (request, reply) => {
+  app.post('/dashboard/login', async (request, reply) => {
     const { data } = loginBody.safeParse(readBody(request));
     if (data === undefined) throw new RequestError('Send {"key": "…"}.', { param: 'key' });
     const identity = verifyKey(data.key);
@@ -20,19 +20,19 @@ export function addLogin(app: FastifyInstance, { sessions, verifyKey, failedLogi
     }
     return reply
       .status(204)
-      .header('set-cookie', sessions.begin(data.key, request.headers, request.protocol === 'https'))
+      .header('set-cookie', await sessions.begin(data.key, request.headers, request.protocol === 'https'))
       .send();
   });
 
-  app.post('/dashboard/logout', (request, reply) =>
+  app.post('/dashboard/logout', async (request, reply) =>
     reply
       .status(204)
-      .header('set-cookie', sessions.end(request.headers, request.protocol === 'https'))
+      .header('set-cookie', await sessions.end(request.headers, request.protocol === 'https'))
       .send(),
   );
 
   app.get('/dashboard/api/session', ({ headers }) => ({
-    csrfToken: sessions.find(headers)?.csrfToken ?? null,
+    csrfToken: sessions.csrfTokenOf(headers) ?? null,
     needsKey: verifyKey(undefined) === undefined,
   }));
 }

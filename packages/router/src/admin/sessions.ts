@@ -1,79 +1,175 @@
+import { createHmac, hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { SessionAuth } from '../server/session-auth.ts';
 import type { Clock } from '../core/clock.ts';
 import { randomToken } from '../core/id.ts';
-import type { KeyIdentity, VerifyKey } from '../core/identity.ts';
+import type { KeyIdentity } from '../core/identity.ts';
+import type { KeyRefs } from '../keys/verify-key.ts';
+import type { SessionRow } from '../records/tables.ts';
+import type { SessionTable } from '../records/session-table.ts';
 
-/** Browsers that have logged in. Kept in memory: a restart asks for the key again. */
-export interface Session {
-  /** Sent with whatever changes something. */
-  readonly csrfToken: string;
+/** A browser that has logged in, as memory has it. Times are Unix milliseconds. */
+interface Session {
   /** Asked about again at every use, so that a revoked key ends its sessions at once. */
-  readonly key: string;
+  readonly keyRef: string;
   /** When it ends however much it is used. */
   readonly endsMs: number;
   expiresMs: number;
+  /** As the database has it. */
+  storedExpiresMs: number;
 }
 
 const idleMs = 12 * 3_600_000;
 /** A stolen cookie is not good for ever, and whoever works with the dashboard logs in once a week. */
 const lifetimeMs = 7 * 24 * 3_600_000;
 const maxSessions = 1_000;
+/** That a session is used is written no more often than this. */
+const prolongMs = 600_000;
+/** Longest that a request waits to hear of a session that this router does not know, and how long a cookie is then taken for wrong. */
+const lookMs = 500;
+const unknownMs = 1_000;
+const maxUnknown = 1_000;
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Routes of the dashboard that show nothing of anybody's. Pages ask for a session themselves, to send to the form. */
 const openRoutes = new Set(['/dashboard', '/dashboard/*', '/dashboard/assets/:file', '/dashboard/login']);
 
-/** The sessions of the dashboard, each named by a browser's cookie. */
+/**
+ * The sessions of the dashboard, each named by a browser's cookie. They are in memory, where they outlive an outage of
+ * the database, and in the database, by the digest of the cookie, where they are good at every router and outlive this one.
+ */
 export class Sessions implements SessionAuth {
   readonly #sessions = new Map<string, Session>();
+  /** Cookies that the database did not know, and until when it is not asked again. */
+  readonly #unknown = new Map<string, number>();
   readonly #clock: Clock;
-  readonly #verifyKey: VerifyKey;
+  readonly #refs: Pick<KeyRefs, 'refOf' | 'identityOf'>;
+  readonly #table: Pick<SessionTable, 'add' | 'prolong' | 'end' | 'find' | 'list'>;
 
-  constructor(clock: Clock, verifyKey: VerifyKey) {
+  constructor(
+    clock: Clock,
+    refs: Pick<KeyRefs, 'refOf' | 'identityOf'>,
+    table: Pick<SessionTable, 'add' | 'prolong' | 'end' | 'find' | 'list'>,
+  ) {
     this.#clock = clock;
-    this.#verifyKey = verifyKey;
+    this.#refs = refs;
+    this.#table = table;
   }
 
   isOpen(route: string | undefined): boolean {
     return route !== undefined && openRoutes.has(route);
   }
 
-  identify(headers: IncomingHttpHeaders, method: string): KeyIdentity | undefined {
-    const session = this.find(headers);
-    if (session === undefined) return undefined;
-    if (!safeMethods.has(method) && headers['x-lfo-csrf'] !== session.csrfToken) return undefined;
-    return this.#verifyKey(session.key);
+  load(headers: IncomingHttpHeaders): Promise<void> | undefined {
+    if (headers.cookie === undefined) return undefined;
+    const token = tokenOf(headers);
+    if (token === undefined) return undefined;
+    const digest = digestOf(token);
+    if (this.#sessions.has(digest) || (this.#unknown.get(digest) ?? 0) > this.#clock.nowMs()) return undefined;
+    return this.#load(digest);
   }
 
-  /** The session of the request's cookie, its life prolonged. */
-  find(headers: IncomingHttpHeaders): Session | undefined {
-    const token = tokenOf(headers);
-    const session = token === undefined ? undefined : this.#sessions.get(token);
+  identify(headers: IncomingHttpHeaders, method: string): KeyIdentity | undefined {
+    const session = this.#find(headers);
     if (session === undefined) return undefined;
-    const nowMs = this.#clock.nowMs();
-    if (token !== undefined && session.expiresMs <= nowMs) return void this.#sessions.delete(token);
-    session.expiresMs = Math.min(nowMs + idleMs, session.endsMs);
-    return session;
+    if (!safeMethods.has(method) && headers['x-lfo-csrf'] !== this.csrfTokenOf(headers)) return undefined;
+    return this.#refs.identityOf(session.keyRef);
+  }
+
+  /** What a browser with this session sends with whatever changes something; `undefined` without a session. */
+  csrfTokenOf(headers: IncomingHttpHeaders): string | undefined {
+    const token = tokenOf(headers);
+    if (token === undefined || this.#find(headers) === undefined) return undefined;
+    // Made of the cookie, so that every router makes the same.
+    return createHmac('sha256', token).update('csrf').digest('base64url');
   }
 
   /** Begins a session for a key that has been verified; answers the `Set-Cookie` value. */
-  begin(key: string, headers: IncomingHttpHeaders, isSecure: boolean): string {
+  async begin(key: string, headers: IncomingHttpHeaders, isSecure: boolean): Promise<string> {
     const token = randomToken(32);
-    const nowMs = this.#clock.nowMs();
+    const keyRef = this.#refs.refOf(key);
+    const nowMs = Math.round(this.#clock.wallMs());
     const endsMs = nowMs + lifetimeMs;
-    this.#sessions.set(token, { key, csrfToken: randomToken(24), endsMs, expiresMs: nowMs + idleMs });
+    const expiresMs = nowMs + idleMs;
+    if (keyRef !== undefined) {
+      const digest = digestOf(token);
+      this.#sessions.set(digest, { keyRef, endsMs, expiresMs, storedExpiresMs: expiresMs });
+      const row = { token_digest: digest, key_ref: keyRef, ends_ms: endsMs, expires_ms: expiresMs };
+      // Without the database it is good here alone.
+      await this.#soon(this.#table.add(row, nowMs));
+    }
     const [oldest] = this.#sessions.keys();
     if (this.#sessions.size > maxSessions && oldest !== undefined) this.#sessions.delete(oldest);
     return cookie(headers, token, lifetimeMs / 1000, isSecure);
   }
 
-  /** Ends the session of the request's cookie; answers the `Set-Cookie` value that makes the browser forget it. */
-  end(headers: IncomingHttpHeaders, isSecure: boolean): string {
+  /** Ends the session of the request's cookie everywhere; answers the `Set-Cookie` value that makes the browser forget it. */
+  async end(headers: IncomingHttpHeaders, isSecure: boolean): Promise<string> {
     const token = tokenOf(headers);
-    if (token !== undefined) this.#sessions.delete(token);
+    if (token !== undefined) {
+      const digest = digestOf(token);
+      this.#sessions.delete(digest);
+      await this.#soon(this.#table.end(digest));
+    }
     return cookie(headers, '', 0, isSecure);
   }
+
+  /** Takes over what the database has: sessions that began or ended elsewhere. Never rejects. */
+  async refresh(): Promise<void> {
+    const before = new Set(this.#sessions.keys());
+    try {
+      const rows = await this.#table.list(this.#clock.wallMs(), maxSessions);
+      const stored = new Set(rows.map(({ token_digest: digest }) => digest));
+      for (const digest of before) if (!stored.has(digest)) this.#sessions.delete(digest);
+      for (const row of rows.toReversed()) this.#take(row);
+    } catch {
+      // Those known go on.
+    }
+  }
+
+  #take({ token_digest: digest, key_ref: keyRef, ends_ms: endsMs, expires_ms: expiresMs }: SessionRow): void {
+    const known = this.#sessions.get(digest);
+    if (known === undefined) this.#sessions.set(digest, { keyRef, endsMs, expiresMs, storedExpiresMs: expiresMs });
+    else known.expiresMs = Math.max(known.expiresMs, expiresMs);
+  }
+
+  async #load(digest: string): Promise<void> {
+    await this.#soon(this.#table.find(digest).then((row) => row && this.#take(row)));
+    if (this.#sessions.has(digest)) return;
+    const [oldest] = this.#unknown.keys();
+    if (this.#unknown.size >= maxUnknown && oldest !== undefined) this.#unknown.delete(oldest);
+    this.#unknown.set(digest, this.#clock.nowMs() + unknownMs);
+  }
+
+  /** The session of the request's cookie, its life prolonged. */
+  #find(headers: IncomingHttpHeaders): Session | undefined {
+    const token = tokenOf(headers);
+    if (token === undefined) return undefined;
+    const digest = digestOf(token);
+    const session = this.#sessions.get(digest);
+    if (session === undefined) return undefined;
+    const nowMs = Math.round(this.#clock.wallMs());
+    if (session.expiresMs <= nowMs) return void this.#sessions.delete(digest);
+    session.expiresMs = Math.min(nowMs + idleMs, session.endsMs);
+    if (session.expiresMs - session.storedExpiresMs >= prolongMs) {
+      session.storedExpiresMs = session.expiresMs;
+      void this.#table.prolong(digest, session.expiresMs).catch(() => undefined);
+    }
+    return session;
+  }
+
+  /** Waits for the database a moment, whatever becomes of it. */
+  async #soon(work: Promise<void>): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#clock.schedule(lookMs, resolve);
+    await Promise.race([work.catch(() => undefined), late]);
+    cancel();
+  }
+}
+
+/** What is kept of a cookie: it cannot be made from this. */
+function digestOf(token: string): string {
+  return hash('sha256', token, 'hex');
 }
 
 /**

@@ -8,7 +8,7 @@ import { LoopDelay } from '../telemetry/loop-delay.ts';
 import { createFleet } from './fleet.ts';
 import { createLocalTier } from './local-tier.ts';
 import type { AppOptions, HostProcess, RunningApp } from './running-app.ts';
-import { endRequests, Shutdown } from './shutdown.ts';
+import { drain, endRequests, Shutdown } from './shutdown.ts';
 import { announceStart } from './startup.ts';
 
 /**
@@ -27,6 +27,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     { openDevices },
     { openDashboard, openHttp },
     { openRecords },
+    { openPeers },
     { openOperations },
     { openSignatures },
   ] = await Promise.all([
@@ -34,12 +35,26 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     import('./devices.ts'),
     import('./http.ts'),
     import('../records/open-records.ts'),
+    import('../records/open-peers.ts'),
     import('./operations.ts'),
     import('./signatures.ts'),
   ]);
 
-  const router = config.server.name ?? randomName(host.random);
-  const records = openRecords({ ...options, router });
+  let inFlight = (): number => 0;
+  const peers = openPeers(config, {
+    clock,
+    log,
+    name: config.server.name ?? randomName(host.random),
+    version: (host.build ?? unknownBuild).version,
+    look: () => ({
+      state: shutdown.hasBegun ? 'draining' : 'ready',
+      inFlight: inFlight(),
+      waiting: fleet.waiting(),
+    }),
+  });
+  shutdown.add('backends', 'peers', () => peers.close());
+  const router = (): string => peers.name;
+  const records = openRecords({ ...options, router, peers });
   shutdown.add('deliveries', 'records', () => records.close());
   const signatures = openSignatures(records.signatures, log);
   const cloud = createCloudTier(config, { clock, ...signatures });
@@ -51,7 +66,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
 
   try {
     const loop = new LoopDelay(clock);
-    const operations = await openOperations(config, options, host.build ?? unknownBuild, () => ({
+    const operations = await openOperations(config, { ...options, peers }, host.build ?? unknownBuild, () => ({
       fleet: fleet.view(),
       devices: devices.figures(),
       inFlight: chats.size,
@@ -65,16 +80,32 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     shutdown.add('deliveries', 'keys', () => keys.close());
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
-    const dashboard = openDashboard(options, { devices, fleet, records, operations });
+    const dashboard = openDashboard(options, { devices, fleet, records, operations, peers });
     const sinks = [dashboard.live, records, operations];
     const { stagesFor } = fleet;
-    const chats: Chats = new Chats({ ...options, retries, stagesFor, costOf: records.costOf, sinks });
+    const chats: Chats = new Chats({ ...options, router, retries, stagesFor, costOf: records.costOf, sinks });
+    inFlight = () => chats.size;
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
 
-    const server = openHttp(options, { host, devices, fleet, records, operations, dashboard, chats, loop, shutdown });
+    const server = openHttp(options, {
+      host,
+      peers,
+      devices,
+      fleet,
+      records,
+      operations,
+      dashboard,
+      chats,
+      loop,
+      shutdown,
+    });
     const url = await listen(server, config.server);
     void devices.start();
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
+    shutdown.add('drain', 'drain', () => {
+      void peers.beat();
+      return drain(options.config.current().server.drainMs, clock);
+    });
     shutdown.add('requests', 'requests', () => endRequests(server, chats, graceMs(), clock));
 
     loop.start();

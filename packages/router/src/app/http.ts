@@ -5,6 +5,7 @@ import { isLoopback } from '../config/addresses.ts';
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
+import type { RouterPeers } from '../records/open-peers.ts';
 import type { Records } from '../records/open-records.ts';
 import type { Refusal } from '../records/request-record.ts';
 import { admissionError } from '../server/admission.ts';
@@ -23,6 +24,7 @@ import { explain } from './stages.ts';
 
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
+  readonly peers: RouterPeers;
   readonly host: HostProcess;
   readonly devices: Devices;
   readonly fleet: Fleet;
@@ -40,13 +42,21 @@ const stallMs = 250;
 /** The dashboard over the parts it shows. */
 export function openDashboard(
   { clock, logger: log }: AppOptions,
-  { devices, fleet, records, operations }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations'>,
+  {
+    devices,
+    fleet,
+    records,
+    operations,
+    peers,
+  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations' | 'peers'>,
 ): Dashboard {
   const { keys } = operations;
   return createDashboard({
     clock,
     store: records.store,
     verifyKey: keys.verifyKey,
+    refs: keys.refs,
+    peers,
     devices,
     fleet: () => fleet.view(),
     readiness: () => readinessOf(fleet.view()),
@@ -63,7 +73,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { host, devices, fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
+  const { host, peers, devices, fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -71,6 +81,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     config: config.current(),
     clock,
     log,
+    router: () => peers.name,
     pace: () => config.current().server,
     chat: async (exchange) => spentBy(await chats.serve(exchange), records.charged),
     embed: async (exchange) => spentBy(await chats.embed(exchange), records.charged),

@@ -99,6 +99,7 @@ const otherWires = joined([
 const device = '/admin/devices/{id}';
 const adminRoutes = (): Readonly<Record<string, object>> =>
   joined([
+    admin('get', '/admin/routers', 'Lists the living routers on this database.', 200),
     admin('get', '/admin/devices', 'Lists the paired devices.', 200),
     admin(
       'post',

@@ -3,6 +3,7 @@ import type { AppOptions } from './running-app.ts';
 import type { RequestSink } from '../core/sink.ts';
 import { type Keys, openKeys } from '../keys/open-keys.ts';
 import { type Gauged, Metrics } from '../telemetry/metrics.ts';
+import type { RouterPeers } from '../records/open-peers.ts';
 import { costsOf } from '../records/costs.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 
@@ -17,7 +18,7 @@ export interface Operations extends RequestSink {
 /** @throws ConfigError where other machines can reach the address and there is no key at all */
 export async function openOperations(
   config: LfoConfig,
-  options: AppOptions,
+  options: AppOptions & { readonly peers: RouterPeers },
   build: { readonly version: string; readonly node: string },
   look: () => Omit<Gauged, 'spans'>,
 ): Promise<Operations> {

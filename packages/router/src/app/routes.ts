@@ -15,11 +15,13 @@ import { openApiDocument } from './openapi.ts';
 export interface HttpDeps
   extends
     Omit<DialectDeps, 'limits'>,
-    Pick<ServerDeps, 'sessionAuth' | 'onRefusal'>,
+    Pick<ServerDeps, 'sessionAuth' | 'onRefusal' | 'router'>,
     Partial<Pick<ServerDeps, 'verifyKey'>> {
   readonly config: Pick<LfoConfig, 'server' | 'limits'>;
   readonly clock: Clock;
   readonly readiness: () => Readiness;
+  /** The process is ending. */
+  readonly isDraining: () => boolean;
   /** Answers come, but not as promptly as they should. */
   readonly isDegraded?: () => boolean;
   /** The device host as a file, while somebody may fetch it; absent: there is none. */

@@ -8,7 +8,7 @@ import type { Logger } from '../core/logger.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
 
 /** The way out, in this order; what is registered for one step ends together. */
-const steps = ['observers', 'requests', 'deliveries', 'backends'] as const;
+const steps = ['drain', 'observers', 'requests', 'deliveries', 'backends'] as const;
 export type ShutdownStep = (typeof steps)[number];
 
 /** Ends one part; `signal` aborts when the time of its step is over. */
@@ -77,6 +77,11 @@ export class Shutdown {
 
 /** For error frames to leave, and for requests other than chats. */
 const lastFramesMs = 500;
+
+/** Goes on as before for a while, so that balancers notice before the listener closes. */
+export function drain(drainMs: number, clock: Clock): Promise<void> {
+  return drainMs === 0 ? Promise.resolve() : sleep(clock, drainMs, new AbortController().signal);
+}
 
 /** Closes the listener, lets running chats come to their end within the grace, then ends them and every connection. */
 export async function endRequests(server: FastifyInstance, chats: Chats, graceMs: number, clock: Clock): Promise<void> {

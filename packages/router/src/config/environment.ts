@@ -117,6 +117,12 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     description: 'PostgreSQL instead of SQLite in the data folder.',
   },
   {
+    name: 'DATABASE_LISTEN_URL',
+    path: ['database_listen_url'],
+    kind: 'secret',
+    description: 'The same database past its PgBouncer.',
+  },
+  {
     name: 'LIMITS_URL',
     path: ['limits_url'],
     kind: 'secret',
@@ -214,6 +220,6 @@ export function unknownVariables(env: Environment): readonly ConfigProblem[] {
 
 /** The environment without anything that looks like a secret, ours or not: child processes have no use for it. */
 export function withoutSecrets(env: Environment): Environment {
-  const secret = /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^(DATABASE|LIMITS)_URL$/i;
+  const secret = /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^(DATABASE|DATABASE_LISTEN|LIMITS)_URL$/i;
   return Object.fromEntries(Object.entries(env).filter(([name]) => !secret.test(name)));
 }

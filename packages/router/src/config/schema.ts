@@ -58,6 +58,14 @@ const server = z
     body_timeout_ms: duration(30_000, 'Time a client has for its whole request.').meta(atStart),
     heartbeat_ms: duration(10_000, 'Longest silence of a stream before a comment frame keeps it alive.', 15_000),
     slow_reader_ms: duration(60_000, 'A stream whose reader takes nothing for this long is cut.'),
+    drain_ms: z
+      .int()
+      .min(0)
+      .max(day)
+      .default(0)
+      .describe(
+        'Time after SIGTERM in which requests are still taken, while `/ready` and `/health` say 503 and answers close their connections: for a balancer to notice.',
+      ),
     shutdown_grace_ms: duration(30_000, 'Time running requests have after SIGTERM.'),
   })
   .transform(camelKeys);
@@ -316,6 +324,18 @@ export const configFile = z
       .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgresql:// address' })
       .exactOptional()
       .describe('PostgreSQL instead of SQLite in the data folder.')
+      .meta(atStart),
+    database_listen_url: z
+      .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgresql:// address' })
+      .exactOptional()
+      .describe(
+        'The same database reached directly, where `database_url` is a PgBouncer in transaction mode; without it changes are polled for twice a second.',
+      )
+      .meta(atStart),
+    database_migrate: z
+      .enum(['auto', 'off'])
+      .default('auto')
+      .describe('Whether a router brings the schema up to date when it starts; else `lfo db migrate` does.')
       .meta(atStart),
     limits_url: z
       .url({ protocol: /^(redis|valkey)s?$/, error: 'must be a redis:// or rediss:// address' })

@@ -16,6 +16,8 @@ export interface RequestTrace {
   readonly startMs: number;
   /** Monotonic time at which the body had arrived: until then the client was at work, not the router. */
   readonly bodyMs: number;
+  /** Name of the router that has it. */
+  router: string | undefined;
   mode: Mode;
   /** As asked; logged only when it resolved to a known model. */
   requestedModel: string;
@@ -100,6 +102,7 @@ export function beginTrace(
     startedAtMs: times.startedAtMs,
     startMs: times.startMs,
     bodyMs: times.bodyMs ?? times.startMs,
+    router: undefined,
     mode: request.hints.mode,
     requestedModel: request.model,
     stream: request.stream,

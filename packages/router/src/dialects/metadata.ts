@@ -14,6 +14,7 @@ export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, rep
   const latencyMs = (trace.endMs ?? nowMs) - trace.startMs;
   return {
     request_id: trace.id,
+    ...(trace.router !== undefined && { router: trace.router }),
     route: trace.route ?? null,
     backend: trace.backend ?? null,
     model: trace.model ?? null,

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { LimitsConfig } from '../config/config.ts';
 import type { Clock } from '../core/clock.ts';
-import { ClientGoneError, LfoError, shuttingDown } from '../core/errors.ts';
+import { ClientGoneError, LfoError } from '../core/errors.ts';
 import type { ChatExchange, EmbeddingExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
 import type { KeyQuota, QuotaAsk, QuotaTicket, Spent } from '../core/identity.ts';
 import { errorFields, type Logger } from '../core/logger.ts';
@@ -35,8 +35,6 @@ export interface DialectDeps {
   /** Aliases and every model id of every backend; ids are unique. Cheap: called for every request. */
   readonly models: () => readonly ListedModel[];
   readonly explain: (request: ChatRequest, signal: AbortSignal) => Promise<RouteExplanation>;
-  /** The process is ending: no further chats are begun. */
-  readonly isDraining: () => boolean;
   /** Why no further chat is admitted; absent: every one is. Cheap: called twice for each. */
   readonly admissionError?: () => LfoError | undefined;
 }
@@ -169,7 +167,7 @@ export class Serving {
   }
 
   #refusal(): LfoError | undefined {
-    return this.deps.isDraining() ? shuttingDown() : this.deps.admissionError?.();
+    return this.deps.admissionError?.();
   }
 
   /** Takes the request's place among its key's. */

@@ -9,6 +9,8 @@ export interface KeyWatchOptions {
   readonly clock: Clock;
   /** Whether the database does not exist yet, so that no key can be in it before it was read. */
   readonly isNew?: boolean;
+  /** How often changes are looked for; default 250 ms, which is enough where nobody tells of them. */
+  readonly lookMs?: number;
   /** Told after each change that was seen, and when a key has expired. */
   readonly onChange?: () => void;
   /** Told when the database begins to fail and when it answers again. */
@@ -36,6 +38,7 @@ export class KeyWatch implements KeyRing {
   /** Whether it is known that no key was given out; while it is not, the router stays closed. */
   #isKnown: boolean;
   #isClosed = false;
+  #looking: Promise<void> | undefined;
   #cancel: (() => void) | undefined;
   #cancelExpiry: (() => void) | undefined;
 
@@ -58,7 +61,16 @@ export class KeyWatch implements KeyRing {
 
   /** Looks for the first time and goes on looking; resolves when the first look is over, well or not. */
   async start(): Promise<void> {
-    await this.#look();
+    await this.look();
+  }
+
+  /** Looks now, and once more where a look is under way: it may have seen what was before. */
+  look(): Promise<void> {
+    this.#looking = this.#looking === undefined ? this.#look() : this.#looking.then(() => this.#look());
+    const looking = this.#looking;
+    return looking.finally(() => {
+      if (this.#looking === looking) this.#looking = undefined;
+    });
   }
 
   stop(): void {
@@ -83,7 +95,8 @@ export class KeyWatch implements KeyRing {
     } catch {
       this.#say(false);
     }
-    if (!this.#isClosed) this.#cancel = clock.schedule(lookMs, () => void this.#look());
+    this.#cancel?.();
+    if (!this.#isClosed) this.#cancel = clock.schedule(this.#options.lookMs ?? lookMs, () => void this.look());
   }
 
   #take(keys: readonly ManagedKey[], readMs: number): void {

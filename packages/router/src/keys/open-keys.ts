@@ -6,21 +6,21 @@ import type { VerifyKey } from '../core/identity.ts';
 import { isInForce, type KeyRing } from './managed-key.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
-import { managedKeys, ownerId } from './verify-key.ts';
+import { KeyRefs, managedKeys, ownerId } from './verify-key.ts';
+import type { RouterPeers } from '../records/open-peers.ts';
 import { type MostUsd, Quota } from './quota.ts';
 import { KeyCopy } from './key-copy.ts';
 import { KeyTable } from './key-table.ts';
 import { KeyWatch } from './key-watch.ts';
 import { StoredUsageLedger } from './usage-ledger.ts';
 import { isNewStore, openStore } from '../records/store/open-store.ts';
-import { PostgresStore } from '../records/store/postgres-store.ts';
-import { randomToken } from '../core/id.ts';
 import { openLimits } from './limits/open-limits.ts';
 
 /** Who may come in and how much they may use. */
 export interface Keys {
   readonly verifyKey: VerifyKey;
   readonly quota: Quota;
+  readonly refs: KeyRefs;
   readonly ring: KeyRing;
   /** Calls back after each change of any key. */
   onChange(run: () => void): void;
@@ -33,35 +33,29 @@ export interface KeyOptions {
   readonly logger: Logger;
   /** By which money is reserved. */
   readonly mostUsd: MostUsd;
-  /** Names this process among those that share a store of limits; default: a random one. */
-  readonly router?: string;
-  /** How many routers live; default 1. */
-  readonly routers?: () => number;
+  /** The routers on this database. */
+  readonly peers: RouterPeers;
 }
 
 /** Longest that serving waits for the database to say who may come in. */
 const firstLookMs = 2_000;
 
 /**
- * Opens the keys and waits shortly for them to be read. They have a connection of their own, so that no long question
+ * Opens the keys and waits shortly for them to be read. They have connections of their own, so that no long question
  * of the dashboard keeps a revoked key alive.
  * @throws ConfigError where other machines can reach the address and there is no key at all
  */
-export async function openKeys(
-  config: LfoConfig,
-  { clock, logger: log, mostUsd, router = randomToken(8), routers = () => 1 }: KeyOptions,
-): Promise<Keys> {
+export async function openKeys(config: LfoConfig, { clock, logger: log, mostUsd, peers }: KeyOptions): Promise<Keys> {
   const isNew = isNewStore(config);
-  const store =
-    config.databaseUrl === undefined
-      ? openStore(config)
-      : new PostgresStore(config.databaseUrl, { connections: 2, statementMs: 2_000 });
+  const store = peers.store ?? openStore(config);
   const listeners: (() => void)[] = [];
   const watch = new KeyWatch({
     table: new KeyTable(store),
     copy: new KeyCopy(keyCopyIn(config.dataDir)),
     clock,
     isNew,
+    // Where peers tell of changes, looking is but a precaution.
+    ...(peers.store !== undefined && { lookMs: 30_000 }),
     onChange: () => listeners.forEach((run) => run()),
     onHealth: (isReadable) =>
       isReadable
@@ -71,13 +65,14 @@ export async function openKeys(
           ),
   });
   const ledger = new StoredUsageLedger(store, clock);
-  const started = Promise.all([watch.start(), ledger.start()]);
-  const limits = openLimits(config, { clock, log, ledger, store, router, routers });
+  peers.follow('keys', () => void watch.look());
+  const started = Promise.all([watch.start(), ledger.start(), peers.start()]);
+  const limits = openLimits(config, { clock, log, ledger, store, router: peers.id, routers: () => peers.count });
   const close = async (): Promise<void> => {
     watch.stop();
     await limits.close();
     await ledger.close();
-    await store.close();
+    if (peers.store === undefined) await store.close();
   };
   await new Promise<void>((resolve) => {
     const cancel = clock.schedule(firstLookMs, resolve);
@@ -95,6 +90,7 @@ export async function openKeys(
   return {
     verifyKey: managedKeys(config.server.authToken, watch, clock),
     quota: new Quota(limits, ledger, mostUsd),
+    refs: new KeyRefs(config.server.authToken, watch, clock),
     ring: watch,
     onChange: (run) => listeners.push(run),
     close,

@@ -8,11 +8,11 @@ import type { KeyIdentity, Scope, VerifyKey } from '../core/identity.ts';
 /** Id of whoever holds the configured key, or of everybody where there is none. */
 export const ownerId = 'owner';
 
+const owner: KeyIdentity = { id: ownerId, scopes: ['chat', 'admin', 'device'] };
 const nobodysDigest = Buffer.alloc(32);
 
 /** Verifies against the one configured key; without one, everybody is the owner. */
 export function singleKey(authToken: string | undefined): VerifyKey {
-  const owner: KeyIdentity = { id: ownerId, scopes: ['chat', 'admin', 'device'] };
   if (authToken === undefined) return () => owner;
   const expected = digest(authToken);
   return (presented) => (presented !== undefined && timingSafeEqual(digest(presented), expected) ? owner : undefined);
@@ -40,6 +40,46 @@ export function managedKeys(authToken: string | undefined, ring: KeyRing, clock:
     if (identity === undefined) identities.set(key, (identity = identityOf(key)));
     return identity;
   };
+}
+
+/**
+ * Names keys without holding them: what a browser's session keeps, and what tells whether its key is still good. A name
+ * is no key.
+ */
+export class KeyRefs {
+  readonly #authToken: string | undefined;
+  readonly #ring: KeyRing;
+  readonly #clock: Clock;
+  readonly #verify: VerifyKey;
+
+  constructor(authToken: string | undefined, ring: KeyRing, clock: Clock) {
+    this.#authToken = authToken;
+    this.#ring = ring;
+    this.#clock = clock;
+    this.#verify = managedKeys(authToken, ring, clock);
+  }
+
+  /** The name of a key that is good now. */
+  refOf(presented: string): string | undefined {
+    const identity = this.#verify(presented);
+    if (identity === undefined) return undefined;
+    return identity.id === ownerId ? this.#ownerRef() : `key:${identity.id}`;
+  }
+
+  /** Whose a name is, while its key is good. */
+  identityOf(ref: string): KeyIdentity | undefined {
+    if (!ref.startsWith('key:')) {
+      const isOpen = this.#authToken !== undefined || !this.#ring.isNeeded;
+      return isOpen && ref === this.#ownerRef() ? owner : undefined;
+    }
+    const key = this.#ring.find(ref.slice('key:'.length));
+    return key !== undefined && isInForce(key, this.#clock.wallMs()) ? identityOf(key) : undefined;
+  }
+
+  /** Of the configured key as it is now: another one ends the sessions of this one. */
+  #ownerRef(): string {
+    return this.#authToken === undefined ? 'open' : `owner:${digest(`session ${this.#authToken}`).toString('hex')}`;
+  }
 }
 
 /** Whose requests a key's are. */

@@ -21,6 +21,8 @@ export interface ChatsOptions {
   /** The stages a request may use; those of a `local` one reach nothing else. */
   readonly stagesFor: (request: ChatRequest) => Stages;
   readonly costOf: Call['costOf'];
+  /** Name of this router; default: none. */
+  readonly router?: () => string;
   /** In the order in which they are called. */
   readonly sinks: readonly RequestSink[];
 }
@@ -68,6 +70,7 @@ export class Chats {
     retries.requestStarted();
     const times = { startMs: receivedMs, startedAtMs: clock.wallMs(), bodyMs };
     const trace = beginTrace(request, times, confidenceThreshold ?? config.current().routing.confidenceThreshold);
+    trace.router = this.#options.router?.();
     const abort = childOf(exchange.signal);
     this.#running.set(abort, clientKey);
     const followers = sinks.map((sink) => sink.begin(request, trace));

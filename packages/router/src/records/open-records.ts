@@ -11,6 +11,8 @@ import { Recorder } from './recorder.ts';
 import { Refusals } from './refusals.ts';
 import { type Refusal, refusalRow, requestRow } from './request-record.ts';
 import { StoredJournal } from './journal.ts';
+import type { RouterPeers } from './open-peers.ts';
+import { takesLease } from './leases.ts';
 import { openStore } from './store/open-store.ts';
 import { Upkeep } from './upkeep.ts';
 import type { WriteStatus } from './write-behind.ts';
@@ -19,8 +21,10 @@ export interface RecordsOptions {
   readonly config: ConfigHandle;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Name of this router. */
-  readonly router: string;
+  /** Name of this router; it is settled while LFO starts. */
+  readonly router: () => string;
+  /** Where several routers share the database, one at a time tidies it up. */
+  readonly peers: Pick<RouterPeers, 'id' | 'store'>;
 }
 
 /** What is remembered of requests. */
@@ -43,7 +47,7 @@ export interface Records extends RequestSink {
 }
 
 /** The database never decides whether LFO serves: what it cannot take is counted and said. */
-export function openRecords({ config, clock, logger: log, router }: RecordsOptions): Records {
+export function openRecords({ config, clock, logger: log, router, peers }: RecordsOptions): Records {
   const store = openStore(config.current());
   const costs = costsOf(config.current());
   const recorder = new Recorder(store, clock, (health) => {
@@ -62,10 +66,12 @@ export function openRecords({ config, clock, logger: log, router }: RecordsOptio
   const refusals = new Refusals(store, clock);
   const captures = new Captures(store, clock);
   const signatures = new StoredJournal(store, clock);
+  const { store: shared } = peers;
   const upkeep = new Upkeep({
     store,
     clock,
     limits: () => config.current().records,
+    ...(shared !== undefined && { isMine: () => takesLease(shared, 'upkeep', peers.id) }),
     onError: () => log.debug('Old records could not be tidied up; tried again in a minute.'),
   });
   /** Notes the costs in the trace and keeps a row. */
@@ -75,7 +81,7 @@ export function openRecords({ config, clock, logger: log, router }: RecordsOptio
     const avoided = costs.avoided(trace);
     const row = requestRow(trace, {
       ...delivery,
-      router,
+      router: router(),
       ...(clientKey !== undefined && { clientKey }),
       ...(avoided !== undefined && { costAvoidedUsd: avoided }),
     });
@@ -98,7 +104,7 @@ export function openRecords({ config, clock, logger: log, router }: RecordsOptio
       };
     },
     refused(refusal) {
-      if (config.current().records.enabled) refusals.add(refusalRow(refusal, router));
+      if (config.current().records.enabled) refusals.add(refusalRow(refusal, router()));
     },
     status: () => recorder.status(),
     captured: () => captures.status(),

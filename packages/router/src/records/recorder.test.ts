@@ -11,6 +11,7 @@ function escalatedTrace(): RequestTrace {
     startedAtMs: clock.wallMs(),
     bodyMs: 0,
     startMs: clock.nowMs(),
+    router: undefined,
     mode: 'auto',
     requestedModel: 'a prompt in the place of a model',
     stream: false,

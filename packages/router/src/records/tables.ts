@@ -222,6 +222,17 @@ export interface RouterEventRow {
   readonly detail: string;
 }
 
+/** A browser that has logged in. */
+export interface SessionRow {
+  /** SHA-256 of the cookie, hex. */
+  readonly token_digest: string;
+  /** Whose key it was, so that it can be asked whether that is still good. */
+  readonly key_ref: string;
+  /** Unix milliseconds: when it ends however much it is used, and when it ends unused. */
+  readonly ends_ms: number;
+  readonly expires_ms: number;
+}
+
 /** Every table, as kysely sees it. */
 export interface StoreTables {
   readonly requests: RequestRow;
@@ -234,6 +245,7 @@ export interface StoreTables {
   readonly key_usage: KeyUsageRow;
   readonly record_gaps: RecordGapRow;
   readonly devices: DeviceRow;
+  readonly sessions: SessionRow;
   readonly overrides: OverrideRow;
   readonly router_events: RouterEventRow;
 }

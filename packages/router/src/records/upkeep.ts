@@ -10,6 +10,8 @@ export interface UpkeepOptions {
   readonly clock: Clock;
   /** Asked each time, so that a reload takes effect. */
   readonly limits: () => Retention;
+  /** Whether this round is for this router to do, where several share the database; default: each is. */
+  readonly isMine?: () => Promise<boolean>;
   /** A round has failed; the next one comes in a minute. */
   readonly onError: (error: unknown) => void;
 }
@@ -45,11 +47,13 @@ export class Upkeep {
   }
 
   async #run(): Promise<void> {
-    const { store, clock, limits, onError } = this.#options;
+    const { store, clock, limits, onError, isMine } = this.#options;
     const nowMs = clock.wallMs();
     try {
-      await compactRollups(store, nowMs, this.#stopped.signal);
-      await trimRecords(store, nowMs, limits(), this.#stopped.signal);
+      if (isMine === undefined || (await isMine())) {
+        await compactRollups(store, nowMs, this.#stopped.signal);
+        await trimRecords(store, nowMs, limits(), this.#stopped.signal);
+      }
     } catch (error) {
       onError(error);
     }

@@ -40,6 +40,10 @@ export interface ServerDeps {
   readonly checkScope: (identity: KeyIdentity, route: string | undefined) => void;
   /** Tells limited keys how much is left; absent: nothing is counted. */
   readonly quota?: Pick<KeyQuota, 'headers'>;
+  /** Name of this router, for every answer; absent: none is told. */
+  readonly router?: () => string;
+  /** The process is ending: what still comes is answered, and its connection closed. */
+  readonly isDraining?: () => boolean;
   /** Told of each request that was refused before it ran. */
   readonly onRefusal?: (refusal: RefusedRequest) => void;
   /** The body of an error, in the words of the wire that a route belongs to. */
@@ -84,7 +88,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     bodyLimit: config.limits.bodyBytes,
     trustProxy: config.server.trustedProxies.length > 0 ? [...config.server.trustedProxies] : false,
     requestTimeout: config.server.bodyTimeoutMs,
-    // Its own answer has no envelope; a draining chat route refuses by itself.
+    // What comes on a kept connection while the process ends is answered like any other.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 500 },
@@ -120,6 +124,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   app.addHook('onRequest', (request, reply, done) => {
     request.receivedMs = clock.nowMs();
     reply.header('x-request-id', request.id);
+    if (deps.router !== undefined) setRaw(reply, { 'x-lfo-router': deps.router() });
+    if (deps.isDraining?.() === true) setRaw(reply, { connection: 'close' });
     const origin = guard.allowedOrigin(request);
     if (origin !== undefined) {
       allowOrigin(request, reply, origin);
@@ -128,14 +134,39 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
         return;
       }
     }
+    // A browser that has logged in at another router is looked up; nobody else waits.
+    const loading = deps.sessionAuth?.load?.(request.headers);
+    if (loading === undefined) {
+      admit(request, reply);
+      return done();
+    }
+    void admitLater(loading, request, reply, done);
+  });
+
+  async function admitLater(
+    loading: Promise<void>,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    done: (error?: Error) => void,
+  ): Promise<void> {
+    try {
+      await loading;
+      admit(request, reply);
+    } catch (error) {
+      return done(error instanceof Error ? error : new Error(String(error)));
+    }
+    done();
+  }
+
+  function admit(request: FastifyRequest, reply: FastifyReply): void {
     request.identity = guard.admit(request) ?? nobody;
     if (deps.quota !== undefined) setRaw(reply, deps.quota.headers(request.identity));
     if (!isNobody(request.identity)) deps.checkScope(request.identity, request.routeOptions.url);
     // Before a byte of the body is read.
     if (request.is404) throw routes.missing(request);
     checkEncoding(request);
-    done();
-  });
+  }
+
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
   app.setNotFoundHandler((request) => {
     throw routes.missing(request);

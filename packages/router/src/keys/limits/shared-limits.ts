@@ -222,30 +222,29 @@ export class SharedLimits implements LimitStore {
   }
 
   #settle(keyId: string, account: Account, reserved: Estimate, used: Used): void {
-    account.own = left(account.own, reserved);
+    const more = { requests: 0, tokens: used.tokens, usd: used.usd };
     account.outage?.leave();
-    const seen = account.seen;
-    if (seen !== undefined) {
-      const { state } = seen;
-      const more = { requests: 0, ...used };
-      account.seen = {
-        ...seen,
-        state: {
-          ...state,
-          minute: plus(state.minute, more),
-          day: plus(state.day, more),
-          running: left(state.running, reserved),
-        },
-      };
+    if (account.seen !== undefined) {
+      const { state, atMs } = account.seen;
+      const minute = plus(state.minute, more);
+      const day = plus(state.day, more);
+      account.seen = { atMs, state: { ...state, minute, day, running: left(state.running, reserved) } };
     }
     const owe = (): void => {
-      const more = { requests: 0, tokens: used.tokens, usd: used.usd };
       account.isStale = true;
       account.owed = { minute: plus(account.owed.minute, more), day: plus(account.owed.day, more) };
     };
-    if (!this.isAnswering) return owe();
+    const leave = (): void => {
+      account.own = left(account.own, reserved);
+    };
+    if (!this.isAnswering) {
+      leave();
+      return owe();
+    }
     const settling = (async () => {
-      await account.renewing?.catch(() => undefined);
+      while (account.renewing !== undefined) await account.renewing.catch(() => undefined);
+      // At once with the call: a renewal in between would take the place away a second time.
+      leave();
       await this.#call(account, () => this.#options.store.settle(keyId, reserved, used));
     })();
     void tracked(account.settling, settling).catch(owe);

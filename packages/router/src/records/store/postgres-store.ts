@@ -12,6 +12,10 @@ export interface PostgresOptions {
   readonly connections?: number;
   /** Longest that a statement may take; default 10 s. */
   readonly statementMs?: number;
+  /** Shown by the server's own tools. */
+  readonly name?: string;
+  /** False: the schema is another's business. */
+  readonly migrates?: boolean;
 }
 
 /** The store in a PostgreSQL database, which several routers may share. */
@@ -23,10 +27,11 @@ export class PostgresStore implements Store {
   #migration: Promise<void> | undefined;
   #isClosed = false;
 
-  constructor(url: string, { readOnly = false, connections = 3, statementMs = 10_000 }: PostgresOptions = {}) {
+  constructor(url: string, options: PostgresOptions = {}) {
+    const { readOnly = false, connections = 3, statementMs = 10_000, name, migrates = !readOnly } = options;
     this.#url = url;
-    this.#limits = { ...limits, connections, statementMs, readOnly };
-    if (readOnly) this.#migration = Promise.resolve();
+    this.#limits = { ...limits, connections, statementMs, readOnly, ...(name !== undefined && { name }) };
+    if (!migrates) this.#migration = Promise.resolve();
     this.db = new Kysely({ dialect: postgresDialect(() => this.#acquire()) });
   }
 

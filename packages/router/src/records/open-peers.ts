@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto';
+import type { LfoConfig } from '../config/config.ts';
+import type { Clock } from '../core/clock.ts';
+import { randomToken } from '../core/id.ts';
+import type { Logger } from '../core/logger.ts';
+import { Peers, type RouterState, type RouterView, type Topic } from './peers.ts';
+import { PostgresListener } from './store/postgres-listener.ts';
+import { PostgresStore } from './store/postgres-store.ts';
+
+/** This router among those that share its database. */
+export interface RouterPeers {
+  /** Of this process; random. */
+  readonly id: string;
+  /** Settled once `start` has resolved. */
+  readonly name: string;
+  /** Living routers, this one included. */
+  readonly count: number;
+  /** Few connections for short questions; absent where there is no database to share. */
+  readonly store?: PostgresStore;
+  list(): readonly RouterView[];
+  /** Calls after each change that this or another router, or a command, made. Never where there is no database to share. */
+  follow(topic: Topic, run: () => void): void;
+  start(): Promise<void>;
+  /** Says now what this router is about. */
+  beat(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface OpenPeersOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The name wished for. */
+  readonly name: string;
+  readonly version: string;
+  readonly look: () => RouterState;
+}
+
+/** Connections for keys, limits and peers together; a question of the dashboard never holds one. */
+const connections = 2;
+const statementMs = 2_000;
+
+export function openPeers(config: LfoConfig, options: OpenPeersOptions): RouterPeers {
+  const { databaseUrl, databaseListenUrl = databaseUrl } = config;
+  const migrates = config.databaseMigrate === 'auto';
+  const id = randomToken(9);
+  if (databaseUrl === undefined || databaseListenUrl === undefined) return alone(id, digestOf(config), options);
+  const store = new PostgresStore(databaseUrl, { connections, statementMs, name: `lfo/${options.name}`, migrates });
+  const listener = new PostgresListener(databaseListenUrl, store, options.clock);
+  const peers = new Peers({ ...options, id, store, listener, config: digestOf(config) });
+  return {
+    id,
+    store,
+    get name() {
+      return peers.name;
+    },
+    get count() {
+      return peers.count;
+    },
+    list: () => peers.list(),
+    follow(topic, run) {
+      peers.follow(topic, run);
+      peers.onReach(run);
+    },
+    async start() {
+      await peers.start();
+      listener.start();
+    },
+    beat: () => peers.beat(),
+    async close() {
+      await peers.close();
+      await store.close();
+    },
+  };
+}
+
+/** A router whose database is a file of its own. */
+function alone(id: string, config: string, { clock, name, version, look }: OpenPeersOptions): RouterPeers {
+  const startedMs = clock.wallMs();
+  return {
+    id,
+    name,
+    count: 1,
+    list: () => [{ id, name, version, config, startedMs, seenMs: clock.wallMs(), ...look() }],
+    follow() {},
+    async start() {},
+    async beat() {},
+    async close() {},
+  };
+}
+
+/** The same for routers that are configured alike: what each has of its own does not count. */
+function digestOf(config: LfoConfig): string {
+  const { server, dataDir: _dataDir, file: _file, warnings: _warnings, embedded, fleet, ...rest } = config;
+  const { name: _name, host: _host, port: _port, ...shared } = server;
+  const { modelsDir: _modelsDir, ...model } = embedded;
+  const { name: _fleetName, listen: _listen, ...devices } = fleet;
+  const text = JSON.stringify({ ...rest, server: shared, embedded: model, fleet: devices });
+  return createHash('sha256').update(text).digest('hex').slice(0, 12);
+}
