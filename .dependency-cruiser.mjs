@@ -18,6 +18,7 @@ const mayImport = {
   keys: ['core', 'config', 'records'],
   telemetry: ['core', 'config', 'records', 'backends/http'],
   pipeline: ['core', 'config', 'routing', 'confidence', 'backends'],
+  learning: ['core', 'config', 'confidence', 'records'],
   dialects: ['core', 'server'],
   admin: ['core', 'config', 'server', 'keys', 'records', 'telemetry', 'backends', 'fleet', 'routing', 'confidence'],
   app: [
@@ -32,6 +33,7 @@ const mayImport = {
     'keys',
     'telemetry',
     'pipeline',
+    'learning',
     'dialects',
     'admin',
   ],
@@ -143,7 +145,7 @@ export default {
       from: { path: '^packages/dashboard/src' },
       to: {
         path: '^(packages/(router|device-host|device-core|protocol)|testing)/',
-        pathNot: '^packages/router/src/(admin/wire|core/(reason|request)|records/(history|request-view))\\.ts$',
+        pathNot: '^packages/router/src/(admin/wire|core/(goals|reason|request)|records/(history|request-view))\\.ts$',
       },
     },
     {

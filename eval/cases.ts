@@ -40,7 +40,7 @@ function bfclCase(row: JsonObject, category: string): EvalCase {
 }
 
 function plainCase(row: JsonObject): EvalCase {
-  const id = text(row['id']);
+  const id = typeof row['id'] === 'number' ? String(row['id']) : text(row['id']);
   const messages = Array.isArray(row['messages'])
     ? row['messages'].filter(isJsonObject).flatMap(messageOf)
     : [userMessage(text(row['question']))];

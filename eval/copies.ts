@@ -1,6 +1,6 @@
 import { labelTokens } from '@lfo/device-core/token-labels';
 import type { ChatRequest, Message, ToolSpec } from '@lfo/router/src/core/request.ts';
-import { hashOf } from './fit/random.ts';
+import { hashOf } from '@lfo/router/src/confidence/fitting/random.ts';
 import type { Trace } from './trace-file.ts';
 
 /** A request worded or furnished differently, whose answer stays what it was. */

@@ -3,13 +3,17 @@ import { bfclReport } from './report/bfcl.ts';
 import { tablesReport } from './report/tables.ts';
 import { findData } from './reference-data.ts';
 
-// Out-of-fold quality over the shared data, written between the marks of docs/routing-quality.md: `npm run eval:cv`.
+// Out-of-fold quality over the shared data, written between the marks of docs/routing-quality.md: `npm run eval:cv`, or
+// one part of it: `npm run eval:cv -- tables`.
 
 const data = findData();
 if (data === undefined) throw new Error('The reference data is not here; name its folder in LFO_REFERENCE_DATA.');
 const page = new URL('../docs/routing-quality.md', import.meta.url);
-const parts = { bfcl: bfclReport(data), tables: tablesReport(data) };
-writeReports(page, parts);
+const reports = { bfcl: bfclReport, tables: tablesReport };
+const [only] = process.argv.slice(2);
+const chosen = Object.entries(reports).filter(([name]) => only === undefined || name === only);
+if (chosen.length === 0) throw new Error(`There is no part "${only}": ${Object.keys(reports).join(', ')}.`);
+writeReports(page, Object.fromEntries(chosen.map(([name, report]) => [name, report(data)])));
 
 function writeReports(file: URL, reports: Readonly<Record<string, string>>): void {
   let text = readFileSync(file, 'utf8');

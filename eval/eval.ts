@@ -1,4 +1,4 @@
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, existsSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { readCases } from './cases.ts';
@@ -12,16 +12,35 @@ import { readTraces } from './trace-file.ts';
 const { values } = parseArgs({
   options: { traces: { type: 'string' }, cases: { type: 'string' }, out: { type: 'string' } },
 });
-if (values.traces === undefined || values.cases === undefined || values.out === undefined)
-  throw new Error('Usage: npm run eval -- --traces FILE --cases DIR --out FILE');
+if (values.traces === undefined || values.cases === undefined || values.out === undefined) {
+  console.error('Usage: npm run eval -- --traces FILE --cases DIR --out FILE');
+  process.exit(2);
+}
 
+for (const [option, path] of [
+  ['--traces', values.traces],
+  ['--cases', values.cases],
+] as const) {
+  if (existsSync(path)) continue;
+  console.error(`${option}: there is no ${path}.`);
+  process.exit(2);
+}
 const cases = readCases(pathToFileURL(`${values.cases}/`));
+if (cases.size === 0) {
+  console.error(`--cases: ${values.cases} holds neither BFCL_v*_*.json nor questions.jsonl with cases.`);
+  process.exit(2);
+}
+const traces = readTraces(pathToFileURL(values.traces));
+if (traces.length === 0) {
+  console.error(`--traces: ${values.traces} holds no line with an id and a text.`);
+  process.exit(2);
+}
 const estimator = shippedEstimator();
 const out = createWriteStream(values.out);
 let local = 0;
 let judged = 0;
 let unknown = 0;
-for (const trace of readTraces(pathToFileURL(values.traces))) {
+for (const trace of traces) {
   const one = cases.get(trace.id);
   if (one === undefined) {
     unknown += 1;

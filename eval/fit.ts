@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { featuresVersion } from '@lfo/router/src/confidence/features/features.ts';
 import { readCalibration } from '@lfo/router/src/confidence/heads/calibration.ts';
-import { fitHeads, shippedRecipes } from './fit/fit-heads.ts';
+import { fitHeads, shippedRecipes } from '@lfo/router/src/confidence/fitting/fit-heads.ts';
 import { readMaterial, rowsFor } from './fit/material.ts';
 import { learnWordWeights, writeWordWeights } from './fit/word-weights.ts';
 import { findData } from './reference-data.ts';

@@ -12,7 +12,7 @@ export interface Trace {
   readonly text: string;
   /** Text of each token; the last may be the end token, which the text leaves out. */
   readonly pieces: readonly string[];
-  /** Natural logarithms, one a piece. */
+  /** Natural logarithms, one a piece; none where the recording has no scores. */
   readonly logprobs: readonly number[];
   /** Likeliest first tokens. */
   readonly first: readonly { readonly token: string; readonly logprob: number }[];
@@ -26,13 +26,17 @@ export function readTraces(file: URL): readonly Trace[] {
 }
 
 function traceOf(row: JsonObject, file: string): Trace | undefined {
-  const pieces = list(row['pieces']).map(text);
-  const logprobs = list(row['lp']).map((value) => (typeof value === 'number' ? value : Number.NaN));
-  if (typeof row['id'] !== 'string' || typeof row['text'] !== 'string') return undefined;
+  const id = idOf(row['id']);
+  if (id === undefined || typeof row['text'] !== 'string') return undefined;
+  // Without pieces the text is read as one, and without one score a piece there are none.
+  const hasPieces = Array.isArray(row['pieces']) && row['pieces'].length > 0;
+  const pieces = hasPieces ? list(row['pieces']).map(text) : row['text'] === '' ? [] : [row['text']];
+  const given = list(row['lp']).flatMap((value) => (typeof value === 'number' ? value : []));
+  const logprobs = given.length === pieces.length ? given : [];
   const finish = row['finish'];
   const isCut = finish === undefined ? pieces.length >= maxTraceTokens : finish === 'length';
   return {
-    id: row['id'],
+    id,
     model: typeof row['model'] === 'string' ? row['model'] : file,
     text: row['text'],
     pieces,
@@ -83,7 +87,8 @@ export function eventsOf(trace: Trace, tools: readonly ToolSpec[], scores = true
     const shown = piece.slice(0, Math.max(0, left));
     left -= piece.length;
     const top = index === 0 && trace.first.length > 0 ? { top: trace.first } : {};
-    held.push({ token: piece, logprob: trace.logprobs[index] ?? Number.NaN, ...top });
+    const logprob = trace.logprobs[index];
+    if (logprob !== undefined) held.push({ token: piece, logprob, ...top });
     const before = calls;
     const parts = shown === '' ? [] : (parser?.push(shown) ?? [{ k: 'text' as const, text: shown }]);
     const inside = parser?.inside ?? 'text';
@@ -124,6 +129,11 @@ export function callsOf(events: readonly InferenceEvent[]): readonly WrittenCall
       return { name, arguments: undefined };
     }
   });
+}
+
+/** Ids may be numbers. */
+export function idOf(value: JsonValue | undefined): string | undefined {
+  return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : undefined;
 }
 
 const maxTraceTokens = 256;

@@ -7,6 +7,7 @@ import { matchFeatures, openingFeatures } from '@lfo/router/src/confidence/featu
 import type { WordWeights } from '@lfo/router/src/confidence/features/word-weights.ts';
 import { AnswerReader } from '@lfo/router/src/confidence/heads/answer-reader.ts';
 import { judgeStructure } from '@lfo/router/src/confidence/structural-judge.ts';
+import type { HeadRows } from '@lfo/router/src/confidence/fitting/fit-heads.ts';
 import { areRight, isExpected } from '../bfcl-judge.ts';
 import type { Changed } from '../copies.ts';
 import { callsOf, eventsOf, type Trace } from '../trace-file.ts';
@@ -75,4 +76,21 @@ function needOf(category: string): Need {
 export function changedExample(one: Example, changed: Changed, weights: WordWeights): Example {
   const example = exampleOf(changed.trace, changed.request, one.category, undefined, weights);
   return { ...example, isRight: one.isRight, areValuesRight: one.areValuesRight };
+}
+
+/** Adds the rows that judged answers give, each counting `weight`. */
+export function addRows(rows: HeadRows, examples: readonly Example[], weight: number): void {
+  for (const { calls, text, need, areValuesRight, isRight } of examples) {
+    const opening = text?.['opening_nats'];
+    if (opening !== undefined)
+      rows.noCall.push({ features: { opening_nats: opening }, target: Number(isRight), weight });
+    if (calls === undefined) continue;
+    if (need !== 'no-call')
+      for (const [index, features] of calls.values.entries())
+        rows.values.push({ features, target: Number(areValuesRight[index] ?? false), weight });
+    if (need !== 'more-calls')
+      rows.noToolFits.push({ features: calls.answer, target: Number(need === 'no-call'), weight });
+    if (need !== 'no-call')
+      rows.moreCalls.push({ features: calls.answer, target: Number(need === 'more-calls'), weight });
+  }
 }

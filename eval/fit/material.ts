@@ -9,9 +9,9 @@ import { list, readCases, readTruths, type EvalCase } from '../cases.ts';
 import { fitChanges, testChanges } from '../copies.ts';
 import { readLines } from '../reference-data.ts';
 import { readTraces } from '../trace-file.ts';
-import { changedExample, exampleOf, type Example } from './examples.ts';
-import { addRows, emptyRows, type HeadRow, type HeadRows } from './fit-heads.ts';
-import { hashOf } from './random.ts';
+import { addRows, changedExample, exampleOf, type Example } from './examples.ts';
+import { emptyRows, type HeadRow, type HeadRows } from '@lfo/router/src/confidence/fitting/fit-heads.ts';
+import { hashOf } from '@lfo/router/src/confidence/fitting/random.ts';
 
 /** All that heads are fitted and tested on. */
 export interface Material {

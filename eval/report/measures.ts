@@ -1,4 +1,4 @@
-import { seededRandom } from '../fit/random.ts';
+import { seededRandom } from '@lfo/router/src/confidence/fitting/random.ts';
 import { mean, type Scored } from '../statistics.ts';
 
 /** Area under the ROC curve by ranks, ties half: O(n log n). NaN without both kinds. */

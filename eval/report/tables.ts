@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Tree } from '@lfo/router/src/confidence/heads/head.ts';
 import { text } from '../cases.ts';
-import { growForest } from '../fit/extra-trees.ts';
-import { hashOf, seededRandom } from '../fit/random.ts';
-import { fitLinear } from '../fit/ridge.ts';
+import { growForest } from '@lfo/router/src/confidence/fitting/extra-trees.ts';
+import { hashOf, seededRandom } from '@lfo/router/src/confidence/fitting/random.ts';
+import { fitLinear } from '@lfo/router/src/confidence/fitting/ridge.ts';
 import { readLines } from '../reference-data.ts';
 import { mean } from '../statistics.ts';
 import { answerFeatures, hashedGrams, requestFeatures, type TableRow } from './answer-features.ts';
@@ -16,8 +16,10 @@ interface Pair {
   readonly rows: readonly TableRow[];
   readonly weak: readonly number[];
   readonly strong: readonly number[];
-  /** Learn from so many rows and test on the rest; absent: five folds. */
+  /** Learn from so many rows and test on the rest; absent: folds. */
   readonly learnFrom?: number;
+  /** Absent: five. */
+  readonly folds?: number;
 }
 
 /** APGR over the tables of answers, by what is known before the answer and after it, beside lengths, category, oracles. */
@@ -29,7 +31,7 @@ export function tablesReport(data: URL): string {
     pairOf(data, 'zeroeval', 'gemma-2-9b', 'gemini-1.5-pro'),
     pairOf(data, 'zeroeval', 'gemma-2-2b', 'gemini-1.5-pro'),
   ];
-  const asked = [routeLlm(data, 'mmlu', 1_500), routeLlm(data, 'gsm8k')];
+  const asked = [routeLlm(data, 'mmlu', { learnFrom: 1_500 }), routeLlm(data, 'gsm8k', { folds: 10 })];
   return [
     'APGR, out of fold (higher is better, .5 is random); 95 % by bootstrap over rows (300 resamples):',
     table(
@@ -118,10 +120,12 @@ function range(pair: Pair, scores: readonly number[], other?: readonly number[])
   );
 }
 
-const folds = 5;
+function foldsOf({ folds = 5 }: Pair): number {
+  return folds;
+}
 
 function foldOf(pair: Pair, index: number): number {
-  return hashOf(`1:${pair.ids[index]}`) % (pair.learnFrom === undefined ? folds : pair.rows.length);
+  return hashOf(`1:${pair.ids[index]}`) % (pair.learnFrom === undefined ? foldsOf(pair) : pair.rows.length);
 }
 
 /** Groups of rows: those to score, and those to learn from for them. */
@@ -131,7 +135,7 @@ function splitsOf(pair: Pair): ReadonlyArray<{ readonly fit: readonly number[]; 
     const order = all.toSorted((a, b) => foldOf(pair, a) - foldOf(pair, b));
     return [{ fit: order.slice(0, pair.learnFrom), test: order.slice(pair.learnFrom) }];
   }
-  return Array.from({ length: folds }, (_, fold) => ({
+  return Array.from({ length: foldsOf(pair) }, (_, fold) => ({
     fit: all.filter((index) => foldOf(pair, index) !== fold),
     test: all.filter((index) => foldOf(pair, index) === fold),
   }));
@@ -281,7 +285,7 @@ function pairOf(data: URL, folder: string, weakName: string, strongName: string)
   const rightOf = (answers: typeof weak): number[] => both.map((row) => Number(answers.get(row['id'])?.['right']));
   return {
     name: `${weakName} → ${strongName}`,
-    ids: both.map((row) => text(row['id'])),
+    ids: both.map((row) => wordOf(row['id'])),
     rows: both.map((row) => {
       const answer = weak.get(row['id']) ?? {};
       const options = Array.isArray(row['options']) ? row['options'].map(String) : [];
@@ -301,7 +305,7 @@ function pairOf(data: URL, folder: string, weakName: string, strongName: string)
   };
 }
 
-function routeLlm(data: URL, set: string, learnFrom?: number): Pair {
+function routeLlm(data: URL, set: string, split: Pick<Pair, 'learnFrom' | 'folds'>): Pair {
   const folder = new URL(`routellm/${set}/`, data);
   const lines = readdirSync(folder).flatMap((name) => {
     const [head = [], ...rows] = readCsv(readFileSync(new URL(name, folder), 'utf8'));
@@ -322,7 +326,7 @@ function routeLlm(data: URL, set: string, learnFrom?: number): Pair {
     rows: lines.map(({ question, category }) => ({ ...empty, question, category })),
     weak: lines.map(({ weak }) => weak),
     strong: lines.map(({ strong }) => strong),
-    ...(learnFrom !== undefined && { learnFrom }),
+    ...split,
   };
 }
 

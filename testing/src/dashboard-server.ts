@@ -66,6 +66,9 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     keyName: () => undefined,
     setDraining: options.setDraining ?? (() => false),
     devices: noDevices(folder),
+    labels: { add() {} },
+    settings: { list: () => [], set: async () => ({}), unset: async () => ({}) },
+    threshold: () => ({ threshold: 0.7, from: 'default', binding: null, goals: [] }),
   });
 
   const chat: HttpDeps['chat'] = async (exchange) => {

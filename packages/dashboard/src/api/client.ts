@@ -39,6 +39,19 @@ export function post(path: string, body: unknown, options: PostOptions = {}): Pr
   });
 }
 
+/** Changes or deletes something, with the session's CSRF token. @throws ApiError */
+export function change(method: 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<Response> {
+  const csrf = session.value?.csrfToken;
+  return send(path, {
+    method,
+    headers: {
+      ...(csrf && { 'x-lfo-csrf': csrf }),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+}
+
 /** Learns who is looking; needed before anything is posted. */
 export async function loadSession(): Promise<void> {
   session.value = await ask<SessionBody>('/dashboard/api/session');

@@ -8,6 +8,8 @@ import { count, money, percent, plural, score } from '../format.ts';
 import { Command } from '../parts/command.tsx';
 import { Link } from '../parts/link.tsx';
 import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
+import { Goals } from './confidence-goals.tsx';
+import { Learned } from './confidence-learned.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
 
 /** How sure the local model is, whether that means anything, and what another threshold would have done. */
@@ -22,6 +24,8 @@ export function ConfidenceView() {
         <RangeTabs />
       </ViewHead>
       {value !== undefined && <Report report={value} />}
+      <Goals />
+      <Learned />
       {value === undefined && error === undefined && <Loading />}
       {error !== undefined && <Failure error={error} retry={reload} />}
     </>

@@ -7,6 +7,7 @@ import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 import { EngineError, type EngineRequest } from '../engine/engine.ts';
 import { scriptedEngine, type ScriptedAnswer } from '../engine/scripted.ts';
 import { engineQuietMs, keepAliveMs } from './answer.ts';
+import { Gates } from './gates.ts';
 import { DeviceHost, reloadMs, type Vitals } from './host.ts';
 import type { ModelOpener } from './hosted-model.ts';
 
@@ -39,7 +40,8 @@ async function serve(script: Script = {}) {
     );
   const identity = { boot: 'AAECAwQFBgcICQoLDA0ODw', name: 'n', app: 'a', os: 'o' };
   const vitals = script.vitals === undefined ? {} : { vitals: script.vitals };
-  const host = new DeviceHost({ identity, engine, openModel: script.openModel ?? open, clock, ...vitals });
+  const gates = new Gates(clock);
+  const host = new DeviceHost({ identity, engine, openModel: script.openModel ?? open, clock, ...vitals, gates });
   host.load();
 
   const [near, far] = carrierPair();
@@ -539,4 +541,43 @@ test('what the machine says of itself is in the state, and a change of it is tol
   changed();
   await settle();
   assert.equal(of('state').at(-1)?.battery?.pct, 79);
+});
+
+test('a hot host says so and refuses; what runs goes on until the heat is critical', async () => {
+  let status = 0;
+  let changed = (): void => {};
+  const vitals: Vitals = {
+    read: () => ({ thermal: { status } }),
+    onChange: (run) => (changed = run),
+  };
+  const heat = async (to: number): Promise<void> => {
+    status = to;
+    changed();
+    await settle();
+  };
+  const { ask, of, clock } = await ready({ vitals, answer: () => words(50), slots: 2 });
+  await ask(1);
+  await heat(3);
+  assert.partialDeepStrictEqual(of('state').at(-1), { accepting: false, code: 'thermal', thermal: { status: 3 } });
+  await ask(2);
+  assert.partialDeepStrictEqual(of('error').at(-1), { id: 2, n: 0, code: 'thermal', retryable: true });
+  await clock.advanceAsync(500);
+  assert.equal(of('error').length, 1);
+  await heat(4);
+  assert.partialDeepStrictEqual(of('error').at(-1), { id: 1, code: 'thermal', retryable: true });
+  await heat(0);
+  await clock.advanceAsync(30_000);
+  assert.equal(of('state').at(-1)?.accepting, true);
+});
+
+test("a router's policy holds while its link lives", async () => {
+  const vitals: Vitals = { read: () => ({ battery: { pct: 40, charging: false } }), onChange: () => {} };
+  const { router, of, welcome, host, clock } = await serve({ vitals });
+  await clock.advanceAsync(0);
+  router.send({ ...welcome, policy: { min_battery: 50 } });
+  await settle(8);
+  assert.partialDeepStrictEqual(of('state').at(-1), { accepting: false, code: 'battery' });
+  router.close('closing');
+  await settle(8);
+  assert.equal(host.state().accepting, true);
 });

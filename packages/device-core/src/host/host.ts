@@ -1,7 +1,17 @@
 import { protocolVersions, maxFrameBytes } from '@lfo/protocol';
-import type { Clock, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
+import type {
+  Clock,
+  DeviceErrorCode,
+  DeviceMessage,
+  Link,
+  MessageOf,
+  ModelOffer,
+  PauseCode,
+  RouterMessage,
+} from '@lfo/protocol';
 import { EngineError, type Engine, type LoadedModel } from '../engine/engine.ts';
 import { EngineHeartbeat } from './answer.ts';
+import type { Gates, MachineState } from './gates.ts';
 import { HostedModel, type LoadProgress, type ModelOpener } from './hosted-model.ts';
 import { type HostState, Session, type SessionHost } from './session.ts';
 import { SlotQueue } from './slot-queue.ts';
@@ -28,11 +38,13 @@ export interface HostOptions {
   readonly clock: Clock;
   /** Absent: the state says nothing of the machine. */
   readonly vitals?: Vitals;
+  /** Whether it takes requests, by what the vitals say; absent: always. */
+  readonly gates?: Gates;
 }
 
 /** What the machine itself says: read for each state, which is sent again when it changes. */
 export interface Vitals {
-  read(): Pick<HostState, 'battery' | 'thermal' | 'mem_free_mb' | 'net'>;
+  read(): MachineState;
   /** Called once, with what is to run after each change. */
   onChange(run: () => void): void;
 }
@@ -55,13 +67,16 @@ export class DeviceHost implements SessionHost {
     this.#options = options;
     this.clock = options.clock;
     this.heartbeat = new EngineHeartbeat(options.clock);
-    options.vitals?.onChange(() => this.#changed());
     this.queue = new SlotQueue(queueMax, () => this.#changed());
     this.#model = new HostedModel(
       options.openModel,
       () => this.#modelChanged(),
       (progress) => this.#progressed(progress),
     );
+    const { vitals, gates } = options;
+    gates?.onChange(() => this.#gateChanged());
+    vitals?.onChange(() => (gates === undefined ? this.#changed() : gates.update(vitals.read())));
+    if (vitals !== undefined) gates?.update(vitals.read());
   }
 
   /**
@@ -120,6 +135,8 @@ export class DeviceHost implements SessionHost {
   get refusal(): EngineError | undefined {
     const { state } = this.#model;
     if (state.kind === 'failed') return state.error;
+    const closed = this.#options.gates?.closed;
+    if (closed !== undefined) return new EngineError(refusalCodes[closed.code], closed.why, true);
     return state.kind === 'unloaded' || this.#unloadWhenIdle ? unloadedError() : undefined;
   }
 
@@ -142,14 +159,16 @@ export class DeviceHost implements SessionHost {
   }
 
   state(): HostState {
-    const { loaded } = this.#model;
+    const { loaded, state } = this.#model;
     const refusal = this.refusal;
+    const closed = state.kind === 'failed' ? undefined : this.#options.gates?.closed;
+    const { memTotalMb: _, ...machine } = this.#options.vitals?.read() ?? {};
     return {
       accepting: refusal === undefined && loaded !== undefined,
-      ...(refusal === undefined ? {} : { code: 'no_model', why: refusal.message }),
+      ...(refusal === undefined ? {} : { code: closed?.code ?? 'no_model', why: refusal.message }),
       ...(refusal === undefined && loaded === undefined ? { code: 'loading' } : {}),
       models: loaded === undefined ? [] : [modelState(loaded, this.queue)],
-      ...this.#options.vitals?.read(),
+      ...machine,
     };
   }
 
@@ -178,6 +197,19 @@ export class DeviceHost implements SessionHost {
     for (const session of this.#sessions) session.loadProgressed();
   }
 
+  /** A router's wish for care, while its link lives. */
+  setPolicy(session: Session, policy: Parameters<Gates['setPolicy']>[1]): void {
+    this.#options.gates?.setPolicy(session, policy);
+  }
+
+  #gateChanged(): void {
+    if (this.#options.gates?.isCritical === true) {
+      const error = new EngineError('thermal', 'The device is too hot to go on.', true);
+      for (const session of this.#sessions) session.endAnswers(error);
+    }
+    this.#changed();
+  }
+
   #changed(): void {
     for (const session of this.#sessions) session.stateChanged();
     if (!this.#unloadWhenIdle || this.queue.active > 0) return;
@@ -185,6 +217,19 @@ export class DeviceHost implements SessionHost {
     void this.#model.unload();
   }
 }
+
+/** What a request refused by a gate ends with. */
+const refusalCodes = {
+  battery: 'battery',
+  saver: 'battery',
+  thermal: 'thermal',
+  memory: 'memory',
+  paused: 'paused',
+  network: 'paused',
+  draining: 'draining',
+  loading: 'loading',
+  no_model: 'no_model',
+} as const satisfies Readonly<Record<PauseCode, DeviceErrorCode>>;
 
 function modelState(model: LoadedModel, { active, queued }: SlotQueue): HostState['models'][number] {
   return { id: model.info.id, resident: true, slots: model.slots, active, queued, tps: model.rates() };

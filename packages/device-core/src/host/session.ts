@@ -35,6 +35,8 @@ export interface SessionHost {
   offers(): ModelOffer[];
   load(): void;
   unload(): void;
+  /** The router asks for more care than the owner; undefined: no longer. */
+  setPolicy(session: Session, policy: MessageOf<RouterMessage, 'welcome'>['policy']): void;
   /** @throws EngineError `no_model` when the name is not that of a model in memory. */
   modelFor(name: string): LoadedModel;
 }
@@ -131,6 +133,11 @@ export class Session {
     attached.link.close(code);
   }
 
+  /** Ends what runs and waits; the error is what the router gets. */
+  endAnswers(error: EngineError): void {
+    for (const answer of this.#answers.values()) answer.end(error);
+  }
+
   /** Tells the router, unless nothing it would see has changed. */
   stateChanged(): void {
     if (this.#attached?.isWelcomed !== true) return;
@@ -212,6 +219,7 @@ export class Session {
       return link.close('unsupported_version');
     link.agreeMaxFrame(welcome.max_frame);
     attached.isWelcomed = true;
+    this.#host.setPolicy(this, welcome.policy);
     const { clock } = this.#host;
     const periodMs = welcome.heartbeat_ms > 0 ? welcome.heartbeat_ms : stateMs;
     this.#graceMs = this.#mayReturn && welcome.features.includes('resume') ? welcome.grace_ms : 0;
@@ -409,6 +417,7 @@ export class Session {
     for (const end of timers.splice(0)) end();
     liveness?.stop();
     gone.abort(routerGone());
+    this.#host.setPolicy(this, undefined);
     for (const count of this.#counts.values()) count.abort(routerGone());
     if (this.#graceMs > 0) this.#kept.lost(this.#graceMs);
   }

@@ -1,14 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { hostname, platform, release } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DeviceHost } from '@lfo/device-core';
+import { DeviceHost, Redialling } from '@lfo/device-core';
 import { fingerprint, pairingKey, readPairingCode, readPairingUri, type HandshakeTarget } from '@lfo/protocol';
 import { Command, Option } from 'commander';
 import { engineOf, opener, type ChildOptions } from '../child-main.ts';
 import { systemClock } from '../clock.ts';
 import { dial } from './dial.ts';
 import { DeviceFolder, type KnownRouter, primitives } from './device-folder.ts';
-import { Redialling } from './redial.ts';
 
 const defaultPort = 4870;
 /** Running answers have this long after SIGTERM. */

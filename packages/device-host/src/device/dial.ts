@@ -1,20 +1,7 @@
 import { connect } from 'node:net';
-import type { DeviceHost } from '@lfo/device-core';
-import {
-  deviceLink,
-  dialHandshake,
-  framedChannel,
-  keyText,
-  runHandshake,
-  streamCarrier,
-  type Channel,
-  type DeviceMessage,
-  type HandshakeTarget,
-  type KeyPair,
-  type Link,
-  type RouterMessage,
-} from '@lfo/protocol';
-import { systemClock } from '../clock.ts';
+import { callRouter, type DeviceHost, type RouterCall } from '@lfo/device-core';
+import { streamCarrier, type HandshakeTarget, type KeyPair } from '@lfo/protocol';
+import { systemClock as clock } from '../clock.ts';
 import { primitives } from './device-folder.ts';
 
 /** Longest that connecting may take (device protocol 1, section 5). */
@@ -37,66 +24,31 @@ export interface DialOptions {
 export function dial({ host, port, keys, target, device, keepKey, onConnected, signal }: DialOptions): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, noDelay: true, timeout: connectMs });
-    let isConnected = false;
+    let call: RouterCall | undefined;
     const lost = (): void => {
       // Once connected the handshake and the link know better why.
-      if (!isConnected) resolve('unreachable');
+      if (call === undefined) resolve('unreachable');
     };
     socket.once('timeout', () => socket.destroy());
     socket.on('error', lost).once('close', lost);
-    const giveUp = (): void => void socket.destroy();
+    const giveUp = (): void => {
+      if (call === undefined) socket.destroy();
+      else call.abandon();
+    };
     signal.addEventListener('abort', giveUp, { once: true });
     socket.once('connect', () => {
-      isConnected = true;
       socket.setTimeout(0);
-      runHandshake({
-        channel: framedChannel(streamCarrier(socket)),
+      call = callRouter({
+        carrier: streamCarrier(socket),
         primitives,
-        clock: systemClock,
-        side: dialHandshake({ primitives, role: 'device', keys, target }),
-        listener: {
-          keepKey: async (key) => keepKey?.(key),
-          onSecured(channel, { peerKey }) {
-            // From here on the host says goodbye itself.
-            signal.removeEventListener('abort', giveUp);
-            onConnected();
-            device.serve(observed(channel, resolve), keyText(peerKey));
-          },
-          onFailed: ({ code }) => resolve(code),
-        },
+        clock,
+        keys,
+        target,
+        device,
+        keepKey: async (key) => keepKey?.(key),
+        onConnected,
       });
+      resolve(call.ended.finally(() => signal.removeEventListener('abort', giveUp)));
     });
   });
-}
-
-/** A link whose end is told: with the router's own word where it said goodbye. */
-function observed(channel: Channel, onEnd: (code: string) => void): Link<RouterMessage, DeviceMessage> {
-  const link = deviceLink(channel, systemClock);
-  return {
-    get writable() {
-      return link.writable;
-    },
-    get closed() {
-      return link.closed;
-    },
-    get maxMessageBytes() {
-      return link.maxMessageBytes;
-    },
-    send: (message) => link.send(message),
-    agreeMaxFrame: (bytes) => link.agreeMaxFrame(bytes),
-    close: (code, afterMs) => link.close(code, afterMs),
-    listen: (listener) =>
-      link.listen({
-        ...listener,
-        onDrain: () => listener.onDrain?.(),
-        onMessage(message) {
-          if (message.t === 'bye') onEnd(message.code);
-          listener.onMessage(message);
-        },
-        onClose(code) {
-          onEnd(code);
-          listener.onClose(code);
-        },
-      }),
-  };
 }

@@ -49,6 +49,7 @@ export function addApi(app: FastifyInstance, deps: AdminDeps): void {
     return stored(history.trends(spanOf(asked, deps.clock.wallMs())));
   });
   app.get('/dashboard/api/confidence', ({ query }) => stored(history.confidence(parse(rangeQuery, query).range)));
+  app.get('/dashboard/api/learning', ({ query }) => stored(history.learning(parse(rangeQuery, query).range)));
   app.get('/dashboard/api/fleet', () => statusBody(deps));
   // Else the pages, which anyone may ask for, would answer.
   app.get('/dashboard/api/*', () => {
@@ -68,6 +69,7 @@ export async function stored<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (cause) {
+    if (cause instanceof LfoError && cause.status < 500) throw cause;
     throw new LfoError('The database cannot be read now. Requests are served all the same; see the log.', {
       code: 'records_unavailable',
       status: 503,

@@ -18,7 +18,16 @@ import { StoredHistory } from '../records/queries/stored-history.ts';
 /** What the dashboard needs of the router around it. */
 export interface DashboardOptions extends Pick<
   AdminDeps,
-  'devices' | 'fleet' | 'readiness' | 'records' | 'keyName' | 'setDraining' | 'peers'
+  | 'devices'
+  | 'settings'
+  | 'threshold'
+  | 'labels'
+  | 'fleet'
+  | 'readiness'
+  | 'records'
+  | 'keyName'
+  | 'setDraining'
+  | 'peers'
 > {
   readonly clock: Clock;
   readonly store: Store;

@@ -2,8 +2,10 @@ import type { FastifyRequest } from 'fastify';
 import type { FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Readiness } from '../core/exchange.ts';
+import type { ThresholdView } from '../core/goals.ts';
 import type { RequestHistory } from '../records/history.ts';
 import type { VerifyKey } from '../core/identity.ts';
+import type { LabelSink } from '../core/judgement.ts';
 import type { JsonValue } from '../core/json.ts';
 import type { LiveFeed } from '../telemetry/live-feed.ts';
 import type { Devices } from '../fleet/devices.ts';
@@ -16,6 +18,8 @@ export interface AdminDeps {
   readonly clock: Clock;
   readonly history: RequestHistory;
   readonly live: LiveFeed;
+  /** Takes what verdicts say of local answers. */
+  readonly labels: LabelSink;
   readonly fleet: () => FleetView;
   readonly readiness: () => Readiness;
   /** Rows that wait for the database, and those it lost. */
@@ -30,10 +34,22 @@ export interface AdminDeps {
   readonly readBody: (request: FastifyRequest) => JsonValue;
   readonly files: StaticFiles;
   readonly devices: Devices;
+  /** Settings that may be changed while LFO runs. */
+  readonly settings: AdminSettings;
+  /** What the threshold is now, and why. */
+  readonly threshold: () => ThresholdView;
   /** The routers on this database. */
   readonly peers: Pick<RouterPeers, 'list' | 'id' | 'follow'>;
   /** Lets a backend finish what it has and gives it nothing new, or takes that back; answers whether there is such a one. */
   readonly setDraining: (id: string, isDraining: boolean) => boolean;
+}
+
+/** What the admin routes need of the settings that may be changed while LFO runs. */
+export interface AdminSettings {
+  list(): readonly object[];
+  /** @throws LfoError where it cannot be changed, or not so */
+  set(setting: string, value: JsonValue, clientKey: string): Promise<object>;
+  unset(setting: string): Promise<object>;
 }
 
 export interface RecordsStatus {

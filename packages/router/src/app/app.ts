@@ -1,7 +1,9 @@
 import { keepProbing } from '../backends/probing.ts';
+import { OverriddenConfig } from '../config/overridden.ts';
 import { keyRevoked } from '../core/errors.ts';
 import { mayGoOn } from '../keys/open-keys.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
+import { Shadows } from '../pipeline/shadow.ts';
 import { Chats } from '../pipeline/serve-chat.ts';
 import { listen } from '../server/listen.ts';
 import { LoopDelay } from '../telemetry/loop-delay.ts';
@@ -16,9 +18,11 @@ import { announceStart } from './startup.ts';
  * `chats` and the pipeline, and leaves by the writer of its dialect.
  * @throws when the address cannot be bound
  */
-export async function startApp(options: AppOptions, host: HostProcess): Promise<RunningApp> {
-  const { clock, logger: log } = options;
-  const config = options.config.current();
+export async function startApp(given: AppOptions, host: HostProcess): Promise<RunningApp> {
+  const { clock, logger: log } = given;
+  const overridden = new OverriddenConfig(given.config);
+  const options = { ...given, config: overridden };
+  const config = overridden.current();
   const shutdown = new Shutdown(clock, log);
   const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
   // The model's process starts on its way while the larger part of the router is still read.
@@ -26,18 +30,24 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     { createCloudTier },
     { openDevices },
     { openDashboard, openHttp },
+    { openLearning },
     { openRecords },
     { openPeers },
     { openOperations },
     { openSignatures },
+    { openSteering },
+    { CalibrationsInForce, headsEstimator },
   ] = await Promise.all([
     import('./cloud-tier.ts'),
     import('./devices.ts'),
     import('./http.ts'),
+    import('./learning.ts'),
     import('../records/open-records.ts'),
     import('../records/open-peers.ts'),
     import('./operations.ts'),
     import('./signatures.ts'),
+    import('./steering.ts'),
+    import('./estimator.ts'),
   ]);
 
   let inFlight = (): number => 0;
@@ -59,7 +69,10 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
   const signatures = openSignatures(records.signatures, log);
   const cloud = createCloudTier(config, { clock, ...signatures });
   const retries = new RetryBudget(config.retry, host.random);
-  const fleet = createFleet({ local, cloud }, options, retries);
+  const heads = new CalibrationsInForce(config, log);
+  const steered = openSteering(options, overridden, records, host.random, heads);
+  const learning = openLearning(clock, headsEstimator(heads), records.labels, steered.steering);
+  const fleet = createFleet({ local, cloud }, options, retries, learning);
   shutdown.add('backends', 'backends', () => fleet.close());
   const devices = openDevices(options, records, fleet, host);
   shutdown.add('observers', 'devices', () => devices.stop());
@@ -80,8 +93,19 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     shutdown.add('deliveries', 'keys', () => keys.close());
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
-    const dashboard = openDashboard(options, { devices, fleet, records, operations, peers });
-    const sinks = [dashboard.live, records, operations];
+    const dashboard = openDashboard(options, { devices, fleet, records, operations, steered, peers });
+    const shadows = new Shadows({
+      clock,
+      random: host.random,
+      gate: () => options.config.current().gate,
+      stagesFor: fleet.stagesFor,
+      costOf: records.costOf,
+      compared: learning.compared,
+      record: (...judged) => records.recordShadow(...judged),
+      spent: (usd) => steered.steering.addSpent(usd),
+    });
+    shutdown.add('observers', 'shadows', () => shadows.close());
+    const sinks = [dashboard.live, records, operations, ...learning.sinks, shadows];
     const { stagesFor } = fleet;
     const chats: Chats = new Chats({ ...options, router, retries, stagesFor, costOf: records.costOf, sinks });
     inFlight = () => chats.size;
@@ -94,6 +118,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
       fleet,
       records,
       operations,
+      steered,
       dashboard,
       chats,
       loop,
@@ -109,6 +134,7 @@ export async function startApp(options: AppOptions, host: HostProcess): Promise<
     shutdown.add('requests', 'requests', () => endRequests(server, chats, graceMs(), clock));
 
     loop.start();
+    shutdown.add('observers', 'goals', steered.steering.start());
     shutdown.add('observers', 'loop delay', () => loop.stop());
     const probed = local.flatMap(({ backend }) => (backend === embedded ? [] : [backend]));
     const probing = keepProbing(probed, clock);

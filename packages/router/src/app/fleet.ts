@@ -4,9 +4,9 @@ import { tieredPool } from './tiered-pool.ts';
 import type { Backend, FleetView } from '../core/backend.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
+import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
-import { shippedEstimator } from './estimator.ts';
 import { poolOf, stagesOver } from './stages.ts';
 
 /** Everything that answers, behind its pools. */
@@ -37,6 +37,7 @@ export function createFleet(
   tiers: { readonly local: readonly TierMember[]; readonly cloud: readonly TierMember[] },
   options: AppOptions,
   retries: RetryBudget,
+  learning: Learning,
 ): Fleet {
   const { local, cloud } = tiers;
   let ejected: (id: string, why: string) => void = () => undefined;
@@ -51,10 +52,9 @@ export function createFleet(
     for (const listener of listeners) listener();
   };
   const counter = (id: string) => nearby.find(({ backend }) => backend.id === id)?.backend;
-  const estimator = shippedEstimator();
-  const localStages = stagesOver(pools.local, options, retries, counter, estimator);
+  const localStages = stagesOver(pools.local, options, retries, counter, learning);
   const allStages =
-    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, estimator);
+    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, learning);
   return {
     get members() {
       return [...nearby, ...cloud];

@@ -21,6 +21,7 @@ import type { AppOptions, HostProcess } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
 import { spentBy } from './spent.ts';
 import { explain } from './stages.ts';
+import type { Steered } from './steering.ts';
 
 /** What the HTTP server shows and calls. */
 export interface HttpParts {
@@ -30,6 +31,7 @@ export interface HttpParts {
   readonly fleet: Fleet;
   readonly records: Records;
   readonly operations: Operations;
+  readonly steered: Steered;
   readonly dashboard: Dashboard;
   readonly chats: Chats;
   readonly loop: LoopDelay;
@@ -47,13 +49,17 @@ export function openDashboard(
     fleet,
     records,
     operations,
+    steered,
     peers,
-  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations' | 'peers'>,
+  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations' | 'steered' | 'peers'>,
 ): Dashboard {
   const { keys } = operations;
   return createDashboard({
     clock,
     store: records.store,
+    labels: records.labels,
+    settings: steered.settings,
+    threshold: () => steered.steering.view(),
     verifyKey: keys.verifyKey,
     refs: keys.refs,
     peers,
@@ -73,7 +79,7 @@ export function openDashboard(
 /** The server with every route, not yet listening. */
 export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance {
   const { clock, logger: log, config } = options;
-  const { host, peers, devices, fleet, operations, dashboard, chats, loop, records, shutdown } = parts;
+  const { host, peers, devices, fleet, operations, steered, dashboard, chats, loop, records, shutdown } = parts;
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
@@ -100,7 +106,10 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     },
     modelNames: () => config.current().routing.modelNames,
     models: models.list,
-    explain: (request, signal) => explain(request, signal, fleet.stagesFor(request)),
+    explain: async (request, signal) => ({
+      ...(await explain(request, signal, fleet.stagesFor(request))),
+      steering: steered.viewFor(request),
+    }),
     readiness: () => readinessOf(fleet.view()),
     isDraining: () => shutdown.hasBegun,
     isDegraded: () => loop.worstMs >= stallMs,

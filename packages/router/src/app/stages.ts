@@ -3,10 +3,10 @@ import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
 import type { Backend, BackendPool } from '../core/backend.ts';
 import type { LfoConfig } from '../config/config.ts';
-import type { ConfidenceEstimator } from '../core/confidence.ts';
 import type { RouteExplanation } from '../core/exchange.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
+import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
 import { decide } from '../routing/decide.ts';
@@ -52,7 +52,7 @@ export function stagesOver(
   options: AppOptions,
   retries: RetryBudget,
   counter: (id: string) => Backend | undefined,
-  estimator: ConfidenceEstimator,
+  learning: Learning,
 ): Stages {
   const { clock, config } = options;
   const rules = compiledRules(() => config.current().routing.rules);
@@ -60,10 +60,12 @@ export function stagesOver(
     clock,
     pool,
     retries,
-    judge: estimator,
+    judge: learning.judge,
+    compared: learning.compared,
     measure: createMeasure({
       clock,
-      limits: () => config.current().routing,
+      limits: learning.limits,
+      loopTier: learning.loopTier,
       wantsLocalTime: () => config.current().routing.rules.length > 0,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),

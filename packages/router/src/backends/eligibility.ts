@@ -34,6 +34,7 @@ export type SkipKind =
   | 'context'
   | 'images'
   | 'tools'
+  | 'only_tools'
   | 'model'
   | 'excluded'
   | 'draining'
@@ -113,6 +114,7 @@ export function pausedMs({ notBeforeMs }: Member, model: string, nowMs: number):
 const lacks: Readonly<Record<Lack, [kind: SkipKind, why: string]>> = {
   context_too_small: ['context', 'its context is too small for the prompt'],
   tools_unsupported: ['tools', 'takes no tools'],
+  only_tools: ['only_tools', 'answers only requests that offer tools'],
   images_unsupported: ['images', 'takes no images, audio or files of this kind'],
 };
 

@@ -48,15 +48,10 @@ function verdictOn({ tier, backend }: Attempt, skips: readonly Skip[]): Verdict 
       'context_too_small',
     );
   }
-  if (only('tools', 'images', 'context', 'model')) {
+  if (only('tools', 'only_tools', 'images', 'context', 'model')) {
     const kind = tried.find((skip) => skip.kind in unsupported)?.kind;
-    const [what, reason] = unsupported[kind ?? ''] ?? ['content', 'images_unsupported'];
-    return refusal(
-      'unsupported_content',
-      `No ${tier} model here takes ${what}; leave them out or configure one that does.`,
-      tier,
-      reason,
-    );
+    const [what, reason] = unsupported[kind ?? ''] ?? ['takes content of this kind', 'images_unsupported'];
+    return refusal('unsupported_content', `No ${tier} model here ${what}.`, tier, reason);
   }
   if (
     tried.some(({ kind }) => kind === 'rate_limited') &&
@@ -79,8 +74,12 @@ function verdictOn({ tier, backend }: Attempt, skips: readonly Skip[]): Verdict 
 }
 
 const unsupported: Readonly<Record<string, readonly [what: string, localReason: Reason]>> = {
-  tools: ['tools', 'tools_unsupported'],
-  images: ['images, audio or files of this kind', 'images_unsupported'],
+  tools: ['takes tools; leave them out or configure one that does', 'tools_unsupported'],
+  only_tools: ['answers without tools; offer some or configure one that does', 'only_tools'],
+  images: [
+    'takes images, audio or files of this kind; leave them out or configure one that does',
+    'images_unsupported',
+  ],
 };
 
 function nobody(tier: Tier): Verdict {

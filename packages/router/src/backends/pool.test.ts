@@ -402,6 +402,17 @@ test('the pool and the router judge a request by one rule, each model by its own
   );
 });
 
+test('a model that answers with calls alone is given no chat', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('phone', { capabilities: { ...able, toolsOnly: true } }), 1000);
+  const tools = choice({}, { request: chatRequest({ tools: [{ name: 'f' }] }) });
+  assert.equal((await pool.acquire(local, tools)).backend.id, 'phone');
+  const error = await refusal(pool.acquire(local, choice()));
+  assert.deepEqual([error.code, error.reason], ['unsupported_content', 'only_tools']);
+  pool.add(fakeBackend('laptop'), 1000);
+  for (let i = 0; i < 3; i++) assert.equal((await pool.acquire(local, choice())).backend.id, 'laptop');
+});
+
 test('an estimate may be wrong by its usual error before a context excludes anyone', async () => {
   const { pool } = setUp();
   pool.add(fakeBackend('a', { capabilities: { contextTokens: 100 } }), 1000);

@@ -29,7 +29,8 @@ function describe(answer: JsonObject, terminal: Terminal): string[] {
     `${colours.bold(typeof route === 'string' ? route : 'nowhere')}: ${word(answer['explanation']) || word(answer['routing_reason'])}`,
     `  reason     ${word(answer['routing_reason'])}`,
     `  prompt     ${answer['prompt_tokens_from'] === 'bound' ? '≤ ' : answer['prompt_tokens_from'] === 'estimate' ? 'about ' : ''}${word(answer['prompt_tokens'])} tokens`,
-    `  threshold  ${word(answer['threshold'])}`,
+    `  threshold  ${word(answer['threshold'])}${fromOf(answer)}`,
+    ...list(answer['goals']).map((goal) => `  goal       ${goalLine(goal)}`),
     ...(attempts.length > 0 ? [`  attempts   ${attempts.join(', then ')}`] : []),
     ...list(answer['rules']).map((rule) => `  rule       ${word(rule['name'])}: ${ruleSays(rule)}`),
     ...list(answer['skipped']).map((skipped) => `  skipped    ${word(skipped['backend'])}: ${word(skipped['why'])}`),
@@ -38,6 +39,28 @@ function describe(answer: JsonObject, terminal: Terminal): string[] {
 
 function ruleSays(rule: JsonObject): string {
   return [word(rule['vote']), word(rule['backend']) || word(rule['tier']) || word(rule['lane'])].join(' ');
+}
+
+function fromOf(answer: JsonObject): string {
+  const goal = word(answer['binding_goal']);
+  const from = word(answer['threshold_from']);
+  if (goal !== '') return ` (goal ${goal})`;
+  return from === '' ? '' : ` (${from})`;
+}
+
+const states: Readonly<Record<string, string>> = {
+  binds: 'binds',
+  held: 'another goal is stricter',
+  unreachable: 'out of reach',
+  learning: 'waits for prices and traffic',
+};
+
+function goalLine(goal: JsonObject): string {
+  const { goal: name, target, state, estimate, labels, needs } = goal;
+  const stands = typeof estimate === 'number' ? `, now ${estimate}` : '';
+  const said =
+    state === 'too_few_labels' ? `${word(labels)} labels, needs ${word(needs)}` : (states[word(state)] ?? word(state));
+  return `${word(name)} ${word(target)}: ${said}${stands}`;
 }
 
 function list(value: JsonValue | undefined): readonly JsonObject[] {

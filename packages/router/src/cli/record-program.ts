@@ -1,20 +1,21 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Archive } from '../records/archive.ts';
-import type { LfoConfig } from '../config/config.ts';
 import type { Clock } from '../core/clock.ts';
 import type { RequestsSettings } from './requests.ts';
+import type { LfoConfig } from '../config/config.ts';
+import type { ReplayGoal } from './replay.ts';
 import { parseSince } from './since.ts';
 import type { StatsDimension } from './stats.ts';
-import { exitCodes, printLine, type Terminal } from './terminal.ts';
+import { CliError, exitCodes, printLine, type Terminal } from './terminal.ts';
 
 /** What the commands on records work with. */
 export interface ArchiveContext {
   readonly terminal: Terminal;
   readonly clock: Clock;
   readonly archive: Archive;
-  readonly config: LfoConfig;
   readonly json: boolean;
+  readonly config: LfoConfig;
 }
 
 /** Runs a command with the records of its configuration open. */
@@ -113,25 +114,86 @@ export function addRecords(program: Command, clock: Clock, withArchive: WithArch
           : requests(terminal, archive, settings);
       });
     });
+  addLearning(program, clock, withArchive, since);
+  addDatabase(program, withArchive);
+}
+
+function addLearning(program: Command, clock: Clock, withArchive: WithArchive, since: Option): void {
+  const monthMs = 30 * dayMs;
+  program
+    .command('calibrate')
+    .description('learn from labelled answers on record how far the scores can be believed')
+    .addOption(since)
+    .option('--dry-run', 'only say what would come of it')
+    .option('--json', 'JSON for scripts')
+    .addHelpText('after', '\nExample:\n  lfo calibrate --since 30d --dry-run')
+    .action(async (flags: { readonly since?: number; readonly dryRun?: boolean }, command: Command) => {
+      const { calibrateCommand } = await import('./calibrate.ts');
+      await withArchive(command, ({ terminal, archive, config, json }) =>
+        calibrateCommand(terminal, archive, config, {
+          sinceMs: flags.since ?? clock.wallMs() - monthMs,
+          dryRun: flags.dryRun === true,
+          json,
+        }),
+      );
+    });
   program
     .command('replay')
-    .description('what rules would have changed on stored requests, before they are enforced')
-    .requiredOption('--rules <file>', 'YAML with `rules:`, as under `routing` in lfo.yaml')
+    .description('what another threshold, goal or rules would have done to the requests on record')
     .addOption(since)
-    .option('--limit <n>', 'requests at most, the newest', whole, 100_000)
+    .option('--threshold <score>', 'between 0 and 1', share)
+    .option('--goal <name=target>', 'cloud_share, quality or risk', replayGoal)
+    .option('--rules <file>', 'rules to try: YAML with `rules:`, as under `routing` in lfo.yaml')
+    .option('--limit <n>', 'with --rules: requests at most, the newest', whole, 100_000)
     .option('--json', 'JSON for scripts')
-    .addHelpText('after', '\nExample:\n  lfo replay --rules new-rules.yaml --since 7d')
-    .action(
-      async (flags: { readonly rules: string; readonly since?: number; readonly limit: number }, command: Command) => {
+    .addHelpText(
+      'after',
+      '\nExamples:\n  lfo replay --threshold 0.6\n  lfo replay --goal quality=0.95 --since 7d\n  lfo replay --rules new-rules.yaml',
+    )
+    .action(async (flags: ReplayFlags, command: Command) => {
+      const { threshold, goal, rules, since: sinceMs, limit } = flags;
+      if ([threshold, goal, rules].filter((one) => one !== undefined).length !== 1)
+        throw new CliError('Give either --threshold, --goal or --rules.', exitCodes.usage);
+      if (rules !== undefined) {
         const { replayRules } = await import('./replay-rules.ts');
-        const { rules, since: sinceMs, limit } = flags;
-        await withArchive(command, ({ terminal, archive, config, json }) => {
-          const filter = sinceMs === undefined ? {} : { sinceMs };
-          return replayRules(terminal, archive, config, { file: resolve(terminal.cwd, rules), filter, limit, json });
+        const filter = sinceMs === undefined ? {} : { sinceMs };
+        return withArchive(command, ({ terminal, archive, config, json }) =>
+          replayRules(terminal, archive, config, { file: resolve(terminal.cwd, rules), filter, limit, json }),
+        );
+      }
+      const { replayCommand } = await import('./replay.ts');
+      await withArchive(command, ({ terminal, archive, json }) => {
+        const nowMs = clock.wallMs();
+        return replayCommand(terminal, archive, {
+          sinceMs: flags.since ?? nowMs - monthMs,
+          nowMs,
+          threshold,
+          goal,
+          json,
         });
-      },
-    );
-  addDatabase(program, withArchive);
+      });
+    });
+}
+
+interface ReplayFlags {
+  readonly since?: number;
+  readonly threshold?: number;
+  readonly goal?: ReplayGoal;
+  readonly rules?: string;
+  readonly limit: number;
+}
+
+function share(text: string): number {
+  const value = Number(text);
+  if (/^\d*\.?\d+$/.test(text) && value >= 0 && value <= 1) return value;
+  throw new InvalidArgumentError('Give a number between 0 and 1.');
+}
+
+function replayGoal(text: string): ReplayGoal {
+  const [, name, target = ''] = /^(cloud_share|quality|risk)=(\d*\.?\d+)$/.exec(text) ?? [];
+  if ((name !== 'cloud_share' && name !== 'quality' && name !== 'risk') || Number(target) > 1)
+    throw new InvalidArgumentError('Give cloud_share, quality or risk with a number, such as quality=0.95.');
+  return { name, target: Number(target) };
 }
 
 function addDatabase(program: Command, withArchive: WithArchive): void {

@@ -55,8 +55,10 @@ export function estimatorContract(estimator: ConfidenceEstimator): void {
         for (const event of answer) session.observe(event);
         const evidence = session.evidence();
         assert.deepEqual(JSON.parse(JSON.stringify(evidence)), evidence);
-        const { judge, ...seen } = evidence;
+        const { judge, calibration = '', ...seen } = evidence;
         assert.equal(judge, estimator.name);
+        assert.ok(typeof calibration === 'string');
+        assert.match(calibration, /^(?:[0-9a-f]{12})?$/);
         const values = Object.values(seen).flat();
         assert.ok(values.every((value) => value === null || typeof value === 'number' || typeof value === 'boolean'));
       }),

@@ -4,7 +4,6 @@ import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import * as fc from 'fast-check';
 import type { ConfidenceSession, FinalVerdict } from '../core/confidence.ts';
-import type { GateConfig } from '../config/config.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { createAnswerJudge } from './answer-judge.ts';
@@ -13,7 +12,7 @@ import { callAnswer, finish, judged, textAnswer, weatherTool } from './judge-fix
 
 const sure: FinalVerdict = { type: 'commit', score: 0.9, reason: 'confident' };
 const unsure: FinalVerdict = { type: 'escalate', score: 0.2, reason: 'low_confidence' };
-const limits: GateConfig = { maxHoldTokens: 1000, maxHoldMs: 5000, maxFormatMs: 60_000, maxFormatBytes: 1_048_576 };
+const limits = { maxHoldTokens: 1000, maxHoldMs: 5000, maxFormatMs: 60_000, maxFormatBytes: 1_048_576 };
 
 /** Says `verdict` at the given event, and `last` at the end. */
 function scripted(at: number, verdict: FinalVerdict, last: FinalVerdict = verdict): ConfidenceSession {
@@ -303,7 +302,7 @@ describe('table of holds', () => {
   ];
 
   for (const [name, request, events, silentAfter, atDue] of kinds) {
-    const hold = (change: Partial<GateConfig> = {}, clock = new FakeClock()): Gate =>
+    const hold = (change: Partial<typeof limits> = {}, clock = new FakeClock()): Gate =>
       gateWith(scripted(0, sure), { request, clock, limits: { ...limits, ...change } });
 
     test(`${name}: its end decides`, () => {

@@ -20,7 +20,7 @@ export interface GateOptions {
   readonly delivery: 'stream' | 'unary';
   /** `observe` judges without holding back and only reports what it would have said. */
   readonly mode: 'judge' | 'observe';
-  readonly limits: GateConfig;
+  readonly limits: Pick<GateConfig, 'maxHoldTokens' | 'maxHoldMs' | 'maxFormatMs' | 'maxFormatBytes'>;
   readonly clock: Clock;
 }
 

@@ -46,9 +46,13 @@ test('nothing at all is a configuration', (t) => {
     maxLocalTokens: 1500,
     confidenceThreshold: 0.7,
     firstTokenBudgetMs: 10_000,
+    goal: {},
     modelNames: [],
   });
   assert.deepEqual(config.gate, {
+    policy: 'judge',
+    calibration: 'auto',
+    shadowRate: 0,
     maxHoldTokens: 48,
     maxHoldMs: 20_000,
     maxFormatMs: 60_000,
@@ -185,7 +189,7 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
   [
     'a key like no other',
     { yaml: 'gate:\n  zebra: 1\n' },
-    /^lfo\.yaml:2 gate\.zebra: .*allowed here: max_hold_tokens, max_hold_ms, max_format_ms, max_format_bytes$/,
+    /^lfo\.yaml:2 gate\.zebra: .*allowed here: policy, .*max_hold_tokens, max_hold_ms, max_format_ms, max_format_bytes$/,
   ],
   [
     'a misspelt key of a backend',

@@ -70,6 +70,34 @@ const server = z
   })
   .transform(camelKeys);
 
+const goal = z
+  .strictObject({
+    cloud_share: z.number().min(0).max(1).exactOptional().describe('Share of the requests in `auto` for the cloud.'),
+    spend_per_day: z
+      .number()
+      .min(0)
+      .exactOptional()
+      .describe('US dollars a UTC day; beyond them local answers are preferred.'),
+    spend_hard_limit: z
+      .number()
+      .min(0)
+      .exactOptional()
+      .describe('US dollars a UTC day beyond which `auto` asks no cloud.'),
+    quality: z
+      .number()
+      .min(0)
+      .max(1)
+      .exactOptional()
+      .describe("Least accuracy as a share of the cloud's, reached with 90 % confidence; needs labelled answers."),
+    risk: z
+      .number()
+      .min(0)
+      .max(1)
+      .exactOptional()
+      .describe('Most requests whose local answer is worse than the cloud’s, as a share; needs labelled answers.'),
+  })
+  .transform(camelKeys);
+
 const routing = z
   .strictObject({
     max_local_tokens: z
@@ -79,6 +107,9 @@ const routing = z
       .default(1500)
       .describe('Longer prompts go to the cloud in mode `auto`.'),
     confidence_threshold: fraction(0.7, 'Local answers below it are replaced by a cloud answer in mode `auto`.'),
+    goal: goal
+      .prefault({})
+      .describe('What is wanted of the gate instead of a number; of several the strictest binds. None by default.'),
     first_token_budget_ms: duration(10_000, 'Longest acceptable predicted wait for the first local token in `auto`.'),
     rules: rulesSchema
       .default([])
@@ -95,6 +126,26 @@ const routing = z
 
 const gate = z
   .strictObject({
+    policy: z
+      .enum(['judge', 'observe', 'shadow'])
+      .default('judge')
+      .describe(
+        '`judge` holds local answers back until they are judged; `observe` lets them pass and only records the verdict; `shadow` judges too, and runs the local model beside what goes to the cloud, to see what could have stayed.',
+      ),
+    calibration: z
+      .string()
+      .min(1)
+      .default('auto')
+      .describe(
+        '`auto` uses what `lfo calibrate` learned from own labels and the shipped calibration behind it; else the path of a calibration file that goes first.',
+      )
+      .meta(atStart),
+    shadow_rate: z
+      .number()
+      .min(0)
+      .max(0.02)
+      .default(0)
+      .describe('Share of accepted local answers in `auto` that the cloud is asked for too, to learn from; paid for.'),
     max_hold_tokens: amount(48, 'Tokens of streamed text held back before the gate must decide.', 100_000),
     max_hold_ms: duration(
       20_000,

@@ -85,6 +85,8 @@ export interface PromptCount {
 export interface Capabilities {
   readonly contextTokens?: number;
   readonly tools: boolean;
+  /** Answers with calls alone: of no use where the request offers no tools. */
+  readonly toolsOnly?: boolean;
   readonly jsonSchema: boolean;
   readonly images: boolean;
   readonly audio: boolean;
@@ -146,6 +148,8 @@ export interface Attempt {
   readonly prefer?: string;
   /** Whether the answer is judged before it is released; false for the last resort. */
   readonly gated: boolean;
+  /** Of an answer that is not gated: why it is judged all the same; absent: `observe`. */
+  readonly policy?: 'observe' | 'shadow';
   /** Only where the model of the attempt before it was limited, broken or unknown; `backend` may have failed there. */
   readonly isStandIn?: boolean;
 }

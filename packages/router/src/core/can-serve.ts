@@ -10,7 +10,7 @@ export interface SizedRequest {
 }
 
 /** What an offer lacks for a request; each is also the reason code of a route. */
-export type Lack = 'images_unsupported' | 'tools_unsupported' | 'context_too_small';
+export type Lack = 'images_unsupported' | 'tools_unsupported' | 'only_tools' | 'context_too_small';
 
 /**
  * What a model of a tier lacks for the request; undefined where it can serve it. A JSON schema that it does not enforce
@@ -38,6 +38,7 @@ export function contentLackOf(
   if (content.remoteImages && tier === 'local') return 'images_unsupported';
   if (content.audio && !capabilities.audio) return 'images_unsupported';
   if (usesTools(request) && !capabilities.tools) return 'tools_unsupported';
+  if (capabilities.toolsOnly === true && !offersTools(request)) return 'only_tools';
   return undefined;
 }
 
@@ -77,9 +78,14 @@ export function offerFor(
   return able ?? offers[0] ?? { model: '', capabilities };
 }
 
+/** Whether a call may be answered. */
+function offersTools({ tools, toolChoice }: ChatRequest): boolean {
+  return tools.length > 0 && toolChoice?.type !== 'none';
+}
+
 /** Tools count as used when they may be called now or were called earlier in the conversation. */
 export function usesTools(request: ChatRequest): boolean {
-  if (request.tools.length > 0 && request.toolChoice?.type !== 'none') return true;
+  if (offersTools(request)) return true;
   return request.messages.some(
     (message) => message.role === 'tool' || (message.role === 'assistant' && message.toolCalls.length > 0),
   );

@@ -1,6 +1,7 @@
 import type { Attempt } from './backend.ts';
 import type { EmbeddingAnswer, EmbeddingRequest } from './embedding.ts';
 import type { Usage } from './events.ts';
+import type { ThresholdView } from './goals.ts';
 import type { PredictedWait } from './predicted-wait.ts';
 import type { Reason } from './reason.ts';
 import type { ChatRequest, Mode, Tier } from './request.ts';
@@ -69,6 +70,8 @@ export interface RouteExplanation {
   /** What the operator's rules said. */
   readonly rules?: readonly RuleVote[];
   readonly threshold: number;
+  /** Why it is what it is, and how the goals stand. */
+  readonly steering?: ThresholdView;
   readonly promptTokens: number;
   readonly promptTokensFrom: 'count' | 'bound' | 'estimate';
   /** Of these, already in the local model's cache; 0 when unknown. */

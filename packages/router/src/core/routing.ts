@@ -16,6 +16,8 @@ export interface RequestFeatures {
   readonly warmTokens: number;
   /** The backend that has them; absent: any. */
   readonly warmBackend?: string;
+  /** The tier that made the tool call whose result this request brings; absent: none, or not known. */
+  readonly loopTier?: Tier;
   readonly limits: RoutingLimits;
   /** When it came, by the router's own clock and zone; absent where no rule asks. */
   readonly localTime?: LocalTime;
@@ -49,6 +51,8 @@ export interface RoutingLimits {
   readonly firstTokenBudgetMs: number;
   /** 0..1 */
   readonly confidenceThreshold: number;
+  /** The money of the day is over its soft limit, or all spent; absent: neither. */
+  readonly spend?: 'over' | 'spent';
 }
 
 /** A pure vote: no I/O, no clock, no randomness. */

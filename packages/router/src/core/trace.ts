@@ -1,5 +1,6 @@
 import type { ErrorSource } from './errors.ts';
 import type { FinishReason, Usage } from './events.ts';
+import type { Judgement } from './judgement.ts';
 import type { JsonObject } from './json.ts';
 import type { Reason } from './reason.ts';
 import type { Mode, Tier } from './request.ts';
@@ -81,8 +82,8 @@ export interface AttemptTrace {
   /** Time its text was held back before the commit point. */
   heldMs: number | undefined;
   heldTokens: number | undefined;
-  /** What the judge saw, for replays; no text. */
-  signals: JsonObject | undefined;
+  /** What the judge said and saw, for replays; no text. */
+  judgement: Judgement | undefined;
   usage: Usage | undefined;
 }
 
@@ -152,7 +153,7 @@ export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): 
     error: undefined,
     heldMs: undefined,
     heldTokens: undefined,
-    signals: undefined,
+    judgement: undefined,
     usage: undefined,
   };
   trace.attempts.push(attempt);

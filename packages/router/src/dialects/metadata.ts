@@ -70,6 +70,8 @@ function attemptBody(attempt: AttemptTrace, nowMs: number) {
     outcome: attempt.outcome ?? null,
     reason: attempt.reason ?? null,
     score: score(attempt.score),
+    // The score of a model nobody fitted the heads on tells better from worse, but is no probability.
+    ...(attempt.judgement?.evidence['prior'] === true && { calibration: 'prior' }),
     latency_ms: milliseconds((attempt.endMs ?? nowMs) - attempt.startMs),
     first_token_ms: optionalMilliseconds(attempt.firstEventMs && attempt.firstEventMs - attempt.startMs),
     ...(attempt.heldMs !== undefined && { held_ms: milliseconds(attempt.heldMs) }),

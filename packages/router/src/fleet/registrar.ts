@@ -62,9 +62,13 @@ export class Registrar {
   async #write(): Promise<void> {
     if (this.#isWriting) return;
     this.#isWriting = true;
-    for (const [id, record] of this.#pending) {
+    for (;;) {
+      const [next] = this.#pending;
+      if (next === undefined) break;
+      const [id, record] = next;
       try {
         await this.#registry.save(record);
+        // A row that has changed meanwhile is written again: a removal must not wait.
         if (this.#pending.get(id) === record) this.#pending.delete(id);
       } catch {
         this.#log.warn({ device: id }, 'The database does not take what is known of a device; tried again soon.');

@@ -106,7 +106,15 @@ function play(script: Play): Scene {
     }),
     decide: () => ({ attempts: script.attempts ?? gatedThenCloud, reasons: ['local_first'], votes: [] }),
     judge: createAnswerJudge(),
-    gate: { maxHoldTokens: 48, maxHoldMs: 20_000, maxFormatMs: 60_000, maxFormatBytes: 1_048_576 },
+    gate: {
+      maxHoldTokens: 48,
+      maxHoldMs: 20_000,
+      maxFormatMs: 60_000,
+      maxFormatBytes: 1_048_576,
+      policy: 'judge',
+      calibration: 'auto',
+      shadowRate: 0,
+    },
     budgets: {
       local: { connectMs: 2000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: script.totalMs ?? 600_000 },
       cloud: { connectMs: 5000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 },

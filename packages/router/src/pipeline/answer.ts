@@ -1,7 +1,18 @@
+import type { Attempt as PlannedAttempt } from '../core/backend.ts';
 import { deadlineExceeded, LfoError } from '../core/errors.ts';
+import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AnswerWriter } from '../core/sink.ts';
-import { Attempt, type AttemptEnd, type Call, handOverMs, type PromptSize, type Stages } from './attempt.ts';
+import {
+  Attempt,
+  type AttemptEnd,
+  type AttemptWriter,
+  type Call,
+  type HeldBack,
+  handOverMs,
+  type PromptSize,
+  type Stages,
+} from './attempt.ts';
 import { noteDecision, noteSparedAnswer, type SparedAnswer } from './attempt-notes.ts';
 import { Plan, type Step } from './plan.ts';
 
@@ -15,15 +26,22 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
   const { plan, size, lane } = await makePlan(request, call, stages);
   const inLane = lane === undefined ? request : { ...request, hints: { ...request.hints, lane } };
   let spared: SparedAnswer | undefined; // the best local answer that was held back
+  let held: HeldBack | undefined; // the latest one, whole or not
   for (let next = plan.take(); next !== undefined; next = plan.take()) {
     const step = next;
     const hasSpare = spared?.isWhole === true;
     if (!hasRoom(step, call, hasSpare, stages.clock.nowMs())) break;
     const hasOther = (backend: string): boolean => plan.hasOther(step, backend);
     const attempt = new Attempt(step, { request: inLane, call, stages, size, hasSpare, hasOther });
-    const end = await attempt.run(writer);
-    if (end.type === 'answered') return;
+    const isCompared = held !== undefined && step.attempt.tier === 'cloud' && stages.compared !== undefined;
+    const copy = isCompared ? new Copy(writer) : undefined;
+    const end = await attempt.run(copy ?? writer);
+    if (end.type === 'answered') {
+      if (copy !== undefined && held !== undefined) compare(request, call, stages, held, copy.events);
+      return;
+    }
     spared = better(spared, end.spared);
+    if (end.type === 'escalated') held = end.held;
     if (end.type === 'failed' && (call.signal.aborted || writer.committed)) throw end.error;
     if (!goesOn(plan, step, end, attempt.backend)) {
       if (spared === undefined && end.type === 'failed' && !(end.error instanceof LfoError)) throw end.error;
@@ -35,21 +53,59 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
   await writer.write(spared.events);
 }
 
+/** The answer that was held back, beside the one that was given: what agreement says of it is worth a label. */
+function compare(
+  request: ChatRequest,
+  { trace }: Call,
+  stages: Stages,
+  held: HeldBack,
+  cloud: readonly InferenceEvent[],
+): void {
+  const attempt = trace.attempts.indexOf(held.attempt);
+  stages.compared?.({ request, attempt, local: held.events, cloud, propensity: 1 });
+}
+
+/** A writer that keeps what goes through it. */
+class Copy implements AttemptWriter {
+  readonly #writer: AnswerWriter;
+  readonly events: InferenceEvent[] = [];
+
+  constructor(writer: AnswerWriter) {
+    this.#writer = writer;
+  }
+
+  get committed(): boolean {
+    return this.#writer.committed;
+  }
+
+  write(events: readonly InferenceEvent[]): Promise<void> | undefined {
+    for (const event of events) this.events.push(event);
+    return this.#writer.write(events);
+  }
+}
+
 async function makePlan(
   request: ChatRequest,
   call: Call,
-  { pool, measure, decide, retries }: Stages,
+  stages: Stages,
 ): Promise<{ readonly plan: Plan; readonly size: PromptSize; readonly lane?: 'background' }> {
+  const { pool, measure, decide, retries } = stages;
   const fleet = pool.view();
   const features = await measure(request, fleet, call.signal);
   const decision = decide(features, fleet);
   noteDecision(call.trace, features, fleet, decision);
   const { promptTokens, promptTokensFrom, warmTokens, warmBackend } = features;
   const size = { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
-  const plan = new Plan(decision.attempts, retries, (attempt, exclude) =>
+  const attempts = stages.gate.policy === 'observe' ? decision.attempts.map(observed) : decision.attempts;
+  const plan = new Plan(attempts, retries, (attempt, exclude) =>
     pool.hasCandidate(attempt, { request, exclude, ...size }),
   );
   return { plan, size, ...(decision.lane === undefined ? {} : { lane: decision.lane }) };
+}
+
+/** Nothing is held back; the verdict is only recorded. */
+function observed(attempt: PlannedAttempt): PlannedAttempt {
+  return attempt.gated ? { ...attempt, gated: false, policy: 'observe' } : attempt;
 }
 
 /** Whether the client still waits when this try begins. */

@@ -1,9 +1,10 @@
 import type { Gate } from '../confidence/gate.ts';
 import type { Attempt as PlannedAttempt, FleetView, Lease } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
-import type { FinalVerdict } from '../core/confidence.ts';
+import type { FinalVerdict, ModelIdentity } from '../core/confidence.ts';
 import { LfoError } from '../core/errors.ts';
 import type { InferenceEvent, Usage } from '../core/events.ts';
+import type { Judgement } from '../core/judgement.ts';
 import type { Reason } from '../core/reason.ts';
 import type { Decision, RequestFeatures } from '../core/routing.ts';
 import { type AttemptTrace, beginAttempt, type RequestTrace } from '../core/trace.ts';
@@ -47,10 +48,14 @@ export class AttemptNotes {
   readonly #trace: RequestTrace;
   readonly #clock: Clock;
   readonly #costOf: CostOf;
-  readonly #isGated: boolean;
+  readonly #policy: Judgement['policy'];
+  /** The operator wants local answers to pass whatever is thought of them. */
+  readonly #isObserved: boolean;
+  #judged: ModelIdentity | undefined;
 
   constructor(trace: RequestTrace, planned: PlannedAttempt, clock: Clock, costOf: CostOf) {
-    this.#isGated = planned.gated;
+    this.#policy = planned.gated ? 'judge' : (planned.policy ?? 'observe');
+    this.#isObserved = planned.policy !== undefined;
     this.#trace = trace;
     this.#clock = clock;
     this.#costOf = costOf;
@@ -64,6 +69,11 @@ export class AttemptNotes {
     this.attempt.device = backend.label?.()?.name;
     this.attempt.leasedMs = this.#clock.nowMs();
     noteRoute(this.#trace, this.attempt);
+  }
+
+  /** A judge looks at the answer of this model. */
+  judging(model: ModelIdentity): void {
+    this.#judged = model;
   }
 
   /** The device went on with it after it had been away. */
@@ -82,7 +92,7 @@ export class AttemptNotes {
         trace.committedMs = this.#clock.nowMs();
         trace.firstTokenMs = gate.firstEventMs ?? trace.committedMs;
         noteConfidence(trace, gate.verdict);
-        if (this.#isGated && gate.verdict !== undefined) leadWith(trace, gate.verdict.reason);
+        if (this.#policy === 'judge' && gate.verdict !== undefined) leadWith(trace, gate.verdict.reason);
       }
       noteAnswer(trace, event, this.#costOf);
     }
@@ -91,16 +101,16 @@ export class AttemptNotes {
   /** The attempt is over and its answer is the one the client gets. */
   answered(gate: Gate): void {
     const { verdict } = gate;
-    this.#judged(gate);
+    this.#noteVerdict(gate);
     this.attempt.reason = verdict?.reason;
     this.#end('answered');
     noteConfidence(this.#trace, verdict);
-    if (isDegraded(this.#trace, verdict)) noteDegraded(this.#trace, verdict);
+    if (!this.#isObserved && isDegraded(this.#trace, verdict)) noteDegraded(this.#trace, verdict);
   }
 
   /** Its answer is withheld; another attempt may follow. */
   escalated(gate: Gate, reason: Reason | undefined, usage: Usage | undefined): void {
-    this.#judged(gate);
+    this.#noteVerdict(gate);
     this.attempt.usage ??= usage;
     this.attempt.reason = reason;
     this.#end('escalated');
@@ -116,7 +126,7 @@ export class AttemptNotes {
     isCancelled: boolean,
   ): void {
     const { attempt } = this;
-    if (gate !== undefined) this.#judged(gate);
+    if (gate !== undefined) this.#noteVerdict(gate);
     attempt.usage ??= usage;
     if (isFinal) this.#trace.usage ??= attempt.usage;
     this.#end(isCancelled ? 'cancelled' : 'failed');
@@ -130,13 +140,21 @@ export class AttemptNotes {
     leadWith(this.#trace, attempt.reason);
   }
 
-  #judged(gate: Gate): void {
+  #noteVerdict(gate: Gate): void {
     const { attempt } = this;
     attempt.score = gate.verdict?.score;
     attempt.firstEventMs = gate.firstEventMs;
     attempt.heldMs = gate.heldMs;
     attempt.heldTokens = gate.heldTokens;
-    attempt.signals = gate.evidence;
+    attempt.judgement = this.#judgementOf(gate);
+  }
+
+  #judgementOf({ verdict, evidence }: Gate): Judgement | undefined {
+    const model = this.#judged;
+    if (model === undefined || verdict === undefined || evidence === undefined) return undefined;
+    const { type, score, reason } = verdict;
+    const threshold = this.#trace.threshold;
+    return { policy: this.#policy, model, evidence, score, threshold, verdict: type, reason };
   }
 
   #end(outcome: NonNullable<AttemptTrace['outcome']>): void {

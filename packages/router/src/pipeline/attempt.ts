@@ -16,7 +16,7 @@ import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
 import type { Decision, RequestFeatures } from '../core/routing.ts';
 import type { AnswerWriter } from '../core/sink.ts';
-import type { RequestTrace } from '../core/trace.ts';
+import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import { AttemptNotes, type CostOf, type SparedAnswer } from './attempt-notes.ts';
 import type { Retries, Step } from './plan.ts';
 import { UpstreamAnswer } from './upstream-answer.ts';
@@ -32,6 +32,19 @@ export interface Stages {
   readonly budgets: Readonly<Record<Tier, TierBudgets>>;
   readonly limits: LimitsConfig;
   readonly retries: Retries;
+  /** Told of a local answer that was held back beside the one that the cloud gave instead; must not take long. */
+  readonly compared?: (answers: ComparedAnswers) => void;
+}
+
+/** Two answers to one request. */
+export interface ComparedAnswers {
+  readonly request: ChatRequest;
+  /** Place of the local attempt in the trace. */
+  readonly attempt: number;
+  readonly local: readonly InferenceEvent[];
+  readonly cloud: readonly InferenceEvent[];
+  /** Chance with which this answer was to be compared. */
+  readonly propensity: number;
 }
 
 /** One request on its way; the signal ends it: the client left, or its deadline is over. */
@@ -51,9 +64,18 @@ export interface Call {
 export type AttemptEnd =
   | { readonly type: 'answered' }
   /** Withheld by the gate; without `spared` there is nothing of it worth keeping. */
-  | { readonly type: 'escalated'; readonly spared: SparedAnswer | undefined }
+  | { readonly type: 'escalated'; readonly spared: SparedAnswer | undefined; readonly held: HeldBack }
   /** `spared`: what there was of the answer when its total time was over. */
   | { readonly type: 'failed'; readonly error: unknown; readonly spared?: SparedAnswer };
+
+/** Where an attempt's answer goes. */
+export type AttemptWriter = Pick<AnswerWriter, 'committed' | 'write'>;
+
+/** A local answer that was held back, whole or up to where it was condemned. */
+export interface HeldBack {
+  readonly events: readonly InferenceEvent[];
+  readonly attempt: AttemptTrace;
+}
 
 /** How long the prompt is, and how that is known. */
 export type PromptSize = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom' | 'warmTokens' | 'warmBackend'>;
@@ -100,7 +122,7 @@ export class Attempt {
   }
 
   /** Runs it and writes what may leave. Never throws. */
-  async run(writer: AnswerWriter): Promise<AttemptEnd> {
+  async run(writer: AttemptWriter): Promise<AttemptEnd> {
     try {
       const end = await this.#run(writer);
       this.#finish(end, 'success');
@@ -115,7 +137,7 @@ export class Attempt {
     }
   }
 
-  async #run(writer: AnswerWriter): Promise<AttemptEnd> {
+  async #run(writer: AttemptWriter): Promise<AttemptEnd> {
     const { attempt, delayMs, exclude } = this.#step;
     const { request, stages, size } = this.#options;
     const { signal } = this.#abort;
@@ -161,17 +183,16 @@ export class Attempt {
   }
 
   /** @throws BackendError where text has left: the call that was withheld cannot be answered by anybody else */
-  #escalated(gate: Gate, writer: AnswerWriter): AttemptEnd {
+  #escalated(gate: Gate, writer: AttemptWriter): AttemptEnd {
     if (writer.committed) throw callRefused(this.#lease?.backend.id ?? '');
     const { verdict, held } = gate;
     const last = held.events.at(-1);
     this.#notes.escalated(gate, verdict?.reason, last?.type === 'finish' ? last.usage : this.#usage);
     const isWorthKeeping = held.isComplete && verdict?.reason !== 'empty_answer';
-    if (!isWorthKeeping) return { type: 'escalated', spared: undefined };
-    return {
-      type: 'escalated',
-      spared: { events: held.events, isWhole: true, attempt: this.#notes.attempt, verdict },
-    };
+    const { attempt } = this.#notes;
+    const { events } = held;
+    const spared = isWorthKeeping ? { events, isWhole: true, attempt, verdict } : undefined;
+    return { type: 'escalated', spared, held: { events, attempt } };
   }
 
   /** The total time is over with the answer unfinished. */
@@ -222,7 +243,7 @@ export class Attempt {
     };
   }
 
-  #openUpstream({ backend, model }: Lease, writer: AnswerWriter): UpstreamAnswer {
+  #openUpstream({ backend, model }: Lease, writer: AttemptWriter): UpstreamAnswer {
     const { request, call, stages, size, hasOther } = this.#options;
     const { clock, limits, judge } = stages;
     const { scoredTokens } = judge;
@@ -267,9 +288,11 @@ export class Attempt {
   #beginJudging({ backend, model }: Lease): ConfidenceSession | undefined {
     if (backend.tier !== 'local') return undefined;
     const { request, call, stages } = this.#options;
+    const identity = backend.identify?.(model) ?? { model };
+    this.#notes.judging(identity);
     return stages.judge.begin({
       request,
-      model: backend.identify?.(model) ?? { model },
+      model: identity,
       threshold: call.trace.threshold,
       delivery: request.stream ? 'stream' : 'unary',
     });

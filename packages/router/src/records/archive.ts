@@ -1,4 +1,6 @@
 import type { RecordGap } from './history.ts';
+import type { JudgedAnswerRow, JudgedFilter } from './queries/judged.ts';
+import type { RecordedUse } from './queries/steering-data.ts';
 import type { AttemptView } from './request-view.ts';
 import type { UsageDimension } from './store/usage-roll-up.ts';
 import type { RequestRow } from './tables.ts';
@@ -14,6 +16,10 @@ export interface Archive {
   requests(filter: ArchiveFilter, limit: number): AsyncIterable<RequestRow>;
   /** Texts of a request's messages; `undefined` where they were not kept. */
   texts(id: string): Promise<readonly string[] | undefined>;
+  /** What the judge said of local answers, with the best label of each; the newest first. */
+  judged(filter: JudgedFilter): Promise<readonly JudgedAnswerRow[]>;
+  /** Prices and times of what the cloud answered lately. */
+  prices(nowMs: number): Promise<Pick<RecordedUse, 'cloudAnswerUsd' | 'cloudAnswerMs'>>;
   /** Writes a copy of the database, as it is at one moment, to a file that does not exist. SQLite alone. */
   backup(file: string): Promise<void>;
   /** Gives the room of deleted rows back to the file system; takes minutes for gigabytes. */

@@ -9,6 +9,8 @@ export interface RequestHistory {
   find(id: string): Promise<StoredRequest | undefined>;
   trends(query: TrendQuery): Promise<Trends>;
   confidence(range: TrendRange): Promise<ConfidenceReport>;
+  /** What labels say of local answers. */
+  learning(range: TrendRange): Promise<LearningReport>;
   /** The latest verdict on a request counts. */
   addFeedback(feedback: Feedback): Promise<void>;
 }
@@ -166,6 +168,54 @@ export interface ConfidenceReport {
   readonly replay: readonly ReplayPoint[];
   /** Mean price of a cloud answer in the sample; `null` without any. */
   readonly cloudAnswerUsd: number | null;
+}
+
+/** What is known of local answers from labels, over the latest ones of the range. */
+export interface LearningReport {
+  readonly range: TrendRange;
+  readonly judged: number;
+  readonly labelled: number;
+  /** How many labels each source gave. */
+  readonly bySource: Readonly<Record<string, number>>;
+  readonly reliability: readonly ReliabilityBin[];
+  /** What each threshold makes of the labelled answers; empty while there are too few. */
+  readonly cascade: readonly CascadePoint[];
+  /** Share that is right, of answers that stayed and of those that went on; `null` without labels. */
+  readonly rightOfKept: number | null;
+  readonly rightOfEscalated: number | null;
+  /** What the local model did beside the cloud; `null` where nothing ran so. */
+  readonly shadow: ShadowReport | null;
+  readonly models: readonly LearningGroup[];
+  readonly keys: readonly LearningGroup[];
+}
+
+export interface CascadePoint {
+  readonly threshold: number;
+  /** Of the labelled answers, the share that goes to the cloud, and the share that is right in the end. */
+  readonly cloudShare: number;
+  readonly quality: number;
+}
+
+export interface ShadowReport {
+  readonly answers: number;
+  /** Share that could have stayed local at the threshold then. */
+  readonly couldStay: number;
+  /** Share of the labelled ones that would have stayed and was wrong; `null` without labels. */
+  readonly harm: number | null;
+  readonly labelled: number;
+}
+
+/** Judged answers of one model, or of one key. */
+export interface LearningGroup {
+  readonly name: string;
+  readonly answers: number;
+  readonly kept: number;
+  readonly labelled: number;
+  /** Of the labelled ones. */
+  readonly right: number | null;
+  /** Hash of the calibration of the latest. */
+  readonly calibration: string | null;
+  readonly isPrior: boolean;
 }
 
 /** `refused`: escalated for another reason than its score, which no threshold changes. */

@@ -6,6 +6,8 @@ import type { LfoConfig } from '../config/config.ts';
 import { createPrivateFile } from '../config/data-folder.ts';
 import type { Store } from './tables.ts';
 import { readCapture } from './capture.ts';
+import { readJudged } from './queries/judged.ts';
+import { recordedUse } from './queries/steering-data.ts';
 import { summary } from './queries/summary.ts';
 import { findRow, walkRows } from './queries/walk.ts';
 import { attemptsOf } from './request-record.ts';
@@ -85,6 +87,8 @@ export function openArchive(config: Pick<LfoConfig, 'databaseUrl' | 'dataDir'>):
         throw explained(error);
       }
     },
+    judged: (filter) => readJudged(reader, filter).catch((error: unknown) => Promise.reject(explained(error))),
+    prices: (nowMs) => recordedUse(reader, nowMs, 0).catch((error: unknown) => Promise.reject(explained(error))),
     async backup(target) {
       if (databaseUrl !== undefined) throw new ArchiveError('PostgreSQL has its own tool for this: pg_dump.');
       if (existsSync(target)) throw new ArchiveError('The file exists already: name another one.');

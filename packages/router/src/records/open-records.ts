@@ -1,12 +1,14 @@
 import { costsOf } from './costs.ts';
 import type { ConfigHandle } from '../config/handle.ts';
 import type { Clock } from '../core/clock.ts';
+import type { LabelSink } from '../core/judgement.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Journal } from '../core/journal.ts';
 import type { Store } from './tables.ts';
 import type { Delivery, RequestSink } from '../core/sink.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import { Captures, isCaptured } from './captures.ts';
+import { Judgements } from './judgements.ts';
 import { Recorder } from './recorder.ts';
 import { Refusals } from './refusals.ts';
 import { type Refusal, refusalRow, requestRow } from './request-record.ts';
@@ -32,6 +34,10 @@ export interface Records extends RequestSink {
   readonly store: Store;
   /** Where signatures of tool calls outlive a restart. */
   readonly signatures: Journal;
+  /** Keeps what the judge said of an answer that ran beside the one that was given, as a later attempt of its request. */
+  recordShadow(trace: RequestTrace, clientKey: string | undefined, firstAttempt: number): void;
+  /** Where labels of local answers go. */
+  readonly labels: LabelSink;
   /** US dollars that attempts cost, where their prices are known. */
   readonly costOf: (attempts: readonly AttemptTrace[]) => number | undefined;
   /** What limits count of attempts, in US dollars. */
@@ -63,6 +69,7 @@ export function openRecords({ config, clock, logger: log, router, peers }: Recor
         );
     }
   });
+  const judgements = new Judgements(store, clock);
   const refusals = new Refusals(store, clock);
   const captures = new Captures(store, clock);
   const signatures = new StoredJournal(store, clock);
@@ -78,6 +85,7 @@ export function openRecords({ config, clock, logger: log, router, peers }: Recor
   const record = (trace: RequestTrace, delivery: Delivery, clientKey: string | undefined): void => {
     trace.costUsd = costs.spent(trace.attempts);
     if (!config.current().records.enabled) return;
+    judgements.record(trace, clientKey);
     const avoided = costs.avoided(trace);
     const row = requestRow(trace, {
       ...delivery,
@@ -91,6 +99,10 @@ export function openRecords({ config, clock, logger: log, router, peers }: Recor
   return {
     store,
     signatures,
+    recordShadow(trace, clientKey, firstAttempt) {
+      if (config.current().records.enabled) judgements.record(trace, clientKey, firstAttempt);
+    },
+    labels: { add: (label) => (config.current().records.enabled ? judgements.add(label) : undefined) },
     costOf: costs.spent,
     charged: costs.charged,
     begin(request, trace) {
@@ -110,7 +122,14 @@ export function openRecords({ config, clock, logger: log, router, peers }: Recor
     captured: () => captures.status(),
     async close() {
       const before = recorder.status().dropped;
-      await Promise.all([recorder.close(), refusals.close(), captures.close(), signatures.close(), upkeep.close()]);
+      await Promise.all([
+        recorder.close(),
+        judgements.close(),
+        refusals.close(),
+        captures.close(),
+        signatures.close(),
+        upkeep.close(),
+      ]);
       const lost = recorder.status().dropped - before;
       if (lost > 0) log.warn({ dropped: lost }, 'The database did not take the last rows; they are lost.');
       await store.close();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import type { RequestTrace } from '../core/trace.ts';
+import { judgementRows } from './judgements.ts';
 import { requestRow, viewRow, viewTrace } from './request-record.ts';
 
 function escalatedTrace(): RequestTrace {
@@ -47,7 +48,22 @@ function escalatedTrace(): RequestTrace {
         error: undefined,
         heldMs: 30,
         heldTokens: 4,
-        signals: { text_tokens: 4 },
+        judgement: {
+          policy: 'judge',
+          model: { model: 'qwen2.5-coder-0.5b', engine: 'llama.cpp' },
+          evidence: {
+            judge: 'answer-heads',
+            calibration: 'abc',
+            prior: true,
+            features_version: 1,
+            values: 0.3,
+            said: 1,
+          },
+          score: 0.2,
+          threshold: 0.7,
+          verdict: 'escalate',
+          reason: 'low_confidence',
+        },
         usage: undefined,
       },
       {
@@ -66,7 +82,7 @@ function escalatedTrace(): RequestTrace {
         error: undefined,
         heldMs: undefined,
         heldTokens: undefined,
-        signals: undefined,
+        judgement: undefined,
         usage: undefined,
       },
     ],
@@ -95,9 +111,18 @@ test('a row splits the latency by tier and counts from arrival', () => {
   assert.equal(row.time_ms, 1_700_000_000_000);
   assert.equal(row.tokens_estimated, 1);
   assert.equal(row.features, '{"tools":2}');
-  assert.equal(row.signals, '{"text_tokens":4}');
   assert.equal(row.warnings, '["seed"]');
   assert.equal(JSON.parse(row.attempts)[1].start_ms, 51);
+});
+
+test('each judged attempt has a row of its own, with what the heads said apart from what they went by', () => {
+  const [row, ...others] = judgementRows(escalatedTrace(), 'key-1');
+  assert.deepEqual(others, []);
+  assert.ok(row !== undefined);
+  const { id, request_id: request, attempt, heads, features, calibration, is_prior: isPrior, score, verdict } = row;
+  assert.deepEqual([id, attempt], [`${request}.0`, 0]);
+  assert.deepEqual([heads, features, calibration, isPrior], ['{"values":0.3}', '{"said":1}', 'abc', 1]);
+  assert.deepEqual([score, verdict, row.policy, row.client_key, row.local_ms], [0.2, 'escalate', 'judge', 'key-1', 47]);
 });
 
 test('what the client wrote in the place of a model is not kept', () => {

@@ -205,7 +205,7 @@ function fieldsOf(trace: RequestTrace, outcome: RequestOutcome | undefined): Req
     confidence: finite(trace.confidence),
     threshold: trace.threshold,
     features: trace.features ?? null,
-    signals: trace.attempts.findLast(({ signals }) => signals !== undefined)?.signals ?? null,
+    signals: null,
     routed_tokens: tokens(trace.promptTokens),
     routed_tokens_from: trace.promptTokensFrom ?? null,
     prompt_tokens: tokens(usage?.promptTokens),

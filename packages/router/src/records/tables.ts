@@ -28,7 +28,7 @@ export interface RequestRow {
   readonly threshold: number;
   /** JSON: what the policies knew, for replays. */
   readonly features: string | null;
-  /** JSON: what the judges saw, for replays. */
+  /** JSON: what the judge saw; of older rows alone, now in `judgements`. */
   readonly signals: string | null;
   /** As routing saw the prompt. */
   readonly routed_tokens: number | null;
@@ -188,6 +188,53 @@ export interface RecordGapRow {
   readonly requests: number;
 }
 
+/** What the judge said of one local answer. JSON columns hold text. */
+export interface JudgementRow {
+  /** `<request>.<attempt>` */
+  readonly id: string;
+  readonly request_id: string;
+  /** Place among the attempts of its request. */
+  readonly attempt: number;
+  readonly time_ms: number;
+  readonly client_key: string | null;
+  readonly policy: 'judge' | 'observe' | 'shadow';
+  readonly backend: string | null;
+  readonly model: string;
+  /** JSON: what the engine tells of the model. */
+  readonly identity: string;
+  readonly estimator: string;
+  /** Hash of the calibration; `null` where none was used. */
+  readonly calibration: string | null;
+  /** The calibration stood in for a model it was not fitted on. */
+  readonly is_prior: 0 | 1;
+  readonly features_version: number | null;
+  /** JSON: what the heads went by, and what they said. */
+  readonly features: string;
+  readonly heads: string;
+  /** 0..1; `null` without evidence. */
+  readonly score: number | null;
+  readonly threshold: number;
+  readonly verdict: 'commit' | 'escalate';
+  readonly reason: string;
+  /** Of the attempt. */
+  readonly outcome: string | null;
+  readonly local_ms: number | null;
+}
+
+/** One word on one local answer; none replaces another. */
+export interface LabelRow {
+  readonly id: string;
+  readonly request_id: string;
+  readonly attempt: number;
+  readonly time_ms: number;
+  readonly source: string;
+  /** 1 right, 0 wrong. */
+  readonly label: number;
+  readonly weight: number;
+  readonly propensity: number;
+  readonly because: string | null;
+}
+
 /** A paired device. */
 export interface DeviceRow {
   readonly id: string;
@@ -245,6 +292,8 @@ export interface StoreTables {
   readonly key_usage: KeyUsageRow;
   readonly record_gaps: RecordGapRow;
   readonly devices: DeviceRow;
+  readonly judgements: JudgementRow;
+  readonly labels: LabelRow;
   readonly sessions: SessionRow;
   readonly overrides: OverrideRow;
   readonly router_events: RouterEventRow;

@@ -29,6 +29,8 @@ export async function trimRecords(
   await trimRefusals(store, nowMs, signal);
   await trim('captures', wordsBeforeMs);
   await trim('feedback', beforeMs);
+  await trim('judgements', beforeMs);
+  await trim('labels', beforeMs);
   if (signedBeforeMs !== undefined) await trim('signatures', signedBeforeMs);
   await store.db.deleteFrom('record_gaps').where('until_ms', '<', byAgeMs).execute();
   return deleted;
@@ -60,6 +62,8 @@ const timedTables = {
   /** They may be a hundred times as long. */
   captures: { key: 'request_id', atOnce: 50 },
   feedback: { key: 'request_id', atOnce: 1_000 },
+  judgements: { key: 'id', atOnce: 1_000 },
+  labels: { key: 'id', atOnce: 1_000 },
   signatures: { key: 'key', atOnce: 1_000 },
 } as const;
 

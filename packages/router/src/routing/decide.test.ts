@@ -19,6 +19,7 @@ const withTools = chatRequest({ tools: [{ name: 'f' }] });
 const withSchema = chatRequest({ responseFormat: { type: 'json_schema', name: 's', schema: {} } });
 const noSchema = localView({ capabilities: { ...local.capabilities, jsonSchema: false } });
 const noTools = localView({ capabilities: { ...local.capabilities, tools: false } });
+const onlyTools = localView({ capabilities: { ...local.capabilities, toolsOnly: true } });
 const loading = localView({ status: { state: 'loading' } });
 const down = localView({ status: { state: 'down' } });
 const cloudOpen = cloudView({ breaker: 'open' });
@@ -307,6 +308,29 @@ const table: readonly Case[] = [
     features: { request: withTools },
     attempts: ['cloud'],
     reason: 'tools_unsupported',
+  },
+  {
+    name: 'chat where the local model answers with calls alone: cloud alone',
+    mode: 'auto',
+    fleet: [onlyTools, cloud],
+    attempts: ['cloud'],
+    reason: 'only_tools',
+  },
+  {
+    name: 'tools that must not be called are chat to such a model',
+    mode: 'auto',
+    fleet: [onlyTools, cloud],
+    features: { request: { ...withTools, toolChoice: { type: 'none' } } },
+    attempts: ['cloud'],
+    reason: 'only_tools',
+  },
+  {
+    name: 'tools go to a model that answers with calls alone',
+    mode: 'auto',
+    fleet: [onlyTools, cloud],
+    features: { request: withTools },
+    attempts: ['local?', 'cloud'],
+    reason: 'local_first',
   },
   {
     name: 'tools with choice none need no support',

@@ -3,7 +3,7 @@ import type { FleetView, PromptCount } from '../core/backend.ts';
 import { contentLackOf } from '../core/can-serve.ts';
 import type { Clock } from '../core/clock.ts';
 import { resolveModel } from '../core/model-directory.ts';
-import type { ChatRequest } from '../core/request.ts';
+import type { ChatRequest, Tier } from '../core/request.ts';
 import type { LocalTime, RequestFeatures, RoutingLimits } from '../core/routing.ts';
 import { boundPromptTokens, estimatePromptTokens } from './prompt-size.ts';
 import { candidatesOf, isReady, predictedWait, type Candidate } from './suitability.ts';
@@ -17,6 +17,8 @@ export interface MeasureOptions {
   readonly limits: () => RoutingLimits;
   /** Whether a rule may ask what time it is; absent: none does. */
   readonly wantsLocalTime?: () => boolean;
+  /** The tier that made the call whose result a request brings; absent: nobody remembers. */
+  readonly loopTier?: (request: ChatRequest) => Tier | undefined;
   /** Exact tokens by the named backend's own tokenizer; undefined where it has none. */
   readonly countTokens?: (
     backend: string,
@@ -39,7 +41,14 @@ export function createMeasure(options: MeasureOptions): Measure {
     const mode = resolveModel(request.model, view.backends)?.mode ?? 'auto';
     const wanted = request.hints.mode === 'auto' ? mode : request.hints.mode;
     const localTime = options.wantsLocalTime?.() === true ? localTimeOf(options.clock) : undefined;
-    const base = { request, mode: request.hints.mode, limits, ...(localTime !== undefined && { localTime }) };
+    const loopTier = options.loopTier?.(request);
+    const base = {
+      request,
+      mode: request.hints.mode,
+      limits,
+      ...(loopTier !== undefined && { loopTier }),
+      ...(localTime !== undefined && { localTime }),
+    };
 
     const bound = boundPromptTokens(request);
     if (bound !== undefined) {

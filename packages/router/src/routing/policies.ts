@@ -36,6 +36,17 @@ const cloudAvailabilityPolicy: RoutingPolicy = {
   },
 };
 
+/** Money has a goal: at the soft limit local comes first, at the hard one only who names the cloud gets it. */
+const spendPolicy: RoutingPolicy = {
+  name: 'spend',
+  vote({ mode, request, limits }, fleet) {
+    const isNamed = mode !== 'auto' || resolveModel(request.model, fleet.backends)?.mode === 'cloud';
+    if (limits.spend === undefined || isNamed || ofTier(fleet, 'cloud').length === 0) return { type: 'pass' };
+    if (limits.spend === 'spent') return { type: 'forbid', tier: 'cloud', reason: 'spend_hard_limit' };
+    return { type: 'prefer', tier: 'local', reason: 'spend_limit' };
+  },
+};
+
 /** A local tier that is absent binds; one that is down or still loading yields to the cloud. */
 const localAvailabilityPolicy: RoutingPolicy = {
   name: 'local-availability',
@@ -79,6 +90,14 @@ const localContextPolicy: RoutingPolicy = {
   },
 };
 
+/** A loop of tool calls and results that has gone to the cloud stays there: it does not flap between two models. */
+const toolLoopPolicy: RoutingPolicy = {
+  name: 'tool-loop',
+  vote({ loopTier }) {
+    return loopTier === 'cloud' ? { type: 'prefer', tier: 'cloud', reason: 'tool_loop' } : { type: 'pass' };
+  },
+};
+
 /** `max_local_tokens` steers `auto`: longer prompts go to the cloud first. */
 const tokenLimitPolicy: RoutingPolicy = {
   name: 'token-limit',
@@ -119,9 +138,11 @@ export const defaultPolicies: readonly RoutingPolicy[] = [
   pinnedModelPolicy,
   modePolicy,
   cloudAvailabilityPolicy,
+  spendPolicy,
   localAvailabilityPolicy,
   capabilityPolicy,
   localContextPolicy,
+  toolLoopPolicy,
   tokenLimitPolicy,
   localRoomPolicy,
   firstTokenTimePolicy,

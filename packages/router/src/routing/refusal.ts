@@ -37,6 +37,11 @@ function tooLong({ promptTokens, mode }: RequestFeatures, fleet: FleetView): Req
 }
 
 function unsupported(reason: Reason): RequestError {
+  if (reason === 'only_tools')
+    return new RequestError(`${reasons[reason]} Offer tools, or use another mode or model.`, {
+      code: 'unsupported_by_backend',
+      param: 'tools',
+    });
   const what = reason === 'tools_unsupported' ? 'tools' : 'this kind of content';
   return new RequestError(`No allowed backend takes ${what}. Use another mode or model, or leave it out.`, {
     code: 'unsupported_by_backend',

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   LlamaGrammarEvaluationState,
   type Llama,
@@ -7,6 +8,7 @@ import {
   type Token,
 } from 'node-llama-cpp';
 import type { ModelInfo } from '@lfo/protocol';
+import { AnswerWriter, logProbability, newCallId, scoreOrigin, topScores, type Score } from '@lfo/device-core/answer';
 import {
   EngineError,
   type EngineDone,
@@ -15,13 +17,11 @@ import {
   type EngineRequest,
   type LoadedModel,
 } from '@lfo/device-core';
-import { AnswerWriter, newCallId } from './output/answer-writer.ts';
 import { ChatTemplate } from './prompt/chat-template.ts';
 import { Decode, type Sampled } from './decode/decode.ts';
 import { answerGrammar, type AnswerGrammar } from './grammar/grammar.ts';
 import { PrefillPace, Rate } from './decode/prefill-pace.ts';
 import { samplingOf } from './decode/sampling.ts';
-import { logProbability, scoreOrigin, topScores, type Score } from './output/scores.ts';
 import { SlotPool, type SlotLease } from './decode/slot-pool.ts';
 import type { PromptSegment } from './prompt/special-text-guard.ts';
 import { TokenDecoder } from './output/token-decoder.ts';
@@ -104,7 +104,7 @@ export class LlamaLoadedModel implements LoadedModel {
       stop: request.stop,
       taken: scoreOrigin({ ...sampling, grammar: grammar !== undefined }),
       scoredTokens: scoredTokens(request, grammar),
-      newCallId,
+      newCallId: () => newCallId(randomBytes),
       isThinking: endsThinking(prompt),
       checks: grammar ?? {},
     });

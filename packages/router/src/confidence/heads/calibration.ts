@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { ModelIdentity } from '../../core/confidence.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../core/json.ts';
 import { featuresVersion } from '../features/features.ts';
@@ -7,12 +8,25 @@ import type { Heads } from './score.ts';
 /** Fitted heads and where they come from. */
 export interface Calibration {
   readonly id: string;
+  /** First 12 hex digits of the SHA-256 of its content: what a threshold or a record refers to. */
+  readonly hash: string;
   readonly fittedOn: { readonly traces: string; readonly n: number };
   /** Whom it is for: each field named must be equal; a value that ends in `*` is a beginning. */
   readonly model: Partial<ModelIdentity>;
   readonly heads: Heads;
+  /** From own labels; absent: the heads' product is taken as it is. */
+  readonly sharpening?: Sharpening;
+  /** Out-of-fold scores of the answers it was fitted on; none where the file has none. */
+  readonly scores: readonly number[];
   /** Scores to be used as thresholds, by purpose. */
   readonly thresholds: Readonly<Record<string, number>>;
+}
+
+/** Scales and moves the logit of a score, so that it is a probability where the heads are used. */
+export interface Sharpening {
+  /** Above 0: what is likelier stays likelier. */
+  readonly scale: number;
+  readonly shift: number;
 }
 
 /** A calibration for a model, and whether it was fitted for it or only stands in as a prior. */
@@ -49,6 +63,7 @@ export function readCalibration(value: JsonValue): Calibration {
   const heads = objectAt(file['heads'], 'heads');
   return {
     id: stringAt(file['id'], 'id'),
+    hash: createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 12),
     fittedOn: { traces: stringAt(fittedOn['traces'], 'fittedOn.traces'), n: numberAt(fittedOn['n'], 'fittedOn.n') },
     model: readModel(objectAt(file['model'], 'model')),
     heads: {
@@ -58,6 +73,8 @@ export function readCalibration(value: JsonValue): Calibration {
       noCall: readHead(heads['noCall'], 'noCall'),
       text: readHead(heads['text'], 'text'),
     },
+    ...(file['sharpening'] !== undefined && { sharpening: readSharpening(objectAt(file['sharpening'], 'sharpening')) }),
+    scores: file['scores'] === undefined ? [] : numbersAt(file['scores'], 'scores'),
     thresholds: Object.fromEntries(
       Object.entries(objectAt(file['thresholds'], 'thresholds')).map(([name, at]) => [
         name,
@@ -65,6 +82,12 @@ export function readCalibration(value: JsonValue): Calibration {
       ]),
     ),
   };
+}
+
+function readSharpening(value: JsonObject): Sharpening {
+  const [scale, shift] = [numberAt(value['scale'], 'sharpening.scale'), numberAt(value['shift'], 'sharpening.shift')];
+  if (scale <= 0) throw new TypeError('Calibration: sharpening.scale must be above 0.');
+  return { scale, shift };
 }
 
 function readModel(value: JsonObject): Partial<ModelIdentity> {

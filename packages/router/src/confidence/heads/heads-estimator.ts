@@ -19,11 +19,12 @@ import { schemaViolation } from '../schema-check.ts';
 import { judgeStructure } from '../structural-judge.ts';
 import { AnswerReader } from './answer-reader.ts';
 import { chooseCalibration, type Calibration, type ChosenCalibration } from './calibration.ts';
+import { logistic, logit } from './head.ts';
 import { scoreCalls, scoreText, type CallScore } from './score.ts';
 
 /** What the estimator judges with. */
 export interface HeadsOptions {
-  /** Own ones first; the last stands in, as a prior, for models that none was fitted for. Empty: nothing is scored. */
+  /** Asked for each answer. Own ones first; the last stands in, as a prior, for models that none was fitted for. Empty: nothing is scored. */
   readonly calibrations: readonly Calibration[];
   readonly weights: WordWeights;
 }
@@ -33,11 +34,11 @@ export interface HeadsOptions {
  * right, that a tool fits and that no more calls are needed; text by its opening, or, where a tool could have been
  * called, by whether one fits. Without scores the heads that need none decide.
  */
-export function headsEstimator({ calibrations, weights }: HeadsOptions): ConfidenceEstimator {
+export function headsEstimator(options: HeadsOptions): ConfidenceEstimator {
   return {
     name: estimatorName,
     scoredTokens: horizonTokens,
-    begin: (judged) => new HeadsSession(judged, chooseCalibration(calibrations, judged.model), weights),
+    begin: (judged) => new HeadsSession(judged, chooseCalibration(options.calibrations, judged.model), options.weights),
   };
 }
 
@@ -95,6 +96,7 @@ class HeadsSession implements ConfidenceSession {
     return {
       judge: estimatorName,
       features_version: featuresVersion,
+      ...(this.#chosen !== undefined && { calibration: this.#chosen.calibration.hash }),
       ...(this.#chosen?.isPrior === true && { prior: true }),
       ...(calls.length > 0 && { calls: calls.length, repaired: calls.some((call) => call.repaired) }),
       ...(read?.score !== undefined && {
@@ -133,11 +135,8 @@ class HeadsSession implements ConfidenceSession {
 
   #scoreText(): number | undefined {
     if (this.#chosen === undefined) return undefined;
-    return scoreText(
-      this.#chosen.calibration.heads,
-      this.#textFeatures(),
-      this.#mayCall() && !this.#isAnsweringResults(),
-    );
+    const { heads } = this.#chosen.calibration;
+    return this.#sharp(scoreText(heads, this.#textFeatures(), this.#mayCall() && !this.#isAnsweringResults()));
   }
 
   #textFeatures(): Features {
@@ -151,8 +150,20 @@ class HeadsSession implements ConfidenceSession {
     this.#view ??= viewRequest(this.#request, this.#weights);
     const features = callFeatures(this.#view, this.#reader.readCalls, this.#reader.callNats());
     const heads = this.#chosen?.calibration.heads;
-    this.#calls = { features, score: heads && scoreCalls(heads, features) };
+    this.#calls = { features, score: heads && this.#sharpened(scoreCalls(heads, features)) };
     return this.#calls;
+  }
+
+  /** Own labels move score and bound alike: what could not pass before still cannot. */
+  #sharpened(score: CallScore | undefined): CallScore | undefined {
+    if (score === undefined || this.#chosen?.calibration.sharpening === undefined) return score;
+    return { ...score, score: this.#sharp(score.score) ?? 0, values: this.#sharp(score.values) ?? 0 };
+  }
+
+  #sharp(score: number | undefined): number | undefined {
+    const sharpening = this.#chosen?.calibration.sharpening;
+    if (score === undefined || sharpening === undefined) return score;
+    return logistic(logit(score) * sharpening.scale + sharpening.shift);
   }
 
   #callReason(): Reason {

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { RouteCandidate, RouteExplanation } from '../../core/exchange.ts';
+import type { ThresholdView } from '../../core/goals.ts';
 import { reasons } from '../../core/reason.ts';
 import { departureSignal, type Serving } from '../serving.ts';
 import { chatReader } from './read-chat.ts';
@@ -33,6 +34,7 @@ function explanationBody(explanation: RouteExplanation) {
       is_stand_in: isStandIn === true,
     })),
     threshold: explanation.threshold,
+    ...(explanation.steering !== undefined && steeringBody(explanation.steering)),
     prompt_tokens: explanation.promptTokens,
     prompt_tokens_from: explanation.promptTokensFrom,
     warm_tokens: explanation.warmTokens ?? 0,
@@ -43,6 +45,23 @@ function explanationBody(explanation: RouteExplanation) {
     candidates: explanation.candidates?.map(candidateBody) ?? [],
     skipped: explanation.skipped,
   };
+}
+
+function steeringBody({ from, binding, goals }: ThresholdView) {
+  return {
+    threshold_from: from,
+    binding_goal: binding,
+    goals: goals.map((goal) => ({
+      ...goal,
+      estimate: rounded(goal.estimate),
+      threshold: rounded(goal.threshold),
+      interval: goal.interval?.map(rounded) ?? null,
+    })),
+  };
+}
+
+function rounded(value: number | null): number | null {
+  return value === null ? null : Math.round(value * 1e4) / 1e4;
 }
 
 function candidateBody({ inFlight, maxInFlight, isFull, pausedMs, skipped, wait, ...candidate }: RouteCandidate) {

@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.ts';
 import type {
   ConfidenceReport,
   Feedback,
+  LearningReport,
   RequestFilter,
   RequestHistory,
   RequestPage,
@@ -10,11 +11,12 @@ import type {
   TrendRange,
   Trends,
 } from '../history.ts';
-import { parseJson } from '../../core/json.ts';
+import { isJsonObject, parseJson, type JsonObject } from '../../core/json.ts';
 import { readCapture } from '../capture.ts';
 import { asTier, viewRow } from '../request-record.ts';
-import type { Store } from '../tables.ts';
+import type { JudgementRow, Store } from '../tables.ts';
 import { confidenceReport } from './confidence-report.ts';
+import { learningReport } from './learning-report.ts';
 import { trends } from './trends.ts';
 import { walkStep } from './walk.ts';
 
@@ -44,6 +46,10 @@ export class StoredHistory implements RequestHistory {
     return confidenceReport(this.#store, range, this.#clock.wallMs());
   }
 
+  learning(range: TrendRange): Promise<LearningReport> {
+    return learningReport(this.#store, range, this.#clock.wallMs());
+  }
+
   addFeedback({ requestId, clientKey, verdict, expectedRoute }: Feedback): Promise<void> {
     const row = {
       request_id: requestId,
@@ -67,6 +73,12 @@ async function storedRequest({ db }: Store, id: string): Promise<StoredRequest |
   const row = await db.selectFrom('requests').selectAll().where('id', '=', id).executeTakeFirst();
   if (row === undefined) return undefined;
   const said = await db.selectFrom('feedback').selectAll().where('request_id', '=', id).executeTakeFirst();
+  const judged = await db
+    .selectFrom('judgements')
+    .select(['features', 'heads', 'estimator', 'calibration', 'is_prior', 'features_version'])
+    .where('request_id', '=', id)
+    .orderBy('attempt', 'desc')
+    .executeTakeFirst();
   const kept = await db.selectFrom('captures').select('words').where('request_id', '=', id).executeTakeFirst();
   return {
     view: viewRow(row),
@@ -76,7 +88,22 @@ async function storedRequest({ db }: Store, id: string): Promise<StoredRequest |
         ? null
         : { timeMs: said.time_ms, verdict: said.verdict, expectedRoute: asTier(said.expected_route) },
     features: row.features === null ? null : parseJson(row.features),
-    signals: row.signals === null ? null : parseJson(row.signals),
+    signals: judged === undefined ? (row.signals === null ? null : parseJson(row.signals)) : signalsOf(judged),
     capture: kept === undefined ? null : readCapture(kept.words),
+  };
+}
+
+/** What the judge saw, as one list. */
+function signalsOf(
+  row: Pick<JudgementRow, 'features' | 'heads' | 'estimator' | 'calibration' | 'is_prior' | 'features_version'>,
+): JsonObject {
+  const [features, heads] = [parseJson(row.features), parseJson(row.heads)];
+  return {
+    judge: row.estimator,
+    ...(row.features_version !== null && { features_version: row.features_version }),
+    ...(row.calibration !== null && { calibration: row.calibration }),
+    ...(row.is_prior === 1 && { prior: true }),
+    ...(isJsonObject(heads) && heads),
+    ...(isJsonObject(features) && features),
   };
 }

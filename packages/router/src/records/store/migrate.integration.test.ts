@@ -179,7 +179,7 @@ for (const { name, skip, create } of databases) {
       const { key } = await new KeyTable(newer).create({ name: 'app', scopes: ['chat'], limits: {} }, 1);
       await newer.close();
       await database.run(`
-        insert into schema_steps (name) values ('004-of-a-newer-release');
+        insert into schema_steps (name) values ('099-of-a-newer-release');
         alter table requests add column site text;
         alter table keys add column owner text default 'nobody' not null;
         create table sites (name text primary key);
@@ -199,7 +199,7 @@ for (const { name, skip, create } of databases) {
       const { rows } = await sql<{ name: string }>`select name from schema_steps order by name`.execute(older.db);
       assert.deepEqual(
         rows.map((step) => step.name),
-        ['001-base', '002-devices', '003-usage', '004-of-a-newer-release', '020-limits', '021-peers'],
+        ['001-base', '002-devices', '003-usage', '004-judgements', '020-limits', '021-peers', '099-of-a-newer-release'],
       );
     });
   });

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import { base } from './migrations/001-base.ts';
 import { devices } from './migrations/002-devices.ts';
 import { usage } from './migrations/003-usage.ts';
+import { judgements } from './migrations/004-judgements.ts';
 import { limits } from './migrations/020-limits.ts';
 import { peers } from './migrations/021-peers.ts';
 import { isPostgres } from './postgres-dialect.ts';
@@ -11,6 +12,7 @@ const steps = [
   { name: '001-base', up: base },
   { name: '002-devices', up: devices },
   { name: '003-usage', up: usage },
+  { name: '004-judgements', up: judgements },
   { name: '020-limits', up: limits },
   { name: '021-peers', up: peers },
 ] as const;

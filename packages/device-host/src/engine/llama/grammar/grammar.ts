@@ -1,17 +1,14 @@
 import type { WireTool } from '@lfo/protocol';
 import { EngineError, type EngineRequest } from '@lfo/device-core';
+import type { AnswerChecks } from '@lfo/device-core/answer';
 import { compileValidator } from './json-validation.ts';
 import { checkSchemaBounds } from './schema-bounds.ts';
 import { literal, SchemaGrammar } from './schema-grammar.ts';
 
 /** How an answer is forced into shape. */
-export interface AnswerGrammar {
+export interface AnswerGrammar extends AnswerChecks {
   /** In llama.cpp's notation. */
   readonly gbnf: string;
-  /** Checks a JSON answer for what the grammar could not say; absent when it said everything. */
-  readonly isValidText?: (value: unknown) => boolean;
-  /** The same for the arguments of a call. */
-  readonly isValidCall?: (name: string, args: unknown) => boolean;
 }
 
 const maxForcedCalls = 8;

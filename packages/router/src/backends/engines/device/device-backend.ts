@@ -326,7 +326,8 @@ function progressOf(progress: { phase: string; done: number; total: number; what
 function capabilitiesOf({ ctx, caps }: ModelOffer): Capabilities {
   return {
     ...(ctx === undefined ? {} : { contextTokens: ctx }),
-    tools: caps.includes('tools'),
+    tools: caps.includes('tools') || caps.includes('tools_only'),
+    ...(caps.includes('tools_only') ? { toolsOnly: true } : {}),
     jsonSchema: caps.includes('json_schema'),
     logprobs: caps.includes('scores'),
     images: false,

@@ -1,4 +1,4 @@
-import type { Tree } from '@lfo/router/src/confidence/heads/head.ts';
+import type { Tree } from '../heads/head.ts';
 
 /** Rows to learn from: inputs in one order, targets 0..1, weights above 0. */
 export interface Rows {

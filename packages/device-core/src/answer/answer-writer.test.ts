@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EngineError } from '@lfo/device-core';
+import { EngineError } from '../engine/engine.ts';
 import { AnswerWriter, type WriterOptions } from './answer-writer.ts';
 
 function writer(more: Partial<WriterOptions> = {}): AnswerWriter {

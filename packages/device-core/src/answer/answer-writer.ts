@@ -1,11 +1,9 @@
-import { randomInt } from 'node:crypto';
 import type { AnswerPart } from '@lfo/protocol';
-import { EngineError } from '@lfo/device-core';
-import type { AnswerGrammar } from '../grammar/grammar.ts';
+import { EngineError } from '../engine/engine.ts';
+import { ToolCallParser, type ParsedPart } from '../tool-calls/tool-call-parser.ts';
 import { ReasoningSplitter, type Segment } from './reasoning-splitter.ts';
 import type { Score } from './scores.ts';
 import { StopScanner } from './stop-sequences.ts';
-import { ToolCallParser, type ParsedPart } from '@lfo/device-core/tool-calls';
 
 type Scores = Extract<AnswerPart, { k: 'scores' }>;
 
@@ -21,7 +19,14 @@ export interface WriterOptions {
   /** Whether the prompt ends inside the model's thinking. */
   readonly isThinking: boolean;
   /** What the grammar could not say; the text or call concerned is then held until it is whole and checked. */
-  readonly checks: Pick<AnswerGrammar, 'isValidText' | 'isValidCall'>;
+  readonly checks: AnswerChecks;
+}
+
+/** Checks an answer for what no grammar could say; absent where there is nothing of the kind. */
+export interface AnswerChecks {
+  readonly isValidText?: (value: unknown) => boolean;
+  /** The same for the arguments of a call. */
+  readonly isValidCall?: (name: string, args: unknown) => boolean;
 }
 
 /** Turns decoded text into the parts of an answer: text up to a stop sequence, whole tool calls, scores. */
@@ -166,7 +171,7 @@ function violation(what: string): EngineError {
 
 const idAlphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
-/** A new id for a tool call, in the shape OpenAI's have. */
-export function newCallId(): string {
-  return `call_${Array.from({ length: 24 }, () => idAlphabet[randomInt(idAlphabet.length)]).join('')}`;
+/** A new id for a tool call, in the shape OpenAI's have; `random` gives bytes. */
+export function newCallId(random: (length: number) => Uint8Array): string {
+  return `call_${Array.from(random(24), (byte) => idAlphabet[byte % idAlphabet.length]).join('')}`;
 }

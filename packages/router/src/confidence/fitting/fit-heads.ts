@@ -1,7 +1,6 @@
-import type { Features } from '@lfo/router/src/confidence/features/features.ts';
-import { logit, type Head, type HeadModel } from '@lfo/router/src/confidence/heads/head.ts';
-import type { Heads } from '@lfo/router/src/confidence/heads/score.ts';
-import type { Example } from './examples.ts';
+import type { Features } from '../features/features.ts';
+import { logit, type Head, type HeadModel } from '../heads/head.ts';
+import type { Heads } from '../heads/score.ts';
 import { growForest, type Rows } from './extra-trees.ts';
 import { seededRandom } from './random.ts';
 import { fitLogistic } from './ridge.ts';
@@ -122,23 +121,6 @@ export function fitHeads(rows: HeadRows, recipes: Recipes, seed: number): Heads 
     noCall: fitHead(rows.noCall, recipes.noCall, seed + 30),
     text: fitHead(rows.text, recipes.text, seed + 40),
   };
-}
-
-/** Adds the rows that judged answers give, each counting `weight`. */
-export function addRows(rows: HeadRows, examples: readonly Example[], weight: number): void {
-  for (const { calls, text, need, areValuesRight, isRight } of examples) {
-    const opening = text?.['opening_nats'];
-    if (opening !== undefined)
-      rows.noCall.push({ features: { opening_nats: opening }, target: Number(isRight), weight });
-    if (calls === undefined) continue;
-    if (need !== 'no-call')
-      for (const [index, features] of calls.values.entries())
-        rows.values.push({ features, target: Number(areValuesRight[index] ?? false), weight });
-    if (need !== 'more-calls')
-      rows.noToolFits.push({ features: calls.answer, target: Number(need === 'no-call'), weight });
-    if (need !== 'no-call')
-      rows.moreCalls.push({ features: calls.answer, target: Number(need === 'more-calls'), weight });
-  }
 }
 
 /** No rows yet. */

@@ -1,0 +1,2 @@
+export * from './answer-writer.ts';
+export * from './scores.ts';

@@ -1,0 +1,2 @@
+export * from './gemma-prompt.ts';
+export * from './special-text.ts';
