@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
-import { asking, startRouter } from '@lfo/testing/router.ts';
+import { runLfo, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
+import { type Answer, asking, startRouter } from '@lfo/testing/router.ts';
+import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 
 const scripted = ['device', '--engine', 'scripted', '--model', 'tiny', '--name', 'laptop', '--json'];
@@ -49,3 +51,121 @@ test('a wrong code is refused with a sentence and exit code 3; no router and no 
   assert.equal(alone.code, 2);
   assert.match(alone.stderr, /This device has no router yet/);
 });
+
+test('a model server of the machine answers in its place, by the name it has there', async (t) => {
+  const router = await startRouter(t, { env: { LFO_FLEET_LISTEN: '127.0.0.1:0' } });
+  const server = await ScriptedUpstream.start();
+  t.after(() => server.close());
+  const { json } = await router.request('POST', '/admin/devices/pairings', {});
+  const args = ['device', '--engine', server.origin, '--model', 'scripted', '--name', 'laptop', '--json'];
+  const device = startLfo(t, [...args, '--pair', String(at(json, 'uri'))], { cwd: workingFolder(t) });
+  await device.output(/"event":"connected"/);
+  const answer = await until(() => router.chat(asking('What is 2+2?', { model: 'scripted@laptop' })));
+  assert.equal(at(answer.json, 'choices', 0, 'message', 'content'), 'Hello from upstream.');
+  const asked = server.requests.at(-1);
+  assert.equal(at(asked?.json, 'model'), 'scripted');
+  assert.equal(at(asked?.json, 'stream'), true);
+  device.child.kill('SIGTERM');
+  assert.equal((await device.finished).code, 0);
+});
+
+test('a device that waits to be dialled shows a link, is paired by it, and is dialled again after a restart', async (t) => {
+  const router = await startRouter(t, { env: { LFO_FLEET_LISTEN: 'off' } });
+  const cwd = workingFolder(t);
+  const port = await freePort();
+  const first = startLfo(t, [...scripted, '--listen', `127.0.0.1:${port}`], { cwd });
+  const [, line = ''] = /^(\{"event":"listening".*)$/m.exec(await first.output(/"event":"listening".*\n/)) ?? [];
+  const uri = String(at(JSON.parse(line), 'uri'));
+  assert.match(uri, /^lfo:\/\/pair\?v=1&r=device&h=127\.0\.0\.1&/);
+  const pair = await runLfo(t, ['devices', 'pair', uri, '--wait', '--json', '--url', router.app.url], {
+    cwd: workingFolder(t),
+  });
+  assert.equal(pair.code, 0, pair.stderr);
+  await first.output(/"event":"paired"[^]*"event":"connected"/);
+  assert.equal((await until(() => router.chat(asking('Count.', { model: 'tiny@laptop' })))).status, 200);
+  first.child.kill('SIGTERM');
+  assert.equal((await first.finished).code, 0);
+
+  const again = startLfo(t, scripted, { cwd });
+  await again.output(/"event":"listening","port":\d+/);
+  await again.output(/"event":"connected"/);
+  assert.equal((await until(() => router.chat(asking('Count.', { model: 'tiny@laptop' })))).status, 200);
+  const id = String(at((await router.request('GET', '/admin/devices')).json, 'devices', 0, 'id'));
+  assert.equal((await router.request('DELETE', `/admin/devices/${id}`)).status, 204);
+  assert.equal((await again.finished).code, 3);
+});
+
+test('an empty battery pauses the device with its reason, and power brings it back', async (t) => {
+  const router = await startRouter(t, { env: { LFO_FLEET_LISTEN: '127.0.0.1:0' } });
+  const { json } = await router.request('POST', '/admin/devices/pairings', {});
+  const cwd = workingFolder(t);
+  const file = join(cwd, 'vitals.json');
+  const battery = (pct: number, charging: boolean): void =>
+    writeFileSync(file, JSON.stringify({ battery: { pct, charging } }));
+  battery(12, false);
+  const device = startLfo(t, [...scripted, '--vitals-file', file, '--pair', String(at(json, 'uri'))], { cwd });
+  await device.output(/"event":"connected"/);
+  const state = async (): Promise<unknown> => (await router.request('GET', '/admin/devices')).json;
+  const paused = await untilSo(state, (body) => at(body, 'devices', 0, 'code') === 'battery');
+  assert.equal(at(paused, 'devices', 0, 'state'), 'paused');
+  assert.match(String(at(paused, 'devices', 0, 'why')), /battery is below 20 %/);
+  assert.equal((await router.chat(asking('Count.', { model: 'tiny@laptop' }))).status, 503);
+  battery(12, true);
+  await untilSo(state, (body) => at(body, 'devices', 0, 'state') === 'ready');
+  assert.equal((await router.chat(asking('Count.', { model: 'tiny@laptop' }))).status, 200);
+  device.child.kill('SIGTERM');
+  assert.equal((await device.finished).code, 0);
+});
+
+test('SIGTERM lets what runs end, takes nothing new and says goodbye', async (t) => {
+  const router = await startRouter(t, { env: { LFO_FLEET_LISTEN: '127.0.0.1:0' } });
+  const { json } = await router.request('POST', '/admin/devices/pairings', {});
+  const slow = [...scripted, '--tokens-per-second', '20', '--pair', String(at(json, 'uri'))];
+  const device = startLfo(t, slow, { cwd: workingFolder(t) });
+  await device.output(/"event":"connected"/);
+  await until(() => router.chat(asking('Hi', { model: 'tiny@laptop', max_tokens: 1 })));
+  const running = router.stream(asking('Count.', { model: 'tiny@laptop', max_tokens: 40 }));
+  const list = async (): Promise<unknown> => (await router.request('GET', '/admin/devices')).json;
+  await untilSo(list, (body) => at(body, 'devices', 0, 'models', 0, 'active') === 1);
+  device.child.kill('SIGTERM');
+  await untilSo(list, (body) => at(body, 'devices', 0, 'code') === 'draining');
+  const refused = await router.chat(asking('Count.', { model: 'tiny@laptop' }));
+  assert.equal(refused.status, 503);
+  const { status, text, isDone } = await running;
+  assert.equal(status, 200);
+  assert.ok(isDone);
+  assert.match(text, /39 /);
+  assert.equal((await device.finished).code, 0);
+});
+
+test('what starts the command with the machine is printed, without what serves but once', async (t) => {
+  const cwd = workingFolder(t);
+  const hint = await runLfo(t, ['device', '--install-hint', '--pair', 'lfo://pair?v=1', '--name', 'my "laptop" 100%'], {
+    cwd,
+  });
+  assert.equal(hint.code, 0, hint.stderr);
+  assert.match(hint.stdout, /^ExecStart=".*node" ".*lfo-device-host\.js" "device" "--name" "my \\"laptop\\" 100%%"$/m);
+  assert.match(hint.stdout, /^Environment="LFO_DATA_DIR=.*data"$/m);
+  assert.doesNotMatch(hint.stdout, /lfo:\/\/|install-hint"/);
+});
+
+/** Asks again until the device has told that its model is there. */
+async function until(ask: () => Promise<Answer>): Promise<Answer> {
+  return await untilSo(ask, ({ status }) => status === 200);
+}
+
+async function untilSo<T>(look: () => Promise<T>, isSo: (value: T) => boolean): Promise<T> {
+  for (;;) {
+    const value = await look();
+    if (isSo(value)) return value;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}

@@ -60,6 +60,7 @@ export class DeviceHost implements SessionHost {
   /** Of routers that dial or are dialled, by their keys. */
   readonly #byRouter = new Map<string, Session>();
   #progress: LoadProgress | undefined;
+  #isDraining = false;
   #unloadWhenIdle = false;
   #cancelReload: (() => void) | undefined;
 
@@ -112,6 +113,13 @@ export class DeviceHost implements SessionHost {
     this.#changed();
   }
 
+  /** Takes nothing new from now on, of any router; what runs goes on. */
+  drain(): void {
+    this.#isDraining = true;
+    this.queue.failWaiting(drainingError());
+    this.#changed();
+  }
+
   /** Ends all links and frees the model. */
   async close(): Promise<void> {
     for (const session of this.#sessions) session.close('closing');
@@ -133,6 +141,7 @@ export class DeviceHost implements SessionHost {
 
   /** Why nothing can be answered, now or after waiting. */
   get refusal(): EngineError | undefined {
+    if (this.#isDraining) return drainingError();
     const { state } = this.#model;
     if (state.kind === 'failed') return state.error;
     const closed = this.#options.gates?.closed;
@@ -165,7 +174,9 @@ export class DeviceHost implements SessionHost {
     const { memTotalMb: _, ...machine } = this.#options.vitals?.read() ?? {};
     return {
       accepting: refusal === undefined && loaded !== undefined,
-      ...(refusal === undefined ? {} : { code: closed?.code ?? 'no_model', why: refusal.message }),
+      ...(refusal === undefined
+        ? {}
+        : { code: this.#isDraining ? 'draining' : (closed?.code ?? 'no_model'), why: refusal.message }),
       ...(refusal === undefined && loaded === undefined ? { code: 'loading' } : {}),
       models: loaded === undefined ? [] : [modelState(loaded, this.queue)],
       ...machine,
@@ -233,6 +244,10 @@ const refusalCodes = {
 
 function modelState(model: LoadedModel, { active, queued }: SlotQueue): HostState['models'][number] {
   return { id: model.info.id, resident: true, slots: model.slots, active, queued, tps: model.rates() };
+}
+
+function drainingError(): EngineError {
+  return new EngineError('draining', 'The device is draining.', true);
 }
 
 function unloadedError(): EngineError {

@@ -86,11 +86,11 @@ export function serveOver(
 }
 
 /** A link whose end is told, by its first cause. */
-function observed(
+export function observed(
   channel: Channel,
   clock: Clock,
   onEnd: (code: string) => void,
-  onWelcome: RouterCallOptions['onWelcome'],
+  onWelcome?: RouterCallOptions['onWelcome'],
 ): Link<RouterMessage, DeviceMessage> {
   const link = deviceLink(channel, clock);
   return {

@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { hostname, platform, release } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DeviceHost, Redialling } from '@lfo/device-core';
+import { DeviceHost, Gates, Redialling } from '@lfo/device-core';
 import { fingerprint, pairingKey, readPairingCode, readPairingUri, type HandshakeTarget } from '@lfo/protocol';
-import { Command, Option } from 'commander';
-import { engineOf, opener, type ChildOptions } from '../child-main.ts';
+import { Command } from 'commander';
 import { systemClock } from '../clock.ts';
 import { dial } from './dial.ts';
 import { DeviceFolder, type KnownRouter, primitives } from './device-folder.ts';
+import { chooseEngine, serverAddress, type EngineWanted } from './engine-choice.ts';
+import { installHint, startedAs } from './install-hint.ts';
+import { RouterListener } from './listen.ts';
+import { fileReadings, linuxReadings, PolledVitals } from './vitals.ts';
 
 const defaultPort = 4870;
 /** Running answers have this long after SIGTERM. */
@@ -28,12 +31,16 @@ export interface DeviceCommandHost {
 interface Flags {
   readonly router?: string;
   readonly pair?: string;
-  readonly engine: 'llama' | 'scripted';
-  readonly model: string;
+  readonly listen?: string;
+  readonly engine: string;
+  readonly model?: string;
   readonly name: string;
   readonly slots: string;
   readonly context: string;
+  readonly tokensPerSecond: string;
   readonly dir: string;
+  readonly vitalsFile?: string;
+  readonly installHint?: true;
   readonly json?: true;
 }
 
@@ -43,104 +50,187 @@ export function deviceCommand(host: DeviceCommandHost): Command {
     .description('serve a model of this machine to a router on another')
     .option('--router <host[:port]>', 'address of the router; the link that pairs names it too')
     .option('--pair <link|code>', 'pair first, with what "lfo devices pair" shows there')
-    .addOption(new Option('--engine <engine>', 'what answers').choices(['llama', 'scripted']).default('llama'))
-    .option('--model <model>', 'a name of "lfo models list", or a path', 'qwen2.5-coder-0.5b')
+    .option('--listen <host:port>', 'wait to be dialled by the router instead, and show it a link')
+    .option('--engine <engine>', 'what answers: llama, scripted, or the address of a server here', 'llama')
+    .option('--model <model>', 'a name of "lfo models list", a path, or a model of that server')
     .option('--name <name>', 'how it is called there at first', hostname())
     .option('--slots <n>', 'answers at once', '1')
-    .option('--context <tokens>', 'tokens of context', '8192')
+    .option('--context <tokens>', 'tokens of context; of a server what it was started with', '8192')
+    .option('--tokens-per-second <n>', 'pace of the scripted engine', '100')
     .option('--dir <folder>', 'where its key and its router are kept', host.deviceDir)
+    .option('--vitals-file <file>', 'battery, heat and memory from a file, instead of /sys')
+    .option('--install-hint', 'print what starts this command with the machine, and end')
     .option('--json', 'one line of JSON an event')
-    .addHelpText('after', "\nExample:\n  lfo device --pair 'lfo://pair?v=1&r=router&…'")
+    .addHelpText(
+      'after',
+      "\nExamples:\n  lfo device --pair 'lfo://pair?v=1&r=router&…'\n  lfo device --engine http://127.0.0.1:11434/v1 --model llama3.2",
+    )
     .action(async (flags: Flags) => {
-      process.exitCode = await runDevice(flags, host);
+      if (flags.installHint === true) process.stdout.write(installHint(startedAs(process)));
+      else process.exitCode = await runDevice(flags, host);
     });
 }
 
 /** The exit code: 0 ended as asked, 1 failed, 2 wrong usage, 3 refused or revoked. */
 async function runDevice(flags: Flags, host: DeviceCommandHost): Promise<number> {
   const say = sayer(flags.json === true, host.print);
+  const wanted = engineWanted(flags, host);
+  if (typeof wanted === 'string') return usage(wanted);
   const folder = new DeviceFolder(flags.dir);
-  const first = flags.pair === undefined ? undefined : pairingOf(flags.pair, flags.router);
-  if (typeof first === 'string') return usage(first);
-  if (first === undefined && folder.router === undefined)
+  const pairing = flags.pair === undefined ? undefined : pairingOf(flags.pair, flags.router);
+  if (typeof pairing === 'string') return usage(pairing);
+  const listen = flags.listen ?? (pairing === undefined ? folder.router?.listen : undefined);
+  const listenAt = listen === undefined ? undefined : addressOf(listen);
+  if (listen !== undefined && listenAt?.port === undefined) return usage(`--listen ${listen}: expected host:port.`);
+  const known = folder.router;
+  const first = pairing ?? (known === undefined || known.host === undefined ? undefined : routerAt(known));
+  if (first === undefined && listenAt === undefined)
     return usage(
       'This device has no router yet: run "lfo devices pair" there, and this with --pair and what it shows.',
     );
   const signal = host.signal();
-  const device = await openDevice(flags, host);
+  const gates = new Gates(systemClock);
+  const vitals = vitalsOf(flags.vitalsFile, (isPaused) => gates.setPaused(isPaused));
+  const { engine, openModel } = await chooseEngine(wanted);
+  const device = new DeviceHost({
+    identity: {
+      boot: randomBytes(16).toString('base64url'),
+      name: flags.name,
+      app: 'lfo-device-host/0.1.0',
+      os: `${platform()} ${release()}`,
+    },
+    engine,
+    openModel,
+    clock: systemClock,
+    gates,
+    ...(vitals === undefined ? {} : { vitals }),
+  });
   device.load();
   const shown = fingerprint(primitives, folder.keys.public);
   say('fingerprint', `Fingerprint of this device: ${shown}`, { fingerprint: shown });
-  const ended = serveUntil({ folder, first, device, say, signal });
-  const code = await ended;
+  const serving: Serving = { folder, device, say, signal };
+  const code =
+    first === undefined
+      ? await listenUntil({ host: listenAt?.host ?? '', port: listenAt?.port ?? 0, name: flags.name }, serving)
+      : await dialUntil(first, serving);
+  device.drain();
   await drained(device);
   await device.close();
+  vitals?.stop();
   say('closed', 'Ended.', {});
   return code;
 }
 
 interface Serving {
   readonly folder: DeviceFolder;
-  readonly first: Pairing | undefined;
   readonly device: DeviceHost;
   readonly say: Say;
   readonly signal: AbortSignal;
 }
 
 /** Pairs if it has to, then keeps a link to the router until it is told to end or the router ends it for good. */
-async function serveUntil({ folder, first, device, say, signal }: Serving): Promise<number> {
+async function dialUntil(first: RouterAt, { folder, device, say, signal }: Serving): Promise<number> {
   const redialling = new Redialling(Math.random);
-  let pairing = first;
+  let at = first;
   while (!signal.aborted) {
-    const at = pairing ?? folder.router;
-    if (at === undefined) return 3;
     const startedMs = systemClock.nowMs();
+    const { host, port } = at;
     let isConnected = false;
     const dialled = dial({
-      host: at.host,
-      port: at.port,
+      host,
+      port,
       keys: folder.keys,
-      target: targetOf(at),
+      target: at.target,
       device,
-      keepKey: (key) => folder.keep({ key, host: at.host, port: at.port }),
-      onConnected() {
+      keepKey: (key) => folder.keep({ key, host, port }),
+      onConnected(key) {
         isConnected = true;
-        if (pairing !== undefined) say('paired', 'Paired.', {});
-        pairing = undefined;
-        say('connected', `Serving ${at.host}:${at.port}.`, { host: at.host, port: at.port });
+        if (at.target.purpose === 'pair') say('paired', 'Paired.', {});
+        at = { host, port, others: [], target: { purpose: 'known', peerKey: key } };
+        say('connected', `Serving ${host}:${port}.`, { host, port });
       },
       signal,
     });
     const code = await Promise.race([dialled, aborted(signal)]);
     if (code === undefined) return 0;
     // A link names every address of the router; not each is reached from here.
-    if (pairing !== undefined && code === 'unreachable' && pairing.others.length > 0) {
-      const [host = '', ...others] = pairing.others;
-      pairing = { ...pairing, host, others };
+    const [next, ...others] = at.others;
+    if (code === 'unreachable' && next !== undefined) {
+      at = { host: next, others, port, target: at.target };
       continue;
     }
     if (code === 'revoked') folder.forget();
-    const next = redialling.after(code, isConnected ? systemClock.nowMs() - startedMs : 0);
+    const again = redialling.after(code, isConnected ? systemClock.nowMs() - startedMs : 0);
     say('lost', sentenceOf(code, at), { code });
-    if (next.type === 'never') return 3;
-    if (pairing !== undefined) return 3;
-    await delay(next.afterMs, undefined, { signal }).catch(() => undefined);
+    if (again.type === 'never' || at.target.purpose === 'pair') return 3;
+    await delay(again.afterMs, undefined, { signal }).catch(() => undefined);
   }
   return 0;
 }
 
-/** A router to be paired with. */
-interface Pairing {
+/** Waits to be dialled, invites a router while there is none, and ends when it is told to or its router removes it. */
+async function listenUntil(
+  at: { readonly host: string; readonly port: number; readonly name: string },
+  { folder, device, say, signal }: Serving,
+): Promise<number> {
+  const { promise: revoked, resolve: onRevoked } = Promise.withResolvers<'revoked'>();
+  const listener = new RouterListener({
+    ...at,
+    keys: folder.keys,
+    device,
+    routerKey: () => folder.router?.key,
+    keepKey: (key) => folder.keep({ key, listen: `${bracketed(at.host)}:${listener.port}` }),
+    onInvited(uri, code) {
+      say('listening', `Waiting for a router. There: lfo devices pair '${uri}'\nCode: ${code}`, { uri, code });
+    },
+    onConnected(wasPaired) {
+      if (wasPaired) say('paired', 'Paired.', {});
+      say('connected', 'Serving a router that has dialled.', {});
+    },
+    onLost(code) {
+      if (signal.aborted) return;
+      say('lost', code === 'revoked' ? revokedSentence : `The link has ended (${code}). The router dials again.`, {
+        code,
+      });
+      if (code !== 'revoked') return;
+      folder.forget();
+      onRevoked('revoked');
+    },
+  });
+  try {
+    await listener.listen();
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    process.stderr.write(`${at.host}:${at.port} cannot be listened on (${code}): give --listen another address.\n`);
+    return 1;
+  }
+  if (folder.router !== undefined) {
+    say('listening', `Waiting for its router on port ${listener.port}.`, { port: listener.port });
+  }
+  const end = await Promise.race([revoked, aborted(signal)]);
+  listener.close();
+  return end === undefined ? 0 : 3;
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+/** A router to be dialled. */
+interface RouterAt {
   readonly host: string;
   /** Tried after it. */
   readonly others: readonly string[];
   readonly port: number;
-  readonly psk: Uint8Array;
-  readonly expectedKey?: Uint8Array;
+  readonly target: HandshakeTarget;
 }
 
-/** A pairing, or what is wrong with how it was asked for. */
-function pairingOf(text: string, router: string | undefined): Pairing | string {
+function routerAt({ key, host = '', port = defaultPort }: KnownRouter): RouterAt {
+  return { host, others: [], port, target: { purpose: 'known', peerKey: key } };
+}
+
+/** The router to pair with, or what is wrong with how it was asked for. */
+function pairingOf(text: string, router: string | undefined): RouterAt | string {
   const address = router === undefined ? undefined : addressOf(router);
   if (router !== undefined && address === undefined) return `--router ${router}: expected host or host:port.`;
   const uri = readPairingUri(text);
@@ -148,13 +238,14 @@ function pairingOf(text: string, router: string | undefined): Pairing | string {
     if (uri.role !== 'router') return 'This link was shown by a device: give --pair the one that the router shows.';
     const [host, ...others] = address === undefined ? uri.hosts : [address.host];
     if (host === undefined) return 'The link names no address: add --router host:port.';
-    const port = address?.port ?? uri.port;
-    return { host, others, port, psk: pairingKey(primitives, uri.secret), expectedKey: uri.key };
+    const target = { purpose: 'pair', psk: pairingKey(primitives, uri.secret), expectedKey: uri.key } as const;
+    return { host, others, port: address?.port ?? uri.port, target };
   }
   const secret = readPairingCode(text);
   if (secret === undefined) return '--pair: neither a link (lfo://pair?…) nor a code of 26 characters.';
   if (address === undefined) return 'A code alone does not say where the router is: add --router host:port.';
-  return { host: address.host, others: [], port: address.port ?? defaultPort, psk: pairingKey(primitives, secret) };
+  const target = { purpose: 'pair', psk: pairingKey(primitives, secret) } as const;
+  return { host: address.host, others: [], port: address.port ?? defaultPort, target };
 }
 
 function addressOf(text: string): { readonly host: string; readonly port?: number } | undefined {
@@ -164,43 +255,44 @@ function addressOf(text: string): { readonly host: string; readonly port?: numbe
   return { host: host.replace(/^\[|\]$/g, ''), ...(port === '' ? {} : { port: Number(port) }) };
 }
 
-function targetOf(at: Pairing | KnownRouter): HandshakeTarget {
-  if ('key' in at) return { purpose: 'known', peerKey: at.key };
-  const { psk, expectedKey } = at;
-  return { purpose: 'pair', psk, ...(expectedKey === undefined ? {} : { expectedKey }) };
-}
-
-async function openDevice(flags: Flags, host: DeviceCommandHost): Promise<DeviceHost> {
-  const options: ChildOptions = {
-    model: flags.model,
-    modelsDir: host.modelsDir,
-    contextTokens: Number(flags.context),
-    slots: Number(flags.slots),
-    gpu: 'auto',
-    offline: host.offline,
-    ...(host.baseUrl === undefined ? {} : { modelBaseUrl: host.baseUrl }),
-    engine: flags.engine,
-    scripted: {},
-  };
-  const engine = await engineOf(options);
-  return new DeviceHost({
-    identity: {
-      boot: randomBytes(16).toString('base64url'),
-      name: flags.name,
-      app: 'lfo-device-host/0.1.0',
-      os: `${platform()} ${release()}`,
-    },
+/** What the flags say of the engine, or what is wrong with them. */
+function engineWanted(
+  { engine, model, slots, context, tokensPerSecond }: Flags,
+  { modelsDir, offline, baseUrl }: DeviceCommandHost,
+): EngineWanted | string {
+  if (engine !== 'llama' && engine !== 'scripted' && serverAddress(engine) === undefined) {
+    return `--engine ${engine}: llama, scripted, or an address such as http://127.0.0.1:11434/v1.`;
+  }
+  const count = Number(slots);
+  if (!Number.isInteger(count) || count < 1 || count > 64) return `--slots ${slots}: a whole number from 1 to 64.`;
+  const contextTokens = Number(context);
+  if (!Number.isInteger(contextTokens) || contextTokens < 256) return `--context ${context}: a whole number from 256.`;
+  const pace = Number(tokensPerSecond);
+  if (!(pace > 0)) return `--tokens-per-second ${tokensPerSecond}: a number above 0.`;
+  return {
     engine,
-    openModel: opener(options, engine),
-    clock: systemClock,
-  });
+    slots: count,
+    contextTokens,
+    tokensPerSecond: pace,
+    modelsDir,
+    offline,
+    ...(model === undefined ? {} : { model }),
+    ...(baseUrl === undefined ? {} : { modelBaseUrl: baseUrl }),
+  };
 }
 
-/** Takes nothing new and lets what runs end, for a while. */
+/** What the machine says of itself; on macOS and Windows nothing, and no gate closes there. */
+function vitalsOf(file: string | undefined, onPaused: (isPaused: boolean) => void): PolledVitals | undefined {
+  if (file !== undefined) return new PolledVitals(() => fileReadings(file), systemClock, onPaused);
+  return platform() === 'linux' ? new PolledVitals(() => linuxReadings(), systemClock) : undefined;
+}
+
+/** Lets what runs end, for a while. */
 async function drained(device: DeviceHost): Promise<void> {
-  device.unload();
   const untilMs = systemClock.nowMs() + drainMs;
   while (device.queue.active > 0 && systemClock.nowMs() < untilMs) await delay(lookMs);
+  // The last words of an answer are on their way.
+  await delay(lookMs);
 }
 
 function aborted(signal: AbortSignal): Promise<undefined> {
@@ -210,14 +302,16 @@ function aborted(signal: AbortSignal): Promise<undefined> {
   });
 }
 
-function sentenceOf(code: string, { host, port }: { readonly host: string; readonly port: number }): string {
+const revokedSentence = 'The router has removed this device. Pair it again to go on.';
+
+function sentenceOf(code: string, { host, port }: RouterAt): string {
   switch (code) {
     case 'unreachable':
       return `${host}:${port} cannot be reached: is TCP ${port} open there? Tried again.`;
     case 'pairing_refused':
       return 'The router refused: the code is wrong, used or expired. Run "lfo devices pair" there again.';
     case 'revoked':
-      return 'The router has removed this device. Pair it again to go on.';
+      return revokedSentence;
     case 'wrong_key':
       return 'The router at this address is not the one that showed the link.';
     default:

@@ -11,11 +11,19 @@ export const primitives: Primitives = nodePrimitives(crypto);
 export interface KnownRouter {
   /** Public key. */
   readonly key: Uint8Array;
-  readonly host: string;
-  readonly port: number;
+  /** Where it is dialled. */
+  readonly host?: string;
+  readonly port?: number;
+  /** `host:port` on which it is waited for, where it dials. */
+  readonly listen?: string;
 }
 
-const routerFile = z.object({ key: z.string(), host: z.string().min(1), port: z.int().min(1).max(65_535) });
+const routerFile = z.object({
+  key: z.string(),
+  host: z.string().min(1).exactOptional(),
+  port: z.int().min(1).max(65_535).exactOptional(),
+  listen: z.string().exactOptional(),
+});
 
 /** What a device host keeps between its starts: its key and its router, readable by its owner alone. */
 export class DeviceFolder {
@@ -44,8 +52,8 @@ export class DeviceFolder {
   }
 
   /** On disk before this returns: a pairing counts for the router only once its key is kept here. */
-  keep({ key, host, port }: KnownRouter): void {
-    this.#write(JSON.stringify({ key: keyText(key), host, port }));
+  keep({ key, ...where }: KnownRouter): void {
+    this.#write(JSON.stringify({ key: keyText(key), ...where }));
   }
 
   /** Only where the router itself said so. */

@@ -15,7 +15,8 @@ export interface DialOptions {
   readonly device: DeviceHost;
   /** Pairing: the router's key, to be kept before the router may count on it. */
   readonly keepKey?: (key: Uint8Array) => void;
-  readonly onConnected: () => void;
+  /** With the router's key. */
+  readonly onConnected: (routerKey: Uint8Array) => void;
   /** Aborts to give the connection up before it is proven. */
   readonly signal: AbortSignal;
 }
