@@ -9,10 +9,9 @@ import type { AppOptions } from './running-app.ts';
 import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
-import { decide } from '../routing/decide.ts';
 import { explainRoute } from '../routing/explain.ts';
-import { createMeasure } from '../routing/measure.ts';
 import { defaultPolicies } from '../routing/policies.ts';
+import { createRoute } from '../routing/route.ts';
 import { type CompiledRule, compileRules } from '../routing/rules.ts';
 
 /** The backends of one tier behind their breakers and queue. */
@@ -53,6 +52,7 @@ export function stagesOver(
   retries: RetryBudget,
   counter: (id: string) => Backend | undefined,
   learning: Learning,
+  random: () => number,
 ): Stages {
   const { clock, config } = options;
   const rules = compiledRules(() => config.current().routing.rules);
@@ -60,16 +60,18 @@ export function stagesOver(
     clock,
     pool,
     retries,
+    random,
     judge: learning.judge,
     compared: learning.compared,
-    measure: createMeasure({
+    route: createRoute({
       clock,
+      policies: defaultPolicies,
+      rules,
       limits: learning.limits,
       loopTier: learning.loopTier,
-      wantsLocalTime: () => config.current().routing.rules.length > 0,
+      wantsLocalTime: () => rules().length > 0,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
-    decide: (features, fleet) => decide(features, fleet, defaultPolicies, rules()),
     get gate() {
       return config.current().gate;
     },
@@ -99,6 +101,6 @@ function compiledRules(current: () => LfoConfig['routing']['rules']): () => read
 /** What would happen to a request, without running it. */
 export async function explain(request: ChatRequest, signal: AbortSignal, stages: Stages): Promise<RouteExplanation> {
   const fleet = stages.pool.view();
-  const features = await stages.measure(request, fleet, signal);
-  return explainRoute(features, fleet, stages.decide(features, fleet));
+  const { features, decision } = await stages.route(request, fleet, signal);
+  return explainRoute(features, fleet, decision);
 }

@@ -8,7 +8,7 @@ import type { Usage } from '../core/events.ts';
 import type { EmbeddingExchange } from '../core/exchange.ts';
 import { errorFields, type Logger } from '../core/logger.ts';
 import type { ChatRequest } from '../core/request.ts';
-import type { RequestSink } from '../core/sink.ts';
+import type { EndedRequest, RequestSink } from '../core/sink.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '../core/trace.ts';
 import { estimateTokens } from '../routing/estimate-tokens.ts';
 import type { Call, Stages } from './attempt.ts';
@@ -28,6 +28,8 @@ export interface EmbeddingsOptions {
 /** Knows what runs, so that shutdown waits for it and a revoked key ends it. */
 interface Running {
   hold(parent: AbortSignal, clientKey: string | undefined): ChildAbort;
+  /** Tells the sinks and the log of its end, with the others of late. */
+  ended(ended: EndedRequest): void;
 }
 
 /**
@@ -55,7 +57,7 @@ export class Embeddings {
     trace.reasons = ['model_pinned'];
     trace.promptTokens = estimateOf(request);
     trace.promptTokensFrom = 'estimate';
-    const followers = sinks.map((sink) => sink.begin(recorded, trace));
+    const followers = sinks.flatMap((sink) => sink.begin?.(recorded, trace) ?? []);
     const abort = this.#running.hold(exchange.signal, clientKey);
     const totalMs = budgetOf(this.#options.config, request, deadlineMs);
     const leftMs = Math.max(0, receivedMs + totalMs - clock.nowMs());
@@ -71,10 +73,7 @@ export class Embeddings {
       );
       trace.endMs = clock.nowMs();
       for (const follower of followers) follower.ended(delivery);
-      const { id: requestId, route, reason, backend } = trace;
-      const ms = Math.round(trace.endMs - trace.startMs);
-      const { status, error } = delivery;
-      logger.info({ requestId, status, code: error?.code, route, reason, backend, ms }, 'embeddings answered');
+      this.#running.ended({ trace, delivery, clientKey });
       return trace;
     } finally {
       cancelDeadline();
