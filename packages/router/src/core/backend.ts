@@ -131,6 +131,8 @@ export interface CallContext {
   readonly wantScores: boolean;
   /** Text tokens whose scores the gate reads, those of tool calls begun among them aside; absent: all. */
   readonly scoredTokens?: number;
+  /** Alternatives wanted beside each score; absent: none. */
+  readonly alternatives?: number;
   /** Names a request parameter this backend cannot honour (`x-lfo-warning`). Idempotent for each name. */
   warn(param: string, why: string): void;
   /** The backend is alive though silent (queued, prefill): extends the first-token budget. */
