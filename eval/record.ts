@@ -105,11 +105,13 @@ async function record(engine: Backend, { id, category, request }: EvalCase): Pro
     warn() {},
     keepAlive() {},
   };
-  for await (const event of engine.infer(asked, call)) {
-    if (event.type === 'token-scores') {
-      firstMs ??= systemClock.nowMs();
-      scores.push(...event.scores);
-    } else if (event.type === 'finish') finish = event;
+  for await (const batch of engine.infer(asked, call)) {
+    for (const event of batch) {
+      if (event.type === 'token-scores') {
+        firstMs ??= systemClock.nowMs();
+        scores.push(...event.scores);
+      } else if (event.type === 'finish') finish = event;
+    }
   }
   const endMs = systemClock.nowMs();
   const { engine: name, engineVersion, template } = engine.identify?.(model) ?? { model };

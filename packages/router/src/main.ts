@@ -47,6 +47,7 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
   process.exitCode = await runCli(process.argv.slice(2), {
     terminal: terminalOf(process),
     clock: systemClock,
+    random: Math.random,
     version: ownVersion(),
     machine: `${process.platform}-${process.arch}`,
     startApp: async (options) =>

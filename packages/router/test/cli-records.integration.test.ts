@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
@@ -132,6 +132,11 @@ test('a backup is a whole database for its owner alone, and overwrites nothing',
   t.after(() => copy.close());
   assert.equal(copy.prepare('select count(*) as count from requests').get()?.['count'], 4);
   assert.equal(copy.prepare('pragma integrity_check').get()?.['integrity_check'], 'ok');
+  mkdirSync(join(cwd, 'data', 'fleet'), { recursive: true, mode: 0o700 });
+  writeFileSync(join(cwd, 'data', 'fleet', 'router.key'), 'a key', { mode: 0o600 });
+  assert.equal((await runLfo(t, ['db', 'backup', 'with-key.db'], { cwd })).code, 0);
+  const key = join(cwd, 'with-key.db.router.key');
+  assert.deepEqual([readFileSync(key, 'utf8'), statSync(key).mode & 0o777], ['a key', 0o600]);
   const again = await runLfo(t, ['db', 'backup', 'copy.db'], { cwd });
   assert.equal(again.code, 1);
   assert.match(again.stderr, /exists already/);

@@ -30,25 +30,27 @@ interface PostOptions {
 
 /** Posts JSON with the session's CSRF token. @throws ApiError */
 export function post(path: string, body: unknown, options: PostOptions = {}): Promise<Response> {
-  const csrf = session.value?.csrfToken;
-  return send(path, {
-    ...options,
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...(csrf && { 'x-lfo-csrf': csrf }), ...options.headers },
-    body: JSON.stringify(body),
-  });
+  return change('POST', path, body, options);
 }
 
-/** Changes or deletes something, with the session's CSRF token. @throws ApiError */
-export function change(method: 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<Response> {
+/** Changes something with the session's CSRF token; without a body none is sent. @throws ApiError */
+export function change(
+  method: 'POST' | 'PATCH' | 'DELETE',
+  path: string,
+  body?: unknown,
+  options: PostOptions = {},
+): Promise<Response> {
   const csrf = session.value?.csrfToken;
+  const hasBody = body !== undefined;
   return send(path, {
+    ...options,
     method,
     headers: {
+      ...(hasBody && { 'content-type': 'application/json' }),
       ...(csrf && { 'x-lfo-csrf': csrf }),
-      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...options.headers,
     },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(hasBody && { body: JSON.stringify(body) }),
   });
 }
 

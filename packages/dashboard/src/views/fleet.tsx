@@ -7,6 +7,7 @@ import { TierBadge } from '../parts/badges.tsx';
 import { Command } from '../parts/command.tsx';
 import { Link } from '../parts/link.tsx';
 import { Empty, Loading, ViewHead } from '../parts/states.tsx';
+import { Devices } from './devices.tsx';
 
 const exampleBackend = `backends:
   - name: ollama
@@ -17,15 +18,16 @@ const exampleBackend = `backends:
 /** Everything that can answer, and how it is. Moves by itself. */
 export function FleetView() {
   const now = status.value;
+  const servers = now?.backends.filter(({ id }) => !id.startsWith('dev-'));
   return (
     <>
       <ViewHead title="Fleet" />
       {now === undefined && <Loading />}
       {now?.backends.length === 0 && <NoBackends />}
-      {now !== undefined && now.backends.length > 0 && (
+      {servers !== undefined && servers.length > 0 && (
         <>
           <ul class="fleet">
-            {now.backends.map((backend) => (
+            {servers.map((backend) => (
               <Backend key={backend.id} backend={backend} />
             ))}
           </ul>
@@ -38,6 +40,7 @@ export function FleetView() {
           </details>
         </>
       )}
+      <Devices />
     </>
   );
 }

@@ -4,6 +4,8 @@ import type { Capture, LiveCounters, RequestView } from '../records/request-view
 
 /** What the dashboard receives; shared with it, so nothing here belongs to Node. */
 
+export type { DeviceView } from '../core/device-view.ts';
+
 /** A backend as the dashboard shows it; `null` is not known. */
 export interface FleetMember {
   readonly id: string;

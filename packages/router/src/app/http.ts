@@ -15,6 +15,7 @@ import type { Fleet } from './fleet.ts';
 import { devicePackageReader } from './device-package.ts';
 import { modelLister } from './model-list.ts';
 import type { Operations } from './operations.ts';
+import { originalClient } from './original-client.ts';
 import { readinessOf } from './readiness.ts';
 import { createHttp } from './routes.ts';
 import type { AppOptions, HostProcess } from './running-app.ts';
@@ -83,6 +84,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
   const { keys, metrics } = operations;
   const models = modelLister(() => fleet.members, clock);
   fleet.onChange(models.changed);
+  const original = config.current().fleet.legacy ? originalClient(keys.verifyKey, clock) : undefined;
   const server = createHttp({
     config: config.current(),
     clock,
@@ -90,14 +92,17 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     router: () => peers.name,
     pace: () => config.current().server,
     chat: async (exchange) => spentBy(await chats.serve(exchange), parts.records.charged),
-    verifyKey: keys.verifyKey,
+    verifyKey: original === undefined ? keys.verifyKey : original.verifyKey,
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,
     devicePackage: {
       isOffered: () => !isLoopback(config.current().server.host) && devices.pairings.hasOpen,
       read: devicePackageReader({ execPath: host.execPath, env: host.childEnv }),
     },
-    metrics: () => metrics.text(),
+    metrics() {
+      chats.settle();
+      return metrics.text();
+    },
     onRefusal(refused) {
       metrics.refused(refused.error.code);
       const refusal = refusalOf(refused, clock.wallMs());
@@ -121,6 +126,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
       }),
   });
   dashboard.addTo(server);
+  if (original !== undefined) devices.serveOriginal((line) => original.answer(server, line));
   return server;
 }
 

@@ -11,8 +11,8 @@ import {
 import { type CandidateLoad, predictedMs, type RequestSize } from './balance.ts';
 import { type Member, placesOf, ratesOf } from './eligibility.ts';
 
-/** Assumed of a model of which nobody's speed is known: all are alike then. */
-const assumed: KnownRates = { prefillRate: 200, decodeRate: 20, fixedMs: 0 };
+/** Assumed where nobody's speed is known: all are alike then. */
+export const assumedRates: KnownRates = { prefillRate: 200, decodeRate: 20, fixedMs: 0 };
 
 /** One member that could be given a request now, or once it has a place. */
 export interface Placeable {
@@ -35,6 +35,8 @@ export interface PlacementContext {
   readonly choice: PoolChoice;
   readonly size: RequestSize;
   readonly means: MeanRequest;
+  /** What a member of unknown speed is taken for: as quick as the quickest, so that it is tried. */
+  readonly assumed: KnownRates;
   readonly nowMs: number;
   /** Backend of the conversation's last answer. */
   readonly preferred: string | undefined;
@@ -44,7 +46,7 @@ export interface PlacementContext {
 
 /** Predicts what the request takes at the member. */
 export function placeAt(member: Member, model: string, isFull: boolean, context: PlacementContext): Placeable {
-  const { means, size, preferred } = context;
+  const { means, size, preferred, assumed } = context;
   const known = knownRates(ratesOf(member, model));
   const predicted = predictedMs(loadOf(member, model, known ?? assumed, context), size, means);
   const handicapMs = member.breaker.handicapMs;

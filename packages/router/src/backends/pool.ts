@@ -12,7 +12,14 @@ import type {
 import type { Clock } from '../core/clock.ts';
 import type { BreakerConfig } from '../config/config.ts';
 import { BackendError } from '../core/errors.ts';
-import { type MeanRequest, outLeft, type RunningRequest, type WorkLeft } from '../core/predicted-work.ts';
+import {
+  type KnownRates,
+  knownRates,
+  type MeanRequest,
+  outLeft,
+  type RunningRequest,
+  type WorkLeft,
+} from '../core/predicted-work.ts';
 import { choose } from './balance.ts';
 import { type BreakerRules, CircuitBreaker, type EjectionReason, type Permit } from './breaker.ts';
 import {
@@ -29,7 +36,7 @@ import {
 import { FairQueue } from './fair-queue.ts';
 import { byModel } from './model-order.ts';
 import { noBackendError, overloadedError } from './no-backend.ts';
-import { type Placeable, placeAt, type PlacementContext, queueMsOf } from './placement.ts';
+import { assumedRates, type Placeable, placeAt, type PlacementContext, queueMsOf } from './placement.ts';
 import { RateEstimator } from './rate-estimator.ts';
 
 export interface PoolOptions {
@@ -67,6 +74,8 @@ const meanWeight = 0.2;
 /** With many members a view is not made anew for each request. */
 const viewedAtOnce = 32;
 const viewMs = 100;
+/** How long the quickest member stays it. */
+const quickestMs = 1_000;
 
 interface Waiter {
   readonly attempt: Attempt;
@@ -97,10 +106,13 @@ export class Pool implements BackendPool {
   readonly #patient = new FairQueue<Waiter>();
   /** Expected length of an answer, and means of all requests. */
   readonly #means = { out: 128, outWithTools: 128, prompt: 400 };
+  /** The rates of the quickest, looked for now and then. */
+  #quickest = { rates: assumedRates, untilMs: -Infinity };
   #list: readonly Member[] = [];
   #view: { readonly view: FleetView; readonly untilMs: number } | undefined;
   #cancelLook: (() => void) | undefined;
   #picks = 0;
+  #snapshot: { readonly view: FleetView; readonly madeMs: number; readonly marks: readonly number[] } | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -111,6 +123,7 @@ export class Pool implements BackendPool {
    * request at a time until it has proven itself.
    */
   add(backend: Backend, maxInFlight: number, isFresh = false): void {
+    this.#snapshot = undefined;
     const known = this.#members.get(backend.id);
     const breaker = this.#breakers.get(backend.id) ?? this.#breakerFor(backend);
     this.#breakers.set(backend.id, breaker);
@@ -184,6 +197,22 @@ export class Pool implements BackendPool {
     const view = { backends: this.#list.map((member) => this.#viewOf(member, nowMs)) };
     this.#view = this.#list.length > viewedAtOnce ? { view, untilMs: nowMs + viewMs } : undefined;
     return view;
+  }
+
+  snapshot(): FleetView {
+    const nowMs = this.#options.clock.nowMs();
+    const known = this.#snapshot;
+    if (known !== undefined && nowMs - known.madeMs < snapshotMs && this.#isAs(known.marks, nowMs)) return known.view;
+    const marks = Array.from(this.#members.values(), (member) => markOf(member, nowMs));
+    this.#snapshot = { view: this.view(), madeMs: nowMs, marks };
+    return this.#snapshot.view;
+  }
+
+  #isAs(marks: readonly number[], nowMs: number): boolean {
+    if (marks.length !== this.#members.size) return false;
+    let at = 0;
+    for (const member of this.#members.values()) if (markOf(member, nowMs) !== marks[at++]) return false;
+    return true;
   }
 
   #viewOf(member: Member, nowMs: number): BackendView {
@@ -331,6 +360,7 @@ export class Pool implements BackendPool {
       placed,
       nowMs: this.#options.clock.nowMs(),
       means: this.#meansNow,
+      assumed: this.#quickestRates(),
       size: { prompt: choice.promptTokens, out: this.#expectedOut(choice.request) },
       preferred: session === undefined ? undefined : this.#sessions.get(session),
     };
@@ -375,6 +405,19 @@ export class Pool implements BackendPool {
     return { placeable, skips };
   }
 
+  #quickestRates(): KnownRates {
+    const nowMs = this.#options.clock.nowMs();
+    if (nowMs < this.#quickest.untilMs) return this.#quickest.rates;
+    let rates: KnownRates | undefined;
+    for (const member of this.#list) {
+      if (member.backend.tier !== 'local') continue;
+      const known = knownRates(ratesOf(member, member.backend.models[0] ?? ''));
+      if (known !== undefined && known.decodeRate > (rates?.decodeRate ?? 0)) rates = known;
+    }
+    this.#quickest = { rates: rates ?? assumedRates, untilMs: nowMs + quickestMs };
+    return this.#quickest.rates;
+  }
+
   get #meansNow(): MeanRequest {
     return { prompt: this.#means.prompt, out: this.#means.out };
   }
@@ -410,6 +453,7 @@ export class Pool implements BackendPool {
     return {
       backend,
       model,
+      rates: () => ratesOf(member, model),
       begun: () => (running.firstTokenMs ??= clock.nowMs()),
       done: (outcome, error, timing) => {
         if (isDone) return;
@@ -566,6 +610,19 @@ function newSlowStart(): Member['slowStart'] {
 }
 
 const neverAborted = new AbortController().signal;
+
+/** How old what is decided over may be. */
+const snapshotMs = 100;
+
+/** A number that changes with whatever of a member forbids or favours it. One that is full has no lasting mark. */
+function markOf({ backend, breaker, running, maxInFlight, isDraining, notBeforeMs }: Member, nowMs: number): number {
+  const { state, active = 0, queued = 0, slots = Infinity } = backend.status();
+  if (Math.max(running.size, active + queued) >= Math.min(maxInFlight, slots)) return Number.NaN;
+  let paused = 0;
+  for (const untilMs of notBeforeMs.values()) if (untilMs > nowMs) paused++;
+  const open = breaker.state === 'closed' ? 0 : breaker.state === 'open' ? 1 : 2;
+  return (state === 'ready' ? 0 : state === 'loading' ? 1 : 2) + open * 3 + (isDraining ? 9 : 0) + paused * 18;
+}
 
 /** Models whose rates are kept for one backend. */
 const maxRated = 100;

@@ -24,6 +24,8 @@ export interface ProgramDeps {
   readonly machine: string;
   /** Loaded when serving begins, so that other commands start fast. */
   readonly startApp: (options: AppOptions) => Promise<RunningApp>;
+  /** 0..1, uniform. */
+  readonly random: () => number;
   /** Loaded when records are read. */
   readonly openArchive: (config: LfoConfig) => Promise<Archive>;
   /** The device host as a file for npm. */
@@ -107,6 +109,13 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
   return program;
 }
 
+interface DemoFlags {
+  readonly port: string;
+  readonly seconds?: string;
+  readonly rate?: string;
+  readonly json?: true;
+}
+
 type Load = (options: Common, allowUnset?: boolean) => LfoConfig;
 type All = (command: Command) => Common;
 type Done = (exitCode: number) => void;
@@ -130,6 +139,17 @@ function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, d
       const { deviceHost } = await import('./device-host.ts');
       const given = args[0] === 'help' ? ['--help'] : args;
       done(await deviceHost(terminal, load(all(command)), ['device', ...given]));
+    });
+  withExample(program.command('demo'), 'lfo demo --seconds 60')
+    .description('a router with six scripted devices and traffic, to look at')
+    .addOption(new Option('--port <port>', 'of the router').default('0', 'a free one'))
+    .option('--seconds <n>', 'end by itself after so long')
+    .option('--rate <n>', 'requests a second')
+    .option('--json', 'one line of JSON at the start and at the end')
+    .action(async (options: DemoFlags) => {
+      const { demo } = await import('./demo/demo.ts');
+      const { random } = deps;
+      done(await demo({ ...options, json: options.json === true }, { terminal, clock, random, startApp }));
     });
   const models = withExample(program.command('models'), 'lfo models list').description('models on this machine');
   const run = async (command: Command, args: readonly string[]): Promise<void> => {
@@ -173,6 +193,18 @@ function addTalking(program: Command, deps: ProgramDeps, load: Load, all: All, d
           question === undefined ? chat(terminal, client, settings) : ask(terminal, client, settings, question),
         ),
       );
+    });
+  withExample(program.command('bridge'), 'lfo bridge --port 5555')
+    .description("answer the original's POST /completion by a running LFO")
+    .option('--host <address>', 'address of this machine to listen on', '127.0.0.1')
+    .addOption(new Option('--port <port>', 'port to listen on').env('BRIDGE_PORT').default('5555'))
+    .option('--router <address>', 'address of the running LFO (default: the one this configuration describes)')
+    .action(async ({ host, port, router }: { host: string; port: string; router?: string }, command: Command) => {
+      const { bridge } = await import('./bridge.ts');
+      const options = { ...all(command), ...(router === undefined ? {} : { url: router }) };
+      const number = Number(port);
+      if (!Number.isInteger(number) || number < 0 || number > 65_535) throw new CliError(`--port ${port}: no port.`, 2);
+      done(await withClient(options, load, (client) => bridge(terminal, client, deps.clock, { host, port: number })));
     });
   withExample(program.command('explain'), 'lfo explain "What is 2+2?"')
     .description('where a prompt would go, and why')

@@ -1,4 +1,5 @@
-import { resolve } from 'node:path';
+import { chmodSync, constants, copyFileSync, existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Archive } from '../records/archive.ts';
 import type { Clock } from '../core/clock.ts';
@@ -186,9 +187,12 @@ function addDatabase(program: Command, withArchive: WithArchive): void {
     .argument('<file>', 'a file that does not exist yet')
     .addHelpText('after', '\nExample:\n  lfo db backup lfo-backup.db')
     .action((file: string, _options, command: Command) =>
-      withArchive(command, async ({ terminal, archive }) => {
-        await archive.backup(resolve(terminal.cwd, file));
+      withArchive(command, async ({ terminal, archive, config }) => {
+        const copy = resolve(terminal.cwd, file);
+        await archive.backup(copy);
         printLine(terminal, `Copied to ${file}.`);
+        if (copyRouterKey(config.dataDir, copy))
+          printLine(terminal, `The key that paired devices know this router by: ${file}.router.key. Keep it secret.`);
         return exitCodes.done;
       }),
     );
@@ -211,6 +215,16 @@ function addDatabase(program: Command, withArchive: WithArchive): void {
         return exitCodes.done;
       }),
     );
+}
+
+/** Without its key a router that is restored would be a stranger to every device. False where there is none yet. */
+function copyRouterKey(dataDir: string, copy: string): boolean {
+  const key = join(dataDir, 'fleet', 'router.key');
+  if (!existsSync(key)) return false;
+  const target = `${copy}.router.key`;
+  copyFileSync(key, target, constants.COPYFILE_EXCL);
+  chmodSync(target, 0o600);
+  return true;
 }
 
 function whole(text: string): number {

@@ -42,6 +42,12 @@ export class RouterClient {
     }
   }
 
+  /** @throws CliError when nothing answers there. */
+  async ask(path: string, json: JsonObject): Promise<RouterAnswer> {
+    const { statusCode, body } = await this.#send('POST', path, json, undefined);
+    return { status: statusCode, body: parseJson(await body.text()) };
+  }
+
   /** @throws CliError when nothing answers there, or with the error's own message when it refuses. */
   async post(path: string, json: JsonObject, signal?: AbortSignal): Promise<JsonObject> {
     const { statusCode, body } = await this.#send('POST', path, json, signal);

@@ -149,6 +149,14 @@ const gate = z
     ),
     max_format_ms: duration(60_000, 'Time a streamed answer in a promised format is held back before it escalates.'),
     max_format_bytes: amount(mebibyte, 'Size of a streamed answer in a promised format beyond which it escalates.'),
+    sample_local: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe(
+        'Share of the answers of model servers in mode `local` that are scored although nothing depends on it: they then carry a confidence, and cost the server more.',
+      ),
   })
   .transform(camelKeys);
 
@@ -317,6 +325,10 @@ const fleet = z
       .describe(
         'Models of devices that may be asked for by their plain id; `<model>@<device>` and the aliases reach all others.',
       ),
+    legacy: z
+      .boolean()
+      .default(false)
+      .describe('Whether programs of this machine may ask by one line of JSON over the fleet port, without a key.'),
     dial: z
       .array(dialAddress)
       .default([])
@@ -328,6 +340,22 @@ const fleet = z
       .max(30_000)
       .default(10_000)
       .describe('How long an answer under way waits for a device whose link was lost; 0 gives it up at once.'),
+    min_battery: z
+      .number()
+      .min(0)
+      .max(100)
+      .exactOptional()
+      .describe(
+        'Percent below which devices on battery are to take nothing, where their owners allow less; default: as each owner says.',
+      ),
+    max_thermal: z
+      .int()
+      .min(0)
+      .max(6)
+      .exactOptional()
+      .describe(
+        'Thermal status (0 none to 6 shut-down) from which devices are to take nothing; default: as each owner says.',
+      ),
   })
   .transform(camelKeys);
 

@@ -10,11 +10,13 @@ import { LfoError } from '../core/errors.ts';
 import { randomToken } from '../core/id.ts';
 import type { Logger } from '../core/logger.ts';
 import { deviceNamePattern, firstName } from './device-name.ts';
-import { type DeviceView, deviceView, figuresOf } from './device-view.ts';
+import type { DeviceView } from '../core/device-view.ts';
+import { deviceView, figuresOf } from './device-view.ts';
 import { dial } from './dial.ts';
 import { Diallers } from './diallers.ts';
 import { afterHello, type Hello } from './first-message.ts';
 import { FleetListener } from './listener.ts';
+import type { AnswerLine } from './original-line.ts';
 import { ownAddresses } from './own-addresses.ts';
 import { PairedDevice } from './paired-device.ts';
 import type { GreetingKind } from '../backends/engines/device/session-keeper.ts';
@@ -79,6 +81,7 @@ export class Devices {
   #port: number | undefined;
   #opening: Promise<void> | undefined;
   #isClosed = false;
+  #answerOriginal: AnswerLine | undefined;
 
   constructor(options: DevicesOptions) {
     this.#options = options;
@@ -114,6 +117,7 @@ export class Devices {
         this.#greet(channel, peerKey, address, proven);
       },
       onRefused: (reason, address) => this.#refused.add(reason, address),
+      answerOriginal: () => this.#answerOriginal,
       onGuess: () => this.pairings.guessed(),
     });
     this.#diallers = new Diallers({
@@ -141,8 +145,14 @@ export class Devices {
     if (this.#isClosed) return;
     for (const record of records) if (record.publicKey !== undefined) this.#admit(record);
     const { listen } = this.#options.config;
-    if (listen !== 'off' && (listen !== 'auto' || this.#devices.size > 0)) await this.#listen();
+    const isWanted = this.#devices.size > 0 || this.#answerOriginal !== undefined;
+    if (listen !== 'off' && (listen !== 'auto' || isWanted)) await this.#listen();
     for (const address of this.#options.config.dial) this.#tellHowToPair(address);
+  }
+
+  /** Answers requests of the original's wire that come from this machine, from the next `start` on. */
+  serveOriginal(answer: AnswerLine): void {
+    this.#answerOriginal = answer;
   }
 
   list(): readonly DeviceView[] {
@@ -354,6 +364,10 @@ export class Devices {
       backend: {
         heartbeatMs: config.heartbeatMs,
         graceMs: config.graceMs,
+        policy: {
+          ...(config.minBattery === undefined ? {} : { min_battery: config.minBattery }),
+          ...(config.maxThermal === undefined ? {} : { max_thermal: config.maxThermal }),
+        },
         names: { router, device: () => device.record.name },
         label: () => ({ name: device.record.name, plainModels: config.models }),
         lost: { state: 'down', detail: 'The device is not connected.' },

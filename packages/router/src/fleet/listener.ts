@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { answerHandshake, framedChannel, runHandshake, streamCarrier } from '@lfo/protocol';
 import type { Channel, HandshakeFailure, KeyPair, Primitives, Secured } from '@lfo/protocol';
 import type { Clock } from '../core/clock.ts';
+import { type AnswerLine, takeOriginalLine } from './original-line.ts';
 
 /** Links that have not said `hello` yet; the oldest goes for a newer one. */
 export const maxUnproven = 64;
@@ -28,6 +29,8 @@ export interface ListenerOptions {
   readonly onSecured: (link: SecuredLink) => void;
   /** A link that came to nothing, by reason. */
   readonly onRefused: (reason: string, address: string) => void;
+  /** Answers the original's wire for connections of this machine; absent: nobody does. */
+  readonly answerOriginal?: () => AnswerLine | undefined;
   /** A pairing was tried with a wrong secret. */
   readonly onGuess: (address: string) => void;
 }
@@ -96,16 +99,21 @@ export class FleetListener {
       if (isGuess) onGuess(address);
       onRefused(code, address);
     };
-    runHandshake({
-      channel: framedChannel(streamCarrier(socket)),
-      primitives,
-      clock,
-      side: answerHandshake({ primitives, role: 'router', keys, pairings, isKnown }),
-      listener: {
-        onSecured: (channel, secured) => onSecured({ channel, secured, address, proven }),
-        onFailed: refused,
-      },
-    });
+    const handshake = (): void =>
+      void runHandshake({
+        channel: framedChannel(streamCarrier(socket)),
+        primitives,
+        clock,
+        side: answerHandshake({ primitives, role: 'router', keys, pairings, isKnown }),
+        listener: {
+          onSecured: (channel, secured) => onSecured({ channel, secured, address, proven }),
+          onFailed: refused,
+        },
+      });
+    const original = isOwnMachine(address) ? this.#options.answerOriginal?.() : undefined;
+    if (original === undefined) return handshake();
+    socket.on('error', () => {});
+    takeOriginalLine(socket, clock, original, handshake);
   }
 
   #mayBegin(): boolean {
@@ -122,6 +130,10 @@ export class FleetListener {
       return void oldest.destroy();
     }
   }
+}
+
+function isOwnMachine(address: string): boolean {
+  return address === '::1' || address.startsWith('127.');
 }
 
 /** Without the prefix that IPv4 has on a socket for both. */

@@ -14,7 +14,7 @@ import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { linkFault } from './device-fault.ts';
-import { DeviceLink, type LinkNames } from './device-link.ts';
+import { DeviceLink, type LinkNames, type Policy } from './device-link.ts';
 import { type GreetingKind, SessionKeeper } from './session-keeper.ts';
 
 export interface DeviceBackendOptions {
@@ -30,6 +30,8 @@ export interface DeviceBackendOptions {
   readonly onSilent?: () => void;
   /** Who the router is to the device, and what the device is called; absent on a pipe. */
   readonly names?: LinkNames;
+  /** What its gates are asked to keep to. */
+  readonly policy?: Policy;
   /** How clients name it; absent for the embedded model. */
   readonly label?: () => DeviceLabel;
   /** How long a session outlives its link; default 0, as on a pipe. */
@@ -77,7 +79,7 @@ export class DeviceBackend implements Backend {
 
   /** Serves from now on over this channel, once the device has introduced itself there; it goes on where it was. */
   attach(channel: Channel): void {
-    const { clock, heartbeatMs, graceMs = 0, names, onBye, onClipped } = this.#options;
+    const { clock, heartbeatMs, graceMs = 0, names, policy, onBye, onClipped } = this.#options;
     const link: DeviceLink = new DeviceLink({
       backend: this.id,
       link: routerLink(channel, clock),
@@ -86,6 +88,7 @@ export class DeviceBackend implements Backend {
       cut: () => channel.close('roamed', true),
       ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
       ...(names === undefined ? {} : { names }),
+      ...(policy === undefined ? {} : { policy }),
       ...(onBye === undefined ? {} : { onBye }),
       ...(onClipped === undefined ? {} : { onClipped }),
       greet: (hello, greeted) => {
@@ -234,7 +237,7 @@ export class DeviceBackend implements Backend {
     return { state: 'loading', ...progressOf(progress), ...numbers };
   }
 
-  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
+  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<readonly InferenceEvent[], void> {
     call.signal.throwIfAborted();
     try {
       if (this.#link === undefined) throw linkFault('unreachable', this.id);

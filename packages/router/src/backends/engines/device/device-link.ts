@@ -52,11 +52,16 @@ export interface LinkOptions {
   readonly onEnd: (code: string) => void;
   /** Absent on a pipe. */
   readonly names?: LinkNames;
+  /** May tighten the gates of the device's owner. */
+  readonly policy?: Policy;
   /** The device said `bye`; the link ends. */
   readonly onBye?: (code: string) => void;
   /** Fields of its messages were cut or left out. */
   readonly onClipped?: (fields: readonly string[]) => void;
 }
+
+/** What `welcome` asks of a device's gates. */
+export type Policy = NonNullable<MessageOf<RouterMessage, 'welcome'>['policy']>;
 
 /** Who the router is to a device, and what it calls the device. */
 export interface LinkNames {
@@ -236,7 +241,7 @@ export class DeviceLink {
   }
 
   #welcome(hello: Hello): void {
-    const { link, clock, backend, names, graceMs, heartbeatMs = defaultHeartbeatMs } = this.#options;
+    const { link, clock, backend, names, policy, graceMs, heartbeatMs = defaultHeartbeatMs } = this.#options;
     this.#cancelHello();
     link.agreeMaxFrame(hello.max_frame);
     const greeting = this.#options.greet(hello, this.#greeted);
@@ -255,6 +260,7 @@ export class DeviceLink {
       max_frame: Math.min(hello.max_frame, maxFrameBytes),
       router: names?.router ?? { id: 'router', name: 'router', version: '0.1.0' },
       device: { id: backend, name: names?.device() ?? backend },
+      ...(policy === undefined ? {} : { policy }),
       features: hello.features.filter((feature) => usedFeatures.has(feature) && (feature !== 'resume' || graceMs > 0)),
     });
     for (const request of greeting.again) link.send(request);
