@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { bfclReport } from './report/bfcl.ts';
+import { goalsReport } from './report/goals.ts';
 import { tablesReport } from './report/tables.ts';
 import { findData } from './reference-data.ts';
 
@@ -9,7 +10,7 @@ import { findData } from './reference-data.ts';
 const data = findData();
 if (data === undefined) throw new Error('The reference data is not here; name its folder in LFO_REFERENCE_DATA.');
 const page = new URL('../docs/routing-quality.md', import.meta.url);
-const reports = { bfcl: bfclReport, tables: tablesReport };
+const reports = { bfcl: bfclReport, goals: goalsReport, tables: tablesReport };
 const [only] = process.argv.slice(2);
 const chosen = Object.entries(reports).filter(([name]) => only === undefined || name === only);
 if (chosen.length === 0) throw new Error(`There is no part "${only}": ${Object.keys(reports).join(', ')}.`);

@@ -27,8 +27,15 @@ const shipped = configFile.parse({});
 const limits = shipped.gate;
 
 /** Runs a recorded answer through the gate as it ships, streamed, one token an event, and apart from it through the whole judgement. */
-export function gateTrace(trace: Trace, request: ChatRequest, estimator: ConfidenceEstimator): GateResult {
-  const threshold = shipped.routing.confidenceThreshold;
+export function gateTrace(
+  trace: Trace,
+  asked: ChatRequest,
+  estimator: ConfidenceEstimator,
+  threshold: number = shipped.routing.confidenceThreshold,
+): GateResult {
+  // An answer that ended at the recording's cap ended where whoever asked wanted it to.
+  const isCapped = trace.finish === 'length';
+  const request = isCapped ? { ...asked, sampling: { ...asked.sampling, maxTokens: trace.pieces.length } } : asked;
   const judged = { request, model: { model: trace.model }, threshold, delivery: 'stream' } as const;
   const events = eventsOf(trace, request.tools);
   const whole = estimator.begin(judged);

@@ -5,6 +5,7 @@ import { readCalibration } from '@lfo/router/src/confidence/heads/calibration.ts
 import { fitHeads, shippedRecipes } from '@lfo/router/src/confidence/fitting/fit-heads.ts';
 import { readMaterial, rowsFor } from './fit/material.ts';
 import { learnWordWeights, writeWordWeights } from './fit/word-weights.ts';
+import { outOfFoldScores } from './report/bfcl.ts';
 import { findData } from './reference-data.ts';
 
 // Fits the shipped calibration on the shared traces: `npm run fit`. The same data and seed give the same file.
@@ -29,6 +30,7 @@ const calibration = {
   model: { model: 'qwen2.5-coder-0.5b*' },
   features: featuresVersion,
   heads,
+  scores: outOfFoldScores(material, seed),
   thresholds: { default: 0.7 },
 };
 const text = JSON.stringify(calibration, (_key, value: unknown) =>

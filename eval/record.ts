@@ -2,6 +2,7 @@ import { appendFileSync, existsSync, readFileSync, statSync, truncateSync } from
 import { setPriority } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { labelTokens } from '@lfo/device-core/token-labels';
 import { hashOf } from '@lfo/router/src/confidence/fitting/random.ts';
 import { createLocalTier } from '@lfo/router/src/app/local-tier.ts';
 import { withoutSecrets } from '@lfo/router/src/config/environment.ts';
@@ -100,19 +101,23 @@ async function record(engine: Backend, { id, category, request }: EvalCase): Pro
     clock: systemClock,
     model,
     wantScores: true,
+    alternatives: 8,
     warn() {},
     keepAlive() {},
   };
-  for await (const event of engine.infer(asked, call)) {
-    if (event.type === 'token-scores') {
-      firstMs ??= systemClock.nowMs();
-      scores.push(...event.scores);
-    } else if (event.type === 'finish') finish = event;
+  for await (const batch of engine.infer(asked, call)) {
+    for (const event of batch) {
+      if (event.type === 'token-scores') {
+        firstMs ??= systemClock.nowMs();
+        scores.push(...event.scores);
+      } else if (event.type === 'finish') finish = event;
+    }
   }
   const endMs = systemClock.nowMs();
   const { engine: name, engineVersion, template } = engine.identify?.(model) ?? { model };
   const isEnd = (token: string): boolean => token.startsWith('<|im_end') || token.startsWith('<|endoftext');
-  const labels = scores.map(({ label }) => label);
+  const pieces = scores.map(({ token }) => token);
+  const labels = labelTokens(pieces, request.tools).map(({ label }) => label);
   return {
     id,
     cat: category,
@@ -122,10 +127,10 @@ async function record(engine: Backend, { id, category, request }: EvalCase): Pro
     prompt_tokens: finish?.usage.promptTokens ?? 0,
     reused: finish?.usage.cachedTokens ?? 0,
     text: scores.flatMap(({ token }) => (isEnd(token) ? [] : [token])).join(''),
-    pieces: scores.map(({ token }) => token),
+    pieces,
     lp: scores.map(({ logprob }) => Math.round(logprob * 1e4) / 1e4),
     first: scores[0]?.top?.slice(0, 8).map(({ token, logprob }) => [token, Math.round(logprob * 1e4) / 1e4]) ?? [],
-    ...(labels.every((label) => label !== undefined) && { labels }),
+    labels,
     finish: finish?.reason === 'length' ? 'length' : 'stop',
     prefill_ms: Math.round((firstMs ?? endMs) - startMs),
     decode_ms: Math.round(endMs - (firstMs ?? endMs)),

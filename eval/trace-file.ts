@@ -17,6 +17,9 @@ export interface Trace {
   /** Likeliest first tokens. */
   readonly first: readonly { readonly token: string; readonly logprob: number }[];
   readonly finish: 'stop' | 'length';
+  /** Times of the recording, on a machine that others used too; 0 where there are none. */
+  readonly prefillMs: number;
+  readonly decodeMs: number;
 }
 
 /** Reads a file of traces; the model is the file's where a line names none. */
@@ -43,6 +46,8 @@ function traceOf(row: JsonObject, file: string): Trace | undefined {
     logprobs,
     first: list(row['first']).flatMap(alternative),
     finish: isCut ? 'length' : 'stop',
+    prefillMs: Number(row['prefill_ms'] ?? 0),
+    decodeMs: Number(row['decode_ms'] ?? 0),
   };
 }
 

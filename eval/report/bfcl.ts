@@ -78,6 +78,22 @@ function outOfFold(material: Material, copies: ReadonlyMap<string, readonly Exam
   return { plain, noScores, shuffled, values, copies: changed };
 }
 
+/** Score of every answer by heads that never saw its id. */
+export function outOfFoldScores(material: Material, salt: number): readonly number[] {
+  const scores: number[] = [];
+  for (let fold = 0; fold < folds; fold += 1) {
+    const isHeld = (id: string): boolean => hashOf(`${salt}:${id}`) % folds === fold;
+    const heads = fitHeads(
+      rowsFor(material, (id) => !isHeld(id)),
+      shippedRecipes,
+      salt,
+    );
+    for (const [index, example] of material.examples.entries())
+      if (isHeld(example.id)) scores[index] = scoreOf(heads, example);
+  }
+  return scores;
+}
+
 /** As the estimator scores a whole answer. */
 function scoreOf(heads: Heads, example: Example): number {
   if (example.isFaulty) return 0;

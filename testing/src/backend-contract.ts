@@ -6,7 +6,7 @@ import { BackendError, type BackendFault } from '@lfo/router/src/core/errors.ts'
 import type { InferenceEvent } from '@lfo/router/src/core/events.ts';
 import type { ChatRequest } from '@lfo/router/src/core/request.ts';
 import { chatRequest } from './chat-request.ts';
-import { collect } from './collect.ts';
+import { collect, oneByOne } from './collect.ts';
 import { assertGrammar, textOfEvents, toolCallsOf } from './event-grammar.ts';
 
 /** What the engine behind the backend does with the next request. */
@@ -60,8 +60,11 @@ const failing: readonly [Behaviour, readonly BackendFault[]][] = [
   ['status-500', ['server']],
 ];
 
-/** What every backend promises, run against one; each skip says why. */
-export function describeBackend(name: string, make: MakeSubject): void {
+/**
+ * What every backend promises, run against one; each skip says why.
+ * @param answersWhole it has \`complete\`, which promises the same
+ */
+export function describeBackend(name: string, make: MakeSubject, answersWhole = false): void {
   const backendTest = (title: string, behaviour: Behaviour, run: (subject: ContractSubject) => Promise<void>): void => {
     test(title, { timeout: 20_000 }, async (t) => {
       const subject = await make(behaviour, t);
@@ -109,6 +112,37 @@ export function describeBackend(name: string, make: MakeSubject): void {
       });
     }
 
+    for (const [behaviour, faults] of answersWhole ? failing.filter(([one]) => !one.endsWith('-stream')) : []) {
+      // A stream without its finish is whole in one piece.
+      if (behaviour === 'no-finish') continue;
+      backendTest(`${behaviour} is a ${faults.join(' or ')} fault in one piece`, behaviour, async (subject) => {
+        const error = await failureOf(complete(subject));
+        assert.ok(error instanceof BackendError, String(error));
+        assert.ok(faults.includes(error.fault), `${error.fault}: ${error.message}`);
+      });
+    }
+
+    if (answersWhole) {
+      backendTest('an answer in one piece has the grammar of a stream', 'text', async (subject) => {
+        const events = await complete(subject);
+        assert.equal(assertGrammar(events).reason, 'stop');
+        assert.equal(textOfEvents(events), textOfEvents(await collect(infer(subject))));
+      });
+
+      backendTest(
+        'an abort ends an answer in one piece and reaches the engine',
+        'hang-before-first-byte',
+        async (subject) => {
+          const controller = new AbortController();
+          const reason = new Error('the client left');
+          const failure = failureOf(complete(subject, { signal: controller.signal }));
+          setTimeout(() => controller.abort(reason), 50);
+          assert.equal(await failure, reason);
+          await subject.abandoned();
+        },
+      );
+    }
+
     for (const behaviour of ['hang-before-first-byte', 'hang-mid-stream'] as const) {
       backendTest(`an abort ends ${behaviour} with its reason and reaches the engine`, behaviour, async (subject) => {
         const controller = new AbortController();
@@ -143,12 +177,21 @@ export function describeBackend(name: string, make: MakeSubject): void {
   });
 }
 
+async function complete(subject: ContractSubject, call: Partial<CallContext> = {}): Promise<readonly InferenceEvent[]> {
+  const answer = subject.backend.complete?.(chatRequest({ stream: false }), contextOf(subject, call));
+  return (await answer) ?? assert.fail('it has no answers in one piece');
+}
+
 function infer(
   subject: ContractSubject,
   request: Partial<ChatRequest> = {},
   call: Partial<CallContext> = {},
 ): AsyncIterable<InferenceEvent> {
-  return subject.backend.infer(chatRequest(request), {
+  return oneByOne(subject.backend.infer(chatRequest(request), contextOf(subject, call)));
+}
+
+function contextOf(subject: ContractSubject, call: Partial<CallContext>): CallContext {
+  return {
     signal: new AbortController().signal,
     clock: systemClock,
     model: subject.model,
@@ -156,7 +199,7 @@ function infer(
     warn: () => undefined,
     keepAlive: () => undefined,
     ...call,
-  });
+  };
 }
 
 /** Reads to the end, calling once when the first text has come. */

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,6 +25,8 @@ export interface BalancedRouters {
   readonly url: string;
   /** Of each router. */
   readonly urls: readonly string[];
+  /** What the balancer says went wrong. */
+  balancerErrors(): string;
   /** Ends one as a deployment does; resolves with what it left once it has ended. */
   stop(index: number): Promise<Finished>;
   /** Ends one as a crash does. */
@@ -59,6 +61,7 @@ export async function startBalanced(t: TestContext, options: BalancedOptions): P
     url: `http://127.0.0.1:${balancer}`,
     urls: ports.map((port) => `http://127.0.0.1:${port}`),
     processes,
+    balancerErrors: () => readFileSync(join(folder, 'error.log'), 'utf8'),
     start,
     stop(index) {
       processes[index]?.child.kill('SIGTERM');

@@ -91,7 +91,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     verifyKey,
     sessionAuth: dashboard.sessionAuth,
     models: () => scriptedModels,
-    metrics: async () => '',
+    metrics: () => '',
     readiness,
     isDraining: () => false,
     explain: () => Promise.reject(new Error('not scripted')),

@@ -7,7 +7,7 @@ import type { InferenceEvent } from '@lfo/router/src/core/events.ts';
 import type { ChatRequest } from '@lfo/router/src/core/request.ts';
 import { BoundedSignatureStore } from '@lfo/router/src/backends/engines/gemini/signature-store.ts';
 import { chatRequest } from '../chat-request.ts';
-import { collect } from '../collect.ts';
+import { collectEvents } from '../collect.ts';
 import { deepFreeze } from '../deep-freeze.ts';
 import { FakeClock } from '../fake-clock.ts';
 
@@ -69,7 +69,7 @@ export function geminiSubject(
     warned,
     sentinels: () => sentinels,
     infer: (request, call = {}) =>
-      collect(
+      collectEvents(
         backend.infer(deepFreeze(chatRequest(request)), {
           signal: new AbortController().signal,
           clock,

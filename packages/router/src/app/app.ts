@@ -72,7 +72,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const heads = new CalibrationsInForce(config, log);
   const steered = openSteering(options, overridden, records, host.random, heads);
   const learning = openLearning(clock, headsEstimator(heads), records.labels, steered.steering);
-  const fleet = createFleet({ local, cloud }, options, retries, learning);
+  const fleet = createFleet({ local, cloud }, options, retries, learning, host.random);
   shutdown.add('backends', 'backends', () => fleet.close());
   const devices = openDevices(options, records, fleet, host);
   shutdown.add('observers', 'devices', () => devices.stop());
@@ -129,9 +129,12 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
     shutdown.add('drain', 'drain', () => {
       void peers.beat();
-      return drain(options.config.current().server.drainMs, clock);
+      const { drainMs, shutdownGraceMs } = options.config.current().server;
+      return drain(server, chats, { drainMs, graceMs: shutdownGraceMs }, clock);
     });
-    shutdown.add('requests', 'requests', () => endRequests(server, chats, graceMs(), clock));
+    shutdown.add('requests', 'requests', () =>
+      endRequests(server, chats, graceMs(), clock).finally(() => chats.settle()),
+    );
 
     loop.start();
     shutdown.add('observers', 'goals', steered.steering.start());

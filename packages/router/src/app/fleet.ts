@@ -38,6 +38,7 @@ export function createFleet(
   options: AppOptions,
   retries: RetryBudget,
   learning: Learning,
+  random: () => number,
 ): Fleet {
   const { local, cloud } = tiers;
   let ejected: (id: string, why: string) => void = () => undefined;
@@ -52,9 +53,9 @@ export function createFleet(
     for (const listener of listeners) listener();
   };
   const counter = (id: string) => nearby.find(({ backend }) => backend.id === id)?.backend;
-  const localStages = stagesOver(pools.local, options, retries, counter, learning);
+  const localStages = stagesOver(pools.local, options, retries, counter, learning, random);
   const allStages =
-    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, learning);
+    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, learning, random);
   return {
     get members() {
       return [...nearby, ...cloud];

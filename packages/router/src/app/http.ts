@@ -99,7 +99,10 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
       isOffered: () => !isLoopback(config.current().server.host) && devices.pairings.hasOpen,
       read: devicePackageReader({ execPath: host.execPath, env: host.childEnv }),
     },
-    metrics: () => metrics.text(),
+    metrics() {
+      chats.settle();
+      return metrics.text();
+    },
     onRefusal(refused) {
       metrics.refused(refused.error.code);
       const refusal = refusalOf(refused, clock.wallMs());

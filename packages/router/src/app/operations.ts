@@ -29,12 +29,12 @@ export async function openOperations(
   return {
     keys,
     metrics,
-    begin: (_request, trace) => ({
-      ended({ status }) {
-        metrics.observe(trace, status);
-        tracing?.exporter.add(trace, status);
-      },
-    }),
+    settle(ended) {
+      for (const { trace, delivery } of ended) {
+        metrics.observe(trace, delivery.status);
+        tracing?.exporter.add(trace, delivery.status);
+      }
+    },
     closeTracing: async (signal) => await tracing?.close(signal),
   };
 }

@@ -27,7 +27,7 @@ export interface HttpDeps
   /** The device host as a file, while somebody may fetch it; absent: there is none. */
   readonly devicePackage?: { readonly isOffered: () => boolean; readonly read: () => Promise<Buffer> };
   /** The metrics in Prometheus' text format; absent: there is no such route. */
-  readonly metrics?: () => Promise<string>;
+  readonly metrics?: () => string;
 }
 
 /** The HTTP server with every route but the dashboard's, not yet listening. Without `verifyKey` the configured key alone is valid. */

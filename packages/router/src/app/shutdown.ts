@@ -1,4 +1,5 @@
 import type { Server } from 'node:http';
+import { Server as NetServer } from 'node:net';
 
 import type { FastifyInstance } from 'fastify';
 
@@ -78,14 +79,67 @@ export class Shutdown {
 /** For error frames to leave, and for requests other than chats. */
 const lastFramesMs = 500;
 
-/** Goes on as before for a while, so that balancers notice before the listener closes. */
-export function drain(drainMs: number, clock: Clock): Promise<void> {
-  return drainMs === 0 ? Promise.resolve() : sleep(clock, drainMs, new AbortController().signal);
+/** Nothing may come for this long before kept connections are closed: what was on its way has arrived then. */
+const lullMs = 500;
+/** Streams that go on are waited for afterwards. */
+const longestLullMs = 2_000;
+
+/**
+ * Goes on as before for a while, so that balancers notice; then takes no new connections, and waits for those that are
+ * there to bring what was on its way. What a balancer sends on a connection that is closed under it is lost.
+ */
+export async function drain(
+  { server }: Pick<FastifyInstance, 'server'>,
+  chats: Pick<Chats, 'size'>,
+  { drainMs, graceMs }: { readonly drainMs: number; readonly graceMs: number },
+  clock: Clock,
+): Promise<void> {
+  if (drainMs === 0) return;
+  const never = new AbortController().signal;
+  await sleep(clock, drainMs, never);
+  await quietTurn(server, clock);
+  // HTTP's own way would close at once whatever connection is between two requests.
+  closeListener(server);
+  const untilMs = clock.nowMs() + Math.min(longestLullMs, graceMs);
+  for (let quietMs = 0; quietMs < lullMs && clock.nowMs() < untilMs; quietMs += lookMs) {
+    await sleep(clock, lookMs, never);
+    if (chats.size > 0) quietMs = -lookMs;
+  }
+}
+
+const lookMs = 50;
+
+function closeListener(server: NetServer): void {
+  // oxlint-disable-next-line typescript/unbound-method
+  const { close } = NetServer.prototype;
+  close.call(server);
+}
+
+/** Shorter turns of the event loop have had nothing to do. */
+const quietTurnMs = 0.2;
+const longestWaitMs = 1_000;
+
+/**
+ * Resolves right after a turn of the event loop that was short and brought no connection. The system resets connections
+ * that it has taken and this process has not when the listener closes: then there is none.
+ */
+async function quietTurn(server: NetServer, clock: Clock): Promise<void> {
+  let arrived = 0;
+  const count = (): void => void arrived++;
+  server.on('connection', count);
+  const untilMs = clock.nowMs() + longestWaitMs;
+  for (let isQuiet = false; !isQuiet && clock.nowMs() < untilMs;) {
+    const [before, fromMs] = [arrived, clock.nowMs()];
+    await new Promise((resolve) => setImmediate(resolve));
+    isQuiet = arrived === before && clock.nowMs() - fromMs < quietTurnMs;
+  }
+  server.off('connection', count);
 }
 
 /** Closes the listener, lets running chats come to their end within the grace, then ends them and every connection. */
 export async function endRequests(server: FastifyInstance, chats: Chats, graceMs: number, clock: Clock): Promise<void> {
-  const stopped = server.close();
+  // A listener that was closed before is no failure.
+  const stopped = server.close().catch(() => undefined);
   await chats.drained(graceMs);
   chats.endUnless(() => false, shuttingDown);
   await chats.drained(lastFramesMs);

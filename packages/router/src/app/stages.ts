@@ -8,10 +8,9 @@ import type { AppOptions } from './running-app.ts';
 import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
 import type { Stages } from '../pipeline/attempt.ts';
-import { decide } from '../routing/decide.ts';
 import { explainRoute } from '../routing/explain.ts';
-import { createMeasure } from '../routing/measure.ts';
 import { defaultPolicies } from '../routing/policies.ts';
+import { createRoute } from '../routing/route.ts';
 
 /** The backends of one tier behind their breakers and queue. */
 export function poolOf(
@@ -51,21 +50,23 @@ export function stagesOver(
   retries: RetryBudget,
   counter: (id: string) => Backend | undefined,
   learning: Learning,
+  random: () => number,
 ): Stages {
   const { clock, config } = options;
   return {
     clock,
     pool,
     retries,
+    random,
     judge: learning.judge,
     compared: learning.compared,
-    measure: createMeasure({
+    route: createRoute({
       clock,
+      policies: defaultPolicies,
       limits: learning.limits,
       loopTier: learning.loopTier,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
-    decide: (features, fleet) => decide(features, fleet, defaultPolicies),
     get gate() {
       return config.current().gate;
     },
@@ -81,6 +82,6 @@ export function stagesOver(
 /** What would happen to a request, without running it. */
 export async function explain(request: ChatRequest, signal: AbortSignal, stages: Stages): Promise<RouteExplanation> {
   const fleet = stages.pool.view();
-  const features = await stages.measure(request, fleet, signal);
-  return explainRoute(features, fleet, stages.decide(features, fleet));
+  const { features, decision } = await stages.route(request, fleet, signal);
+  return explainRoute(features, fleet, decision);
 }

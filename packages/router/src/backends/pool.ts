@@ -112,6 +112,7 @@ export class Pool implements BackendPool {
   #view: { readonly view: FleetView; readonly untilMs: number } | undefined;
   #cancelLook: (() => void) | undefined;
   #picks = 0;
+  #snapshot: { readonly view: FleetView; readonly madeMs: number; readonly marks: readonly number[] } | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -122,6 +123,7 @@ export class Pool implements BackendPool {
    * request at a time until it has proven itself.
    */
   add(backend: Backend, maxInFlight: number, isFresh = false): void {
+    this.#snapshot = undefined;
     const known = this.#members.get(backend.id);
     const breaker = this.#breakers.get(backend.id) ?? this.#breakerFor(backend);
     this.#breakers.set(backend.id, breaker);
@@ -195,6 +197,22 @@ export class Pool implements BackendPool {
     const view = { backends: this.#list.map((member) => this.#viewOf(member, nowMs)) };
     this.#view = this.#list.length > viewedAtOnce ? { view, untilMs: nowMs + viewMs } : undefined;
     return view;
+  }
+
+  snapshot(): FleetView {
+    const nowMs = this.#options.clock.nowMs();
+    const known = this.#snapshot;
+    if (known !== undefined && nowMs - known.madeMs < snapshotMs && this.#isAs(known.marks, nowMs)) return known.view;
+    const marks = Array.from(this.#members.values(), (member) => markOf(member, nowMs));
+    this.#snapshot = { view: this.view(), madeMs: nowMs, marks };
+    return this.#snapshot.view;
+  }
+
+  #isAs(marks: readonly number[], nowMs: number): boolean {
+    if (marks.length !== this.#members.size) return false;
+    let at = 0;
+    for (const member of this.#members.values()) if (markOf(member, nowMs) !== marks[at++]) return false;
+    return true;
   }
 
   #viewOf(member: Member, nowMs: number): BackendView {
@@ -378,7 +396,9 @@ export class Pool implements BackendPool {
         if (member === undefined || member.backend.tier !== attempt.tier || seen.has(member)) continue;
         seen.add(member);
         look(member);
-        if (placeable.length >= sampled && placeable.some(({ isFull }) => !isFull)) return { placeable, skips };
+        // Waiting for one that is full is no choice while the others are not known.
+        const free = placeable.filter(({ isFull }) => !isFull);
+        if (free.length >= sampled) return { placeable: free, skips };
       }
       placeable.length = 0;
       skips.length = 0;
@@ -435,6 +455,7 @@ export class Pool implements BackendPool {
     return {
       backend,
       model,
+      rates: () => ratesOf(member, model),
       begun: () => (running.firstTokenMs ??= clock.nowMs()),
       done: (outcome, error, timing) => {
         if (isDone) return;
@@ -591,6 +612,19 @@ function newSlowStart(): Member['slowStart'] {
 }
 
 const neverAborted = new AbortController().signal;
+
+/** How old what is decided over may be. */
+const snapshotMs = 100;
+
+/** A number that changes with whatever of a member forbids or favours it. One that is full has no lasting mark. */
+function markOf({ backend, breaker, running, maxInFlight, isDraining, notBeforeMs }: Member, nowMs: number): number {
+  const { state, active = 0, queued = 0, slots = Infinity } = backend.status();
+  if (Math.max(running.size, active + queued) >= Math.min(maxInFlight, slots)) return Number.NaN;
+  let paused = 0;
+  for (const untilMs of notBeforeMs.values()) if (untilMs > nowMs) paused++;
+  const open = breaker.state === 'closed' ? 0 : breaker.state === 'open' ? 1 : 2;
+  return (state === 'ready' ? 0 : state === 'loading' ? 1 : 2) + open * 3 + (isDraining ? 9 : 0) + paused * 18;
+}
 
 /** Models whose rates are kept for one backend. */
 const maxRated = 100;

@@ -49,10 +49,10 @@ test('where the local model is always right nothing needs the cloud, where it ne
   assert.equal(thresholdForQuality(all(1), 0.95, seeded(1))?.threshold, 0);
   const strict = thresholdForQuality(all(0), 0.95, seeded(1))?.threshold ?? 0;
   assert.ok(strict > 0.93 && strict < 0.98, String(strict));
-  assert.equal(thresholdForRisk(all(1), 0.02)?.threshold, 0);
+  assert.equal(thresholdForRisk(all(1), 0.05)?.threshold, 0);
 });
 
-test('the bound on the risk holds in expectation on fresh answers', () => {
+test('the bound on the risk holds on fresh answers, all but rarely', () => {
   const bound = 0.05;
   const risks = Array.from({ length: 200 }, (_, round) => {
     const random = seeded(round + 10);
@@ -60,8 +60,10 @@ test('the bound on the risk holds in expectation on fresh answers', () => {
     return riskAtThreshold(calibrated(300, random), found?.threshold ?? 1).estimate;
   });
   const average = risks.reduce((sum, risk) => sum + risk, 0) / risks.length;
-  assert.ok(average <= bound + 0.003, String(average));
-  assert.ok(average > bound / 2, 'it is not needlessly strict');
+  assert.ok(average <= bound, String(average));
+  assert.ok(average > bound / 4, 'it is not needlessly strict');
+  const broken = risks.filter((risk) => risk > bound).length / risks.length;
+  assert.ok(broken < 0.1, String(broken));
 });
 
 test('too few rows allow no small risk', () => {

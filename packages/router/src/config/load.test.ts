@@ -57,6 +57,7 @@ test('nothing at all is a configuration', (t) => {
     maxHoldMs: 20_000,
     maxFormatMs: 60_000,
     maxFormatBytes: 1_048_576,
+    sampleLocal: 0,
   });
   assert.deepEqual(config.budgets.local, { connectMs: 2000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 });
   assert.equal(config.budgets.cloud.connectMs, 5000);
@@ -189,7 +190,7 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
   [
     'a key like no other',
     { yaml: 'gate:\n  zebra: 1\n' },
-    /^lfo\.yaml:2 gate\.zebra: .*allowed here: policy, .*max_hold_tokens, max_hold_ms, max_format_ms, max_format_bytes$/,
+    /^lfo\.yaml:2 gate\.zebra: .*allowed here: policy, .*max_hold_tokens, max_hold_ms, max_format_ms, max_format_bytes, sample_local$/,
   ],
   [
     'a misspelt key of a backend',

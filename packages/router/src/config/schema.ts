@@ -149,6 +149,14 @@ const gate = z
     ),
     max_format_ms: duration(60_000, 'Time a streamed answer in a promised format is held back before it escalates.'),
     max_format_bytes: amount(mebibyte, 'Size of a streamed answer in a promised format beyond which it escalates.'),
+    sample_local: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe(
+        'Share of the answers of model servers in mode `local` that are scored although nothing depends on it: they then carry a confidence, and cost the server more.',
+      ),
   })
   .transform(camelKeys);
 

@@ -26,10 +26,18 @@ export interface Backend {
   /** What the pool knows without asking. Cheap: called for every request. */
   status(): BackendStatus;
   /**
-   * Runs one request. Grammar: start (text|reasoning|refusal|tool-call|scores|self-report)* finish; finish once and
-   * last. Throws BackendError. Stops the upstream within 250 ms when the signal aborts, then throws its reason.
+   * Runs one request. Yields batches, those events together that came together. Grammar over all of them: start
+   * (text|reasoning|refusal|tool-call|scores|self-report)* finish; finish once and last. Throws BackendError. Stops the
+   * upstream within 250 ms when the signal aborts, then throws its reason. Nothing need be read after `finish`.
    */
-  infer(request: ChatRequest, call: CallContext): AsyncIterable<InferenceEvent>;
+  infer(request: ChatRequest, call: CallContext): AsyncIterable<readonly InferenceEvent[]>;
+  /**
+   * The same events as one batch, for an answer of which nothing is needed before its end: one exchange instead of a
+   * stream, without a sign of life. Absent: it is not asked for in one piece.
+   */
+  complete?(request: ChatRequest, call: CallContext): Promise<readonly InferenceEvent[]>;
+  /** Scores cost it time, so they are asked for only where something judges; absent: they come in any case. */
+  readonly scoresOnDemand?: boolean;
   /** What is known of the model that would answer; absent: its name alone. */
   identify?(model: string): ModelIdentity;
   /** Exact prompt tokens with template and tools, where the backend can count; else `undefined`. */
@@ -114,10 +122,12 @@ export interface CallContext {
   readonly model: string;
   /** Monotonic time by which the whole request must be over. */
   readonly deadlineMs?: number;
-  /** The gate will judge this answer: take scores even where the client asked for none. */
+  /** The answer will be judged: take scores even where the client asked for none. */
   readonly wantScores: boolean;
   /** Text tokens whose scores the gate reads, those of tool calls begun among them aside; absent: all. */
   readonly scoredTokens?: number;
+  /** Alternatives wanted beside each score; absent: none. */
+  readonly alternatives?: number;
   /** Names a request parameter this backend cannot honour (`x-lfo-warning`). Idempotent for each name. */
   warn(param: string, why: string): void;
   /** The backend is alive though silent (queued, prefill): extends the first-token budget. */
@@ -202,6 +212,8 @@ export interface Lease {
   readonly backend: Backend;
   /** Model id to ask for. */
   readonly model: string;
+  /** How fast it runs that model, as far as it is known. */
+  readonly rates: () => Rates;
   /**
    * The error, where there is one, tells rate limits and key faults apart from the backend's ill health; the timing feeds
    * predictions.
@@ -233,6 +245,11 @@ export interface BackendPool {
   /** Whether some backend could take the attempt, at once or when it has room. */
   hasCandidate(attempt: Attempt, asked: Omit<PoolChoice, 'signal'>): boolean;
   view(): FleetView;
+  /**
+   * As `view`, and up to 100 ms old: the same object until a member comes, goes, or changes its state, its breaker, its
+   * draining or its pause, so that what was decided over it can be kept. Whoever is asked is looked at again.
+   */
+  snapshot(): FleetView;
 }
 
 export interface PoolChoice {

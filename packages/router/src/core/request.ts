@@ -29,6 +29,20 @@ export interface ChatRequest {
   readonly hints: RoutingHints;
   /** Size of the body as received, in bytes: an upper bound for its text. */
   readonly bodyBytes: number;
+  /** Present where the body may go to an OpenAI-compatible server as it came, but for its model. */
+  readonly source?: SourceText;
+}
+
+/** The text of a chat completion's body that holds nothing but what would be written for the request. */
+export interface SourceText {
+  readonly text: string;
+  /** Where the name of the model stands, quotes included. */
+  readonly modelStart: number;
+  readonly modelEnd: number;
+  /** It asks for usage in its stream. */
+  readonly hasStreamOptions: boolean;
+  /** By which field it limits the answer; undefined: by none. */
+  readonly tokensField: 'max_tokens' | 'max_completion_tokens' | undefined;
 }
 
 /** A conversation turn. Content keeps its parts; a plain string is one text part. */

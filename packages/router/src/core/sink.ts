@@ -31,14 +31,24 @@ export interface AnswerWriter {
 
 /** Follows every request from beside: live feed, records, metrics. Neither waits nor throws. */
 export interface RequestSink {
-  /** A request has arrived; its trace is written while it runs. */
-  begin(request: ChatRequest, trace: RequestTrace): RequestFollower;
+  /** A request has arrived; its trace is written while it runs. Undefined: it is enough to hear of its end. */
+  begin?(request: ChatRequest, trace: RequestTrace): RequestFollower | undefined;
+  /** Those that ended of late, in that order; a few times a second, and before the process ends. */
+  settle?(ended: readonly EndedRequest[]): void;
 }
 
-/** One sink's view of one request. */
+/** One sink's view of one request while it runs. */
 export interface RequestFollower {
   /** Events on their way to the client. */
   wrote?(events: readonly InferenceEvent[]): void;
   /** Once, whatever the end; the trace is complete. */
   ended(delivery: Delivery): void;
+}
+
+/** A request that has ended; its trace is not written to any more. */
+export interface EndedRequest {
+  readonly trace: RequestTrace;
+  readonly delivery: Delivery;
+  /** Id of the key it came with. */
+  readonly clientKey: string | undefined;
 }

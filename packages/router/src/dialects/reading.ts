@@ -63,7 +63,23 @@ export function addressOf(received: Received, said: Addressed, { limits, findMod
 
 /** Names a conversation that goes in circles. */
 export function warnOfLoops(messages: readonly Message[], warnings: Map<string, string>): void {
+  if (!mayRepeat(messages)) return;
   const repeats = mostRepeatedCall(messages);
   if (repeats < suspectedLoop) return;
   warnings.set('tool_calls', `one call was made ${repeats} times with the same arguments, the agent may be in a loop`);
+}
+
+/** Whether some tool was called often enough; cheaper than to compare the calls. */
+function mayRepeat(messages: readonly Message[]): boolean {
+  let calls: Map<string, number> | undefined;
+  for (const message of messages) {
+    if (message.role !== 'assistant') continue;
+    for (const { name } of message.toolCalls) {
+      calls ??= new Map();
+      const count = (calls.get(name) ?? 0) + 1;
+      if (count >= suspectedLoop) return true;
+      calls.set(name, count);
+    }
+  }
+  return false;
 }

@@ -74,7 +74,7 @@ function play(script: Play): Scene {
             await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
           else if (typeof part === 'number') await new Promise<void>((resolve) => clock.schedule(part, resolve));
           else if (part instanceof Error) throw part;
-          else yield part;
+          else yield [part];
         }
       },
     };
@@ -84,6 +84,7 @@ function play(script: Play): Scene {
     clock,
     pool: {
       view: () => ({ backends: [] }),
+      snapshot: () => ({ backends: [] }),
       hasCandidate: (attempt, { exclude }) => !exclude.has(attempt.tier),
       async acquire(attempt, { exclude, signal }) {
         signal.throwIfAborted();
@@ -91,20 +92,24 @@ function play(script: Play): Scene {
         return {
           backend: backends[attempt.tier],
           model: 'm',
+          rates: () => ({}),
           begun: () => undefined,
           done: (outcome) => outcomes[attempt.tier]?.push(outcome),
         };
       },
     },
-    measure: async () => ({
-      request,
-      mode: request.hints.mode,
-      promptTokens: 5,
-      promptTokensFrom: 'count',
-      warmTokens: 0,
-      limits: { maxLocalTokens: 1500, firstTokenBudgetMs: 10_000, confidenceThreshold: 0.7 },
+    route: () => ({
+      features: {
+        request,
+        mode: request.hints.mode,
+        promptTokens: 5,
+        promptTokensFrom: 'count',
+        warmTokens: 0,
+        limits: { maxLocalTokens: 1500, firstTokenBudgetMs: 10_000, confidenceThreshold: 0.7 },
+      },
+      decision: { attempts: script.attempts ?? gatedThenCloud, reasons: ['local_first'], votes: [] },
+      recorded: {},
     }),
-    decide: () => ({ attempts: script.attempts ?? gatedThenCloud, reasons: ['local_first'], votes: [] }),
     judge: createAnswerJudge(),
     gate: {
       maxHoldTokens: 48,
@@ -114,12 +119,14 @@ function play(script: Play): Scene {
       policy: 'judge',
       calibration: 'auto',
       shadowRate: 0,
+      sampleLocal: 0,
     },
     budgets: {
       local: { connectMs: 2000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: script.totalMs ?? 600_000 },
       cloud: { connectMs: 5000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 },
     },
     limits: { ...limits },
+    random: () => 0,
     retries: { delayBeforeRetry: () => undefined, grantsStandIn: () => true },
   };
   let committed = false;

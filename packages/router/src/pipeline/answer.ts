@@ -88,11 +88,11 @@ async function makePlan(
   call: Call,
   stages: Stages,
 ): Promise<{ readonly plan: Plan; readonly size: PromptSize }> {
-  const { pool, measure, decide, retries } = stages;
-  const fleet = pool.view();
-  const features = await measure(request, fleet, call.signal);
-  const decision = decide(features, fleet);
-  noteDecision(call.trace, features, fleet, decision);
+  const { pool, route, retries } = stages;
+  const routing = route(request, pool.snapshot(), call.signal);
+  const routed = routing instanceof Promise ? await routing : routing;
+  noteDecision(call.trace, routed);
+  const { features, decision } = routed;
   const { promptTokens, promptTokensFrom, warmTokens, warmBackend } = features;
   const size = { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
   const attempts = stages.gate.policy === 'observe' ? decision.attempts.map(observed) : decision.attempts;

@@ -1,14 +1,13 @@
 import type { Gate } from '../confidence/gate.ts';
-import type { Attempt as PlannedAttempt, FleetView, Lease } from '../core/backend.ts';
+import type { Attempt as PlannedAttempt, Lease } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { FinalVerdict, ModelIdentity } from '../core/confidence.ts';
 import { LfoError } from '../core/errors.ts';
 import type { InferenceEvent, Usage } from '../core/events.ts';
 import type { Judgement } from '../core/judgement.ts';
 import type { Reason } from '../core/reason.ts';
-import type { Decision, RequestFeatures } from '../core/routing.ts';
 import { type AttemptTrace, beginAttempt, type RequestTrace } from '../core/trace.ts';
-import { recordedFeatures } from '../routing/recorded-features.ts';
+import type { Routed } from '../routing/route.ts';
 
 /** US dollars that attempts cost together; `undefined` where a price is not known. */
 export type CostOf = (attempts: readonly AttemptTrace[]) => number | undefined;
@@ -24,16 +23,11 @@ export interface SparedAnswer {
 }
 
 /** Writes down what was measured and decided. */
-export function noteDecision(
-  trace: RequestTrace,
-  features: RequestFeatures,
-  fleet: FleetView,
-  decision: Decision,
-): void {
+export function noteDecision(trace: RequestTrace, { features, decision, recorded }: Routed): void {
   trace.mode = features.mode;
   trace.promptTokens = features.promptTokens;
   trace.promptTokensFrom = features.promptTokensFrom;
-  trace.features = recordedFeatures(features, fleet);
+  trace.features = recorded;
   trace.threshold = features.limits.confidenceThreshold;
   trace.reason = decision.reasons[0];
   trace.reasons = decision.reasons;

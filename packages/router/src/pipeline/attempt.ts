@@ -2,8 +2,9 @@ import { Gate } from '../confidence/gate.ts';
 import { type ChildAbort, childOf } from '../core/abort.ts';
 import {
   type AnswerTiming,
+  type Backend,
   type BackendPool,
-  type FleetView,
+  type CallContext,
   type Lease,
   type Outcome,
   outcomeOf,
@@ -14,9 +15,10 @@ import type { GateConfig, LimitsConfig, TierBudgets } from '../config/config.ts'
 import { BackendError, LfoError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
-import type { Decision, RequestFeatures } from '../core/routing.ts';
+import type { RequestFeatures } from '../core/routing.ts';
 import type { AnswerWriter } from '../core/sink.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
+import type { Route } from '../routing/route.ts';
 import { AttemptNotes, type CostOf, type SparedAnswer } from './attempt-notes.ts';
 import type { Retries, Step } from './plan.ts';
 import { UpstreamAnswer } from './upstream-answer.ts';
@@ -25,13 +27,14 @@ import { UpstreamAnswer } from './upstream-answer.ts';
 export interface Stages {
   readonly clock: Clock;
   readonly pool: BackendPool;
-  readonly measure: (request: ChatRequest, fleet: FleetView, signal: AbortSignal) => Promise<RequestFeatures>;
-  readonly decide: (features: RequestFeatures, fleet: FleetView) => Decision;
+  readonly route: Route;
   readonly judge: ConfidenceEstimator;
   readonly gate: GateConfig;
   readonly budgets: Readonly<Record<Tier, TierBudgets>>;
   readonly limits: LimitsConfig;
   readonly retries: Retries;
+  /** 0..1, uniform. */
+  readonly random: () => number;
   /** Told of a local answer that was held back beside the one that the cloud gave instead; must not take long. */
   readonly compared?: (answers: ComparedAnswers) => void;
 }
@@ -106,6 +109,9 @@ export class Attempt {
   #firstMs: number | undefined;
   #lastMs = 0;
   #hasWaitedForClient = false;
+  /** One batch, whose time tells neither reading from writing. */
+  #isWhole = false;
+  #isSampled: boolean | undefined;
 
   constructor(step: Step, options: AttemptOptions) {
     const { call, stages, hasSpare } = options;
@@ -232,9 +238,16 @@ export class Attempt {
   #timing(): AnswerTiming | undefined {
     const { usage, leasedMs } = this.#notes.attempt;
     const firstMs = this.#firstMs;
-    if (firstMs === undefined || leasedMs === undefined || usage === undefined || usage.estimated === true)
+    if (
+      this.#isWhole ||
+      firstMs === undefined ||
+      leasedMs === undefined ||
+      usage === undefined ||
+      usage.estimated === true
+    )
       return undefined;
-    const answer = { tokens: usage.completionTokens, ms: this.#lastMs - firstMs };
+    // What came in one piece was written since the lease at the latest.
+    const answer = { tokens: usage.completionTokens, ms: this.#lastMs - (this.#lastMs > firstMs ? firstMs : leasedMs) };
     return {
       firstTokenMs: firstMs - leasedMs,
       promptTokens: usage.promptTokens,
@@ -243,23 +256,29 @@ export class Attempt {
     };
   }
 
-  #openUpstream({ backend, model }: Lease, writer: AttemptWriter): UpstreamAnswer {
+  /** Asked in one piece where nothing of the answer is needed before its end, and it is known how long that may take. */
+  #openUpstream(lease: Lease, writer: AttemptWriter): UpstreamAnswer {
+    const { backend, model } = lease;
     const { request, call, stages, size, hasOther } = this.#options;
     const { clock, limits, judge } = stages;
     const { scoredTokens } = judge;
     const { deadlineMs, trace } = call;
+    const wholeMs = request.stream || this.#step.attempt.gated ? undefined : wholeMsOf(lease, request, size);
+    this.#isWhole = wholeMs !== undefined;
     return new UpstreamAnswer(
-      (context) =>
-        backend.infer(request, {
+      (context) => {
+        const asked: CallContext = {
           ...context,
           ...(deadlineMs === undefined ? {} : { deadlineMs }),
           model,
-          wantScores: backend.tier === 'local',
+          wantScores: this.#isJudged(backend),
           ...(scoredTokens === undefined ? {} : { scoredTokens }),
           warn: (param, why) => trace.warnings.set(param, why),
           mayFailOver: () => !writer.committed && hasOther(backend.id),
           resumed: () => this.#notes.resumed(),
-        }),
+        };
+        return wholeMs === undefined ? backend.infer(request, asked) : inOnePiece(backend, request, asked);
+      },
       {
         backend: backend.id,
         budgets: budgetsFor(request, backend.tier, stages),
@@ -269,8 +288,19 @@ export class Attempt {
         promptTokens: size.promptTokens,
         // The judge has a word for it; and a stop sequence may well end an answer before it begins.
         refusesEmpty: !this.#step.attempt.gated && request.sampling.stop.length === 0,
+        ...(wholeMs !== undefined && { wholeMs }),
+        // Never of a cloud, where nothing is sent but requests.
+        ...(wholeMs !== undefined && backend.tier === 'local' && { isDown: () => isDown(backend, this.#abort.signal) }),
       },
     );
+  }
+
+  /** Answers of the cloud never are; those of a server that nothing depends on only as often as the operator wants. */
+  #isJudged({ tier, scoresOnDemand }: Backend): boolean {
+    if (tier === 'cloud') return false;
+    const { call, stages } = this.#options;
+    if (scoresOnDemand !== true || this.#step.attempt.gated || call.trace.mode !== 'local') return true;
+    return (this.#isSampled ??= stages.gate.sampleLocal > 0 && stages.random() < stages.gate.sampleLocal);
   }
 
   #openGate(lease: Lease): Gate {
@@ -284,9 +314,8 @@ export class Attempt {
     });
   }
 
-  /** Answers of the cloud are not judged. */
   #beginJudging({ backend, model }: Lease): ConfidenceSession | undefined {
-    if (backend.tier !== 'local') return undefined;
+    if (!this.#isJudged(backend)) return undefined;
     const { request, call, stages } = this.#options;
     const identity = backend.identify?.(model) ?? { model };
     this.#notes.judging(identity);
@@ -296,6 +325,52 @@ export class Attempt {
       threshold: call.trace.threshold,
       delivery: request.stream ? 'stream' : 'unary',
     });
+  }
+}
+
+/**
+ * How much longer than a first token an answer in one piece may take; `undefined`: ask for a stream. A local server that
+ * has not been measured is asked for one, which teaches its rate: nothing else tells a slow answer from none.
+ */
+function wholeMsOf(
+  { backend, rates }: Lease,
+  { sampling }: ChatRequest,
+  { promptTokens }: PromptSize,
+): number | undefined {
+  if (!('complete' in backend)) return undefined;
+  if (backend.tier === 'cloud') return 0;
+  const { fixedMs = 0, prefillRate, decodeRate } = rates();
+  if (decodeRate === undefined) return undefined;
+  const prefillMs = prefillRate === undefined ? 0 : (promptTokens / prefillRate) * 1000;
+  return fixedMs + prefillMs + slack * ((sampling.maxTokens ?? expectedTokens) / decodeRate) * 1000;
+}
+
+/** It may be busier than when it was measured. */
+const slack = 2;
+
+/** Of an answer without a limit of its own; what goes on for longer lives on the budget of the first token. */
+const expectedTokens = 4096;
+
+/** One batch, then the end. */
+function inOnePiece(
+  backend: Backend,
+  request: ChatRequest,
+  call: CallContext,
+): AsyncIterable<readonly InferenceEvent[]> {
+  const answer: AsyncIterator<readonly InferenceEvent[], undefined> = {
+    async next() {
+      const value = await backend.complete?.(request, call);
+      return value === undefined ? { done: true, value } : { done: false, value };
+    },
+  };
+  return { [Symbol.asyncIterator]: () => answer };
+}
+
+async function isDown(backend: Backend, signal: AbortSignal): Promise<boolean> {
+  try {
+    return (await backend.probe(signal)).state === 'down';
+  } catch {
+    return false;
   }
 }
 

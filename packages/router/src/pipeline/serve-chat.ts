@@ -5,7 +5,7 @@ import { deadlineExceeded, LfoError } from '../core/errors.ts';
 import type { ChatExchange } from '../core/exchange.ts';
 import { errorFields, type Logger } from '../core/logger.ts';
 import type { ChatRequest } from '../core/request.ts';
-import type { AnswerWriter, Delivery, RequestFollower, RequestSink } from '../core/sink.ts';
+import type { AnswerWriter, Delivery, EndedRequest, RequestFollower, RequestSink } from '../core/sink.ts';
 import { beginTrace, type RequestTrace } from '../core/trace.ts';
 import { answer } from './answer.ts';
 import type { Call, Stages } from './attempt.ts';
@@ -31,6 +31,9 @@ export class Chats {
   readonly #options: ChatsOptions;
   /** What runs, and under whose key. */
   readonly #running = new Map<ChildAbort, string | undefined>();
+  /** Of which the sinks have not heard yet. */
+  #ended: EndedRequest[] = [];
+  #cancelSettling: (() => void) | undefined;
 
   constructor(options: ChatsOptions) {
     this.#options = options;
@@ -52,7 +55,7 @@ export class Chats {
     trace.router = this.#options.router?.();
     const abort = childOf(exchange.signal);
     this.#running.set(abort, clientKey);
-    const followers = sinks.map((sink) => sink.begin(request, trace));
+    const followers = followersOf(sinks, request, trace);
     const deadlineMs = budgetMs === undefined ? undefined : receivedMs + budgetMs;
     const cancelDeadline = endAt(deadlineMs, abort, clock);
     const headDueMs = headDeadlineMs === undefined ? undefined : receivedMs + headDeadlineMs;
@@ -62,8 +65,10 @@ export class Chats {
       const call = { signal: abort.signal, deadlineMs, headDueMs, hasHead: () => exchange.hasHead(), trace };
       const delivery = await this.#deliver(request, call, writer);
       trace.endMs = clock.nowMs();
+      trace.costUsd = this.#options.costOf(trace.attempts);
       for (const follower of followers) follower.ended(delivery);
-      this.#log(trace, delivery);
+      this.#ended.push({ trace, delivery, clientKey });
+      this.#cancelSettling ??= clock.schedule(settleMs, () => this.settle());
       return trace;
     } finally {
       cancelDeadline();
@@ -71,6 +76,18 @@ export class Chats {
       abort.release();
       this.#running.delete(abort);
     }
+  }
+
+  /** Tells the sinks and the log of the requests that have ended since the last time. */
+  settle(): void {
+    this.#cancelSettling?.();
+    this.#cancelSettling = undefined;
+    const ended = this.#ended;
+    if (ended.length === 0) return;
+    this.#ended = [];
+    for (const sink of this.#options.sinks) sink.settle?.(ended);
+    if (!this.#options.logger.isLevelEnabled('info')) return;
+    for (const { trace, delivery } of ended) this.#log(trace, delivery);
   }
 
   /** Ends those whose key may not go on. */
@@ -99,7 +116,6 @@ export class Chats {
 
   #log(trace: RequestTrace, { status, error }: Delivery): void {
     const { logger } = this.#options;
-    if (!logger.isLevelEnabled('info')) return;
     const { id: requestId, route, reason, backend, startMs, endMs } = trace;
     const ms = Math.round((endMs ?? startMs) - startMs);
     logger.info({ requestId, status, code: error?.code, route, reason, backend, ms }, 'request answered');
@@ -108,16 +124,33 @@ export class Chats {
 
 const drainLookMs = 20;
 
+/** What happens to a request after its end is done for many at once; a crash loses so much of it. */
+const settleMs = 50;
+
+const nobody: readonly RequestFollower[] = [];
+
+function followersOf(
+  sinks: readonly RequestSink[],
+  request: ChatRequest,
+  trace: RequestTrace,
+): readonly RequestFollower[] {
+  let followers: RequestFollower[] | undefined;
+  for (const sink of sinks) {
+    const follower = sink.begin?.(request, trace);
+    if (follower !== undefined) (followers ??= []).push(follower);
+  }
+  return followers ?? nobody;
+}
+
 /** The same writer; followers see what goes to it. */
 function followed(writer: AnswerWriter, followers: readonly RequestFollower[]): AnswerWriter {
-  const listening = followers.filter((follower) => follower.wrote !== undefined);
-  if (listening.length === 0) return writer;
+  if (!followers.some((follower) => follower.wrote !== undefined)) return writer;
   return {
     get committed() {
       return writer.committed;
     },
     write(events) {
-      for (const follower of listening) follower.wrote?.(events);
+      for (const follower of followers) follower.wrote?.(events);
       return writer.write(events);
     },
     end: () => writer.end(),

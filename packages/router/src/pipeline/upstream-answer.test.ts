@@ -10,8 +10,10 @@ const start: InferenceEvent = { type: 'start', model: 'm' };
 const text = (value: string): InferenceEvent => ({ type: 'text-delta', text: value });
 const finish: InferenceEvent = { type: 'finish', reason: 'stop', usage: { promptTokens: 1, completionTokens: 1 } };
 
-/** Milliseconds of silence, or an event. */
-type Step = number | 'keep-alive' | InferenceEvent;
+/** Milliseconds of silence, an event, or some that come together. */
+type Step = number | 'keep-alive' | InferenceEvent | readonly InferenceEvent[];
+
+const slow = { connectMs: 2000, idleMs: 300, totalMs: 100_000 };
 
 interface Run {
   readonly clock: FakeClock;
@@ -61,11 +63,11 @@ async function* play(
   clock: FakeClock,
   steps: readonly Step[],
   context: UpstreamContext,
-): AsyncGenerator<InferenceEvent> {
+): AsyncGenerator<readonly InferenceEvent[]> {
   for (const step of steps) {
     if (typeof step === 'number') await new Promise<void>((resolve) => clock.schedule(step, resolve));
     else if (step === 'keep-alive') context.keepAlive();
-    else yield step;
+    else yield 'type' in step ? [step] : step;
   }
 }
 
@@ -191,9 +193,9 @@ test('an answer without a finish is cut, never complete', async () => {
 test('what the backend throws passes through, and its finally runs when the caller leaves', async () => {
   const error = new BackendError('x', { fault: 'server', backend: 'b' });
   let cleaned = 0;
-  async function* failing(): AsyncGenerator<InferenceEvent> {
+  async function* failing(): AsyncGenerator<readonly InferenceEvent[]> {
     try {
-      yield text('a');
+      yield [text('a')];
       throw error;
     } finally {
       cleaned++;
@@ -263,18 +265,18 @@ test('what a cut answer has cost is known', async () => {
 function spoken(): {
   say: (event: InferenceEvent) => void;
   pulls: () => number;
-  events: AsyncIterable<InferenceEvent>;
+  events: AsyncIterable<readonly InferenceEvent[]>;
 } {
   const queue: InferenceEvent[] = [];
   let wake: () => void = () => undefined;
   let pulls = 0;
-  const events: AsyncIterable<InferenceEvent> = {
+  const events: AsyncIterable<readonly InferenceEvent[]> = {
     [Symbol.asyncIterator]: () => ({
       async next() {
         pulls++;
         while (queue.length === 0) await new Promise<void>((resolve) => (wake = resolve));
         const value = queue.shift();
-        return value === undefined ? { done: true, value } : { done: false, value };
+        return value === undefined ? { done: true, value } : { done: false, value: [value] };
       },
     }),
   };
@@ -368,10 +370,34 @@ test('an answer that has finished is read to its end and not aborted', async () 
   assert.equal(run.clock.pendingTimers, 0);
 });
 
-test('a backend that never ends what it has finished is left after a second', async () => {
+test('nothing is waited for after the finish of an answer', async () => {
   const run = readAll([start, text('a'), finish, 100_000]);
-  await run.clock.advanceAsync(999);
+  await settle();
+  assert.equal(run.ended, true);
   assert.equal(run.signal?.aborted, false);
-  await run.clock.advanceAsync(1);
-  assert.equal(run.signal?.aborted, true);
+});
+
+test('an answer in one piece has its own time, and ends where its server turns out to be down', async () => {
+  const looks: number[] = [];
+  const whole = { wholeMs: 20_000, isDown: async () => looks.push(1) > 2, budgets: { ...slow, firstTokenMs: 1000 } };
+  const slowly = readAll([12_000, [start, text('a'), finish]], { ...whole, isDown: async () => false });
+  await slowly.clock.advanceAsync(12_000);
+  assert.equal(slowly.error, undefined);
+  assert.equal(slowly.events.length, 3);
+  const gone = readAll([100_000], whole);
+  await gone.clock.advanceAsync(14_999);
+  assert.equal(gone.ended, false);
+  await gone.clock.advanceAsync(1);
+  assert.ok(gone.error instanceof BackendError && gone.error.fault === 'cut', String(gone.error));
+  const silent = readAll([100_000], { ...whole, isDown: async () => false });
+  await silent.clock.advanceAsync(20_999);
+  assert.equal(silent.ended, false);
+  await silent.clock.advanceAsync(1);
+  assertTimeout(silent);
+});
+
+test('of a batch nothing is lost, and nothing after its finish is taken', async () => {
+  const run = readAll([[start, text('a'), text('b'), finish, text('c')]]);
+  await settle();
+  assert.deepEqual(run.events, [start, text('a'), text('b'), finish]);
 });

@@ -3,7 +3,7 @@ import type { CallContext } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { TierBudgets } from '../config/config.ts';
 import { BackendError, LfoError } from '../core/errors.ts';
-import { boundedUsage, type InferenceEvent, type Usage } from '../core/events.ts';
+import { boundedUsage, type FinishEvent, type InferenceEvent, type Usage } from '../core/events.ts';
 import { AnswerMeter, type AnswerLimits } from '../backends/answer-meter.ts';
 import { DueTimer } from '../core/due-timer.ts';
 
@@ -19,12 +19,17 @@ export interface UpstreamOptions {
   readonly promptTokens: number;
   /** An answer without text, refusal or call is an error rather than an answer. */
   readonly refusesEmpty?: boolean;
+  /** The answer comes in one piece, for which it has so much longer than for a first token; Infinity: as long as in all. */
+  readonly wholeMs?: number;
+  /** Asked now and then while an answer in one piece is waited for, which gives no sign of life itself. */
+  readonly isDown?: () => Promise<boolean>;
 }
 
 /** The part of a call's context that the reader owns. */
 export type UpstreamContext = Pick<CallContext, 'signal' | 'clock' | 'keepAlive'>;
 
-type Read = { readonly value: IteratorResult<InferenceEvent, unknown> } | { readonly error: unknown };
+type Batch = readonly InferenceEvent[];
+type Read = { readonly value: IteratorResult<Batch, unknown> } | { readonly error: unknown };
 
 /**
  * Reads one inference while holding it to its budgets: first token (neither a `start` nor a role ends it, each
@@ -33,7 +38,7 @@ type Read = { readonly value: IteratorResult<InferenceEvent, unknown> } | { read
  */
 export class UpstreamAnswer {
   readonly #options: UpstreamOptions;
-  readonly #events: AsyncIterator<InferenceEvent>;
+  readonly #batches: AsyncIterator<Batch, unknown>;
   readonly #meter = new AnswerMeter();
   readonly #budget: Budget;
   readonly #timer: DueTimer;
@@ -43,17 +48,19 @@ export class UpstreamAnswer {
   /** When the one who waits wants to be told that nothing came. */
   #askedDueMs = Infinity;
   #isDue = false;
+  #lookMs = Infinity;
   #endedBy: 'backend' | 'size' | 'time' | undefined;
   #wake: () => void = () => undefined;
 
   /** Nothing runs before the first `next`. */
-  constructor(run: (context: UpstreamContext) => AsyncIterable<InferenceEvent>, options: UpstreamOptions) {
+  constructor(run: (context: UpstreamContext) => AsyncIterable<Batch>, options: UpstreamOptions) {
     const { clock, abort } = options;
     this.#options = options;
     this.#budget = new Budget(options);
     this.#timer = new DueTimer(clock, () => this.#due());
+    if (options.isDown !== undefined) this.#lookMs = clock.nowMs() + lookEachMs;
     abort.signal.addEventListener('abort', this.#onAbort);
-    this.#events = run({ signal: abort.signal, clock, keepAlive: () => this.#keptAlive() })[Symbol.asyncIterator]();
+    this.#batches = run({ signal: abort.signal, clock, keepAlive: () => this.#keptAlive() })[Symbol.asyncIterator]();
   }
 
   /** What ended the answer, once its `finish` has been read: its backend, its size, or its total time. */
@@ -72,7 +79,7 @@ export class UpstreamAnswer {
    * @throws BackendError `timeout`, `cut` for a stream that ends without `finish`, `unusable` for an empty answer; the
    * signal's reason as soon as it aborts, whatever the backend does
    */
-  async next(dueMs: number): Promise<readonly InferenceEvent[] | 'due'> {
+  async next(dueMs: number): Promise<Batch | 'due'> {
     const { signal } = this.#options.abort;
     if (this.#isOverTime()) return [this.#cutShort()];
     signal.throwIfAborted();
@@ -92,24 +99,15 @@ export class UpstreamAnswer {
     this.#timer.set(this.#budget.totalDueMs);
     if ('error' in read) throw read.error;
     if (read.value.done === true) throw withoutFinish(this.#options.backend);
-    return [this.#accept(read.value.value)];
+    return this.#accept(read.value.value);
   }
 
-  /**
-   * Call once the reader is done. What has finished is read to its end, so that its connection can be used again; the
-   * rest is left to the signal.
-   */
+  /** Call once the reader is done. What has not finished is left to the signal. */
   close(): void {
     this.#timer.clear();
-    const { clock, abort } = this.#options;
-    abort.signal.removeEventListener('abort', this.#onAbort);
-    if (this.#endedBy !== 'backend') {
-      // Not awaited: after an abort the backend may still be busy with the step that was left.
-      this.#events.return?.()?.then(undefined, () => undefined);
-      return;
-    }
-    const cancel = clock.schedule(drainMs, () => abort.abort(neverEnds));
-    this.#events.next().then(cancel, cancel);
+    this.#options.abort.signal.removeEventListener('abort', this.#onAbort);
+    // Not awaited: after an abort the backend may still be busy with the step that was left.
+    this.#batches.return?.()?.then(undefined, () => undefined);
   }
 
   #isOverTime(): boolean {
@@ -119,7 +117,7 @@ export class UpstreamAnswer {
   #startReading(): void {
     this.#isReading = true;
     this.#budget.waitForEvent();
-    this.#events.next().then(
+    this.#batches.next().then(
       (value) => this.#arrived({ value }),
       (error: unknown) => this.#arrived({ error }),
     );
@@ -132,7 +130,7 @@ export class UpstreamAnswer {
   }
 
   #arm(): void {
-    this.#timer.set(Math.min(this.#budget.dueMs, this.#askedDueMs));
+    this.#timer.set(Math.min(this.#budget.dueMs, this.#askedDueMs, this.#lookMs));
   }
 
   #keptAlive(): void {
@@ -143,26 +141,44 @@ export class UpstreamAnswer {
   #due(): void {
     const { clock, abort } = this.#options;
     const nowMs = clock.nowMs();
-    if (nowMs < this.#budget.dueMs) this.#isDue = true;
-    else if (this.#budget.isFull) this.#endedBy = 'time';
-    else abort.abort(this.#budget.reason());
+    if (nowMs >= this.#budget.dueMs) {
+      if (this.#budget.isFull) this.#endedBy = 'time';
+      else abort.abort(this.#budget.reason());
+    } else if (nowMs >= this.#askedDueMs) {
+      this.#isDue = true;
+    } else {
+      this.#lookMs = nowMs + lookEachMs;
+      void this.#look();
+    }
     this.#wake();
   }
 
-  #accept(event: InferenceEvent): InferenceEvent {
-    const { backend, limits, refusesEmpty } = this.#options;
-    this.#budget.received(event);
-    this.#meter.add(event);
-    if (event.type === 'finish') {
-      if (refusesEmpty === true && isEmptyEnd(event, this.#meter)) throw emptyAnswer(backend);
-      this.#endedBy = 'backend';
-      return { ...event, usage: boundedUsage(event.usage) };
+  /** Ends the wait where the backend turns out to be down. */
+  async #look(): Promise<void> {
+    const { isDown, backend, abort } = this.#options;
+    if ((await isDown?.()) === true && this.#isReading) abort.abort(wentDown(backend));
+  }
+
+  /** The batch up to where the answer ends. */
+  #accept(batch: Batch): Batch {
+    const { limits } = this.#options;
+    for (const [index, event] of batch.entries()) {
+      this.#budget.received(event);
+      this.#meter.add(event);
+      if (event.type === 'finish') return [...batch.slice(0, index), this.#finished(event)];
+      if (this.#meter.exceeds(limits)) {
+        this.#endedBy = 'size';
+        return [...batch.slice(0, index), this.#cutShort()];
+      }
     }
-    if (this.#meter.exceeds(limits)) {
-      this.#endedBy = 'size';
-      return this.#cutShort();
-    }
-    return event;
+    return batch;
+  }
+
+  #finished(event: FinishEvent): FinishEvent {
+    const { backend, refusesEmpty } = this.#options;
+    if (refusesEmpty === true && isEmptyEnd(event, this.#meter)) throw emptyAnswer(backend);
+    this.#endedBy = 'backend';
+    return { ...event, usage: boundedUsage(event.usage) };
   }
 
   /** Ends the backend's work: what it says from now on is beyond what an answer may cost. */
@@ -173,13 +189,8 @@ export class UpstreamAnswer {
 }
 
 const answerFull = new LfoError('The answer has reached its limits.', { code: 'answer_limit', status: 502 });
-const neverEnds = new LfoError('The backend has finished its answer and does not end it.', {
-  code: 'upstream_unended',
-  status: 502,
-});
-
-/** How long the end of a finished answer is waited for. */
-const drainMs = 1000;
+/** How often a server that answers in one piece is looked at. */
+const lookEachMs = 5000;
 
 /** Knows by when something must happen. */
 class Budget {
@@ -194,7 +205,7 @@ class Budget {
     const nowMs = options.clock.nowMs();
     this.#options = options;
     this.totalDueMs = nowMs + options.budgets.totalMs;
-    this.#eventDueMs = nowMs + options.budgets.firstTokenMs;
+    this.#eventDueMs = nowMs + options.budgets.firstTokenMs + (options.wholeMs ?? 0);
   }
 
   /** While an event is waited for. */
@@ -238,8 +249,8 @@ function isContent(event: InferenceEvent): boolean {
   return event.type !== 'start' && event.type !== 'self-report';
 }
 
-function isEmptyEnd(event: InferenceEvent, meter: AnswerMeter): boolean {
-  return event.type === 'finish' && (event.reason === 'stop' || event.reason === 'tool_calls') && !meter.hasAnswer;
+function isEmptyEnd(event: FinishEvent, meter: AnswerMeter): boolean {
+  return (event.reason === 'stop' || event.reason === 'tool_calls') && !meter.hasAnswer;
 }
 
 function emptyAnswer(backend: string): BackendError {
@@ -248,6 +259,10 @@ function emptyAnswer(backend: string): BackendError {
 
 function timedOut(message: string, backend: string): BackendError {
   return new BackendError(message, { fault: 'timeout', backend });
+}
+
+function wentDown(backend: string): BackendError {
+  return new BackendError('The backend went down while it answered; try again.', { fault: 'cut', backend });
 }
 
 function withoutFinish(backend: string): BackendError {

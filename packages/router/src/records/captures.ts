@@ -14,6 +14,9 @@ export function isCaptured({ hints }: ChatRequest, { enabled, capture, captureLo
 /** Waiting at most: with the longest texts, about 60 MB. */
 const maxPending = 128;
 
+/** They are there before the row of their request, which waits for others. */
+const batchMs = 20;
+
 /** Keeps prompts and answers where the operator wants them, off the requests' path. */
 export class Captures {
   readonly #clock: Clock;
@@ -21,7 +24,13 @@ export class Captures {
 
   constructor(store: Pick<Store, 'append'>, clock: Clock) {
     this.#clock = clock;
-    this.#rows = new WriteBehind({ write: (rows) => store.append('captures', rows), clock, maxPending, batchRows: 16 });
+    this.#rows = new WriteBehind({
+      write: (rows) => store.append('captures', rows),
+      clock,
+      maxPending,
+      batchRows: 16,
+      batchMs,
+    });
   }
 
   /** Copies an answer as it goes to the client and keeps it, with its prompt, once it has ended in whatever way. */

@@ -5,7 +5,7 @@ import type { LabelSink } from '../core/judgement.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Journal } from '../core/journal.ts';
 import type { Store } from './tables.ts';
-import type { Delivery, RequestSink } from '../core/sink.ts';
+import type { EndedRequest, RequestSink } from '../core/sink.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import { Captures, isCaptured } from './captures.ts';
 import { Judgements } from './judgements.ts';
@@ -81,10 +81,7 @@ export function openRecords({ config, clock, logger: log, router, peers }: Recor
     ...(shared !== undefined && { isMine: () => takesLease(shared, 'upkeep', peers.id) }),
     onError: () => log.debug('Old records could not be tidied up; tried again in a minute.'),
   });
-  /** Notes the costs in the trace and keeps a row. */
-  const record = (trace: RequestTrace, delivery: Delivery, clientKey: string | undefined): void => {
-    trace.costUsd = costs.spent(trace.attempts);
-    if (!config.current().records.enabled) return;
+  const record = ({ trace, delivery, clientKey }: EndedRequest): void => {
     judgements.record(trace, clientKey);
     const avoided = costs.avoided(trace);
     const row = requestRow(trace, {
@@ -105,15 +102,11 @@ export function openRecords({ config, clock, logger: log, router, peers }: Recor
     labels: { add: (label) => (config.current().records.enabled ? judgements.add(label) : undefined) },
     costOf: costs.spent,
     charged: costs.charged,
-    begin(request, trace) {
-      const copy = isCaptured(request, config.current().records) ? captures.follow(request) : undefined;
-      return {
-        ...(copy !== undefined && { wrote: copy.wrote }),
-        ended(delivery) {
-          copy?.ended(delivery);
-          record(trace, delivery, request.hints.clientKey);
-        },
-      };
+    begin(request) {
+      return isCaptured(request, config.current().records) ? captures.follow(request) : undefined;
+    },
+    settle(ended) {
+      if (config.current().records.enabled) for (const one of ended) record(one);
     },
     refused(refusal) {
       if (config.current().records.enabled) refusals.add(refusalRow(refusal, router()));

@@ -20,6 +20,9 @@ export class Recorder {
           'replace',
         ),
       clock,
+      // They have waited for company already.
+      batchMs: 0,
+      batchRows: 512,
       ...(onHealth === undefined ? {} : { onHealth }),
     });
   }

@@ -43,8 +43,8 @@ export function createMeasure(options: MeasureOptions): Measure {
 
     const bound = boundPromptTokens(request);
     if (bound !== undefined) {
-      const bounded = { ...base, promptTokens: bound, promptTokensFrom: 'bound', warmTokens: 0 } as const;
-      if (passesAll(bounded, wanted, view)) return { ...bounded, expectedTokens: estimatePromptTokens(request) };
+      const bounded = boundedFeatures(request, limits, bound, loopTier);
+      if (passesAll(bounded, wanted, view)) return bounded;
     }
     const local = wanted === 'cloud' ? undefined : counterFor(request, view);
     const size = counted.get(request) ?? (await sizeOf(request, local, limits, options, signal));
@@ -53,9 +53,32 @@ export function createMeasure(options: MeasureOptions): Measure {
   };
 }
 
-function limitsFor(request: ChatRequest, limits: RoutingLimits): RoutingLimits {
-  const confidenceThreshold = request.hints.confidenceThreshold ?? limits.confidenceThreshold;
-  return { ...limits, confidenceThreshold };
+/** What is known of a prompt by its bytes alone. */
+export function boundedFeatures(
+  request: ChatRequest,
+  limits: RoutingLimits,
+  bound: number,
+  loopTier: Tier | undefined,
+): RequestFeatures {
+  return {
+    request,
+    mode: request.hints.mode,
+    limits,
+    promptTokens: bound,
+    promptTokensFrom: 'bound',
+    expectedTokens: Math.ceil(bound / bytesPerToken),
+    warmTokens: 0,
+    ...(loopTier !== undefined && { loopTier }),
+  };
+}
+
+/** Of text and code in most languages; only predictions use it. */
+const bytesPerToken = 4;
+
+/** The operator's numbers with what the request itself says. */
+export function limitsFor(request: ChatRequest, limits: RoutingLimits): RoutingLimits {
+  const { confidenceThreshold } = request.hints;
+  return confidenceThreshold === undefined ? limits : { ...limits, confidenceThreshold };
 }
 
 /** The backend whose tokenizer decides: the pinned one, else the first, of those that are capable and can be asked now. */
@@ -69,7 +92,9 @@ function counterFor(request: ChatRequest, view: FleetView): Candidate | undefine
   );
 }
 
-function passesAll(features: RequestFeatures, wanted: RequestFeatures['mode'], view: FleetView): boolean {
+function passesAll(bounded: RequestFeatures, wanted: RequestFeatures['mode'], view: FleetView): boolean {
+  // By the bound itself, not by what is expected.
+  const features = { ...bounded, expectedTokens: bounded.promptTokens };
   const { promptTokens, request, limits } = features;
   const tiers = wanted === 'auto' ? (['local', 'cloud'] as const) : [wanted];
   const asked = tiers.flatMap((tier) => candidatesOf(view, tier, request));

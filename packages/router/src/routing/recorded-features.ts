@@ -2,15 +2,20 @@ import type { FleetView } from '../core/backend.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { RequestFeatures } from '../core/routing.ts';
 import { contentOf, usesTools } from '../core/can-serve.ts';
-import { isFull, isReady, predictedWait, suitable } from './suitability.ts';
+import { type Candidate, isFull, isReady, predictedWait, suitable } from './suitability.ts';
 
 /**
  * What the policies knew of a request, for replaying them with other limits later: numbers and kinds, no text. Prompt
  * tokens, mode and threshold are columns of their own.
  */
 export function recordedFeatures(features: RequestFeatures, fleet: FleetView): JsonObject {
-  const { request, warmTokens, limits } = features;
   const local = suitable(fleet, 'local', features).filter(isReady);
+  return recordedOf(features, local, suitable(fleet, 'cloud', features).filter(isReady).length);
+}
+
+/** The same with the candidates of both tiers that could be asked. */
+export function recordedOf(features: RequestFeatures, local: readonly Candidate[], cloudReady: number): JsonObject {
+  const { request, warmTokens, limits } = features;
   const waits = local
     .map((candidate) => ({ backend: candidate.backend.id, wait: predictedWait(candidate, features) }))
     .flatMap(({ backend, wait }) => (wait === undefined ? [] : [{ backend, ...wait }]))
@@ -35,6 +40,6 @@ export function recordedFeatures(features: RequestFeatures, fleet: FleetView): J
     }),
     local_ready: local.length,
     local_full: local.filter(({ backend }) => isFull(backend)).length,
-    cloud_ready: suitable(fleet, 'cloud', features).filter(isReady).length,
+    cloud_ready: cloudReady,
   };
 }

@@ -12,11 +12,14 @@ const maxValues = 65_536;
 /** A parsed body, its size on the wire and the monotonic time at which it had arrived. */
 export class ReceivedBody {
   readonly value: JsonValue;
+  /** What the value was read from; a text of which half a character had to be replaced is none of it. */
+  readonly text: string;
   readonly bytes: number;
   readonly arrivedMs: number;
 
-  constructor(value: JsonValue, bytes: number, arrivedMs: number) {
+  constructor(value: JsonValue, text: string, bytes: number, arrivedMs: number) {
     this.value = value;
+    this.text = text;
     this.bytes = bytes;
     this.arrivedMs = arrivedMs;
   }
@@ -28,8 +31,8 @@ export function useJsonBodies(app: FastifyInstance, limits: LimitsConfig, clock:
   app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (_request, bytes, done) => {
     const arrivedMs = clock.nowMs();
     try {
-      const value = parseBody(bytes, { depth: limits.bodyDepth, values: maxValues });
-      done(null, new ReceivedBody(value, bytes.length, arrivedMs));
+      const { value, text } = parseBody(bytes, { depth: limits.bodyDepth, values: maxValues });
+      done(null, new ReceivedBody(value, text, bytes.length, arrivedMs));
     } catch (error) {
       done(error instanceof Error ? error : new Error('unreadable body', { cause: error }));
     }

@@ -23,18 +23,24 @@ const closeBrace = 0x7d;
  */
 const scannedFromBytes = 256 * 1024;
 
+/** A body and the text it was read from; empty where the value is not quite what the text says. */
+export interface ParsedBody {
+  readonly value: JsonValue;
+  readonly text: string;
+}
+
 /**
  * Parses a request body that may come from anyone.
  * @throws RequestError (400, no param) for what is empty, not UTF-8, not JSON, too deep, or too many values
  */
-export function parseBody(bytes: Buffer, limits: JsonLimits): JsonValue {
+export function parseBody(bytes: Buffer, limits: JsonLimits): ParsedBody {
   if (bytes.length === 0) throw unreadable('The request body is empty: send a JSON object.');
   if (!isUtf8(bytes)) throw unreadable('The request body is not UTF-8: encode the JSON as UTF-8.');
   const text = bytes.toString('utf8');
   if (bytes.length > scannedFromBytes) checkText(text, limits);
   const value = parseText(text);
   checkValue(value, limits.depth, limits.depth);
-  return halfCharacter.test(text) ? wellFormed(value) : value;
+  return halfCharacter.test(text) ? { value: wellFormed(value), text: '' } : { value, text };
 }
 
 /** An escape of half a surrogate pair; most are one of two that belong together. */

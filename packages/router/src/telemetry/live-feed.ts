@@ -25,9 +25,9 @@ interface Entry {
   readonly clientKey: string | undefined;
   sequence: number;
   /** Its stage when listeners last heard of it. */
-  told: string;
+  told: number;
   /** Only of an ended request: its trace does not change any more. */
-  view: RequestView | undefined;
+  outcome: RequestOutcome | undefined;
 }
 
 /**
@@ -52,14 +52,14 @@ export class LiveFeed implements RequestSink {
   begin({ hints: { clientKey } }: Pick<ChatRequest, 'hints'>, trace: RequestTrace): RequestFollower {
     this.#counters.started++;
     this.#counters.running++;
-    this.#changed({ trace, clientKey, sequence: 0, told: '', view: undefined });
+    this.#changed({ trace, clientKey, sequence: 0, told: 0, outcome: undefined });
     return { ended: (delivery) => this.end(trace, delivery) };
   }
 
   /** Announces running requests that have moved on: a new attempt, a backend, the first byte. O(requests remembered). */
   refresh(): void {
     const moved = [...this.#entries.values()].filter(
-      ({ view, told, trace }) => view === undefined && told !== stageOf(trace),
+      ({ outcome, told, trace }) => outcome === undefined && told !== stageOf(trace),
     );
     for (const entry of moved) this.#changed(entry);
   }
@@ -67,9 +67,9 @@ export class LiveFeed implements RequestSink {
   /** Call once, when the request has ended, whatever its end; `trace.endMs` is set. */
   end(trace: RequestTrace, outcome: RequestOutcome): void {
     const entry = this.#entries.get(trace.id);
-    if (entry === undefined || entry.view !== undefined) return;
+    if (entry === undefined || entry.outcome !== undefined) return;
     this.#count(trace, outcome);
-    entry.view = viewTrace(trace, outcome, entry.clientKey);
+    entry.outcome = outcome;
     this.#changed(entry);
     this.#forgetOldest();
   }
@@ -127,7 +127,7 @@ export class LiveFeed implements RequestSink {
     let ended = this.#entries.size - this.#counters.running;
     for (const [id, entry] of this.#entries) {
       if (ended <= this.#capacity) return;
-      if (entry.view === undefined) continue;
+      if (entry.outcome === undefined) continue;
       this.#entries.delete(id);
       this.#forgotten = entry.sequence;
       ended--;
@@ -136,9 +136,11 @@ export class LiveFeed implements RequestSink {
 }
 
 function viewOf(entry: Entry): RequestView {
-  return entry.view ?? viewTrace(entry.trace, undefined, entry.clientKey);
+  return viewTrace(entry.trace, entry.outcome, entry.clientKey);
 }
 
-function stageOf({ attempts, committedMs }: RequestTrace): string {
-  return `${attempts.length} ${attempts.at(-1)?.backend} ${committedMs}`;
+/** Grows with each attempt, with its backend and with the first byte. */
+function stageOf({ attempts, committedMs }: RequestTrace): number {
+  const hasBackend = attempts.at(-1)?.backend !== undefined;
+  return attempts.length * 4 + (hasBackend ? 2 : 0) + (committedMs === undefined ? 0 : 1);
 }

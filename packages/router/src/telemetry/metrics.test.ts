@@ -49,7 +49,7 @@ test('an attempt that failed and the retry that answered are told apart', async 
   Object.assign(answered, { backend: 'far', outcome: 'answered', leasedMs: 100, firstEventMs: 600, endMs: 1_600 });
   answered.usage = trace.usage;
   metrics.observe(trace, 200);
-  const read = parseMetrics(await metrics.text());
+  const read = parseMetrics(metrics.text());
   assert.equal(valueOf(read, 'lfo_retries_total', { tier: 'cloud' }), 1);
   const labels = { tier: 'cloud', backend: 'none', outcome: 'failed', code: 'upstream_cut' };
   assert.equal(valueOf(read, 'lfo_attempts_total', labels), 1);
@@ -63,7 +63,7 @@ test('an attempt that failed and the retry that answered are told apart', async 
 test('the fleet is shown as it is when somebody asks; a backend that is gone is not shown', async () => {
   let backends: readonly BackendView[] = [backend];
   const metrics = metricsOver(() => ({ ...quiet, fleet: { backends } }));
-  const read = parseMetrics(await metrics.text());
+  const read = parseMetrics(metrics.text());
   const up = read.samples.filter(({ name }) => name === 'lfo_backend_up');
   assert.deepEqual(
     up.map(({ value, labels }) => [value, labels['tier']]),
@@ -79,13 +79,13 @@ test('the fleet is shown as it is when somebody asks; a backend that is gone is 
   assert.equal(valueOf(read, 'lfo_captures_dropped_total', {}), 9);
   assert.equal(valueOf(read, 'lfo_build_info', { version: '1.2.3', node: 'v24' }), 1);
   backends = [];
-  const later = parseMetrics(await metrics.text());
+  const later = parseMetrics(metrics.text());
   assert.equal(later.samples.filter(({ name }) => name.startsWith('lfo_backend_')).length, 0);
   assert.equal(valueOf(later, 'lfo_records_dropped_total', {}), 6);
 });
 
 test('the table of metrics in the documentation is what is really there', async () => {
-  const { types } = parseMetrics(await metricsOver().text());
+  const { types } = parseMetrics(metricsOver().text());
   const rows = operationsFile('metrics.md').matchAll(/^\| `(lfo_\w+)` \| +(\w+)/gm);
   const documented = new Map([...rows].map(([, name = '', type = '']) => [name, type]));
   assert.deepEqual(Object.fromEntries(documented), Object.fromEntries(types));

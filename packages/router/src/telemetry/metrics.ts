@@ -1,8 +1,7 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-
 import type { FleetView } from '../core/backend.ts';
 import type { DeviceFigures, FleetFigures } from '../core/devices.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
+import { type Add, type Counter, type Histogram, Registry } from './prometheus.ts';
 
 /** What is looked at when somebody asks, rather than counted. */
 export interface Gauged {
@@ -97,70 +96,71 @@ export class Metrics {
   /** @param build version of LFO and of what it runs on */
   constructor(build: { readonly version: string; readonly node: string }, look: () => Gauged) {
     this.#look = look;
-    const info = this.#gauge('build_info', 'Always 1; the labels say what runs.', ['version', 'node']);
-    info.set({ ...build }, 1);
+    this.#gauge('build_info', 'Always 1; the labels say what runs.', ['version', 'node'], (add) =>
+      add([build.version, build.node], 1),
+    );
     this.#addGauges();
   }
 
-  /** Counts a request that has ended; `trace.endMs` is set. A few microseconds. */
+  /** Counts a request that has ended; `trace.endMs` is set. */
   observe(trace: RequestTrace, status: number): void {
     const route = trace.route ?? 'none';
     const backend = trace.backend ?? 'none';
-    this.#requests.inc({ route, backend, reason: trace.reason ?? 'none', mode: trace.mode, status });
-    if (trace.endMs !== undefined) this.#duration.observe({ route }, (trace.endMs - trace.startMs) / 1000);
-    if (trace.overheadMs !== undefined) this.#overhead.observe(trace.overheadMs / 1000);
-    if (trace.degraded) this.#degraded.inc();
-    if (trace.costUsd !== undefined) this.#cost.inc({ backend }, trace.costUsd);
+    this.#requests.add([route, backend, trace.reason ?? 'none', trace.mode, status]);
+    if (trace.endMs !== undefined) this.#duration.observe([route], (trace.endMs - trace.startMs) / 1000);
+    if (trace.overheadMs !== undefined) this.#overhead.observe([], trace.overheadMs / 1000);
+    if (trace.degraded) this.#degraded.add([]);
+    if (trace.costUsd !== undefined) this.#cost.add([backend], trace.costUsd);
     this.#countTokens(trace, route, backend);
     trace.attempts.forEach((attempt, index) => this.#observeAttempt(attempt, trace.attempts[index - 1]));
   }
 
   /** Counts a request that never became one. */
   refused(code: string): void {
-    this.#refusals.inc({ code });
+    this.#refusals.add([code]);
   }
 
   /** The text format of Prometheus, version 0.0.4. */
-  text(): Promise<string> {
-    return this.#registry.metrics();
+  text(): string {
+    return this.#registry.text();
   }
 
   #countTokens({ usage }: RequestTrace, tier: string, backend: string): void {
     if (usage === undefined) return;
-    const counts = {
-      prompt: usage.promptTokens,
-      completion: usage.completionTokens,
-      reasoning: usage.reasoningTokens ?? 0,
-      cached: usage.cachedTokens ?? 0,
+    const count = (kind: string, tokens: number): void => {
+      if (tokens > 0) this.#tokens.add([kind, tier, backend], tokens);
     };
-    for (const [kind, count] of Object.entries(counts)) if (count > 0) this.#tokens.inc({ kind, tier, backend }, count);
+    count('prompt', usage.promptTokens);
+    count('completion', usage.completionTokens);
+    count('reasoning', usage.reasoningTokens ?? 0);
+    count('cached', usage.cachedTokens ?? 0);
   }
 
   #observeAttempt(attempt: AttemptTrace, previous: AttemptTrace | undefined): void {
     const { tier, startMs, leasedMs, firstEventMs, endMs, usage } = attempt;
     const backend = attempt.backend ?? 'none';
     const outcome = attempt.outcome ?? 'none';
-    this.#attempts.inc({ tier, backend, outcome, code: attempt.error?.code ?? 'none' });
+    this.#attempts.add([tier, backend, outcome, attempt.error?.code ?? 'none']);
     if (attempt.device !== undefined) {
       const counts = this.#deviceRequests.get(attempt.device) ?? new Map<string, number>();
       this.#deviceRequests.set(attempt.device, counts.set(outcome, (counts.get(outcome) ?? 0) + 1));
     }
-    if (previous?.outcome === 'failed') this.#retries.inc({ tier });
-    if (outcome === 'escalated') this.#escalations.inc({ reason: attempt.reason ?? 'none' });
-    if (leasedMs !== undefined) this.#queued.observe({ tier }, (leasedMs - startMs) / 1000);
-    if (attempt.heldMs !== undefined) this.#held.observe({ outcome }, attempt.heldMs / 1000);
+    if (previous?.outcome === 'failed') this.#retries.add([tier]);
+    if (outcome === 'escalated') this.#escalations.add([attempt.reason ?? 'none']);
+    if (leasedMs !== undefined) this.#queued.observe([tier], (leasedMs - startMs) / 1000);
+    if (attempt.heldMs !== undefined) this.#held.observe([outcome], attempt.heldMs / 1000);
     if (firstEventMs === undefined) return;
-    this.#firstToken.observe({ tier, backend }, (firstEventMs - startMs) / 1000);
+    this.#firstToken.observe([tier, backend], (firstEventMs - startMs) / 1000);
     const further = (usage?.completionTokens ?? 0) - 1;
     if (endMs !== undefined && further > 0) {
-      this.#perToken.observe({ tier, backend }, (endMs - firstEventMs) / 1000 / further);
+      this.#perToken.observe([tier, backend], (endMs - firstEventMs) / 1000 / further);
     }
   }
 
   #addGauges(): void {
     const look = this.#look;
     const single = (name: string, help: string, value: (now: Gauged) => number): void => {
-      this.#gauge(name, help, [], (gauge) => gauge.set(value(look())));
+      this.#gauge(name, help, [], (add) => add([], value(look())));
     };
     single('requests_in_flight', 'Requests inside the router.', (now) => now.inFlight);
     single('requests_waiting', 'Those of them that wait for a backend.', (now) => now.waiting);
@@ -187,11 +187,10 @@ export class Metrics {
       help: string,
       value: (backend: FleetView['backends'][number]) => number | undefined,
     ): void => {
-      this.#gauge(name, help, ['backend', 'tier'], (gauge) => {
-        gauge.reset();
+      this.#gauge(name, help, ['backend', 'tier'], (add) => {
         for (const backend of this.#look().fleet.backends) {
           const measured = value(backend);
-          if (measured !== undefined) gauge.set({ backend: backend.id, tier: backend.tier }, measured);
+          if (measured !== undefined) add([backend.id, backend.tier], measured);
         }
       });
     };
@@ -200,10 +199,9 @@ export class Metrics {
     each('backend_queued', "Requests in a backend's own queue.", ({ status }) => status.queued);
     each('backend_decode_tokens_per_second', 'Pace of its answers as measured.', ({ status }) => status.decodeRate);
     each('backend_prefill_tokens_per_second', 'Pace of its reading as measured.', ({ status }) => status.prefillRate);
-    this.#gauge('backend_breaker_state', '1 at the state its breaker is in.', ['backend', 'state'], (gauge) => {
-      gauge.reset();
+    this.#gauge('backend_breaker_state', '1 at the state its breaker is in.', ['backend', 'state'], (add) => {
       for (const { id, breaker } of this.#look().fleet.backends) {
-        for (const state of breakers) gauge.set({ backend: id, state }, state === breaker ? 1 : 0);
+        for (const state of breakers) add([id, state], state === breaker ? 1 : 0);
       }
     });
   }
@@ -211,11 +209,10 @@ export class Metrics {
   /** By the names of paired devices: a removed one's series go. */
   #deviceMetrics(): void {
     const each = (name: string, help: string, value: (device: DeviceFigures) => number | undefined): void => {
-      this.#gauge(name, help, ['device'], (gauge) => {
-        gauge.reset();
+      this.#gauge(name, help, ['device'], (add) => {
         for (const device of this.#look().devices.devices) {
           const measured = value(device);
-          if (measured !== undefined) gauge.set({ device: device.name }, measured);
+          if (measured !== undefined) add([device.name], measured);
         }
       });
     };
@@ -238,7 +235,7 @@ export class Metrics {
     ): void => {
       this.#collected(name, help, ['device', label], (add) => {
         for (const device of this.#look().devices.devices) {
-          for (const [value, count] of counts(device) ?? []) add({ device: device.name, [label]: value }, count);
+          for (const [value, count] of counts(device) ?? []) add([device.name, value], count);
         }
       });
     };
@@ -254,7 +251,7 @@ export class Metrics {
       counts: (figures: FleetFigures) => ReadonlyMap<string, number>,
     ): void => {
       this.#collected(name, help, [label], (add) => {
-        for (const [value, count] of counts(this.#look().devices)) add({ [label]: value }, count);
+        for (const [value, count] of counts(this.#look().devices)) add([value], count);
       });
     };
     totals('fleet_refused_total', 'Links that came to nothing.', 'reason', ({ refused }) => refused);
@@ -262,54 +259,23 @@ export class Metrics {
   }
 
   /** A counter with labels that somebody else counts. */
-  #collected(
-    name: string,
-    help: string,
-    labelNames: string[],
-    collect: (add: (labels: Readonly<Record<string, string>>, count: number) => void) => void,
-  ): void {
-    const counter: Counter = new Counter({
-      name: `lfo_${name}`,
-      help,
-      labelNames,
-      registers: [this.#registry],
-      collect() {
-        counter.reset();
-        collect((labels, count) => counter.inc({ ...labels }, count));
-      },
-    });
+  #collected(name: string, help: string, labels: readonly string[], collect: (add: Add) => void): void {
+    this.#registry.collected({ name: `lfo_${name}`, help, type: 'counter' }, labels, collect);
   }
 
-  #counter<L extends string>(name: string, help: string, labelNames: L[]): Counter<L> {
-    return new Counter({ name: `lfo_${name}`, help, labelNames, registers: [this.#registry] });
-  }
-
-  /** A counter that somebody else counts. */
   #counted(name: string, help: string, count: () => number): void {
-    const registers = [this.#registry];
-    const counter = new Counter({
-      name: `lfo_${name}`,
-      help,
-      registers,
-      collect() {
-        counter.reset();
-        counter.inc(count());
-      },
-    });
+    this.#collected(name, help, [], (add) => add([], count()));
   }
 
-  #histogram<L extends string>(name: string, help: string, labelNames: L[], buckets: number[]): Histogram<L> {
-    return new Histogram({ name: `lfo_${name}`, help, labelNames, buckets, registers: [this.#registry] });
+  #gauge(name: string, help: string, labels: readonly string[], collect: (add: Add) => void): void {
+    this.#registry.collected({ name: `lfo_${name}`, help, type: 'gauge' }, labels, collect);
   }
 
-  #gauge<L extends string>(name: string, help: string, labelNames: L[], collect?: (gauge: Gauge<L>) => void): Gauge<L> {
-    const gauge: Gauge<L> = new Gauge({
-      name: `lfo_${name}`,
-      help,
-      labelNames,
-      registers: [this.#registry],
-      ...(collect === undefined ? {} : { collect: () => collect(gauge) }),
-    });
-    return gauge;
+  #counter(name: string, help: string, labels: readonly string[]): Counter {
+    return this.#registry.counter(`lfo_${name}`, help, labels);
+  }
+
+  #histogram(name: string, help: string, labels: readonly string[], bounds: readonly number[]): Histogram {
+    return this.#registry.histogram(`lfo_${name}`, help, labels, bounds);
   }
 }

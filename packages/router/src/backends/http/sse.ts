@@ -1,5 +1,6 @@
-import { createParser } from 'eventsource-parser';
+import { createParser, type EventSourceParser } from 'eventsource-parser';
 import { BackendError } from '../../core/errors.ts';
+import { asciiOf } from './json-body.ts';
 
 /** One dispatched event; `data` joins the event's data lines with LF. */
 export interface SseEvent {
@@ -19,38 +20,56 @@ const LF = 10;
 const CR = 13;
 
 /**
- * Parses an event stream by the rules of the WHATWG HTML standard, section 9.2.6, however the bytes are split. Yields
- * the events of each read as one batch, never an empty one. An event that is not ended by a blank line is discarded.
- * Leaving the loop early destroys the body.
- * @throws BackendError `bad_answer` when a line or an event exceeds the cap; whatever the body throws passes through
+ * Parses an event stream by the rules of the WHATWG HTML standard, section 9.2.6, however the bytes are split: one read at
+ * a time, without waiting. An event that is not ended by a blank line is discarded.
  */
-export async function* readSse(body: AsyncIterable<Uint8Array>, options: SseOptions): AsyncGenerator<SseEvent[], void> {
-  const { maxEventBytes } = options;
-  // The parser strips the one byte order mark; the decoder must not strip another.
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-  let batch: SseEvent[] = [];
-  let isTooLong = false;
-  const parser = createParser({
-    maxBufferSize: maxEventBytes,
-    onEvent({ event, data }) {
-      if (data.length > maxEventBytes) isTooLong = true;
-      else batch.push(event === undefined ? { data } : { event, data });
-    },
-    onError(error) {
-      if (error.type === 'max-buffer-size-exceeded') isTooLong = true;
-    },
-  });
+export class SseReader {
+  readonly #options: SseOptions;
+  /** The parser strips the one byte order mark; the decoder must not strip another. */
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  readonly #parser: EventSourceParser;
+  #batch: SseEvent[] = [];
+  #isTooLong = false;
+  #openLineBytes = 0;
+  /** A character may have been cut at the end of the last read. */
+  #isAscii = true;
 
-  let openLineBytes = 0;
-  for await (const bytes of body) {
-    parser.feed(decoder.decode(bytes, { stream: true }));
+  constructor(options: SseOptions) {
+    const { maxEventBytes } = options;
+    this.#options = options;
+    this.#parser = createParser({
+      maxBufferSize: maxEventBytes,
+      onEvent: ({ event, data }) => {
+        if (data.length > maxEventBytes) this.#isTooLong = true;
+        else this.#batch.push(event === undefined ? { data } : { event, data });
+      },
+      onError: ({ type }) => {
+        if (type === 'max-buffer-size-exceeded') this.#isTooLong = true;
+      },
+    });
+  }
+
+  /** The events that end in these bytes, in order; those before one that is too long among them. */
+  read(bytes: Uint8Array): SseEvent[] {
+    this.#parser.feed(this.#decode(bytes));
     // The parser skips comments and unknown fields without counting them, so an endless one is ours to notice.
-    openLineBytes = bytesAfterLineEnd(bytes, openLineBytes);
-    if (batch.length > 0) {
-      yield batch;
-      batch = [];
-    }
-    if (isTooLong || openLineBytes > maxEventBytes) throw tooLong(options.backend);
+    this.#openLineBytes = bytesAfterLineEnd(bytes, this.#openLineBytes);
+    const batch = this.#batch;
+    if (batch.length === 0) return [];
+    this.#batch = [];
+    return batch;
+  }
+
+  /** What came too long in the reads so far. Ask after the events of a read were taken. */
+  get error(): BackendError | undefined {
+    const { backend, maxEventBytes } = this.#options;
+    return this.#isTooLong || this.#openLineBytes > maxEventBytes ? tooLong(backend) : undefined;
+  }
+
+  #decode(bytes: Uint8Array): string {
+    const text = this.#isAscii ? asciiOf(bytes) : undefined;
+    this.#isAscii = text !== undefined;
+    return text ?? this.#decoder.decode(bytes, { stream: true });
   }
 }
 

@@ -38,43 +38,11 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     headersTimeout: 0,
     bodyTimeout: 0,
   });
-
-  const dispatch = async (request: HttpRequest): Promise<Dispatcher.ResponseData> => {
-    const sent = {
-      origin: request.url.origin,
-      path: request.url.pathname + request.url.search,
-      method: request.method,
-      headers: { ...request.headers, 'accept-encoding': 'identity' },
-      body: request.body ?? null,
-      signal: request.signal,
-    };
-    try {
-      return await agent.request(sent);
-    } catch (error) {
-      if (request.signal.aborted || !isLostBeforeAnswer(error, staleErrors)) throw error;
-      return await agent.request(sent);
-    }
-  };
-
   return {
     async send(request) {
       request.signal.throwIfAborted();
       if (!origins.has(request.url.origin)) throw failed('foreignOrigin', backend);
-      let response: Dispatcher.ResponseData;
-      try {
-        response = await dispatch(request);
-      } catch (error) {
-        throw request.signal.aborted ? request.signal.reason : sendError(error, backend);
-      }
-      const { body } = response;
-      // A body destroyed before anyone reads it must not become an uncaught error.
-      body.on('error', () => undefined);
-      const refusal = refusalOf(response, backend);
-      if (refusal !== undefined) {
-        body.destroy(refusal);
-        throw refusal;
-      }
-      return { status: response.statusCode, headers: response.headers, body: mapped(body, request.signal, backend) };
+      return await new Exchange(request, { agent, backend, staleErrors }).head;
     },
     async close() {
       if (!agent.destroyed) await agent.destroy(failed('closed', backend));
@@ -82,29 +50,154 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   };
 }
 
-function refusalOf({ statusCode, headers }: Dispatcher.ResponseData, backend: string): BackendError | undefined {
-  if (statusCode >= 300 && statusCode < 400) return failed('redirect', backend);
-  const encoding = headers['content-encoding'];
-  return encoding === undefined || encoding === 'identity' ? undefined : failed('encoded', backend);
+interface Way {
+  readonly agent: Agent;
+  readonly backend: string;
+  readonly staleErrors: WeakSet<Error>;
 }
 
-/** The body with its errors told in our terms; an iterator by hand, as one more generator costs 1 µs a chunk. */
-function mapped(body: Dispatcher.ResponseData['body'], signal: AbortSignal, backend: string): HttpResponse['body'] {
-  const rethrow = (error: unknown): never => {
-    throw signal.aborted ? signal.reason : bodyError(error, backend);
-  };
-  return {
-    destroy: (error) => void body.destroy(error),
-    [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-      const chunks: AsyncIterator<Uint8Array> = body[Symbol.asyncIterator]();
-      return {
-        next: () => chunks.next().catch(rethrow),
-        // Destroyed outright: the iterator's own `return` would wait behind a pending `next`.
-        return: () => {
-          body.destroy();
-          return Promise.resolve({ done: true, value: undefined });
-        },
-      };
-    },
-  };
+type Body = HttpResponse['body'];
+
+/** Read and not taken, beyond which the backend is told to wait. */
+const highWaterBytes = 65_536;
+
+/**
+ * One request and its answer, as undici's own handler: no stream and no promise a chunk stands between its parser and
+ * whoever reads. What came in one turn of the event loop is handed on as one piece.
+ */
+class Exchange implements Dispatcher.DispatchHandler, Body, AsyncIterator<Uint8Array, undefined> {
+  readonly #request: HttpRequest;
+  readonly #way: Way;
+  readonly #head = Promise.withResolvers<HttpResponse>();
+  readonly #onAbort = (): void => this.#giveUp(this.#request.signal.reason);
+  #controller: Dispatcher.DispatchController | undefined;
+  #hasHead = false;
+  #hasRetried = false;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #isOver = false;
+  /** In our terms; thrown once what came before it was taken. */
+  #error: unknown;
+  #wake: (() => void) | undefined;
+
+  constructor(request: HttpRequest, way: Way) {
+    this.#request = request;
+    this.#way = way;
+    request.signal.addEventListener('abort', this.#onAbort, { once: true });
+    this.#dispatch();
+  }
+
+  get head(): Promise<HttpResponse> {
+    return this.#head.promise;
+  }
+
+  #dispatch(): void {
+    const { method, url, headers, body } = this.#request;
+    this.#way.agent.dispatch(
+      {
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method,
+        headers: { ...headers, 'accept-encoding': 'identity' },
+        body: body ?? null,
+      },
+      this,
+    );
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#isOver) controller.abort(over);
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: HttpResponse['headers']): void {
+    // An interim answer; the real one follows.
+    if (status < 200) return;
+    const refusal = refusalOf(status, headers, this.#way.backend);
+    if (refusal !== undefined) {
+      this.#giveUp(refusal);
+      return;
+    }
+    this.#controller = controller;
+    this.#hasHead = true;
+    this.#head.resolve({ status, headers, body: this });
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes > highWaterBytes) controller.pause();
+    this.#wake?.();
+  }
+
+  onResponseEnd(): void {
+    this.#end(undefined);
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#isOver) return;
+    const { staleErrors, backend } = this.#way;
+    if (this.#hasHead) {
+      this.#end(bodyError(error, backend));
+    } else if (!this.#hasRetried && isLostBeforeAnswer(error, staleErrors)) {
+      this.#hasRetried = true;
+      this.#dispatch();
+    } else {
+      this.#end(sendError(error, backend));
+    }
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
+    return this;
+  }
+
+  /** What has come since the last call, as one piece. */
+  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    while (this.#chunks.length === 0) {
+      if (this.#error !== undefined) throw this.#error;
+      if (this.#isOver) return { done: true, value: undefined };
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    const chunks = this.#chunks;
+    const [first] = chunks;
+    this.#chunks = [];
+    this.#bytes = 0;
+    if (this.#controller?.paused === true) this.#controller.resume();
+    return { done: false, value: chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks) };
+  }
+
+  /** Destroyed outright: whoever waits for more is woken. */
+  return(): Promise<IteratorResult<Uint8Array, undefined>> {
+    this.destroy();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  destroy(error?: Error): void {
+    this.#giveUp(error);
+  }
+
+  #giveUp(reason: unknown): void {
+    if (this.#isOver) return;
+    this.#chunks = [];
+    this.#end(reason);
+    this.#controller?.abort(over);
+  }
+
+  #end(error: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#error = error;
+    this.#request.signal.removeEventListener('abort', this.#onAbort);
+    if (!this.#hasHead) this.#head.reject(error);
+    this.#wake?.();
+  }
+}
+
+/** Ends the exchange on undici's side; nobody hears of it. */
+const over = new Error('The exchange is over.');
+
+function refusalOf(status: number, headers: HttpResponse['headers'], backend: string): BackendError | undefined {
+  if (status >= 300 && status < 400) return failed('redirect', backend);
+  const encoding = headers['content-encoding'];
+  return encoding === undefined || encoding === 'identity' ? undefined : failed('encoded', backend);
 }

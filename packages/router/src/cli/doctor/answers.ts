@@ -45,7 +45,7 @@ async function listen(backend: Backend, clock: Clock, name: string, request: Cha
   let model = backend.models[0] ?? '';
   let firstMs: number | undefined;
   let hasCalled = false;
-  const events = backend.infer(request, {
+  const batches = backend.infer(request, {
     signal: AbortSignal.timeout(answerMs),
     clock,
     model,
@@ -53,10 +53,12 @@ async function listen(backend: Backend, clock: Clock, name: string, request: Cha
     warn: () => undefined,
     keepAlive: () => undefined,
   });
-  for await (const event of events) {
-    if (event.type === 'start') model = event.model;
-    else firstMs ??= clock.nowMs() - startMs;
-    hasCalled ||= event.type === 'tool-call-end';
+  for await (const events of batches) {
+    for (const event of events) {
+      if (event.type === 'start') model = event.model;
+      else firstMs ??= clock.nowMs() - startMs;
+      hasCalled ||= event.type === 'tool-call-end';
+    }
   }
   const seconds = ((clock.nowMs() - startMs) / 1000).toFixed(1);
   if (request.tools.length === 0)

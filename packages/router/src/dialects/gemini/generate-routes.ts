@@ -60,5 +60,5 @@ function countBody(received: Received): Received {
     throw new RequestError('generateContentRequest: expected an object.', { param: 'generateContentRequest' });
   }
   const { bytes, arrivedMs } = received.body;
-  return { ...received, body: { value: inner, bytes, arrivedMs } };
+  return { ...received, body: { value: inner, text: '', bytes, arrivedMs } };
 }

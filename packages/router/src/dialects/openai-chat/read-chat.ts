@@ -3,6 +3,7 @@ import { addressOf, type ReaderDeps, type Received, warnOfLoops } from '../readi
 import type { ReadRequest } from '../wire.ts';
 import { chatBodySchema } from './chat-body.ts';
 import { ChatFormat } from './chat-format.ts';
+import { type PlainBody, readPlainBody } from './plain-body.ts';
 import { toChatRequest } from './to-chat-request.ts';
 
 /** The reader of `POST /v1/chat/completions`. @throws LfoError 400, 403 or 404 whose param names the field or header */
@@ -10,6 +11,8 @@ export function chatReader(deps: ReaderDeps): (received: Received) => ReadReques
   const schema = chatBodySchema(deps.limits);
   return (received) => {
     const { id, body } = received;
+    const plain = readPlainBody(body.value, body.text, deps.limits);
+    if (plain !== undefined) return readPlain(plain, received, deps);
     const parsed = schema.safeParse(body.value);
     if (!parsed.success) throw requestErrorOf(parsed.error);
     const wire = parsed.data;
@@ -28,4 +31,13 @@ export function chatReader(deps: ReaderDeps): (received: Received) => ReadReques
     warnOfLoops(request.messages, warnings);
     return { request, warnings, format: new ChatFormat(request) };
   };
+}
+
+/** As the schema would have it read. */
+function readPlain({ model: asked, ...plain }: PlainBody, received: Received, deps: ReaderDeps): ReadRequest {
+  const { model, hints } = addressOf(received, { model: asked, isStream: plain.stream }, deps);
+  const warnings = new Map<string, string>();
+  const request = { id: received.id, model, ...plain, legacyFunctions: false, hints, bodyBytes: received.body.bytes };
+  warnOfLoops(request.messages, warnings);
+  return { request, warnings, format: new ChatFormat(request) };
 }

@@ -199,7 +199,16 @@ for (const { name, skip, create } of databases) {
       const { rows } = await sql<{ name: string }>`select name from schema_steps order by name`.execute(older.db);
       assert.deepEqual(
         rows.map((step) => step.name),
-        ['001-base', '002-devices', '003-usage', '004-judgements', '020-limits', '021-peers', '099-of-a-newer-release'],
+        [
+          '001-base',
+          '002-devices',
+          '003-usage',
+          '004-judgements',
+          '020-limits',
+          '021-peers',
+          '030-roll-up-by-batch',
+          '099-of-a-newer-release',
+        ],
       );
     });
   });

@@ -5,6 +5,7 @@ import { usage } from './migrations/003-usage.ts';
 import { judgements } from './migrations/004-judgements.ts';
 import { limits } from './migrations/020-limits.ts';
 import { peers } from './migrations/021-peers.ts';
+import { rollUpByBatch } from './migrations/030-roll-up-by-batch.ts';
 import { isPostgres } from './postgres-dialect.ts';
 
 /** Every step of the schema in order. A released one is never edited, and each only adds: releases are rolled back too. */
@@ -15,6 +16,7 @@ const steps = [
   { name: '004-judgements', up: judgements },
   { name: '020-limits', up: limits },
   { name: '021-peers', up: peers },
+  { name: '030-roll-up-by-batch', up: rollUpByBatch },
 ] as const;
 
 /** Any number that other programs on the database do not use for a lock of theirs. */

@@ -1,18 +1,25 @@
 import { type Kysely, sql } from 'kysely';
 import { isPostgres } from './postgres-dialect.ts';
+import type { RollUpSql } from './sqlite-connection.ts';
 import { rollUp as usageRollUp, usageColumns } from './usage-roll-up.ts';
+
+/**
+ * From now on SQLite's trigger leaves the rows of a batch to whoever adds them, and counts those of releases that know
+ * nothing of this. PostgreSQL's works by the statement anyway.
+ */
+export async function letBatchesRollUp<T>(db: Kysely<T>): Promise<void> {
+  if (isPostgres(db)) return;
+  await sql.raw('create table roll_up_by_batch (batch integer not null)').execute(db);
+  await sql.raw('drop trigger requests_usage').execute(db);
+  await addUsageTrigger(db, 'when not exists (select 1 from roll_up_by_batch)');
+}
 
 /**
  * Keeps what `usage-roll-up.ts` counts by minute with triggers: in the transaction that adds the rows, so the counts are
  * exact after a crash, a batch sent twice or with several routers. Old buckets are merged into longer ones by the upkeep.
  */
 export async function addUsageTriggers<T>(db: Kysely<T>): Promise<void> {
-  if (!isPostgres(db)) {
-    const row = `(select ${usageColumns.map((column) => `new.${column} as ${column}`).join(', ')})`;
-    const body = usageRollUp(row).join(';\n');
-    await sql.raw(`create trigger requests_usage after insert on requests begin\n${body};\nend`).execute(db);
-    return;
-  }
+  if (!isPostgres(db)) return await addUsageTrigger(db);
   const body = usageRollUp('added').join(';\n');
   await sql
     .raw(`create function lfo_usage() returns trigger language plpgsql as $$ begin\n${body};\nreturn null;\nend $$`)
@@ -23,6 +30,12 @@ export async function addUsageTriggers<T>(db: Kysely<T>): Promise<void> {
         'for each statement execute function lfo_usage()',
     )
     .execute(db);
+}
+
+async function addUsageTrigger<T>(db: Kysely<T>, condition = ''): Promise<void> {
+  const row = `(select ${usageColumns.map((column) => `new.${column} as ${column}`).join(', ')})`;
+  const body = usageRollUp(row).join(';\n');
+  await sql.raw(`create trigger requests_usage after insert on requests ${condition} begin\n${body};\nend`).execute(db);
 }
 
 /** The triggers of the first step of the schema; the third puts those of `addUsageTriggers` in their place. */
@@ -108,3 +121,15 @@ function latency(source: string, column: string, metric: string): string {
      where ${answered} and route is not null and ${column} is not null group by 1, 2, 4 order by 1, 2, 4
      on conflict (bucket_ms, route, metric, bin) do update set count = rollup_latency.count + excluded.count`;
 }
+
+/**
+ * What a batch of rows does to the roll-ups, where the trigger has been told to leave it alone: once for all that was
+ * added since the row id in `?1`, in the same transaction. A batch sent again adds no row, and so counts nothing.
+ */
+export const batchRollUp: RollUpSql = {
+  /** Silences the trigger of this transaction; others do not see it. */
+  begin: 'insert into roll_up_by_batch (batch) values (1)',
+  lastRow: 'select coalesce(max(rowid), 0) as last from requests',
+  statements: usageRollUp('(select * from requests where rowid > ?1)'),
+  end: 'delete from roll_up_by_batch',
+};

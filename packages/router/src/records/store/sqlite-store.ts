@@ -4,9 +4,9 @@ import { Kysely } from 'kysely';
 import { createDataFolder, createPrivateFile } from '../../config/data-folder.ts';
 import type { Store, StoreTables } from '../tables.ts';
 import { migrate } from './migrate.ts';
+import { batchRollUp } from './roll-up-triggers.ts';
 import { SqliteConnection } from './sqlite-connection.ts';
 import { Mutex, sqliteDialect, toSqlValue } from './sqlite-dialect.ts';
-import type { SqlValue } from './sqlite-connection.ts';
 import { StoreError } from './store-error.ts';
 
 export interface SqliteOptions {
@@ -42,11 +42,12 @@ export class SqliteStore implements Store {
       const connection = await this.#open();
       const last = rows.length - (rows.length % rowsATurn || rowsATurn);
       for (let from = 0; from < last; from += rowsATurn) {
-        connection.tell({ type: 'rows', rows: cellsOf(rows.slice(from, from + rowsATurn), columns) });
+        connection.tell({ type: 'rows', rows: jsonOf(rows.slice(from, from + rowsATurn), columns) });
         await setImmediate();
       }
       const sql = insertSql(table, columns, replace);
-      await connection.ask({ type: 'batch', sql, rows: cellsOf(rows.slice(last), columns) });
+      const counted = table === 'requests' ? { rollUp: batchRollUp } : {};
+      await connection.ask({ type: 'batch', sql, rows: jsonOf(rows.slice(last), columns), ...counted });
     } finally {
       release();
     }
@@ -70,14 +71,20 @@ export class SqliteStore implements Store {
   }
 }
 
-/** Handing over 64 rows at once would hold the event loop for 160 µs; requests come between these. */
-const rowsATurn = 16;
+/** Requests come between turns, each of which holds the event loop for some 100 µs. */
+const rowsATurn = 32;
 
-function cellsOf(rows: readonly object[], columns: readonly string[]): readonly (readonly SqlValue[])[] {
-  return rows.map((row) => {
-    const named: Readonly<Record<string, unknown>> = { ...row };
-    return columns.map((column) => toSqlValue(named[column]));
-  });
+function jsonOf(rows: readonly object[], columns: readonly string[]): string {
+  return JSON.stringify(
+    rows.map((row) => {
+      const cells = Object.values(row);
+      // Rows have the same columns; as a rule in the same order.
+      const names = Object.keys(row);
+      if (columns.every((column, at) => names[at] === column)) return cells.map(toSqlValue);
+      const named: Readonly<Record<string, unknown>> = { ...row };
+      return columns.map((column) => toSqlValue(named[column]));
+    }),
+  );
 }
 
 async function connect(file: string, readOnly: boolean): Promise<SqliteConnection> {

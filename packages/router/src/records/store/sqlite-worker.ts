@@ -1,17 +1,18 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { isNativeError } from 'node:util/types';
 import { parentPort } from 'node:worker_threads';
-import type { SqliteAnswer, SqliteRequest, SqliteRows, SqlValue } from './sqlite-connection.ts';
+import type { RollUpSql, SqliteAnswer, SqliteRequest, SqliteRows, SqlValue } from './sqlite-connection.ts';
 
 /** Runs in a worker thread of its own, because SQLite here is synchronous and a slow disk would stall every stream. */
 class Database {
   #db: DatabaseSync | undefined;
   readonly #batches = new Map<string, StatementSync>();
   /** Of the batch that comes next. */
-  #rows: SqliteRows['rows'] = [];
+  #rows: Row[] = [];
 
-  take({ rows }: SqliteRows): void {
-    this.#rows = [...this.#rows, ...rows];
+  take({ rows }: Pick<SqliteRows, 'rows'>): void {
+    const parsed: Row[] = JSON.parse(rows);
+    for (const row of parsed) this.#rows.push(row);
   }
 
   /** Never throws: what went wrong is the answer. */
@@ -34,12 +35,44 @@ class Database {
     }
     if (this.#db === undefined) throw new TypeError('The database is not open.');
     if (request.type === 'query') return query(this.#db.prepare(request.sql), request.parameters);
-    const statement = this.#batches.get(request.sql) ?? this.#db.prepare(request.sql);
-    this.#batches.set(request.sql, statement);
-    const rows = [...this.#rows, ...request.rows];
+    this.take(request);
+    const rows = this.#rows;
     this.#rows = [];
-    return batch(this.#db, statement, rows);
+    const statement = this.#prepared(this.#db, request.sql);
+    return batch(
+      this.#db,
+      statement,
+      rows,
+      request.rollUp === undefined ? undefined : this.#rollUp(this.#db, request.rollUp),
+    );
   }
+
+  #rollUp(db: DatabaseSync, { begin, lastRow, statements, end }: RollUpSql): RollUp {
+    return {
+      begin: this.#prepared(db, begin),
+      lastRow: this.#prepared(db, lastRow),
+      statements: statements.map((sql) => this.#prepared(db, sql)),
+      end: this.#prepared(db, end),
+    };
+  }
+
+  #prepared(db: DatabaseSync, sql: string): StatementSync {
+    const known = this.#batches.get(sql);
+    if (known !== undefined) return known;
+    const statement = db.prepare(sql);
+    this.#batches.set(sql, statement);
+    return statement;
+  }
+}
+
+type Row = readonly SqlValue[];
+
+/** The statements that count what a batch of requests adds. */
+interface RollUp {
+  readonly begin: StatementSync;
+  readonly lastRow: StatementSync;
+  readonly statements: readonly StatementSync[];
+  readonly end: StatementSync;
 }
 
 function open(file: string, readOnly: boolean): DatabaseSync {
@@ -75,10 +108,19 @@ function allRows(
   }
 }
 
-function batch(db: DatabaseSync, statement: StatementSync, rows: readonly (readonly SqlValue[])[]): SqliteAnswer {
+function batch(
+  db: DatabaseSync,
+  statement: StatementSync,
+  rows: readonly Row[],
+  rollUp: RollUp | undefined,
+): SqliteAnswer {
   db.exec('begin immediate');
   try {
+    const before = Number(rollUp?.lastRow.get()?.['last'] ?? 0);
+    rollUp?.begin.run();
     for (const row of rows) statement.run(...row);
+    for (const one of rollUp?.statements ?? []) one.run(before);
+    rollUp?.end.run();
     db.exec('commit');
   } catch (error) {
     if (db.isTransaction) db.exec('rollback');

@@ -83,7 +83,7 @@ function prefixesOf(request: ChatRequest, model: string): NonNullable<Complete['
 function wantedScores({ logprobs, topLogprobs }: Sampling, call: CallContext): Complete['scores'] {
   if (logprobs) return { text: allTextTokens, calls: true, alternatives: topLogprobs ?? 0 };
   if (!call.wantScores) return undefined;
-  return { text: call.scoredTokens ?? allTextTokens, calls: true, alternatives: 0 };
+  return { text: call.scoredTokens ?? allTextTokens, calls: true, alternatives: call.alternatives ?? 0 };
 }
 
 function wireMessage(message: Message, backend: string): WireMessage {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { allTextTokens } from '@lfo/protocol';
+import { collectEvents, oneByOne } from '@lfo/testing/collect.ts';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 import { ScriptedDevice, scriptedHello, scriptedModel, scriptedState } from '@lfo/testing/scripted-device.ts';
 import type { CallContext } from '../../../core/backend.ts';
@@ -70,7 +71,7 @@ function connectWith(options: Partial<DeviceBackendOptions>) {
   /** Reads an answer into `events`; resolves with what it threw. */
   const read = (changes: Partial<ChatRequest> = {}, context: Partial<CallContext> = {}): Promise<unknown> =>
     (async () => {
-      for await (const event of all.backend.infer({ ...request, ...changes }, { ...all.call, ...context }))
+      for await (const event of oneByOne(all.backend.infer({ ...request, ...changes }, { ...all.call, ...context })))
         events.push(event);
       return undefined;
     })().catch((error: unknown) => error);
@@ -343,7 +344,7 @@ test('a repeated delta is dropped, a missing one ends the answer and cancels it'
 test('a message about a request that does not fit the protocol ends that request alone', async () => {
   const { device, read, call, backend } = await ready();
   const broken = read();
-  const sound = Array.fromAsync(backend.infer(request, call));
+  const sound = collectEvents(backend.infer(request, call));
   await settle();
   const frame = Buffer.from('\0\0\0\0{"t":"delta","id":0,"n":0,"parts":[{"k":"text"}]}');
   frame.writeUInt32BE(frame.length - 4);
@@ -371,7 +372,7 @@ test('an abort cancels on the device and throws its reason at once', async () =>
 test('leaving the iteration cancels on the device', async () => {
   const { device, backend, call } = await ready();
   const left = (async () => {
-    for await (const event of backend.infer(request, call)) if (event.type === 'text-delta') break;
+    for await (const event of oneByOne(backend.infer(request, call))) if (event.type === 'text-delta') break;
   })();
   await settle();
   device.delta(0, { k: 'text', text: 'a' });
@@ -384,7 +385,8 @@ test('a device that vanishes is connect before its first delta and cut after it'
   const { device, backend, call, read } = await ready();
   const before = read();
   const amid = (async () => {
-    for await (const event of backend.infer(request, call)) if (event.type === 'text-delta') device.carrier.cut();
+    for await (const event of oneByOne(backend.infer(request, call)))
+      if (event.type === 'text-delta') device.carrier.cut();
   })();
   await settle();
   device.delta(1, { k: 'text', text: 'a' });
@@ -451,9 +453,9 @@ test('progress keeps a silent request alive; without any it ends after 15 s', as
 
 test('a reader that takes nothing loses its answer and no other', async () => {
   const { device, backend, call } = await ready();
-  const slow = backend.infer(request, call);
+  const slow = oneByOne(backend.infer(request, call));
   const first = slow.next();
-  const other = Array.fromAsync(backend.infer(request, call));
+  const other = collectEvents(backend.infer(request, call));
   await settle();
   for (let sent = 0; sent <= maxHeldChars; sent += 100_000) device.delta(0, { k: 'text', text: 'x'.repeat(100_000) });
   await first;

@@ -237,7 +237,7 @@ export class DeviceBackend implements Backend {
     return { state: 'loading', ...progressOf(progress), ...numbers };
   }
 
-  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
+  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<readonly InferenceEvent[], void> {
     call.signal.throwIfAborted();
     try {
       if (this.#link === undefined) throw linkFault('unreachable', this.id);

@@ -89,7 +89,7 @@ export class DeviceCall implements CallListener {
   }
 
   /** What was answered so far and then as it comes. Read once. */
-  async *events(): AsyncGenerator<InferenceEvent, void> {
+  async *events(): AsyncGenerator<readonly InferenceEvent[], void> {
     const { signal } = this.#context;
     const onAbort = (): void => {
       this.#held = [];
@@ -101,7 +101,7 @@ export class DeviceCall implements CallListener {
         signal.throwIfAborted();
         const held = this.#held.splice(0);
         this.#heldChars = 0;
-        yield* held;
+        if (held.length > 0) yield held;
         if (this.#held.length > 0) continue;
         if (this.#end !== undefined) break;
         await new Promise<void>((resolve) => (this.#wake = resolve));

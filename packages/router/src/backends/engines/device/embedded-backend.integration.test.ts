@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
+import { oneByOne } from '@lfo/testing/collect.ts';
 import { assertWithin } from '@lfo/testing/figure.ts';
 import type { CallContext } from '../../../core/backend.ts';
 import { systemClock } from '../../../core/clock.ts';
@@ -61,7 +62,8 @@ const answer = async (
   signal = new AbortController().signal,
 ): Promise<string> => {
   let text = '';
-  for await (const event of backend.infer(request, call(signal))) if (event.type === 'text-delta') text += event.text;
+  for await (const event of oneByOne(backend.infer(request, call(signal))))
+    if (event.type === 'text-delta') text += event.text;
   return text;
 };
 
@@ -90,7 +92,7 @@ test(
     let killedMs = Infinity;
     await assert.rejects(
       async () => {
-        for await (const event of backend.infer(request, call(new AbortController().signal))) {
+        for await (const event of oneByOne(backend.infer(request, call(new AbortController().signal)))) {
           if (event.type !== 'text-delta' || killedMs !== Infinity) continue;
           killedMs = performance.now();
           process.kill(pid, 'SIGKILL');

@@ -42,6 +42,7 @@ export function createGeminiBackend(config: GeminiBackendConfig, dependencies: G
 const restoreMs = 2_000;
 
 type Disliked = NonNullable<Refusal['disliked']>;
+const nothing: ReadonlySet<Disliked> = new Set();
 
 class GeminiBackend implements Backend {
   readonly id: string;
@@ -106,14 +107,12 @@ class GeminiBackend implements Backend {
     return Promise.resolve(this.status());
   }
 
-  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
-    this.#active++;
-    try {
-      await this.#signaturesRestored(call);
-      yield* this.#answer(await this.#withImages(request, call.signal), call);
-    } finally {
-      this.#active--;
-    }
+  infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
+    return this.#answer(request, call, true);
+  }
+
+  async complete(request: ChatRequest, call: CallContext): Promise<InferenceEvent[]> {
+    return (await Array.fromAsync(this.#answer(request, call, false))).flat();
   }
 
   async #withImages(request: ChatRequest, signal: AbortSignal): Promise<ChatRequest> {
@@ -134,28 +133,36 @@ class GeminiBackend implements Backend {
    * Asks the model, with the next key where one is limited or refused, and without what the model turns out not to take.
    * Anything else is for the plan to try again.
    */
-  async *#answer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
-    let without = this.#disliked.get(call.model) ?? new Set<Disliked>();
-    while (true) {
-      call.signal.throwIfAborted();
-      const attempt = this.#prepare(request, call, without);
-      const permit = this.#keys.take(call.model);
-      let hasBegun = false;
-      try {
-        for await (const events of this.#run(attempt, permit.secret, call)) {
-          for (const event of events) {
+  async *#answer(asked: ChatRequest, call: CallContext, stream: boolean): AsyncGenerator<InferenceEvent[], void> {
+    this.#active++;
+    try {
+      await this.#signaturesRestored(call);
+      const request = await this.#withImages(asked, call.signal);
+      let without = this.#disliked.get(call.model) ?? nothing;
+      while (true) {
+        call.signal.throwIfAborted();
+        const attempt = this.#prepare(request, call, without);
+        const permit = this.#keys.take(call.model);
+        let hasBegun = false;
+        try {
+          for await (const events of this.#run(attempt, permit.secret, call, stream)) {
+            if (attempt.reader.hasEnded) {
+              permit.succeeded();
+              this.#listModelsOnce(permit.secret);
+            }
+            if (events.length === 0) continue;
             hasBegun = true;
-            yield event;
+            yield events;
           }
+          return;
+        } catch (error) {
+          const next = this.#afterFailure(error, permit, call, without);
+          if (next === undefined || hasBegun) throw error instanceof RefusedError ? error.refusal.error : error;
+          without = next;
         }
-        permit.succeeded();
-        this.#listModelsOnce(permit.secret);
-        return;
-      } catch (error) {
-        const next = this.#afterFailure(error, permit, call, without);
-        if (next === undefined || hasBegun) throw error instanceof RefusedError ? error.refusal.error : error;
-        without = next;
       }
+    } finally {
+      this.#active--;
     }
   }
 
@@ -214,13 +221,14 @@ class GeminiBackend implements Backend {
     { body, reader }: Prepared,
     secret: string | undefined,
     call: CallContext,
+    stream: boolean,
   ): AsyncGenerator<InferenceEvent[], void> {
     const { model, signal } = call;
     try {
-      for await (const chunks of this.#transport.generate({ model, body, secret, signal })) {
+      for await (const chunks of this.#transport.generate({ model, body, secret, signal, stream })) {
         // Thoughts that are not told, or counts alone.
         call.keepAlive();
-        for (const chunk of chunks) yield reader.read(chunk);
+        yield chunks.flatMap((chunk) => reader.read(chunk));
       }
     } catch (error) {
       // Cut after its last word: nothing is missing but counts that may have followed.

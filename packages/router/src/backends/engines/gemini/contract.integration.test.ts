@@ -46,14 +46,18 @@ const answers: Readonly<Partial<Record<Behaviour, FakeAnswer>>> = {
   'status-500': refusal(500, 'INTERNAL', 'An internal error has occurred.'),
 };
 
-describeBackend('gemini', async (behaviour, t) => {
-  const fake = await FakeGemini.start();
-  t.after(() => fake.close());
-  const answer = answers[behaviour];
-  if (answer !== undefined) fake.next(answer);
-  const { backend } = geminiSubject(t, behaviour === 'refused' ? await refusingOrigin() : fake.origin);
-  const abandoned = async (): Promise<void> => {
-    assert.equal(await fake.exchanges[0]?.ended, 'aborted');
-  };
-  return { backend, model: 'gemini-2.5-flash', abandoned };
-});
+describeBackend(
+  'gemini',
+  async (behaviour, t) => {
+    const fake = await FakeGemini.start();
+    t.after(() => fake.close());
+    const answer = answers[behaviour];
+    if (answer !== undefined) fake.next(answer);
+    const { backend } = geminiSubject(t, behaviour === 'refused' ? await refusingOrigin() : fake.origin);
+    const abandoned = async (): Promise<void> => {
+      assert.equal(await fake.exchanges[0]?.ended, 'aborted');
+    };
+    return { backend, model: 'gemini-2.5-flash', abandoned };
+  },
+  true,
+);

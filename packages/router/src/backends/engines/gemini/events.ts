@@ -41,6 +41,7 @@ export class AnswerReader {
   #open: OpenCall | undefined;
   #nativeReason: string | undefined;
   #isBlocked = false;
+  #hasEnded = false;
 
   constructor(context: AnswerContext) {
     this.#context = context;
@@ -49,6 +50,11 @@ export class AnswerReader {
   /** Whether Gemini has said that the answer is over; counts may still follow. */
   get isOver(): boolean {
     return this.#nativeReason !== undefined;
+  }
+
+  /** Whether the last events were taken. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   /** A `start` comes before the first event; a chunk without content gives none. */
@@ -92,6 +98,7 @@ export class AnswerReader {
     if (isEmpty && (ending === 'stop' || ending === 'tool_calls')) {
       throw this.#fault('unusable', 'The model gave an empty answer; try again.');
     }
+    this.#hasEnded = true;
     events.push(this.#finish(ending, native));
     return this.#started(events, undefined);
   }

@@ -6,7 +6,7 @@ import { parseJson } from '../../../core/json.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { readErrorBody } from '../../http/error-body.ts';
 import { readTextBody } from '../../http/json-body.ts';
-import { readSse } from '../../http/sse.ts';
+import { SseReader } from '../../http/sse.ts';
 import type { Refusal, RefusalContext } from './errors.ts';
 import { findError, readRefusal, refusalOf } from './errors.ts';
 import { bareModelName } from './models.ts';
@@ -32,6 +32,8 @@ export interface GeminiCall {
   /** Absent behind a proxy that adds it. */
   readonly secret: string | undefined;
   readonly signal: AbortSignal;
+  /** In chunks as it is written, or in one piece. */
+  readonly stream: boolean;
 }
 
 export interface TransportOptions {
@@ -41,11 +43,15 @@ export interface TransportOptions {
   readonly limits: Pick<LimitsConfig, 'upstreamEventBytes' | 'answerBytes'>;
 }
 
+/** Clients name models; those of so many are kept. */
+const maxUrls = 100;
+
 /** The REST interface of the Gemini API and of Vertex AI. */
 export class GeminiTransport {
   readonly #options: TransportOptions;
   readonly #base: string;
   readonly #backend: string;
+  readonly #urls = new Map<string, URL>();
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -54,16 +60,13 @@ export class GeminiTransport {
   }
 
   /**
-   * The chunks of one answer, batched as they arrive. Always asked for as a stream, which shows that Gemini is at
-   * work: an answer in one piece may well take longer than anyone waits for a first token.
+   * The chunks of one answer, batched as they arrive; an answer in one piece is one chunk.
    * @throws RefusedError for an error answer; BackendError for what is no answer at all
    */
   async *generate(call: GeminiCall): AsyncGenerator<AnswerChunk[], void> {
     const response = await this.#options.client.send({
       method: 'POST',
-      url: new URL(
-        `${this.#base}/models/${encodeURIComponent(bareModelName(call.model))}:streamGenerateContent?alt=sse`,
-      ),
+      url: this.#urlOf(call),
       headers: { 'content-type': 'application/json', ...this.#credentials(call.secret) },
       body: call.body,
       signal: call.signal,
@@ -76,6 +79,16 @@ export class GeminiTransport {
       response.body.destroy();
       throw this.#badAnswer('The cloud provider answered with something other than JSON; check its base URL.');
     }
+  }
+
+  #urlOf({ model, stream }: GeminiCall): URL {
+    const way = `${stream ? 'streamG' : 'g'}enerateContent${stream ? '?alt=sse' : ''}`;
+    const key = `${model}:${way}`;
+    const known = this.#urls.get(key);
+    if (known !== undefined) return known;
+    const url = new URL(`${this.#base}/models/${encodeURIComponent(bareModelName(model))}:${way}`);
+    if (this.#urls.size < maxUrls) this.#urls.set(key, url);
+    return url;
   }
 
   /** The list of models, as it comes. */
@@ -91,19 +104,20 @@ export class GeminiTransport {
   }
 
   async *#streamed(bytes: AsyncIterable<Uint8Array>, model: string): AsyncGenerator<AnswerChunk[], void> {
-    const maxEventBytes = this.#options.limits.upstreamEventBytes;
-    for await (const events of readSse(bytes, { backend: this.#backend, maxEventBytes })) {
+    const frames = new SseReader({ backend: this.#backend, maxEventBytes: this.#options.limits.upstreamEventBytes });
+    for await (const read of bytes) {
       const chunks: AnswerChunk[] = [];
-      for (const { data } of events) {
-        try {
+      let failure: unknown;
+      try {
+        for (const { data } of frames.read(read))
           if (data !== '[DONE]') chunks.push(this.#chunk(parseJson(data), model));
-        } catch (error) {
-          // What came whole before the fault in the same read still counts.
-          if (chunks.length > 0) yield chunks;
-          throw error;
-        }
+      } catch (error) {
+        failure = error;
       }
-      yield chunks;
+      // What came whole before the fault in the same read still counts.
+      if (chunks.length > 0) yield chunks;
+      failure ??= frames.error;
+      if (failure !== undefined) throw failure;
     }
   }
 

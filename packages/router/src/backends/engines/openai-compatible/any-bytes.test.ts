@@ -54,7 +54,7 @@ async function eventsOf(canned: Canned): Promise<InferenceEvent[]> {
     warn: () => undefined,
     keepAlive: () => undefined,
   });
-  for await (const event of infer) events.push(event);
+  for await (const batch of infer) events.push(...batch);
   return events;
 }
 

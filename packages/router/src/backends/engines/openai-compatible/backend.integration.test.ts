@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { type Behaviour, describeBackend } from '@lfo/testing/backend-contract.ts';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
-import { collect } from '@lfo/testing/collect.ts';
+import { collectEvents, oneByOne } from '@lfo/testing/collect.ts';
 import { assertGrammar, textOfEvents } from '@lfo/testing/event-grammar.ts';
 import { settle } from '@lfo/testing/fake-clock.ts';
 import { refusingOrigin, ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
@@ -72,17 +72,21 @@ async function upstreamFor(t: TestContext): Promise<ScriptedUpstream> {
 }
 
 for (const tier of ['local', 'cloud'] as const) {
-  describeBackend(`openai-compatible, ${tier}`, async (behaviour, t) => {
-    const upstream = await upstreamFor(t);
-    if (behaviour === 'tool-call') upstream.always(toolCall);
-    const origin = behaviour === 'refused' ? await refusingOrigin() : upstream.origin;
-    const model = models[behaviour] ?? 'scripted';
-    const abandoned = async (): Promise<void> => {
-      await upstream.received(1);
-      assert.equal(await upstream.exchanges[0]?.ended, 'aborted');
-    };
-    return { backend: backendFor(t, origin, { tier }), model, abandoned };
-  });
+  describeBackend(
+    `openai-compatible, ${tier}`,
+    async (behaviour, t) => {
+      const upstream = await upstreamFor(t);
+      if (behaviour === 'tool-call') upstream.always(toolCall);
+      const origin = behaviour === 'refused' ? await refusingOrigin() : upstream.origin;
+      const model = models[behaviour] ?? 'scripted';
+      const abandoned = async (): Promise<void> => {
+        await upstream.received(1);
+        assert.equal(await upstream.exchanges[0]?.ended, 'aborted');
+      };
+      return { backend: backendFor(t, origin, { tier }), model, abandoned };
+    },
+    true,
+  );
 }
 
 function infer(
@@ -90,17 +94,19 @@ function infer(
   request: Partial<ChatRequest>,
   call: Partial<CallContext> = {},
 ): Promise<InferenceEvent[]> {
-  return collect(
-    backend.infer(chatRequest(request), {
-      signal: new AbortController().signal,
-      clock: systemClock,
-      model: 'scripted',
-      wantScores: false,
-      warn: () => undefined,
-      keepAlive: () => undefined,
-      ...call,
-    }),
-  );
+  return collectEvents(backend.infer(chatRequest(request), callContext(call)));
+}
+
+function callContext(call: Partial<CallContext> = {}): CallContext {
+  return {
+    signal: new AbortController().signal,
+    clock: systemClock,
+    model: 'scripted',
+    wantScores: false,
+    warn: () => undefined,
+    keepAlive: () => undefined,
+    ...call,
+  };
 }
 
 async function faultOf(promise: Promise<unknown>): Promise<BackendError> {
@@ -177,16 +183,21 @@ test('a whole answer without choices is a bad answer', async (t) => {
   assert.equal((await faultOf(infer(backend, { stream: false }, { model: 'fault-no-choices' }))).fault, 'bad_answer');
 });
 
-test('what is neither streamed nor judged is asked for whole in the cloud tier', async (t) => {
-  const upstream = await upstreamFor(t);
-  const backend = backendFor(t, upstream.origin, { tier: 'cloud' });
-  await infer(backend, { stream: false });
-  await infer(backend, { stream: false }, { wantScores: true });
-  assert.deepEqual(
-    upstream.requests.map(({ text }) => text.includes('"stream":true')),
-    [false, true],
-  );
-});
+for (const tier of ['local', 'cloud'] as const) {
+  test(`an answer in one piece holds what the stream of it holds, in the ${tier} tier`, async (t) => {
+    const upstream = await upstreamFor(t);
+    const backend = backendFor(t, upstream.origin, { tier });
+    const streamed = await infer(backend, { stream: false });
+    const whole = (await backend.complete?.(chatRequest({ stream: false }), callContext())) ?? [];
+    assertGrammar(whole);
+    assert.equal(textOfEvents(whole), textOfEvents(streamed));
+    assert.deepEqual(whole.at(-1), streamed.at(-1));
+    assert.deepEqual(
+      upstream.requests.map(({ text }) => text.includes('"stream":true')),
+      [true, false],
+    );
+  });
+}
 
 test('scores are asked for when the gate wants them', async (t) => {
   const upstream = await upstreamFor(t);
@@ -405,14 +416,16 @@ test('a finished stream leaves its connection for the next request', async (t) =
   const backend = backendFor(t, upstream.origin);
   for (let i = 0; i < 5; i++) {
     const controller = new AbortController();
-    for await (const event of backend.infer(chatRequest(), {
-      signal: controller.signal,
-      clock: systemClock,
-      model: 'scripted',
-      wantScores: false,
-      warn: () => undefined,
-      keepAlive: () => undefined,
-    }))
+    for await (const event of oneByOne(
+      backend.infer(chatRequest(), {
+        signal: controller.signal,
+        clock: systemClock,
+        model: 'scripted',
+        wantScores: false,
+        warn: () => undefined,
+        keepAlive: () => undefined,
+      }),
+    ))
       if (event.type === 'finish') break;
     controller.abort();
     await settle(20);

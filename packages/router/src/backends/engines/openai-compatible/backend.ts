@@ -6,13 +6,13 @@ import type { HttpBackendConfig, LimitsConfig } from '../../../config/config.ts'
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';
-import type { HttpClient } from '../../http/client.ts';
+import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { type KeyPermit, KeyRing } from '../../key-ring.ts';
 import { egressViolation } from './egress.ts';
 import { AnswerReader } from './events.ts';
-import { type Answer, Exchanges, StatusError } from './exchange.ts';
+import { Exchanges, StatusError } from './exchange.ts';
 import { type ListedModel, listedModels } from './models.ts';
-import { requestBody, type WireStyle } from './request.ts';
+import { requestText, type WireStyle } from './request.ts';
 import { type Feature, type RequestShape, shapeOf, SupportedFeatures } from './supported-features.ts';
 
 /** What the backend works with; it closes the client. */
@@ -47,6 +47,7 @@ class OpenAiCompatibleBackend implements Backend {
   readonly id: string;
   readonly tier: Tier;
   readonly standIns: readonly string[];
+  readonly scoresOnDemand = true;
   readonly #config: HttpBackendConfig;
   readonly #dependencies: OpenAiCompatibleDependencies;
   readonly #exchanges: Exchanges;
@@ -123,17 +124,26 @@ class OpenAiCompatibleBackend implements Backend {
     return this.status();
   }
 
-  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent, void> {
+  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
     this.#active++;
     try {
-      call.signal.throwIfAborted();
-      const model = call.model === '' ? await this.#defaultModel(call.signal) : call.model;
-      if (this.tier === 'local' && isCloudModel(model)) throw egressViolation(this.id);
-      const answer = await this.#ask(request, { ...call, model });
-      const { tier, id: backend } = this;
-      const reader = new AnswerReader({ backend, tier, model, requestId: request.id, bodyBytes: request.bodyBytes });
-      yield* this.#exchanges.events(answer, reader);
+      const { response, reader } = await this.#open(request, call, true);
+      for await (const events of this.#exchanges.batches(response, reader)) {
+        if (reader.isOver) this.#isUp();
+        yield events;
+      }
+    } finally {
+      this.#active--;
+    }
+  }
+
+  async complete(request: ChatRequest, call: CallContext): Promise<InferenceEvent[]> {
+    this.#active++;
+    try {
+      const { response, reader } = await this.#open(request, call, false);
+      const events = await this.#exchanges.whole(response, reader);
       this.#isUp();
+      return events;
     } finally {
       this.#active--;
     }
@@ -149,20 +159,36 @@ class OpenAiCompatibleBackend implements Backend {
     this.#status = { state: 'ready' };
   }
 
+  /** Asks, and prepares to read what is answered. */
+  async #open(
+    request: ChatRequest,
+    call: CallContext,
+    stream: boolean,
+  ): Promise<{ readonly response: HttpResponse; readonly reader: AnswerReader }> {
+    call.signal.throwIfAborted();
+    const model = call.model === '' ? await this.#defaultModel(call.signal) : call.model;
+    const { tier, id: backend } = this;
+    if (tier === 'local' && isCloudModel(model)) throw egressViolation(backend);
+    const response = await this.#ask(request, { ...call, model }, stream);
+    return {
+      response,
+      reader: new AnswerReader({ backend, tier, model, requestId: request.id, bodyBytes: request.bodyBytes }),
+    };
+  }
+
   /**
    * Asks until the head of an answer comes: with the next key where one is limited or refused, and without the features
    * that the server refuses.
    */
-  async #ask(request: ChatRequest, call: CallContext): Promise<Answer> {
+  async #ask(request: ChatRequest, call: CallContext, stream: boolean): Promise<HttpResponse> {
     const tried = new Set<string | undefined>();
     const dropped = new Set<Feature>();
-    const stream = this.#streams(request, call);
     const shape = shapeOf(request, stream);
     let permit = this.#keys.take(call.model);
     while (true) {
       const wanted = this.#wantedFeatures(request, call, shape).filter((feature) => !dropped.has(feature));
       try {
-        const body = JSON.stringify(requestBody(request, call, this.#styleOf(stream, wanted)));
+        const body = requestText(request, call, this.#styleOf(stream, wanted));
         const answer = await this.#exchanges.send('/chat/completions', permit.secret, call.signal, body);
         permit.succeeded();
         for (const feature of wanted) this.#features.learn(feature, call.model, shape, true);
@@ -178,11 +204,6 @@ class OpenAiCompatibleBackend implements Backend {
         permit = this.#nextKey(call.model, tried, error.shown);
       }
     }
-  }
-
-  #streams({ stream }: ChatRequest, { wantScores }: CallContext): boolean {
-    // Whole only from the cloud: a slow local model must show that it is at work, or its budget ends.
-    return stream || wantScores || this.tier === 'local';
   }
 
   #styleOf(stream: boolean, features: readonly Feature[]): WireStyle {

@@ -4,15 +4,15 @@ import type { JsonValue } from '../../../core/json.ts';
 import { isJsonObject } from '../../../core/json.ts';
 
 /**
- * Throws where an answer of the local tier says that its prompt left the network, as another LFO does in the head of its
- * answer (`x-lfo-egress`).
+ * The error where an answer of the local tier says that its prompt left the network, as another LFO does in the head of
+ * its answer (`x-lfo-egress`).
  */
-export function checkHead({ headers }: Pick<HttpResponse, 'headers'>, backend: string): void {
+export function violationIn({ headers }: Pick<HttpResponse, 'headers'>, backend: string): BackendError | undefined {
   const egress = headers['x-lfo-egress'];
-  if (egress !== undefined && egress !== 'none') throw egressViolation(backend);
+  return egress === undefined || egress === 'none' ? undefined : egressViolation(backend);
 }
 
-/** As `checkHead`, for `lfo_metadata` in the last chunk. */
+/** Throws where `lfo_metadata`, in the last chunk, says so. */
 export function checkMetadata(metadata: JsonValue | undefined, backend: string): void {
   const egress = isJsonObject(metadata) ? metadata['egress'] : undefined;
   if (egress !== undefined && egress !== null && egress !== 'none') throw egressViolation(backend);

@@ -29,6 +29,7 @@ export class AnswerReader {
   readonly #meter = new AnswerMeter();
   #hasStarted = false;
   #hasChoice = false;
+  #isOver = false;
   #nativeReason: string | undefined;
   #usage: Usage | undefined;
   /** First half of a surrogate pair that a server cut in two. */
@@ -58,6 +59,11 @@ export class AnswerReader {
     return events;
   }
 
+  /** Whether the last events were taken. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** Whether the model has finished; only usage may follow. */
   get isFinished(): boolean {
     return this.#nativeReason !== undefined;
@@ -79,6 +85,7 @@ export class AnswerReader {
     const reason = finishReasonOf(native, this.#calls.hasCalls);
     if (!areCallsComplete && reason !== 'length') throw malformedCall(backend);
     const usage = this.#usage ?? this.#meter.estimate(tokensOf(this.#context.bodyBytes));
+    this.#isOver = true;
     events.push({ type: 'finish', reason, ...(native === reason ? {} : { nativeReason: native }), usage });
     return events;
   }

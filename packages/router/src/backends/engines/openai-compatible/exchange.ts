@@ -1,15 +1,14 @@
-import { type ChildAbort, childOf } from '../../../core/abort.ts';
 import type { Clock } from '../../../core/clock.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
-import { parseJson } from '../../../core/json.ts';
+import { type JsonValue, parseJson } from '../../../core/json.ts';
 import type { Tier } from '../../../core/request.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { readErrorBody } from '../../http/error-body.ts';
 import { readJsonBody } from '../../http/json-body.ts';
-import { readSse, type SseEvent } from '../../http/sse.ts';
+import { type SseEvent, SseReader } from '../../http/sse.ts';
 import { errorInAnswer, errorOfStatus } from './errors.ts';
-import { checkHead } from './egress.ts';
+import { violationIn } from './egress.ts';
 import type { AnswerReader } from './events.ts';
 import { type Feature, featuresNamedIn } from './supported-features.ts';
 
@@ -23,12 +22,6 @@ export interface ExchangeOptions {
   readonly baseUrl: string;
   readonly maxEventBytes: number;
   readonly maxBodyBytes: number;
-}
-
-/** An answer whose head has come, with a status of 2xx. */
-export interface Answer {
-  readonly response: HttpResponse;
-  readonly abort: ChildAbort;
 }
 
 /** The server answered with an error status. */
@@ -54,95 +47,111 @@ const drainMs = 1000;
 /** The HTTP side of one server: sends requests and reads answers as they come, streamed or whole. */
 export class Exchanges {
   readonly #options: ExchangeOptions;
+  readonly #urls = new Map<string, URL>();
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
   }
 
   /** Sends and waits for the head. @throws StatusError for a status other than 2xx */
-  async send(path: string, key: string | undefined, signal: AbortSignal, body?: string): Promise<Answer> {
-    const { client, clock, backend, tier, baseUrl } = this.#options;
-    const abort = childOf(signal);
-    try {
-      const response = await client.send({
-        method: body === undefined ? 'GET' : 'POST',
-        url: new URL(baseUrl.replace(/\/+$/, '') + path),
-        headers: {
-          ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...(tier === 'local' ? { 'x-lfo-mode': 'local' } : {}),
-        },
-        signal: abort.signal,
-        ...(body === undefined ? {} : { body }),
-      });
-      if (tier === 'local' && body !== undefined) checkHead(response, backend);
-      if (response.status >= 200 && response.status < 300) return { response, abort };
-      const text = await readErrorBody(response, backend, clock);
-      signal.throwIfAborted();
-      throw new StatusError(response.status, errorOfStatus(response, text, backend, clock), featuresNamedIn(text));
-    } catch (error) {
-      abort.abort();
-      abort.release();
-      throw error;
+  async send(path: string, key: string | undefined, signal: AbortSignal, body?: string): Promise<HttpResponse> {
+    const { client, clock, backend, tier } = this.#options;
+    const response = await client.send({
+      method: body === undefined ? 'GET' : 'POST',
+      url: this.#urlOf(path),
+      headers: {
+        ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(tier === 'local' ? { 'x-lfo-mode': 'local' } : {}),
+      },
+      signal,
+      ...(body === undefined ? {} : { body }),
+    });
+    const refusal = tier === 'local' && body !== undefined ? violationIn(response, backend) : undefined;
+    if (refusal !== undefined) {
+      response.body.destroy();
+      throw refusal;
     }
+    if (response.status >= 200 && response.status < 300) return response;
+    const text = await readErrorBody(response, backend, clock);
+    response.body.destroy();
+    signal.throwIfAborted();
+    throw new StatusError(response.status, errorOfStatus(response, text, backend, clock), featuresNamedIn(text));
   }
 
   /** The whole body as JSON. */
-  async json({ response, abort }: Answer): Promise<ReturnType<typeof parseJson>> {
+  async json({ body }: HttpResponse): Promise<JsonValue> {
     const { backend, maxBodyBytes } = this.#options;
-    try {
-      return await readJsonBody(response.body, { backend, maxBytes: maxBodyBytes });
-    } finally {
-      abort.release();
-    }
+    return await readJsonBody(body, { backend, maxBytes: maxBodyBytes });
   }
 
-  /** The answer's events. Servers that answer whole when asked for a stream are taken at their word. */
-  async *events(answer: Answer, reader: AnswerReader): AsyncGenerator<InferenceEvent, void> {
-    const type = String(answer.response.headers['content-type'] ?? '');
-    if (/^text\/html|^image\//i.test(type)) {
-      answer.abort.abort();
-      answer.abort.release();
+  /** The events of an answer that was asked for whole. Servers that stream all the same are read as they come. */
+  async whole(response: HttpResponse, reader: AnswerReader): Promise<InferenceEvent[]> {
+    if (!isJson(response)) return (await Array.fromAsync(this.batches(response, reader))).flat();
+    const events = reader.read(await this.json(response));
+    for (const event of reader.end(true)) events.push(event);
+    return events;
+  }
+
+  /**
+   * The answer's events, those of one read together. Servers that answer whole when asked for a stream are taken at
+   * their word.
+   */
+  async *batches(response: HttpResponse, reader: AnswerReader): AsyncGenerator<InferenceEvent[], void> {
+    const { backend, maxEventBytes } = this.#options;
+    const { body } = response;
+    if (/^text\/html|^image\//i.test(typeOf(response))) {
+      body.destroy();
       throw new BackendError('The backend answered with a page, not with a completion; check its base URL.', {
         fault: 'bad_answer',
-        backend: this.#options.backend,
+        backend,
       });
     }
-    if (/json/i.test(type)) {
-      yield* this.#whole(answer, reader);
+    if (isJson(response)) {
+      yield await this.whole(response, reader);
       return;
     }
-    const peeked = await peek(answer.response.body);
-    const resumed = { ...answer, response: { ...answer.response, body: peeked.body } };
-    // An error under an event-stream type.
-    if (peeked.isJson) yield* this.#whole(resumed, reader);
-    else yield* this.#stream(resumed, reader);
-  }
-
-  async *#whole(answer: Answer, reader: AnswerReader): AsyncGenerator<InferenceEvent, void> {
-    yield* reader.read(await this.json(answer));
-    yield* reader.end(true);
-  }
-
-  async *#stream({ response, abort }: Answer, reader: AnswerReader): AsyncGenerator<InferenceEvent, void> {
-    const { backend, maxEventBytes } = this.#options;
-    const batches = readSse(response.body, { backend, maxEventBytes });
+    const reads = body[Symbol.asyncIterator]();
+    const frames = new SseReader({ backend, maxEventBytes });
     let isOver = false;
     try {
-      while (!isOver) {
-        const batch = await nextBatch(batches, reader, abort.signal);
-        if (batch === undefined) break;
-        for (const event of batch) {
-          isOver = event.data.trim() === '[DONE]';
-          if (isOver) break;
-          for (const said of this.#read(event, reader)) yield said;
+      for (let isFirst = true; !isOver; isFirst = false) {
+        const bytes = await nextRead(reads, reader);
+        if (bytes === undefined) break;
+        if (isFirst && beginsLikeJson(bytes)) {
+          // An error under an event-stream type.
+          yield await this.whole({ ...response, headers: asJson, body: resumed(bytes, reads, body) }, reader);
+          return;
         }
+        const { events, isDone, error } = this.#take(frames.read(bytes), reader);
+        isOver = isDone;
+        if (isOver) for (const event of reader.end()) events.push(event);
+        if (events.length > 0) yield events;
+        const failure = error ?? (isOver ? undefined : frames.error);
+        if (failure !== undefined) throw failure;
       }
-      yield* reader.end();
+      if (!isOver) yield reader.end();
     } finally {
-      abort.release();
-      if (isOver) void this.#drain(batches, abort);
-      else abort.abort();
+      // Read on to the end of the response: a connection left in the middle of one cannot be kept.
+      if (isOver) void this.#drain(reads, body);
+      else body.destroy();
+    }
+  }
+
+  /** What the frames of one read say, up to the first that is an error or the end. */
+  #take(
+    frames: readonly SseEvent[],
+    reader: AnswerReader,
+  ): { readonly events: InferenceEvent[]; readonly isDone: boolean; readonly error?: unknown } {
+    const events: InferenceEvent[] = [];
+    try {
+      for (const frame of frames) {
+        if (frame.data.length < 16 && frame.data.trim() === '[DONE]') return { events, isDone: true };
+        for (const event of this.#read(frame, reader)) events.push(event);
+      }
+      return { events, isDone: false };
+    } catch (error) {
+      return { events, isDone: false, error };
     }
   }
 
@@ -158,51 +167,68 @@ export class Exchanges {
     return reader.read(value);
   }
 
-  /** Reads on to the end of the response: a connection left in the middle of one cannot be kept. */
-  async #drain(batches: AsyncGenerator<SseEvent[], void>, abort: ChildAbort): Promise<void> {
-    const cancel = this.#options.clock.schedule(drainMs, () => abort.abort());
+  async #drain(reads: AsyncIterator<Uint8Array, unknown>, body: HttpResponse['body']): Promise<void> {
+    const cancel = this.#options.clock.schedule(drainMs, () => body.destroy());
     try {
-      while ((await batches.next()).done !== true) continue;
+      while ((await reads.next()).done !== true) continue;
     } catch {
       // Everything that was wanted has been read.
     }
     cancel();
   }
+
+  #urlOf(path: string): URL {
+    const known = this.#urls.get(path);
+    if (known !== undefined) return known;
+    const url = new URL(this.#options.baseUrl.replace(/\/+$/, '') + path);
+    this.#urls.set(path, url);
+    return url;
+  }
 }
 
-/** The next events, or `undefined` at the end; a connection lost after the model's last word lost nothing. */
-async function nextBatch(
-  batches: AsyncGenerator<SseEvent[], void>,
+/** The next bytes, or `undefined` at the end; a connection lost after the model's last word lost nothing. */
+async function nextRead(
+  reads: AsyncIterator<Uint8Array, unknown>,
   reader: AnswerReader,
-  signal: AbortSignal,
-): Promise<SseEvent[] | undefined> {
+): Promise<Uint8Array | undefined> {
   try {
-    const { done, value } = await batches.next();
-    return done === true ? undefined : value;
+    const read = await reads.next();
+    return read.done === true ? undefined : read.value;
   } catch (error) {
-    if (signal.aborted || !reader.isFinished) throw error;
+    if (!(error instanceof BackendError) || !reader.isFinished) throw error;
     return undefined;
   }
 }
 
-/** Looks at the first byte that is no white space; the body given back is whole. */
-async function peek(
+function typeOf({ headers }: HttpResponse): string {
+  return String(headers['content-type'] ?? '');
+}
+
+function isJson(response: HttpResponse): boolean {
+  return /json/i.test(typeOf(response));
+}
+
+const asJson = { 'content-type': 'application/json' };
+
+/** Looks at the first byte that is no white space. */
+function beginsLikeJson(bytes: Uint8Array): boolean {
+  return /^\s*[[{]/.test(Buffer.from(bytes.subarray(0, 64)).toString('latin1'));
+}
+
+/** The body with what was read of it. */
+function resumed(
+  first: Uint8Array,
+  reads: AsyncIterator<Uint8Array, unknown>,
   body: HttpResponse['body'],
-): Promise<{ readonly isJson: boolean; readonly body: HttpResponse['body'] }> {
-  const reads = body[Symbol.asyncIterator]();
-  const first = await reads.next();
-  let pending: IteratorResult<Uint8Array, unknown> | undefined = first;
-  const resumed: AsyncIterator<Uint8Array> = {
-    next: () => {
-      if (pending === undefined) return reads.next();
-      const read = Promise.resolve(pending);
-      pending = undefined;
-      return read;
+): HttpResponse['body'] {
+  let isFirst = true;
+  const iterator: AsyncIterator<Uint8Array, unknown> = {
+    next() {
+      if (!isFirst) return reads.next();
+      isFirst = false;
+      return Promise.resolve({ done: false, value: first });
     },
     return: (value) => reads.return?.(value) ?? Promise.resolve({ done: true, value }),
   };
-  return {
-    isJson: first.done !== true && /^\s*[[{]/.test(Buffer.from(first.value.subarray(0, 64)).toString('latin1')),
-    body: { [Symbol.asyncIterator]: () => resumed, destroy: (error) => body.destroy(error) },
-  };
+  return { [Symbol.asyncIterator]: () => iterator, destroy: (error) => body.destroy(error) };
 }

@@ -24,6 +24,24 @@ export interface WireStyle {
 }
 
 /**
+ * The text of the body of a chat completion: the client's own with another model, where that is all that would differ,
+ * else written anew.
+ */
+export function requestText(request: ChatRequest, call: Pick<CallContext, 'model' | 'warn'>, style: WireStyle): string {
+  return splicedText(request, call.model, style) ?? JSON.stringify(requestBody(request, call, style));
+}
+
+/** The client's text with the model put in; `undefined` where more than that would differ. */
+export function splicedText({ source, stream }: ChatRequest, model: string, style: WireStyle): string | undefined {
+  if (source === undefined || style.dialect !== 'standard' || style.scores || style.stream !== stream) return undefined;
+  const { text, modelStart, modelEnd, hasStreamOptions, tokensField } = source;
+  if (tokensField !== undefined && tokensField !== style.maxTokensField) return undefined;
+  const head = `${text.slice(0, modelStart)}${JSON.stringify(model)}`;
+  if (!stream || hasStreamOptions) return `${head}${text.slice(modelEnd)}`;
+  return `${head}${text.slice(modelEnd, text.lastIndexOf('}'))},"stream_options":{"include_usage":true}}`;
+}
+
+/**
  * The body of a chat completion. Holds only what this function names: nothing unknown, no `metadata`, no `user`.
  * What the dialect cannot carry is left out with a warning.
  */

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { chatRequest } from '@lfo/testing/chat-request.ts';
+import { FakeClock } from '@lfo/testing/fake-clock.ts';
+import { scaled } from '@lfo/testing/test-scale.ts';
+import * as fc from 'fast-check';
+import type { BackendView } from '../core/backend.ts';
+import type { ChatRequest } from '../core/request.ts';
+import { defaultPolicies } from './policies.ts';
+import { createRoute, type Routed } from './route.ts';
+import { cloudView, fleetOf, localView } from './routing-fixture.ts';
+
+const limits = { maxLocalTokens: 1500, firstTokenBudgetMs: 1000, confidenceThreshold: 0.7 };
+const live = new AbortController().signal;
+const options = { clock: new FakeClock(), limits: () => limits, policies: defaultPolicies };
+
+const request: fc.Arbitrary<ChatRequest> = fc
+  .record({
+    chars: fc.integer({ min: 0, max: 3000 }),
+    turns: fc.integer({ min: 1, max: 4 }),
+    mode: fc.constantFrom('auto', 'local', 'cloud'),
+    model: fc.constantFrom('lfo-auto', 'lfo-local', 'qwen'),
+    hasTools: fc.boolean(),
+    isJson: fc.boolean(),
+    threshold: fc.constantFrom(undefined, 0.2, 0.9),
+  })
+  .map(({ chars, turns, mode, model, hasTools, isJson, threshold }) =>
+    chatRequest({
+      model,
+      messages: Array.from({ length: turns }, () => ({
+        role: 'user',
+        content: [{ type: 'text', text: 'x'.repeat(chars) }],
+      })),
+      tools: hasTools ? [{ name: 'f', description: 'does it' }] : [],
+      ...(isJson && { responseFormat: { type: 'json_schema', name: 's', schema: {} } as const }),
+      hints: { mode, ...(threshold !== undefined && { confidenceThreshold: threshold }) },
+    }),
+  );
+
+const backend = (make: (change: Partial<BackendView>) => BackendView): fc.Arbitrary<BackendView> =>
+  fc
+    .record({
+      prefillRate: fc.constantFrom(undefined, 200, 5000),
+      state: fc.constantFrom('ready', 'ready', 'loading', 'down'),
+      breaker: fc.constantFrom('closed', 'closed', 'open'),
+      queueMs: fc.constantFrom(0, 0, 500, undefined),
+      inFlight: fc.constantFrom(0, 1, 4),
+    })
+    .map(({ prefillRate, state, breaker, queueMs, inFlight }) =>
+      make({
+        status: { state, ...(prefillRate !== undefined && { prefillRate }) },
+        breaker,
+        inFlight,
+        maxInFlight: 4,
+        ...(queueMs !== undefined && { queueMs }),
+      }),
+    );
+
+async function outcomeOf(run: () => Routed | Promise<Routed>): Promise<unknown> {
+  try {
+    const { features, ...rest } = await run();
+    return { ...rest, features };
+  } catch (error) {
+    return error instanceof Error ? `${error.name} ${error.message}` : error;
+  }
+}
+
+test('a decision that was kept is the one that would be made anew, with the same features and the same record', async () => {
+  let kept = 0;
+  const fleet = fc.tuple(backend(localView), backend(cloudView), fc.boolean());
+  await fc.assert(
+    fc.asyncProperty(
+      fleet,
+      fc.array(request, { minLength: 1, maxLength: 4 }),
+      async ([local, cloud, both], requests) => {
+        const view = both ? fleetOf(local, cloud) : fleetOf(local);
+        const warm = createRoute(options);
+        for (const one of [...requests, ...requests.toReversed()]) {
+          const cold = createRoute(options);
+          const routed = await outcomeOf(() => {
+            const at = warm(one, view, live);
+            if (!(at instanceof Promise)) kept++;
+            return at;
+          });
+          assert.deepEqual(routed, await outcomeOf(() => cold(one, view, live)));
+        }
+      },
+    ),
+    { numRuns: scaled({ always: 2_000, full: 100_000 }), seed: 61 },
+  );
+  assert.ok(kept > 500, String(kept));
+});

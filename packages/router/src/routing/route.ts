@@ -1,0 +1,90 @@
+import type { FleetView } from '../core/backend.ts';
+import { contentOf, usesTools } from '../core/can-serve.ts';
+import type { JsonObject } from '../core/json.ts';
+import type { ChatRequest, Tier } from '../core/request.ts';
+import type { Decision, RequestFeatures, RoutingLimits, RoutingPolicy } from '../core/routing.ts';
+import { decide } from './decide.ts';
+import { boundedFeatures, createMeasure, limitsFor, type MeasureOptions } from './measure.ts';
+import { boundPromptTokens } from './prompt-size.ts';
+import { recordedFeatures, recordedOf } from './recorded-features.ts';
+import { type Candidate, isReady, suitable } from './suitability.ts';
+
+/** Where a request goes, and what that was decided on. */
+export interface Routed {
+  readonly features: RequestFeatures;
+  readonly decision: Decision;
+  /** For replays; numbers and kinds, no text. */
+  readonly recorded: JsonObject;
+}
+
+/** At once where a request of its kind was routed over the same snapshot before; rejects as `decide` throws. */
+export type Route = (request: ChatRequest, fleet: FleetView, signal: AbortSignal) => Routed | Promise<Routed>;
+
+export interface RouteOptions extends MeasureOptions {
+  readonly policies: readonly RoutingPolicy[];
+}
+
+/** What was decided for one kind of request over one snapshot. */
+interface Known {
+  readonly decision: Decision;
+  /** The longest prompt, by the bound of its bytes, that passed every limit: a shorter one does too. */
+  readonly mostTokens: number;
+  readonly local: readonly Candidate[];
+  readonly cloudReady: number;
+}
+
+/** Clients choose thresholds: kinds beyond so many are decided each time. */
+const maxKinds = 1000;
+
+/**
+ * Measures and decides. While the bytes of a prompt pass every limit nothing of the single request votes but its kind, so
+ * the decision is kept as long as the snapshot it was made over. Nothing is kept while someone waits for a place: by then
+ * a decision depends on the length of a prompt.
+ */
+export function createRoute(options: RouteOptions): Route {
+  const measure = createMeasure(options);
+  const kinds = new WeakMap<FleetView, Map<string, Known>>();
+  return (request, fleet, signal) => {
+    const limits = limitsFor(request, options.limits());
+    const bound = boundPromptTokens(request);
+    if (bound === undefined) return decided(request, fleet, signal);
+    const loopTier = options.loopTier?.(request);
+    const kind = kindOf(request, limits, bound > limits.maxLocalTokens, loopTier);
+    const known = kinds.get(fleet)?.get(kind);
+    if (known === undefined || bound > known.mostTokens) return decided(request, fleet, signal, kind);
+    const features = boundedFeatures(request, limits, bound, loopTier);
+    const { decision, local, cloudReady } = known;
+    return { features, decision, recorded: recordedOf(features, local, cloudReady) };
+  };
+
+  async function decided(request: ChatRequest, fleet: FleetView, signal: AbortSignal, kind?: string): Promise<Routed> {
+    const features = await measure(request, fleet, signal);
+    const decision = decide(features, fleet, options.policies);
+    const isOfItsKind = features.promptTokensFrom === 'bound' && !decision.reasons.includes('first_token_too_late');
+    if (kind !== undefined && isOfItsKind && !isAnyoneQueued(fleet)) {
+      const local = suitable(fleet, 'local', features).filter(isReady);
+      const cloudReady = suitable(fleet, 'cloud', features).filter(isReady).length;
+      const known = kinds.get(fleet) ?? new Map<string, Known>();
+      kinds.set(fleet, known);
+      if (known.size < maxKinds) known.set(kind, { decision, mostTokens: features.promptTokens, local, cloudReady });
+    }
+    return { features, decision, recorded: recordedFeatures(features, fleet) };
+  }
+}
+
+/** Everything of a request that votes, beside the length of its prompt. */
+function kindOf(request: ChatRequest, limits: RoutingLimits, isLong: boolean, loopTier: Tier | undefined): string {
+  const { images, remoteImages, audio } = contentOf(request);
+  const content =
+    (images ? 1 : 0) + (remoteImages ? 2 : 0) + (audio ? 4 : 0) + (usesTools(request) ? 8 : 0) + (isLong ? 16 : 0);
+  const { maxLocalTokens, firstTokenBudgetMs, confidenceThreshold, spend } = limits;
+  const choice = request.tools.length === 0 ? 'no' : request.toolChoice?.type;
+  const format = `${request.responseFormat?.type} ${choice} ${loopTier} ${spend}`;
+  return `${request.hints.mode} ${content} ${format} ${maxLocalTokens} ${firstTokenBudgetMs} ${confidenceThreshold} ${request.model}`;
+}
+
+function isAnyoneQueued({ backends }: FleetView): boolean {
+  return backends.some(
+    ({ queueMs, maxInFlight = Infinity, inFlight }) => (queueMs ?? 0) > 0 || inFlight >= maxInFlight,
+  );
+}
