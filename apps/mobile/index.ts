@@ -1,4 +1,1 @@
-import { registerRootComponent } from 'expo';
-import { Text } from 'react-native';
-registerRootComponent(() => null);
-void Text;
+import './src/start';

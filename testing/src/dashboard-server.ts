@@ -1,3 +1,7 @@
+import { settingsBody } from '@lfo/router/src/app/settings.ts';
+import { loadConfig } from '@lfo/router/src/config/load.ts';
+import { OverriddenConfig } from '@lfo/router/src/config/overridden.ts';
+import { keyStoreOver } from '@lfo/router/src/keys/key-store.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,6 +58,8 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
   const recorder = new Recorder(store, clock);
   const verifyKey = options.verifyKey ?? singleKey(options.authToken);
   const readiness = () => ({ ready: true, reasons: [] });
+  const loaded = loadConfig({ env: { HOME: folder, LFO_LOCAL_MODEL: 'none' }, cwd: folder });
+  const config = new OverriddenConfig({ current: () => loaded });
   const dashboard = createDashboard({
     clock,
     store,
@@ -62,6 +68,10 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     peers: { id: 'this', list: () => [], follow() {} },
     fleet: () => ({ backends: scriptedFleet }),
     readiness,
+    problem: () => undefined,
+    keys: keyStoreOver(store, folder),
+    isKeyConfigured: options.authToken !== undefined,
+    inForce: () => settingsBody(config, { version: '0.1.0', node: 'v24', router: 'demo' }),
     records: () => recorder.status(),
     keyName: () => undefined,
     setDraining: options.setDraining ?? (() => false),

@@ -1,17 +1,21 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { loadSession, session } from './api/client.ts';
+import { loadKeyNames } from './api/keys.ts';
 import { follow } from './api/live.ts';
 import { place } from './navigation.ts';
 import { Shell } from './parts/shell.tsx';
 import { ConfidenceView } from './views/confidence.tsx';
+import { ErrorsView } from './views/errors.tsx';
 import { FleetView } from './views/fleet.tsx';
+import { KeysView } from './views/keys.tsx';
 import { LoginView } from './views/login.tsx';
 import { NotFoundView } from './views/not-found.tsx';
 import { NowView } from './views/now.tsx';
 import { PlaygroundView } from './views/playground.tsx';
 import { RequestPage } from './views/request.tsx';
 import { RequestsView } from './views/requests.tsx';
+import { SettingsView } from './views/settings.tsx';
 import { TrendsView } from './views/trends.tsx';
 
 /** The whole dashboard: the form alone, or a view in its frame. */
@@ -27,6 +31,7 @@ function Inside({ path }: { path: string }) {
   useEffect(() => {
     performance.mark('lfo:interactive');
     if (session.value === undefined) loadSession().then(follow, () => follow());
+    void loadKeyNames();
   }, []);
   useEffect(() => {
     document.title = `${title} · LFO`;
@@ -51,6 +56,12 @@ function viewOf(path: string): { title: string; view: ComponentChildren } {
       return { title: 'Confidence', view: <ConfidenceView /> };
     case '/fleet':
       return { title: 'Fleet', view: <FleetView /> };
+    case '/errors':
+      return { title: 'Errors', view: <ErrorsView /> };
+    case '/keys':
+      return { title: 'Keys', view: <KeysView /> };
+    case '/settings':
+      return { title: 'Settings', view: <SettingsView /> };
     case '/playground':
       return { title: 'Playground', view: <PlaygroundView /> };
     default:

@@ -3,9 +3,11 @@ import { App } from './app.tsx';
 import { followHistory } from './navigation.ts';
 import 'uplot/dist/uPlot.min.css';
 import './styles.css';
+import { applyTheme } from './theme.ts';
 
 const target = document.querySelector('#app');
 if (target !== null) {
+  applyTheme();
   followHistory();
   render(<App />, target);
 }

@@ -25,7 +25,18 @@ async function busyScene(t: TestContext): Promise<{ readonly scene: Scene; reado
   const escalated = await scene.ask(questions.hard, { body: { stream: true } });
   await scene.ask(questions.easy);
   await scene.recorded(7);
-  const views = ['now', 'requests', 'trends', 'confidence', 'fleet', 'playground', 'elsewhere'];
+  const views = [
+    'now',
+    'requests',
+    'trends',
+    'confidence',
+    'fleet',
+    'keys',
+    'settings',
+    'errors',
+    'playground',
+    'elsewhere',
+  ];
   return { scene, paths: [...views, ...[escalated, failed, tool].map((id) => `requests/${id}`)] };
 }
 

@@ -61,7 +61,7 @@ function contentOf(chunks: readonly unknown[]): string {
   return texts.filter((text) => typeof text === 'string').join('');
 }
 
-describe('a link lost in the middle of an answer', { timeout: 60_000 }, () => {
+describe('a link lost in the middle of an answer', { timeout: 180_000 }, () => {
   test('fault 69: the device is back within the grace, and no token is lost or doubled', async (t) => {
     const router = await startRouter(t, { env });
     const device = new TestDevice(t, { answer: slowly(20) });

@@ -47,7 +47,7 @@ const listed = async (router: TestRouter): Promise<readonly string[]> => {
   return Array.isArray(data) ? data.map((model: unknown) => String(at(model, 'id'))) : [];
 };
 
-describe('paired devices', { timeout: 60_000 }, () => {
+describe('paired devices', { timeout: 180_000 }, () => {
   test('a device pairs by the URI, serves local and auto, is pinned by model@device, and says so', async (t) => {
     const router = await startRouter(t, { env });
     const device = new TestDevice(t, { name: 'Müllers Téléphone' });

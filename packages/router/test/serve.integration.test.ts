@@ -42,7 +42,7 @@ test('serve beyond loopback without a key is refused before it listens', async (
     cwd: workingFolder(t),
     env: { HOST: '0.0.0.0', PORT: '0' },
   });
-  assert.equal(code, 1);
+  assert.equal(code, 2);
   assert.equal(stderr, '');
   const [record, ...rest] = records(stdout);
   assert.deepEqual(rest, []);
@@ -55,7 +55,7 @@ test('a copy of keys without keys does not open other addresses', { timeout: 60_
   mkdirSync(join(cwd, 'data'), { mode: 0o700 });
   writeFileSync(join(cwd, 'data', 'keys.json'), '{}');
   const { code, stdout } = await runLfo(t, ['serve'], { cwd, env: { HOST: '0.0.0.0', PORT: '0' } });
-  assert.equal(code, 1);
+  assert.equal(code, 2);
   const fatal = records(stdout).filter(({ level }) => level === 'fatal');
   assert.equal(fatal.length, 1);
   assert.match(String(fatal[0]?.['msg']), /can be reached from other machines: .*lfo keys create/);

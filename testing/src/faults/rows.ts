@@ -6,7 +6,7 @@ export interface FaultRow {
   readonly elsewhere?: string;
 }
 
-const devices = 'comes with the device fleet';
+const devices = 'in packages/router/test/device-*.integration.test.ts and the tests of packages/protocol';
 
 /** What may go wrong, by number. Every row has tests here, or says where they are. */
 export const faultRows: readonly FaultRow[] = [

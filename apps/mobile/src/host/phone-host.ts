@@ -94,6 +94,8 @@ export interface PhoneView {
   /** The last ones, newest first. */
   readonly notes: readonly AnswerNote[];
   readonly answered: number;
+  /** Name of a router that has removed this phone since it was last paired. */
+  readonly removedBy: string | undefined;
 }
 
 /** The phone as a device of its routers: one model, its gates, its links, and what its owner sees and decides. */
@@ -110,6 +112,7 @@ export class PhoneHost {
   #load: ModelLoad = { kind: 'none' };
   #notes: readonly AnswerNote[] = [];
   #answered = 0;
+  #removedBy: string | undefined;
   #view: PhoneView | undefined;
   #notice = '';
 
@@ -145,8 +148,15 @@ export class PhoneHost {
     });
     const onChange = (): void => this.#changed();
     const shared = { clock, primitives, store, device: this.#device, onChange };
-    this.#links = new RouterLinks({ ...shared, connect, random });
+    this.#links = new RouterLinks({
+      ...shared,
+      connect,
+      random,
+      onRemoved: (router) => (this.#removedBy = router.name === '' ? 'The router' : router.name),
+    });
     this.#listener = new RouterListener({ ...shared, listen });
+    // The device host listens first, and has judged the machine by then.
+    this.#gates.onChange(() => this.#gateChanged());
     this.#unsubscribe = machine.subscribe((what) => this.#machineChanged(what));
     service.onStop(() => void this.stop());
   }
@@ -172,6 +182,7 @@ export class PhoneHost {
       decodeRate: this.#model?.rates().decode,
       notes: this.#notes,
       answered: this.#answered,
+      removedBy: this.#removedBy,
     };
     return this.#view;
   }
@@ -214,6 +225,7 @@ export class PhoneHost {
     const pairing = this.#pairingOf(text, address);
     if (typeof pairing === 'string') return pairing;
     const code = await this.#links.pair(pairing);
+    if (code === 'paired') this.#removedBy = undefined;
     if (code === 'paired' && !this.#store.settings.isOn) await this.start();
     this.#changed();
     return code;
@@ -333,8 +345,11 @@ export class PhoneHost {
   }
 
   #machineChanged(what: 'machine' | 'network'): void {
-    // The gates have been told by the device host, which listens first.
     if (what === 'network') this.#links.lookAgain(this.#gates.closed?.code !== 'network');
+    this.#changed();
+  }
+
+  #gateChanged(): void {
     const isTight = this.#gates.closed?.code === 'memory';
     if (isTight && this.#load.kind !== 'none') {
       this.#device.unload();

@@ -41,6 +41,8 @@ export interface RouterLinksOptions {
   /** 0..1, uniform. */
   readonly random: () => number;
   readonly onChange: () => void;
+  /** The router has removed this phone. */
+  readonly onRemoved: (router: KnownRouter) => void;
 }
 
 /** The links to all routers of this phone: each is dialled, served, and dialled again as the protocol says. */
@@ -134,6 +136,7 @@ export class RouterLinks {
       {
         ...this.#options,
         onForgotten: () => {
+          this.#options.onRemoved(router);
           this.#keepers.delete(router.id);
           void this.#options.store.forget(router.id).then(this.#options.onChange);
         },

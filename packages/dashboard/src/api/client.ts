@@ -18,7 +18,7 @@ export class ApiError extends Error {
 
 /** Asks the router for JSON. @throws ApiError; without a session it also goes to the form */
 export async function ask<T>(path: string, options: RequestInit = {}): Promise<T> {
-  const response = await send(path, options);
+  const response = await request(path, options);
   const body: T = await response.json();
   return body;
 }
@@ -42,7 +42,7 @@ export function change(
 ): Promise<Response> {
   const csrf = session.value?.csrfToken;
   const hasBody = body !== undefined;
-  return send(path, {
+  return request(path, {
     ...options,
     method,
     headers: {
@@ -65,7 +65,7 @@ export function goToLogin(): void {
   if (path !== '/login') go(`/login?next=${encodeURIComponent(path)}`, 'replace');
 }
 
-async function send(path: string, options: RequestInit): Promise<Response> {
+async function request(path: string, options: RequestInit): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, { ...options, credentials: 'same-origin' });

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { dayAndTime } from '../format.ts';
 import { onSchemeChange } from './colours.ts';
-import type { Series } from './plot.ts';
+import type { PlotOptions, Series } from './plot.ts';
 
 interface ChartProps {
   readonly title: string;
@@ -11,6 +11,8 @@ interface ChartProps {
   readonly series: readonly Series[];
   readonly shape: 'lines' | 'bars';
   readonly max?: number;
+  readonly marks?: PlotOptions['marks'];
+  readonly onZoom?: PlotOptions['onZoom'];
   readonly format: (value: number | null | undefined) => string;
   /** Shown in place of a chart without a value. */
   readonly empty: string;
@@ -71,7 +73,7 @@ export function Chart(props: ChartProps) {
 function Plot(props: ChartProps & { readonly point: number | null; readonly onPoint: (index: number | null) => void }) {
   const target = useRef<HTMLDivElement>(null);
   const moveTo = useRef<(index: number | null) => void>(() => {});
-  const { timesMs, series, shape, max, format, onPoint, point } = props;
+  const { timesMs, series, shape, max, marks, onZoom, format, onPoint, point } = props;
   useEffect(() => {
     let clean = (): void => {};
     let isGone = false;
@@ -87,6 +89,8 @@ function Plot(props: ChartProps & { readonly point: number | null; readonly onPo
         formatValue: format,
         onPoint,
         ...(max !== undefined && { max }),
+        ...(marks !== undefined && { marks }),
+        ...(onZoom !== undefined && { onZoom }),
       });
       const observer = new ResizeObserver(() => fitPlot(plot, element));
       observer.observe(element);

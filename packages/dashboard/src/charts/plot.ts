@@ -9,6 +9,8 @@ export interface Series {
   readonly colour: string;
   readonly values: readonly (number | null)[];
   readonly dashed?: boolean;
+  /** Fills the room down to the series before it. */
+  readonly isBand?: boolean;
   /** The value of the whole range. */
   readonly all: number | null;
 }
@@ -20,6 +22,10 @@ export interface PlotOptions {
   /** Top of the scale, where it is known. */
   readonly max?: number;
   readonly formatValue: (value: number) => string;
+  /** Moments that are marked by a line. */
+  readonly marks?: readonly { readonly timeMs: number; readonly kind: string }[];
+  /** A part of the time was dragged over. */
+  readonly onZoom?: (fromMs: number, untilMs: number) => void;
   /** The step under the pointer; `null` when it leaves. */
   readonly onPoint: (index: number | null) => void;
 }
@@ -45,7 +51,7 @@ export function fitPlot(plot: uPlot, target: HTMLElement): void {
 }
 
 function uplotOptions(target: HTMLElement, options: PlotOptions, series: readonly Series[]): uPlot.Options {
-  const { shape, formatValue, max, onPoint } = options;
+  const { shape, formatValue, max, onPoint, onZoom, marks = [] } = options;
   const axis = {
     stroke: colourOf('dim'),
     font: '12px system-ui, sans-serif',
@@ -57,7 +63,11 @@ function uplotOptions(target: HTMLElement, options: PlotOptions, series: readonl
     height: heightPx,
     padding: [12, 22, 0, 0],
     legend: { show: false },
-    cursor: { y: false, points: { show: shape === 'lines' }, drag: { setScale: false } },
+    cursor: {
+      y: false,
+      points: { show: shape === 'lines' },
+      drag: { x: onZoom !== undefined, y: false, setScale: false },
+    },
     scales: { y: { range: (_plot, _low, high) => [0, max ?? niceMax(high)] } },
     axes: [
       {
@@ -80,11 +90,52 @@ function uplotOptions(target: HTMLElement, options: PlotOptions, series: readonl
       },
     ],
     series: [{}, ...series.map((one) => seriesOptions(one, shape))],
-    hooks: { setCursor: [({ cursor }) => onPoint(cursor.idx ?? null)] },
+    bands: series.flatMap(({ isBand, colour }, index) =>
+      isBand === true && index > 0 ? [{ series: [index + 1, index], fill: thin(colourOf(colour)) }] : [],
+    ),
+    hooks: {
+      setCursor: [({ cursor }) => onPoint(cursor.idx ?? null)],
+      setSelect: [(plot) => zoomed(plot, onZoom)],
+      draw: [(plot) => drawMarks(plot, marks)],
+    },
   };
 }
 
-function seriesOptions({ label, colour, dashed }: Series, shape: 'lines' | 'bars'): uPlot.Series {
+/** The same colour, seen through. */
+function thin(colour: string): string {
+  return colour.replace(/^rgb\((.*)\)$/, 'rgba($1, 0.16)');
+}
+
+/** Less than this was a click. */
+const shortestDragPx = 8;
+
+function zoomed(plot: uPlot, onZoom: PlotOptions['onZoom']): void {
+  const { left, width } = plot.select;
+  if (width < shortestDragPx || onZoom === undefined) return;
+  const at = (px: number): number => plot.posToVal(px, 'x') * 1_000;
+  const [from, until] = [at(left), at(left + width)];
+  plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+  onZoom(from, until);
+}
+
+function drawMarks(plot: uPlot, marks: NonNullable<PlotOptions['marks']>): void {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.strokeStyle = colourOf('dim');
+  ctx.lineWidth = 1;
+  ctx.setLineDash([3, 4]);
+  for (const { timeMs } of marks) {
+    const x = Math.round(plot.valToPos(timeMs / 1_000, 'x', true)) + 0.5;
+    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+  }
+  ctx.restore();
+}
+
+function seriesOptions({ label, colour, dashed, isBand }: Series, shape: 'lines' | 'bars'): uPlot.Series {
   const stroke = colourOf(colour);
   if (shape === 'bars') {
     const { bars } = uPlot.paths;
@@ -97,7 +148,8 @@ function seriesOptions({ label, colour, dashed }: Series, shape: 'lines' | 'bars
       ...(bars && { paths: bars({ size: [0.72, 28] }) }),
     };
   }
-  return { label, stroke, width: dashed === true ? 1.5 : 2, spanGaps: true, ...(dashed === true && { dash: [5, 4] }) };
+  const width = isBand === true ? 0.75 : dashed === true ? 1.5 : 2;
+  return { label, stroke, width, spanGaps: true, ...(dashed === true && { dash: [5, 4] }) };
 }
 
 function stacked(series: readonly Series[]): readonly Series[] {

@@ -14,6 +14,7 @@ export function TierBadge({ tier }: { tier: 'local' | 'cloud' }) {
 
 /** Tone and word of a request's route. */
 function routeOf(request: RequestView): readonly [tone: string, text: string] {
+  if (request.isTurnedAway && (request.status ?? 500) < 500) return ['muted', 'refused'];
   if (hasFailed(request)) return ['failed', 'failed'];
   if (request.state === 'done' && request.status === 499) return ['muted', 'client left'];
   if (request.route === null) return ['muted', request.state === 'done' ? 'no route' : 'routing'];

@@ -46,6 +46,19 @@ export const icons = {
       <path d="M7 7.500h.01M7 16.500h.01" />
     </Icon>
   ),
+  keys: (
+    <Icon>
+      <circle cx="8" cy="15" r="4" />
+      <path d="M11 12l8-8M16 7l3 3" />
+    </Icon>
+  ),
+  settings: (
+    <Icon>
+      <path d="M4 7h10M18 7h2M4 17h2M10 17h10" />
+      <circle cx="16" cy="7" r="2" />
+      <circle cx="8" cy="17" r="2" />
+    </Icon>
+  ),
   playground: (
     <Icon>
       <path d="M4 5h16v11H9l-5 4z" />

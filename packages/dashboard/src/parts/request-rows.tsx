@@ -22,6 +22,15 @@ export function RowHead() {
   );
 }
 
+/** Why it went where it went; for an escalation the numbers say more than a sentence. */
+function whyOf({ reason, backend, route, threshold, attempts }: RequestView): string {
+  const local = attempts.findLast(({ tier }) => tier === 'local')?.score ?? null;
+  if (route === 'cloud' && reason === 'low_confidence' && local !== null && backend !== null) {
+    return `local scored ${local.toFixed(2)} < ${threshold.toFixed(2)} → ${backend}`;
+  }
+  return reason === null ? 'Deciding' : reasons[reason];
+}
+
 /** One line a request; each leads to its page. */
 export function RequestRows({ requests }: { requests: readonly RequestView[] }) {
   return (
@@ -34,7 +43,7 @@ export function RequestRows({ requests }: { requests: readonly RequestView[] }) 
 }
 
 function Row({ request }: { request: RequestView }) {
-  const { reason, errorCode } = request;
+  const { errorCode } = request;
   // A running request is where its latest attempt is.
   const { backend, model } = request.backend === null ? (request.attempts.at(-1) ?? request) : request;
   return (
@@ -48,16 +57,15 @@ function Row({ request }: { request: RequestView }) {
         </span>
         <span class="what">
           <span class="strong">
-            {backend ?? 'no backend'}
+            {backend ?? (request.isTurnedAway ? (request.path ?? 'refused') : 'no backend')}
             {model !== null && <span class="dim"> {model}</span>}
           </span>
-          <span class="why">
-            {errorCode === null ? (reason === null ? 'Deciding' : reasons[reason]) : sentence(errorCode)}
-          </span>
+          <span class="why">{errorCode === null ? whyOf(request) : sentence(errorCode)}</span>
         </span>
         <ConfidenceMeter score={scoreOf(request)} threshold={request.threshold} />
         <LatencyBar request={request} />
         <span class="number end tokens" title="Prompt and completion tokens">
+          {request.promptTokens === null && request.routedTokens !== null && '≤ '}
           {count(request.promptTokens ?? request.routedTokens)} → {count(request.completionTokens)}
         </span>
       </Link>

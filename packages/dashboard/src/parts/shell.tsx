@@ -1,8 +1,11 @@
 import type { ComponentChildren } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
 import { post, session } from '../api/client.ts';
 import { connection, status } from '../api/live.ts';
 import { count, plural } from '../format.ts';
 import { hrefOf } from '../navigation.ts';
+import { followShortcuts, shortcuts } from '../shortcuts.ts';
+import { chooseTheme, theme } from '../theme.ts';
 import { icons } from './icons.tsx';
 import { Link } from './link.tsx';
 
@@ -12,7 +15,9 @@ const views = [
   { to: '/trends', name: 'Trends', icon: icons.trends },
   { to: '/confidence', name: 'Confidence', icon: icons.confidence },
   { to: '/fleet', name: 'Fleet', icon: icons.fleet },
+  { to: '/keys', name: 'Keys', icon: icons.keys },
   { to: '/playground', name: 'Playground', icon: icons.playground },
+  { to: '/settings', name: 'Settings', icon: icons.settings },
 ] as const;
 
 /** The frame around every view: where one is, where one can go, and how LFO is. */
@@ -41,6 +46,7 @@ export function Shell({ path, children }: { path: string; children: ComponentChi
           ))}
         </nav>
         <Health />
+        <ThemeChoice />
         {session.value?.needsKey === true && (
           <button type="button" class="quiet logout" onClick={() => void logOut()}>
             Log out
@@ -51,7 +57,53 @@ export function Shell({ path, children }: { path: string; children: ComponentChi
         <Notices />
         {children}
       </main>
+      <ShortcutList />
     </div>
+  );
+}
+
+function ThemeChoice() {
+  return (
+    <div class="theme">
+      <label for="theme" class="unseen">
+        Colours
+      </label>
+      <select
+        id="theme"
+        value={theme.value}
+        onChange={({ currentTarget: { value } }) => chooseTheme(value === 'light' || value === 'dark' ? value : 'auto')}
+      >
+        <option value="auto">System colours</option>
+        <option value="light">Light</option>
+        <option value="dark">Dark</option>
+      </select>
+    </div>
+  );
+}
+
+/** The keys that lead somewhere; opened by `?`. */
+function ShortcutList() {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => followShortcuts(() => dialog.current?.showModal()), []);
+  return (
+    <dialog ref={dialog} aria-label="Keyboard shortcuts">
+      <h2>Keyboard</h2>
+      <dl class="readings">
+        {[...shortcuts, ['/', 'Find a request by its id', ''] as const, ['?', 'This list', ''] as const].map(
+          ([keys, what]) => (
+            <div key={keys}>
+              <dt>{what}</dt>
+              <dd>
+                <kbd>{keys}</kbd>
+              </dd>
+            </div>
+          ),
+        )}
+      </dl>
+      <form method="dialog">
+        <button type="submit">Close</button>
+      </form>
+    </dialog>
   );
 }
 
@@ -83,6 +135,14 @@ function Notices() {
     return (
       <p class="notice" role="alert">
         LFO does not answer. What is shown may be old; it will move again by itself once LFO is back.
+      </p>
+    );
+  }
+  const problem = now?.problem ?? null;
+  if (problem !== null) {
+    return (
+      <p class="notice" role="alert">
+        <strong>LFO runs, but cannot answer: {problem.what}</strong> Fix: {problem.fix}
       </p>
     );
   }

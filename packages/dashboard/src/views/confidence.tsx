@@ -1,6 +1,8 @@
 import { useState } from 'preact/hooks';
 import type { ConfidenceReport, ReplayPoint } from '@lfo/router/src/records/history.ts';
-import { useResource } from '../api/resource.ts';
+import type { SettingsBody } from '@lfo/router/src/admin/wire.ts';
+import { change } from '../api/client.ts';
+import { type Resource, useResource } from '../api/resource.ts';
 import { Histogram } from '../charts/histogram.tsx';
 import { ReplayCurve } from '../charts/replay-curve.tsx';
 import { Reliability } from '../charts/reliability.tsx';
@@ -18,12 +20,13 @@ export function ConfidenceView() {
     `/dashboard/api/confidence?range=${chosenRange()}`,
     30_000,
   );
+  const settings = useResource<SettingsBody>('/dashboard/api/settings', 30_000);
   return (
     <>
       <ViewHead title="Confidence">
         <RangeTabs />
       </ViewHead>
-      {value !== undefined && <Report report={value} />}
+      {value !== undefined && <Report report={value} settings={settings} />}
       <Goals />
       <Learned />
       {value === undefined && error === undefined && <Loading />}
@@ -32,7 +35,7 @@ export function ConfidenceView() {
   );
 }
 
-function Report({ report }: { report: ConfidenceReport }) {
+function Report({ report, settings }: { report: ConfidenceReport; settings: Resource<SettingsBody> }) {
   const scored = Object.values(report.histogram).reduce((sum, bins) => sum + bins.reduce((a, b) => a + b, 0), 0);
   if (scored === 0) {
     return (
@@ -61,7 +64,7 @@ function Report({ report }: { report: ConfidenceReport }) {
         <Histogram histogram={report.histogram} threshold={report.threshold} />
       </section>
       <div class="two">
-        <Replay report={report} />
+        <Replay report={report} settings={settings} />
         <section class="card">
           <h2>Calibration: is 0.8 right 80 % of the time?</h2>
           {report.reliability.length === 0 ? <NoLabels /> : <Labels report={report} />}
@@ -96,8 +99,9 @@ function NoLabels() {
   );
 }
 
-function Replay({ report }: { report: ConfidenceReport }) {
-  const { replay, threshold, cloudAnswerUsd } = report;
+function Replay({ report, settings }: { report: ConfidenceReport; settings: Resource<SettingsBody> }) {
+  const { replay, cloudAnswerUsd } = report;
+  const threshold = settings.value?.threshold.value ?? report.threshold;
   const actual = nearest(replay, threshold ?? 0.7);
   const [chosen, setChosen] = useState(actual);
   const [now, then] = [replay[actual], replay[chosen]];
@@ -128,10 +132,60 @@ function Replay({ report }: { report: ConfidenceReport }) {
         <Fact name="Judged good of those kept" value={goodOf(then)} />
       </dl>
       <p class="hint">
-        Replayed on stored scores. Now it is {score(threshold)}; set it with <code>LFO_CONFIDENCE_THRESHOLD</code> or{' '}
-        <code>routing.confidence_threshold</code>.
+        Replayed on stored scores of the mode <code>auto</code>.
+        {cloudAnswerUsd !== null && ` Money at ${money(cloudAnswerUsd)}, the mean price of a cloud answer here.`}
       </p>
+      {settings.value !== undefined && (
+        <Apply chosen={then.threshold} settings={settings.value} onDone={settings.reload} />
+      )}
     </section>
+  );
+}
+
+const thresholdSetting = '/admin/settings/routing.confidence_threshold';
+
+/** Puts the chosen threshold in force, or takes that back. */
+function Apply({ chosen, settings, onDone }: { chosen: number; settings: SettingsBody; onDone: () => void }) {
+  const { value, origin, isFixed } = settings.threshold;
+  const [error, setError] = useState<string | undefined>(undefined);
+  const put = async (next: number | null): Promise<void> => {
+    try {
+      if (next === null) await change('DELETE', thresholdSetting);
+      else await change('PATCH', thresholdSetting, { value: next });
+      setError(undefined);
+      onDone();
+    } catch (thrown) {
+      setError(thrown instanceof Error ? thrown.message : 'That did not work.');
+    }
+  };
+  return (
+    <>
+      <p class="actions">
+        <span class="hint">
+          In force: {score(value)} ({origin === 'override' ? 'set here' : origin})
+        </span>
+        {!isFixed && chosen !== value && (
+          <button type="button" class="primary" onClick={() => void put(chosen)}>
+            Apply {score(chosen)}
+          </button>
+        )}
+        {origin === 'override' && (
+          <button type="button" onClick={() => void put(null)}>
+            Undo
+          </button>
+        )}
+      </p>
+      {isFixed && (
+        <p class="hint">
+          <code>LFO_CONFIDENCE_THRESHOLD</code> fixes it: change it there.
+        </p>
+      )}
+      {error !== undefined && (
+        <p class="error" role="alert">
+          {error}
+        </p>
+      )}
+    </>
   );
 }
 
@@ -145,7 +199,8 @@ function Fact({ name, value }: { name: string; value: string }) {
 }
 
 function nearest(replay: readonly ReplayPoint[], threshold: number): number {
-  return Math.round(threshold * (replay.length - 1));
+  const distances = replay.map((point) => Math.abs(point.threshold - threshold));
+  return distances.indexOf(Math.min(...distances));
 }
 
 function changeOf(moved: number): string {

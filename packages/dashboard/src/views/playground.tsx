@@ -1,9 +1,11 @@
 import { signal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
 import { reasons } from '@lfo/router/src/core/reason.ts';
 import type { Mode } from '@lfo/router/src/core/request.ts';
 import { type Answer, chat, noAnswer } from '../api/chat.ts';
 import { status } from '../api/live.ts';
 import { count, duration, rate } from '../format.ts';
+import { place } from '../navigation.ts';
 import { TierBadge } from '../parts/badges.tsx';
 import { ConfidenceMeter } from '../parts/confidence-meter.tsx';
 import { FeedbackButtons } from '../parts/feedback-buttons.tsx';
@@ -33,6 +35,10 @@ const aborting = signal<AbortController | undefined>(undefined);
 
 /** One prompt in each mode, side by side. */
 export function PlaygroundView() {
+  useEffect(() => {
+    const asked = place.value.query.get('prompt');
+    if (asked !== null && asked !== '') draft.value = asked;
+  }, []);
   const [prompt, chosen, runs] = [draft.value, chosenModes.value, allRuns.value];
   const isRunning = Object.values(runs).some((run) => run?.state === 'running');
   // As long as the fleet is not known, there may be one.

@@ -73,6 +73,7 @@ function Decision({ body }: { body: RequestBody }) {
     <>
       <ViewHead title={reason === null ? 'Request' : reasons[reason].replace(/\.$/, '')}>
         <RouteBadge request={request} />
+        <Actions body={body} />
       </ViewHead>
       <p class="lead">
         <time dateTime={new Date(request.timeMs).toISOString()}>{fullDate(request.timeMs)}</time>
@@ -113,6 +114,38 @@ function Decision({ body }: { body: RequestBody }) {
       </div>
     </>
   );
+}
+
+/** What can be done with a request: copied, exported, asked again. Its words are there only where they were kept. */
+function Actions({ body }: { body: RequestBody }) {
+  const { request, capture } = body;
+  const prompt = capture?.messages.findLast(({ role }) => role === 'user')?.text;
+  const copy = (text: string): void => void navigator.clipboard.writeText(text);
+  return (
+    <span class="actions">
+      <button type="button" class="quiet" onClick={() => copy(JSON.stringify(body, null, 2))}>
+        Copy JSON
+      </button>
+      {capture !== null && (
+        <button type="button" class="quiet" onClick={() => copy(curlOf(body))}>
+          Copy as curl
+        </button>
+      )}
+      {prompt !== undefined && (
+        <Link to={`/playground?prompt=${encodeURIComponent(prompt.slice(0, 4_000))}`}>Ask again</Link>
+      )}
+      {request.clientKey !== null && (
+        <Link to={`/requests?key=${encodeURIComponent(request.clientKey)}`}>Same key</Link>
+      )}
+    </span>
+  );
+}
+
+function curlOf({ request, capture }: RequestBody): string {
+  const messages = capture?.messages.map(({ role, text }) => ({ role, content: text })) ?? [];
+  const asked = { messages, ...(request.mode !== null && { metadata: { mode: request.mode } }) };
+  const quoted = JSON.stringify(asked).replaceAll("'", String.raw`'\''`);
+  return `curl ${location.origin}/v1/chat/completions -H 'content-type: application/json' -d '${quoted}'`;
 }
 
 function Said({ feedback: { timeMs, expectedRoute } }: { feedback: FeedbackView }) {
@@ -193,7 +226,11 @@ function groupsOf({ request, clientKey }: RequestBody): readonly (readonly [grou
       [
         ['Backend', request.backend ?? 'none'],
         ['Model', request.model ?? 'none'],
-        ['Mode', `${request.mode}${request.stream ? ', streamed' : ''}`],
+        ['Mode', request.mode === null ? 'not known' : `${request.mode}${request.stream ? ', streamed' : ''}`],
+        ...(request.device === null ? [] : [['Device', request.device] as const]),
+        ...(request.dialect === null ? [] : [['Dialect', request.dialect] as const]),
+        ...(request.path === null ? [] : [['Path', request.path] as const]),
+        ...(request.router === null ? [] : [['Router', request.router] as const]),
         ['Key', clientKey === null ? 'none' : (clientKey.name ?? clientKey.id)],
         ['End', finishReason === null ? 'no answer' : (finishes[finishReason] ?? words(finishReason))],
       ],

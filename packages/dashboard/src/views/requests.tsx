@@ -1,5 +1,6 @@
 import type { RequestView } from '@lfo/router/src/records/request-view.ts';
 import { reasons } from '@lfo/router/src/core/reason.ts';
+import { keyNames } from '../api/keys.ts';
 import { status } from '../api/live.ts';
 import { type Pages, usePages } from '../api/pages.ts';
 import { dayAndTime, dayName, plural } from '../format.ts';
@@ -8,8 +9,26 @@ import { LatencyLegend } from '../parts/latency-bar.tsx';
 import { Link } from '../parts/link.tsx';
 import { RequestRows, RowHead } from '../parts/request-rows.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
+import { scoreOf } from '../phases.ts';
 
-const filterNames = ['route', 'outcome', 'backend', 'reason'] as const;
+const filterNames = [
+  'route',
+  'outcome',
+  'backend',
+  'model',
+  'key',
+  'device',
+  'mode',
+  'dialect',
+  'tools',
+  'reason',
+  'error',
+  'status',
+  'minMs',
+  'minCostUsd',
+  'fromMs',
+  'untilMs',
+] as const;
 type FilterName = (typeof filterNames)[number];
 
 /** Everything on record, the newest first, narrowed by what the address says. */
@@ -20,6 +39,8 @@ export function RequestsView() {
   return (
     <>
       <ViewHead title="Requests">
+        <SearchById />
+        <Link to="/errors">Errors by cause</Link>
         <button type="button" class="quiet" onClick={reload}>
           Reload
         </button>
@@ -41,16 +62,92 @@ function Days({ requests }: { requests: readonly RequestView[] }) {
     <section class="card flush" aria-label="Recorded requests">
       <div class="card-head">
         <span class="dim">{plural(requests.length, 'request')} shown</span>
+        <span class="actions">
+          <SortChoice />
+          <a href={`/dashboard/api/export?format=csv&${chosenQuery()}`} download>
+            CSV
+          </a>
+          <a href={`/dashboard/api/export?format=json&${chosenQuery()}`} download>
+            JSON
+          </a>
+        </span>
         <LatencyLegend />
       </div>
       <RowHead />
-      {daysOf(requests).map(([day, ofDay]) => (
-        <section key={day} aria-label={day}>
-          <h2 class="day">{day}</h2>
-          <RequestRows requests={ofDay} />
-        </section>
-      ))}
+      {sorting() === 'time' ? (
+        daysOf(requests).map(([day, ofDay]) => (
+          <section key={day} aria-label={day}>
+            <h2 class="day">{day}</h2>
+            <RequestRows requests={ofDay} />
+          </section>
+        ))
+      ) : (
+        <RequestRows requests={sorted(requests)} />
+      )}
     </section>
+  );
+}
+
+const orders = [
+  ['time', 'Newest first'],
+  ['slowest', 'Slowest first'],
+  ['dearest', 'Dearest first'],
+  ['tokens', 'Most tokens first'],
+  ['confidence', 'Least confident first'],
+] as const;
+type Order = (typeof orders)[number][0];
+
+/** The order the address asks for. */
+function sorting(): Order {
+  const asked = place.value.query.get('sort');
+  return orders.find(([order]) => order === asked)?.[0] ?? 'time';
+}
+
+/** Of the rows that are shown. */
+function sorted(requests: readonly RequestView[]): readonly RequestView[] {
+  const rank: Readonly<Record<Order, (request: RequestView) => number>> = {
+    time: ({ timeMs }) => -timeMs,
+    slowest: ({ totalMs }) => -(totalMs ?? 0),
+    dearest: ({ costUsd }) => -(costUsd ?? 0),
+    tokens: ({ promptTokens, completionTokens }) => -((promptTokens ?? 0) + (completionTokens ?? 0)),
+    confidence: (request) => scoreOf(request) ?? 2,
+  };
+  const of = rank[sorting()];
+  return requests.toSorted((a, b) => of(a) - of(b));
+}
+
+function SortChoice() {
+  const choose = (order: string): void => {
+    const query = new URLSearchParams(chosenQuery());
+    if (order !== 'time') query.set('sort', order);
+    go(query.size === 0 ? '/requests' : `/requests?${query}`, 'replace');
+  };
+  return (
+    <select aria-label="Order" value={sorting()} onChange={({ currentTarget }) => choose(currentTarget.value)}>
+      {orders.map(([order, text]) => (
+        <option key={order} value={order}>
+          {text}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+/** Ids are in the response header `x-request-id`, and in an answer's own id. */
+function SearchById() {
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    const input = document.querySelector<HTMLInputElement>('#search-id');
+    const id = input?.value.trim() ?? '';
+    if (id !== '') go(`/requests/${encodeURIComponent(id)}`);
+  };
+  return (
+    <form role="search" onSubmit={submit}>
+      <label for="search-id" class="unseen">
+        Find a request by its id
+      </label>
+      <input id="search-id" type="search" placeholder="Find by id" />
+    </form>
   );
 }
 
@@ -104,6 +201,10 @@ function Filters({ pages }: { pages: Pages }) {
     ...pages.requests.flatMap(({ backend }) => backend ?? []),
     ...query.getAll('backend'),
   ]);
+  const models = new Set([
+    ...(status.value?.backends.flatMap((backend) => backend.models) ?? []),
+    ...query.getAll('model'),
+  ]);
   const isNarrowed = filterNames.some((name) => query.has(name));
   return (
     <form class="filters" aria-label="Which requests" onSubmit={(event) => event.preventDefault()}>
@@ -121,11 +222,53 @@ function Filters({ pages }: { pages: Pages }) {
         options={[
           ['ok', 'answered'],
           ['failed', 'failed'],
+          ['refused', 'refused'],
+          ['left', 'client left'],
+          ['escalated', 'escalated'],
           ['degraded', 'degraded'],
         ]}
       />
       <Choice name="backend" label="Backend" options={[...backends].toSorted().map((id) => [id, id])} />
+      <Choice name="model" label="Model" options={[...models].toSorted().map((id) => [id, id])} />
+      <Choice name="key" label="Key" options={[...keyNames.value]} />
+      <Choice
+        name="mode"
+        label="Mode"
+        options={[
+          ['auto', 'auto'],
+          ['local', 'local'],
+          ['cloud', 'cloud'],
+        ]}
+      />
+      <Choice
+        name="tools"
+        label="Tools"
+        options={[
+          ['true', 'with tools'],
+          ['false', 'without tools'],
+        ]}
+      />
+      <Choice name="dialect" label="Dialect" options={dialects.map((name) => [name, name])} />
+      <Choice name="fromMs" label="Since" options={sinceOptions()} />
       <Choice name="reason" label="Reason" options={Object.entries(reasons)} />
+      <Choice
+        name="minMs"
+        label="Took"
+        options={[
+          ['1000', 'over 1 s'],
+          ['5000', 'over 5 s'],
+          ['30000', 'over 30 s'],
+        ]}
+      />
+      <Choice
+        name="minCostUsd"
+        label="Cost"
+        options={[
+          ['0.001', 'over $0.001'],
+          ['0.01', 'over $0.01'],
+          ['0.1', 'over $0.10'],
+        ]}
+      />
       {isNarrowed && (
         <Link to="/requests" class="clear">
           Clear
@@ -133,6 +276,22 @@ function Filters({ pages }: { pages: Pages }) {
       )}
     </form>
   );
+}
+
+const dialects = ['openai-chat', 'openai-responses', 'anthropic', 'gemini', 'ollama'];
+
+/** Moments in steps of ten minutes, so that the address stays the same for a while. */
+function sinceOptions(): readonly (readonly [string, string])[] {
+  const chosen = place.value.query.get('fromMs');
+  const now = Math.floor(Date.now() / 600_000) * 600_000;
+  const options = [
+    [now - 3_600_000, '1 hour ago'],
+    [now - 86_400_000, '1 day ago'],
+    [now - 604_800_000, '7 days ago'],
+  ] as const;
+  const texts = options.map(([timeMs, text]): readonly [string, string] => [String(timeMs), text]);
+  if (chosen === null || texts.some(([value]) => value === chosen)) return texts;
+  return [...texts, [chosen, dayAndTime(Number(chosen))]];
 }
 
 interface ChoiceProps {

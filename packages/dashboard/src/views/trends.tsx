@@ -1,36 +1,85 @@
 import { useMemo } from 'preact/hooks';
+import type { SettingsBody } from '@lfo/router/src/admin/wire.ts';
 import type { Trends } from '@lfo/router/src/records/history.ts';
+import { keyNames } from '../api/keys.ts';
 import { useResource } from '../api/resource.ts';
 import { Chart } from '../charts/chart.tsx';
 import { count, duration, money, percent, plural, stepLength, timeSpan, timeZone } from '../format.ts';
+import { go, place } from '../navigation.ts';
 import { Link } from '../parts/link.tsx';
 import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
 import { Empty, Failure, Loading, Tile, ViewHead } from '../parts/states.tsx';
+import { UsageTable } from '../parts/usage-table.tsx';
 
 const reloadMs = 15_000;
 
 /** How requests, latency, tokens and money went over time. */
 export function TrendsView() {
-  const range = chosenRange();
-  const { value, error, reload } = useResource<Trends>(`/dashboard/api/trends?range=${range}`, reloadMs);
+  const query = chosenQuery();
+  const { value, error, reload } = useResource<Trends>(`/dashboard/api/trends?${query}`, reloadMs);
+  const settings = useResource<SettingsBody>('/dashboard/api/settings');
+  const asked = place.value.query;
+  const [from, until, key] = [Number(asked.get('from')), Number(asked.get('until')), asked.get('key')];
   return (
     <>
       <ViewHead title="Trends">
         <RangeTabs />
       </ViewHead>
-      {value !== undefined && <TrendCharts trends={value} />}
+      {(from > 0 || key !== null) && (
+        <p class="lead">
+          {from > 0 && `${timeSpan(from, until > 0 ? until : Date.now())} `}
+          {key !== null && `Key ${keyNames.value.get(key) ?? key} alone `}
+          <Link to="/trends">Show everything</Link>
+        </p>
+      )}
+      {value !== undefined && (
+        <TrendCharts trends={value} query={query} savedAgainst={settings.value?.savedAgainst ?? null} />
+      )}
       {value === undefined && error === undefined && <Loading />}
       {error !== undefined && <Failure error={error} retry={reload} />}
     </>
   );
 }
 
-function TrendCharts({ trends }: { trends: Trends }) {
+/** What of the address chooses the time and the requests. */
+function chosenQuery(): string {
+  const { query } = place.value;
+  const asked = new URLSearchParams({ range: chosenRange() });
+  for (const name of ['from', 'until', 'key', 'model'] as const) {
+    const value = query.get(name);
+    if (value !== null && value !== '') asked.set(name, value);
+  }
+  return asked.toString();
+}
+
+function zoomTo(fromMs: number, untilMs: number): void {
+  const query = new URLSearchParams(chosenQuery());
+  query.set('from', String(Math.round(fromMs)));
+  query.set('until', String(Math.round(untilMs)));
+  go(`/trends?${query}`);
+}
+
+interface TrendChartsProps {
+  readonly trends: Trends;
+  readonly query: string;
+  readonly savedAgainst: string | null;
+}
+
+function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
   const charts = useMemo(() => seriesOf(trends), [trends]);
-  const { timesMs, latency, firstToken } = trends;
+  const { timesMs, latency, firstToken, marks } = trends;
   const step = stepLength(trends.stepMs);
-  const [local, cloud, failed] = [sum(trends.local), sum(trends.cloud), sum(trends.failed)];
-  if (local + cloud + failed === 0) {
+  const sums = {
+    local: sum(trends.local),
+    cloud: sum(trends.cloud),
+    failed: sum(trends.failed),
+    refused: sum(trends.refused),
+    left: sum(trends.left),
+    escalated: sum(trends.escalated),
+  };
+  const answered = sums.local + sums.cloud;
+  const all = answered + sums.failed + sums.refused + sums.left;
+  if (all === 0) {
     return (
       <Empty title="Nothing was asked in this time.">
         <p>
@@ -40,21 +89,35 @@ function TrendCharts({ trends }: { trends: Trends }) {
     );
   }
   const p = latency.local.all.p50 === null ? latency.cloud.all : latency.local.all;
+  const shared = { timesMs, marks, onZoom: zoomTo };
   return (
     <>
       <Gaps gaps={trends.gaps} />
       <dl class="tiles">
-        <Tile label="Requests" value={count(local + cloud + failed)} to="/requests" note={`${count(failed)} failed`} />
+        <Tile
+          label="Requests"
+          value={count(all)}
+          to="/requests"
+          note={`${count(sums.failed)} failed, ${count(sums.refused)} refused, ${count(sums.left)} left`}
+        />
         <Tile
           label="Local share"
-          value={percent(local / (local + cloud))}
-          note={`${count(local)} of ${plural(local + cloud, 'answer')}`}
+          value={percent(sums.local / answered)}
+          note={`${count(sums.local)} of ${plural(answered, 'answer')}`}
+          to="/requests?route=local"
           tone="local"
         />
         <Tile
           label="Median latency"
           value={duration(p.p50)}
           note={latency.local.all.p50 === null ? 'cloud' : 'local'}
+        />
+        <Tile
+          label="Escalated"
+          value={count(sums.escalated)}
+          note={`${duration(sum(trends.escalatedLocalMs))} spent locally first`}
+          to="/requests?outcome=escalated"
+          tone="cloud"
         />
         <Tile
           label="First token"
@@ -64,24 +127,28 @@ function TrendCharts({ trends }: { trends: Trends }) {
         <Tile
           label="Spent"
           value={money(sum(trends.costUsd))}
-          note={`${money(sum(trends.savedUsd))} saved`}
+          note={
+            savedAgainst === null
+              ? 'no cloud model to save against'
+              : `${money(sum(trends.savedUsd))} saved (against ${savedAgainst} at list price)`
+          }
           tone="cloud"
         />
       </dl>
       <div class="charts">
         <Chart
+          {...shared}
           title="Requests"
-          unit={`in each ${step}`}
-          timesMs={timesMs}
+          unit={`per ${step}`}
           series={charts.requests}
           shape="bars"
           format={count}
           empty="No requests."
         />
         <Chart
+          {...shared}
           title="Local share"
           unit="share of the answers"
-          timesMs={timesMs}
           series={charts.share}
           shape="lines"
           max={1}
@@ -89,43 +156,65 @@ function TrendCharts({ trends }: { trends: Trends }) {
           empty="No answer came from the local tier."
         />
         <Chart
+          {...shared}
           title="Latency"
-          unit="whole request, within 5 %"
-          timesMs={timesMs}
+          unit="whole request: median, and up to p95 (± 5 %)"
           series={charts.latency}
           shape="lines"
           format={duration}
           empty="No answers."
         />
         <Chart
+          {...shared}
           title="Time to first token"
-          unit="within 5 %"
-          timesMs={timesMs}
+          unit="median, and up to p95 (± 5 %)"
           series={charts.firstToken}
           shape="lines"
           format={duration}
           empty="No answers."
         />
         <Chart
+          {...shared}
+          title="Wait for the local first token"
+          unit="means: as routing predicted it, and as it was"
+          series={charts.waits}
+          shape="lines"
+          format={duration}
+          empty="Nothing was predicted in this time."
+        />
+        <Chart
+          {...shared}
+          title="Lost to escalation"
+          unit={`time in local attempts that the cloud then answered, per ${step}`}
+          series={charts.lost}
+          shape="bars"
+          format={duration}
+          empty="No request was escalated."
+        />
+        <Chart
+          {...shared}
           title="Tokens"
-          unit={`tokens in each ${step}`}
-          timesMs={timesMs}
+          unit={`per ${step}`}
           series={charts.tokens}
           shape="bars"
           format={count}
           empty="No backend has counted tokens."
         />
         <Chart
+          {...shared}
           title="Money"
-          unit={`US dollars in each ${step}, estimated`}
-          timesMs={timesMs}
+          unit={`US dollars per ${step}, at list prices`}
           series={charts.money}
           shape="bars"
           format={money}
           empty="Nothing was spent: no cloud answer with a known price in this time."
         />
       </div>
-      <p class="hint">Times are those of {timeZone()}.</p>
+      <UsageTable query={query} />
+      <p class="hint">
+        Times are those of {timeZone()}. Drag over a chart to zoom in. Dashed lines mark starts and changes of the
+        configuration.
+      </p>
     </>
   );
 }
@@ -135,30 +224,42 @@ function seriesOf(trends: Trends) {
     const answers = local + (trends.cloud[index] ?? 0);
     return answers === 0 ? null : local / answers;
   });
-  const tiers = ({ local, cloud }: Trends['latency']) => [
-    { label: 'Local p50', colour: 'local', values: local.p50, all: local.all.p50 },
-    { label: 'Local p95', colour: 'local', values: local.p95, all: local.all.p95, dashed: true },
-    { label: 'Cloud p50', colour: 'cloud', values: cloud.p50, all: cloud.all.p50 },
-    { label: 'Cloud p95', colour: 'cloud', values: cloud.p95, all: cloud.all.p95, dashed: true },
-  ];
+  const tiers = ({ local, cloud, escalated }: Trends['latency']) =>
+    [
+      ['Local', 'local', local] as const,
+      ['Cloud', 'cloud', cloud] as const,
+      ['Escalated', 'warn', escalated] as const,
+    ].flatMap(([name, colour, { p50, p95, all }]) => [
+      { label: `${name} p50`, colour, values: p50, all: all.p50 },
+      { label: `${name} p95`, colour, values: p95, all: all.p95, isBand: true },
+    ]);
   const summed = (label: string, colour: string, values: readonly number[]) => ({
     label,
     colour,
     values,
     all: sum(values),
   });
+  const atOnce = trends.cloud.map((cloud, index) => cloud - (trends.escalated[index] ?? 0));
   const answers = sum(trends.local) + sum(trends.cloud);
   return {
     requests: [
       summed('Local', 'local', trends.local),
-      summed('Cloud', 'cloud', trends.cloud),
+      summed('Cloud at once', 'cloud', atOnce),
+      summed('Escalated', 'warn', trends.escalated),
       summed('Failed', 'failed', trends.failed),
+      summed('Refused', 'muted-fill', trends.refused),
+      summed('Left', 'line', trends.left),
     ],
     share: [
       { label: 'Local', colour: 'local', values: share, all: answers === 0 ? null : sum(trends.local) / answers },
     ],
     latency: tiers(trends.latency),
     firstToken: tiers(trends.firstToken),
+    waits: [
+      { label: 'Predicted', colour: 'muted-fill', values: trends.predictedWaitMs, all: mean(trends.predictedWaitMs) },
+      { label: 'Real', colour: 'local', values: trends.waitMs, all: mean(trends.waitMs) },
+    ],
+    lost: [summed('Local attempts', 'warn', trends.escalatedLocalMs)],
     tokens: [
       summed('Prompt', 'muted-fill', trends.promptTokens),
       summed('Completion', 'local', trends.completionTokens),
@@ -190,4 +291,9 @@ function Gaps({ gaps }: Pick<Trends, 'gaps'>) {
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
+}
+
+function mean(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : sum(known) / known.length;
 }

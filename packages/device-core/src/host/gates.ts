@@ -52,7 +52,7 @@ export class Gates {
   #isHot = false;
   #isTight = false;
   #cancelCooling: (() => void) | undefined;
-  #onChange = (): void => {};
+  readonly #listeners: (() => void)[] = [];
 
   constructor(clock: Clock, limits: GateLimits = defaultGateLimits) {
     this.#clock = clock;
@@ -61,7 +61,7 @@ export class Gates {
 
   /** Called with what is to run whenever the answer may have changed. */
   onChange(run: () => void): void {
-    this.#onChange = run;
+    this.#listeners.push(run);
   }
 
   update(machine: MachineState): void {
@@ -123,7 +123,7 @@ export class Gates {
     this.#judgeBattery();
     this.#judgeHeat();
     this.#judgeMemory();
-    this.#onChange();
+    for (const run of this.#listeners) run();
   }
 
   #judgeBattery(): void {

@@ -7,6 +7,7 @@ import { addDevices } from './devices.ts';
 import { addFeedback } from './feedback.ts';
 import { addLiveStream } from './live-stream.ts';
 import { addLogin } from './login.ts';
+import { addOperators } from './operators.ts';
 import { addSettings } from './settings.ts';
 import { addRouters } from './routers.ts';
 import { addPages, securityHeaders } from './pages.ts';
@@ -26,6 +27,7 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminDeps): void {
     addPages(scope, deps);
     addLogin(scope, deps);
     addApi(scope, deps);
+    addOperators(scope, deps);
     addDevices(scope, deps);
     addSettings(scope, deps);
     addRouters(scope, deps);

@@ -5,11 +5,11 @@ import type { AdminDeps } from './deps.ts';
 import type { FleetMember, RequestBody, StatusBody } from './wire.ts';
 
 /** The fleet and the records now. Counts that change with every request are left out. */
-export function statusBody({ fleet, readiness, records }: AdminDeps): StatusBody {
+export function statusBody({ fleet, readiness, problem, records }: AdminDeps): StatusBody {
   const { ready, reasons } = readiness();
   const { dropped, degraded } = records();
   const backends = fleet().backends.map(member);
-  return { ready, reasons, backends, records: { dropped, degraded } };
+  return { ready, reasons, backends, records: { dropped, degraded }, problem: problem() ?? null };
 }
 
 /** A stored request, or one that still runs or waits to be stored. */

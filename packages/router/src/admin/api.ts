@@ -2,24 +2,38 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { LfoError, RequestError } from '../core/errors.ts';
 import { latestOf, type TrendQuery, type TrendRange, type trendRanges } from '../records/history.ts';
-import { isReason } from '../core/reason.ts';
 import { requestBody, statusBody } from './api-bodies.ts';
 import type { AdminDeps } from './deps.ts';
 
 const tier = z.enum(['local', 'cloud']);
-const pageQuery = z.object({
+const text = z.string().min(1).max(200);
+export const moment = z.coerce.number().int().min(0).max(1e14);
+/** The filters of lists and exports. */
+export const requestQuery = z.object({
   route: tier.optional(),
-  outcome: z.enum(['ok', 'failed', 'degraded']).optional(),
-  backend: z.string().max(200).optional(),
-  reason: z.string().refine(isReason).optional(),
+  outcome: z.enum(['ok', 'failed', 'refused', 'left', 'degraded', 'escalated']).optional(),
+  backend: text.optional(),
+  reason: text.optional(),
+  key: text.optional(),
+  model: text.optional(),
+  mode: z.enum(['auto', 'local', 'cloud']).optional(),
+  dialect: text.optional(),
+  device: text.optional(),
+  status: z.coerce.number().int().min(100).max(599).optional(),
+  tools: z.stringbool().optional(),
+  error: text.optional(),
+  minCostUsd: z.coerce.number().min(0).optional(),
+  minMs: z.coerce.number().min(0).optional(),
+  fromMs: moment.optional(),
+  untilMs: moment.optional(),
+});
+const pageQuery = requestQuery.extend({
   before: z.string().max(100).optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),
 });
 const rangeQuery = z.object({ range: z.enum(trendRangeNames()).default('24h') });
 
-const moment = z.coerce.number().int().min(0).max(1e14);
-const text = z.string().min(1).max(200);
-const trendQuery = rangeQuery.extend({
+export const trendQuery = rangeQuery.extend({
   from: moment.optional(),
   until: moment.optional(),
   key: text.optional(),
@@ -85,7 +99,8 @@ export function unknownRequest(): LfoError {
   return new LfoError('No request with this id is on record.', { code: 'unknown_request', status: 404 });
 }
 
-function parse<T>(schema: z.ZodType<T>, query: unknown): T {
+/** @throws RequestError that names the parameter */
+export function parse<T>(schema: z.ZodType<T>, query: unknown): T {
   const { data, error } = schema.safeParse(query);
   if (data !== undefined) return data;
   const param = error?.issues[0]?.path.join('.');
@@ -95,7 +110,7 @@ function parse<T>(schema: z.ZodType<T>, query: unknown): T {
 }
 
 /** A named range up to now, or one with its own ends. */
-function spanOf(
+export function spanOf(
   asked: { range: TrendRange; from?: number; until?: number; key?: string; model?: string },
   nowMs: number,
 ): TrendQuery {
@@ -108,8 +123,8 @@ function spanOf(
 }
 
 /** Zod's absent fields, as absent. */
-function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> };
-function defined(fields: object): object {
+export function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> };
+export function defined(fields: object): object {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 

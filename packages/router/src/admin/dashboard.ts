@@ -26,6 +26,10 @@ export interface DashboardOptions extends Pick<
   | 'readiness'
   | 'records'
   | 'keyName'
+  | 'problem'
+  | 'keys'
+  | 'isKeyConfigured'
+  | 'inForce'
   | 'setDraining'
   | 'peers'
 > {

@@ -9,9 +9,11 @@ import type { LabelSink } from '../core/judgement.ts';
 import type { JsonValue } from '../core/json.ts';
 import type { LiveFeed } from '../telemetry/live-feed.ts';
 import type { Devices } from '../fleet/devices.ts';
+import type { KeyStore } from '../keys/key-store.ts';
 import type { RouterPeers } from '../records/open-peers.ts';
 import type { Sessions } from './sessions.ts';
 import type { StaticFiles } from './static-files.ts';
+import type { SettingsBody } from './wire.ts';
 
 /** What the dashboard and its interface need of the rest. */
 export interface AdminDeps {
@@ -22,6 +24,7 @@ export interface AdminDeps {
   readonly labels: LabelSink;
   readonly fleet: () => FleetView;
   readonly readiness: () => Readiness;
+  readonly problem: () => { readonly what: string; readonly fix: string } | undefined;
   /** Rows that wait for the database, and those it lost. */
   readonly records: () => RecordsStatus;
   readonly verifyKey: VerifyKey;
@@ -34,6 +37,12 @@ export interface AdminDeps {
   readonly readBody: (request: FastifyRequest) => JsonValue;
   readonly files: StaticFiles;
   readonly devices: Devices;
+  /** The keys in the database. */
+  readonly keys: KeyStore;
+  /** Whether the configuration itself has a key, with which its owner always comes in. */
+  readonly isKeyConfigured: boolean;
+  /** What is in force. */
+  readonly inForce: () => SettingsBody;
   /** Settings that may be changed while LFO runs. */
   readonly settings: AdminSettings;
   /** What the threshold is now, and why. */

@@ -1,5 +1,7 @@
 import type { FeedbackView } from '../records/history.ts';
-import type { Tier } from '../core/request.ts';
+import type { KeyLimits, Scope } from '../core/identity.ts';
+import type { JsonObject } from '../core/json.ts';
+import type { Mode, Tier } from '../core/request.ts';
 import type { Capture, LiveCounters, RequestView } from '../records/request-view.ts';
 
 /** What the dashboard receives; shared with it, so nothing here belongs to Node. */
@@ -38,6 +40,8 @@ export interface StatusBody {
   readonly reasons: readonly string[];
   readonly backends: readonly FleetMember[];
   readonly records: { readonly dropped: number; readonly degraded: boolean };
+  /** Why nothing can answer, and what mends it; `null` while something can, or is about to. */
+  readonly problem: { readonly what: string; readonly fix: string } | null;
 }
 
 /** Events of the live stream by name. */
@@ -72,4 +76,54 @@ export interface SessionBody {
   /** `null` where no cookie is needed. */
   readonly csrfToken: string | null;
   readonly needsKey: boolean;
+}
+
+/** A key as the dashboard shows it; the key itself is shown once, when it is made. */
+export interface KeyBody {
+  readonly id: string;
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  readonly mode: Mode;
+  /** The only models it may name; `null`: all. */
+  readonly models: readonly string[] | null;
+  readonly state: 'active' | 'expired' | 'revoked';
+  readonly createdMs: number;
+  readonly expiresMs: number | null;
+  readonly lastUsedMs: number | null;
+  readonly limits: KeyLimits;
+  /** By the names of the limits. */
+  readonly used: Readonly<Record<Exclude<keyof KeyLimits, 'concurrency'>, number>>;
+}
+
+export interface KeysBody {
+  readonly keys: readonly KeyBody[];
+  /** Whether the configuration has a key of its own. */
+  readonly ownerHasKey: boolean;
+}
+
+/** What is in force, and where it comes from. */
+export interface SettingsBody {
+  readonly version: string;
+  readonly node: string;
+  readonly router: string;
+  /** As `lfo.yaml` spells them; a `${…}` stands for each secret. */
+  readonly settings: JsonObject;
+  /** By path; what is not in it is a default. */
+  readonly origins: Readonly<Record<string, string>>;
+  readonly threshold: {
+    readonly value: number;
+    readonly origin: string;
+    /** The environment fixes it. */
+    readonly isFixed: boolean;
+  };
+  /** Names of the routing policies in their order. */
+  readonly policies: readonly string[];
+  readonly calibrations: readonly {
+    readonly id: string;
+    readonly model: string;
+    /** Answers it was fitted on. */
+    readonly fittedOn: number;
+  }[];
+  /** The cloud model by whose list price savings are counted; `null` without one. */
+  readonly savedAgainst: string | null;
 }

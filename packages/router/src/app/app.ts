@@ -7,6 +7,7 @@ import { Shadows } from '../pipeline/shadow.ts';
 import { Chats } from '../pipeline/serve-chat.ts';
 import { listen } from '../server/listen.ts';
 import { LoopDelay } from '../telemetry/loop-delay.ts';
+import { keepMarks } from './marks.ts';
 import { createFleet } from './fleet.ts';
 import { createLocalTier } from './local-tier.ts';
 import type { AppOptions, HostProcess, RunningApp } from './running-app.ts';
@@ -23,6 +24,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const overridden = new OverriddenConfig(given.config);
   const options = { ...given, config: overridden };
   const config = overridden.current();
+  const build = host.build ?? unknownBuild;
   const shutdown = new Shutdown(clock, log);
   const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
   // The model's process starts on its way while the larger part of the router is still read.
@@ -79,7 +81,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
 
   try {
     const loop = new LoopDelay(clock);
-    const operations = await openOperations(config, { ...options, peers }, host.build ?? unknownBuild, () => ({
+    const operations = await openOperations(config, { ...options, peers }, build, () => ({
       fleet: fleet.view(),
       devices: devices.figures(),
       inFlight: chats.size,
@@ -93,7 +95,16 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     shutdown.add('deliveries', 'keys', () => keys.close());
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
-    const dashboard = openDashboard(options, { devices, fleet, records, operations, steered, peers });
+    const dashboard = openDashboard(options, {
+      devices,
+      fleet,
+      records,
+      operations,
+      steered,
+      peers,
+      build,
+      overridden,
+    });
     const shadows = new Shadows({
       clock,
       random: host.random,
@@ -126,6 +137,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     });
     const url = await listen(server, config.server);
     void devices.start();
+    shutdown.add('observers', 'marks', keepMarks(records.store, options.config, clock, router));
     const graceMs = (): number => options.config.current().server.shutdownGraceMs;
     shutdown.add('drain', 'drain', () => {
       void peers.beat();

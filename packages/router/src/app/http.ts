@@ -3,6 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import { isLoopback } from '../config/addresses.ts';
 
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
+import type { SettingsBody } from '../admin/wire.ts';
+import { keyStoreOver } from '../keys/key-store.ts';
+import type { OverriddenConfig } from '../config/overridden.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
 import type { RouterPeers } from '../records/open-peers.ts';
@@ -16,10 +19,12 @@ import { devicePackageReader } from './device-package.ts';
 import { modelLister } from './model-list.ts';
 import type { Operations } from './operations.ts';
 import { originalClient } from './original-client.ts';
+import { problemOf } from './problem.ts';
 import { readinessOf } from './readiness.ts';
 import { createHttp } from './routes.ts';
 import type { AppOptions, HostProcess } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
+import { settingsBody } from './settings.ts';
 import { spentBy } from './spent.ts';
 import { explain } from './stages.ts';
 import type { Steered } from './steering.ts';
@@ -44,7 +49,7 @@ const stallMs = 250;
 
 /** The dashboard over the parts it shows. */
 export function openDashboard(
-  { clock, logger: log }: AppOptions,
+  { clock, logger: log, config }: AppOptions,
   {
     devices,
     fleet,
@@ -52,7 +57,12 @@ export function openDashboard(
     operations,
     steered,
     peers,
-  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations' | 'steered' | 'peers'>,
+    build,
+    overridden,
+  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations' | 'steered' | 'peers'> & {
+    readonly build: Pick<SettingsBody, 'version' | 'node'>;
+    readonly overridden: OverriddenConfig;
+  },
 ): Dashboard {
   const { keys } = operations;
   return createDashboard({
@@ -67,7 +77,11 @@ export function openDashboard(
     devices,
     fleet: () => fleet.view(),
     readiness: () => readinessOf(fleet.view()),
+    problem: () => problemOf(fleet.view()),
     records: () => records.status(),
+    keys: keyStoreOver(records.store, config.current().dataDir),
+    isKeyConfigured: config.current().server.authToken !== undefined,
+    inForce: () => settingsBody(overridden, { ...build, router: peers.name }),
     keyName: (id) => keys.ring.find(id)?.name,
     setDraining(id, isDraining) {
       const isKnown = fleet.setDraining(id, isDraining);

@@ -25,13 +25,18 @@ export async function openOperations(
   const keys = await openKeys(config, { ...options, mostUsd: costsOf(config).most });
   const tracing = openTracing(config.telemetry, options.clock, build.version);
   const noSpans = { sent: 0, dropped: 0 };
-  const metrics = new Metrics(build, () => ({ ...look(), spans: tracing?.exporter.status() ?? noSpans }));
+  const metrics = new Metrics({ ...build, router: options.peers.name }, () => ({
+    ...look(),
+    spans: tracing?.exporter.status() ?? noSpans,
+  }));
   return {
     keys,
     metrics,
     settle(ended) {
-      for (const { trace, delivery } of ended) {
+      for (const { trace, delivery, clientKey } of ended) {
         metrics.observe(trace, delivery.status);
+        const key = clientKey === undefined ? 'none' : (keys.ring.find(clientKey)?.name ?? clientKey);
+        metrics.used(key, trace, delivery.status);
         tracing?.exporter.add(trace, delivery.status);
       }
     },

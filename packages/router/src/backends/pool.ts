@@ -396,7 +396,9 @@ export class Pool implements BackendPool {
         if (member === undefined || member.backend.tier !== attempt.tier || seen.has(member)) continue;
         seen.add(member);
         look(member);
-        if (placeable.length >= sampled && placeable.some(({ isFull }) => !isFull)) return { placeable, skips };
+        // Waiting for one that is full is no choice while the others are not known.
+        const free = placeable.filter(({ isFull }) => !isFull);
+        if (free.length >= sampled) return { placeable: free, skips };
       }
       placeable.length = 0;
       skips.length = 0;

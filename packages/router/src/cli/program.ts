@@ -317,5 +317,7 @@ function report(error: unknown, argv: readonly string[], { terminal, clock }: Pr
   } else if (argv.includes('--json') && error instanceof ConfigError) {
     terminal.output.write(`${JSON.stringify({ ok: false, problems: error.problems })}\n`);
   } else terminal.errors.write(`${coloursFor(terminal).red(error.message)}\n`);
+  // Nothing mends it but a new configuration: a service manager need not try again.
+  if (argv.includes('serve') && error instanceof ConfigError) return exitCodes.usage;
   return error instanceof CliError ? error.exitCode : exitCodes.failed;
 }

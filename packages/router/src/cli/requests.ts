@@ -3,7 +3,7 @@ import { sleep, type Clock } from '../core/clock.ts';
 import { parseJson } from '../core/json.ts';
 import { isReason, reasons } from '../core/reason.ts';
 import type { RequestRow } from '../records/tables.ts';
-import { csvLine } from './table-text.ts';
+import { csvLine } from '../core/csv.ts';
 import { CliError, coloursFor, exitCodes, plainText, printLine, type Terminal } from './terminal.ts';
 
 export interface RequestsSettings {

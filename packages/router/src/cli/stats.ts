@@ -1,5 +1,4 @@
-import type { Archive, Durations, GroupedSummary, Summary, SummaryGroup } from '../records/archive.ts';
-import type { RecordGap } from '../records/history.ts';
+import type { Archive, Durations, GroupedSummary, RecordGap, Summary, SummaryGroup } from '../records/archive.ts';
 import { tableLines } from './table-text.ts';
 import { coloursFor, exitCodes, printLine, type Terminal } from './terminal.ts';
 

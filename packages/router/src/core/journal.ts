@@ -8,6 +8,8 @@ export interface JournalEntry {
 export interface Journal {
   /** Oldest first. Rejects while the database cannot be reached. */
   load(): Promise<readonly JournalEntry[]>;
+  /** Those of these keys that are kept, others' included; absent where nobody else writes. Rejects as `load` does. */
+  readonly find?: ((keys: readonly string[]) => Promise<readonly JournalEntry[]>) | undefined;
   /** Never waits. */
   append(entry: JournalEntry): void;
 }

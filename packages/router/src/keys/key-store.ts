@@ -5,6 +5,7 @@ import { KeyCopy } from './key-copy.ts';
 import { type KeyChange, KeyTable } from './key-table.ts';
 import { type KeyUse, keyUse } from './key-use.ts';
 import type { ManagedKey } from './managed-key.ts';
+import type { Store } from '../records/tables.ts';
 import { openStore } from '../records/store/open-store.ts';
 
 export type { KeyChange, KeyUse };
@@ -27,9 +28,13 @@ export type NewKey = Pick<ManagedKey, 'name' | 'scopes' | 'tiers' | 'models' | '
 /** Opens the database of this configuration for its keys; a router that runs sees each change within a second. */
 export function openKeyStore(config: LfoConfig): KeyStore {
   createDataFolder(config.dataDir);
-  const store = openStore(config);
+  return keyStoreOver(openStore(config), config.dataDir);
+}
+
+/** The same over a database that is open already; closing it closes that. */
+export function keyStoreOver(store: Store, dataDir: string): KeyStore {
   const table = new KeyTable(store);
-  const copy = new KeyCopy(keyCopyIn(config.dataDir));
+  const copy = new KeyCopy(keyCopyIn(dataDir));
   /** The copy says to a router that starts on this machine that there are keys. */
   const copying = async <T>(result: T): Promise<T> => {
     // The database has it already, and a new key is shown only now: a folder that is full must not swallow it.

@@ -1,4 +1,3 @@
-import type { RecordGap } from './history.ts';
 import type { JudgedAnswerRow, JudgedFilter } from './queries/judged.ts';
 import type { RecordedUse } from './queries/steering-data.ts';
 import type { AttemptView } from './request-view.ts';
@@ -99,6 +98,15 @@ export interface Durations {
   readonly p50: number | null;
   readonly p95: number | null;
   readonly p99: number | null;
+}
+
+/** A time in which requests were served but not recorded. */
+export interface RecordGap {
+  /** Unix milliseconds of the first and the last loss. */
+  readonly fromMs: number;
+  readonly untilMs: number;
+  /** Requests whose rows are lost. */
+  readonly requests: number;
 }
 
 /** The database cannot be read or written; the message says what to do. */

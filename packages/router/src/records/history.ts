@@ -1,6 +1,8 @@
-import type { Reason } from '../core/reason.ts';
 import type { Tier } from '../core/request.ts';
+import type { GroupedSummary, RecordGap } from './archive.ts';
 import type { Capture, RequestView } from './request-view.ts';
+
+export type { GroupedSummary, SummaryGroup } from './archive.ts';
 
 /** What was recorded, as questions of people: each answer is bounded in size, whatever the database holds. */
 export interface RequestHistory {
@@ -9,18 +11,61 @@ export interface RequestHistory {
   find(id: string): Promise<StoredRequest | undefined>;
   trends(query: TrendQuery): Promise<Trends>;
   confidence(range: TrendRange): Promise<ConfidenceReport>;
+  /** Sums of a span, and of each group where a dimension is named. */
+  usage(span: UsageSpan, by?: 'client_key' | 'model' | 'backend' | 'device'): Promise<GroupedSummary>;
+  /** What did not get an answer, by its cause; the most frequent first. */
+  errors(span: UsageSpan): Promise<readonly ErrorGroup[]>;
+  /** Every request that fits, the newest first, one at a time. */
+  rows(filter: RequestFilter, limit: number): AsyncIterable<RequestView>;
   /** What labels say of local answers. */
   learning(range: TrendRange): Promise<LearningReport>;
   /** The latest verdict on a request counts. */
   addFeedback(feedback: Feedback): Promise<void>;
 }
 
+/** Unix milliseconds, the end exclusive. */
+export interface UsageSpan {
+  readonly fromMs: number;
+  readonly untilMs: number;
+}
+
+/** Requests without an answer, of one cause. */
+export interface ErrorGroup {
+  readonly code: string;
+  readonly source: 'lfo' | 'upstream';
+  readonly status: number;
+  /** Refused before anything was tried. */
+  readonly isTurnedAway: boolean;
+  readonly count: number;
+  /** Keys that met it. */
+  readonly keys: number;
+  /** Id of the latest of them. */
+  readonly latestId: string;
+}
+
 /** Absent fields do not filter. */
 export interface RequestFilter {
   readonly route?: Tier;
-  readonly outcome?: 'ok' | 'failed' | 'degraded';
+  readonly outcome?: 'ok' | 'failed' | 'refused' | 'left' | 'degraded' | 'escalated';
   readonly backend?: string;
-  readonly reason?: Reason;
+  readonly reason?: string;
+  /** Id of a key. */
+  readonly key?: string;
+  readonly model?: string;
+  readonly mode?: string;
+  readonly dialect?: string;
+  readonly device?: string;
+  readonly status?: number;
+  /** Whether it offered tools. */
+  readonly tools?: boolean;
+  readonly error?: string;
+  /** US dollars, at least. */
+  readonly minCostUsd?: number;
+  /** Milliseconds, at least. */
+  readonly minMs?: number;
+  /** Unix milliseconds of arrival. */
+  readonly fromMs?: number;
+  readonly untilMs?: number;
   /** Only requests older than the one with this id. */
   readonly before?: string;
 }
@@ -126,15 +171,6 @@ export interface TrendMark {
   readonly kind: 'start' | 'configuration';
   readonly router: string;
   readonly detail: string;
-}
-
-/** A time in which requests were served but not recorded. */
-export interface RecordGap {
-  /** Unix milliseconds of the first and the last loss. */
-  readonly fromMs: number;
-  readonly untilMs: number;
-  /** Requests whose rows are lost. */
-  readonly requests: number;
 }
 
 /** Milliseconds, within 5 %; `null` where nothing was measured. */

@@ -12,7 +12,7 @@ import { Judgements } from './judgements.ts';
 import { Recorder } from './recorder.ts';
 import { Refusals } from './refusals.ts';
 import { type Refusal, refusalRow, requestRow } from './request-record.ts';
-import { StoredJournal } from './journal.ts';
+import { keptSignatures, StoredJournal } from './journal.ts';
 import type { RouterPeers } from './open-peers.ts';
 import { takesLease } from './leases.ts';
 import { openStore } from './store/open-store.ts';
@@ -72,7 +72,7 @@ export function openRecords({ config, clock, logger: log, router, peers }: Recor
   const judgements = new Judgements(store, clock);
   const refusals = new Refusals(store, clock);
   const captures = new Captures(store, clock);
-  const signatures = new StoredJournal(store, clock);
+  const signatures = new StoredJournal(store, clock, undefined, keptSignatures, peers.store !== undefined);
   const { store: shared } = peers;
   const upkeep = new Upkeep({
     store,

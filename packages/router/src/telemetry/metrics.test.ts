@@ -30,7 +30,7 @@ const quiet: Gauged = {
 };
 
 function metricsOver(look: () => Gauged = () => quiet): Metrics {
-  return new Metrics({ version: '1.2.3', node: 'v24' }, look);
+  return new Metrics({ version: '1.2.3', node: 'v24', router: 'desk' }, look);
 }
 
 function operationsFile(name: string): string {
@@ -77,7 +77,7 @@ test('the fleet is shown as it is when somebody asks; a backend that is gone is 
   assert.equal(valueOf(read, 'lfo_event_loop_lag_seconds', {}), 0.02);
   assert.equal(valueOf(read, 'lfo_records_dropped_total', {}), 6);
   assert.equal(valueOf(read, 'lfo_captures_dropped_total', {}), 9);
-  assert.equal(valueOf(read, 'lfo_build_info', { version: '1.2.3', node: 'v24' }), 1);
+  assert.equal(valueOf(read, 'lfo_build_info', { version: '1.2.3', node: 'v24', router: 'desk' }), 1);
   backends = [];
   const later = parseMetrics(metrics.text());
   assert.equal(later.samples.filter(({ name }) => name.startsWith('lfo_backend_')).length, 0);

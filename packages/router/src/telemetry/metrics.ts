@@ -93,11 +93,23 @@ export class Metrics {
   readonly #deviceRequests = new Map<string, Map<string, number>>();
   readonly #refusals = this.#counter('refusals_total', 'Requests refused before they ran.', ['code']);
 
+  readonly #keyRequests = this.#counter('key_requests_total', 'Requests of a key, by what became of them.', [
+    'key',
+    'outcome',
+  ]);
+  readonly #keyTokens = this.#counter('key_tokens_total', 'Tokens of the answers given to a key.', ['key', 'kind']);
+  readonly #keyCost = this.#counter('key_cost_dollars_total', 'Estimated price of what a key was given.', ['key']);
+  readonly #modelRequests = this.#counter('model_requests_total', 'Requests by the model that answered.', [
+    'model',
+    'outcome',
+  ]);
+  readonly #modelTokens = this.#counter('model_tokens_total', 'Tokens of the answers of a model.', ['model', 'kind']);
+
   /** @param build version of LFO and of what it runs on */
-  constructor(build: { readonly version: string; readonly node: string }, look: () => Gauged) {
+  constructor(build: { readonly version: string; readonly node: string; readonly router: string }, look: () => Gauged) {
     this.#look = look;
-    this.#gauge('build_info', 'Always 1; the labels say what runs.', ['version', 'node'], (add) =>
-      add([build.version, build.node], 1),
+    this.#gauge('build_info', 'Always 1; the labels say what runs.', ['version', 'node', 'router'], (add) =>
+      add([build.version, build.node, build.router], 1),
     );
     this.#addGauges();
   }
@@ -113,6 +125,21 @@ export class Metrics {
     if (trace.costUsd !== undefined) this.#cost.add([backend], trace.costUsd);
     this.#countTokens(trace, route, backend);
     trace.attempts.forEach((attempt, index) => this.#observeAttempt(attempt, trace.attempts[index - 1]));
+  }
+
+  /** Counts whose it was and which model answered: keys by the names that operators gave them, models as they answered. */
+  used(key: string, trace: RequestTrace, status: number): void {
+    const outcome = outcomeOf(trace, status);
+    this.#keyRequests.add([key, outcome]);
+    this.#modelRequests.add([trace.model ?? 'none', outcome]);
+    if (trace.costUsd !== undefined && trace.costUsd > 0) this.#keyCost.add([key], trace.costUsd);
+    if (trace.usage === undefined) return;
+    const { promptTokens, completionTokens } = trace.usage;
+    this.#keyTokens.add([key, 'prompt'], promptTokens);
+    this.#keyTokens.add([key, 'completion'], completionTokens);
+    if (trace.model === undefined) return;
+    this.#modelTokens.add([trace.model, 'prompt'], promptTokens);
+    this.#modelTokens.add([trace.model, 'completion'], completionTokens);
   }
 
   /** Counts a request that never became one. */
@@ -278,4 +305,11 @@ export class Metrics {
   #histogram(name: string, help: string, labels: readonly string[], bounds: readonly number[]): Histogram {
     return this.#registry.histogram(`lfo_${name}`, help, labels, bounds);
   }
+}
+
+/** As `lfo stats` counts it. */
+function outcomeOf({ route, attempts, finishReason }: RequestTrace, status: number): string {
+  if (status === 499) return 'left';
+  if (finishReason !== undefined && route !== undefined) return route;
+  return attempts.length === 0 && status < 500 ? 'refused' : 'failed';
 }

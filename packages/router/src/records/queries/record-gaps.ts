@@ -1,4 +1,4 @@
-import type { RecordGap } from '../history.ts';
+import type { RecordGap } from '../archive.ts';
 import type { Store } from '../tables.ts';
 
 /** Shown at most; a gap is written for each failure that outlasted the memory, so there are few. */

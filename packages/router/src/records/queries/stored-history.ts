@@ -1,6 +1,9 @@
 import type { Clock } from '../../core/clock.ts';
+import type { GroupedSummary } from '../archive.ts';
+import type { RequestView } from '../request-view.ts';
 import type {
   ConfidenceReport,
+  ErrorGroup,
   Feedback,
   LearningReport,
   RequestFilter,
@@ -10,6 +13,7 @@ import type {
   TrendQuery,
   TrendRange,
   Trends,
+  UsageSpan,
 } from '../history.ts';
 import { isJsonObject, parseJson, type JsonObject } from '../../core/json.ts';
 import { readCapture } from '../capture.ts';
@@ -18,7 +22,10 @@ import type { JudgementRow, Store } from '../tables.ts';
 import { confidenceReport } from './confidence-report.ts';
 import { learningReport } from './learning-report.ts';
 import { trends } from './trends.ts';
-import { walkStep } from './walk.ts';
+import type { UsageDimension } from '../store/usage-roll-up.ts';
+import { errorGroups } from './error-groups.ts';
+import { summary } from './summary.ts';
+import { findRow, firstIdAt, type WalkFilter, walkRows, walkStep } from './walk.ts';
 
 /** Answers people's questions out of the store. Rejects while the store cannot be reached. */
 export class StoredHistory implements RequestHistory {
@@ -46,6 +53,18 @@ export class StoredHistory implements RequestHistory {
     return confidenceReport(this.#store, range, this.#clock.wallMs());
   }
 
+  usage(span: UsageSpan, by?: UsageDimension): Promise<GroupedSummary> {
+    return summary(this.#store, span, by);
+  }
+
+  errors(span: UsageSpan): Promise<readonly ErrorGroup[]> {
+    return errorGroups(this.#store, span);
+  }
+
+  async *rows(filter: RequestFilter, limit: number): AsyncGenerator<RequestView> {
+    for await (const row of walkRows(this.#store, walkOf(filter), limit)) yield viewRow(row);
+  }
+
   learning(range: TrendRange): Promise<LearningReport> {
     return learningReport(this.#store, range, this.#clock.wallMs());
   }
@@ -62,16 +81,27 @@ export class StoredHistory implements RequestHistory {
   }
 }
 
+/** Ids begin with their time. */
+function walkOf({ fromMs, untilMs, ...filter }: RequestFilter): WalkFilter {
+  return {
+    ...filter,
+    ...(fromMs !== undefined && { from: firstIdAt(fromMs) }),
+    ...(untilMs !== undefined && { until: firstIdAt(untilMs) }),
+  };
+}
+
 /** Newest first; a page that would look at too many rows ends early and goes on in the next. */
 async function requestPage(store: Store, filter: RequestFilter, limit: number): Promise<RequestPage> {
-  const { rows, next } = await walkStep(store, filter, limit);
+  const { rows, next } = await walkStep(store, walkOf(filter), limit);
   return { requests: rows.map(viewRow), next };
 }
 
 /** One request with all that is known of it. */
-async function storedRequest({ db }: Store, id: string): Promise<StoredRequest | undefined> {
-  const row = await db.selectFrom('requests').selectAll().where('id', '=', id).executeTakeFirst();
+async function storedRequest(store: Store, asked: string): Promise<StoredRequest | undefined> {
+  const { db } = store;
+  const row = await findRow(store, asked);
   if (row === undefined) return undefined;
+  const { id } = row;
   const said = await db.selectFrom('feedback').selectAll().where('request_id', '=', id).executeTakeFirst();
   const judged = await db
     .selectFrom('judgements')

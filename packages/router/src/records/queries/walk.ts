@@ -88,7 +88,11 @@ export async function walkStep({ db }: Store, filter: WalkFilter, limit: number)
 }
 
 /** Rows as they are stored, the newest arrival first, a page at a time: memory stays small however many there are. */
-export async function* walkRows(store: Store, filter: ArchiveFilter, limit: number): AsyncGenerator<RequestRow> {
+export async function* walkRows(
+  store: Store,
+  filter: ArchiveFilter & WalkFilter,
+  limit: number,
+): AsyncGenerator<RequestRow> {
   const { sinceMs, ...others } = filter;
   const asked = { ...others, ...(sinceMs === undefined ? {} : { from: firstIdAt(sinceMs) }) };
   let left = limit;

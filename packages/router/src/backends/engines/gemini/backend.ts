@@ -40,6 +40,8 @@ export function createGeminiBackend(config: GeminiBackendConfig, dependencies: G
 
 /** Longest wait for signatures of an earlier run. */
 const restoreMs = 2_000;
+/** Longest that a call waits for what another router may have kept. */
+const fetchMs = 50;
 
 type Disliked = NonNullable<Refusal['disliked']>;
 const nothing: ReadonlySet<Disliked> = new Set();
@@ -136,7 +138,7 @@ class GeminiBackend implements Backend {
   async *#answer(asked: ChatRequest, call: CallContext, stream: boolean): AsyncGenerator<InferenceEvent[], void> {
     this.#active++;
     try {
-      await this.#signaturesRestored(call);
+      await this.#signaturesRestored(asked, call);
       const request = await this.#withImages(asked, call.signal);
       let without = this.#disliked.get(call.model) ?? nothing;
       while (true) {
@@ -166,13 +168,18 @@ class GeminiBackend implements Backend {
     }
   }
 
-  /** A conversation may go on right after a restart; a database that is slow does not stop it. */
-  async #signaturesRestored({ clock, signal }: CallContext): Promise<void> {
-    const { restoring } = this.#dependencies.signatures;
-    if (restoring === undefined) return;
+  /** A conversation may go on right after a restart, or at another router; a database that is slow does not stop it. */
+  async #signaturesRestored({ messages, hints }: ChatRequest, { clock, signal }: CallContext): Promise<void> {
+    const { signatures } = this.#dependencies;
+    const unsigned = messages.flatMap((message) =>
+      message.role === 'assistant' ? message.toolCalls.filter((call) => call.thoughtSignature === undefined) : [],
+    );
+    const { restoring } = signatures;
+    const waiting = restoring ?? signatures.fetch?.(hints.clientKey, unsigned);
+    if (waiting === undefined) return;
     const patience = childOf(signal);
     try {
-      await Promise.race([restoring, sleep(clock, restoreMs, patience.signal)]);
+      await Promise.race([waiting, sleep(clock, restoring === undefined ? fetchMs : restoreMs, patience.signal)]);
     } finally {
       patience.abort();
       patience.release();

@@ -53,3 +53,27 @@ test('the journal restores what was kept, and holds no arguments', async () => {
   await restored.restoring;
   assert.equal(restored.restoring, undefined);
 });
+
+test('what another router has kept is read by key, once, and none of it belongs to another client', async () => {
+  const kept = new Map<string, string>();
+  let asked = 0;
+  const journal = {
+    load: async () => [],
+    append: ({ key, value }: { readonly key: string; readonly value: string }) => void kept.set(key, value),
+    async find(keys: readonly string[]) {
+      asked++;
+      return keys.flatMap((key) => (kept.has(key) ? [{ key, value: kept.get(key) ?? '' }] : []));
+    },
+  };
+  const [one, other] = [new BoundedSignatureStore(undefined, journal), new BoundedSignatureStore(undefined, journal)];
+  const signed = { id: 'call_1', name: 'look', arguments: '{"a":1}' };
+  one.put('k', signed, 'opaque');
+  assert.equal(other.get('k', signed), undefined);
+  await other.fetch('someone else', [signed]);
+  assert.equal(other.get('someone else', signed), undefined);
+  await other.fetch('k', [signed]);
+  assert.equal(other.get('k', signed), 'opaque');
+  assert.equal(other.fetch('k', [signed]), undefined);
+  assert.equal(asked, 2);
+  assert.equal(new BoundedSignatureStore().fetch('k', [signed]), undefined);
+});

@@ -21,6 +21,8 @@ export interface SignatureStore {
   /** `by: 'id'` skips the dearer search by name and arguments. */
   get(clientKey: string | undefined, call: SignedCall, by?: 'id' | 'any'): string | undefined;
   put(clientKey: string | undefined, call: SignedCall, signature: string): void;
+  /** Reads those that another router may have kept; `undefined` where there is nothing to wait for. Never rejects. */
+  fetch?(clientKey: string | undefined, calls: readonly SignedCall[]): Promise<void> | undefined;
 }
 
 export interface SignatureLimits {
@@ -28,6 +30,9 @@ export interface SignatureLimits {
   /** Characters of all signatures together. */
   readonly characters: number;
 }
+
+/** Calls of one request that are looked up, the latest. */
+const mostFetched = 64;
 
 /** About 5,000 calls of the largest signatures seen. */
 export const defaultSignatureLimits: SignatureLimits = { entries: 20_000, characters: 32 * 1024 * 1024 };
@@ -78,6 +83,24 @@ export class BoundedSignatureStore implements SignatureStore {
     for (const key of [idKey(clientKey, call.id), contentKey(clientKey, call)]) {
       this.#remember(key, signature);
       this.#journal?.append({ key, value: signature });
+    }
+  }
+
+  fetch(clientKey: string | undefined, calls: readonly SignedCall[]): Promise<void> | undefined {
+    const find = this.#journal?.find;
+    if (find === undefined) return undefined;
+    const keys = calls.slice(-mostFetched).flatMap((call) => {
+      const both = [idKey(clientKey, call.id), contentKey(clientKey, call)];
+      return both.some((key) => this.#entries.has(key)) ? [] : both;
+    });
+    return keys.length === 0 ? undefined : this.#fetch(find, keys);
+  }
+
+  async #fetch(find: NonNullable<Journal['find']>, keys: readonly string[]): Promise<void> {
+    try {
+      for (const { key, value } of await find(keys)) this.#remember(key, value);
+    } catch {
+      // Without them a call goes as one whose signature is lost.
     }
   }
 

@@ -35,15 +35,15 @@ class LfoHostModule : Module() {
     Events("onThermal", "onMemory", "onStop")
 
     /** 0 none to 6 shut down; -1 where Android does not tell. */
-    Function("thermalStatus") {
+    Function<Int>("thermalStatus") {
       if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) power.currentThermalStatus else -1
     }
     /** 1 is where severe throttling begins; not a number where Android does not tell. */
-    Function("thermalHeadroom") {
+    Function<Double>("thermalHeadroom") {
       if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) power.getThermalHeadroom(0).toDouble() else Double.NaN
     }
     /** Megabytes free and in all, and what this app's folder has left. */
-    Function("memory") {
+    Function<Map<String, Double>>("memory") {
       val info = ActivityManager.MemoryInfo()
       (context.getSystemService(Context.ACTIVITY_SERVICE) as ActivityManager).getMemoryInfo(info)
       mapOf(
@@ -52,10 +52,10 @@ class LfoHostModule : Module() {
         "diskFreeMb" to (StatFs(context.filesDir.path).availableBytes / MEGABYTE).toDouble(),
       )
     }
-    Function("isUnrestricted") { power.isIgnoringBatteryOptimizations(context.packageName) }
+    Function<Boolean>("isUnrestricted") { power.isIgnoringBatteryOptimizations(context.packageName) }
 
     Function("show") { text: String -> HostService.show(context, text) }
-    Function("hide") { HostService.hide(context) }
+    Function<Unit>("hide") { HostService.hide(context) }
     Function("setStartsOnBoot") { isOn: Boolean -> BootChoice.write(context, isOn) }
 
     /** SHA-256 of a file, in hex. */

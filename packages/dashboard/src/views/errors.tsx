@@ -1,0 +1,92 @@
+import type { ErrorGroup } from '@lfo/router/src/records/history.ts';
+import { useResource } from '../api/resource.ts';
+import { count, dayAndTime, plural } from '../format.ts';
+import { Link } from '../parts/link.tsx';
+import { sentence } from '../parts/evidence.tsx';
+import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
+import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
+
+/** What got no answer, by its cause. */
+export function ErrorsView() {
+  const { value, error, reload } = useResource<{ readonly errors: readonly ErrorGroup[] }>(
+    `/dashboard/api/errors?range=${chosenRange()}`,
+    30_000,
+  );
+  return (
+    <>
+      <p class="crumbs">
+        <Link to="/requests">Requests</Link> <span aria-hidden="true">›</span> errors
+      </p>
+      <ViewHead title="Errors by cause">
+        <RangeTabs />
+      </ViewHead>
+      {value !== undefined && <Groups groups={value.errors} />}
+      {value === undefined && error === undefined && <Loading />}
+      {error !== undefined && <Failure error={error} retry={reload} />}
+    </>
+  );
+}
+
+function Groups({ groups }: { groups: readonly ErrorGroup[] }) {
+  if (groups.length === 0) {
+    return (
+      <Empty title="Nothing went wrong in this time.">
+        <p>Every request got an answer.</p>
+      </Empty>
+    );
+  }
+  return (
+    <section class="card flush">
+      <div class="table-frame" tabIndex={0} role="group" aria-label="Errors by cause">
+        <table class="wide-table">
+          <thead>
+            <tr>
+              <th scope="col">Cause</th>
+              <th scope="col">Whose</th>
+              <th scope="col" class="end">
+                Status
+              </th>
+              <th scope="col" class="end">
+                Requests
+              </th>
+              <th scope="col" class="end">
+                Keys
+              </th>
+              <th scope="col">Latest</th>
+            </tr>
+          </thead>
+          <tbody>
+            {groups.map((group) => (
+              <tr key={`${group.code} ${group.status} ${group.source} ${group.isTurnedAway}`}>
+                <th scope="row">
+                  <Link to={`/requests?error=${encodeURIComponent(group.code)}&status=${group.status}`}>
+                    {sentence(group.code)}
+                  </Link>
+                </th>
+                <td>{whoseOf(group)}</td>
+                <td class="number end">{group.status}</td>
+                <td class="number end">{count(group.count)}</td>
+                <td class="number end">{count(group.keys)}</td>
+                <td>
+                  <Link to={`/requests/${group.latestId}`}>{dayAndTime(timeOfId(group.latestId))}</Link>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <p class="hint">{plural(groups.length, 'cause')}, from the latest 20,000 requests without an answer.</p>
+    </section>
+  );
+}
+
+function whoseOf({ source, status, isTurnedAway }: ErrorGroup): string {
+  if (status === 499) return 'the client left';
+  if (source === 'upstream') return 'a backend failed';
+  return isTurnedAway ? 'refused by LFO' : 'LFO';
+}
+
+/** Ids begin with their time (UUIDv7). */
+function timeOfId(id: string): number {
+  return Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16);
+}
