@@ -56,6 +56,6 @@ run('manifest', app, process.execPath, join(root, 'scripts', 'mobile', 'manifest
 run('Jest', app, bin('jest'), '--ci');
 
 if (process.env['LFO_TEST_FULL'] === '1') {
-  for (const name of ['kotlin', 'bundle', 'screens'])
+  for (const name of ['kotlin', 'bundle', 'hermes', 'screens'])
     run(name, app, process.execPath, join(root, 'scripts', 'mobile', `${name}.ts`));
 }

@@ -45,6 +45,7 @@ export function geminiSubject(
       models,
       concurrency: 1_000,
       fallbackModels: [],
+      embeddingModels: [],
       ...config,
     },
     {

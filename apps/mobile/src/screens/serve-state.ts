@@ -80,7 +80,7 @@ function fetchState({ settings }: PhoneView, model: ModelState): ServeState | un
     const megabytes = (bytes: number): number => Math.round(bytes / 1_048_576);
     return {
       picture: 'fetching',
-      word: `Downloading ${Math.floor(fraction * 100)} %`,
+      word: `Downloading ${Math.floor(fraction * 100)}\u00a0%`,
       sentence: `${megabytes(model.bytes)} of ${megabytes(model.total)} MB are here. Serving begins by itself.`,
       next: 'models',
       fraction,

@@ -64,6 +64,16 @@ export interface LoadedModel {
     signal: AbortSignal,
     onPrefill: (done: number, total: number) => void,
   ): AsyncIterable<EngineEvent>;
+  /**
+   * Vectors of unit length, one for each text in order, and how many tokens were read; absent: it makes none. A text
+   * beyond the context is cut with `truncate`, else refused.
+   * @throws EngineError `too_long`; the signal's reason when aborted
+   */
+  embed?(
+    texts: readonly string[],
+    options: { readonly truncate: boolean },
+    signal: AbortSignal,
+  ): Promise<{ readonly vectors: readonly Float32Array[]; readonly tokens: number }>;
   /** Tokens per second measured on real requests; absent until then. */
   rates(): { readonly prefill?: number; readonly decode?: number };
   /** Frees the memory; idempotent. */

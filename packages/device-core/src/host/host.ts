@@ -162,7 +162,7 @@ export class DeviceHost implements SessionHost {
       models: this.offers(),
       queue_max: queueMax,
       max_frame: maxFrameBytes,
-      features: ['lanes', 'count', 'prefill', 'load'],
+      features: ['lanes', 'count', 'prefill', 'load', 'embed'],
       boot,
     };
   }

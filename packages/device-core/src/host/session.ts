@@ -1,4 +1,4 @@
-import { Liveness, maxFrameBytes, protocolVersions } from '@lfo/protocol';
+import { base64url, Liveness, maxFrameBytes, protocolVersions } from '@lfo/protocol';
 import type { ByeCode, Clock, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
 import { every } from '../clock.ts';
 import { EngineError, type LoadedModel } from '../engine/engine.ts';
@@ -191,6 +191,9 @@ export class Session {
       case 'prefill':
         void this.#prefill(message, attached);
         return;
+      case 'embed':
+        void this.#embed(message, link);
+        return;
       case 'load':
         return this.#load(message, link);
       case 'unload':
@@ -334,6 +337,29 @@ export class Session {
     }
   }
 
+  /** Waits for a slot as an answer does: it is the same processor that works. */
+  async #embed(
+    { id, model, inputs, truncate }: MessageOf<RouterMessage, 'embed'>,
+    link: Link<RouterMessage, DeviceMessage>,
+  ): Promise<void> {
+    const abort = new AbortController();
+    this.#counts.set(id, abort);
+    const place = this.#host.queue.enter(abort.signal);
+    try {
+      if (place === undefined) throw new EngineError('busy', 'The queue of the device is full.', true);
+      await place.turn;
+      const loaded = this.#host.modelFor(model);
+      if (loaded.embed === undefined) throw new EngineError('unsupported', `${model} makes no embeddings.`, false);
+      const { vectors, tokens } = await loaded.embed(inputs, { truncate: truncate === true }, abort.signal);
+      link.send({ t: 'embedded', id, vectors: vectors.map(vectorText), tokens });
+    } catch (error) {
+      link.send(errorMessage(error, id));
+    } finally {
+      place?.leave();
+      this.#counts.delete(id);
+    }
+  }
+
   /** Reads a prompt into the cache when there is nothing better to do; its one token is thrown away. */
   async #prefill(
     { id, model, messages, tools, prefix_key }: MessageOf<RouterMessage, 'prefill'>,
@@ -411,6 +437,13 @@ export class Session {
     for (const answer of this.#answers.values()) answer.end(routerGone());
     if (this.#attached === undefined) this.#onEnd();
   }
+}
+
+/** Little-endian whatever the machine. */
+function vectorText(vector: Float32Array): string {
+  const bytes = new DataView(new ArrayBuffer(vector.length * 4));
+  vector.forEach((value, at) => bytes.setFloat32(at * 4, value, true));
+  return base64url(new Uint8Array(bytes.buffer));
 }
 
 function routerGone(): EngineError {

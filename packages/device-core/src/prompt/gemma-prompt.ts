@@ -72,7 +72,9 @@ function valueText(value: unknown, special?: (key: string, value: unknown) => st
   if (typeof value === 'string') return escaped(value);
   if (Array.isArray(value)) return `[${value.map((item) => valueText(item, special)).join(',')}]`;
   if (typeof value !== 'object' || value === null) return String(value);
-  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  // Older versions of Hermes have no `toSorted`.
+  // oxlint-disable-next-line unicorn/no-array-sort
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
   return `{${entries.map(([key, item]) => `${key}:${special?.(key, item) ?? valueText(item, special)}`).join(',')}}`;
 }
 

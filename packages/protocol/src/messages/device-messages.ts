@@ -16,6 +16,7 @@ export const modelCapabilities = [
   'images',
   'count',
   'prefill',
+  'embedding',
 ] as const;
 /** Most bytes of JSON of a `self_report`; a larger one is absent. */
 export const selfReportBytes = 1024;
@@ -156,6 +157,13 @@ function schemas(hints: Hints) {
     }),
     error,
     z.object({ t: z.literal('counted'), id: requestId, tokens: count, warm: integer(0) }),
+    /** One vector for each input, in their order: 32-bit floats, little-endian, as base64url; of unit length. */
+    z.object({
+      t: z.literal('embedded'),
+      id: requestId,
+      vectors: z.array(z.string().regex(/^[A-Za-z0-9_-]+$/)),
+      tokens: or(count, 0),
+    }),
     z.object({ t: z.literal('ok'), id: requestId }),
     ping,
     pong,

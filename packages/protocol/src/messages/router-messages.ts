@@ -58,6 +58,14 @@ export const routerMessage = z.discriminatedUnion('t', [
   z.object({ t: z.literal('ack'), id: requestId, n: count }),
   z.object({ t: z.literal('count'), ...prompt }),
   z.object({ t: z.literal('prefill'), ...prompt }),
+  /** Vectors of these texts; answered by `embedded`. `truncate` cuts a text that is too long instead of refusing it. */
+  z.object({
+    t: z.literal('embed'),
+    id: requestId,
+    model: z.string(),
+    inputs: z.array(z.string()),
+    truncate: z.boolean().optional(),
+  }),
   z.object({ t: z.literal('load'), id: requestId, model: z.string() }),
   z.object({ t: z.literal('unload'), id: requestId, model: z.string() }),
   z.object({ t: z.literal('cancel'), id: requestId }),

@@ -106,6 +106,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     router: () => peers.name,
     pace: () => config.current().server,
     chat: async (exchange) => spentBy(await chats.serve(exchange), parts.records.charged),
+    embed: async (exchange) => spentBy(await chats.embed(exchange), parts.records.charged),
     verifyKey: original === undefined ? keys.verifyKey : original.verifyKey,
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,

@@ -46,16 +46,22 @@ export function createLocalTier(config: LfoConfig, deps: LocalTierDeps): LocalTi
     const backend = createOpenAiCompatibleBackend(server, { client, clock: deps.clock, limits: config.limits });
     return { backend, concurrency: server.concurrency };
   });
+  // One text at a time is read there; its host queues four more.
+  if (config.embedded.embeddingModel !== undefined) {
+    members.push({ backend: startEmbedded(config, deps, true), concurrency: 4 });
+  }
   if (!config.embedded.enabled) return { members, embedded: undefined };
-  const embedded = startEmbedded(config, deps);
+  const embedded = startEmbedded(config, deps, false);
   // Its host queues four more than it has slots; the rest waits here, where it can still go elsewhere.
   return { members: [{ backend: embedded, concurrency: config.embedded.slots }, ...members], embedded };
 }
 
-function startEmbedded(config: LfoConfig, deps: LocalTierDeps): DeviceBackend {
+/** A model in a process of its own, so that none waits for the other's crash or load. */
+function startEmbedded(config: LfoConfig, deps: LocalTierDeps, embeds: boolean): DeviceBackend {
   const { clock, log, execPath, childEnv, childOptions } = deps;
   return embeddedBackend({
-    id: 'embedded',
+    id: embeds ? 'embeddings' : 'embedded',
+    embeds,
     config: config.embedded,
     offline: config.offline,
     execPath,

@@ -34,13 +34,15 @@ function serverOf(backend: Backend): ModelServer {
     id: backend.id,
     tier: backend.tier,
     models: backend.models,
+    embeddingModels: backend.embedder?.models ?? [],
     ...(device === undefined ? {} : { device }),
   };
 }
 
 /** What is known of a model, or of the largest that an alias may use now: unknown stays absent. */
 function withFacts(model: ListedModel, backends: readonly Backend[]): ListedModel {
-  const serving = backends.filter((backend) => serves(backend, model));
+  if (model.embeds === true) return withEmbedderFacts(model, backends);
+  const serving = backends.filter((backend) => backend.chats !== false && serves(backend, model));
   const usable = serving.filter((backend) => backend.status().state === 'ready');
   const known = (usable.length > 0 ? usable : serving).map((backend) => capabilitiesOf(backend, model));
   const contexts = known.flatMap(({ contextTokens }) => contextTokens ?? []);
@@ -50,6 +52,17 @@ function withFacts(model: ListedModel, backends: readonly Backend[]): ListedMode
     ...(contexts.length > 0 && { contextTokens: Math.max(...contexts) }),
     ...(known.length > 0 && { capabilities: namesOf(known) }),
     ...(isLocal && model.aliasOf === undefined && { isLoaded: usable.length > 0 }),
+  };
+}
+
+/** Whether it is loaded, and the length of text that it takes. */
+function withEmbedderFacts(model: ListedModel, backends: readonly Backend[]): ListedModel {
+  const backend = backends.find(({ id }) => id === model.servers?.[0]?.id);
+  const contextTokens = backend?.embedder?.contextTokens?.(model.standsFor ?? model.id);
+  return {
+    ...model,
+    ...(contextTokens !== undefined && { contextTokens }),
+    ...(backend?.tier === 'local' && { isLoaded: backend.status().state === 'ready' }),
   };
 }
 

@@ -64,6 +64,10 @@ const notStored = 'Answers that nothing is stored here.';
 const managed = 'Answers that models are managed by the command line.';
 const otherWires = joined([
   wire('get', '/', 'Names what is here; leads browsers to the dashboard.'),
+  wire('post', '/v1/completions', 'OpenAI completions, the older form: goes on from a prompt.'),
+  wire('post', '/v1/embeddings', 'OpenAI embeddings: turns texts into vectors.'),
+  wire('post', '/api/embed', 'Ollama: turns texts into vectors.'),
+  wire('post', '/api/embeddings', 'Ollama: turns one text into a vector.'),
   wire('post', '/v1/responses', 'OpenAI Responses: answers a conversation, whole or as events.'),
   wire('get', '/v1/responses', 'Answers that responses are not served over WebSocket.'),
   wire('post', '/v1/responses/input_tokens', 'OpenAI Responses: counts the tokens of a request.'),
@@ -74,7 +78,11 @@ const otherWires = joined([
   wire('post', '/v1/messages/count_tokens', 'Anthropic Messages: counts the tokens of a request.'),
   wire('get', '/v1beta/models', 'Gemini: lists the models.'),
   wire('get', '/v1beta/models/{id}', 'Gemini: describes one model.'),
-  wire('post', '/v1beta/models/{id}', 'Gemini: the methods generateContent, streamGenerateContent and countTokens.'),
+  wire(
+    'post',
+    '/v1beta/models/{id}',
+    'Gemini: the methods generateContent, streamGenerateContent, countTokens, embedContent and batchEmbedContents.',
+  ),
   wire('get', '/api/version', 'Ollama: its version.'),
   wire('get', '/api/tags', 'Ollama: lists the models.'),
   wire('get', '/api/ps', 'Ollama: lists the models in memory.'),

@@ -2,6 +2,7 @@ import type { EjectionReason } from '../backends/breaker.ts';
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
 import type { Backend, BackendPool } from '../core/backend.ts';
+import type { LfoConfig } from '../config/config.ts';
 import type { RouteExplanation } from '../core/exchange.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
@@ -11,6 +12,7 @@ import type { Stages } from '../pipeline/attempt.ts';
 import { explainRoute } from '../routing/explain.ts';
 import { defaultPolicies } from '../routing/policies.ts';
 import { createRoute } from '../routing/route.ts';
+import { type CompiledRule, compileRules } from '../routing/rules.ts';
 
 /** The backends of one tier behind their breakers and queue. */
 export function poolOf(
@@ -53,6 +55,7 @@ export function stagesOver(
   random: () => number,
 ): Stages {
   const { clock, config } = options;
+  const rules = compiledRules(() => config.current().routing.rules);
   return {
     clock,
     pool,
@@ -63,8 +66,10 @@ export function stagesOver(
     route: createRoute({
       clock,
       policies: defaultPolicies,
+      rules,
       limits: learning.limits,
       loopTier: learning.loopTier,
+      wantsLocalTime: () => rules().length > 0,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
     get gate() {
@@ -76,6 +81,20 @@ export function stagesOver(
     get limits() {
       return config.current().limits;
     },
+  };
+}
+
+/** The operator's rules as of now, compiled once for each configuration. */
+function compiledRules(current: () => LfoConfig['routing']['rules']): () => readonly CompiledRule[] {
+  let source: LfoConfig['routing']['rules'] | undefined;
+  let compiled: readonly CompiledRule[] = [];
+  return () => {
+    const rules = current();
+    if (rules !== source) {
+      source = rules;
+      compiled = compileRules(rules);
+    }
+    return compiled;
   };
 }
 

@@ -66,7 +66,8 @@ export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: nu
     why,
     ...(waitMs === undefined ? {} : { waitMs }),
   });
-  if (attempt.model !== undefined && backend.models.length > 0 && !backend.models.includes(attempt.model)) {
+  const models = attempt.embeds === true ? (backend.embedder?.models ?? []) : backend.models;
+  if (attempt.model !== undefined && models.length > 0 && !models.includes(attempt.model)) {
     return skip('model', 'does not serve the model');
   }
   const offer = offerAt(backend, attempt, asked.request);

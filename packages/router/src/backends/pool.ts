@@ -194,7 +194,11 @@ export class Pool implements BackendPool {
   view(): FleetView {
     const nowMs = this.#options.clock.nowMs();
     if (this.#view !== undefined && nowMs < this.#view.untilMs) return this.#view.view;
-    const view = { backends: this.#list.map((member) => this.#viewOf(member, nowMs)) };
+    const view = {
+      backends: this.#list
+        .filter(({ backend }) => backend.chats !== false)
+        .map((member) => this.#viewOf(member, nowMs)),
+    };
     this.#view = this.#list.length > viewedAtOnce ? { view, untilMs: nowMs + viewMs } : undefined;
     return view;
   }
@@ -282,10 +286,11 @@ export class Pool implements BackendPool {
     return await this.#wait(attempt, choice);
   }
 
-  #candidates({ tier, backend }: Attempt): readonly Member[] {
-    if (backend === undefined) return this.#list.filter((member) => member.backend.tier === tier);
+  #candidates(attempt: Attempt): readonly Member[] {
+    const { backend } = attempt;
+    if (backend === undefined) return this.#list.filter((member) => isMeant(member, attempt));
     const pinned = this.#members.get(backend);
-    return pinned?.backend.tier === tier ? [pinned] : [];
+    return pinned !== undefined && isMeant(pinned, attempt) ? [pinned] : [];
   }
 
   #pick(
@@ -305,7 +310,7 @@ export class Pool implements BackendPool {
       if (skip !== undefined) skips.push(skip);
       return skip === undefined;
     });
-    for (const member of enforcersFirst(eligible, attempt, choice)) {
+    for (const member of preferredFirst(enforcersFirst(eligible, attempt, choice), attempt)) {
       const permit = member.breaker.tryAcquire();
       if (permit !== undefined) return { lease: this.#lease(member, permit, attempt, choice) };
     }
@@ -329,7 +334,7 @@ export class Pool implements BackendPool {
     const asked = attempt.gated ? free : placeable;
     const able = enforcersOf(asked, attempt, choice);
     let left = attempt.model === undefined ? byModel(able, modelOrder, firstTokenBudgetMs) : able;
-    for (let best = bestOf(left); best !== undefined; best = bestOf(left)) {
+    for (let best = bestFor(left, attempt); best !== undefined; best = bestFor(left, attempt)) {
       if (best.isFull) {
         placed?.set(best.member, [...(placed.get(best.member) ?? []), workOf(context)]);
         return { skips: [...skips, full(best)] };
@@ -386,14 +391,14 @@ export class Pool implements BackendPool {
     if (many !== undefined && random !== undefined) {
       const seen = new Set<Member>();
       const own = context.preferred === undefined ? undefined : this.#members.get(context.preferred);
-      if (own !== undefined && own.backend.tier === attempt.tier) {
+      if (own !== undefined && isMeant(own, attempt)) {
         seen.add(own);
         look(own);
       }
       // A few more looks than are needed: some are away, and one that is free is worth looking for.
       for (let looks = 0; looks < 8 * sampled; looks++) {
         const member = many[Math.floor(random() * many.length)];
-        if (member === undefined || member.backend.tier !== attempt.tier || seen.has(member)) continue;
+        if (member === undefined || !isMeant(member, attempt) || seen.has(member)) continue;
         seen.add(member);
         look(member);
         // Waiting for one that is full is no choice while the others are not known.
@@ -579,6 +584,24 @@ function enforcersFirst(members: readonly Member[], attempt: Attempt, { request 
   if (request.responseFormat?.type !== 'json_schema') return members;
   const enforces = (member: Member): boolean => enforcesSchema(member, attempt, request);
   return members.toSorted((one, other) => Number(enforces(other)) - Number(enforces(one)));
+}
+
+/** Whether an attempt may be made at the member at all. */
+function isMeant({ backend }: Member, { tier, embeds, avoid }: Attempt): boolean {
+  if (backend.tier !== tier || avoid?.includes(backend.id) === true) return false;
+  return embeds === true || backend.chats !== false;
+}
+
+/** The one that a rule prefers, where it has a place; else the best. */
+function bestFor(placeable: readonly Placeable[], { prefer }: Attempt): Placeable | undefined {
+  const preferred = placeable.find(({ member, isFull }) => member.backend.id === prefer && !isFull);
+  return preferred ?? bestOf(placeable);
+}
+
+/** The one that a rule prefers, then the others as they were. */
+function preferredFirst(members: readonly Member[], { prefer }: Attempt): readonly Member[] {
+  if (prefer === undefined) return members;
+  return members.toSorted((one, other) => Number(other.backend.id === prefer) - Number(one.backend.id === prefer));
 }
 
 /** Those alone, where there are any. */

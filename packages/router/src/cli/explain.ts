@@ -32,8 +32,13 @@ function describe(answer: JsonObject, terminal: Terminal): string[] {
     `  threshold  ${word(answer['threshold'])}${fromOf(answer)}`,
     ...list(answer['goals']).map((goal) => `  goal       ${goalLine(goal)}`),
     ...(attempts.length > 0 ? [`  attempts   ${attempts.join(', then ')}`] : []),
+    ...list(answer['rules']).map((rule) => `  rule       ${word(rule['name'])}: ${ruleSays(rule)}`),
     ...list(answer['skipped']).map((skipped) => `  skipped    ${word(skipped['backend'])}: ${word(skipped['why'])}`),
   ];
+}
+
+function ruleSays(rule: JsonObject): string {
+  return [word(rule['vote']), word(rule['backend']) || word(rule['tier']) || word(rule['lane'])].join(' ');
 }
 
 function fromOf(answer: JsonObject): string {

@@ -8,6 +8,7 @@ import { loadConfig } from '../config/load.ts';
 import { createLogger } from '../telemetry/log.ts';
 import type { AppOptions, RunningApp } from '../app/running-app.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
+import { agentNames } from './launch/agent-names.ts';
 import { addDevices } from './device-program.ts';
 import { addKeys } from './key-program.ts';
 import type { KeyStore } from '../keys/key-store.ts';
@@ -74,6 +75,7 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
   addServing(program, deps, load, all, done);
   addTalking(program, deps, load, all, done);
   addLooking(program, deps, load, all, done);
+  addLaunch(program, deps, load, all, done);
   addKeys(program, async (command, run) => {
     const options = all(command);
     const keyStore = await deps.openKeyStore(load(options));
@@ -220,10 +222,47 @@ function addTalking(program: Command, deps: ProgramDeps, load: Load, all: All, d
     });
 }
 
+function addLaunch(program: Command, { terminal }: ProgramDeps, load: Load, all: All, done: Done): void {
+  program
+    .command('launch')
+    .description('point an agent at the running LFO and start it')
+    .addArgument(new Argument('<agent>').choices(agentNames))
+    .argument('[args...]', 'for the agent, after --')
+    .option('--model <id>', 'instead of the one with enough context that is found')
+    .option('--config-only', 'write its configuration, print the variables it needs, and stop')
+    .option('--restore', 'put its configuration back as it was')
+    .addOption(urlOption())
+    .addHelpText(
+      'after',
+      '\nExamples:\n  lfo launch claude\n  lfo launch codex -- exec "What is this repository?"\n  lfo launch claude --restore',
+    )
+    .action(async (agent: string, args: readonly string[], flags: LaunchFlags, command: Command) => {
+      const options = all(command);
+      const config = load(options);
+      const { launch } = await import('./launch/launch.ts');
+      const { model, configOnly = false, restore = false } = flags;
+      const settings = { agent, args, configOnly, restore, ...(model === undefined ? {} : { model }) };
+      const run = (client: RouterClient): Promise<number> => launch(terminal, config, client, settings);
+      done(await withClient(options, () => config, run));
+    });
+}
+
+interface LaunchFlags {
+  readonly model?: string;
+  readonly configOnly?: boolean;
+  readonly restore?: boolean;
+}
+
 function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, done: Done): void {
   const { terminal, clock, machine, openKeyStore } = deps;
   withExample(program.command('doctor'), 'lfo doctor --json')
     .description('check what LFO needs on this machine')
+    .addOption(
+      new Option(
+        '--client <agent>',
+        'instead: have this agent ask one thing, and look whether it arrives here',
+      ).choices(agentNames),
+    )
     .option('--offline', 'call no backend; otherwise cloud backends give two small answers, which are paid')
     .addOption(urlOption())
     .option('--json', 'JSON for scripts')
@@ -231,6 +270,8 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
       const options = all(command);
       const { doctor } = await import('./doctor/doctor.ts');
       const config = load(options);
+      const { client: agent } = command.opts<{ readonly client?: string }>();
+      if (agent !== undefined) return done(await doctorClient(deps, config, options, agent));
       const live = options.offline !== true && !config.offline;
       const settings = { json: options.json === true, live, machine, openKeys: openKeyStore };
       done(
@@ -267,6 +308,27 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
     .action((shell: Shell) => {
       terminal.output.write(completionScript(shell, program));
     });
+}
+
+async function doctorClient(
+  { terminal, clock, openArchive }: ProgramDeps,
+  config: LfoConfig,
+  options: Common,
+  agent: string,
+): Promise<number> {
+  const { checkClient } = await import('./launch/check-client.ts');
+  const { reportChecks } = await import('./doctor/doctor.ts');
+  const archive = await openArchive(config);
+  const json = options.json === true;
+  const check = async (client: RouterClient): Promise<number> => {
+    const checks = await checkClient(terminal, config, { client, archive, clock }, agent);
+    return reportChecks(terminal, checks, json);
+  };
+  try {
+    return await withClient(options, () => config, check);
+  } finally {
+    await archive.close();
+  }
 }
 
 async function withClient(

@@ -140,16 +140,28 @@ function addLearning(program: Command, clock: Clock, withArchive: WithArchive, s
     });
   program
     .command('replay')
-    .description('what another threshold or goal would have done to the answers on record')
+    .description('what another threshold, goal or rules would have done to the requests on record')
     .addOption(since)
     .option('--threshold <score>', 'between 0 and 1', share)
     .option('--goal <name=target>', 'cloud_share, quality or risk', replayGoal)
+    .option('--rules <file>', 'rules to try: YAML with `rules:`, as under `routing` in lfo.yaml')
+    .option('--limit <n>', 'with --rules: requests at most, the newest', whole, 100_000)
     .option('--json', 'JSON for scripts')
-    .addHelpText('after', '\nExamples:\n  lfo replay --threshold 0.6\n  lfo replay --goal quality=0.95 --since 7d')
-    .action(async (flags: { since?: number; threshold?: number; goal?: ReplayGoal }, command: Command) => {
-      const { threshold, goal } = flags;
-      if ((threshold === undefined) === (goal === undefined))
-        throw new CliError('Give either --threshold or --goal.', exitCodes.usage);
+    .addHelpText(
+      'after',
+      '\nExamples:\n  lfo replay --threshold 0.6\n  lfo replay --goal quality=0.95 --since 7d\n  lfo replay --rules new-rules.yaml',
+    )
+    .action(async (flags: ReplayFlags, command: Command) => {
+      const { threshold, goal, rules, since: sinceMs, limit } = flags;
+      if ([threshold, goal, rules].filter((one) => one !== undefined).length !== 1)
+        throw new CliError('Give either --threshold, --goal or --rules.', exitCodes.usage);
+      if (rules !== undefined) {
+        const { replayRules } = await import('./replay-rules.ts');
+        const filter = sinceMs === undefined ? {} : { sinceMs };
+        return withArchive(command, ({ terminal, archive, config, json }) =>
+          replayRules(terminal, archive, config, { file: resolve(terminal.cwd, rules), filter, limit, json }),
+        );
+      }
       const { replayCommand } = await import('./replay.ts');
       await withArchive(command, ({ terminal, archive, json }) => {
         const nowMs = clock.wallMs();
@@ -162,6 +174,14 @@ function addLearning(program: Command, clock: Clock, withArchive: WithArchive, s
         });
       });
     });
+}
+
+interface ReplayFlags {
+  readonly since?: number;
+  readonly threshold?: number;
+  readonly goal?: ReplayGoal;
+  readonly rules?: string;
+  readonly limit: number;
 }
 
 function share(text: string): number {

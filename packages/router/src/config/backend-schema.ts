@@ -8,6 +8,7 @@ const name = z
 const models = z.array(z.string().min(1));
 const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https address' });
 const concurrency = z.int().min(1).max(100_000).default(1000).describe('Requests at once.');
+const embeddingModels = models.default([]).describe('Models that turn texts into vectors, for `/v1/embeddings`.');
 const fallbackModels = models.default([]).describe('Other models of this backend, tried in order when one fails.');
 
 const openAiCompatibleEntry = z
@@ -29,6 +30,7 @@ const openAiCompatibleEntry = z
       .transform(camelKeys)
       .prefault({})
       .describe('What the server is known to offer; what is left out is assumed or found out.'),
+    embedding_models: embeddingModels,
     concurrency,
     dialect: z.enum(['standard', 'google']).default('standard').describe('Which habits of a server to allow for.'),
     fallback_models: fallbackModels,
@@ -38,6 +40,8 @@ const openAiCompatibleEntry = z
 
 /** What `GEMINI_MODEL` is when it is not set. */
 export const geminiModel = 'gemini-2.5-flash';
+/** The embedding model of a Gemini backend that names none. */
+export const geminiEmbeddingModel = 'gemini-embedding-001';
 /** What `GEMINI_BASE_URL` is when it is not set. */
 export const geminiBaseUrl = 'https://generativelanguage.googleapis.com';
 
@@ -54,6 +58,11 @@ export const geminiEntry = z
       .describe('Several separated by commas take turns; default: `GEMINI_API_KEY`.'),
     auth: z.enum(['api_key', 'bearer']).default('api_key').describe('How the key is sent: `bearer` for Vertex AI.'),
     models: models.default([]).describe('Models to offer, the default first; empty: `GEMINI_MODEL`.'),
+    embedding_models: models
+      .exactOptional()
+      .describe(
+        `Models that turn texts into vectors, for \`/v1/embeddings\`; default: \`${geminiEmbeddingModel}\`, with \`auth: bearer\` none.`,
+      ),
     concurrency,
     fallback_models: fallbackModels,
   })

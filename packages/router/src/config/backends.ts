@@ -1,4 +1,11 @@
-import { type BackendEntry, geminiBaseUrl, geminiEntry, type GeminiEntry, geminiModel } from './backend-schema.ts';
+import {
+  type BackendEntry,
+  geminiBaseUrl,
+  geminiEmbeddingModel,
+  geminiEntry,
+  type GeminiEntry,
+  geminiModel,
+} from './backend-schema.ts';
 import { isPrivateHost } from './addresses.ts';
 import { isCloudModel } from './cloud-models.ts';
 import type { BackendConfig, GeminiBackendConfig, HttpBackendConfig } from './config.ts';
@@ -24,7 +31,7 @@ export function resolveBackends(
     const implied = impliedGemini(env, findings);
     if (implied !== undefined) backends.push(implied);
   }
-  const seen = new Set(['embedded', 'lfo']);
+  const seen = new Set(['embedded', 'embeddings', 'lfo']);
   backends.forEach(({ name }, index) => {
     if (seen.has(name)) findings.problem(['backends', index, 'name'], `"${name}" is taken: names must be unique`);
     seen.add(name);
@@ -50,7 +57,7 @@ function resolveEntry(entry: BackendEntry, index: number, env: Environment, find
  * the same address; the others stay local.
  */
 function splitByTier(backend: HttpBackendConfig, index: number, findings: Findings): readonly BackendConfig[] {
-  const named = [...backend.models, ...backend.fallbackModels];
+  const named = [...backend.models, ...backend.fallbackModels, ...backend.embeddingModels];
   if (backend.tier === 'cloud' || !named.some(isCloudModel)) return [backend];
   const roaming = named.find((model) => model === 'lfo-auto' || model === 'lfo-cloud');
   if (roaming !== undefined) {
@@ -63,6 +70,7 @@ function splitByTier(backend: HttpBackendConfig, index: number, findings: Findin
     ...backend,
     models: backend.models.filter(isLocal),
     fallbackModels: backend.fallbackModels.filter(isLocal),
+    embeddingModels: backend.embeddingModels.filter(isLocal),
   };
   const cloud: HttpBackendConfig = {
     ...backend,
@@ -70,6 +78,7 @@ function splitByTier(backend: HttpBackendConfig, index: number, findings: Findin
     tier: 'cloud',
     models: backend.models.filter(isCloudModel),
     fallbackModels: backend.fallbackModels.filter(isCloudModel),
+    embeddingModels: backend.embeddingModels.filter(isCloudModel),
     capabilities: { ...backend.capabilities, images: backend.capabilities.images ?? false },
   };
   findings.warning(
@@ -90,6 +99,7 @@ function resolveGemini(entry: GeminiEntry, env: Environment, findings: Findings)
     baseUrl: trimSlash(baseUrl),
     apiKeys: splitKeys(apiKey ?? env['GEMINI_API_KEY']),
     models: models.length > 0 ? models : [env['GEMINI_MODEL'] ?? geminiModel],
+    embeddingModels: entry.embeddingModels ?? (entry.auth === 'bearer' ? [] : [geminiEmbeddingModel]),
   };
 }
 

@@ -14,9 +14,11 @@ type Immutable<T> = T extends readonly (infer Item)[]
  */
 export type LfoConfig = Immutable<
   Omit<FileSettings, 'android' | 'backends' | 'dataDir' | 'embedded' | 'records'> & {
-    readonly embedded: FileSettings['embedded'] & {
+    readonly embedded: Omit<FileSettings['embedded'], 'embeddingModel'> & {
       /** False with `LFO_LOCAL_MODEL=none`. */
       readonly enabled: boolean;
+      /** Absent: there is none. */
+      readonly embeddingModel?: string;
       readonly modelsDir: string;
     };
     readonly records: FileSettings['records'] & {
@@ -38,6 +40,7 @@ export type LfoConfig = Immutable<
   }
 >;
 
+export type { Rule } from './rules-schema.ts';
 export type ServerConfig = LfoConfig['server'];
 export type GateConfig = LfoConfig['gate'];
 /** Time budgets of one attempt. */
@@ -61,4 +64,7 @@ interface Reached {
 export type HttpBackendConfig = Immutable<Omit<OpenAiCompatibleEntry, 'apiKey' | 'baseUrl'> & Reached>;
 
 /** With at least one key and one model. */
-export type GeminiBackendConfig = Immutable<Omit<GeminiEntry, 'apiKey' | 'baseUrl'> & Reached>;
+export type GeminiBackendConfig = Immutable<
+  Omit<GeminiEntry, 'apiKey' | 'baseUrl' | 'embeddingModels'> &
+    Reached & { readonly embeddingModels: readonly string[] }
+>;

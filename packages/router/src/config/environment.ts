@@ -67,6 +67,12 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     description: 'Embedded model: a name of the catalogue, a path, `hf:owner/repo/file` or `none`.',
   },
   {
+    name: 'LFO_EMBEDDING_MODEL',
+    path: ['embedded', 'embedding_model'],
+    kind: 'model',
+    description: 'Embedded model for `/v1/embeddings`: as `LFO_LOCAL_MODEL`, such as `all-minilm-l6-v2`.',
+  },
+  {
     name: 'LFO_MODELS_DIR',
     path: ['embedded', 'models_dir'],
     kind: 'path',

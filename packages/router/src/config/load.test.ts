@@ -47,6 +47,7 @@ test('nothing at all is a configuration', (t) => {
     confidenceThreshold: 0.7,
     firstTokenBudgetMs: 10_000,
     goal: {},
+    rules: [],
     modelNames: [],
   });
   assert.deepEqual(config.gate, {

@@ -5,6 +5,7 @@ import { keyCopyIn } from './data-folder.ts';
 import { isLoopback, isPrivateHost } from './addresses.ts';
 import { resolveBackends, type Findings } from './backends.ts';
 import type { EmbeddedConfig, FleetConfig, LfoConfig, RecordsConfig } from './config.ts';
+import { lintRules } from './lint-rules.ts';
 import { isModelPath, type Environment } from './environment.ts';
 import type { FileSettings } from './schema.ts';
 
@@ -26,12 +27,15 @@ export function resolveSettings(
   checkServer(settings.server, dataDir, findings);
   checkTelemetry(settings.telemetry, findings);
   const { android: _android, ...rest } = settings;
+  const backends = resolveBackends(settings.backends, origin.env, findings);
+  const names = ['embedded', ...backends.map(({ name }) => name)];
+  lintRules(settings.routing.rules, { backends: names, hasDevices: settings.fleet.listen !== 'off' }, findings);
   return {
     ...rest,
     fleet: resolveFleet(settings),
     records: resolveRecords(settings, findings),
     embedded: resolveEmbedded(settings.embedded, dataDir, origin),
-    backends: resolveBackends(settings.backends, origin.env, findings),
+    backends,
     dataDir,
     ...(origin.file === undefined ? {} : { file: origin.file }),
   };
@@ -80,11 +84,13 @@ function resolveRecords({ records, databaseUrl }: FileSettings, findings: Findin
 }
 
 function resolveEmbedded(embedded: FileSettings['embedded'], dataDir: string, origin: Origin): EmbeddedConfig {
-  const { model, modelsDir } = embedded;
+  const { model, modelsDir, embeddingModel, ...rest } = embedded;
+  const found = (name: string): string => (isModelPath(name) ? fromFile(name, origin) : name);
   return {
-    ...embedded,
+    ...rest,
+    ...(embeddingModel === 'none' ? {} : { embeddingModel: found(embeddingModel) }),
     enabled: model !== 'none',
-    model: isModelPath(model) ? fromFile(model, origin) : model,
+    model: found(model),
     modelsDir: modelsDir === undefined ? join(dataDir, 'models') : fromFile(modelsDir, origin),
   };
 }

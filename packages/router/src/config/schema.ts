@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { hostAndPort } from './addresses.ts';
 import { backendEntry } from './backend-schema.ts';
 import { camelKeys } from './camel-keys.ts';
+import { rulesSchema } from './rules-schema.ts';
 
 /** Marks a setting, or a group of them, that is read once at the start: a change of it takes a restart. */
 const atStart = { restart: true };
@@ -110,6 +111,9 @@ const routing = z
       .prefault({})
       .describe('What is wanted of the gate instead of a number; of several the strictest binds. None by default.'),
     first_token_budget_ms: duration(10_000, 'Longest acceptable predicted wait for the first local token in `auto`.'),
+    rules: rulesSchema
+      .default([])
+      .describe('What you decide yourself: all rules that match vote, in order, beside the built-in policies.'),
     model_names: z
       .array(z.strictObject({ match: z.string().min(1).max(200), mode: z.enum(['local', 'cloud', 'auto']) }))
       .max(200)
@@ -281,6 +285,13 @@ const embedded = z
       .min(1)
       .default('qwen2.5-coder-0.5b')
       .describe('Name of the catalogue, path of a GGUF file, `hf:owner/repo/file`, or `none` for no embedded model.'),
+    embedding_model: z
+      .string()
+      .min(1)
+      .default('none')
+      .describe(
+        'Model that turns texts into vectors for `/v1/embeddings`, in a process of its own: `all-minilm-l6-v2`, a path, `hf:owner/repo/file`, or `none`.',
+      ),
     models_dir: z
       .string()
       .min(1)

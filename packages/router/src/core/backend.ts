@@ -1,5 +1,6 @@
 import type { Clock } from './clock.ts';
 import type { ModelIdentity } from './confidence.ts';
+import type { Embedder } from './embedding.ts';
 import type { BackendError } from './errors.ts';
 import type { InferenceEvent } from './events.ts';
 import type { ChatRequest, Tier } from './request.ts';
@@ -40,6 +41,10 @@ export interface Backend {
   readonly scoresOnDemand?: boolean;
   /** What is known of the model that would answer; absent: its name alone. */
   identify?(model: string): ModelIdentity;
+  /** Whether it has models that chat; absent: it has. */
+  readonly chats?: boolean;
+  /** Its models that turn texts into vectors; absent: it has none. */
+  readonly embedder?: Embedder;
   /** Exact prompt tokens with template and tools, where the backend can count; else `undefined`. */
   countTokens?(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined>;
   /** Cheap; never runs inference. */
@@ -145,6 +150,12 @@ export interface Attempt {
   readonly backend?: string;
   /** Only this model id; absent: the backend's default. */
   readonly model?: string;
+  /** Texts are turned into vectors, by `model`. */
+  readonly embeds?: boolean;
+  /** Backends that a rule forbids. */
+  readonly avoid?: readonly string[];
+  /** The backend that a rule prefers, where it can be asked. */
+  readonly prefer?: string;
   /** Whether the answer is judged before it is released; false for the last resort. */
   readonly gated: boolean;
   /** Of an answer that is not gated: why it is judged all the same; absent: `observe`. */

@@ -1,9 +1,12 @@
 import type { Attempt } from './backend.ts';
+import type { EmbeddingAnswer, EmbeddingRequest } from './embedding.ts';
+import type { Usage } from './events.ts';
 import type { ThresholdView } from './goals.ts';
 import type { PredictedWait } from './predicted-wait.ts';
 import type { Reason } from './reason.ts';
 import type { ChatRequest, Mode, Tier } from './request.ts';
-import type { AnswerWriter } from './sink.ts';
+import type { RuleVote } from './routing.ts';
+import type { AnswerWriter, Delivery } from './sink.ts';
 import type { RequestTrace } from './trace.ts';
 
 /** One validated chat request and the way back to whoever sent it; ends when its response does. */
@@ -19,6 +22,14 @@ export interface ChatExchange {
   hasHead(): boolean;
   /** The way back; call once. Heads and metadata are read from the trace, warnings of the reader are added to it. */
   open(trace: RequestTrace): AnswerWriter;
+}
+
+/** As `ChatExchange`, for texts that become vectors. */
+export interface EmbeddingExchange extends Omit<ChatExchange, 'request' | 'open' | 'hasHead'> {
+  readonly request: EmbeddingRequest;
+  /** Writes the answer; resolves when its last byte has left or the client is gone. */
+  deliver(answer: EmbeddingAnswer, usage: Usage, trace: RequestTrace): Promise<Delivery>;
+  fail(error: unknown, trace: RequestTrace): Promise<Delivery>;
 }
 
 export type ModelCapability = 'tools' | 'vision' | 'reasoning' | 'structured_output';
@@ -38,6 +49,10 @@ export interface ListedModel {
   readonly maxOutputTokens?: number;
   /** Beside completions; absent: unknown. */
   readonly capabilities?: readonly ModelCapability[];
+  /** It turns texts into vectors and does not chat. */
+  readonly embeds?: true;
+  /** Of an alias for a single model: that model. */
+  readonly standsFor?: string;
   /** Whether it is in memory; absent: not known of servers and clouds. */
   readonly isLoaded?: boolean;
   /** Backends that serve it, each of which `backend/model` names. */
@@ -52,6 +67,8 @@ export interface RouteExplanation {
   /** The decisive one first. */
   readonly reasons: readonly Reason[];
   readonly attempts: readonly Attempt[];
+  /** What the operator's rules said. */
+  readonly rules?: readonly RuleVote[];
   readonly threshold: number;
   /** Why it is what it is, and how the goals stand. */
   readonly steering?: ThresholdView;

@@ -4,6 +4,8 @@ import type { Mode, Tier } from './request.ts';
 export interface KeyIdentity {
   /** Stable; keeps caches and sessions of different keys apart. Never the key itself. */
   readonly id: string;
+  /** What its owner calls the key. */
+  readonly name?: string;
   /** Tiers the key may use; absent: both. */
   readonly tiers?: readonly Tier[];
   /** Model ids the key may name; absent: all. */

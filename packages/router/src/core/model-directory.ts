@@ -16,6 +16,8 @@ export interface ModelServer {
   readonly id: string;
   readonly tier: Tier;
   readonly models: readonly string[];
+  /** Those that turn texts into vectors. */
+  readonly embeddingModels?: readonly string[];
   /** Of a paired device. */
   readonly device?: DeviceLabel;
 }
@@ -65,7 +67,33 @@ export function listModels(servers: readonly ModelServer[]): readonly ListedMode
     return { id, ownedBy: 'lfo', aliasOf: mode, ...(servers?.length === 0 ? {} : { servers }) };
   });
   const real = Array.from(serving).filter(([id]) => aliasOf(id) === undefined);
-  return [...own, ...real.map(([id, by]) => listed(id, by)), ...servers.flatMap(deviceModels)];
+  const chats = [...own, ...real.map(([id, by]) => listed(id, by)), ...servers.flatMap(deviceModels)];
+  return [...chats, ...embeddingModels(servers, new Set(chats.map(({ id }) => id)))];
+}
+
+/** The alias of the one local embedding model. */
+const embeddingAlias = 'lfo-embed';
+
+/**
+ * The models that turn texts into vectors. A name means one model for good, since vectors of two cannot be compared: of
+ * several backends with the same id it is the first one's, and `backend/model` reaches the others. A chat model goes
+ * before.
+ */
+function embeddingModels(servers: readonly ModelServer[], taken: ReadonlySet<string>): readonly ListedModel[] {
+  const found = new Map<string, ListedModel>();
+  for (const server of servers) {
+    for (const model of server.embeddingModels ?? []) {
+      const id = server.device === undefined ? model : `${model}@${server.device.name}`;
+      const entry = { ...listed(id, [server]), embeds: true as const, standsFor: model };
+      if (!taken.has(id) && !found.has(id)) found.set(id, entry);
+      else if (!found.has(`${server.id}/${model}`))
+        found.set(`${server.id}/${model}`, { ...entry, id: `${server.id}/${model}` });
+    }
+  }
+  const local = [...found.values()].filter(({ tier }) => tier === 'local');
+  const [only] = local;
+  const alias = local.length === 1 && only !== undefined ? [{ ...only, id: embeddingAlias, ownedBy: 'lfo' }] : [];
+  return [...alias, ...found.values()];
 }
 
 /** Each model of a device under the name that always reaches it. */
@@ -103,8 +131,20 @@ export function findListed(models: readonly ListedModel[], asked: string): Liste
   const exact = models.find(({ id }) => id === asked);
   if (exact !== undefined) return exact;
   const pin = pinOf(asked);
-  const server = models.find(({ id }) => id === pin?.model)?.servers?.find(({ id }) => id === pin?.backend);
-  return server === undefined ? undefined : { id: asked, ownedBy: server.id, tier: server.tier };
+  const named = models.find(({ id }) => id === pin?.model);
+  const server = named?.servers?.find(({ id }) => id === pin?.backend);
+  if (server === undefined) return undefined;
+  const { embeds, standsFor, servers } = named ?? {};
+  return {
+    id: asked,
+    ownedBy: server.id,
+    tier: server.tier,
+    ...(embeds === true && {
+      embeds,
+      ...(standsFor !== undefined && { standsFor }),
+      ...(servers !== undefined && { servers }),
+    }),
+  };
 }
 
 function listed(id: string, serving: readonly ModelServer[]): ListedModel {

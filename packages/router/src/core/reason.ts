@@ -3,6 +3,7 @@ export const reasons = {
   mode_local: 'The request asked for the local tier.',
   mode_cloud: 'The request asked for the cloud tier.',
   model_pinned: 'The request named a model of one backend.',
+  rule: 'A rule of the operator said so.',
   local_first: 'Local first: no rule against it.',
   prompt_too_long: 'The prompt is longer than max_local_tokens.',
   context_too_small: 'The prompt does not fit the context of any local model.',

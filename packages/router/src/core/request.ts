@@ -157,6 +157,11 @@ export interface RoutingHints {
   readonly headDeadlineMs?: number;
   /** Same value, same conversation: prefers the backend that is warm for it. Scoped to the client key. */
   readonly sessionKey?: string;
+  /** What the key is called, for rules. */
+  readonly clientName?: string;
+  /** Headers and metadata as they came, for rules; never recorded. */
+  readonly headers?: Readonly<Record<string, unknown>>;
+  readonly metadata?: Readonly<Record<string, unknown>>;
   /** Whose request it is; KV prefixes are not shared across keys. */
   readonly clientKey?: string;
 }

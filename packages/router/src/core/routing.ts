@@ -19,7 +19,30 @@ export interface RequestFeatures {
   /** The tier that made the tool call whose result this request brings; absent: none, or not known. */
   readonly loopTier?: Tier;
   readonly limits: RoutingLimits;
+  /** When it came, by the router's own clock and zone; absent where no rule asks. */
+  readonly localTime?: LocalTime;
 }
+
+/** Days of the week as rules spell them, Sunday first, as JavaScript counts them. */
+export const weekdays = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const;
+
+/** A time of the week. */
+export interface LocalTime {
+  /** 0 is Sunday. */
+  readonly day: number;
+  /** Since midnight. */
+  readonly minute: number;
+}
+
+/** What a rule of the operator says of a request that it matches; `backend` is one of the tier. */
+export type RuleVote =
+  | {
+      readonly rule: string;
+      readonly type: 'require' | 'prefer' | 'forbid';
+      readonly tier: Tier;
+      readonly backend?: string;
+    }
+  | { readonly rule: string; readonly type: 'lane'; readonly lane: 'background' };
 
 /** The operator's numbers. */
 export interface RoutingLimits {
@@ -48,4 +71,10 @@ export interface Decision {
   readonly attempts: readonly Attempt[];
   readonly reasons: readonly Reason[];
   readonly votes: readonly { readonly policy: string; readonly vote: Vote }[];
+  /** The request's mode, as far as a rule tightened it; absent: as it was. */
+  readonly mode?: Mode;
+  /** A rule lets it wait for everybody else. */
+  readonly lane?: 'background';
+  /** What the operator's rules said; absent: there are none. */
+  readonly rules?: readonly RuleVote[];
 }

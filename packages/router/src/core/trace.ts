@@ -34,6 +34,8 @@ export interface RequestTrace {
   /** Decisive reason of the route so far. */
   reason: Reason | undefined;
   reasons: readonly Reason[];
+  /** Names of the operator's rules that voted; absent: none. */
+  rules?: readonly string[];
   route: Tier | undefined;
   backend: string | undefined;
   model: string | undefined;

@@ -31,6 +31,7 @@ export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, rep
     threshold: trace.threshold,
     routing_reason: trace.reason ?? null,
     reasons: trace.reasons,
+    ...(trace.rules !== undefined && { rules: trace.rules }),
     degraded: trace.degraded,
     egress: egressOf(trace),
     attempts: trace.attempts.map((attempt) => attemptBody(attempt, nowMs)),

@@ -35,6 +35,9 @@ export function readHints(sources: HintSources): RoutingHints {
   return {
     mode: effectiveMode(sources, metadata),
     clientKey: identity.id,
+    ...(identity.name !== undefined && { clientName: identity.name }),
+    headers,
+    metadata,
     ...(isBackground(headers, metadata) && { lane: 'background' }),
     ...(confidenceThreshold !== undefined && { confidenceThreshold }),
     ...deadlinesOf(headers, sources.isStream),

@@ -50,7 +50,7 @@ function queryOf({ query }: FastifyRequest): Readonly<Record<string, unknown>> {
 
 /** Unknown is absent: a client takes 0 or a guess for the truth. */
 function openAiModel(model: ListedModel, created: number): object {
-  const { id, ownedBy, tier, aliasOf, contextTokens, maxOutputTokens, capabilities, isLoaded } = model;
+  const { id, ownedBy, tier, aliasOf, contextTokens, maxOutputTokens, capabilities, isLoaded, embeds } = model;
   return {
     id,
     object: 'model',
@@ -63,7 +63,8 @@ function openAiModel(model: ListedModel, created: number): object {
       context_window: contextTokens,
     }),
     ...(maxOutputTokens !== undefined && { max_output_tokens: maxOutputTokens }),
-    ...(capabilities !== undefined && { capabilities: ['completion', ...capabilities] }),
+    ...(embeds === true && { capabilities: ['embedding'] }),
+    ...(embeds !== true && capabilities !== undefined && { capabilities: ['completion', ...capabilities] }),
     ...(isLoaded !== undefined && { loaded: isLoaded }),
   };
 }

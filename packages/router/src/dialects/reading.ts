@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { LimitsConfig } from '../config/config.ts';
+import { RequestError } from '../core/errors.ts';
 import type { KeyIdentity } from '../core/identity.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { Message, RoutingHints } from '../core/request.ts';
@@ -49,6 +50,12 @@ export function addressOf(received: Received, said: Addressed, { limits, findMod
   const { headers, identity } = received;
   const askedModel = said.model ?? identity.models?.[0] ?? defaultModel;
   const { model } = findModel(askedModel, identity);
+  if (model.embeds === true) {
+    throw new RequestError(
+      `model: ${model.id} makes embeddings and does not chat; ask for lfo-auto, or send texts to /v1/embeddings.`,
+      { code: 'model_not_chat', param: 'model' },
+    );
+  }
   const hints = readHints({
     headers,
     metadata: said.metadata,

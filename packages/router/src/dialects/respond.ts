@@ -151,7 +151,7 @@ class StreamWriter implements AnswerWriter {
   }
 }
 
-function outOf({ response, clock, pace }: OpenResponse): ResponseWriter {
+function outOf({ response, clock, pace }: OpenBody): ResponseWriter {
   return new ResponseWriter(response, clock, pace.slowReaderMs);
 }
 
@@ -171,8 +171,33 @@ function startHeartbeat(clock: Clock, heartbeatMs: number, writer: ResponseWrite
   }
 }
 
+/** A response that is one body. */
+type OpenBody = Pick<OpenResponse, 'response' | 'signal' | 'clock' | 'pace'>;
+
+/** Writes an answer that needs no gathering. */
+export async function sendWhole(open: OpenBody, trace: RequestTrace, body: object): Promise<Delivery> {
+  await sendJson(open.response, 200, lfoHeaders(trace), JSON.stringify(body), outOf(open));
+  return deliveryOf(open);
+}
+
+/** Writes that there is no answer, in the envelope of its wire. */
+export async function sendFailure(
+  open: OpenBody,
+  trace: RequestTrace,
+  thrown: unknown,
+  errorBody: (error: LfoError) => object,
+): Promise<Delivery> {
+  if (hasLeft(open)) return gone();
+  const error = toLfoError(thrown);
+  await sendError({ ...open, format: { headers: {}, errorBody } }, error, trace, outOf(open));
+  return { status: error.status, error };
+}
+
 function sendError(
-  { response, format }: OpenResponse,
+  {
+    response,
+    format,
+  }: Pick<OpenResponse, 'response'> & { readonly format: Pick<AnswerFormat, 'headers' | 'errorBody'> },
   error: LfoError,
   trace: RequestTrace,
   out: ResponseWriter,
@@ -202,11 +227,11 @@ async function sendJson(
   await out.end(bytes.subarray(at));
 }
 
-function hasLeft({ signal, response }: OpenResponse): boolean {
+function hasLeft({ signal, response }: OpenBody): boolean {
   return signal.aborted || response.destroyed;
 }
 
-function deliveryOf({ signal }: OpenResponse): Delivery {
+function deliveryOf({ signal }: Pick<OpenResponse, 'signal'>): Delivery {
   return signal.aborted ? gone() : { status: 200 };
 }
 

@@ -4,6 +4,8 @@ import { addGenerateRoutes } from './gemini/generate-routes.ts';
 import { addModelRoutes } from './models-routes.ts';
 import { addOllamaRoutes } from './ollama/ollama-routes.ts';
 import { addChatRoutes } from './openai-chat/chat-routes.ts';
+import { addCompletionRoutes } from './openai-chat/completions.ts';
+import { addEmbeddingRoutes } from './openai-chat/embeddings.ts';
 import { addResponsesRoutes } from './openai-responses/responses-routes.ts';
 import { type DialectDeps, Serving } from './serving.ts';
 
@@ -12,6 +14,8 @@ export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void 
   const serving = new Serving(deps);
   addModelRoutes(app, serving);
   addChatRoutes(app, serving);
+  addCompletionRoutes(app, serving);
+  addEmbeddingRoutes(app, serving);
   addResponsesRoutes(app, serving);
   addMessagesRoutes(app, serving);
   addGenerateRoutes(app, serving);

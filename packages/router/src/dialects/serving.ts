@@ -2,17 +2,19 @@ import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { LimitsConfig } from '../config/config.ts';
 import type { Clock } from '../core/clock.ts';
-import { ClientGoneError, type LfoError } from '../core/errors.ts';
-import type { ChatExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
-import type { KeyQuota, QuotaTicket, Spent } from '../core/identity.ts';
+import { ClientGoneError, LfoError } from '../core/errors.ts';
+import type { ChatExchange, EmbeddingExchange, ListedModel, RouteExplanation } from '../core/exchange.ts';
+import type { KeyQuota, QuotaAsk, QuotaTicket, Spent } from '../core/identity.ts';
 import { errorFields, type Logger } from '../core/logger.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { receivedBody } from '../server/body-parser.ts';
 import { setRaw } from '../server/raw-headers.ts';
+import type { ReadEmbedding } from './embedding.ts';
 import { type FindModel, modelFinder } from './find-model.ts';
+import { answerMetadata } from './metadata.ts';
 import { type NameRule, nameRuleFinder } from './names.ts';
 import type { Received } from './reading.ts';
-import { openWriter, type ResponsePace } from './respond.ts';
+import { openWriter, type ResponsePace, sendFailure, sendWhole } from './respond.ts';
 import type { ReadRequest } from './wire.ts';
 
 /** What the clients' wires need of the rest. */
@@ -24,6 +26,8 @@ export interface DialectDeps {
   readonly pace: () => ResponsePace;
   /** Answers one exchange completely; resolves when its response has ended, with what it used where that is known. */
   readonly chat: (exchange: ChatExchange) => Promise<Spent | void>;
+  /** Turns texts into vectors completely; resolves when the response has ended, with what it used. Absent: nobody can. */
+  readonly embed?: (exchange: EmbeddingExchange) => Promise<Spent>;
   /** Holds keys to their limits; absent: nothing is counted. */
   readonly quota?: KeyQuota;
   /** The operator's rules for names that nobody serves; cheap: looked at for every such name. */
@@ -75,7 +79,7 @@ export class Serving {
     // Asked again after the body: others have come in meanwhile.
     const refused = this.#refusal();
     if (refused !== undefined) throw refused;
-    const ticket = this.#admitted(request, read.request);
+    const ticket = this.#admitted(request, chatAsk(read.request));
     if (!(ticket instanceof Promise)) return this.#serve(request, reply, read, ticket);
     const signal = departureSignal(reply);
     return ticket.then((admitted) => this.#serve(request, reply, read, admitted, signal));
@@ -118,24 +122,59 @@ export class Serving {
       .catch(abandoned);
   }
 
+  /** Turns texts of any wire into vectors; `reply` is the pipeline's from here on. @throws LfoError 429 or 503 before that */
+  embed(request: FastifyRequest, reply: FastifyReply, read: ReadEmbedding): void | Promise<void> {
+    const refused = this.#refusal();
+    if (refused !== undefined) throw refused;
+    const { hints, model, bodyBytes: bytes } = read.request;
+    const ticket = this.#admitted(request, { mode: hints.mode, model, bytes, maxTokens: 0 });
+    if (!(ticket instanceof Promise)) return this.#embed(request, reply, read, ticket);
+    const signal = departureSignal(reply);
+    return ticket.then((admitted) => this.#embed(request, reply, read, admitted, signal));
+  }
+
+  #embed(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { request: read, dialect, body, errorBody }: ReadEmbedding,
+    ticket: QuotaTicket | undefined,
+    signal = departureSignal(reply),
+  ): void {
+    const { clock, embed, pace, quota } = this.deps;
+    if (embed === undefined) throw new LfoError('There are no embeddings here.', { code: 'not_found', status: 404 });
+    if (ticket !== undefined && quota !== undefined) setRaw(reply, quota.headers(request.identity));
+    const response = reply.raw;
+    const { receivedMs } = request;
+    reply.hijack();
+    const open = { response, signal, clock, pace: pace() };
+    embed({
+      request: read,
+      signal,
+      receivedMs,
+      bodyMs: receivedBody(request).arrivedMs,
+      deliver: (answer, usage, trace) => {
+        trace.dialect = dialect;
+        const nowMs = clock.nowMs();
+        return sendWhole(open, trace, body(answer, usage, answerMetadata(trace, nowMs, {}), nowMs - receivedMs));
+      },
+      fail: (error, trace) => {
+        trace.dialect = dialect;
+        return sendFailure(open, trace, error, errorBody);
+      },
+    })
+      .then((spent) => ticket?.settle(spent))
+      .catch((error: unknown) => this.#abandon(read.id, response, error));
+  }
+
   #refusal(): LfoError | undefined {
     return this.deps.admissionError?.();
   }
 
   /** Takes the request's place among its key's. */
-  #admitted({ identity }: FastifyRequest, chat: ChatRequest): QuotaTicket | undefined | Promise<QuotaTicket> {
+  #admitted({ identity }: FastifyRequest, { bytes, ...ask }: Ask): QuotaTicket | undefined | Promise<QuotaTicket> {
     const { quota } = this.deps;
     if (quota === undefined || identity.limits === undefined) return undefined;
-    const { maxTokens } = chat.sampling;
-    const promptTokens = Math.ceil(chat.bodyBytes / bytesPerToken);
-    const { mode } = chat.hints;
-    return quota.admit(identity, {
-      promptTokens,
-      // What has to be fetched from elsewhere cannot stay local.
-      mode: mode === 'auto' && hasRemoteImages(chat) ? 'cloud' : mode,
-      model: chat.model,
-      ...(maxTokens === undefined ? {} : { maxTokens }),
-    });
+    return quota.admit(identity, { ...ask, promptTokens: Math.ceil(bytes / bytesPerToken) });
   }
 
   /** The pipeline itself failed, which it must not: nothing more can be said than that. */
@@ -143,6 +182,21 @@ export class Serving {
     this.deps.log.error({ requestId, ...errorFields(error) }, 'chat failed');
     response.destroy();
   }
+}
+
+/** What a request may use at most, the prompt as the size of its body. */
+type Ask = Omit<QuotaAsk, 'promptTokens'> & { readonly bytes: number };
+
+function chatAsk(chat: ChatRequest): Ask {
+  const { maxTokens } = chat.sampling;
+  const { mode } = chat.hints;
+  return {
+    // What has to be fetched from elsewhere cannot stay local.
+    mode: mode === 'auto' && hasRemoteImages(chat) ? 'cloud' : mode,
+    model: chat.model,
+    bytes: chat.bodyBytes,
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+  };
 }
 
 /** Of a body, envelope included: enough to reserve by; what is paid is the backend's count. */

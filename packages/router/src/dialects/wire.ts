@@ -4,7 +4,14 @@ import type { ChatRequest } from '../core/request.ts';
 import type { AnswerFacts, AnswerMetadata } from './metadata.ts';
 
 /** The clients' wires; the name labels metrics and records. */
-export type DialectName = 'openai-chat' | 'openai-responses' | 'anthropic' | 'gemini' | 'ollama';
+export type DialectName =
+  | 'openai-chat'
+  | 'openai-completions'
+  | 'openai-embeddings'
+  | 'openai-responses'
+  | 'anthropic'
+  | 'gemini'
+  | 'ollama';
 
 /** A validated request of any wire, what of it is not honoured, and how its answer is written. */
 export interface ReadRequest {

@@ -26,7 +26,8 @@ test('where no key was given out everybody is the owner, whatever a client sends
 test('a key opens what it is for, and only as a whole', () => {
   const { text, key } = keyWith({ tiers: ['local'], models: ['small'] });
   const verify = managedKeys(undefined, ringOf(key), clock);
-  assert.deepEqual(verify(text), { id: key.id, scopes: ['chat'], tiers: ['local'], models: ['small'], limits: {} });
+  const opened = { id: key.id, name: 'n', scopes: ['chat'], tiers: ['local'], models: ['small'], limits: {} };
+  assert.deepEqual(verify(text), opened);
   assert.equal(verify(undefined), undefined);
   assert.equal(verify('sk-anything'), undefined);
   const last = text.endsWith('0') ? '1' : '0';

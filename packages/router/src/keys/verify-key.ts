@@ -83,9 +83,10 @@ export class KeyRefs {
 }
 
 /** Whose requests a key's are. */
-function identityOf({ id, scopes, tiers, models, limits }: ManagedKey): KeyIdentity {
+function identityOf({ id, name, scopes, tiers, models, limits }: ManagedKey): KeyIdentity {
   return {
     id,
+    name,
     scopes,
     limits,
     ...(tiers === undefined ? {} : { tiers }),

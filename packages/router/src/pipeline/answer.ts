@@ -23,7 +23,8 @@ import { Plan, type Step } from './plan.ts';
  * @throws LfoError when nothing answered; after the commit point, what cut the answer short
  */
 export async function answer(request: ChatRequest, call: Call, stages: Stages, writer: AnswerWriter): Promise<void> {
-  const { plan, size } = await makePlan(request, call, stages);
+  const { plan, size, lane } = await makePlan(request, call, stages);
+  const inLane = lane === undefined ? request : { ...request, hints: { ...request.hints, lane } };
   let spared: SparedAnswer | undefined; // the best local answer that was held back
   let held: HeldBack | undefined; // the latest one, whole or not
   for (let next = plan.take(); next !== undefined; next = plan.take()) {
@@ -31,7 +32,7 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
     const hasSpare = spared?.isWhole === true;
     if (!hasRoom(step, call, hasSpare, stages.clock.nowMs())) break;
     const hasOther = (backend: string): boolean => plan.hasOther(step, backend);
-    const attempt = new Attempt(step, { request, call, stages, size, hasSpare, hasOther });
+    const attempt = new Attempt(step, { request: inLane, call, stages, size, hasSpare, hasOther });
     const isCompared = held !== undefined && step.attempt.tier === 'cloud' && stages.compared !== undefined;
     const copy = isCompared ? new Copy(writer) : undefined;
     const end = await attempt.run(copy ?? writer);
@@ -87,7 +88,7 @@ async function makePlan(
   request: ChatRequest,
   call: Call,
   stages: Stages,
-): Promise<{ readonly plan: Plan; readonly size: PromptSize }> {
+): Promise<{ readonly plan: Plan; readonly size: PromptSize; readonly lane?: 'background' }> {
   const { pool, route, retries } = stages;
   const routing = route(request, pool.snapshot(), call.signal);
   const routed = routing instanceof Promise ? await routing : routing;
@@ -99,7 +100,7 @@ async function makePlan(
   const plan = new Plan(attempts, retries, (attempt, exclude) =>
     pool.hasCandidate(attempt, { request, exclude, ...size }),
   );
-  return { plan, size };
+  return { plan, size, ...(decision.lane === undefined ? {} : { lane: decision.lane }) };
 }
 
 /** Nothing is held back; the verdict is only recorded. */

@@ -24,10 +24,13 @@ export interface SparedAnswer {
 
 /** Writes down what was measured and decided. */
 export function noteDecision(trace: RequestTrace, { features, decision, recorded }: Routed): void {
-  trace.mode = features.mode;
+  trace.mode = decision.mode ?? features.mode;
+  if (decision.rules !== undefined && decision.rules.length > 0) {
+    trace.rules = [...new Set(decision.rules.map(({ rule }) => rule))];
+  }
   trace.promptTokens = features.promptTokens;
   trace.promptTokensFrom = features.promptTokensFrom;
-  trace.features = recorded;
+  trace.features = trace.rules === undefined ? recorded : { ...recorded, rules: trace.rules };
   trace.threshold = features.limits.confidenceThreshold;
   trace.reason = decision.reasons[0];
   trace.reasons = decision.reasons;

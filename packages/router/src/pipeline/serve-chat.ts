@@ -2,7 +2,7 @@ import type { ConfigHandle } from '../config/handle.ts';
 import { type ChildAbort, childOf } from '../core/abort.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import { deadlineExceeded, LfoError } from '../core/errors.ts';
-import type { ChatExchange } from '../core/exchange.ts';
+import type { ChatExchange, EmbeddingExchange } from '../core/exchange.ts';
 import { errorFields, type Logger } from '../core/logger.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AnswerWriter, Delivery, EndedRequest, RequestFollower, RequestSink } from '../core/sink.ts';
@@ -10,6 +10,7 @@ import { beginTrace, type RequestTrace } from '../core/trace.ts';
 import { answer } from './answer.ts';
 import type { Call, Stages } from './attempt.ts';
 import type { RetryBudget } from './retry.ts';
+import { Embeddings } from './serve-embedding.ts';
 
 /** What a chat needs from its arrival to its last byte. */
 export interface ChatsOptions {
@@ -29,6 +30,7 @@ export interface ChatsOptions {
 /** Takes each chat from its arrival to its last byte, tells the sinks of it, and knows those that run. */
 export class Chats {
   readonly #options: ChatsOptions;
+  readonly #embeddings: Embeddings;
   /** What runs, and under whose key. */
   readonly #running = new Map<ChildAbort, string | undefined>();
   /** Of which the sinks have not heard yet. */
@@ -37,11 +39,30 @@ export class Chats {
 
   constructor(options: ChatsOptions) {
     this.#options = options;
+    this.#embeddings = new Embeddings(options, this);
   }
 
   /** Chats that run now. */
   get size(): number {
     return this.#running.size;
+  }
+
+  /** Turns the texts of one request into vectors and resolves once the last byte of its answer has left. */
+  embed(exchange: EmbeddingExchange): Promise<RequestTrace> {
+    return this.#embeddings.serve(exchange);
+  }
+
+  /** Counts something that runs beside chats under the same rules: shutdown waits for it, a revoked key ends it. */
+  hold(parent: AbortSignal, clientKey: string | undefined): ChildAbort {
+    const abort = childOf(parent);
+    this.#running.set(abort, clientKey);
+    return {
+      ...abort,
+      release: () => {
+        abort.release();
+        this.#running.delete(abort);
+      },
+    };
   }
 
   /** Answers one and resolves once its last byte has left. */
@@ -67,8 +88,7 @@ export class Chats {
       trace.endMs = clock.nowMs();
       trace.costUsd = this.#options.costOf(trace.attempts);
       for (const follower of followers) follower.ended(delivery);
-      this.#ended.push({ trace, delivery, clientKey });
-      this.#cancelSettling ??= clock.schedule(settleMs, () => this.settle());
+      this.ended({ trace, delivery, clientKey });
       return trace;
     } finally {
       cancelDeadline();
@@ -76,6 +96,12 @@ export class Chats {
       abort.release();
       this.#running.delete(abort);
     }
+  }
+
+  /** Notes an end, for the sinks and the log to hear of with others. */
+  ended(ended: EndedRequest): void {
+    this.#ended.push(ended);
+    this.#cancelSettling ??= this.#options.clock.schedule(settleMs, () => this.settle());
   }
 
   /** Tells the sinks and the log of the requests that have ended since the last time. */

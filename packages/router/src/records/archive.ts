@@ -13,6 +13,8 @@ export interface Archive {
   keyNames(): Promise<ReadonlyMap<string, string>>;
   /** The newest arrival first. */
   requests(filter: ArchiveFilter, limit: number): AsyncIterable<RequestRow>;
+  /** Texts of a request's messages; `undefined` where they were not kept. */
+  texts(id: string): Promise<readonly string[] | undefined>;
   /** What the judge said of local answers, with the best label of each; the newest first. */
   judged(filter: JudgedFilter): Promise<readonly JudgedAnswerRow[]>;
   /** Prices and times of what the cloud answered lately. */

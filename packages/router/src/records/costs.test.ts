@@ -15,6 +15,7 @@ const gemini: BackendConfig = {
   models: ['gemini-2.5-flash', 'gemini-2.5-pro'],
   concurrency: 1,
   fallbackModels: [],
+  embeddingModels: [],
 };
 const million = { promptTokens: 1_000_000, completionTokens: 1_000_000 };
 /** List price of a million tokens each way. */

@@ -5,6 +5,7 @@ import { type Archive, ArchiveError } from './archive.ts';
 import type { LfoConfig } from '../config/config.ts';
 import { createPrivateFile } from '../config/data-folder.ts';
 import type { Store } from './tables.ts';
+import { readCapture } from './capture.ts';
 import { readJudged } from './queries/judged.ts';
 import { recordedUse } from './queries/steering-data.ts';
 import { summary } from './queries/summary.ts';
@@ -68,6 +69,20 @@ export function openArchive(config: Pick<LfoConfig, 'databaseUrl' | 'dataDir'>):
     async *requests(filter, limit) {
       try {
         yield* walkRows(reader, filter, limit);
+      } catch (error) {
+        throw explained(error);
+      }
+    },
+    async texts(id) {
+      try {
+        const row = await reader.db
+          .selectFrom('captures')
+          .select('words')
+          .where('request_id', '=', id)
+          .executeTakeFirst();
+        const capture = row === undefined ? null : readCapture(row.words);
+        // What was cut might have held what is looked for.
+        return capture === null || capture.isCut ? undefined : capture.messages.map(({ text }) => text);
       } catch (error) {
         throw explained(error);
       }

@@ -2,9 +2,10 @@ import type { Attempt, FleetView } from '../core/backend.ts';
 import { RequestError } from '../core/errors.ts';
 import { intersectModes, resolveModel, type ModelTarget } from '../core/model-directory.ts';
 import type { Reason } from '../core/reason.ts';
-import type { Tier } from '../core/request.ts';
-import type { Decision, RequestFeatures, RoutingPolicy, Vote } from '../core/routing.ts';
+import type { Mode, Tier } from '../core/request.ts';
+import type { Decision, RequestFeatures, RoutingPolicy, RuleVote, Vote } from '../core/routing.ts';
 import { refusal } from './refusal.ts';
+import { type CompiledRule, ruleVotes } from './rules.ts';
 import { isReady, ofTier, suitable } from './suitability.ts';
 
 type CastVote = Exclude<Vote, { readonly type: 'pass' }>;
@@ -16,16 +17,26 @@ type CastVote = Exclude<Vote, { readonly type: 'pass' }>;
  * @throws RequestError 404 for a model nobody serves, 400 for contradictory modes, for a prompt too long and for
  * content no allowed backend takes; NoBackendError where an allowed tier has no backends at all.
  */
-export function decide(features: RequestFeatures, fleet: FleetView, policies: readonly RoutingPolicy[]): Decision {
-  const target = resolveModel(features.request.model, fleet.backends);
-  if (target === undefined) throw unknownModel();
-  const mode = intersectModes(features.mode, target.mode);
-  if (mode === undefined) throw contradiction();
-  const scope = { backends: fleet.backends.filter((backend) => serves(backend, target)) };
+export function decide(
+  features: RequestFeatures,
+  fleet: FleetView,
+  policies: readonly RoutingPolicy[],
+  rules: readonly CompiledRule[] = [],
+): Decision {
+  const asked = resolveModel(features.request.model, fleet.backends);
+  if (asked === undefined) throw unknownModel();
+  const askedMode = intersectModes(features.mode, asked.mode);
+  if (askedMode === undefined) throw contradiction();
+  const served = fleet.backends.filter((backend) => serves(backend, asked));
+  const ruled = ruleVotes(rules, features, { backends: served });
+  const { mode, target, avoid, prefer, lane } = underRules(askedMode, asked, ruled);
+  const scope = { backends: served.filter(({ id }) => !avoid.includes(id) && (target.backend ?? id) === id) };
   const scoped = { ...features, mode };
 
-  const votes = policies.map((policy) => ({ policy: policy.name, vote: policy.vote(scoped, scope) }));
-  const cast = votes.flatMap(({ vote }) => (vote.type === 'pass' ? [] : [vote]));
+  // What a rule says of the mode is the rule's own vote.
+  const asIs = { ...features, mode: askedMode };
+  const votes = policies.map((policy) => ({ policy: policy.name, vote: policy.vote(asIs, scope) }));
+  const cast = castInOrder(votes, ruled);
   const allowed = allowedTiers(cast);
   const order = inOrder(allowed, cast);
   const [first] = order;
@@ -33,12 +44,77 @@ export function decide(features: RequestFeatures, fleet: FleetView, policies: re
 
   const cloudReady = suitable(scope, 'cloud', scoped).some(isReady);
   const hasEscape = order.includes('cloud') && cloudReady;
-  const attempts = order.flatMap((tier) => [
-    attemptAt(tier, target, tier === 'local' && first === 'local' && hasEscape),
-    ...standInsAt(tier, target, scope),
-  ]);
-  return { attempts, reasons: reasonsFor(first, cast), votes };
+  const also = { ...(avoid.length > 0 && { avoid }), ...(prefer !== undefined && { prefer }) };
+  const attempts = order
+    .flatMap((tier) => [
+      attemptAt(tier, target, tier === 'local' && first === 'local' && hasEscape),
+      ...standInsAt(tier, target, scope),
+    ])
+    .map((attempt) => ({ ...attempt, ...also }));
+  return { attempts, reasons: reasonsFor(first, cast), votes, mode, rules: ruled, ...(lane !== undefined && { lane }) };
 }
+
+interface UnderRules {
+  readonly mode: Mode;
+  readonly target: ModelTarget;
+  readonly avoid: readonly string[];
+  readonly prefer: string | undefined;
+  readonly lane: 'background' | undefined;
+}
+
+/**
+ * What rules leave of where a request may run: the strictest wins.
+ * @throws RequestError 400 where they leave nothing
+ */
+function underRules(askedMode: Mode, asked: ModelTarget, ruled: readonly RuleVote[]): UnderRules {
+  let mode = askedMode;
+  let only = asked.backend;
+  const avoid: string[] = [];
+  let prefer: string | undefined;
+  let lane: 'background' | undefined;
+  for (const vote of ruled) {
+    if (vote.type === 'lane') lane = vote.lane;
+    else if (vote.type === 'prefer') prefer ??= vote.backend;
+    else if (vote.type === 'forbid' && vote.backend !== undefined) avoid.push(vote.backend);
+    else {
+      const tier = vote.type === 'require' ? vote.tier : vote.tier === 'local' ? 'cloud' : 'local';
+      const joined = intersectModes(mode, tier);
+      if (joined === undefined) throw againstRule(vote.rule, tier, mode);
+      mode = joined;
+      if (vote.backend === undefined) continue;
+      if (only !== undefined && only !== vote.backend) throw againstRule(vote.rule, vote.backend, only);
+      only = vote.backend;
+    }
+  }
+  if (only !== undefined && avoid.includes(only)) {
+    const rule = ruled.find((vote) => vote.type === 'forbid' && vote.backend === only)?.rule ?? '';
+    throw againstRule(rule, `anything but ${only}`, only);
+  }
+  const target = only === undefined ? asked : { ...asked, backend: only };
+  return { mode, target, avoid, prefer, lane };
+}
+
+function againstRule(rule: string, wants: string, asked: string): RequestError {
+  return new RequestError(
+    `The rule "${rule}" of this router allows ${wants} alone, and the request asks for ${asked}; make them agree.`,
+    { code: 'mode_conflict', param: 'model' },
+  );
+}
+
+/** A preference for what can be asked at all speaks first, then the operator's, then the numbers'. */
+function castInOrder(votes: Decision['votes'], ruled: readonly RuleVote[]): readonly CastVote[] {
+  const own = votes.flatMap(({ vote }) => (vote.type === 'pass' ? [] : [vote]));
+  if (ruled.length === 0) return own;
+  const rules = ruled.flatMap((vote): CastVote[] =>
+    vote.type === 'lane' || (vote.type === 'forbid' && vote.backend !== undefined)
+      ? []
+      : [{ type: vote.type, tier: vote.tier, reason: 'rule' }],
+  );
+  const isOfAvailability = ({ type, reason }: CastVote): boolean => type === 'prefer' && availability.has(reason);
+  return [...own.filter(isOfAvailability), ...rules, ...own.filter((vote) => !isOfAvailability(vote))];
+}
+
+const availability: ReadonlySet<Reason> = new Set(['cloud_unavailable', 'local_loading', 'local_unavailable']);
 
 function attemptAt(tier: Tier, { backend, model }: ModelTarget, gated: boolean): Attempt {
   return { tier, ...(backend !== undefined && { backend }), ...(model !== undefined && { model }), gated };

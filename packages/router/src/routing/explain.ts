@@ -6,12 +6,13 @@ import { candidatesOf, isFull, isReady, predictedWait, type Candidate } from './
 
 /** Says a decision in words and names the backends behind each attempt; nothing has been run. */
 export function explainRoute(features: RequestFeatures, fleet: FleetView, decision: Decision): RouteExplanation {
-  const { mode, promptTokens, promptTokensFrom, warmTokens, limits } = features;
+  const { promptTokens, promptTokensFrom, warmTokens, limits } = features;
   const [first] = decision.attempts;
   const explained = decision.attempts.map((attempt) => ({ attempt, found: candidates(attempt, features, fleet) }));
   const all = explained.flatMap(({ found }) => found);
   return {
-    mode,
+    mode: decision.mode ?? features.mode,
+    rules: decision.rules ?? [],
     ...(first !== undefined && { route: first.tier }),
     reasons: decision.reasons,
     attempts: explained.map(({ attempt, found: [likeliest] }) => ({

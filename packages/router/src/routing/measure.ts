@@ -4,7 +4,7 @@ import { contentLackOf } from '../core/can-serve.ts';
 import type { Clock } from '../core/clock.ts';
 import { resolveModel } from '../core/model-directory.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
-import type { RequestFeatures, RoutingLimits } from '../core/routing.ts';
+import type { LocalTime, RequestFeatures, RoutingLimits } from '../core/routing.ts';
 import { boundPromptTokens, estimatePromptTokens } from './prompt-size.ts';
 import { candidatesOf, isReady, predictedWait, type Candidate } from './suitability.ts';
 
@@ -15,6 +15,8 @@ export interface MeasureOptions {
   readonly clock: Clock;
   /** Asked for each request, so that a reload takes effect. */
   readonly limits: () => RoutingLimits;
+  /** Whether a rule may ask what time it is; absent: none does. */
+  readonly wantsLocalTime?: () => boolean;
   /** The tier that made the call whose result a request brings; absent: nobody remembers. */
   readonly loopTier?: (request: ChatRequest) => Tier | undefined;
   /** Exact tokens by the named backend's own tokenizer; undefined where it has none. */
@@ -38,8 +40,15 @@ export function createMeasure(options: MeasureOptions): Measure {
     const limits = limitsFor(request, options.limits());
     const mode = resolveModel(request.model, view.backends)?.mode ?? 'auto';
     const wanted = request.hints.mode === 'auto' ? mode : request.hints.mode;
+    const localTime = options.wantsLocalTime?.() === true ? localTimeOf(options.clock) : undefined;
     const loopTier = options.loopTier?.(request);
-    const base = { request, mode: request.hints.mode, limits, ...(loopTier !== undefined && { loopTier }) };
+    const base = {
+      request,
+      mode: request.hints.mode,
+      limits,
+      ...(loopTier !== undefined && { loopTier }),
+      ...(localTime !== undefined && { localTime }),
+    };
 
     const bound = boundPromptTokens(request);
     if (bound !== undefined) {
@@ -51,6 +60,11 @@ export function createMeasure(options: MeasureOptions): Measure {
     counted.set(request, size);
     return { ...base, ...size };
   };
+}
+
+function localTimeOf(clock: Clock): LocalTime {
+  const now = new Date(clock.wallMs());
+  return { day: now.getDay(), minute: now.getHours() * 60 + now.getMinutes() };
 }
 
 /** What is known of a prompt by its bytes alone. */

@@ -24,6 +24,7 @@ test('what the policies knew is kept in numbers and kinds, and no text with it',
   const features = featuresOf('auto', { request, promptTokens: 3000, warmTokens: 1000 });
   const kept = recordedFeatures(features, fleetOf(localView(), seesImages, cloudView()));
   assert.deepEqual(kept, {
+    requested_model: 'lfo-auto',
     messages: 1,
     tools: 1,
     uses_tools: true,

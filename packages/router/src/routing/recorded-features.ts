@@ -23,6 +23,7 @@ export function recordedOf(features: RequestFeatures, local: readonly Candidate[
   const [least] = waits;
   const { images, remoteImages, audio } = contentOf(request);
   return {
+    requested_model: request.model,
     messages: request.messages.length,
     tools: request.tools.length,
     uses_tools: usesTools(request),

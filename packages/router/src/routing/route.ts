@@ -7,6 +7,7 @@ import { decide } from './decide.ts';
 import { boundedFeatures, createMeasure, limitsFor, type MeasureOptions } from './measure.ts';
 import { boundPromptTokens } from './prompt-size.ts';
 import { recordedFeatures, recordedOf } from './recorded-features.ts';
+import type { CompiledRule } from './rules.ts';
 import { type Candidate, isReady, suitable } from './suitability.ts';
 
 /** Where a request goes, and what that was decided on. */
@@ -22,6 +23,8 @@ export type Route = (request: ChatRequest, fleet: FleetView, signal: AbortSignal
 
 export interface RouteOptions extends MeasureOptions {
   readonly policies: readonly RoutingPolicy[];
+  /** The operator's, as of now; they look at everything of a request, so with any of them nothing is kept. */
+  readonly rules?: () => readonly CompiledRule[];
 }
 
 /** What was decided for one kind of request over one snapshot. */
@@ -47,7 +50,7 @@ export function createRoute(options: RouteOptions): Route {
   return (request, fleet, signal) => {
     const limits = limitsFor(request, options.limits());
     const bound = boundPromptTokens(request);
-    if (bound === undefined) return decided(request, fleet, signal);
+    if (bound === undefined || (options.rules?.().length ?? 0) > 0) return decided(request, fleet, signal);
     const loopTier = options.loopTier?.(request);
     const kind = kindOf(request, limits, bound > limits.maxLocalTokens, loopTier);
     const known = kinds.get(fleet)?.get(kind);
@@ -59,7 +62,7 @@ export function createRoute(options: RouteOptions): Route {
 
   async function decided(request: ChatRequest, fleet: FleetView, signal: AbortSignal, kind?: string): Promise<Routed> {
     const features = await measure(request, fleet, signal);
-    const decision = decide(features, fleet, options.policies);
+    const decision = decide(features, fleet, options.policies, options.rules?.());
     const isOfItsKind = features.promptTokensFrom === 'bound' && !decision.reasons.includes('first_token_too_late');
     if (kind !== undefined && isOfItsKind && !isAnyoneQueued(fleet)) {
       const local = suitable(fleet, 'local', features).filter(isReady);

@@ -4,6 +4,7 @@ import { getLlama, LlamaLogLevel, NoBinaryFoundError, type Llama } from 'node-ll
 import { EngineError, type Engine, type EngineOptions, type LoadedModel, type ModelFile } from '@lfo/device-core';
 import { systemClock } from '../../clock.ts';
 import { LlamaLoadedModel, type LlamaSources } from './llama-model.ts';
+import { isEmbeddingModel, loadEmbeddingModel, type LlamaEmbeddingModel } from './embedding-model.ts';
 import { checkModelFile, loadWeights, makeContext } from './loading.ts';
 import { Vocabulary } from './prompt/vocabulary.ts';
 
@@ -15,10 +16,12 @@ export function llamaEngine(): Engine {
   return new LlamaEngine();
 }
 
+type Loaded = LlamaLoadedModel | LlamaEmbeddingModel;
+
 class LlamaEngine implements Engine {
   readonly name = 'llama.cpp';
   readonly version = version;
-  readonly #loaded = new Set<LlamaLoadedModel>();
+  readonly #loaded = new Set<Loaded>();
   #llama: { readonly key: string; readonly instance: Promise<Llama> } | undefined;
 
   async load(
@@ -34,15 +37,21 @@ class LlamaEngine implements Engine {
     signal.throwIfAborted();
     const model = await loadWeights(llama, file, onProgress, signal);
     try {
+      if (isEmbeddingModel(model)) return this.#keep(await loadEmbeddingModel(model, file, options, threads, signal));
       const context = await makeContext(model, options, threads, signal);
-      const loaded = new LlamaLoadedModel({ llama, model, context, vocabulary: new Vocabulary(model) }, file, sources);
-      for (const other of this.#loaded) if (other.isClosed) this.#loaded.delete(other);
-      this.#loaded.add(loaded);
-      return loaded;
+      return this.#keep(
+        new LlamaLoadedModel({ llama, model, context, vocabulary: new Vocabulary(model) }, file, sources),
+      );
     } catch (error) {
       await model.dispose();
       throw error;
     }
+  }
+
+  #keep(loaded: Loaded): Loaded {
+    for (const other of this.#loaded) if (other.isClosed) this.#loaded.delete(other);
+    this.#loaded.add(loaded);
+    return loaded;
   }
 
   async close(): Promise<void> {

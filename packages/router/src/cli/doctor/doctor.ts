@@ -36,8 +36,13 @@ export async function doctor(
     await checkDatabase(config, options.openKeys),
     ...(options.live ? await checkBackends(config, clock) : []),
   ];
+  return reportChecks(terminal, checks, options.json);
+}
+
+/** Prints what was found; its exit code says whether all is well. */
+export function reportChecks(terminal: Terminal, checks: readonly Check[], json: boolean): number {
   const isWell = checks.every(({ ok }) => ok);
-  if (options.json) printLine(terminal, JSON.stringify({ ok: isWell, checks }));
+  if (json) printLine(terminal, JSON.stringify({ ok: isWell, checks }));
   else for (const check of checks) printLine(terminal, lineOf(check, terminal));
   return isWell ? exitCodes.done : exitCodes.failed;
 }

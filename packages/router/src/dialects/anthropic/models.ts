@@ -4,9 +4,9 @@ const largestPage = 1000;
 
 /** Models as Anthropic lists them. Its agents show ids alone that begin with `claude`, so each alias has one. */
 export function anthropicModels(models: readonly ListedModel[]): readonly ListedModel[] {
-  return models.flatMap((model) =>
-    model.aliasOf === undefined ? [model] : [model, { ...model, id: `claude-${model.id}` }],
-  );
+  return models
+    .filter(({ embeds }) => embeds !== true)
+    .flatMap((model) => (model.aliasOf === undefined ? [model] : [model, { ...model, id: `claude-${model.id}` }]));
 }
 
 export function anthropicModel({ id, contextTokens, maxOutputTokens }: ListedModel, createdAt: string): object {

@@ -3,9 +3,10 @@ import { LfoError, RequestError } from '../../core/errors.ts';
 import { isJsonObject } from '../../core/json.ts';
 import type { Received } from '../reading.ts';
 import type { Serving } from '../serving.ts';
+import { readEmbed } from './embed.ts';
 import { generateReader } from './read.ts';
 import { listedModel, modelPage } from './models.ts';
-import { verbOf } from './verb.ts';
+import { verbOf, verbs } from './verb.ts';
 
 /** Google's routes, under `/v1beta` and, for SDKs that ask there, under `/v1`. */
 export function addGenerateRoutes(app: FastifyInstance, serving: Serving): void {
@@ -36,11 +37,14 @@ export function addGenerateRoutes(app: FastifyInstance, serving: Serving): void 
         return serving
           .countTokens(read(countBody(received), { model, isStream: false, isSse: false }), reply)
           .then((totalTokens) => ({ totalTokens }));
+      case 'embedContent':
+      case 'batchEmbedContents':
+        return serving.embed(request, reply, readEmbed(received, { model, isBatch: verb !== 'embedContent' }, serving));
       default:
-        throw new LfoError(
-          `There is no such method on a model here: use one of ${['generateContent', 'streamGenerateContent', 'countTokens'].join(', ')}.`,
-          { code: 'not_found', status: 404 },
-        );
+        throw new LfoError(`There is no such method on a model here: use one of ${verbs.join(', ')}.`, {
+          code: 'not_found',
+          status: 404,
+        });
     }
   }
 }

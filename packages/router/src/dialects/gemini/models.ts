@@ -3,13 +3,14 @@ import type { ListedModel } from '../../core/exchange.ts';
 const largestPage = 1000;
 
 /** One model as Google lists it. */
-export function listedModel({ id, contextTokens, maxOutputTokens }: ListedModel): object {
+export function listedModel({ id, contextTokens, maxOutputTokens, embeds }: ListedModel): object {
   return {
     name: `models/${id}`,
     displayName: id,
     ...(contextTokens !== undefined && { inputTokenLimit: contextTokens }),
     ...(maxOutputTokens !== undefined && { outputTokenLimit: maxOutputTokens }),
-    supportedGenerationMethods: ['generateContent', 'countTokens'],
+    supportedGenerationMethods:
+      embeds === true ? ['embedContent', 'batchEmbedContents'] : ['generateContent', 'countTokens'],
   };
 }
 

@@ -1,4 +1,5 @@
-const verbs = [
+/** The methods of a model. */
+export const verbs = [
   'generateContent',
   'streamGenerateContent',
   'countTokens',

@@ -4,6 +4,7 @@ import { LfoError, RequestError } from '../../core/errors.ts';
 import type { ListedModel, ModelCapability } from '../../core/exchange.ts';
 import { isJsonObject } from '../../core/json.ts';
 import type { Serving } from '../serving.ts';
+import { readOllamaEmbed, readOllamaEmbeddings } from './embed.ts';
 import { ollamaReaders, type ReadOllama, withoutLatest } from './read.ts';
 
 /** A recent version: clients refuse old ones, and words in its place. */
@@ -47,6 +48,12 @@ export function addOllamaRoutes(app: FastifyInstance, serving: Serving): void {
       return reply.send({ ...head, ...empty, done: true, done_reason: doneReason });
     });
   }
+  app.post('/api/embed', { onRequest: serving.admit }, (request, reply) =>
+    serving.embed(request, reply, readOllamaEmbed(serving.received(request), serving)),
+  );
+  app.post('/api/embeddings', { onRequest: serving.admit }, (request, reply) =>
+    serving.embed(request, reply, readOllamaEmbeddings(serving.received(request), serving)),
+  );
   for (const name of ['pull', 'push', 'create', 'copy', 'delete']) {
     app.route({
       method: name === 'delete' ? 'DELETE' : 'POST',
@@ -85,8 +92,8 @@ const ollamaNames: Readonly<Partial<Record<ModelCapability, string>>> = {
   reasoning: 'thinking',
 };
 
-function shownModel({ ownedBy, contextTokens, capabilities }: ListedModel, modifiedAt: string): object {
-  const known: readonly ModelCapability[] = capabilities ?? ['tools'];
+function shownModel({ ownedBy, contextTokens, capabilities, embeds }: ListedModel, modifiedAt: string): object {
+  const known: readonly ModelCapability[] = embeds === true ? [] : (capabilities ?? ['tools']);
   return {
     modified_at: modifiedAt,
     details: detailsOf(ownedBy),
@@ -94,6 +101,6 @@ function shownModel({ ownedBy, contextTokens, capabilities }: ListedModel, modif
       'general.architecture': ownedBy,
       ...(contextTokens !== undefined && { [`${ownedBy}.context_length`]: contextTokens }),
     },
-    capabilities: ['completion', ...known.flatMap((name) => ollamaNames[name] ?? [])],
+    capabilities: [embeds === true ? 'embedding' : 'completion', ...known.flatMap((name) => ollamaNames[name] ?? [])],
   };
 }

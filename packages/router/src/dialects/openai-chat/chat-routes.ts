@@ -28,6 +28,7 @@ function explanationBody(explanation: RouteExplanation) {
     routing_reason: decisive ?? null,
     explanation: decisive === undefined ? null : reasons[decisive],
     reasons: explanation.reasons,
+    rules: (explanation.rules ?? []).map(({ rule, type, ...vote }) => ({ name: rule, vote: type, ...vote })),
     attempts: explanation.attempts.map(({ isStandIn, ...attempt }) => ({
       ...attempt,
       is_stand_in: isStandIn === true,

@@ -11,7 +11,7 @@ import { WellFormedText } from '../well-formed.ts';
 import type { AnswerStream } from '../wire.ts';
 
 /** What every stream ends with when it has come to its end, and never otherwise. */
-const doneFrame = 'data: [DONE]\n\n';
+export const doneFrame = 'data: [DONE]\n\n';
 
 type Channel = 'content' | 'reasoning_content' | 'refusal';
 

@@ -63,6 +63,7 @@ const metadata = object(
     threshold: score,
     routing_reason: orNull(reason),
     reasons: list(reason),
+    rules: { ...list(text), description: 'Rules of the operator that voted.' },
     degraded: { ...flag, description: 'A local answer below the threshold, because the cloud could not stand in.' },
     egress: { ...text, description: '`none`, or the cloud backends that were given the prompt, joined by commas.' },
     attempts: list(attempt),
@@ -76,7 +77,7 @@ const metadata = object(
     repaired_tool_calls: list(count),
     warnings: { type: 'object', additionalProperties: text },
   },
-  ['native_finish_reason', 'usage_estimated', 'cost_usd', 'repaired_tool_calls', 'warnings'],
+  ['rules', 'native_finish_reason', 'usage_estimated', 'cost_usd', 'repaired_tool_calls', 'warnings'],
 );
 
 const usage = object({
@@ -135,6 +136,7 @@ export const answerSchemas = {
     routing_reason: orNull(reason),
     explanation: orNull(text),
     reasons: list(reason),
+    rules: { ...list({ type: 'object' }), description: 'Rules of the operator that voted.' },
     attempts: list({ type: 'object' }),
     threshold: score,
     threshold_from: { enum: ['request', 'goal', 'environment', 'override', 'file', 'default'] },

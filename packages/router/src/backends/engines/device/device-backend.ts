@@ -13,6 +13,8 @@ import type { Clock } from '../../../core/clock.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
+import type { Embedder } from '../../../core/embedding.ts';
+import { embedderOf } from './device-embedder.ts';
 import { linkFault } from './device-fault.ts';
 import { DeviceLink, type LinkNames, type Policy } from './device-link.ts';
 import { type GreetingKind, SessionKeeper } from './session-keeper.ts';
@@ -21,7 +23,11 @@ export interface DeviceBackendOptions {
   readonly id: string;
   readonly clock: Clock;
   /** What is assumed until the device has a model loaded and says so itself. */
-  readonly expected: { readonly models: readonly string[]; readonly capabilities: Capabilities };
+  readonly expected: {
+    readonly models: readonly string[];
+    readonly capabilities: Capabilities;
+    readonly embeddingModels?: readonly string[];
+  };
   /** What to show from the end of a link until more is known; default: down. */
   readonly lost?: BackendStatus;
   /** How often the device is to repeat its state; it is taken for dead after 2.5 of these. */
@@ -158,6 +164,19 @@ export class DeviceBackend implements Backend {
     return this.#link?.rttMs;
   }
 
+  /** Each text is read by itself, so a long list is sent in pieces. */
+  readonly embedder: Embedder = embedderOf({
+    id: () => this.id,
+    models: () => {
+      const infos = this.#infos();
+      return infos.length === 0
+        ? (this.#options.expected.embeddingModels ?? [])
+        : infos.filter((info) => !isChat(info)).map(({ id }) => id);
+    },
+    contextTokens: (model) => this.#infos().find(({ id }) => id === model)?.ctx,
+    link: () => this.#link,
+  });
+
   get offers(): readonly ModelOffer[] {
     return this.#infos();
   }
@@ -169,11 +188,15 @@ export class DeviceBackend implements Backend {
 
   get models(): readonly string[] {
     const infos = this.#infos();
-    return infos.length === 0 ? this.#options.expected.models : infos.map(({ id }) => id);
+    return infos.length === 0 ? this.#options.expected.models : infos.filter(isChat).map(({ id }) => id);
+  }
+
+  get chats(): boolean {
+    return this.models.length > 0 || this.embedder.models.length === 0;
   }
 
   get capabilities(): Capabilities {
-    const [info] = this.#infos();
+    const info = this.#infos().find(isChat);
     return info === undefined ? this.#options.expected.capabilities : capabilitiesOf(info);
   }
 
@@ -259,7 +282,7 @@ export class DeviceBackend implements Backend {
    * the device cannot count this prompt, and after 400 ms. @throws the signal's reason
    */
   async countTokens(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined> {
-    const [info] = this.#infos();
+    const info = this.#infos().find(isChat);
     if (this.#link === undefined || info === undefined) return undefined;
     try {
       return await this.#link.count(request, info.id, signal);
@@ -286,6 +309,10 @@ export class DeviceBackend implements Backend {
   #infos(): readonly ModelOffer[] {
     return this.#link?.offers ?? [];
   }
+}
+
+function isChat({ caps }: ModelOffer): boolean {
+  return !caps.includes('embedding');
 }
 
 function progressOf(progress: { phase: string; done: number; total: number; what?: string | undefined }): {

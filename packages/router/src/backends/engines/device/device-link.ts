@@ -5,7 +5,7 @@ import type { Clock } from '../../../core/clock.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { completeMessage, wirePrompt } from './complete-message.ts';
 import { DeviceCall } from './device-call.ts';
-import { linkFault } from './device-fault.ts';
+import { deviceFault, linkFault } from './device-fault.ts';
 import { LinkWatch } from './link-watch.ts';
 import type { RouterSession } from './router-session.ts';
 import type { GreetedLink, Greeting } from './session-keeper.ts';
@@ -20,7 +20,7 @@ const mostUnanswered = 2;
 export const countMs = 400;
 
 /** What of the features of a device is used. */
-const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes']);
+const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed']);
 /** After such a word the device does not return to its session. */
 const lastWords: ReadonlySet<string> = new Set([
   'closing',
@@ -31,6 +31,9 @@ const lastWords: ReadonlySet<string> = new Set([
   'duplicate_identity',
 ]);
 
+/** What a device answers to texts. */
+type Embedded = Pick<MessageOf<DeviceMessage, 'embedded'>, 'vectors' | 'tokens'>;
+type EmbedSettled = (error: unknown, embedded: Embedded | undefined) => void;
 type Hello = MessageOf<DeviceMessage, 'hello'>;
 type CountSettled = (count: PromptCount | undefined) => void;
 
@@ -73,6 +76,7 @@ export interface LinkNames {
 export class DeviceLink {
   readonly #options: LinkOptions;
   readonly #counts = new Map<number, CountSettled>();
+  readonly #embeds = new Map<number, EmbedSettled>();
   readonly #cancelHello: () => void;
   readonly #greeted: GreetedLink;
   #session: RouterSession | undefined;
@@ -189,6 +193,30 @@ export class DeviceLink {
     });
   }
 
+  /** @throws BackendError; the signal's reason */
+  async embed(inputs: readonly string[], model: string, truncate: boolean, signal: AbortSignal): Promise<Embedded> {
+    const { backend, link } = this.#options;
+    signal.throwIfAborted();
+    const session = this.#session;
+    if (link.closed || session === undefined) throw linkFault('unreachable', backend);
+    const id = session.takeId();
+    refuseTooLarge(backend, () => link.send({ t: 'embed', id, model, inputs: [...inputs], truncate }));
+    return await new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        link.send({ t: 'cancel', id });
+        settle(signal.reason, undefined);
+      };
+      const settle: EmbedSettled = (error, embedded) => {
+        signal.removeEventListener('abort', onAbort);
+        this.#embeds.delete(id);
+        if (embedded === undefined) reject(error);
+        else resolve(embedded);
+      };
+      this.#embeds.set(id, settle);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
   /** For the device's screen. */
   sayDrain(on: boolean): void {
     if (!this.#options.link.closed) this.#options.link.send({ t: 'drain', on });
@@ -227,8 +255,11 @@ export class DeviceLink {
         return this.#answered(message);
       case 'counted':
         return this.#counts.get(message.id)?.(countOf(message));
+      case 'embedded':
+        return this.#embeds.get(message.id)?.(undefined, message);
       case 'error':
         this.#answered(message);
+        this.#embeds.get(message.id ?? -1)?.(deviceFault(this.#options.backend, message), undefined);
         return this.#counts.get(message.id ?? -1)?.(undefined);
       case 'ping':
         this.#options.link.send({ t: 'pong', n: message.n });
@@ -315,6 +346,7 @@ export class DeviceLink {
     this.#cancelHello();
     this.#watch?.close();
     for (const settle of this.#counts.values()) settle(undefined);
+    for (const settle of this.#embeds.values()) settle(linkFault('lostBefore', this.#options.backend), undefined);
     const { onEnd, onClosed } = this.#options;
     onEnd(code);
     onClosed(this.#greeted, lastWords.has(code));

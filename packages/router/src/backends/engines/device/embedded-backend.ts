@@ -18,14 +18,19 @@ export interface EmbeddedOptions {
   readonly onLine: (line: string) => void;
   /** The child ended; for the log at warn. */
   readonly onDown?: (detail: string) => void;
+  /** It is the embedding model of the configuration that runs here; default: the model that answers. */
+  readonly embeds?: boolean;
   /** Further options of the child: tests choose the scripted engine with them. */
   readonly childOptions?: Readonly<Record<string, unknown>>;
 }
 
 /** The model in a child process of the router's own; starts it at once, and `close` ends it. */
 export function embeddedBackend(options: EmbeddedOptions): DeviceBackend & { readonly child: DeviceChild } {
-  const { id, config, offline, execPath, env, clock, onLine, onDown } = options;
-  const { model, modelsDir, contextTokens, slots, threads, gpu, modelBaseUrl } = config;
+  const { id, config, offline, execPath, env, clock, onLine, onDown, embeds = false } = options;
+  const { modelsDir, contextTokens, slots, threads, gpu, modelBaseUrl } = config;
+  const model = embeds ? (config.embeddingModel ?? '') : config.model;
+  // As the device host will name it: a path must not show up in the list of models.
+  const name = basename(model).replace(/\.gguf$/i, '');
   const json = JSON.stringify({
     model,
     modelsDir,
@@ -53,8 +58,8 @@ export function embeddedBackend(options: EmbeddedOptions): DeviceBackend & { rea
     id,
     clock,
     expected: {
-      // As the device host will name it: a path must not show up in the list of models.
-      models: [basename(model).replace(/\.gguf$/i, '')],
+      models: embeds ? [] : [name],
+      embeddingModels: embeds ? [name] : [],
       capabilities: { contextTokens, tools: true, jsonSchema: true, images: false, audio: false, logprobs: true },
     },
     heartbeatMs: pipeHeartbeatMs,

@@ -2,6 +2,7 @@ import { childOf } from '../../../core/abort.ts';
 import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
 import { type Clock, sleep } from '../../../core/clock.ts';
 import type { GeminiBackendConfig, LimitsConfig } from '../../../config/config.ts';
+import type { Embedder } from '../../../core/embedding.ts';
 import { BackendError, RequestError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
@@ -9,6 +10,7 @@ import type { SignatureStore } from './signature-store.ts';
 import type { HttpClient } from '../../http/client.ts';
 import type { ImageFetch } from '../../http/fetch-image.ts';
 import { type KeyPermit, KeyRing } from '../../key-ring.ts';
+import { geminiEmbedder } from './embeddings.ts';
 import { ModelCatalogue } from './catalogue.ts';
 import type { Refusal } from './errors.ts';
 import { AnswerReader } from './events.ts';
@@ -50,6 +52,7 @@ class GeminiBackend implements Backend {
   readonly id: string;
   readonly tier = 'cloud';
   readonly standIns: readonly string[];
+  readonly embedder: Embedder;
   readonly #config: GeminiBackendConfig;
   readonly #dependencies: GeminiDependencies;
   readonly #transport: GeminiTransport;
@@ -72,6 +75,8 @@ class GeminiBackend implements Backend {
     this.#transport = new GeminiTransport({ config, client, clock, limits });
     this.#images = images;
     this.#keys = new KeyRing(config.name, config.apiKeys, clock);
+    const [transport, keys] = [this.#transport, this.#keys];
+    this.embedder = geminiEmbedder({ backend: config.name, models: config.embeddingModels, transport, keys });
   }
 
   get models(): readonly string[] {

@@ -81,6 +81,22 @@ export class GeminiTransport {
     }
   }
 
+  /**
+   * The vectors of a batch of texts, as they come.
+   * @throws RefusedError for an error answer; BackendError for what is no answer at all
+   */
+  async embed(call: Omit<GeminiCall, 'stream'>): Promise<JsonValue | undefined> {
+    const response = await this.#options.client.send({
+      method: 'POST',
+      url: new URL(`${this.#base}/models/${encodeURIComponent(bareModelName(call.model))}:batchEmbedContents`),
+      headers: { 'content-type': 'application/json', ...this.#credentials(call.secret) },
+      body: call.body,
+      signal: call.signal,
+    });
+    if (response.status >= 400) throw new RefusedError(await this.#readRefusal(response, call.model));
+    return parseJson(await this.#readText(response.body));
+  }
+
   #urlOf({ model, stream }: GeminiCall): URL {
     const way = `${stream ? 'streamG' : 'g'}enerateContent${stream ? '?alt=sse' : ''}`;
     const key = `${model}:${way}`;

@@ -39,6 +39,7 @@ function backendAnswering({ status, type, reads }: Canned): Backend {
       concurrency: 1,
       dialect: 'standard',
       fallbackModels: [],
+      embeddingModels: [],
     },
     { client, clock: new FakeClock(), limits: { upstreamEventBytes: 1000, answerBytes: 10_000 } },
   );

@@ -57,6 +57,7 @@ function backendFor(t: TestContext, origin: string, config: Partial<HttpBackendC
       concurrency: 1000,
       dialect: 'standard',
       fallbackModels: [],
+      embeddingModels: [],
       ...config,
     },
     { client, clock: systemClock, limits: { upstreamEventBytes: 100_000, answerBytes: 1_000_000 } },

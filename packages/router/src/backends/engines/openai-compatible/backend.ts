@@ -3,11 +3,13 @@ import type { Backend, BackendStatus, CallContext, Capabilities } from '../../..
 import type { Clock } from '../../../core/clock.ts';
 import { isCloudModel } from '../../../config/cloud-models.ts';
 import type { HttpBackendConfig, LimitsConfig } from '../../../config/config.ts';
+import type { Embedder } from '../../../core/embedding.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { type KeyPermit, KeyRing } from '../../key-ring.ts';
+import { openAiEmbedder } from './embeddings.ts';
 import { egressViolation } from './egress.ts';
 import { AnswerReader } from './events.ts';
 import { Exchanges, StatusError } from './exchange.ts';
@@ -47,6 +49,7 @@ class OpenAiCompatibleBackend implements Backend {
   readonly id: string;
   readonly tier: Tier;
   readonly standIns: readonly string[];
+  readonly embedder: Embedder;
   readonly scoresOnDemand = true;
   readonly #config: HttpBackendConfig;
   readonly #dependencies: OpenAiCompatibleDependencies;
@@ -74,10 +77,19 @@ class OpenAiCompatibleBackend implements Backend {
       maxEventBytes: limits.upstreamEventBytes,
       maxBodyBytes: limits.answerBytes,
     });
+    this.embedder = openAiEmbedder({
+      backend: config.name,
+      models: config.embeddingModels,
+      exchanges: this.#exchanges,
+      keys: this.#keys,
+      isOfTheKey,
+    });
   }
 
   get models(): readonly string[] {
-    return this.#config.models.length > 0 ? this.#config.models : this.#listed.map(({ id }) => id);
+    if (this.#config.models.length > 0) return this.#config.models;
+    const { embeddingModels } = this.#config;
+    return this.#listed.map(({ id }) => id).filter((id) => !embeddingModels.includes(id));
   }
 
   get capabilities(): Capabilities {
