@@ -50,7 +50,8 @@ if (isFull && wanted === 'all' && parts.length === 0) writeFileSync('docs/test-f
 process.exitCode = problems.length === 0 ? 0 : 1;
 
 function filesByKind(): Readonly<Record<Kind, readonly string[]>> {
-  const ignored = new Set(['node_modules', 'dist']);
+  // The app's tests are its own Jest's.
+  const ignored = new Set(['node_modules', 'dist', 'apps']);
   const all = globSync('**/*.test.ts', { exclude: (path) => ignored.has(basename(path)) }).toSorted();
   for (const name of modelFilesOfCi) {
     if (!all.some((file) => basename(file) === name)) throw new Error(`There is no ${name}, which is named here.`);

@@ -87,6 +87,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
       inFlight: chats.size,
       waiting: fleet.waiting(),
       loopDelayMs: loop.worstMs,
+      loopUtilization: loop.utilization,
       records: records.status(),
       captures: records.captured(),
       sentinels: signatures.sentinels(),

@@ -227,7 +227,7 @@ function addDatabase(program: Command, withArchive: WithArchive): void {
       }),
     );
   db.command('migrate')
-    .description('bring the schema up to date, as every start of LFO does')
+    .description('bring the schema up to date, as a start of LFO does unless database_migrate is off')
     .addHelpText('after', '\nExample:\n  DATABASE_URL=postgresql://lfo@db/lfo lfo db migrate')
     .action((_options, command: Command) =>
       withArchive(command, async ({ terminal, archive }) => {

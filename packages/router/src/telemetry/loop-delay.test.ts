@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import type { Clock } from '../core/clock.ts';
 import { LoopDelay } from './loop-delay.ts';
@@ -55,4 +56,16 @@ test('starting twice measures once, and stopping releases the timer', () => {
   loop.stop();
   loop.stop();
   assert.equal(fake.pendingTimers, 0);
+});
+
+test('the share in which the loop ran is between 0 and 1, and known after a second', async () => {
+  const late = lateClock();
+  const loop = new LoopDelay(late.clock);
+  loop.start();
+  await pause(5);
+  const until = Date.now() + 20;
+  while (Date.now() < until);
+  await pause(5);
+  late.fake.advance(1000);
+  assert.ok(loop.utilization > 0 && loop.utilization <= 1, String(loop.utilization));
 });

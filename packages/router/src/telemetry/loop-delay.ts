@@ -1,9 +1,13 @@
+import { performance } from 'node:perf_hooks';
+
 import type { Clock } from '../core/clock.ts';
 
 const sampleMs = 50;
 /** About ten seconds, longer while the loop is late. */
 const keptSamples = 200;
 const standingSamples = 5;
+/** A second of samples. */
+const turnsOfUtilization = 20;
 
 /**
  * Measures how late the event loop runs its timers. A single stall shows in `worstMs`; `standingMs` stays at 0 until
@@ -14,6 +18,9 @@ export class LoopDelay {
   readonly #clock: Clock;
   readonly #samples: number[] = [];
   #cancel: (() => void) | undefined;
+  #turns = 0;
+  #utilization = 0;
+  #utilizationFrom = performance.eventLoopUtilization();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -39,11 +46,22 @@ export class LoopDelay {
     return this.#samples.length < standingSamples ? 0 : Math.min(...this.#samples.slice(-standingSamples));
   }
 
+  /** Share of the last second in which the loop ran, 0 to 1. */
+  get utilization(): number {
+    return this.#utilization;
+  }
+
   #look(): void {
     const dueMs = this.#clock.nowMs() + sampleMs;
     this.#cancel = this.#clock.schedule(sampleMs, () => {
       this.#samples.push(this.#clock.nowMs() - dueMs);
       if (this.#samples.length > keptSamples) this.#samples.shift();
+      this.#turns = (this.#turns + 1) % turnsOfUtilization;
+      if (this.#turns === 0) {
+        const now = performance.eventLoopUtilization();
+        this.#utilization = performance.eventLoopUtilization(now, this.#utilizationFrom).utilization;
+        this.#utilizationFrom = now;
+      }
       this.#look();
     });
   }

@@ -23,6 +23,7 @@ const quiet: Gauged = {
   inFlight: 3,
   waiting: 1,
   loopDelayMs: 20,
+  loopUtilization: 0.25,
   records: { pending: 4, written: 5, dropped: 6, degraded: true },
   sentinels: 0,
   captures: { dropped: 9 },
@@ -75,6 +76,7 @@ test('the fleet is shown as it is when somebody asks; a backend that is gone is 
     ['half-open'],
   );
   assert.equal(valueOf(read, 'lfo_event_loop_lag_seconds', {}), 0.02);
+  assert.equal(valueOf(read, 'lfo_event_loop_utilization', {}), 0.25);
   assert.equal(valueOf(read, 'lfo_records_dropped_total', {}), 6);
   assert.equal(valueOf(read, 'lfo_captures_dropped_total', {}), 9);
   assert.equal(valueOf(read, 'lfo_build_info', { version: '1.2.3', node: 'v24', router: 'desk' }), 1);

@@ -13,6 +13,8 @@ export interface Gauged {
   readonly waiting: number;
   /** Longest delay of the event loop of late, in milliseconds. */
   readonly loopDelayMs: number;
+  /** Share of the last second in which the event loop ran, 0 to 1. */
+  readonly loopUtilization: number;
   readonly records: {
     readonly pending: number;
     readonly written: number;
@@ -192,6 +194,11 @@ export class Metrics {
     single('requests_in_flight', 'Requests inside the router.', (now) => now.inFlight);
     single('requests_waiting', 'Those of them that wait for a backend.', (now) => now.waiting);
     single('event_loop_lag_seconds', 'Longest delay of the event loop of late.', (now) => now.loopDelayMs / 1000);
+    single(
+      'event_loop_utilization',
+      'Share of the last second in which the event loop ran.',
+      (now) => now.loopUtilization,
+    );
     single('records_pending', 'Rows that wait for the database.', ({ records }) => records.pending);
     single('records_degraded', '1 while the database refuses rows.', ({ records }) => (records.degraded ? 1 : 0));
     this.#counted('records_written_total', 'Rows the database took.', () => look().records.written);

@@ -7,8 +7,13 @@ import { PostgresStore } from './postgres-store.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
 /** The database that the configuration names: PostgreSQL, or the SQLite file in the data folder. Nothing is opened yet. */
-export function openStore({ databaseUrl, dataDir }: Pick<LfoConfig, 'databaseUrl' | 'dataDir'>): Store {
-  return databaseUrl === undefined ? new SqliteStore(fileIn(dataDir)) : new PostgresStore(databaseUrl);
+export function openStore({
+  databaseUrl,
+  databaseMigrate,
+  dataDir,
+}: Pick<LfoConfig, 'databaseUrl' | 'databaseMigrate' | 'dataDir'>): Store {
+  if (databaseUrl === undefined) return new SqliteStore(fileIn(dataDir));
+  return new PostgresStore(databaseUrl, { migrates: databaseMigrate === 'auto' });
 }
 
 /** Whether the database is a file that does not exist yet or is empty: nothing can have been kept in it. */
