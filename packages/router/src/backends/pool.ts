@@ -262,19 +262,6 @@ export class Pool implements BackendPool {
     });
   }
 
-  /** The predicted work of a request at each member that could take it, in milliseconds. */
-  predicted(attempt: Attempt, choice: Omit<PoolChoice, 'signal'>): ReadonlyMap<string, number> {
-    const context = this.#contextFor({ ...choice, signal: neverAborted }, undefined);
-    const predicted = new Map<string, number>();
-    for (const member of this.#candidates(attempt)) {
-      const skip = skipOf(member, attempt, choice, context.nowMs);
-      if (skip !== undefined && skip.kind !== 'full') continue;
-      const { model } = offerAt(member.backend, attempt, choice.request);
-      predicted.set(member.backend.id, placeAt(member, model, false, context).ms);
-    }
-    return predicted;
-  }
-
   async acquire(attempt: Attempt, choice: PoolChoice): Promise<Lease> {
     choice.signal.throwIfAborted();
     const picked = this.#pick(attempt, choice);
@@ -633,8 +620,6 @@ function full({ member }: Placeable): Skip {
 function newSlowStart(): Member['slowStart'] {
   return { left: slowStartAnswers, isProven: false };
 }
-
-const neverAborted = new AbortController().signal;
 
 /** How old what is decided over may be. */
 const snapshotMs = 100;
