@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { until } from '@lfo/testing/faults/keyed-process.ts';
 import { workingFolder } from '@lfo/testing/lfo-process.ts';
 import { type ParsedMetrics, parseMetrics, type Sample } from '@lfo/testing/prometheus-text.ts';
 import { promtoolFaults, withoutPromtool } from '@lfo/testing/promtool.ts';
@@ -12,6 +13,8 @@ import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { faults } from '@lfo/testing/upstream/faults.ts';
 import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
 import { parse } from 'yaml';
+import { KeyTable } from '../src/keys/key-table.ts';
+import { SqliteStore } from '../src/records/store/sqlite-store.ts';
 
 const alertsFile = fileURLToPath(new URL('../../../docs/operations/alerts.yaml', import.meta.url));
 const dashboardFile = fileURLToPath(new URL('../../../docs/operations/grafana-dashboard.json', import.meta.url));
@@ -59,8 +62,20 @@ backends:
   local.always((exchange) => faults['fault-500']?.(exchange));
   for (const model of ['lfo-local', 'lfo-auto', 'lfo-local', 'lfo-local', 'nobody-knows-this']) await chat(model);
   assert.deepEqual(statuses, [...Array.from({ length: 8 }, () => 200), 504, 502, 200, 502, 503, 404]);
-  await router.request('GET', '/metrics');
-  return (await router.request('GET', '/metrics')).text;
+  // From now on nobody comes in without a key.
+  const store = new SqliteStore(join(router.folder, 'data', 'lfo.db'));
+  t.after(() => store.close());
+  const keys = new KeyTable(store);
+  const owner = await keys.create({ name: 'owner', scopes: ['admin'], limits: {} }, Date.now());
+  const limited = await keys.create({ name: 'limited', scopes: ['chat'], limits: { requestsPerDay: 1 } }, Date.now());
+  const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
+  await until('the keys are known', async () => (await router.request('GET', '/v1/models')).status === 401);
+  cloud.always(sure);
+  for (const status of [200, 429]) {
+    assert.equal((await router.chat(asking('Hello', { model: 'lfo-cloud' }), bearer(limited.text))).status, status);
+  }
+  await router.request('GET', '/metrics', undefined, bearer(owner.text));
+  return (await router.request('GET', '/metrics', undefined, bearer(owner.text))).text;
 }
 
 test('what Prometheus reads is right by its own rules, and the rules and the dashboard ask for what is there', async (t) => {

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { LfoError, RequestError } from '../core/errors.ts';
+import { isReason } from '../core/reason.ts';
 import { latestOf, type TrendQuery, type TrendRange, type trendRanges } from '../records/history.ts';
 import { requestBody, statusBody } from './api-bodies.ts';
 import type { AdminDeps } from './deps.ts';
@@ -13,7 +14,7 @@ export const requestQuery = z.object({
   route: tier.optional(),
   outcome: z.enum(['ok', 'failed', 'refused', 'left', 'degraded', 'escalated']).optional(),
   backend: text.optional(),
-  reason: text.optional(),
+  reason: z.string().refine(isReason, { error: 'must be one of the reasons that LFO gives' }).optional(),
   key: text.optional(),
   model: text.optional(),
   mode: z.enum(['auto', 'local', 'cloud']).optional(),
