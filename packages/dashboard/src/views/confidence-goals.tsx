@@ -36,7 +36,7 @@ export function Goals() {
         Threshold {score(threshold.threshold)} <span class="unit">{whyOf(threshold)}</span>
       </h2>
       <div class="table-frame whole" tabIndex={0} role="group" aria-label="Goals and the threshold">
-        <table class="wide-table goals">
+        <table class="wide-table">
           <thead>
             <tr>
               <th scope="col">Setting</th>

@@ -58,17 +58,17 @@ function Groups({ title, groups }: { title: string; groups: readonly LearningGro
     <section class="card">
       <h2>{title}</h2>
       <div class="table-frame whole" tabIndex={0} role="group" aria-label={title}>
-        <table>
+        <table class="wide-table">
           <thead>
             <tr>
               <th scope="col">Name</th>
-              <th scope="col" class="number">
+              <th scope="col" class="end">
                 Judged
               </th>
-              <th scope="col" class="number">
+              <th scope="col" class="end">
                 Stay
               </th>
-              <th scope="col" class="number">
+              <th scope="col" class="end">
                 Right
               </th>
               <th scope="col">Calibration</th>
@@ -78,9 +78,9 @@ function Groups({ title, groups }: { title: string; groups: readonly LearningGro
             {groups.map(({ name, answers, kept, labelled, right, calibration, isPrior }) => (
               <tr key={name}>
                 <th scope="row">{name === '' ? 'no key' : name}</th>
-                <td class="number">{count(answers)}</td>
-                <td class="number">{percent(kept / answers)}</td>
-                <td class="number">{right === null ? 'no labels' : `${percent(right)} of ${count(labelled)}`}</td>
+                <td class="number end">{count(answers)}</td>
+                <td class="number end">{percent(kept / answers)}</td>
+                <td class="number end">{right === null ? 'no labels' : `${percent(right)} of ${count(labelled)}`}</td>
                 <td>
                   {calibration ?? 'none'}
                   {isPrior && ' (a prior, fitted on another model)'}
