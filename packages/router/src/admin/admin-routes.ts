@@ -29,9 +29,10 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminDeps): void {
     // When answers leave, so that refusals of the server's guard are fenced in too.
     scope.addHook('onSend', async (request, reply, payload) => {
       void reply.headers(securityHeaders);
-      if (request.method !== 'GET' || typeof payload !== 'string' || payload.length < compressedFromChars) return;
+      if (request.method !== 'GET' || typeof payload !== 'string' || payload.length < compressedFromChars)
+        return payload;
       const encoding = acceptedEncoding(request.headers['accept-encoding']);
-      if (encoding === undefined) return;
+      if (encoding === undefined) return payload;
       void reply.header('content-encoding', encoding).removeHeader('content-length');
       return await compress(payload, encoding);
     });
