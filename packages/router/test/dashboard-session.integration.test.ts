@@ -50,8 +50,12 @@ describe('who and what the dashboard lets in', { skip: noBrowser }, () => {
     const { page, context } = await open(t, { env: { LFO_AUTH_TOKEN: key } });
     await page.goto('/dashboard/login');
     await page.getByLabel('Key').fill(key);
+    // Everything the first view asks for, or one of its answers would lead to the form already.
+    const keysLearned = page.waitForResponse('**/dashboard/api/keys');
     await page.keyboard.press('Enter');
     await page.waitForURL('**/dashboard/now');
+    await keysLearned;
+    await page.getByText('2 of 2 backends ready').waitFor();
     await context.clearCookies();
     await page.getByRole('link', { name: 'Trends' }).click();
     await page.waitForURL('**/dashboard/login?next=%2Ftrends');

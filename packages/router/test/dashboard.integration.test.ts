@@ -33,7 +33,7 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     await page.goto('/dashboard/now');
     const fates = [
       [questions.easy, 'auto', /local[^]*ollama[^]*The local answer reached the confidence threshold/],
-      [questions.hard, 'auto', /escalated[^]*gemini[^]*The local answer stayed below the confidence threshold/],
+      [questions.hard, 'auto', /escalated[^]*gemini[^]*local scored 0\.\d\d < 0\.\d\d → gemini/],
       [questions.hard, 'local', /local[^]*ollama[^]*The request asked for the local tier/],
       [questions.easy, 'cloud', /cloud[^]*gemini[^]*The request asked for the cloud tier/],
       [questions.unlucky, 'auto', /failed over[^]*gemini[^]*The local attempt failed/],
@@ -141,9 +141,12 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     const tiles = await page.locator('.tiles').innerText();
     assert.match(tiles, /Requests\s+5\s+1 failed[^]*Local share\s+50 %\s+2 of 4 answers/);
     const chart = page.locator('figure', { has: page.getByRole('heading', { name: 'Requests' }) });
-    assert.match(await chart.locator('.chart-legend').innerText(), /Whole range\s+Local 2\s+Cloud 2\s+Failed 1/);
+    assert.match(
+      await chart.locator('.chart-legend').innerText(),
+      /Whole range\s+Local 2\s+Cloud at once 0\s+Escalated 2\s+Failed 1/,
+    );
     await chart.getByText('As a table').click();
-    assert.match(await chart.locator('tbody').innerText(), /\b2\s+2\s+1\b/);
+    assert.match(await chart.locator('tbody').innerText(), /\b2\s+0\s+2\s+1\s+0\s+0\b/);
     await page.getByRole('link', { name: '30 days' }).click();
     await page.waitForURL('**/dashboard/trends?range=30d');
     await page.goto('/dashboard/confidence?range=1h');
@@ -178,7 +181,7 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     await card.getByText('draining').waitFor();
     const elsewhere = await ask(questions.easy);
     const kept = await answering;
-    await card.getByRole('button', { name: 'Take requests again' }).click();
+    await card.getByRole('button', { name: 'Resume' }).click();
     await card.filter({ hasText: 'ready' }).waitFor();
     const back = await ask(questions.easy);
     await page.goto('/dashboard/now');

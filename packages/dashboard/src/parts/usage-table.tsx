@@ -28,7 +28,7 @@ export function UsageTable({ query }: { query: string }) {
           ))}
         </div>
       </div>
-      <div class="table-frame" tabIndex={0} role="group" aria-label={`Usage by ${by}`}>
+      <div class="table-frame whole" tabIndex={0} role="group" aria-label={`Usage by ${by}`}>
         <table class="wide-table">
           <thead>
             <tr>

@@ -35,31 +35,33 @@ export function Goals() {
       <h2>
         Threshold {score(threshold.threshold)} <span class="unit">{whyOf(threshold)}</span>
       </h2>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Setting</th>
-            <th scope="col" class="number">
-              Value
-            </th>
-            <th scope="col">From</th>
-            <th scope="col">Stands</th>
-            <th scope="col">
-              <span class="unseen">Change</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {settings.map((setting) => (
-            <Row
-              key={setting.setting}
-              setting={setting}
-              goal={threshold.goals.find(({ goal }) => setting.setting === `routing.goal.${goal}`)}
-              changed={reload}
-            />
-          ))}
-        </tbody>
-      </table>
+      <div class="table-frame whole" tabIndex={0} role="group" aria-label="Goals and the threshold">
+        <table class="wide-table">
+          <thead>
+            <tr>
+              <th scope="col">Setting</th>
+              <th scope="col" class="number">
+                Value
+              </th>
+              <th scope="col">From</th>
+              <th scope="col">Stands</th>
+              <th scope="col">
+                <span class="unseen">Change</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {settings.map((setting) => (
+              <Row
+                key={setting.setting}
+                setting={setting}
+                goal={threshold.goals.find(({ goal }) => setting.setting === `routing.goal.${goal}`)}
+                changed={reload}
+              />
+            ))}
+          </tbody>
+        </table>
+      </div>
       <p class="hint">
         The environment goes before what is set here, and that before the file. Taking it back leaves what the file
         says.

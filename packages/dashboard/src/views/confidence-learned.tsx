@@ -57,37 +57,39 @@ function Groups({ title, groups }: { title: string; groups: readonly LearningGro
   return (
     <section class="card">
       <h2>{title}</h2>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            <th scope="col" class="number">
-              Judged
-            </th>
-            <th scope="col" class="number">
-              Stay
-            </th>
-            <th scope="col" class="number">
-              Right
-            </th>
-            <th scope="col">Calibration</th>
-          </tr>
-        </thead>
-        <tbody>
-          {groups.map(({ name, answers, kept, labelled, right, calibration, isPrior }) => (
-            <tr key={name}>
-              <th scope="row">{name === '' ? 'no key' : name}</th>
-              <td class="number">{count(answers)}</td>
-              <td class="number">{percent(kept / answers)}</td>
-              <td class="number">{right === null ? 'no labels' : `${percent(right)} of ${count(labelled)}`}</td>
-              <td>
-                {calibration ?? 'none'}
-                {isPrior && ' (a prior, fitted on another model)'}
-              </td>
+      <div class="table-frame whole" tabIndex={0} role="group" aria-label={title}>
+        <table class="wide-table">
+          <thead>
+            <tr>
+              <th scope="col">Name</th>
+              <th scope="col" class="end">
+                Judged
+              </th>
+              <th scope="col" class="end">
+                Stay
+              </th>
+              <th scope="col" class="end">
+                Right
+              </th>
+              <th scope="col">Calibration</th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {groups.map(({ name, answers, kept, labelled, right, calibration, isPrior }) => (
+              <tr key={name}>
+                <th scope="row">{name === '' ? 'no key' : name}</th>
+                <td class="number end">{count(answers)}</td>
+                <td class="number end">{percent(kept / answers)}</td>
+                <td class="number end">{right === null ? 'no labels' : `${percent(right)} of ${count(labelled)}`}</td>
+                <td>
+                  {calibration ?? 'none'}
+                  {isPrior && ' (a prior, fitted on another model)'}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
     </section>
   );
 }

@@ -37,7 +37,7 @@ function Groups({ groups }: { groups: readonly ErrorGroup[] }) {
   }
   return (
     <section class="card flush">
-      <div class="table-frame" tabIndex={0} role="group" aria-label="Errors by cause">
+      <div class="table-frame whole" tabIndex={0} role="group" aria-label="Errors by cause">
         <table class="wide-table">
           <thead>
             <tr>

@@ -93,7 +93,7 @@ function Configuration({ body: { settings, origins } }: { body: SettingsBody }) 
           onInput={({ currentTarget }) => setSought(currentTarget.value)}
         />
       </div>
-      <div class="table-frame" tabIndex={0} role="group" aria-label="Settings in force">
+      <div class="table-frame whole" tabIndex={0} role="group" aria-label="Settings in force">
         <table class="wide-table">
           <thead>
             <tr>

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LfoError } from '../core/errors.ts';
+import { acceptedEncoding } from './compression.ts';
 import type { AdminDeps } from './deps.ts';
 import type { StaticFile } from './static-files.ts';
 
@@ -52,8 +53,7 @@ export function addPages(app: FastifyInstance, { files, verifyKey }: AdminDeps):
   }
 
   async function encoded(request: FastifyRequest, reply: FastifyReply, name: string, file: StaticFile) {
-    const accepted = request.headers['accept-encoding'] ?? '';
-    const encoding = /\bbr\b/.test(accepted) ? 'br' : /\bgzip\b/.test(accepted) ? 'gzip' : undefined;
+    const encoding = acceptedEncoding(request.headers['accept-encoding']);
     if (encoding === undefined) return file.bytes;
     void reply.header('content-encoding', encoding);
     return await files.compressed(name, file, encoding);

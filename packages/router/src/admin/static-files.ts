@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import { promisify } from 'node:util';
-import { brotliCompress, constants, gzip } from 'node:zlib';
+import { compress, type Encoding } from './compression.ts';
 
 /** One built file of the dashboard. */
 export interface StaticFile {
@@ -9,19 +8,12 @@ export interface StaticFile {
   readonly bytes: Buffer;
 }
 
-export type Encoding = 'br' | 'gzip';
-
 const types = new Map([
   ['.html', 'text/html; charset=utf-8'],
   ['.js', 'text/javascript; charset=utf-8'],
   ['.css', 'text/css; charset=utf-8'],
   ['.svg', 'image/svg+xml'],
 ]);
-
-/** The best quality takes 110 ms for the script, which the first visitor waits for; this one 20 ms and 7 % more bytes. */
-const brotliOptions = { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } };
-const brotli = promisify(brotliCompress);
-const compressors = { br: (bytes: Buffer) => brotli(bytes, brotliOptions), gzip: promisify(gzip) };
 
 /** The built dashboard in memory: some 200 kB, found by name alone, so that no request names a path. */
 export class StaticFiles {
@@ -41,7 +33,7 @@ export class StaticFiles {
     const key = `${encoding} ${name}`;
     const known = this.#compressed.get(key);
     if (known !== undefined) return known;
-    const started = compressors[encoding](bytes);
+    const started = compress(bytes, encoding);
     this.#compressed.set(key, started);
     return started;
   }
