@@ -21,6 +21,7 @@ import { runLfo, startLfo, workingFolder, type LfoProcess } from '@lfo/testing/l
 import { asking } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
+import { eventually } from '@lfo/testing/test-device.ts';
 
 const checkout = fileURLToPath(new URL('..', import.meta.url));
 
@@ -92,11 +93,17 @@ describe('the bundle of a clone', () => {
       launcher,
     });
     await device.output(/"event":"connected"/);
+    await eventually(async () => {
+      const listed = await (await fetch(`${url}/v1/models`)).text();
+      return listed.includes('tiny@laptop') ? true : undefined;
+    }, 'the model of the device');
     const far = await post('/v1/chat/completions', asking('Hello', { model: 'tiny@laptop' }));
     const text = await far.text();
     assert.equal(far.status, 200, text);
     assert.match(text, /"name":"laptop"/);
 
+    device.child.kill('SIGTERM');
+    await device.finished;
     router.child.kill('SIGTERM');
     assert.equal((await router.finished).code, 0);
     const records = await runLfo(t, ['requests', '--json'], { cwd, launcher, env });
