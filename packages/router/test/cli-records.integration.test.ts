@@ -152,7 +152,7 @@ test('vacuum gives room back while the database is open elsewhere, and migrate n
   assert.equal((await runLfo(t, ['db', 'vacuum'], { cwd })).code, 0);
   await store.close();
   assert.ok(statSync(file).size < 1_000_000);
-  assert.match((await runLfo(t, ['db', 'migrate'], { cwd })).stdout, /up to date \(00\d-/);
+  assert.match((await runLfo(t, ['db', 'migrate'], { cwd })).stdout, /up to date \(\d{3}-/);
 });
 
 test('without records the commands say so, make no file, and fail; wrong words are wrong usage', async (t) => {

@@ -16,12 +16,14 @@ import { localServer, startPlayer, timed } from './subject.ts';
 const server = postgresOfFile();
 
 /** Milliseconds of each of these chats, one after the other, with a key whose limits are looked at each time. */
-async function latencies(router: KeyedProcess, key: string, forMs: number): Promise<readonly number[]> {
+async function latencies(router: KeyedProcess, key: string, forMs: number, isAway = false): Promise<readonly number[]> {
   const found: number[] = [];
   for (const endMs = performance.now() + forMs; performance.now() < endMs;) {
     const [{ status, headers }, ms] = await timed(router.chat(key));
     assert.equal(status, 200);
-    assert.equal(headers['x-ratelimit-limit-requests'], '1000000');
+    // How much is left nobody can tell while the database that counts is away.
+    const told = headers['x-ratelimit-limit-requests'];
+    assert.ok(told === '1000000' || (isAway && told === undefined), String(told));
     found.push(ms);
     await delay(10);
   }
@@ -40,9 +42,9 @@ async function keepsServing(
   const { admin, key } = await keysOf(router);
   const before = await latencies(router, key, 1_500);
   await fault.begin();
-  const during = await latencies(router, key, 6_000);
+  const during = await latencies(router, key, 6_000, true);
   await until('the database refuses rows', async () => (await counted(router, admin, 'degraded')) === 1, 20_000);
-  const degraded = await latencies(router, key, 1_000);
+  const degraded = await latencies(router, key, 1_000, true);
   assert.equal((await router.request('GET', '/health')).status, 200);
   assert.equal((await router.chat()).status, 401);
   await fault.end();

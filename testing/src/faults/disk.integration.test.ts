@@ -134,7 +134,10 @@ async function survives(t: TestContext, disk: FailingDisk): Promise<void> {
   const database = new DatabaseSync(join(router.cwd, 'copy.db'));
   try {
     assert.equal(database.prepare('pragma integrity_check').get()?.['integrity_check'], 'ok');
-    assert.equal(database.prepare('select count(*) as count from requests where turned_away = 0').get()?.['count'], written);
+    assert.equal(
+      database.prepare('select count(*) as count from requests where turned_away = 0').get()?.['count'],
+      written,
+    );
     assert.equal(database.prepare('select sum(requests) as count from record_gaps').get()?.['count'], dropped);
   } finally {
     database.close();
