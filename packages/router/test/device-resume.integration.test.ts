@@ -156,5 +156,8 @@ describe('a link lost in the middle of an answer', { timeout: 180_000 }, () => {
     assert.equal(at(answer.json, 'choices', 0, 'message', 'content'), counted);
     assert.equal(at(answer.json, 'lfo_metadata', 'device', 'resumed'), 1);
     assert.equal(proxy.connections(), 2);
+    // Its program's child would outlive a kill.
+    device.child.kill('SIGTERM');
+    await device.finished;
   });
 });
