@@ -227,9 +227,11 @@ test(
       return (await fetch(`${url}/admin/routers`, { headers })).status;
     };
     for (const url of routers.urls) assert.equal(await statusAt(url), 200);
-    const view = await fetch(`${third}/admin/routers`, { headers: { authorization: `Bearer ${ownerKey}` } });
-    const body: unknown = await view.json();
-    assert.match(JSON.stringify(body), /"name":"r0".*"name":"r1".*"name":"r2"/);
+    // Each hears of the others by their heartbeat.
+    await until('all are known at the third', async () => {
+      const view = await fetch(`${third}/admin/routers`, { headers: { authorization: `Bearer ${ownerKey}` } });
+      return /"name":"r0".*"name":"r1".*"name":"r2"/.test(await view.text());
+    });
 
     // Two places of two, held at a router that dies.
     const limited = await there.key({ concurrency: 2 });
