@@ -2,10 +2,9 @@ import * as crypto from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
-import { DeviceHost, type EngineRequest, scriptedEngine, type ScriptedAnswer } from '@lfo/device-core';
+import { DeviceHost, type EngineRequest, observed, scriptedEngine, type ScriptedAnswer } from '@lfo/device-core';
 import {
   answerHandshake,
-  deviceLink,
   dialHandshake,
   framedChannel,
   keyPair,
@@ -18,7 +17,7 @@ import {
   runHandshake,
   streamCarrier,
 } from '@lfo/protocol';
-import type { Channel, HandshakeSide, HandshakeTarget, Link, DeviceMessage, RouterMessage } from '@lfo/protocol';
+import type { HandshakeSide, HandshakeTarget } from '@lfo/protocol';
 import { systemClock as clock } from '@lfo/router/src/core/clock.ts';
 
 const primitives = nodePrimitives(crypto);
@@ -136,45 +135,13 @@ export class TestDevice {
           keepKey: async (key) => void (this.routerKey = key),
           onSecured: (channel, { peerKey }) => {
             this.routerKey = peerKey;
-            this.host.serve(observed(channel, resolve), keyText(peerKey));
+            this.host.serve(observed(channel, clock, resolve), keyText(peerKey));
           },
           onFailed: ({ code }) => resolve(code),
         },
       });
     });
   }
-}
-
-/** A device's end of a link that tells of its end. */
-function observed(channel: Channel, onEnd: (code: string) => void): Link<RouterMessage, DeviceMessage> {
-  const link = deviceLink(channel, clock);
-  return {
-    get writable() {
-      return link.writable;
-    },
-    get closed() {
-      return link.closed;
-    },
-    get maxMessageBytes() {
-      return link.maxMessageBytes;
-    },
-    send: (message) => link.send(message),
-    agreeMaxFrame: (bytes) => link.agreeMaxFrame(bytes),
-    close: (code, afterMs) => link.close(code, afterMs),
-    listen: (listener) =>
-      link.listen({
-        ...listener,
-        onDrain: () => listener.onDrain?.(),
-        onMessage(message) {
-          if (message.t === 'bye') onEnd(message.code);
-          listener.onMessage(message);
-        },
-        onClose(code) {
-          onEnd(code);
-          listener.onClose(code);
-        },
-      }),
-  };
 }
 
 /** Looks again until the value is there. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts';
-import { usageDimensions } from './store/usage-roll-up.ts';
+import { noUsage, usageDimensions } from './store/usage-roll-up.ts';
 import type { RequestRow, Store } from './tables.ts';
 import { WriteBehind, type WriteStatus } from './write-behind.ts';
 
@@ -112,22 +112,10 @@ export class Refusals {
           model: '',
           backend: '',
           device: '',
+          ...noUsage,
           requests: refused + failed,
-          local: 0,
-          cloud: 0,
           failed,
           refused,
-          left_early: 0,
-          escalated: 0,
-          degraded: 0,
-          prompt_tokens: 0,
-          completion_tokens: 0,
-          cost_usd: 0,
-          cost_avoided_usd: 0,
-          escalated_local_ms: 0,
-          predictions: 0,
-          predicted_wait_ms: 0,
-          wait_ms: 0,
         })),
       )
       .onConflict((conflict) =>

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import {
+  noUsage,
   countsOf,
   durationsOf,
   usageCounts,
@@ -99,25 +100,6 @@ class Counted implements Usage {
     return known;
   }
 }
-
-const noUsage: UsageSums = {
-  requests: 0,
-  local: 0,
-  cloud: 0,
-  failed: 0,
-  refused: 0,
-  left_early: 0,
-  escalated: 0,
-  degraded: 0,
-  prompt_tokens: 0,
-  completion_tokens: 0,
-  cost_usd: 0,
-  cost_avoided_usd: 0,
-  escalated_local_ms: 0,
-  predictions: 0,
-  predicted_wait_ms: 0,
-  wait_ms: 0,
-};
 
 /** Later than any request. */
 const never = Number.MAX_SAFE_INTEGER;

@@ -61,6 +61,26 @@ export const usageCounts = {
 
 export type UsageCount = keyof typeof usageCounts;
 
+/** A bucket in which nothing was asked. */
+export const noUsage: Readonly<Record<UsageCount, number>> = {
+  requests: 0,
+  local: 0,
+  cloud: 0,
+  failed: 0,
+  refused: 0,
+  left_early: 0,
+  escalated: 0,
+  degraded: 0,
+  prompt_tokens: 0,
+  completion_tokens: 0,
+  cost_usd: 0,
+  cost_avoided_usd: 0,
+  escalated_local_ms: 0,
+  predictions: 0,
+  predicted_wait_ms: 0,
+  wait_ms: 0,
+};
+
 /** Sums of one bucket that are no whole numbers. */
 export const fractionalCounts: ReadonlySet<UsageCount> = new Set([
   'cost_usd',
