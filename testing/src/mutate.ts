@@ -1,6 +1,7 @@
 /**
  * Loaded before a program by `--import`: changes its source while it is loaded, to show that a test notices. What to
- * change is JSON in `LFO_TEST_MUTATIONS`; a change that finds nothing to replace ends the program.
+ * change is JSON in `LFO_TEST_MUTATIONS`; a change that finds nothing to replace,
+ * or several places, ends the program.
  */
 import { registerHooks } from 'node:module';
 import { isJsonObject, parseJson } from '@lfo/router/src/core/json.ts';
@@ -32,6 +33,7 @@ registerHooks({
 });
 
 function mutated(source: string, { file, find, replace }: Mutation): string {
-  if (!source.includes(find)) throw new Error(`${file} holds no ${find}`);
+  const places = source.split(find).length - 1;
+  if (places !== 1) throw new Error(`${file} holds ${places} of: ${find}`);
   return source.replace(find, replace);
 }

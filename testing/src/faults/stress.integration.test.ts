@@ -27,8 +27,9 @@ const mebibyte = 1024 * 1024;
 const scriptedChild = JSON.stringify([
   {
     file: '/router/src/main.ts',
-    find: 'random: Math.random,',
-    replace: "random: Math.random, childOptions: { engine: 'scripted', scripted: { partMs: 5, words: 20 } },",
+    find: 'childEnv: withoutSecrets(process.env),',
+    replace:
+      "childEnv: withoutSecrets(process.env), childOptions: { engine: 'scripted', scripted: { partMs: 5, words: 20 } },",
   },
 ]);
 

@@ -193,7 +193,7 @@ function faultOfStream(text: string, word: string, mode: string): string | undef
   const call = textAt('tool_calls', 0, 'function', 'arguments');
   if (call !== '') return !isDone || at(parseJson(call), 'word') === word ? undefined : "another's call";
   const said = textAt('content');
-  return isOwn(said, word, isDone) ? undefined : "another's words";
+  return isOwn(said, word, isDone) ? undefined : `another's words, ${JSON.stringify(said)} for ${word}`;
 }
 
 /** Whether these are the words that were asked for; the scripted model on this machine counts instead. */
