@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { mayCall } from '../core/can-serve.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../core/json.ts';
 import type { WrongBecause } from '../core/judgement.ts';
@@ -27,9 +28,8 @@ export function agreementOf(
   if (mine.calls.length > 0 || theirs.calls.length > 0) return compareCalls(mine.calls, theirs.calls, request.tools);
   const isFormat = request.responseFormat !== undefined && request.responseFormat.type !== 'text';
   if (isFormat) return compareJson(mine.text, theirs.text);
-  const mayCall = request.tools.length > 0 && request.toolChoice?.type !== 'none';
   // After results of tools both write a text as a matter of course.
-  if (mayCall && request.messages.at(-1)?.role !== 'tool') return { agrees: true };
+  if (mayCall(request) && request.messages.at(-1)?.role !== 'tool') return { agrees: true };
   return compareText(mine.text, theirs.text);
 }
 

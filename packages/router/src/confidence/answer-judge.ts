@@ -5,6 +5,7 @@ import type {
   JudgedAnswer,
   Verdict,
 } from '../core/confidence.ts';
+import { mayCall, mustCall } from '../core/can-serve.ts';
 import type { FinishEvent, InferenceEvent } from '../core/events.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../core/json.ts';
 import type { Reason } from '../core/reason.ts';
@@ -58,7 +59,7 @@ class AnswerSession implements ConfidenceSession {
     this.#request = request;
     this.#threshold = threshold;
     this.#structure = judgeStructure(request);
-    this.#textScores = judgeLogprobs(this.#mayCall() ? 'no-call' : 'text');
+    this.#textScores = judgeLogprobs(mayCall(this.#request) ? 'no-call' : 'text');
   }
 
   observe(event: InferenceEvent): Verdict {
@@ -166,7 +167,7 @@ class AnswerSession implements ConfidenceSession {
 
   /** What the gate holds to the answer's end: a promised format, and text that begins like an unread call. */
   #isWorthlessInPart(): boolean {
-    return isPromisedFormat(this.#request) || (this.#mayCall() && beginsLikeCall(this.#text));
+    return isPromisedFormat(this.#request) || (mayCall(this.#request) && beginsLikeCall(this.#text));
   }
 
   #faultAtEnd(): Reason | undefined {
@@ -175,11 +176,11 @@ class AnswerSession implements ConfidenceSession {
     if (this.#calls.length > 0) return undefined;
     // At a limit the rest is still to come: nothing is missing yet.
     if (reason === undefined) return this.#isWorthlessInPart() ? 'hold_limit' : undefined;
-    if (this.#owesCall()) return reason === 'length' ? 'hold_limit' : 'tool_call_unparsed';
+    if (mustCall(this.#request)) return reason === 'length' ? 'hold_limit' : 'tool_call_unparsed';
     if (this.#text.trim() === '') return 'empty_answer';
     if (!this.#fitsFormat()) return reason === 'length' ? 'hold_limit' : 'schema_violation';
     if (this.#isCutOff()) return 'truncated_answer';
-    return this.#mayCall() && beginsLikeCall(this.#text) && /"(?:name|function)"/.test(this.#text)
+    return mayCall(this.#request) && beginsLikeCall(this.#text) && /"(?:name|function)"/.test(this.#text)
       ? 'tool_call_unparsed'
       : undefined;
   }
@@ -217,15 +218,6 @@ class AnswerSession implements ConfidenceSession {
     return score >= this.#threshold
       ? { type: 'commit', score, reason: 'confident' }
       : { type: 'escalate', score, reason: belowReason };
-  }
-
-  #owesCall(): boolean {
-    const choice = this.#request.toolChoice?.type;
-    return choice === 'required' || choice === 'function';
-  }
-
-  #mayCall(): boolean {
-    return this.#request.tools.length > 0 && this.#request.toolChoice?.type !== 'none';
   }
 }
 

@@ -1,3 +1,4 @@
+import { mayCall, mustCall } from '../core/can-serve.ts';
 import type { InferenceEvent, TokenScore } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
 
@@ -25,7 +26,7 @@ export class HeldPart {
   #unclaimed = 0;
 
   constructor(request: ChatRequest) {
-    this.#mayCall = request.tools.length > 0 && request.toolChoice?.type !== 'none';
+    this.#mayCall = mayCall(request);
     this.#isPromised = isPromisedFormat(request);
   }
 
@@ -118,9 +119,10 @@ export function isOfCall(event: Extract<InferenceEvent, { type: 'token-scores' }
 }
 
 /** Whether the client was promised JSON or a call, which is worth nothing in part. */
-export function isPromisedFormat({ responseFormat, toolChoice }: ChatRequest): boolean {
+export function isPromisedFormat(request: ChatRequest): boolean {
+  const { responseFormat } = request;
   const isJson = responseFormat !== undefined && responseFormat.type !== 'text';
-  return isJson || toolChoice?.type === 'required' || toolChoice?.type === 'function';
+  return isJson || mustCall(request);
 }
 
 /** How small models begin a call that is not yet read, or never will be: a mark, a fence, a brace. */

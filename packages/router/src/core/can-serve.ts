@@ -38,7 +38,7 @@ export function contentLackOf(
   if (content.remoteImages && tier === 'local') return 'images_unsupported';
   if (content.audio && !capabilities.audio) return 'images_unsupported';
   if (usesTools(request) && !capabilities.tools) return 'tools_unsupported';
-  if (capabilities.toolsOnly === true && !offersTools(request)) return 'only_tools';
+  if (capabilities.toolsOnly === true && !mayCall(request)) return 'only_tools';
   return undefined;
 }
 
@@ -79,13 +79,18 @@ export function offerFor(
 }
 
 /** Whether a call may be answered. */
-function offersTools({ tools, toolChoice }: ChatRequest): boolean {
+export function mayCall({ tools, toolChoice }: ChatRequest): boolean {
   return tools.length > 0 && toolChoice?.type !== 'none';
+}
+
+/** Whether nothing but a call may be answered. */
+export function mustCall({ toolChoice }: ChatRequest): boolean {
+  return toolChoice?.type === 'required' || toolChoice?.type === 'function';
 }
 
 /** Tools count as used when they may be called now or were called earlier in the conversation. */
 export function usesTools(request: ChatRequest): boolean {
-  if (offersTools(request)) return true;
+  if (mayCall(request)) return true;
   return request.messages.some(
     (message) => message.role === 'tool' || (message.role === 'assistant' && message.toolCalls.length > 0),
   );

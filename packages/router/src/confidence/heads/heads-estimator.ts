@@ -5,6 +5,7 @@ import type {
   JudgedAnswer,
   Verdict,
 } from '../../core/confidence.ts';
+import { mayCall, mustCall } from '../../core/can-serve.ts';
 import type { InferenceEvent } from '../../core/events.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../core/json.ts';
 import type { Reason } from '../../core/reason.ts';
@@ -128,7 +129,7 @@ class HeadsSession implements ConfidenceSession {
       const areScoresOverdue = textDeltas >= patienceDeltas && !handOff;
       return areScoresOverdue ? { type: 'commit', reason: 'no_evidence' } : { type: 'hold' };
     }
-    if (score < this.#threshold && !this.#mayCall()) return { type: 'escalate', score, reason: 'low_confidence' };
+    if (score < this.#threshold && !mayCall(this.#request)) return { type: 'escalate', score, reason: 'low_confidence' };
     const isSettled = isOpeningSettled || (opening === undefined && textDeltas >= horizonTokens);
     return isSettled && text.trim() !== '' ? this.#byThreshold(score, 'low_confidence') : { type: 'hold' };
   }
@@ -136,7 +137,7 @@ class HeadsSession implements ConfidenceSession {
   #scoreText(): number | undefined {
     if (this.#chosen === undefined) return undefined;
     const { heads } = this.#chosen.calibration;
-    return this.#sharp(scoreText(heads, this.#textFeatures(), this.#mayCall() && !this.#isAnsweringResults()));
+    return this.#sharp(scoreText(heads, this.#textFeatures(), mayCall(this.#request) && !this.#isAnsweringResults()));
   }
 
   #textFeatures(): Features {
@@ -173,7 +174,7 @@ class HeadsSession implements ConfidenceSession {
 
   /** What the gate holds to the answer's end: a promised format, and text that begins like an unread call. */
   #isWorthlessInPart(): boolean {
-    return isPromisedFormat(this.#request) || (this.#mayCall() && beginsLikeCall(this.#reader.text));
+    return isPromisedFormat(this.#request) || (mayCall(this.#request) && beginsLikeCall(this.#reader.text));
   }
 
   #faultAtEnd(): Reason | undefined {
@@ -183,11 +184,11 @@ class HeadsSession implements ConfidenceSession {
     if (calls.length > 0) return undefined;
     // At a limit the rest is still to come: nothing is missing yet.
     if (reason === undefined) return this.#isWorthlessInPart() ? 'hold_limit' : undefined;
-    if (this.#owesCall()) return reason === 'length' ? 'hold_limit' : 'tool_call_unparsed';
+    if (mustCall(this.#request)) return reason === 'length' ? 'hold_limit' : 'tool_call_unparsed';
     if (text.trim() === '') return 'empty_answer';
     if (!this.#fitsFormat()) return reason === 'length' ? 'hold_limit' : 'schema_violation';
     if (this.#isCutOff()) return 'truncated_answer';
-    return this.#mayCall() && beginsLikeCall(text) && /"(?:name|function)"/.test(text)
+    return mayCall(this.#request) && beginsLikeCall(text) && /"(?:name|function)"/.test(text)
       ? 'tool_call_unparsed'
       : undefined;
   }
@@ -212,15 +213,6 @@ class HeadsSession implements ConfidenceSession {
     return score >= this.#threshold
       ? { type: 'commit', score, reason: 'confident' }
       : { type: 'escalate', score, reason: belowReason };
-  }
-
-  #owesCall(): boolean {
-    const choice = this.#request.toolChoice?.type;
-    return choice === 'required' || choice === 'function';
-  }
-
-  #mayCall(): boolean {
-    return this.#request.tools.length > 0 && this.#request.toolChoice?.type !== 'none';
   }
 
   /** Tools have been called since the user spoke: a text is what comes next, though a tool fits. */

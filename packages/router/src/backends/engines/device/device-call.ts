@@ -1,5 +1,6 @@
 import type { DeviceMessage, MessageOf } from '@lfo/protocol';
 import type { CallContext } from '../../../core/backend.ts';
+import { mustCall } from '../../../core/can-serve.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { AnswerMeter, tokensOf } from '../../answer-meter.ts';
@@ -163,7 +164,7 @@ export class DeviceCall implements CallListener {
 }
 
 /** Whether the engine compiles a text of the client's into a grammar for this request. */
-function hasSchema({ responseFormat, toolChoice, tools }: ChatRequest): boolean {
-  if (responseFormat?.type === 'json_schema') return true;
-  return tools.length > 0 && (toolChoice?.type === 'required' || toolChoice?.type === 'function');
+function hasSchema(request: ChatRequest): boolean {
+  if (request.responseFormat?.type === 'json_schema') return true;
+  return request.tools.length > 0 && mustCall(request);
 }
