@@ -1,4 +1,5 @@
 import { count, duration, percent, plural, scoreExact } from '../format.ts';
+import { Fact } from './fact.tsx';
 
 /** How a recorded value reads: its name, and its number with a unit. */
 interface Reading {
@@ -66,12 +67,7 @@ function Readings({
       <dl class="readings">
         {Object.entries(value).map(([key, found]: [string, unknown]) => {
           const { name = sentence(key), show = plain } = known[key] ?? {};
-          return (
-            <div key={key}>
-              <dt>{name}</dt>
-              <dd class="number">{found === null ? 'not known' : show(found, value)}</dd>
-            </div>
-          );
+          return <Fact key={key} name={name} value={found === null ? 'not known' : show(found, value)} />;
         })}
       </dl>
     </section>

@@ -5,6 +5,7 @@ import { CascadeCurve } from '../charts/cascade-curve.tsx';
 import { Reliability } from '../charts/reliability.tsx';
 import { count, percent, plural } from '../format.ts';
 import { chosenRange } from '../parts/range-tabs.tsx';
+import { Fact } from '../parts/fact.tsx';
 
 /** What labels say of local answers, wherever they come from. */
 export function Learned() {
@@ -91,15 +92,6 @@ function Groups({ title, groups }: { title: string; groups: readonly LearningGro
         </table>
       </div>
     </section>
-  );
-}
-
-function Fact({ name, value }: { name: string; value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd class="number">{value}</dd>
-    </div>
   );
 }
 

@@ -13,6 +13,7 @@ import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
 import { Goals } from './confidence-goals.tsx';
 import { Learned } from './confidence-learned.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
+import { Fact } from '../parts/fact.tsx';
 
 /** How sure the local model is, whether that means anything, and what another threshold would have done. */
 export function ConfidenceView() {
@@ -186,15 +187,6 @@ function Apply({ chosen, settings, onDone }: { chosen: number; settings: Setting
         </p>
       )}
     </>
-  );
-}
-
-function Fact({ name, value }: { name: string; value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd class="number">{value}</dd>
-    </div>
   );
 }
 

@@ -6,6 +6,7 @@ import { count, dayAndTime, duration, plural, rate } from '../format.ts';
 import { Command } from '../parts/command.tsx';
 import { Link } from '../parts/link.tsx';
 import { Failure, Loading } from '../parts/states.tsx';
+import { Fact } from '../parts/fact.tsx';
 
 const lookMs = 2_000;
 
@@ -161,10 +162,7 @@ function Device({ device, onChange }: { device: DeviceView; onChange: () => void
       {why !== null && <p class={`detail ${tone === 'bad' ? 'error' : ''}`}>{why}</p>}
       <dl class="readings">
         {readingsOf(device).map(([label, value]) => (
-          <div key={label}>
-            <dt>{label}</dt>
-            <dd class="number">{value}</dd>
-          </div>
+          <Fact key={label} name={label} value={value} />
         ))}
       </dl>
       <LastError device={device} />

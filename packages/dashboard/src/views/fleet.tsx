@@ -8,6 +8,7 @@ import { Command } from '../parts/command.tsx';
 import { Link } from '../parts/link.tsx';
 import { Empty, Loading, ViewHead } from '../parts/states.tsx';
 import { Devices } from './devices.tsx';
+import { Fact } from '../parts/fact.tsx';
 
 const exampleBackend = `backends:
   - name: ollama
@@ -67,10 +68,7 @@ function Backend({ backend }: { backend: FleetMember }) {
       {detail !== null && <p class={`detail ${backend.state === 'down' ? 'error' : ''}`}>{detail}</p>}
       <dl class="readings">
         {factsOf(backend).map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd class="number">{value}</dd>
-          </div>
+          <Fact key={name} name={name} value={value} />
         ))}
       </dl>
       <DrainButton backend={backend} />

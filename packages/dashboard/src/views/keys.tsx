@@ -7,6 +7,7 @@ import { count, dayAndTime, money } from '../format.ts';
 import { Command } from '../parts/command.tsx';
 import { Link } from '../parts/link.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
+import { Fact } from '../parts/fact.tsx';
 
 const limitNames = [
   ['requestsPerMinute', 'Requests a minute'],
@@ -157,12 +158,12 @@ function KeyCard({ of: key, usage, onChange }: { of: KeyBody; usage: SummaryGrou
         )}
       </div>
       <dl class="readings">
-        <Reading name="Last used" value={key.lastUsedMs === null ? 'never' : dayAndTime(key.lastUsedMs)} />
-        <Reading name="Requests, 30 days" value={count(usage?.requests ?? 0)} />
-        <Reading name="Refused or failed" value={count((usage?.refused ?? 0) + (usage?.failed ?? 0))} />
-        <Reading name="Tokens, 30 days" value={count((usage?.promptTokens ?? 0) + (usage?.completionTokens ?? 0))} />
-        <Reading name="Spent, 30 days" value={money(usage?.costUsd ?? 0)} />
-        {key.expiresMs !== null && <Reading name="Expires" value={dayAndTime(key.expiresMs)} />}
+        <Fact name="Last used" value={key.lastUsedMs === null ? 'never' : dayAndTime(key.lastUsedMs)} />
+        <Fact name="Requests, 30 days" value={count(usage?.requests ?? 0)} />
+        <Fact name="Refused or failed" value={count((usage?.refused ?? 0) + (usage?.failed ?? 0))} />
+        <Fact name="Tokens, 30 days" value={count((usage?.promptTokens ?? 0) + (usage?.completionTokens ?? 0))} />
+        <Fact name="Spent, 30 days" value={money(usage?.costUsd ?? 0)} />
+        {key.expiresMs !== null && <Fact name="Expires" value={dayAndTime(key.expiresMs)} />}
       </dl>
       <Limits of={key} />
       {isEditing && (
@@ -193,15 +194,6 @@ function KeyCard({ of: key, usage, onChange }: { of: KeyBody; usage: SummaryGrou
         )}
       </p>
     </li>
-  );
-}
-
-function Reading({ name, value }: { name: string; value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd class="number">{value}</dd>
-    </div>
   );
 }
 

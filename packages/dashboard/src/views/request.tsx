@@ -15,6 +15,7 @@ import { Link } from '../parts/link.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
 import { Timeline } from '../parts/timeline.tsx';
 import { scoreOf } from '../phases.ts';
+import { Fact } from '../parts/fact.tsx';
 
 /** The whole decision about one request. */
 export function RequestPage({ id }: { id: string }) {
@@ -193,10 +194,7 @@ function Facts({ body }: { body: RequestBody }) {
             <h2>{group}</h2>
             <dl class="readings">
               {facts.map(([name, value]) => (
-                <div key={name}>
-                  <dt>{name}</dt>
-                  <dd class="number">{value}</dd>
-                </div>
+                <Fact key={name} name={name} value={value} />
               ))}
             </dl>
           </div>

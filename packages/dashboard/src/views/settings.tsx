@@ -4,6 +4,7 @@ import { useResource } from '../api/resource.ts';
 import { count, score } from '../format.ts';
 import { Link } from '../parts/link.tsx';
 import { Failure, Loading, ViewHead } from '../parts/states.tsx';
+import { Fact } from '../parts/fact.tsx';
 
 /** What is in force: version, router, every setting with its origin, routing rules and calibration. */
 export function SettingsView() {
@@ -55,15 +56,6 @@ function InForce({ body }: { body: SettingsBody }) {
       </div>
       <Configuration body={body} />
     </>
-  );
-}
-
-function Fact({ name, value }: { name: string; value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd class="number">{value}</dd>
-    </div>
   );
 }
 
