@@ -19,8 +19,9 @@ import type {
   CactusLMTool,
 } from 'cactus-react-native';
 import { abortable, reasonOf, throwIfAborted } from './abort';
-import { Rate } from './rate';
+import { Rate, ratesOf } from './rate';
 import { TokenStream } from './token-stream';
+import { mustCall, offeredTools } from './tool-choice';
 
 export const cactusVersion = '1.13.1';
 
@@ -151,8 +152,7 @@ class CactusModel implements LoadedModel {
   }
 
   rates(): { readonly prefill?: number; readonly decode?: number } {
-    const [prefill, decode] = [this.#prefill.perSecond, this.#decode.perSecond];
-    return { ...(prefill === undefined ? {} : { prefill }), ...(decode === undefined ? {} : { decode }) };
+    return ratesOf(this.#prefill, this.#decode);
   }
 
   async close(): Promise<void> {
@@ -171,7 +171,7 @@ class CactusModel implements LoadedModel {
     wanted: number,
     stream: TokenStream<string>,
   ): Promise<CactusLMCompleteResult> {
-    const { toolChoice, temperature = 0, topP, stop } = request;
+    const { temperature = 0, topP, stop } = request;
     const options: CactusLMCompleteOptions = {
       ...safeOptions(prompt.tools.length),
       temperature,
@@ -179,7 +179,7 @@ class CactusModel implements LoadedModel {
       maxTokens: Math.max(leastMaxTokens, wanted),
       stopSequences: [...stop, ...turnEnds],
       includeStopSequences: false,
-      forceTools: toolChoice === 'required' || typeof toolChoice === 'object',
+      forceTools: mustCall(request),
     };
     const answering = this.#lm.complete({
       messages: this.#messages(prompt.messages),
@@ -187,7 +187,7 @@ class CactusModel implements LoadedModel {
       ...(prompt.tools.length === 0 ? {} : { tools: cactusTools(prompt.tools) }),
       onToken: (token) => stream.push(token),
     });
-    this.#idle = follow(answering, stream);
+    this.#idle = stream.follow(answering);
     return answering;
   }
 
@@ -369,24 +369,9 @@ class CactusModel implements LoadedModel {
   }
 }
 
-/** Ends the stream as the answer ends; never rejects. */
-async function follow(answering: Promise<unknown>, stream: TokenStream<string>): Promise<void> {
-  try {
-    await answering;
-    stream.end();
-  } catch (error) {
-    stream.fail(error);
-  }
-}
-
 /** Nothing leaves the phone: no hand-off to Cactus' cloud, no telemetry; and no tool is dropped. */
 function safeOptions(tools: number): CactusLMCompleteOptions {
   return { confidenceThreshold: 0, telemetryEnabled: false, toolRagTopK: tools };
-}
-
-function offeredTools({ tools, toolChoice }: EngineRequest): readonly WireTool[] {
-  if (toolChoice === 'none') return [];
-  return typeof toolChoice === 'object' ? tools.filter(({ name }) => name === toolChoice.name) : tools;
 }
 
 /** Cactus' type is narrower than the JSON schema that it takes. */

@@ -13,8 +13,9 @@ import type {
 import type { Clock, ModelInfo, WireMessage, WireTool } from '@lfo/protocol';
 import { initLlama, type LlamaContext, type RNLlamaOAICompatibleMessage, type TokenData } from 'llama.rn';
 import { abortable, reasonOf, throwIfAborted } from './abort';
-import { Rate } from './rate';
+import { Rate, ratesOf } from './rate';
 import { TokenStream } from './token-stream';
+import { mustCall, offeredTools } from './tool-choice';
 
 export const llamaRnVersion = '0.12.9';
 
@@ -145,16 +146,7 @@ class LlamaRnModel implements LoadedModel {
       stop();
     };
     signal.addEventListener('abort', onAbort, { once: true });
-    const follow = async (): Promise<void> => {
-      try {
-        await running.promise;
-        stream.end();
-      } catch (error) {
-        stream.fail(error);
-      }
-      isOver = true;
-    };
-    void follow();
+    void stream.follow(running.promise).then(() => (isOver = true));
     // The engine says how far it is while it reads a long prompt.
     const status = await this.#context.parallel.subscribeToStatus(({ requests }) => {
       if (requests.some(({ request_id: id, state }) => id === running.requestId && state === 'processing_prompt'))
@@ -183,8 +175,7 @@ class LlamaRnModel implements LoadedModel {
   }
 
   rates(): { readonly prefill?: number; readonly decode?: number } {
-    const [prefill, decode] = [this.#prefill.perSecond, this.#decode.perSecond];
-    return { ...(prefill === undefined ? {} : { prefill }), ...(decode === undefined ? {} : { decode }) };
+    return ratesOf(this.#prefill, this.#decode);
   }
 
   async close(): Promise<void> {
@@ -261,14 +252,13 @@ class LlamaRnModel implements LoadedModel {
 
   /** The model's own template, with what its grammar needs. */
   async #formatted(prompt: EnginePrompt, request: Partial<EngineRequest>): Promise<FormattedChat> {
-    const { toolChoice, responseFormat } = request;
-    const mustCall = toolChoice === 'required' || typeof toolChoice === 'object';
+    const { responseFormat } = request;
     try {
       return await this.#context.getFormattedChat(prompt.messages.map(chatMessage), null, {
         jinja: true,
         ...(prompt.tools.length === 0
           ? {}
-          : { tools: chatTools(prompt.tools), tool_choice: mustCall ? 'required' : 'auto' }),
+          : { tools: chatTools(prompt.tools), tool_choice: mustCall(request) ? 'required' : 'auto' }),
         ...(responseFormat === undefined || responseFormat.type === 'text'
           ? {}
           : { response_format: formatOf(responseFormat) }),
@@ -314,11 +304,9 @@ function completionOf(chat: FormattedChat, request: EngineRequest, limit: number
 }
 
 /** Where a form is forced, the grammar decides among what it allows. */
-function originOf({ responseFormat, toolChoice, ...sampling }: EngineRequest): ReturnType<typeof scoreOrigin> {
-  const isForced =
-    (responseFormat !== undefined && responseFormat.type !== 'text') ||
-    toolChoice === 'required' ||
-    typeof toolChoice === 'object';
+function originOf(request: EngineRequest): ReturnType<typeof scoreOrigin> {
+  const { responseFormat, ...sampling } = request;
+  const isForced = (responseFormat !== undefined && responseFormat.type !== 'text') || mustCall(request);
   return scoreOrigin({
     temperature: sampling.temperature ?? 0.8,
     penalised: (sampling.frequencyPenalty ?? 0) !== 0 || (sampling.presencePenalty ?? 0) !== 0,
@@ -366,11 +354,6 @@ function doneOf(
       ...(decode > 0 ? { decode_tps: decode } : {}),
     },
   };
-}
-
-function offeredTools({ tools, toolChoice }: EngineRequest): readonly WireTool[] {
-  if (toolChoice === 'none') return [];
-  return typeof toolChoice === 'object' ? tools.filter(({ name }) => name === toolChoice.name) : tools;
 }
 
 function chatTools(tools: readonly WireTool[]): object {

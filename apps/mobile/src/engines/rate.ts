@@ -16,3 +16,9 @@ export class Rate {
 }
 
 const fade = 0.5 ** (1 / 8);
+
+/** What an engine tells of its speed: what was measured, and nothing else. */
+export function ratesOf(prefill: Rate, decode: Rate): { readonly prefill?: number; readonly decode?: number } {
+  const [read, written] = [prefill.perSecond, decode.perSecond];
+  return { ...(read === undefined ? {} : { prefill: read }), ...(written === undefined ? {} : { decode: written }) };
+}

@@ -21,6 +21,16 @@ export class TokenStream<T> {
     this.#wake?.();
   }
 
+  /** Ends as the answer ends whose tokens these are; never rejects. */
+  async follow(answering: Promise<unknown>): Promise<void> {
+    try {
+      await answering;
+      this.end();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
   /** @throws what it failed with */
   async *read(): AsyncGenerator<T, void, void> {
     for (;;) {
