@@ -3,7 +3,6 @@ import { OverriddenConfig } from '../config/overridden.ts';
 import { keyRevoked } from '../core/errors.ts';
 import { mayGoOn } from '../keys/open-keys.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
-import { Shadows } from '../pipeline/shadow.ts';
 import { Chats } from '../pipeline/serve-chat.ts';
 import { listen } from '../server/listen.ts';
 import { LoopDelay } from '../telemetry/loop-delay.ts';
@@ -11,7 +10,7 @@ import { keepMarks } from './marks.ts';
 import { createFleet } from './fleet.ts';
 import { createLocalTier } from './local-tier.ts';
 import type { AppOptions, HostProcess, RunningApp } from './running-app.ts';
-import { drain, endRequests, Shutdown } from './shutdown.ts';
+import { addServerEnd, Shutdown } from './shutdown.ts';
 import { announceStart } from './startup.ts';
 
 /**
@@ -32,7 +31,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     { createCloudTier },
     { openDevices },
     { openDashboard, openHttp },
-    { openLearning },
+    { openLearning, openShadows },
     { openRecords },
     { openPeers },
     { openOperations },
@@ -56,8 +55,8 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const peers = openPeers(config, {
     clock,
     log,
-    name: config.server.name ?? randomName(host.random),
-    version: (host.build ?? unknownBuild).version,
+    random: host.random,
+    version: build.version,
     look: () => ({
       state: shutdown.hasBegun ? 'draining' : 'ready',
       inFlight: inFlight(),
@@ -106,19 +105,10 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
       build,
       overridden,
     });
-    const shadows = new Shadows({
-      clock,
-      random: host.random,
-      gate: () => options.config.current().gate,
-      stagesFor: fleet.stagesFor,
-      costOf: records.costOf,
-      compared: learning.compared,
-      record: (...judged) => records.recordShadow(...judged),
-      spent: (usd) => steered.steering.addSpent(usd),
-    });
+    const { stagesFor } = fleet;
+    const shadows = openShadows(options, { random: host.random, stagesFor, records, learning, steered });
     shutdown.add('observers', 'shadows', () => shadows.close());
     const sinks = [dashboard.live, records, operations, ...learning.sinks, shadows];
-    const { stagesFor } = fleet;
     const chats: Chats = new Chats({ ...options, router, retries, stagesFor, costOf: records.costOf, sinks });
     inFlight = () => chats.size;
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
@@ -139,15 +129,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     const url = await listen(server, config.server);
     void devices.start();
     shutdown.add('observers', 'marks', keepMarks(records.store, options.config, clock, router));
-    const graceMs = (): number => options.config.current().server.shutdownGraceMs;
-    shutdown.add('drain', 'drain', () => {
-      void peers.beat();
-      const { drainMs, shutdownGraceMs } = options.config.current().server;
-      return drain(server, chats, { drainMs, graceMs: shutdownGraceMs }, clock);
-    });
-    shutdown.add('requests', 'requests', () =>
-      endRequests(server, chats, graceMs(), clock).finally(() => chats.settle()),
-    );
+    addServerEnd(shutdown, { server, chats, config: options.config, clock, beforeDrain: () => void peers.beat() });
 
     loop.start();
     shutdown.add('observers', 'goals', steered.steering.start());
@@ -174,13 +156,6 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     await shutdown.run();
     throw error;
   }
-}
-
-/** Of a router that was given none. */
-function randomName(random: () => number): string {
-  return `r-${Math.floor(random() * 36 ** 6)
-    .toString(36)
-    .padStart(6, '0')}`;
 }
 
 const unknownBuild = { version: 'unknown', node: 'unknown' };

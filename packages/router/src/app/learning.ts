@@ -9,6 +9,10 @@ import { AnsweredCalls } from '../learning/answered-calls.ts';
 import { LabelWatch } from '../learning/label-watch.ts';
 import type { Steering } from '../learning/steering.ts';
 import type { ComparedAnswers } from '../pipeline/attempt.ts';
+import { Shadows, type ShadowsOptions } from '../pipeline/shadow.ts';
+import type { Records } from '../records/open-records.ts';
+import type { AppOptions } from './running-app.ts';
+import type { Steered } from './steering.ts';
 
 /** The judge of local answers, and what is learned from use. */
 export interface Learning {
@@ -36,6 +40,35 @@ export function openLearning(
     // Once the answer has left: comparing may take a millisecond.
     compared: (answers) => void setImmediate(() => addAgreement(answers, labels)),
   };
+}
+
+/** The answers that are made beside those of clients, judged, recorded and paid for. */
+export function openShadows(
+  { clock, config }: Pick<AppOptions, 'clock' | 'config'>,
+  {
+    random,
+    stagesFor,
+    records,
+    learning,
+    steered,
+  }: {
+    readonly random: () => number;
+    readonly stagesFor: ShadowsOptions['stagesFor'];
+    readonly records: Records;
+    readonly learning: Learning;
+    readonly steered: Steered;
+  },
+): Shadows {
+  return new Shadows({
+    clock,
+    random,
+    gate: () => config.current().gate,
+    stagesFor,
+    costOf: records.costOf,
+    compared: learning.compared,
+    record: (...judged) => records.recordShadow(...judged),
+    spent: (usd) => steered.steering.addSpent(usd),
+  });
 }
 
 function addAgreement({ request, attempt, local, cloud, propensity }: ComparedAnswers, labels: LabelSink): void {

@@ -3,6 +3,7 @@ import { Server as NetServer } from 'node:net';
 
 import type { FastifyInstance } from 'fastify';
 
+import type { ConfigHandle } from '../config/handle.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import { shuttingDown } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
@@ -134,6 +135,33 @@ async function quietTurn(server: NetServer, clock: Clock): Promise<void> {
     isQuiet = arrived === before && clock.nowMs() - fromMs < quietTurnMs;
   }
   server.off('connection', count);
+}
+
+/** The last steps of the server: it drains, as long as the configuration says then, and its requests come to their end. */
+export function addServerEnd(
+  shutdown: Shutdown,
+  {
+    server,
+    chats,
+    config,
+    clock,
+    beforeDrain,
+  }: {
+    readonly server: FastifyInstance;
+    readonly chats: Chats;
+    readonly config: ConfigHandle;
+    readonly clock: Clock;
+    readonly beforeDrain: () => void;
+  },
+): void {
+  shutdown.add('drain', 'drain', () => {
+    beforeDrain();
+    const { drainMs, shutdownGraceMs } = config.current().server;
+    return drain(server, chats, { drainMs, graceMs: shutdownGraceMs }, clock);
+  });
+  shutdown.add('requests', 'requests', () =>
+    endRequests(server, chats, config.current().server.shutdownGraceMs, clock).finally(() => chats.settle()),
+  );
 }
 
 /** Closes the listener, lets running chats come to their end within the grace, then ends them and every connection. */

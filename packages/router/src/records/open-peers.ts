@@ -29,8 +29,8 @@ export interface RouterPeers {
 export interface OpenPeersOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  /** The name wished for. */
-  readonly name: string;
+  /** 0..1, uniform; makes up a name where the configuration has none. */
+  readonly random: () => number;
   readonly version: string;
   readonly look: () => RouterState;
 }
@@ -43,10 +43,12 @@ export function openPeers(config: LfoConfig, options: OpenPeersOptions): RouterP
   const { databaseUrl, databaseListenUrl = databaseUrl } = config;
   const migrates = config.databaseMigrate === 'auto';
   const id = randomToken(9);
-  if (databaseUrl === undefined || databaseListenUrl === undefined) return alone(id, digestOf(config), options);
-  const store = new PostgresStore(databaseUrl, { connections, statementMs, name: `lfo/${options.name}`, migrates });
+  const name = config.server.name ?? randomName(options.random);
+  if (databaseUrl === undefined || databaseListenUrl === undefined)
+    return alone({ id, name }, digestOf(config), options);
+  const store = new PostgresStore(databaseUrl, { connections, statementMs, name: `lfo/${name}`, migrates });
   const listener = new PostgresListener(databaseListenUrl, store, options.clock);
-  const peers = new Peers({ ...options, id, store, listener, config: digestOf(config) });
+  const peers = new Peers({ ...options, id, name, store, listener, config: digestOf(config) });
   return {
     id,
     store,
@@ -74,7 +76,11 @@ export function openPeers(config: LfoConfig, options: OpenPeersOptions): RouterP
 }
 
 /** A router whose database is a file of its own. */
-function alone(id: string, config: string, { clock, name, version, look }: OpenPeersOptions): RouterPeers {
+function alone(
+  { id, name }: Pick<RouterPeers, 'id' | 'name'>,
+  config: string,
+  { clock, version, look }: OpenPeersOptions,
+): RouterPeers {
   const startedMs = clock.wallMs();
   return {
     id,
@@ -86,6 +92,13 @@ function alone(id: string, config: string, { clock, name, version, look }: OpenP
     async beat() {},
     async close() {},
   };
+}
+
+/** Of a router that was given none. */
+function randomName(random: () => number): string {
+  return `r-${Math.floor(random() * 36 ** 6)
+    .toString(36)
+    .padStart(6, '0')}`;
 }
 
 /** The same for routers that are configured alike: what each has of its own does not count. */

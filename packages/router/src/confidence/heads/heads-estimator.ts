@@ -129,7 +129,8 @@ class HeadsSession implements ConfidenceSession {
       const areScoresOverdue = textDeltas >= patienceDeltas && !handOff;
       return areScoresOverdue ? { type: 'commit', reason: 'no_evidence' } : { type: 'hold' };
     }
-    if (score < this.#threshold && !mayCall(this.#request)) return { type: 'escalate', score, reason: 'low_confidence' };
+    if (score < this.#threshold && !mayCall(this.#request))
+      return { type: 'escalate', score, reason: 'low_confidence' };
     const isSettled = isOpeningSettled || (opening === undefined && textDeltas >= horizonTokens);
     return isSettled && text.trim() !== '' ? this.#byThreshold(score, 'low_confidence') : { type: 'hold' };
   }
