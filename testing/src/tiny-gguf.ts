@@ -1,3 +1,5 @@
+import { text, u32, u64 } from '@lfo/device-host/src/models/gguf-values.ts';
+
 /** What a tiny model says of itself. */
 export interface TinyGgufOptions {
   readonly architecture?: string;
@@ -42,20 +44,4 @@ export function tinyGguf(options: TinyGgufOptions = {}): Buffer {
   const padding = Buffer.alloc((32 - (head.length % 32)) % 32);
   const tensor = Buffer.from(Array.from({ length: elements * 4 }, (_, index) => (index * 31) % 251));
   return Buffer.concat([head, padding, tensor]);
-}
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function u64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
-}
-
-function text(value: string): Buffer {
-  return Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);
 }

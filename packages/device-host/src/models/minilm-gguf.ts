@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { GrowingFile } from './growing-file.ts';
 import { ModelError } from './model-error.ts';
+import { text, u32, u64 } from './gguf-values.ts';
 
 /** What of a model's `config.json` goes into the head of the file. */
 const bertConfig = z.object({
@@ -203,23 +204,6 @@ function valuesOf(config: BertConfig, vocabulary: readonly string[]): readonly B
 
 function pair(key: string, type: number, ...value: readonly Buffer[]): Buffer {
   return Buffer.concat([text(key), u32(type), ...value]);
-}
-
-function text(value: string): Buffer {
-  const bytes = Buffer.from(value, 'utf8');
-  return Buffer.concat([u64(bytes.length), bytes]);
-}
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function u64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
 }
 
 function float(value: number): Buffer {
