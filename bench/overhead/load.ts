@@ -16,7 +16,7 @@ export interface Sample {
 /** Sends the requests of a cell and checks every answer for its mark, every stream for all its chunks. */
 export async function load(system: System, cell: Cell, requests = cell.requests): Promise<Sample> {
   const pool = new Pool(system.origin, { connections: cell.concurrency, pipelining: 1 });
-  const body = cell.body(system.models[cell.model]);
+  const body = cell.body(system.models[cell.model] ?? '');
   const times: number[] = [];
   const firsts: number[] = [];
   let left = requests;
@@ -50,7 +50,7 @@ export async function load(system: System, cell: Cell, requests = cell.requests)
 }
 
 /** Resolves with the time of the first byte; `undefined` where it was asked to come again. */
-function send(pool: Pool, { name, headers }: System, { isStream }: Cell, body: string): Promise<number | undefined> {
+function send(pool: Pool, { name, headers }: System, { isStream, model }: Cell, body: string): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     let status = 0;
     let firstMs = 0;
@@ -59,7 +59,7 @@ function send(pool: Pool, { name, headers }: System, { isStream }: Cell, body: s
       {
         method: 'POST',
         path: '/v1/chat/completions',
-        headers: { 'content-type': 'application/json', ...headers },
+        headers: { 'content-type': 'application/json', ...headers?.[model] },
         body,
       },
       {

@@ -66,7 +66,8 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   shutdown.add('backends', 'peers', () => peers.close());
   const router = (): string => peers.name;
   const records = openRecords({ ...options, router, peers });
-  shutdown.add('deliveries', 'records', () => records.close());
+  let closeKeys = async (): Promise<void> => {};
+  shutdown.add('deliveries', 'records and keys', () => records.close(closeKeys()));
   const signatures = openSignatures(records.signatures, log);
   const cloud = createCloudTier(config, { clock, ...signatures });
   const retries = new RetryBudget(config.retry, host.random);
@@ -80,7 +81,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
 
   try {
     const loop = new LoopDelay(clock);
-    const operations = await openOperations(config, { ...options, peers }, build, () => ({
+    const operations = await openOperations(config, { ...options, peers, store: records.store }, build, () => ({
       fleet: fleet.view(),
       devices: devices.figures(),
       inFlight: chats.size,
@@ -92,7 +93,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
       sentinels: signatures.sentinels(),
     }));
     const { keys } = operations;
-    shutdown.add('deliveries', 'keys', () => keys.close());
+    closeKeys = () => keys.close();
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
     const dashboard = openDashboard(options, {

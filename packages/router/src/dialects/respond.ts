@@ -1,3 +1,4 @@
+import type { Cancellation } from '../core/abort.ts';
 import type { ServerResponse } from 'node:http';
 
 import type { Clock } from '../core/clock.ts';
@@ -25,7 +26,7 @@ export interface OpenResponse {
   readonly format: AnswerFormat;
   readonly response: ServerResponse;
   /** Aborts when the client leaves. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   readonly clock: Clock;
   readonly pace: ResponsePace;
 }

@@ -1,3 +1,4 @@
+import type { Cancellation } from '../core/abort.ts';
 import type { FleetView } from '../core/backend.ts';
 import { contentOf, usesTools } from '../core/can-serve.ts';
 import type { JsonObject } from '../core/json.ts';
@@ -19,7 +20,7 @@ export interface Routed {
 }
 
 /** At once where a request of its kind was routed over the same snapshot before; rejects as `decide` throws. */
-export type Route = (request: ChatRequest, fleet: FleetView, signal: AbortSignal) => Routed | Promise<Routed>;
+export type Route = (request: ChatRequest, fleet: FleetView, signal: Cancellation) => Routed | Promise<Routed>;
 
 export interface RouteOptions extends MeasureOptions {
   readonly policies: readonly RoutingPolicy[];
@@ -60,7 +61,7 @@ export function createRoute(options: RouteOptions): Route {
     return { features, decision, recorded: recordedOf(features, local, cloudReady) };
   };
 
-  async function decided(request: ChatRequest, fleet: FleetView, signal: AbortSignal, kind?: string): Promise<Routed> {
+  async function decided(request: ChatRequest, fleet: FleetView, signal: Cancellation, kind?: string): Promise<Routed> {
     const features = await measure(request, fleet, signal);
     const decision = decide(features, fleet, options.policies, options.rules?.());
     const isOfItsKind = features.promptTokensFrom === 'bound' && !decision.reasons.includes('first_token_too_late');
