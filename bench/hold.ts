@@ -41,7 +41,7 @@ try {
   const all = Promise.all(
     Array.from({ length: streams }, async (_, index) => {
       await delay((index * openingMs) / streams);
-      const failure = await hold(pool, router.models.local, gaps);
+      const failure = await hold(pool, router.models.local ?? '', gaps);
       if (failure !== undefined) failures.push(failure);
       open--;
     }),

@@ -76,8 +76,12 @@ export class Stage {
     return { name: 'nginx', origin, pid: pidOf(child), models: anyModel };
   }
 
-  /** As a user starts it, by its launcher, without npm. */
-  async lfo(upstream: string, script = launcher): Promise<System & { readonly startCpuMs: number }> {
+  /** As a user starts it, by its launcher, without npm; with other flags for V8 where some are to be compared. */
+  async lfo(
+    upstream: string,
+    script = launcher,
+    nodeFlags: readonly string[] = flags,
+  ): Promise<System & { readonly startCpuMs: number }> {
     const folder = mkdtempSync(join(this.folder, 'lfo-'));
     writeFileSync(join(folder, 'lfo.yaml'), lfoConfig(upstream));
     const env = {
@@ -88,7 +92,7 @@ export class Stage {
     };
     const { origin, pid } = await this.run(
       process.execPath,
-      [...flags, script, 'serve'],
+      [...nodeFlags, script, 'serve'],
       (line) => /"url":"(http:[^"]+)"/.exec(line)?.[1],
       env,
       systemCore,

@@ -148,7 +148,7 @@ class StreamWriter implements AnswerWriter {
     const { response, format } = this.#open;
     if (response.headersSent) return;
     const head = { ...streamHead(this.#trace, isDecided), ...format.headers, 'content-type': format.streamType };
-    response.writeHead(200, head);
+    this.#out.begin(200, head);
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
-import { childOf } from '../core/abort.ts';
+import { type Cancellation, childOf } from '../core/abort.ts';
 import { BackendError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import {
@@ -28,7 +28,7 @@ interface Run {
   error: unknown;
   ended: boolean;
   readonly client: AbortController;
-  signal: AbortSignal | undefined;
+  signal: Cancellation | undefined;
   answer: UpstreamAnswer | undefined;
 }
 

@@ -117,6 +117,7 @@ export class UpstreamAnswer implements Sink<Batch> {
   }
 
   end(error?: unknown): void {
+    if (this.#isOver) return;
     if (this.#isTaking) this.#keptEnd = { error };
     else this.#fail(error ?? withoutFinish(this.#options.backend));
   }
