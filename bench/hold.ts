@@ -37,17 +37,17 @@ try {
   const cpuBefore = cpuMsOf(router.pid);
   const ownBefore = process.cpuUsage();
   const began = performance.now();
-  let open = streams;
+  const left = { open: streams };
   const all = Promise.all(
     Array.from({ length: streams }, async (_, index) => {
       await delay((index * openingMs) / streams);
       const failure = await hold(pool, router.models.local ?? '', gaps);
       if (failure !== undefined) failures.push(failure);
-      open--;
+      left.open--;
     }),
   );
   const watch = async (): Promise<void> => {
-    while (open > 0) {
+    while (left.open > 0) {
       await Promise.race([delay(10_000, undefined, { ref: false }), all]);
       memory.push(Math.round(residentMbOf(router.pid)));
     }
@@ -61,8 +61,12 @@ try {
   const settled = memory.slice(Math.ceil((openingMs * 2) / 10_000), -1);
   const [first = 0] = settled;
   const grownMb = Math.max(...settled, first) - first;
-  console.log(`${streams} streams of ${chunks} chunks, ${options['per-second']} a second, ${(tookMs / 1000).toFixed(0)} s`);
-  console.log(`gaps between chunks: p50 ${gaps.percentile(50)} ms, p99 ${gaps.percentile(99)} ms, longest ${gaps.max} ms`);
+  console.log(
+    `${streams} streams of ${chunks} chunks, ${options['per-second']} a second, ${(tookMs / 1000).toFixed(0)} s`,
+  );
+  console.log(
+    `gaps between chunks: p50 ${gaps.percentile(50)} ms, p99 ${gaps.percentile(99)} ms, longest ${gaps.max} ms`,
+  );
   console.log(`CPU: router ${percent(cpu)} of a core, client ${percent((user + system) / 1000 / tookMs)}`);
   console.log(`memory of the router, MB: ${memory.join(', ')}`);
   console.log(`${failures.length} failures${failures.length === 0 ? '' : `: ${failures.slice(0, 3).join('; ')}`}`);

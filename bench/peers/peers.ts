@@ -26,7 +26,8 @@ const { values: options } = parseArgs({
 });
 const wanted = options.cells.split(',').filter((part) => part !== '');
 const chosen = cells.filter(
-  ({ name }) => !name.includes('gated') && !name.includes('one at a time') && wanted.some((part) => name.includes(part)),
+  ({ name }) =>
+    !name.includes('gated') && !name.includes('one at a time') && wanted.some((part) => name.includes(part)),
 );
 const share = options.quick ? 0.3 : 1;
 const rounds = Number(options.rounds);
@@ -51,7 +52,9 @@ try {
   console.log(`${machineLine(rounds, Number(options.warm) * share)}\n`);
   table(rowsOf(systems, chosen, results));
   console.log('');
-  table(systems.map(({ name, pid }) => ({ system: name, 'memory after the cells, MB': Math.round(residentMbOf(pid)) })));
+  table(
+    systems.map(({ name, pid }) => ({ system: name, 'memory after the cells, MB': Math.round(residentMbOf(pid)) })),
+  );
   for (const reason of absent) console.log(`\nLeft out: ${reason}.`);
 } finally {
   await stage.end();

@@ -111,7 +111,9 @@ export function scriptedRouter(options: ScriptedRouterOptions = {}) {
         reason: 'local_first',
         overheadMs: 0.4,
       });
-      deliveries.push(await playAnswer(answer(request, { signal: abortSignalOf(signal), trace }), exchange.open(trace)));
+      deliveries.push(
+        await playAnswer(answer(request, { signal: abortSignalOf(signal), trace }), exchange.open(trace)),
+      );
     },
   });
   return {

@@ -35,7 +35,17 @@ import { Metrics } from '../src/telemetry/metrics.ts';
 /** What an upstream does with one call. */
 interface Play {
   readonly answer: OpenaiAnswer;
-  readonly fault: 'none' | 'refused' | 'status' | 'limited' | 'page' | 'nonsense' | 'error' | 'cut' | 'no end' | 'no finish';
+  readonly fault:
+    | 'none'
+    | 'refused'
+    | 'status'
+    | 'limited'
+    | 'page'
+    | 'nonsense'
+    | 'error'
+    | 'cut'
+    | 'no end'
+    | 'no finish';
   readonly status: number;
   /** Share of the answer after which the fault comes, and where its bytes are divided. */
   readonly at: number;
@@ -86,7 +96,11 @@ class World {
     const members = config.current().backends.flatMap((backend) => {
       if (backend.kind !== 'openai-compatible') return [];
       const client = this.#clientOf(backend.tier, backend.name);
-      return { tier: backend.tier, backend: createOpenAiCompatibleBackend(backend, { client, clock, limits }), concurrency: 4 };
+      return {
+        tier: backend.tier,
+        backend: createOpenAiCompatibleBackend(backend, { client, clock, limits }),
+        concurrency: 4,
+      };
     });
     const ofTier = (wanted: string) => members.filter(({ tier }) => tier === wanted);
     const retries = new RetryBudget(retry, () => 0);
@@ -109,13 +123,29 @@ class World {
       const stages = fleet.stagesFor(request);
       return isFast ? stages : { ...stages, pool: unkept(stages.pool) };
     };
-    const look = () => ({ fleet: fleet.view(), inFlight: 0, waiting: 0, loopDelayMs: 0, loopUtilization: 0, sentinels: 0, ...noFigures });
+    const look = () => ({
+      fleet: fleet.view(),
+      inFlight: 0,
+      waiting: 0,
+      loopDelayMs: 0,
+      loopUtilization: 0,
+      sentinels: 0,
+      ...noFigures,
+    });
     this.#metrics = new Metrics({ version: 'v', node: 'n', router: 'r' }, look);
     const settled = (ended: readonly EndedRequest[]): void => {
       for (const one of ended) this.#metrics.observe(one.trace, one.delivery.status);
       this.#ended.push(...ended);
     };
-    const chats = new Chats({ config, clock, logger, retries, stagesFor, costOf: () => undefined, sinks: [{ settle: settled }] });
+    const chats = new Chats({
+      config,
+      clock,
+      logger,
+      retries,
+      stagesFor,
+      costOf: () => undefined,
+      sinks: [{ settle: settled }],
+    });
     this.#chats = chats;
     this.#app = createHttp({
       config: config.current(),
@@ -142,9 +172,9 @@ class World {
       headers: { 'content-type': 'application/json', ...headers },
       payload,
     });
-    let isOver = false;
-    void asked.finally(() => (isOver = true));
-    for (let turn = 0; !isOver; turn++) {
+    const answered = { isOver: false };
+    void asked.finally(() => (answered.isOver = true));
+    for (let turn = 0; !answered.isOver; turn++) {
       assert.ok(turn < 5_000, `no answer to ${text}`);
       await this.#clock.advanceAsync(turn < 100 ? 1 : 1_000);
     }
@@ -153,9 +183,13 @@ class World {
     const id = String(given['x-request-id']);
     // Calls that came without a usable id have one made of the request's.
     const named = (value: string): string => value.replaceAll(id, 'ID').replaceAll(/call_[0-9a-f]{16}_/g, 'call_ID_');
-    const rows = this.#ended.splice(0).map(({ trace, delivery, clientKey }) =>
-      JSON.parse(named(JSON.stringify(requestRow(trace, { ...delivery, ...(clientKey !== undefined && { clientKey }) })))),
-    );
+    const rows = this.#ended
+      .splice(0)
+      .map(({ trace, delivery, clientKey }) =>
+        JSON.parse(
+          named(JSON.stringify(requestRow(trace, { ...delivery, ...(clientKey !== undefined && { clientKey }) }))),
+        ),
+      );
     // Breakers and pauses pass, as between requests of a client.
     await this.#clock.advanceAsync(90_000);
     return {
@@ -175,7 +209,12 @@ class World {
   #clientOf(tier: 'local' | 'cloud', backend: string): HttpClient {
     return {
       send: async (request) => {
-        this.#upstream.push({ backend, url: request.url.href, headers: request.headers, body: JSON.parse(request.body ?? 'null') });
+        this.#upstream.push({
+          backend,
+          url: request.url.href,
+          headers: request.headers,
+          body: JSON.parse(request.body ?? 'null'),
+        });
         const play = this.#plays[tier].shift();
         if (play === undefined || play.fault === 'refused')
           throw new BackendError('nobody listens', { fault: 'connect', backend });
@@ -260,7 +299,12 @@ function bytesOf(
 ): { readonly status: number; readonly type: string; readonly bytes: Buffer; readonly isCut: boolean } {
   if (fault === 'status' || fault === 'limited') {
     const text = JSON.stringify({ error: { message: 'logprobs are not supported', code: 'x' } });
-    return { status: fault === 'limited' ? 429 : status, type: 'application/json', bytes: Buffer.from(text), isCut: false };
+    return {
+      status: fault === 'limited' ? 429 : status,
+      type: 'application/json',
+      bytes: Buffer.from(text),
+      isCut: false,
+    };
   }
   const chunks = openaiChunks(answer);
   if (fault === 'no finish') chunks.splice(-2, 1);
@@ -275,7 +319,12 @@ function bytesOf(
     case 'nonsense':
       return { status: 200, type, bytes: Buffer.concat([kept, Buffer.from('\n\ndata: {{{\n\n')]), isCut: false };
     case 'error':
-      return { status: 200, type, bytes: Buffer.concat([kept, Buffer.from('\n\ndata: {"error":{"message":"x","code":500}}\n\n')]), isCut: false };
+      return {
+        status: 200,
+        type,
+        bytes: Buffer.concat([kept, Buffer.from('\n\ndata: {"error":{"message":"x","code":500}}\n\n')]),
+        isCut: false,
+      };
     case 'cut':
       return { status: 200, type, bytes: kept, isCut: true };
     default:
@@ -285,7 +334,9 @@ function bytesOf(
 
 function dividedAt(bytes: Buffer, parts: number): readonly Uint8Array[] {
   const size = Math.max(1, Math.ceil(bytes.length / parts));
-  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) => bytes.subarray(index * size, (index + 1) * size));
+  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
+    bytes.subarray(index * size, (index + 1) * size),
+  );
 }
 
 const word = fc.constantFrom('hello ', 'ü€😀', '"quoted"\\', '\n', '{"a":1}', 'data: ', '');
@@ -299,7 +350,9 @@ const answer: fc.Arbitrary<OpenaiAnswer> = fc
   .record({
     deltas: words,
     toolCalls: fc.option(fc.array(call, { minLength: 1, maxLength: 2 }), { nil: undefined }),
-    finishReason: fc.option(fc.constantFrom('stop', 'length', 'content_filter', 'tool_calls', 'error'), { nil: undefined }),
+    finishReason: fc.option(fc.constantFrom('stop', 'length', 'content_filter', 'tool_calls', 'error'), {
+      nil: undefined,
+    }),
     sureness: fc.option(fc.constantFrom(-0.001, -0.1, -3), { nil: undefined }),
   })
   .map(({ deltas, toolCalls, finishReason, sureness }) => ({
@@ -333,7 +386,11 @@ const play: fc.Arbitrary<Play> = fc.record({
 });
 const tool = {
   type: 'function',
-  function: { name: 'look', description: 'Looks.', parameters: { type: 'object', properties: { path: { type: 'string' } } } },
+  function: {
+    name: 'look',
+    description: 'Looks.',
+    parameters: { type: 'object', properties: { path: { type: 'string' } } },
+  },
 };
 const message = fc.oneof(
   fc.record({ role: fc.constantFrom('user', 'system', 'assistant'), content: words.map((all) => all.join('')) }),
@@ -369,7 +426,13 @@ const request = fc
     ...tokens,
     ...(options !== undefined && body.stream === true && { stream_options: options }),
   }));
-const headers = fc.constantFrom<Record<string, string>>({}, {}, {}, { 'x-lfo-mode': 'local' }, { 'x-lfo-mode': 'cloud' });
+const headers = fc.constantFrom<Record<string, string>>(
+  {},
+  {},
+  {},
+  { 'x-lfo-mode': 'local' },
+  { 'x-lfo-mode': 'cloud' },
+);
 const asked: fc.Arbitrary<Case> = fc.record({
   body: request,
   headers,
@@ -399,7 +462,11 @@ test('the fast way and the slow way send, answer, record and count the same', { 
     statuses.set(quick.status, (statuses.get(quick.status) ?? 0) + 1);
   });
   // What was asked before is part of the case: nothing is shrunk.
-  await fc.assert(property, { numRuns: scaled({ always: 2_000, full: 100_000 }), seed: 20_261_129, endOnFailure: true });
+  await fc.assert(property, {
+    numRuns: scaled({ always: 2_000, full: 100_000 }),
+    seed: 20_261_129,
+    endOnFailure: true,
+  });
   t.diagnostic(`statuses: ${JSON.stringify(Object.fromEntries(statuses))}`);
   assert.ok((statuses.get(200) ?? 0) > 500, 'many are answered');
   assert.ok(statuses.size >= 5, 'and many are not');

@@ -14,7 +14,7 @@ import type { ConfidenceEstimator, ConfidenceSession } from '../core/confidence.
 import type { GateConfig, LimitsConfig, TierBudgets } from '../config/config.ts';
 import { BackendError, LfoError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
-import { type Flow, type Source, sourceOf } from '../core/flow.ts';
+import { type Flow, type Sink, type Source, sourceOf } from '../core/flow.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
 import type { RequestFeatures } from '../core/routing.ts';
 import type { AnswerWriter } from '../core/sink.ts';
@@ -363,15 +363,18 @@ const expectedTokens = 4096;
 /** One batch, then the end. */
 function inOnePiece(backend: Backend, request: ChatRequest, call: CallContext): Source<Batch> {
   return sourceOf((to) => {
-    backend.complete?.(request, call).then(
-      (events) => {
-        to.put(events);
-        to.end();
-      },
-      (error: unknown) => to.end(error),
-    );
+    void tellWhole(backend, request, call, to);
     return inOneTurn;
   });
+}
+
+async function tellWhole(backend: Backend, request: ChatRequest, call: CallContext, to: Sink<Batch>): Promise<void> {
+  try {
+    to.put((await backend.complete?.(request, call)) ?? []);
+    to.end();
+  } catch (error) {
+    to.end(error);
+  }
 }
 
 /** What comes at once is neither held up nor ended. */

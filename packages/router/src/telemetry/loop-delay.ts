@@ -58,7 +58,8 @@ export class LoopDelay {
       this.#samples.push(this.#clock.nowMs() - dueMs);
       if (this.#samples.length > keptSamples) this.#samples.shift();
       // Asked for by every request, twice.
-      if (this.#samples.length >= standingSamples) this.#standingMs = Math.min(...this.#samples.slice(-standingSamples));
+      if (this.#samples.length >= standingSamples)
+        this.#standingMs = Math.min(...this.#samples.slice(-standingSamples));
       this.#turns = (this.#turns + 1) % turnsOfUtilization;
       if (this.#turns === 0) {
         const now = performance.eventLoopUtilization();

@@ -38,10 +38,7 @@ export class WholeBody {
   json(): JsonValue {
     const value = parseJson(this.text());
     if (value !== undefined) return value;
-    throw badAnswer(
-      this.#limits.backend,
-      'The backend answered with something other than JSON; check its base URL.',
-    );
+    throw badAnswer(this.#limits.backend, 'The backend answered with something other than JSON; check its base URL.');
   }
 }
 
