@@ -58,7 +58,7 @@ export async function runCli(argv: readonly string[], deps: ProgramDeps): Promis
 }
 
 /** The tree of commands; each hands its exit code to `done`. */
-function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Command {
+export function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Command {
   const program = new Command('lfo')
     .description('One OpenAI-compatible endpoint in front of local and cloud models.')
     .version(deps.version)
@@ -254,7 +254,7 @@ interface LaunchFlags {
 }
 
 function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, done: Done): void {
-  const { terminal, clock, machine, openKeyStore } = deps;
+  const { terminal, clock, machine, openKeyStore, openArchive } = deps;
   withExample(program.command('doctor'), 'lfo doctor --json')
     .description('check what LFO needs on this machine')
     .addOption(
@@ -273,7 +273,7 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
       const { client: agent } = command.opts<{ readonly client?: string }>();
       if (agent !== undefined) return done(await doctorClient(deps, config, options, agent));
       const live = options.offline !== true && !config.offline;
-      const settings = { json: options.json === true, live, machine, openKeys: openKeyStore };
+      const settings = { json: options.json === true, live, machine, openKeys: openKeyStore, openArchive };
       done(
         await withClient(
           options,
