@@ -56,6 +56,8 @@ export const questions = {
   weather: 'What is the weather in Bern?',
   /** Answered locally, a word at a time, for two seconds. */
   long: 'Tell me a long story.',
+  /** The local answer begins well and is condemned after some words; both tiers write so slowly that one can watch. */
+  slow: 'Who wrote The Glass Bead Game, and when?',
 } as const;
 
 const broken: Script = (exchange) => exchange.json(500, { error: { message: 'out of memory' } });
@@ -69,8 +71,25 @@ const lines: ReadonlyMap<string, Line> = new Map([
   [questions.unlucky, { local: broken, cloud: said('Jupiter, Saturn, Uranus and Neptune.') }],
   [questions.hopeless, { local: broken, cloud: broken }],
   [questions.weather, { local: answerWith(weatherCall()), cloud: answerWith(weatherCall()) }],
+  [
+    questions.slow,
+    {
+      local: wavering(),
+      cloud: answerWith({
+        ...worded('Hermann Hesse wrote it; it was published in Zürich in 1943.'),
+        paceMs: 140,
+      }),
+    },
+  ],
   [questions.long, { local: answerWith({ ...worded('word '.repeat(80), -0.05), paceMs: 25 }), cloud: said('No.') }],
 ]);
+
+/** Written surely at first, and by guess from where it matters. */
+function wavering(): Script {
+  const text = 'The Glass Bead Game was written by Thomas Mann and published in 1924.';
+  const answer = worded(text, -0.02);
+  return answerWith({ ...answer, logprobs: answer.deltas.map((_, index) => (index < 7 ? -0.03 : -2.2)), paceMs: 220 });
+}
 
 /** The tool that the question about the weather is asked with. */
 export const weatherTool = {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { browserOfSuite, noBrowser, openPage, untilTrue } from '@lfo/testing/browser.ts';
 import { questions, type SceneOptions, startScene } from '@lfo/testing/dashboard-scene.ts';
-import { recordedDays } from '@lfo/testing/recorded-days.ts';
+import { recordedDays } from '../src/records/sample-days.ts';
 
 const hourMs = 3_600_000;
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { browserOfSuite, noBrowser, openPage } from '@lfo/testing/browser.ts';
 import { questions, type SceneOptions, startScene, weatherTool } from '@lfo/testing/dashboard-scene.ts';
-import { recordedDays } from '@lfo/testing/recorded-days.ts';
+import { recordedDays } from '../src/records/sample-days.ts';
 import { startRouter } from '@lfo/testing/router.ts';
 import { refusingOrigin } from '@lfo/testing/scripted-upstream.ts';
 import { request as send } from 'undici';

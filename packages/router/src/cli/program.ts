@@ -115,6 +115,7 @@ interface DemoFlags {
   readonly port: string;
   readonly seconds?: string;
   readonly rate?: string;
+  readonly open: boolean;
   readonly json?: true;
 }
 
@@ -143,15 +144,16 @@ function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, d
       done(await deviceHost(terminal, load(all(command)), ['device', ...given]));
     });
   withExample(program.command('demo'), 'lfo demo --seconds 60')
-    .description('a router with six scripted devices and traffic, to look at')
+    .description('a router with six scripted devices, traffic and two days of records, to look at')
     .addOption(new Option('--port <port>', 'of the router').default('0', 'a free one'))
     .option('--seconds <n>', 'end by itself after so long')
     .option('--rate <n>', 'requests a second')
+    .option('--no-open', 'leave the browser alone')
     .option('--json', 'one line of JSON at the start and at the end')
     .action(async (options: DemoFlags) => {
       const { demo } = await import('./demo/demo.ts');
       const { random } = deps;
-      done(await demo({ ...options, json: options.json === true }, { terminal, clock, random, startApp }));
+      done(await demo({ ...options, json: options.json === true, isOpened: options.open }, { terminal, clock, random, startApp }));
     });
   const models = withExample(program.command('models'), 'lfo models list').description('models on this machine');
   const run = async (command: Command, args: readonly string[]): Promise<void> => {
