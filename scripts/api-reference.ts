@@ -11,7 +11,9 @@ export function apiReference(): string {
   const document = parseJson(JSON.stringify(openApiDocument(limits)));
   const paths = isJsonObject(document) && isJsonObject(document['paths']) ? document['paths'] : {};
   const sections = groups.map(([title, about, fits]) => {
-    const rows = Object.entries(paths).flatMap(([path, item]) => (fits(path) && isJsonObject(item) ? rowsOf(path, item) : []));
+    const rows = Object.entries(paths).flatMap(([path, item]) =>
+      fits(path) && isJsonObject(item) ? rowsOf(path, item) : [],
+    );
     return `## ${title}\n\n${about}\n\n| | | answers |\n| --- | --- | --- |\n${rows.join('\n')}\n`;
   });
   return [intro, ...sections].join('\n');
@@ -31,7 +33,15 @@ Headers of a request: \`x-lfo-mode\` (\`local\`, \`auto\`, \`cloud\`), \`x-lfo-d
 
 const isAdmin = (path: string): boolean => path.startsWith('/admin/');
 const isOwn = (path: string): boolean =>
-  ['/v1/chat/completions', '/v1/route', '/v1/models', '/v1/models/{id}', '/v1/feedback', '/v1/embeddings', '/v1/completions'].includes(path);
+  [
+    '/v1/chat/completions',
+    '/v1/route',
+    '/v1/models',
+    '/v1/models/{id}',
+    '/v1/feedback',
+    '/v1/embeddings',
+    '/v1/completions',
+  ].includes(path);
 const isOperation = (path: string): boolean => !/^\/(v1|v1beta|api|admin)\//.test(path);
 
 const groups: readonly (readonly [title: string, about: string, fits: (path: string) => boolean])[] = [
@@ -52,6 +62,8 @@ function rowsOf(path: string, item: JsonObject): readonly string[] {
     const { summary, responses, security } = operation;
     const statuses = isJsonObject(responses) ? Object.keys(responses).filter((status) => /^\d/.test(status)) : [];
     const open = Array.isArray(security) && security.length === 0 ? ' No key.' : '';
-    return [`| \`${method.toUpperCase()} ${path}\` | ${String(summary)}${open} | ${statuses.join(', ')} |`];
+    return [
+      `| \`${method.toUpperCase()} ${path}\` | ${typeof summary === 'string' ? summary : ''}${open} | ${statuses.join(', ')} |`,
+    ];
   });
 }

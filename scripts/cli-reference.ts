@@ -5,7 +5,7 @@ import { systemClock } from '../packages/router/src/core/clock.ts';
 
 /** The whole command line as Markdown: each command's own help. */
 export function cliReference(): string {
-  return `${[intro, ...commandsOf(lfoProgram())].join('\n')}`;
+  return [intro, ...commandsOf(lfoProgram())].join('\n');
 }
 
 /** The tree of commands; none of them can run. */

@@ -10,11 +10,8 @@ test('blocks are found with their language and line', () => {
 });
 
 test('commands are split as a shell would, as far as documents need it', () => {
-  assert.deepEqual(commandsOf('A=1 lfo chat "What is 2+2?"   # a question\nnpm ci && npm start > out.txt\nlfo a \\\n  --b | head'), [
-    ['lfo', 'chat', 'What is 2+2?'],
-    ['npm', 'ci'],
-    ['npm', 'start'],
-    ['lfo', 'a', '--b'],
-    ['head'],
-  ]);
+  assert.deepEqual(
+    commandsOf('A=1 lfo chat "What is 2+2?"   # a question\nnpm ci && npm start > out.txt\nlfo a \\\n  --b | head'),
+    [['lfo', 'chat', 'What is 2+2?'], ['npm', 'ci'], ['npm', 'start'], ['lfo', 'a', '--b'], ['head']],
+  );
 });

@@ -36,7 +36,9 @@ function partsOf(words: readonly string[]): readonly (readonly string[])[] {
     else if (/^\d?[<>]/.test(word)) index += /[<>]$/.test(word) ? 1 : 0;
     else parts.at(-1)?.push(word);
   }
-  return parts.map((part) => part.slice(part.findIndex((word) => !/^\w+=/.test(word)))).filter(({ length }) => length > 0);
+  return parts
+    .map((part) => part.slice(part.findIndex((word) => !/^\w+=/.test(word))))
+    .filter(({ length }) => length > 0);
 }
 
 /** Words of one line as a shell splits it, quotes taken away; enough for documents. */
@@ -44,7 +46,9 @@ function wordsOf(line: string): readonly string[] {
   const words: string[] = [];
   for (const [token] of line.matchAll(/#.*$|\|\||&&|[|;&()]|(?:"(?:\\.|[^"])*"|'[^']*'|\\.|[^\s|;&()"'])+/g)) {
     if (token.startsWith('#')) break;
-    words.push(token.replaceAll(/"((?:\\.|[^"])*)"|'([^']*)'/g, (_, double?: string, single?: string) => double ?? single ?? ''));
+    words.push(
+      token.replaceAll(/"((?:\\.|[^"])*)"|'([^']*)'/g, (_, double?: string, single?: string) => double ?? single ?? ''),
+    );
   }
   return words;
 }

@@ -19,7 +19,10 @@ import { type Block, blocksOf, commandsOf } from './doc-blocks.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const excluded = new Set(['node_modules', 'dist', 'apps', 'decisions', 'device-protocol', 'fixtures']);
-const pages = globSync('**/*.md', { cwd: root, exclude: (path) => excluded.has(path.split('/').at(-1) ?? '') }).toSorted();
+const pages = globSync('**/*.md', {
+  cwd: root,
+  exclude: (path) => excluded.has(path.split('/').at(-1) ?? ''),
+}).toSorted();
 const blocks = pages.flatMap((page) => blocksOf(page, readFileSync(join(root, page), 'utf8')));
 
 /** What is not executed, and why nothing is lost; the first words of a block say which. */
@@ -34,7 +37,10 @@ const name = ({ page, line }: Block): string => `${page}:${line}`;
 
 test('every block says what it is written in, and each of these is looked at here', () => {
   const known = new Set(['js', 'python', 'sh', 'yaml', 'json', 'nginx', 'text', 'toml', '']);
-  assert.deepEqual([...new Set(blocks.map(({ language }) => language))].filter((language) => !known.has(language)), []);
+  assert.deepEqual(
+    [...new Set(blocks.map(({ language }) => language))].filter((language) => !known.has(language)),
+    [],
+  );
   assert.deepEqual(ofLanguage('toml').map(name), [], 'TOML is an exception each time');
   assert.ok(blocks.length > 40);
 });
@@ -110,7 +116,14 @@ describe('snippets', () => {
 
   test('a command, an option, a choice and an argument that do not exist are found', () => {
     const program = lfoProgram();
-    for (const wrong of ['modles list', 'stats --form csv', 'stats --by colour', 'models remove', 'keys', 'explain a b']) {
+    for (const wrong of [
+      'modles list',
+      'stats --form csv',
+      'stats --by colour',
+      'models remove',
+      'keys',
+      'explain a b',
+    ]) {
       assert.notEqual(faultOf(program, wrong.split(' ')), undefined, wrong);
     }
     assert.equal(faultOf(program, ['launch', 'codex', '--', 'exec', '--anything']), undefined);
@@ -125,22 +138,31 @@ describe('snippets', () => {
       ),
     );
     assert.ok(named.length > 20);
-    assert.deepEqual(named.filter(([, script]) => !(script in scripts)), []);
+    assert.deepEqual(
+      named.filter(([, script]) => !(script in scripts)),
+      [],
+    );
   });
 
-  const curls = ofLanguage('sh', '').filter(({ text }) => /^ *curl .*localhost:8080/m.test(text.replaceAll('\\\n', ' ')));
+  const curls = ofLanguage('sh', '').filter(({ text }) =>
+    /^ *curl .*localhost:8080/m.test(text.replaceAll('\\\n', ' ')),
+  );
   for (const block of curls) {
     test(`${name(block)}: curl is answered`, async (t) => {
       const { url } = await startScene(t);
-      for (const line of here(block.text, url).replaceAll(/\\\n\s*/g, ' ').split('\n')) {
+      for (const line of here(block.text, url)
+        .replaceAll(/\\\n\s*/g, ' ')
+        .split('\n')) {
         if (!line.trimStart().startsWith('curl')) continue;
-        await finished('/bin/sh', ['-c', line.replace('curl', 'curl --fail-with-body -sS')], workingFolder(t), { KEY: 'none' });
+        await finished('/bin/sh', ['-c', line.replace('curl', 'curl --fail-with-body -sS')], workingFolder(t), {
+          KEY: 'none',
+        });
       }
     });
   }
 
   test('the backup drill restores what it copied', async (t) => {
-    const [drill] = blocks.filter(({ page, language }) => page === 'docs/operations/backup.md' && language === 'sh');
+    const drill = blocks.find(({ page, language }) => page === 'docs/operations/backup.md' && language === 'sh');
     const cwd = workingFolder(t);
     mkdirSync(join(cwd, 'data/fleet'), { recursive: true });
     assert.equal((await runLfo(t, ['keys', 'create', '--name', 'kept'], { cwd })).code, 0);
@@ -177,7 +199,10 @@ function faultOf(program: Command, args: readonly string[]): string | undefined 
   let rest = [...args].filter((word) => !['…', '...'].includes(word));
   try {
     for (;;) {
-      const { operands, unknown } = command.exitOverride().configureOutput({ writeErr() {} }).parseOptions(rest);
+      const { operands, unknown } = command
+        .exitOverride()
+        .configureOutput({ writeErr() {} })
+        .parseOptions(rest);
       const [next, ...further] = operands;
       const inner = command.commands.find((each) => each.name() === next);
       if (inner === undefined) {
@@ -219,7 +244,8 @@ async function finished(
 ): Promise<void> {
   const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
   const code = await new Promise((resolve) => child.on('close', resolve));
   assert.equal(code, 0, output);
 }

@@ -7,7 +7,10 @@ import { anchorsOf, linksOf } from './doc-links.ts';
 import { generated } from './generated-docs.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const pages = globSync('**/*.md', { cwd: root, exclude: (path) => ['node_modules', 'dist', 'fixtures'].includes(path) });
+const pages = globSync('**/*.md', {
+  cwd: root,
+  exclude: (path) => ['node_modules', 'dist', 'fixtures'].includes(path),
+});
 
 for (const [file, render] of generated) {
   test(`${file} is current; node scripts/docs.ts writes it`, () => {
@@ -38,14 +41,17 @@ test('every page of docs/ can be reached from the README', () => {
     }
   };
   look('README.md');
-  const lost = pages.filter((page) => page.startsWith('docs/') && !page.startsWith('docs/decisions/') && !seen.has(page));
+  const lost = pages.filter(
+    (page) => page.startsWith('docs/') && !page.startsWith('docs/decisions/') && !seen.has(page),
+  );
   assert.deepEqual(lost, []);
 });
 
 test('no page tells anybody to run a stranger’s package', () => {
   for (const page of pages) {
     const text = readFileSync(join(root, page), 'utf8');
-    for (const [line] of text.matchAll(/.*\bnpx lfo\b.*/g)) assert.match(line, /never|stranger|bare/i, `${page}: ${line}`);
+    for (const [line] of text.matchAll(/.*\bnpx lfo\b.*/g))
+      assert.match(line, /never|stranger|bare/i, `${page}: ${line}`);
   }
 });
 

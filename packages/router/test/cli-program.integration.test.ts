@@ -102,11 +102,16 @@ test('doctor says ready where nothing is missing, and how far the predicted wait
   const cwd = workingFolder(t);
   const store = new SqliteStore(join(cwd, 'data', 'lfo.db'));
   const waits = { predicted_wait_ms: 200, wait_ms: 900 };
-  await store.append('requests', [sampleRow('01a209cd-b4e9-75f6-bf78-ba07db0230a2', { time_ms: Date.now() - 60_000, ...waits })]);
+  await store.append('requests', [
+    sampleRow('01a209cd-b4e9-75f6-bf78-ba07db0230a2', { time_ms: Date.now() - 60_000, ...waits }),
+  ]);
   await store.close();
   const { code, stdout } = await runLfo(t, ['doctor', '--offline'], { cwd, env: { PORT: '0' } });
   assert.equal(code, 0, stdout);
-  assert.match(stdout, /^! waits +predicted 200 ms for the first local token, was 900 ms: off by 4\.5 .*\n +→ lfo stats --by backend/m);
+  assert.match(
+    stdout,
+    /^! waits +predicted 200 ms for the first local token, was 900 ms: off by 4\.5 .*\n +→ lfo stats --by backend/m,
+  );
   assert.match(stdout, /\nReady\.\n$/);
 });
 

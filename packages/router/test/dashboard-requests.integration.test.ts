@@ -32,7 +32,7 @@ describe('what is on record, in a browser', { skip: noBrowser }, () => {
   test('a search that has found nothing yet says how far it looked, and goes on', async (t) => {
     const nowMs = Date.now();
     const newer = recordedDays(nowMs, 10_100, hourMs).map((row) => ({ ...row, reason: 'confident' }));
-    const older = recordedDays(nowMs - hourMs, 5, hourMs, 3).map((row) => ({
+    const older = recordedDays(nowMs - hourMs, 5, hourMs, { seed: 3 }).map((row) => ({
       ...row,
       reason: 'confident',
       backend: 'laptop',

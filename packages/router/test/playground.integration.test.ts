@@ -99,7 +99,8 @@ const everyMs = 250;
 /** Takes pictures of a page until it is told to end; those that show nothing new make the one before stay longer. */
 function record(page: Page): { readonly end: () => Promise<readonly Frame[]> } {
   const frames: Frame[] = [];
-  let isOver = pictures === undefined;
+  const over = new AbortController();
+  if (pictures === undefined) over.abort();
   const take = async (ms: number): Promise<void> => {
     const png = await page.screenshot();
     const last = frames.at(-1);
@@ -107,14 +108,14 @@ function record(page: Page): { readonly end: () => Promise<readonly Frame[]> } {
     else frames.push({ png, ms });
   };
   const running = (async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       await take(everyMs);
       await page.waitForTimeout(everyMs / 2);
     }
   })();
   return {
     async end() {
-      isOver = true;
+      over.abort();
       await running;
       if (pictures !== undefined) await take(4_000);
       return frames;

@@ -46,7 +46,11 @@ export interface DrawnPlot {
 /** Draws a chart into an element. Bars are stacked in the order of their series. */
 export function drawPlot(target: HTMLElement, options: PlotOptions): DrawnPlot {
   let now = options;
-  const plot = new uPlot(uplotOptions(target, () => now), dataOf(options), target);
+  const plot = new uPlot(
+    uplotOptions(target, () => now),
+    dataOf(options),
+    target,
+  );
   return {
     show(next) {
       if (!hasSameSeries(now, next)) return false;

@@ -18,7 +18,8 @@ export function CompareView() {
         <ViewHead title="Compare" />
         <Empty title="Two requests are needed.">
           <p>
-            Choose <em>Compare two</em> in <Link to="/requests">Requests</Link> and tick them, or begin on a request’s page.
+            Choose <em>Compare two</em> in <Link to="/requests">Requests</Link> and tick them, or begin on a request’s
+            page.
           </p>
         </Empty>
       </>
@@ -42,7 +43,12 @@ function Both({ a, b }: { a: string; b: string }) {
 }
 
 function Beside({ bodies }: { bodies: readonly [RequestBody, RequestBody] }) {
-  const facts = bodies.map((body) => new Map(groupsOf(body).flatMap(([group, rows]) => rows.map(([name, value]) => [`${group}: ${name}`, value] as const))));
+  const facts = bodies.map(
+    (body) =>
+      new Map(
+        groupsOf(body).flatMap(([group, rows]) => rows.map(([name, value]) => [`${group}: ${name}`, value] as const)),
+      ),
+  );
   const [first = new Map<string, string>(), second = new Map<string, string>()] = facts;
   const names = [...new Set([...first.keys(), ...second.keys()])];
   return (

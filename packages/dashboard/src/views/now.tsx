@@ -84,7 +84,9 @@ function runningNote(): string {
 /** Of the answers that the page knows: the latest two hundred at most. */
 function LiveLatency() {
   const times = requests.value
-    .flatMap(({ state, errorCode, totalMs }) => (state === 'done' && errorCode === null && totalMs !== null ? [totalMs] : []))
+    .flatMap(({ state, errorCode, totalMs }) =>
+      state === 'done' && errorCode === null && totalMs !== null ? [totalMs] : [],
+    )
     .toSorted((a, b) => a - b);
   const p95 = times[Math.ceil(times.length * 0.95) - 1];
   return (
@@ -113,7 +115,12 @@ function Today() {
   const items = [
     ['requests', count(today.requests), change(today.requests, before.requests), `/requests?${since}`],
     ['local', percent(today.localShare), points(today.localShare, before.localShare), `/requests?route=local&${since}`],
-    ['p95', duration(today.latencyMs.all.p95), change(today.latencyMs.all.p95, before.latencyMs.all.p95), `/requests?sort=slowest&${since}`],
+    [
+      'p95',
+      duration(today.latencyMs.all.p95),
+      change(today.latencyMs.all.p95, before.latencyMs.all.p95),
+      `/requests?sort=slowest&${since}`,
+    ],
     ['failed', count(today.failed), change(today.failed, before.failed), `/requests?outcome=failed&${since}`],
     ['spent', money(today.costUsd), change(today.costUsd, before.costUsd), `/requests?sort=dearest&${since}`],
   ] as const;
@@ -192,8 +199,8 @@ function NoRequests() {
           </li>
         )}
         <li>
-          <strong>Point your agent here</strong>: <code>lfo launch claude</code>, <code>codex</code>, <code>gemini</code>{' '}
-          and others.
+          <strong>Point your agent here</strong>: <code>lfo launch claude</code>, <code>codex</code>,{' '}
+          <code>gemini</code> and others.
         </li>
         <li>
           <strong>Add a laptop or a phone</strong> under <Link to="/fleet">Fleet</Link>.

@@ -45,7 +45,17 @@ export function Options() {
 
 type FieldName = keyof typeof fields;
 
-function Text({ name, label, placeholder, isCode }: { name: FieldName; label: string; placeholder: string; isCode?: true }) {
+function Text({
+  name,
+  label,
+  placeholder,
+  isCode,
+}: {
+  name: FieldName;
+  label: string;
+  placeholder: string;
+  isCode?: true;
+}) {
   return (
     <div>
       <label for={`option-${name}`}>{label}</label>

@@ -149,7 +149,10 @@ function goOnWith({ asked, answer }: Run): void {
   const { text, calls } = answer;
   const prompt = asked.messages.at(-1);
   const before = turns.value;
-  const question = { role: 'user', content: prompt !== undefined && 'content' in prompt ? String(prompt.content) : '' } as const;
+  const question = {
+    role: 'user',
+    content: prompt !== undefined && 'content' in prompt ? String(prompt.content) : '',
+  } as const;
   const said: Turn = {
     role: 'assistant',
     content: text,
@@ -161,7 +164,11 @@ function goOnWith({ asked, answer }: Run): void {
       })),
     }),
   };
-  const results = calls.map(({ id, name }): Turn => ({ role: 'tool', tool_call_id: id, content: `(result of ${name})` }));
+  const results = calls.map(({ id, name }): Turn => ({
+    role: 'tool',
+    tool_call_id: id,
+    content: `(result of ${name})`,
+  }));
   turns.value = [...before, question, said, ...results];
   draft.value = '';
   allRuns.value = {};

@@ -5,7 +5,10 @@ import { words } from '../parts/evidence.tsx';
 type Fact = readonly [name: string, value: string];
 
 /** What is known of a request, by what it is about. */
-export function groupsOf({ request, clientKey }: RequestBody): readonly (readonly [group: string, facts: readonly Fact[]])[] {
+export function groupsOf({
+  request,
+  clientKey,
+}: RequestBody): readonly (readonly [group: string, facts: readonly Fact[]])[] {
   const { promptTokens, completionTokens, reasoningTokens, cachedTokens, finishReason } = request;
   const optional = (name: string, value: number | null): readonly Fact[] =>
     value === null ? [] : [[name, plural(value, 'token')]];

@@ -5,12 +5,12 @@ import type { RequestView } from '@lfo/router/src/records/request-view.ts';
 import { useEffect } from 'preact/hooks';
 import { requests } from '../api/live.ts';
 import { useResource } from '../api/resource.ts';
-import { count, dayAndTime, duration, fullDate, money, plural, score } from '../format.ts';
+import { dayAndTime, fullDate, score } from '../format.ts';
 import { RouteBadge } from '../parts/badges.tsx';
 import { ConfidenceMeter } from '../parts/confidence-meter.tsx';
 import { compareWith } from '../parts/compare-pick.ts';
 import { Conversation } from '../parts/conversation.tsx';
-import { Features, Signals, words } from '../parts/evidence.tsx';
+import { Features, Signals } from '../parts/evidence.tsx';
 import { FeedbackButtons } from '../parts/feedback-buttons.tsx';
 import { Link } from '../parts/link.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
@@ -134,9 +134,7 @@ function Actions({ body }: { body: RequestBody }) {
           Copy as curl
         </button>
       )}
-      {prompt !== undefined && (
-        <Link to={`/playground?from=${encodeURIComponent(request.id)}`}>Ask again</Link>
-      )}
+      {prompt !== undefined && <Link to={`/playground?from=${encodeURIComponent(request.id)}`}>Ask again</Link>}
       <button type="button" class="quiet" onClick={() => compareWith(request.id)}>
         Compare
       </button>

@@ -75,20 +75,11 @@ function FreeRange() {
       <summary>Other time</summary>
       <form class="fields" onSubmit={submit}>
         <label>
-          From{' '}
-          <input
-            type="datetime-local"
-            value={from}
-            onInput={({ currentTarget: { value } }) => setFrom(value)}
-          />
+          From <input type="datetime-local" value={from} onInput={({ currentTarget: { value } }) => setFrom(value)} />
         </label>
         <label>
           until{' '}
-          <input
-            type="datetime-local"
-            value={until}
-            onInput={({ currentTarget: { value } }) => setUntil(value)}
-          />
+          <input type="datetime-local" value={until} onInput={({ currentTarget: { value } }) => setUntil(value)} />
         </label>
         <button type="submit" disabled={from === ''}>
           Show

@@ -31,34 +31,38 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
     done();
   });
 
-  app.get<{ Querystring: { reader?: unknown } }>('/dashboard/api/live', { exposeHeadRoute: false }, (request, reply) => {
-    if (open.size >= maxStreams) throw tooManyStreams();
-    const { headers } = request;
-    const presented = presentedKey(request);
-    /** Keys are revoked and sessions end while their stream is open. */
-    const isAllowed = (): boolean => {
-      const session = presented === undefined ? sessions.identify(headers, 'GET') : undefined;
-      return (session ?? verifyKey(presented))?.scopes.includes('admin') === true;
-    };
-    reply.hijack();
-    const { raw } = reply;
-    raw.writeHead(200, {
-      ...securityHeaders,
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
-      'x-accel-buffering': 'no',
-      'x-request-id': request.id,
-      // Else the socket would outlive the stream, and a closing server waits for it.
-      connection: 'close',
-    });
-    const { reader } = request.query;
-    const end = follow(raw, headers['last-event-id'], isAllowed, typeof reader === 'string' ? reader : undefined);
-    open.add(end);
-    raw.once('close', () => {
-      end();
-      open.delete(end);
-    });
-  });
+  app.get<{ Querystring: { reader?: unknown } }>(
+    '/dashboard/api/live',
+    { exposeHeadRoute: false },
+    (request, reply) => {
+      if (open.size >= maxStreams) throw tooManyStreams();
+      const { headers } = request;
+      const presented = presentedKey(request);
+      /** Keys are revoked and sessions end while their stream is open. */
+      const isAllowed = (): boolean => {
+        const session = presented === undefined ? sessions.identify(headers, 'GET') : undefined;
+        return (session ?? verifyKey(presented))?.scopes.includes('admin') === true;
+      };
+      reply.hijack();
+      const { raw } = reply;
+      raw.writeHead(200, {
+        ...securityHeaders,
+        'content-type': 'text/event-stream; charset=utf-8',
+        'cache-control': 'no-store',
+        'x-accel-buffering': 'no',
+        'x-request-id': request.id,
+        // Else the socket would outlive the stream, and a closing server waits for it.
+        connection: 'close',
+      });
+      const { reader } = request.query;
+      const end = follow(raw, headers['last-event-id'], isAllowed, typeof reader === 'string' ? reader : undefined);
+      open.add(end);
+      raw.once('close', () => {
+        end();
+        open.delete(end);
+      });
+    },
+  );
 
   /** Tells a reader of every change until it leaves, may not go on, or takes nothing; the returned function ends it. */
   function follow(

@@ -156,7 +156,12 @@ function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, d
     .action(async (options: DemoFlags) => {
       const { demo } = await import('./demo/demo.ts');
       const { random } = deps;
-      done(await demo({ ...options, json: options.json === true, isOpened: options.open }, { terminal, clock, random, startApp }));
+      done(
+        await demo(
+          { ...options, json: options.json === true, isOpened: options.open },
+          { terminal, clock, random, startApp },
+        ),
+      );
     });
   const models = withExample(program.command('models'), 'lfo models list').description('models on this machine');
   const run = async (command: Command, args: readonly string[]): Promise<void> => {

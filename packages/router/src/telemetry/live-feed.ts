@@ -60,8 +60,8 @@ export class LiveFeed implements RequestSink {
     this.#counters.running++;
     this.#changed({ trace, clientKey, sequence: 0, told: 0, outcome: undefined });
     const ended: RequestFollower['ended'] = (delivery) => this.end(trace, delivery);
-    if (this.#watchers.size === 0) return { ended };
-    const watcher = this.#watchers.get(String(headers?.[watchHeader] ?? ''));
+    const reader = this.#watchers.size === 0 ? undefined : headers?.[watchHeader];
+    const watcher = typeof reader === 'string' ? this.#watchers.get(reader) : undefined;
     if (watcher === undefined) return { ended };
     return {
       ended,

@@ -41,13 +41,17 @@ const devices: readonly DemoSpec[] = [
   { name: 'Raspberry Pi 5', os: 'Linux 6.6 aarch64', slots: 1, prefill: 60, decode: 5, heatMinutes: 2 },
 ];
 /** The same in the records of the two days before. */
-const recorded: readonly { readonly backend: string; readonly model: string; readonly pace: number; readonly device: string }[] =
-  devices.map(({ name, decode }) => ({
-    backend: name.toLowerCase().replaceAll(' ', '-'),
-    model: 'demo-words',
-    pace: 30 / decode,
-    device: name,
-  }));
+const recorded: readonly {
+  readonly backend: string;
+  readonly model: string;
+  readonly pace: number;
+  readonly device: string;
+}[] = devices.map(({ name, decode }) => ({
+  backend: name.toLowerCase().replaceAll(' ', '-'),
+  model: 'demo-words',
+  pace: 30 / decode,
+  device: name,
+}));
 const defaultRate = 2;
 const reportMs = 10_000;
 
@@ -114,7 +118,10 @@ function sayStarted(url: string, { json }: DemoOptions, terminal: Terminal): voi
   if (json) return printLine(terminal, JSON.stringify({ event: 'started', url, dashboard, devices: devices.length }));
   const { bold, dim } = coloursFor(terminal);
   printLine(terminal, `Six scripted devices answer at ${url}/v1. Look at them: ${bold(dashboard)}`);
-  printLine(terminal, dim('The two days before are made up. Nothing leaves this machine, nothing is kept. Ctrl-C ends it.'));
+  printLine(
+    terminal,
+    dim('The two days before are made up. Nothing leaves this machine, nothing is kept. Ctrl-C ends it.'),
+  );
 }
 
 /** A machine without a browser has the address on its terminal. */

@@ -11,7 +11,15 @@ import { checkWaits } from './waits.ts';
 import type { Archive } from '../../records/archive.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
 import { checkDatabase } from './database.ts';
-import { checkDataFolder, checkDisk, checkEngine, checkFleetPort, checkModel, checkPort, checkRuntime } from './machine.ts';
+import {
+  checkDataFolder,
+  checkDisk,
+  checkEngine,
+  checkFleetPort,
+  checkModel,
+  checkPort,
+  checkRuntime,
+} from './machine.ts';
 
 export interface DoctorOptions {
   readonly json: boolean;

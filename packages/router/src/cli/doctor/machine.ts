@@ -11,7 +11,7 @@ import { isJsonObject, parseJson } from '../../core/json.ts';
 import { childEnvironment, deviceHostBinary } from '../device-host.ts';
 import type { RouterClient } from '../router-client.ts';
 import type { Terminal } from '../terminal.ts';
-import { broken, passed, type Check } from './check.ts';
+import { advised, broken, passed, type Check } from './check.ts';
 
 /** Whether this Node can run LFO. */
 export function checkRuntime(version: string): Check {

@@ -15,7 +15,7 @@ export async function checkRunning(client: RouterClient): Promise<Check[]> {
 
 function readiness(body: JsonObject): Check {
   const name = 'ready';
-  const reasons = Array.isArray(body['reasons']) ? body['reasons'].map((reason) => plainText(String(reason))) : [];
+  const reasons = Array.isArray(body['reasons']) ? body['reasons'].map(textOf) : [];
   if (body['status'] === 'draining') return broken(name, 'LFO is ending: it takes nothing new', 'start it again');
   if (body['status'] === 'ready') {
     return passed(name, reasons.length === 0 ? 'LFO can answer' : `LFO can answer; not ready: ${reasons.join('; ')}`);
@@ -31,9 +31,9 @@ function readiness(body: JsonObject): Check {
 function devicesOf(list: JsonValue | undefined): Check[] {
   if (!Array.isArray(list)) return [];
   return list.filter(isJsonObject).map((device) => {
-    const [name, state] = [plainText(String(device['name'])), String(device['state'])];
-    const why = typeof device['why'] === 'string' ? `: ${plainText(device['why'])}` : '';
-    const error = isJsonObject(device['last_error']) ? plainText(String(device['last_error']['message'])) : undefined;
+    const [name, state] = [textOf(device['name']), textOf(device['state'])];
+    const why = device['why'] === null ? '' : `: ${textOf(device['why'])}`;
+    const error = isJsonObject(device['last_error']) ? textOf(device['last_error']['message']) : undefined;
     const detail = `${state}${why}`;
     if (state === 'ready' || state === 'loading') return passed(name, detail);
     if (state === 'conflict') {
@@ -49,6 +49,10 @@ const fixes: Readonly<Record<string, string>> = {
   draining: 'lfo devices resume',
   ejected: 'it is tried again by itself; lfo devices list shows its last error',
 };
+
+function textOf(value: JsonValue | undefined): string {
+  return typeof value === 'string' ? plainText(value) : '';
+}
 
 async function answerOf(client: RouterClient, path: string): Promise<JsonObject | undefined> {
   try {
