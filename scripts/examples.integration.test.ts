@@ -20,7 +20,7 @@ test('openai-js: one answer and one stream, each with where it came from', async
   const output = await run(process.execPath, [join(examples, 'openai-js/ask.mjs'), questions.easy], { LFO_URL: url });
   assert.match(
     output,
-    /^2 \+ 2 equals 4\.\n\(local, ollama, confidence 0\.\d+, local_first\)\n2 \+ 2 equals 4\.\n\(local, nothing left: none\)\n$/,
+    /^2 \+ 2 equals 4\.\n\(local, ollama, confidence 0\.\d+, confident\)\n2 \+ 2 equals 4\.\n\(local, nothing left: none\)\n$/,
   );
 });
 

@@ -17,6 +17,8 @@ export interface SceneOptions extends TestRouterOptions {
   /** Models of the local server; the first is its default. */
   readonly localModels?: readonly string[];
   readonly localName?: string;
+  /** The local server makes vectors too. */
+  readonly embeds?: boolean;
 }
 
 /** A whole router between a local model server and a cloud, both played on loopback. */
@@ -107,6 +109,7 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
     gaps = [],
     localModels = ['qwen3:4b'],
     localName = 'ollama',
+    embeds = false,
     yaml = '',
     env = {},
     ...rest
@@ -118,7 +121,14 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
   t.after(() => rmSync(dataDir, { recursive: true, force: true }));
   if (rows.length > 0) await record(dataDir, rows, gaps);
   const backends = [
-    { name: localName, kind: 'openai-compatible', tier: 'local', base_url: `${local.origin}/v1`, models: localModels },
+    {
+      name: localName,
+      kind: 'openai-compatible',
+      tier: 'local',
+      base_url: `${local.origin}/v1`,
+      models: localModels,
+      ...(embeds && { embedding_models: ['minilm'] }),
+    },
     {
       name: 'gemini',
       kind: 'openai-compatible',
@@ -165,10 +175,19 @@ function tier(name: keyof Line, models: readonly string[]): Script {
       const data = models.map((id) => ({ id, object: 'model', created: 0, owned_by: 'test', context_length: 32_768 }));
       return exchange.json(200, { object: 'list', data });
     }
+    if (exchange.request.path.endsWith('/embeddings')) return vector(exchange);
     const question = questionOf(exchange);
     return (lines.get(question)?.[name] ?? said(question, -0.05))(exchange);
   };
 }
+
+const vector: Script = (exchange) =>
+  exchange.json(200, {
+    object: 'list',
+    model: 'minilm',
+    data: [{ object: 'embedding', index: 0, embedding: [0.6, 0.8] }],
+    usage: { prompt_tokens: 5, total_tokens: 5 },
+  });
 
 function questionOf({ request }: Exchange): string {
   const messages = at(request.json, 'messages');

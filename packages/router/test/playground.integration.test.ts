@@ -16,10 +16,10 @@ describe('the playground shows how LFO decides', { skip: noBrowser }, () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     test(`the held local answer, the verdict and the escalation, as they happen (${colorScheme})`, async (t) => {
       const { url } = await startScene(t);
-      const viewport = { width: 900, height: 640 };
+      const viewport = { width: 900, height: 720 };
       const { page, faults } = await openPage(t, browser(), url, { colorScheme, viewport });
       await page.goto('/dashboard/playground');
-      for (const mode of ['local', 'cloud']) await page.getByRole('checkbox', { name: mode }).uncheck();
+      for (const about of ['stays on', 'leaves']) await page.getByRole('checkbox', { name: about }).uncheck();
       await page.getByLabel('Prompt').fill(questions.slow);
       const recording = record(page);
       await page.keyboard.press('Control+Enter');
@@ -29,7 +29,10 @@ describe('the playground shows how LFO decides', { skip: noBrowser }, () => {
       assert.doesNotMatch(await card.innerText(), /Hesse/, 'nothing is shown while it is judged');
       await held.locator('del').filter({ hasText: 'The Glass Bead Game' }).waitFor();
       await held.filter({ hasText: /scored 0\.\d\d < 0\.70: not shown, the cloud is asked/ }).waitFor();
-      await card.getByText('Hermann Hesse wrote it; it was published in Zürich in 1943.').waitFor();
+      await card
+        .locator('.text')
+        .filter({ hasText: 'Hermann Hesse wrote it; it was published in Zürich in 1943.' })
+        .waitFor();
       await card.getByText('The whole decision').waitFor();
       const frames = await recording.end();
       if (pictures !== undefined) writeFileSync(join(pictures, `escalation-${colorScheme}.png`), animatedPng(frames));
@@ -51,8 +54,8 @@ describe('the playground shows how LFO decides', { skip: noBrowser }, () => {
     const { url } = await startScene(t);
     const { page } = await openPage(t, browser(), url);
     await page.goto('/dashboard/playground');
-    await page.getByText('System prompt, tools, schema, parameters, threshold').click();
-    await page.getByLabel('System prompt').fill('You are terse.');
+    await page.getByText('System text, tools, schema, parameters, threshold').click();
+    await page.getByLabel('System text').fill('You are terse.');
     await page.getByLabel('Tools (JSON)').fill('[{');
     await page.getByText('Tools: this is no JSON list.').waitFor();
     const tool = { type: 'function', function: { name: 'get_weather', parameters: { type: 'object' } } };
@@ -63,7 +66,7 @@ describe('the playground shows how LFO decides', { skip: noBrowser }, () => {
     await page.keyboard.press('Control+Enter');
     const card = page.getByRole('region', { name: 'Answer in the mode auto' });
     // At this threshold what is unsure stays.
-    await card.getByText('The capital is Sydney.').last().waitFor();
+    await card.locator('.text').filter({ hasText: 'The capital is Sydney.' }).last().waitFor();
     await card.getByText('Raw JSON').click();
     const { request, answer } = JSON.parse(await card.locator('pre').innerText());
     assert.deepEqual(request.body.messages, [
@@ -102,7 +105,7 @@ function record(page: Page): { readonly end: () => Promise<readonly Frame[]> } {
   const over = new AbortController();
   if (pictures === undefined) over.abort();
   const take = async (ms: number): Promise<void> => {
-    const png = await page.screenshot();
+    const png = await page.screenshot({ clip: { x: 216, y: 66, width: 676, height: 654 } });
     const last = frames.at(-1);
     if (last?.png.equals(png) === true) frames.splice(-1, 1, { png, ms: last.ms + ms });
     else frames.push({ png, ms });

@@ -1,3 +1,4 @@
+import { useState } from 'preact/hooks';
 import { reasons } from '@lfo/router/src/core/reason.ts';
 import type { Mode } from '@lfo/router/src/core/request.ts';
 import { type Answer, bodyOf } from '../api/chat.ts';
@@ -89,6 +90,7 @@ function verdictText({ isKept, score: value, threshold, reason }: NonNullable<He
 
 /** What was sent and what came back, to be read or copied. */
 function RawJson({ run, mode }: { run: Run; mode: Mode }) {
+  const [isOpen, setOpen] = useState(false);
   const { text, calls, metadata, completionTokens } = run.answer;
   const raw = {
     request: { headers: { 'x-lfo-mode': mode }, body: bodyOf(run.asked) },
@@ -96,12 +98,16 @@ function RawJson({ run, mode }: { run: Run; mode: Mode }) {
   };
   const json = JSON.stringify(raw, null, 2);
   return (
-    <details class="raw">
+    <details class="raw" onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
       <summary>Raw JSON</summary>
-      <pre tabIndex={0}>{json}</pre>
-      <button type="button" class="quiet" onClick={() => void navigator.clipboard.writeText(json)}>
-        Copy
-      </button>
+      {isOpen && (
+        <>
+          <pre tabIndex={0}>{json}</pre>
+          <button type="button" class="quiet" onClick={() => void navigator.clipboard.writeText(json)}>
+            Copy
+          </button>
+        </>
+      )}
     </details>
   );
 }

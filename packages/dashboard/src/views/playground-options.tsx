@@ -16,14 +16,14 @@ const exampleTool = `[{ "type": "function", "function": { "name": "get_weather",
   { "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"] } } }]`;
 const exampleSchema = '{ "type": "object", "properties": { "answer": { "type": "string" } }, "required": ["answer"] }';
 
-/** System prompt, tools, schema, parameters and threshold; folded until somebody wants them. */
+/** System text, tools, schema, parameters and threshold; folded until somebody wants them. */
 export function Options() {
   const faults = optionFaults();
   return (
     <details class="options">
-      <summary>System prompt, tools, schema, parameters, threshold</summary>
+      <summary>System text, tools, schema, parameters, threshold</summary>
       <div class="option-grid">
-        <Text name="system" label="System prompt" placeholder="You are terse." />
+        <Text name="system" label="System text" placeholder="You are terse." />
         <Text name="tools" label="Tools (JSON)" placeholder={exampleTool} isCode />
         <Text name="schema" label="Schema of the answer (JSON Schema)" placeholder={exampleSchema} isCode />
       </div>

@@ -52,7 +52,7 @@ export interface Dashboard {
 /** Wrong keys a minute from one address at the login form; people mistype, programs guess. */
 const failedLoginsPerMinute = 10;
 /** Of before the start, for the view of now. */
-const rememberedRequests = 60;
+const rememberedRequests = 25;
 const builtFiles = fileURLToPath(new URL('../../dashboard/', import.meta.url));
 
 /** Joins the dashboard to what it shows. */
