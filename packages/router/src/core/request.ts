@@ -63,6 +63,8 @@ export interface AssistantMessage {
   /** Empty when the turn only called tools. */
   readonly content: readonly TextPart[];
   readonly toolCalls: readonly ToolCall[];
+  /** What the model thought before it said that, for models that want it back; absent: not sent, or nothing. */
+  readonly reasoning?: string;
 }
 
 export interface ToolMessage {

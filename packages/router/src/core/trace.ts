@@ -85,6 +85,8 @@ export interface AttemptTrace {
   /** What the judge said and saw, for replays; no text. */
   judgement: Judgement | undefined;
   usage: Usage | undefined;
+  /** The model was held to a call, since the one it had made before could not be used. */
+  isCallForced?: true;
 }
 
 /** A fresh trace of a request that has just arrived; `startMs` may lie before now (receipt of the first byte). */

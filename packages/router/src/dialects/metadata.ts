@@ -76,6 +76,7 @@ function attemptBody(attempt: AttemptTrace, nowMs: number) {
     first_token_ms: optionalMilliseconds(attempt.firstEventMs && attempt.firstEventMs - attempt.startMs),
     ...(attempt.heldMs !== undefined && { held_ms: milliseconds(attempt.heldMs) }),
     ...(attempt.heldTokens !== undefined && { held_tokens: attempt.heldTokens }),
+    ...(attempt.isCallForced === true && { call_forced: true }),
     ...(attempt.error !== undefined && { error: attempt.error }),
   };
 }

@@ -102,7 +102,10 @@ function addMessage({ role, content }: WireMessage, param: string, building: Bui
   const blocks: readonly WireBlock[] = typeof content === 'string' ? [{ type: 'text', text: content }] : content;
   const { conversation } = building;
   if (role === 'system') return conversation.reminder(textsOf(blocks).join('\n'));
-  if (role === 'assistant') return conversation.assistant(textsOf(blocks), blocks.flatMap(toolCall));
+  if (role === 'assistant') {
+    for (const block of blocks) if (block.type === 'thinking') conversation.thought(block.thinking);
+    return conversation.assistant(textsOf(blocks), blocks.flatMap(toolCall));
+  }
   const pictures: ContentPart[] = [];
   for (const [i, block] of blocks.entries()) {
     if (block.type === 'tool_result') addResult(block, `${param}.content[${i}]`, building, pictures);

@@ -179,7 +179,10 @@ function addContent(
     const texts: string[] = [];
     const made: ToolCall[] = [];
     for (const { text, thought, functionCall, thoughtSignature } of parts ?? []) {
-      if (thought === true) continue;
+      if (thought === true) {
+        conversation.thought(text ?? '');
+        continue;
+      }
       if (isGiven(text)) texts.push(text);
       if (!isGiven(functionCall)) continue;
       const { id, name, args } = functionCall;

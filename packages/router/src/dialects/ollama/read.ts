@@ -7,6 +7,7 @@ import { isGiven } from '../given.ts';
 import { readImageUrl } from '../images.ts';
 import { requestErrorOf } from '../issues.ts';
 import { jsonObject, maxParts } from '../json-fields.ts';
+import { mendedArguments } from '../mended-calls.ts';
 import { canonicalHead } from '../prompt-head.ts';
 import { addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
@@ -40,6 +41,7 @@ const call = z.object({
 const message = z.object({
   role: z.enum(['system', 'user', 'assistant', 'tool', 'developer']),
   content: z.string().nullish(),
+  thinking: z.string().nullish(),
   images,
   tool_calls: z.array(call).max(maxParts).nullish(),
   tool_name: z.string().nullish(),
@@ -109,7 +111,7 @@ export function ollamaReaders(deps: ReaderDeps) {
       const warnings = new Map<string, string>();
       const conversation = new Conversation(warnings);
       const made: MadeCall[] = [];
-      for (const [i, one] of body.messages.entries()) addMessage(one, `messages[${i}]`, conversation, made);
+      for (const [i, one] of body.messages.entries()) addMessage(one, `messages[${i}]`, conversation, made, warnings);
       return toRequest({ body, conversation, param: 'messages', form: 'chat', warnings }, received, deps);
     },
     generate(received: Received): ReadOllama {
@@ -202,6 +204,7 @@ function addMessage(
   {
     role,
     content,
+    thinking,
     images: sent,
     tool_calls: calls,
     tool_name: toolName,
@@ -210,6 +213,7 @@ function addMessage(
   param: string,
   conversation: Conversation,
   made: MadeCall[],
+  warnings: Map<string, string>,
 ): void {
   const text = content ?? '';
   switch (role) {
@@ -222,8 +226,10 @@ function addMessage(
       const toolCalls = (calls ?? []).map(({ id, function: { name, arguments: args } }): ToolCall => {
         const ownId = id ?? `call_${made.length}`;
         made.push({ id: ownId, name, isAnswered: false });
-        return { id: ownId, name, arguments: typeof args === 'string' ? args : JSON.stringify(args ?? {}) };
+        const json = typeof args === 'string' ? mendedArguments(args, warnings) : JSON.stringify(args ?? {});
+        return { id: ownId, name, arguments: json };
       });
+      conversation.thought(thinking ?? '');
       return conversation.assistant([text], toolCalls);
     }
     case 'tool': {

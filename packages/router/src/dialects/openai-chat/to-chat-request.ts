@@ -33,7 +33,7 @@ export function toChatRequest(body: ChatBody, context: RequestContext): ChatRequ
   return {
     id: context.id,
     model: context.model,
-    messages: toMessages(body.messages, context.fetchImages),
+    messages: toMessages(body.messages, context.fetchImages, context.warnings),
     tools,
     ...(toolChoice !== undefined && { toolChoice }),
     ...(isGiven(body.parallel_tool_calls) && { parallelToolCalls: body.parallel_tool_calls }),

@@ -5,6 +5,7 @@ import { Conversation, textPart } from '../conversation.ts';
 import { isGiven } from '../given.ts';
 import { readImageUrl } from '../images.ts';
 import { requestErrorOf } from '../issues.ts';
+import { mendedArguments } from '../mended-calls.ts';
 import { canonicalHead } from '../prompt-head.ts';
 import { type Address, addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
@@ -129,7 +130,10 @@ function addItem(item: WireItem, param: string, building: Building): void {
       const call: ToolCall = {
         id: item.call_id,
         name: tools.flatName(item.name, item.namespace ?? undefined),
-        arguments: item.type === 'function_call' ? item.arguments : JSON.stringify({ input: item.input }),
+        arguments:
+          item.type === 'function_call'
+            ? mendedArguments(item.arguments, warnings)
+            : JSON.stringify({ input: item.input }),
       };
       return conversation.assistant([], [call]);
     }
@@ -146,7 +150,10 @@ function addItem(item: WireItem, param: string, building: Building): void {
     case 'unknown':
       warnings.set('input', `items of the type ${item.was} are skipped`);
       return;
-    case 'reasoning':
+    case 'reasoning': {
+      const said = [item.content, item.summary].find((texts) => isGiven(texts) && texts.length > 0) ?? [];
+      return conversation.thought(said.map(({ text }) => text).join('\n'));
+    }
     case 'additional_tools':
       return;
   }
