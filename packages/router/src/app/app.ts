@@ -2,6 +2,7 @@ import { keepProbing } from '../backends/probing.ts';
 import { OverriddenConfig } from '../config/overridden.ts';
 import { keyRevoked } from '../core/errors.ts';
 import { mayGoOn } from '../keys/open-keys.ts';
+import { PrefixReuse } from '../pipeline/prefix-reuse.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
 import { Chats } from '../pipeline/serve-chat.ts';
 import { listen } from '../server/listen.ts';
@@ -108,7 +109,8 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     const { stagesFor } = fleet;
     const shadows = openShadows(options, { random: host.random, stagesFor, records, learning, steered });
     shutdown.add('observers', 'shadows', () => shadows.close());
-    const sinks = [dashboard.live, records, operations, ...learning.sinks, shadows];
+    const prefixes = new PrefixReuse(log);
+    const sinks = [prefixes, dashboard.live, records, operations, ...learning.sinks, shadows];
     const chats: Chats = new Chats({ ...options, router, retries, stagesFor, costOf: records.costOf, sinks });
     inFlight = () => chats.size;
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));

@@ -29,6 +29,8 @@ export interface RequestTrace {
   promptTokens: number | undefined;
   promptTokensFrom: 'count' | 'bound' | 'estimate' | undefined;
   threshold: number;
+  /** Share of the prompt, 0..1, that the session's turns before it began with too; absent: its first, or no session. */
+  prefixReuse?: number;
   /** What else the policies knew, for replays; no text. */
   features: JsonObject | undefined;
   /** Decisive reason of the route so far. */

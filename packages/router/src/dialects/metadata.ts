@@ -39,6 +39,7 @@ export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, rep
     overhead_ms: optionalMilliseconds(trace.overheadMs),
     prompt_tokens: trace.promptTokens ?? null,
     prompt_tokens_from: trace.promptTokensFrom ?? null,
+    ...(trace.prefixReuse !== undefined && { prefix_reuse: score(trace.prefixReuse) }),
     ...(finish?.nativeReason !== undefined && { native_finish_reason: finish.nativeReason }),
     ...(finish !== undefined && { usage_estimated: isEstimated(finish.usage) }),
     ...(trace.costUsd !== undefined && { cost_usd: trace.costUsd }),

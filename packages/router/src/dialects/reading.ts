@@ -21,6 +21,8 @@ export interface Received {
 export interface ReaderDeps {
   readonly limits: LimitsConfig;
   readonly findModel: FindModel;
+  /** System text without what would make each prompt differ from the one before. */
+  readonly canonicalHead: (text: string) => string;
 }
 
 const defaultModel = 'lfo-auto';
@@ -31,6 +33,8 @@ export interface Addressed {
   readonly metadata?: JsonObject | null | undefined;
   /** The client's own name for its conversation. */
   readonly conversation?: string | null | undefined;
+  /** Wanted when there is room (`service_tier: flex`). */
+  readonly isPatient?: boolean;
   readonly isStream: boolean;
 }
 
@@ -62,6 +66,7 @@ export function addressOf(received: Received, said: Addressed, { limits, findMod
     model,
     identity,
     conversation: said.conversation ?? undefined,
+    isPatient: said.isPatient === true,
     isStream: said.isStream,
   });
   // Whoever fetched one would send a packet out.

@@ -13,7 +13,7 @@ const claimedVersion = '0.30.0';
 /** Ollama's routes. Models are managed by `lfo models`, not through them. */
 export function addOllamaRoutes(app: FastifyInstance, serving: Serving): void {
   const { limits, clock } = serving.deps;
-  const readers = ollamaReaders({ limits, findModel: serving.findModel });
+  const readers = ollamaReaders(serving.reading);
   const startedAt = new Date(clock.wallMs()).toISOString();
 
   app.get('/api/version', () => ({ version: claimedVersion }));
@@ -35,7 +35,7 @@ export function addOllamaRoutes(app: FastifyInstance, serving: Serving): void {
     if (typeof name !== 'string' || name === '') {
       throw new RequestError('model: is required.', { code: 'missing_required_parameter', param: 'model' });
     }
-    return shownModel(serving.findModel(withoutLatest(name), request.identity).model, startedAt);
+    return shownModel(serving.reading.findModel(withoutLatest(name), request.identity).model, startedAt);
   });
 
   for (const form of ['chat', 'generate'] as const) {

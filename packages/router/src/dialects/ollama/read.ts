@@ -8,7 +8,6 @@ import { readImageUrl } from '../images.ts';
 import { requestErrorOf } from '../issues.ts';
 import { jsonObject, maxParts } from '../json-fields.ts';
 import { mendedArguments } from '../mended-calls.ts';
-import { canonicalHead } from '../prompt-head.ts';
 import { addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
 import { FlatTools } from '../tools.ts';
@@ -111,7 +110,7 @@ export function ollamaReaders(deps: ReaderDeps) {
       const warnings = new Map<string, string>();
       const conversation = new Conversation(warnings);
       const made: MadeCall[] = [];
-      for (const [i, one] of body.messages.entries()) addMessage(one, `messages[${i}]`, conversation, made, warnings);
+      for (const [i, one] of body.messages.entries()) addMessage(one, `messages[${i}]`, conversation, made, { ...deps, warnings });
       return toRequest({ body, conversation, param: 'messages', form: 'chat', warnings }, received, deps);
     },
     generate(received: Received): ReadOllama {
@@ -128,7 +127,7 @@ export function ollamaReaders(deps: ReaderDeps) {
       if (body.raw === true) warnings.set('raw', 'the model’s own template is used');
       if (isGiven(body.template) && body.template !== '') warnings.set('template', 'the model’s own template is used');
       const conversation = new Conversation(warnings);
-      conversation.instruction('system', isGiven(body.system) ? [canonicalHead(body.system)] : []);
+      conversation.instruction('system', isGiven(body.system) ? [deps.canonicalHead(body.system)] : []);
       conversation.user([textPart(body.prompt), ...pictures(body.images, 'images')]);
       return toRequest({ body, conversation, param: 'prompt', form: 'generate', warnings }, received, deps);
     },
@@ -213,7 +212,7 @@ function addMessage(
   param: string,
   conversation: Conversation,
   made: MadeCall[],
-  warnings: Map<string, string>,
+  { warnings, canonicalHead }: { readonly warnings: Map<string, string> } & Pick<ReaderDeps, 'canonicalHead'>,
 ): void {
   const text = content ?? '';
   switch (role) {

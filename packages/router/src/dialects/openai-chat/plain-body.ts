@@ -1,6 +1,7 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../core/json.ts';
 import type { ChatRequest, Message, Sampling, SourceText, ToolCall, ToolSpec } from '../../core/request.ts';
 import { areArgumentsSound } from '../mended-calls.ts';
+import { canonicalHead } from '../prompt-head.ts';
 import type { BodyLimits } from './chat-body.ts';
 
 /** A body of the plain form: what the schema would make of it, and the text that may go on as it is. */
@@ -165,6 +166,8 @@ function readMessage(wire: JsonObject, answered: Map<string, boolean>, counted: 
     return { role, toolCallId: id, content: parts };
   }
   if (!hasOnly(wire, 2, counted)) return undefined;
+  // What is taken out of system texts the schema's way takes out.
+  if (role === 'system' && canonicalHead(content) !== content) return undefined;
   if (role === 'system' || role === 'user') return { role, content: parts };
   return role === 'assistant' ? { role, content: parts, toolCalls: [] } : undefined;
 }

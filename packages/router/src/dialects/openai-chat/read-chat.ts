@@ -22,12 +22,15 @@ export function chatReader(deps: ReaderDeps): (received: Received) => ReadReques
         model: wire.model,
         metadata: wire.metadata,
         conversation: wire.prompt_cache_key ?? wire.user,
+        isPatient: wire.service_tier === 'flex',
         isStream: wire.stream === true,
       },
       deps,
     );
     const warnings = new Map<string, string>();
-    const request = toChatRequest(wire, { id, model, hints, bodyBytes: body.bytes, fetchImages, warnings });
+    const { canonicalHead } = deps;
+    const context = { id, model, hints, bodyBytes: body.bytes, fetchImages, canonicalHead, warnings };
+    const request = toChatRequest(wire, context);
     warnOfLoops(request.messages, warnings);
     return { request, warnings, format: new ChatFormat(request) };
   };

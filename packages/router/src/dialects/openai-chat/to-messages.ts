@@ -5,6 +5,15 @@ import { readImageUrl } from '../images.ts';
 import { mendedArguments, withResults } from '../mended-calls.ts';
 import type { WireAssistantMessage, WireMessage, WireUserPart } from './message-schema.ts';
 
+/** What is known beside the messages themselves. */
+export interface MessageContext {
+  /** `http(s)` image URLs are passed on. */
+  readonly fetchImages: boolean;
+  readonly canonicalHead: (text: string) => string;
+  /** Receives what cannot be honoured. */
+  readonly warnings: Map<string, string>;
+}
+
 /** What the conversation has called so far: each tool result answers one of these, and each is answered once. */
 interface Calls {
   /** Whether each call has its result; an id that is used again is a new call. */
@@ -20,20 +29,28 @@ interface Calls {
  */
 export function toMessages(
   wire: readonly WireMessage[],
-  fetchImages: boolean,
-  warnings: Map<string, string>,
+  context: MessageContext,
 ): readonly Message[] {
+  const { warnings } = context;
   const calls: Calls = { answered: new Map(), byFunction: new Map(), warnings };
-  const messages = wire.map((message, index) => toMessage(message, `messages[${index}]`, calls, fetchImages));
+  const messages = wire.map((message, index) => toMessage(message, `messages[${index}]`, calls, context));
   const unanswered = [...calls.answered].flatMap(([id, isAnswered]) => (isAnswered ? [] : [id]));
   return withResults(messages, new Set(unanswered), warnings);
 }
 
-function toMessage(wire: WireMessage, param: string, calls: Calls, fetchImages: boolean): Message {
+function toMessage(
+  wire: WireMessage,
+  param: string,
+  calls: Calls,
+  { fetchImages, canonicalHead }: MessageContext,
+): Message {
   switch (wire.role) {
     case 'system':
     case 'developer':
-      return { role: wire.role, content: textParts(wire.content) };
+      return {
+        role: wire.role,
+        content: textParts(wire.content).map((part) => ({ ...part, text: canonicalHead(part.text) })),
+      };
     case 'user':
       return { role: 'user', content: userContent(wire.content, `${param}.content`, fetchImages) };
     case 'assistant':

@@ -6,7 +6,6 @@ import { isGiven } from '../given.ts';
 import { readImageUrl } from '../images.ts';
 import { requestErrorOf } from '../issues.ts';
 import { mendedArguments } from '../mended-calls.ts';
-import { canonicalHead } from '../prompt-head.ts';
 import { type Address, addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
 import type { FlatTools } from '../tools.ts';
@@ -46,6 +45,7 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
       model: body.model,
       metadata: body.metadata,
       conversation: body.prompt_cache_key ?? body.user ?? body.safety_identifier,
+      isPatient: body.service_tier === 'flex',
       isStream: body.stream === true,
     },
     deps,
@@ -54,8 +54,8 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
     typeof body.input === 'string' ? [{ type: 'message', role: 'user', content: body.input }] : body.input;
   const { tools, toolChoice } = readTools(body, items, warnings);
   const conversation = new Conversation(warnings);
-  conversation.instruction('system', isGiven(body.instructions) ? [canonicalHead(body.instructions)] : []);
-  const building = { conversation, address, tools, warnings, hasBegun: false };
+  conversation.instruction('system', isGiven(body.instructions) ? [deps.canonicalHead(body.instructions)] : []);
+  const building = { conversation, address, tools, warnings, hasBegun: false, canonicalHead: deps.canonicalHead };
   for (const [i, item] of items.entries()) addItem(item, `input[${i}]`, building);
   const isEmpty = !items.some((item) => isSaid(item));
   const messages = isEmpty ? [] : conversation.end('input');
@@ -80,6 +80,7 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
       ...(isGiven(body.reasoning?.effort) && { reasoningEffort: body.reasoning.effort }),
     },
     stream: body.stream === true,
+    includeUsage: body.stream_options?.['include_usage'] === true,
     hints: address.hints,
     bodyBytes: received.body.bytes,
   };
@@ -115,6 +116,7 @@ interface Building {
   readonly address: Address;
   readonly tools: FlatTools;
   readonly warnings: Map<string, string>;
+  readonly canonicalHead: ReaderDeps['canonicalHead'];
   /** Instructions before the first turn are the system's; later ones keep their place. */
   hasBegun: boolean;
 }
@@ -172,7 +174,7 @@ function addMessage(item: Extract<WireItem, { type: 'message' }>, param: string,
   } else if (building.hasBegun) {
     conversation.reminder(texts.join('\n'));
   } else {
-    conversation.instruction(role, texts.map(canonicalHead));
+    conversation.instruction(role, texts.map((text) => building.canonicalHead(text)));
     conversation.user(others);
   }
 }
