@@ -16,7 +16,7 @@ import { parseArgs } from 'node:util';
 import { type AgentUpstream, marker, startAgentUpstream } from '../testing/src/agents/agent-upstream.ts';
 import { type TriedAgent, triedAgents } from '../testing/src/agents/agents.ts';
 import { type Recording, startRecorder } from '../testing/src/agents/recording.ts';
-import { pointedAt, snippetUnder } from '../testing/src/agents/snippet.ts';
+import { runAgent } from '../testing/src/agents/run-agent.ts';
 
 const { values: options } = parseArgs({
   options: { only: { type: 'string', default: '' }, keep: { type: 'boolean', default: false } },
@@ -119,7 +119,15 @@ async function freePort(): Promise<number> {
 async function tryAgent(agent: TriedAgent, model: string): Promise<string | undefined> {
   const before = { local: local.requests.length, cloud: cloud.requests.length };
   recorder.take();
-  const output = await run(agent, model);
+  const output = await runAgent({
+    agent,
+    model,
+    base: recorder.base,
+    page: readFileSync(page, 'utf8'),
+    bin: join(folderOf(agent.package), 'node_modules/.bin'),
+    home: mkdtempSync(join(work, 'home-')),
+    longestMs,
+  });
   const requests = recorder.take();
   const asked = [...local.requests.slice(before.local), ...cloud.requests.slice(before.cloud)];
   if (!output.includes(said)) return `it did not say what the model said: ${output.slice(-400)}`;
@@ -134,38 +142,6 @@ async function tryAgent(agent: TriedAgent, model: string): Promise<string | unde
     writeFileSync(join(recordings, file), `${JSON.stringify(recording, null, 1)}\n`);
   }
   return undefined;
-}
-
-/** Everything it printed, in a home folder of its own. */
-async function run(agent: TriedAgent, model: string): Promise<string> {
-  const home = mkdtempSync(join(work, 'home-'));
-  const snippet = snippetUnder(readFileSync(page, 'utf8'), agent.name);
-  const text = pointedAt(snippet.text, recorder.base, model);
-  const files = { ...agent.files, ...(snippet.file !== undefined && { [snippet.file]: text }) };
-  for (const [path, content] of Object.entries(files)) {
-    mkdirSync(join(home, path, '..'), { recursive: true });
-    writeFileSync(join(home, path), content);
-  }
-  const command = agent.command ?? text;
-  const quoted = agent.arguments('Use the shell to echo a marker, then say done.').map((word) => `'${word}'`);
-  const child = spawn('sh', ['-c', `exec env ${command} ${quoted.join(' ')}`], {
-    cwd: home,
-    env: {
-      PATH: `${join(folderOf(agent.package), 'node_modules/.bin')}:${process.env['PATH']}`,
-      HOME: home,
-      TERM: 'dumb',
-      ...agent.env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes: Buffer) => (output += bytes.toString()));
-  // With all that it started.
-  const timer = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL'), longestMs);
-  await once(child, 'exit');
-  clearTimeout(timer);
-  return output;
 }
 
 function writeTable(): void {
