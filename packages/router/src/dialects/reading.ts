@@ -38,12 +38,18 @@ export interface Addressed {
   readonly isStream: boolean;
 }
 
-/** The model and the routing that a request asks for. */
-export interface Address {
-  /** A listed id; aliases are resolved in routing. */
-  readonly model: string;
+/** A model as the client named it. */
+export interface AskedModel {
   /** As the client wrote it, for wires that echo it. */
   readonly askedModel: string;
+  /** Pattern of the rule that gave an unknown name its mode; absent: the name is known. */
+  readonly nameRule?: string;
+}
+
+/** The model and the routing that a request asks for. */
+export interface Address extends AskedModel {
+  /** A listed id; aliases are resolved in routing. */
+  readonly model: string;
   readonly hints: RoutingHints;
   /** `http(s)` image URLs are passed on. */
   readonly fetchImages: boolean;
@@ -53,7 +59,7 @@ export interface Address {
 export function addressOf(received: Received, said: Addressed, { limits, findModel }: ReaderDeps): Address {
   const { headers, identity } = received;
   const askedModel = said.model ?? identity.models?.[0] ?? defaultModel;
-  const { model } = findModel(askedModel, identity);
+  const { model, nameRule } = findModel(askedModel, identity);
   if (model.embeds === true) {
     throw new RequestError(
       `model: ${model.id} makes embeddings and does not chat; ask for lfo-auto, or send texts to /v1/embeddings.`,
@@ -70,7 +76,13 @@ export function addressOf(received: Received, said: Addressed, { limits, findMod
     isStream: said.isStream,
   });
   // Whoever fetched one would send a packet out.
-  return { model: model.id, askedModel, hints, fetchImages: limits.fetchImages && hints.mode !== 'local' };
+  return {
+    model: model.id,
+    askedModel,
+    ...(nameRule !== undefined && { nameRule: nameRule.match }),
+    hints,
+    fetchImages: limits.fetchImages && hints.mode !== 'local',
+  };
 }
 
 /** Names a conversation that goes in circles. */

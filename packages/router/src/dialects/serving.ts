@@ -10,7 +10,7 @@ import type { ChatRequest } from '../core/request.ts';
 import { receivedBody } from '../server/body-parser.ts';
 import { setRaw } from '../server/raw-headers.ts';
 import type { ReadEmbedding } from './embedding.ts';
-import { modelFinder } from './find-model.ts';
+import { type FindModel, modelFinder } from './find-model.ts';
 import { answerMetadata } from './metadata.ts';
 import { type NameRule, nameRuleFinder } from './names.ts';
 import { canonicalHead } from './prompt-head.ts';
@@ -45,6 +45,7 @@ export interface DialectDeps {
 /** The way of an answer through HTTP, the same for every wire: admission, quota, the exchange with the pipeline. */
 export class Serving {
   readonly deps: DialectDeps;
+  readonly findModel: FindModel;
   /** What readers of bodies work with. */
   readonly reading: ReaderDeps;
   /** Sessions in which a request with tools runs, and how many. */
@@ -55,9 +56,10 @@ export class Serving {
   constructor(deps: DialectDeps) {
     this.deps = deps;
     const ruleOf = nameRuleFinder(() => deps.modelNames?.() ?? []);
+    this.findModel = modelFinder(deps.models, ruleOf);
     this.reading = {
       limits: deps.limits,
-      findModel: modelFinder(deps.models, ruleOf),
+      findModel: this.findModel,
       canonicalHead: (text) => (deps.isHeadCanonical?.() === false ? text : canonicalHead(text)),
     };
     this.admit = (_request, _reply, done) => done(this.#refusal());

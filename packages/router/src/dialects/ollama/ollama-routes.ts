@@ -35,7 +35,7 @@ export function addOllamaRoutes(app: FastifyInstance, serving: Serving): void {
     if (typeof name !== 'string' || name === '') {
       throw new RequestError('model: is required.', { code: 'missing_required_parameter', param: 'model' });
     }
-    return shownModel(serving.reading.findModel(withoutLatest(name), request.identity).model, startedAt);
+    return shownModel(serving.findModel(withoutLatest(name), request.identity).model, startedAt);
   });
 
   for (const form of ['chat', 'generate'] as const) {

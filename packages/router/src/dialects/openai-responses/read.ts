@@ -6,7 +6,7 @@ import { isGiven } from '../given.ts';
 import { readImageUrl } from '../images.ts';
 import { requestErrorOf } from '../issues.ts';
 import { mendedArguments } from '../mended-calls.ts';
-import { type Address, addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
+import { type Address, addressOf, type AskedModel, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
 import type { FlatTools } from '../tools.ts';
 import type { AnswerFormat } from '../wire.ts';
@@ -21,6 +21,7 @@ export interface ReadResponse {
   readonly format: AnswerFormat;
   /** A probe: no input, or instructions alone. It is answered with an empty response and leaves no record. */
   readonly isEmpty: boolean;
+  readonly address: AskedModel;
   /** What a probe is answered. */
   emptyBody(createdS: number): object;
   emptyStream(createdS: number): string;
@@ -89,6 +90,7 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
     request,
     warnings,
     format,
+    address,
     isEmpty,
     emptyBody: (createdS) => format.emptyBody(createdS),
     emptyStream: (createdS) => format.emptyStream(createdS),
