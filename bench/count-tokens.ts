@@ -33,7 +33,12 @@ async function measure(name: string, model: string): Promise<void> {
   );
   const child = spawn(process.execPath, [launcher, 'serve'], {
     cwd: folder,
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], LFO_LOCAL_MODEL: model, LFO_DATA_DIR: join(folder, 'data') },
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      LFO_LOCAL_MODEL: model,
+      LFO_DATA_DIR: join(folder, 'data'),
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let output = '';
@@ -51,7 +56,10 @@ async function measure(name: string, model: string): Promise<void> {
     const again: number[] = [];
     let tokens = 0;
     for (let turn = 0; turn < turns; turn++) {
-      messages.push({ role: 'assistant', content: `Step ${turn} is done.` }, { role: 'user', content: words(500, turn) });
+      messages.push(
+        { role: 'assistant', content: `Step ${turn} is done.` },
+        { role: 'user', content: words(500, turn) },
+      );
       const counted = await count(origin, messages);
       again.push(counted.ms);
       tokens = counted.tokens;
@@ -66,7 +74,10 @@ async function measure(name: string, model: string): Promise<void> {
   }
 }
 
-async function count(origin: string, messages: readonly object[]): Promise<{ readonly ms: number; readonly tokens: number }> {
+async function count(
+  origin: string,
+  messages: readonly object[],
+): Promise<{ readonly ms: number; readonly tokens: number }> {
   const body = JSON.stringify({ model: 'lfo-local', messages });
   const startMs = performance.now();
   const response = await fetch(`${origin}/v1/messages/count_tokens`, {
@@ -89,7 +100,22 @@ function conversation(name: string): object[] {
 }
 
 function words(length: number, seed: number): string {
-  const some = ['const', 'answer', 'reads', 'the', 'file', 'again', 'return', 'while', 'parser', 'tokens', 'line', '=>', '{', '}'];
+  const some = [
+    'const',
+    'answer',
+    'reads',
+    'the',
+    'file',
+    'again',
+    'return',
+    'while',
+    'parser',
+    'tokens',
+    'line',
+    '=>',
+    '{',
+    '}',
+  ];
   let text = '';
   for (let n = seed + 1; text.length < length; n = (n * 1_103_515_245 + 12_345) % 2_147_483_648) {
     text += `${some[n % some.length]} `;

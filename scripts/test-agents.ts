@@ -62,11 +62,10 @@ function install(): void {
     const own = folderOf(name);
     mkdirSync(own, { recursive: true });
     writeFileSync(join(own, 'package.json'), '{"private":true}');
-    const { status } = spawnSync(
-      'npm',
-      ['install', '--no-audit', '--no-fund', '--save-exact', `${name}@${version}`],
-      { cwd: own, stdio: ['ignore', 'ignore', 'inherit'] },
-    );
+    const { status } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--save-exact', `${name}@${version}`], {
+      cwd: own,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     if (status !== 0) process.stdout.write(`${name}@${version} could not be installed.\n`);
   }
 }

@@ -13,7 +13,10 @@ interface Wire {
 interface ChatMessage {
   readonly role: string;
   readonly content: string | null;
-  readonly tool_calls?: readonly { readonly id: string; readonly function: { readonly name: string; readonly arguments: string } }[];
+  readonly tool_calls?: readonly {
+    readonly id: string;
+    readonly function: { readonly name: string; readonly arguments: string };
+  }[];
   readonly tool_call_id?: string;
 }
 
@@ -119,7 +122,12 @@ export const dialectCells: readonly Cell[] = [
     requests: 2000,
     body: (model) => JSON.stringify({ model, messages: [{ role: 'user', content: kilobyte }], store: false }),
   },
-  { ...unary, name: 'schema 40 KB', requests: 800, body: (model) => JSON.stringify({ model, ...agentBody(), store: false }) },
+  {
+    ...unary,
+    name: 'schema 40 KB',
+    requests: 800,
+    body: (model) => JSON.stringify({ model, ...agentBody(), store: false }),
+  },
   ...wires.flatMap(({ name, path, short, agent, more }): Cell[] => [
     {
       ...unary,
@@ -128,7 +136,13 @@ export const dialectCells: readonly Cell[] = [
       path,
       body: (model) => JSON.stringify({ model, ...short, ...more }),
     },
-    { ...unary, name: `${name} 40 KB`, requests: 800, path, body: (model) => JSON.stringify({ model, ...agent, ...more }) },
+    {
+      ...unary,
+      name: `${name} 40 KB`,
+      requests: 800,
+      path,
+      body: (model) => JSON.stringify({ model, ...agent, ...more }),
+    },
   ]),
 ];
 

@@ -51,7 +51,8 @@ try {
   const results = new Map<string, Sample[]>();
   for (const cell of chosen) {
     const warm = Math.ceil(Number(options.warm) * share * (cell.isStream ? 0.2 : 1));
-    if (warm > 0) for (const system of speaking(systems, cell)) await load(system, cell, Math.max(cell.concurrency, warm));
+    if (warm > 0)
+      for (const system of speaking(systems, cell)) await load(system, cell, Math.max(cell.concurrency, warm));
   }
   for (let round = 0; round < rounds; round++) {
     for (const cell of chosen) {

@@ -4,8 +4,14 @@ import * as fc from 'fast-check';
 /** Whole answers as backends give them: texts and thoughts cut anywhere, calls of these tools one in another, an end. */
 export function eventSequence(tools: readonly string[]): fc.Arbitrary<readonly InferenceEvent[]> {
   const piece = fc.oneof(
-    fc.record({ type: fc.constant('text' as const), text: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 }) }),
-    fc.record({ type: fc.constant('thought' as const), text: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 8 }) }),
+    fc.record({
+      type: fc.constant('text' as const),
+      text: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 }),
+    }),
+    fc.record({
+      type: fc.constant('thought' as const),
+      text: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 8 }),
+    }),
   );
   const call = fc.record({
     name: fc.constantFrom(...tools),
@@ -13,7 +19,11 @@ export function eventSequence(tools: readonly string[]): fc.Arbitrary<readonly I
     cuts: fc.array(fc.nat({ max: 40 }), { maxLength: 3 }),
   });
   return fc
-    .record({ pieces: fc.array(piece, { maxLength: 6 }), calls: fc.array(call, { maxLength: 3 }), cut: fc.nat({ max: 5 }) })
+    .record({
+      pieces: fc.array(piece, { maxLength: 6 }),
+      calls: fc.array(call, { maxLength: 3 }),
+      cut: fc.nat({ max: 5 }),
+    })
     .map(({ pieces, calls, cut }) => {
       const said = pieces.flatMap(({ type, text }): InferenceEvent[] =>
         cutText(text, [cut]).map((part) => ({
@@ -21,13 +31,18 @@ export function eventSequence(tools: readonly string[]): fc.Arbitrary<readonly I
           text: part,
         })),
       );
-      const starts = calls.map(
-        ({ name }, index): InferenceEvent => ({ type: 'tool-call-start', index, id: `call${index}`, name }),
-      );
+      const starts = calls.map(({ name }, index): InferenceEvent => ({
+        type: 'tool-call-start',
+        index,
+        id: `call${index}`,
+        name,
+      }));
       const rest = calls.flatMap(({ input, cuts }, index): InferenceEvent[] => [
-        ...cutText(JSON.stringify(input), cuts).map(
-          (json): InferenceEvent => ({ type: 'tool-call-delta', index, json }),
-        ),
+        ...cutText(JSON.stringify(input), cuts).map((json): InferenceEvent => ({
+          type: 'tool-call-delta',
+          index,
+          json,
+        })),
         { type: 'tool-call-end', index },
       ]);
       return [

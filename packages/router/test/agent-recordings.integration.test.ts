@@ -96,7 +96,9 @@ test('Claude Code’s second turn begins with what the model server has just rea
   - { name: near, kind: openai-compatible, tier: local, base_url: "${upstream.origin}/v1", models: [small], context_tokens: 200000 }
 `,
   });
-  const turns = asking(recording).filter(({ body }) => Array.isArray(at(body, 'tools')) && at(body, 'tools', 0) !== undefined);
+  const turns = asking(recording).filter(
+    ({ body }) => Array.isArray(at(body, 'tools')) && at(body, 'tools', 0) !== undefined,
+  );
   assert.ok(turns.length >= 2);
   const rendered: string[] = [];
   const shares: unknown[] = [];
@@ -151,7 +153,15 @@ function turnOf(message: Message, all: readonly Message[]): readonly Turn[] {
   }
 }
 
-function callOf({ id, name, arguments: json }: { readonly id: string; readonly name: string; readonly arguments: string }) {
+function callOf({
+  id,
+  name,
+  arguments: json,
+}: {
+  readonly id: string;
+  readonly name: string;
+  readonly arguments: string;
+}) {
   const input = parseJson(json);
   return { id, name, input: isJsonObject(input) ? input : {} };
 }

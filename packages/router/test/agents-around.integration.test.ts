@@ -49,7 +49,9 @@ describe('calls are healed', () => {
   for (const wire of wires) {
     test(`text that is a call becomes one on ${wire.name}`, async (t) => {
       const { router, local } = await bothTiers(t);
-      local.always(answerWith({ deltas: ['<tool_', 'call>{"name":"weather","arguments":{"city":', '"Bern"}}</tool_call>'] }));
+      local.always(
+        answerWith({ deltas: ['<tool_', 'call>{"name":"weather","arguments":{"city":', '"Bern"}}</tool_call>'] }),
+      );
       for (const isStream of [false, true]) {
         const body = wire.body(asks, 'lfo-local', isStream);
         const { text } = await router.request('POST', wire.path('lfo-local', isStream), body);
@@ -116,7 +118,11 @@ describe('calls are healed', () => {
 
   test('a history with broken and unanswered calls is mended, and said so', async (t) => {
     const { router, local } = await bothTiers(t);
-    const call = (id: string, args: string) => ({ id, type: 'function', function: { name: 'weather', arguments: args } });
+    const call = (id: string, args: string) => ({
+      id,
+      type: 'function',
+      function: { name: 'weather', arguments: args },
+    });
     const { status, headers, text } = await router.chat({
       model: 'lfo-local',
       tools: body['tools'],
@@ -147,33 +153,46 @@ describe('calls are healed', () => {
 });
 
 describe('two lanes', () => {
-  test('a title asked for beside a running task waits for it, and nobody waits for the title', { timeout: 20_000 }, async (t) => {
-    const { router, local } = await bothTiers(t);
-    const { promise: mayEnd, resolve: end } = Promise.withResolvers<void>();
-    const order: string[] = [];
-    const script: Script = async (exchange) => {
-      const said = String(at(exchange.request.json, 'messages', 0, 'content'));
-      order.push(said);
-      if (said === 'The task') await mayEnd;
-      await answerWith({ deltas: ['Done.'] })(exchange);
-    };
-    local.always((exchange) => (exchange.request.method === 'GET' ? exchange.json(200, { data: [] }) : script(exchange)));
-    const ask = (content: string, session: string, more: object = {}) =>
-      router.chat({ model: 'lfo-local', messages: [{ role: 'user', content }], ...more }, { 'x-lfo-session': session });
-    const known = chatsOf(local).length;
-    const task = ask('The task', 'one', { tools: [{ type: 'function', function: { name: 'run' } }] });
-    while (chatsOf(local).length === known) await new Promise((resolve) => setImmediate(resolve));
-    const title = ask('A title', 'one');
-    assert.equal((await ask('A person', 'two')).status, 200);
-    assert.deepEqual(order, ['The task', 'A person']);
-    end();
-    assert.deepEqual([(await task).status, (await title).status], [200, 200]);
-    assert.deepEqual(order, ['The task', 'A person', 'A title']);
-  });
+  test(
+    'a title asked for beside a running task waits for it, and nobody waits for the title',
+    { timeout: 20_000 },
+    async (t) => {
+      const { router, local } = await bothTiers(t);
+      const { promise: mayEnd, resolve: end } = Promise.withResolvers<void>();
+      const order: string[] = [];
+      const script: Script = async (exchange) => {
+        const said = String(at(exchange.request.json, 'messages', 0, 'content'));
+        order.push(said);
+        if (said === 'The task') await mayEnd;
+        await answerWith({ deltas: ['Done.'] })(exchange);
+      };
+      local.always((exchange) =>
+        exchange.request.method === 'GET' ? exchange.json(200, { data: [] }) : script(exchange),
+      );
+      const ask = (content: string, session: string, more: object = {}) =>
+        router.chat(
+          { model: 'lfo-local', messages: [{ role: 'user', content }], ...more },
+          { 'x-lfo-session': session },
+        );
+      const known = chatsOf(local).length;
+      const task = ask('The task', 'one', { tools: [{ type: 'function', function: { name: 'run' } }] });
+      while (chatsOf(local).length === known) await new Promise((resolve) => setImmediate(resolve));
+      const title = ask('A title', 'one');
+      assert.equal((await ask('A person', 'two')).status, 200);
+      assert.deepEqual(order, ['The task', 'A person']);
+      end();
+      assert.deepEqual([(await task).status, (await title).status], [200, 200]);
+      assert.deepEqual(order, ['The task', 'A person', 'A title']);
+    },
+  );
 
   test('flex is the lane of what may wait', async (t) => {
     const { router } = await bothTiers(t);
-    const answer = await router.request('POST', '/v1/responses', { model: 'lfo-local', input: 'Hi', service_tier: 'flex' });
+    const answer = await router.request('POST', '/v1/responses', {
+      model: 'lfo-local',
+      input: 'Hi',
+      service_tier: 'flex',
+    });
     assert.equal(answer.status, 200);
     assert.equal(answer.headers['x-lfo-warning'], undefined);
   });
@@ -212,7 +231,10 @@ describe('the head of a prompt', () => {
     const { json } = await router.chat({ ...turn('22222', 'Hello again') });
     assert.match(String(at(chatsOf(local)[1], 'messages', 0, 'content')), /cch=22222/);
     assert.ok(Number(at(json, 'lfo_metadata', 'prefix_reuse')) < 0.05);
-    const warned = router.log().split('\n').find((text) => text.includes('begins anew'));
+    const warned = router
+      .log()
+      .split('\n')
+      .find((text) => text.includes('begins anew'));
     assert.match(warned ?? '', /messages\[0\] \(system\)/);
     assert.doesNotMatch(warned ?? '', /careful|cch/);
   });

@@ -18,8 +18,7 @@ import { wires } from './wires/wires.ts';
 // The contract of a dialect, which each of them passes: the same conversation reaches the pipeline as the same request, the
 // same events come out as the same answer, and a stream says what the whole answer says, in the order its clients expect.
 
-const pixel =
-  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+const pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 const weather = {
   name: 'weather',
   description: 'The weather now.',
@@ -337,10 +336,7 @@ for (const wire of wires) {
       };
       const playing = await scene(t, {
         limits: { bodyBytes: 2000 },
-        verifyKey: (key) =>
-          key === 'good'
-            ? { id: 'good', scopes: ['inference'] }
-            : new LfoError('A key is needed.', { code: 'invalid_api_key', status: 401 }),
+        verifyKey: (key) => (key === 'good' ? { id: 'good', scopes: ['chat'] } : undefined),
       });
       const headers = { authorization: 'Bearer good' };
       const unauthorised = await send(playing.base, wire);
@@ -425,5 +421,6 @@ test('every wire gets the same verdict of the gate, and leaves one record', { ti
     { timeout: 10_000 },
   );
   const { text: metrics } = await router.request('GET', '/metrics');
-  for (const { name } of wires) assert.match(metrics, new RegExp(`lfo_requests_total\\{[^}]*dialect="${name}"[^}]*\\} 2`));
+  for (const { name } of wires)
+    assert.match(metrics, new RegExp(`lfo_requests_total\\{[^}]*dialect="${name}"[^}]*\\} 2`));
 });

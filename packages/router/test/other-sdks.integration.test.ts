@@ -28,7 +28,8 @@ const called: readonly InferenceEvent[] = [
 
 async function ask(t: TestContext, command: (base: string) => readonly string[], env: Record<string, string>) {
   const router = scriptedRouter({
-    answer: ({ messages }) => fromEvents(messages.some((message) => textOf(message).includes('Call it')) ? called : said),
+    answer: ({ messages }) =>
+      fromEvents(messages.some((message) => textOf(message).includes('Call it')) ? called : said),
   });
   const base = await router.listen();
   t.after(() => router.app.close());

@@ -230,7 +230,12 @@ describe('the privacy promise', { concurrency: 3 }, () => {
       const { network, ask } = scene;
       assert.equal(await network.quiet(500), 0, 'start-up');
 
-      const asks = (words: string): Talk => ({ system: 'Be brief.', turns: [{ user: words }], tools: [lookUp], maxTokens: 64 });
+      const asks = (words: string): Talk => ({
+        system: 'Be brief.',
+        turns: [{ user: words }],
+        tools: [lookUp],
+        maxTokens: 64,
+      });
       const failing = ['Hello', 'fault-500', 'fault-reset-mid-stream', 'fault-401', 'be unsure', 'call a tool'];
       const on = (wire: Wire, words: string, model: string, isStream: boolean): Asked => ({
         path: wire.path(model, isStream),
@@ -249,7 +254,11 @@ describe('the privacy promise', { concurrency: 3 }, () => {
       assert.equal(await localPackets(scene, listings), 0, 'listing');
       assert.equal(await localPackets(scene, embeddings('near-embed', {})), 0, 'embedding by a local model');
       const inLocal = { 'x-lfo-mode': 'local' };
-      assert.equal(await localPackets(scene, embeddings('far-embed', inLocal)), 0, 'embedding by a cloud model in local');
+      assert.equal(
+        await localPackets(scene, embeddings('far-embed', inLocal)),
+        0,
+        'embedding by a cloud model in local',
+      );
       assert.equal(await localPackets(scene, countings('lfo-cloud')), 0, 'counting for the cloud');
 
       for (const wire of wires) {

@@ -68,7 +68,14 @@ export async function startRecorder(router: string): Promise<Recorder> {
 }
 
 /** Headers that steer, or tell one client from another. */
-const toldHeaders = ['anthropic-version', 'anthropic-beta', 'content-type', 'user-agent', 'x-goog-api-client', 'x-stainless-timeout'];
+const toldHeaders = [
+  'anthropic-version',
+  'anthropic-beta',
+  'content-type',
+  'user-agent',
+  'x-goog-api-client',
+  'x-stainless-timeout',
+];
 
 function told(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
   return Object.fromEntries(

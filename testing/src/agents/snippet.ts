@@ -9,7 +9,10 @@ export interface Snippet {
 /** The first block of code under a heading of this name. @throws Error where there is none */
 export function snippetUnder(page: string, heading: string): Snippet {
   const from = page.split('\n').findIndex((line) => /^#{2,4} /.test(line) && line.replace(/^#+ /, '') === heading);
-  const after = page.split('\n').slice(from + 1).join('\n');
+  const after = page
+    .split('\n')
+    .slice(from + 1)
+    .join('\n');
   const section = after.split(/^#{2,4} /m)[0] ?? '';
   const found = /^```(\w+)\n([^]*?)\n```$/m.exec(section);
   if (from === -1 || found?.[1] === undefined || found[2] === undefined) {

@@ -37,11 +37,12 @@ export function repairedArguments(json: string): string | undefined {
   return read !== undefined && isObject(read.value) ? (read.repaired ? JSON.stringify(read.value) : json) : undefined;
 }
 
-/** What is missing at the end of JSON that was left open; undefined where more than that is wrong with it. */
+/** The brackets that are missing at the end of JSON; undefined where more than those is wrong with it. */
 export function missingEnd(json: string): string | undefined {
   try {
     const whole = jsonrepair(json);
-    return whole.startsWith(json) && isObject(JSON.parse(whole)) ? whole.slice(json.length) : undefined;
+    const rest = whole.startsWith(json) ? whole.slice(json.length) : '';
+    return /^[\]}]+$/.test(rest) && isObject(JSON.parse(whole)) ? rest : undefined;
   } catch {
     return undefined;
   }

@@ -16,7 +16,7 @@ export interface HintSources {
   /** The client's own name for its conversation (`prompt_cache_key`, else `user`). */
   readonly conversation: string | undefined;
   /** The body says that it may wait; the header has the last word. */
-  readonly isPatient: boolean;
+  readonly isPatient?: boolean;
   readonly isStream: boolean;
 }
 
@@ -40,7 +40,7 @@ export function readHints(sources: HintSources): RoutingHints {
     ...(identity.name !== undefined && { clientName: identity.name }),
     headers,
     metadata,
-    ...(isBackground(headers, metadata, sources.isPatient) && { lane: 'background' }),
+    ...(isBackground(headers, metadata, sources.isPatient === true) && { lane: 'background' }),
     ...(confidenceThreshold !== undefined && { confidenceThreshold }),
     ...deadlinesOf(headers, sources.isStream),
     ...(conversation !== undefined && { sessionKey: `${identity.id}:${String(conversation)}` }),

@@ -46,7 +46,8 @@ export class PrefixReuse implements RequestSink {
       const shared = Math.max(...session.outlines.map((known) => sharedBlocks(known, outline.blocks)));
       const isWhole = shared === outline.blocks.length;
       trace.prefixReuse = isWhole ? 1 : Math.min(1, (shared * blockChars) / Math.max(1, outline.chars));
-      if (trace.prefixReuse < littleShared && outline.blocks.length >= fewBlocks) this.#warn(session, trace, outline, shared);
+      if (trace.prefixReuse < littleShared && outline.blocks.length >= fewBlocks)
+        this.#warn(session, trace, outline, shared);
     }
     session.outlines.push(outline.blocks);
     if (session.outlines.length > mostOutlines) session.outlines.shift();

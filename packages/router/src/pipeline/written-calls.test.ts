@@ -79,7 +79,9 @@ test('what names no tool that is offered stays the text it was', () => {
 });
 
 test('a call that the limit cut off stays without its end', () => {
-  const { calls } = Object(summary(read([...texts('<tool_call>{"name": "weather", "arguments": {"ci'), finish('length')])));
+  const { calls } = Object(
+    summary(read([...texts('<tool_call>{"name": "weather", "arguments": {"ci'), finish('length')])),
+  );
   assert.deepEqual(
     calls.map(({ name, isWhole }: { name: string; isWhole: boolean }) => [name, isWhole]),
     [['weather', false]],
@@ -106,7 +108,13 @@ test('scores go with what they are about', () => {
   const scored: InferenceEvent = { type: 'token-scores', scores, about: 'text' };
   const about = (events: readonly InferenceEvent[]) =>
     events.flatMap((event) => (event.type === 'token-scores' ? [[event.about, event.scores.length]] : []));
-  const call = read([scored, ...texts('<tool_call>'), scored, ...texts('{"name": "clock", "arguments": {}}</tool_call>'), finish()]);
+  const call = read([
+    scored,
+    ...texts('<tool_call>'),
+    scored,
+    ...texts('{"name": "clock", "arguments": {}}</tool_call>'),
+    finish(),
+  ]);
   assert.deepEqual(about(call), [['tool-call', 2]]);
   assert.deepEqual(about(read([scored, ...texts('Hello.'), finish()])), [['text', 1]]);
 });

@@ -87,8 +87,7 @@ function underRules(askedMode: Mode, asked: ModelTarget, ruled: readonly RuleVot
     else if (vote.type === 'goal') {
       const { quality, risk } = vote;
       goal ??= { ...(quality !== undefined && { quality }), ...(risk !== undefined && { risk }) };
-    }
-    else if (vote.type === 'prefer') prefer ??= vote.backend;
+    } else if (vote.type === 'prefer') prefer ??= vote.backend;
     else if (vote.type === 'forbid' && vote.backend !== undefined) avoid.push(vote.backend);
     else {
       const tier = vote.type === 'require' ? vote.tier : vote.tier === 'local' ? 'cloud' : 'local';

@@ -33,9 +33,7 @@ export const anthropic: Wire = {
     return {
       text: content.flatMap((block) => (block.type === 'text' ? [block.text] : [])).join(''),
       thought: content.flatMap((block) => (block.type === 'thinking' ? [block.thinking] : [])).join(''),
-      calls: content.flatMap((block) =>
-        block.type === 'tool_use' ? [{ name: block.name, input: block.input }] : [],
-      ),
+      calls: content.flatMap((block) => (block.type === 'tool_use' ? [{ name: block.name, input: block.input }] : [])),
       stop: stopOf(stop),
       inputTokens: usage.input_tokens,
       outputTokens: usage.output_tokens,

@@ -9,7 +9,8 @@ type Body = Pick<GenerateContentResponse, 'candidates' | 'usageMetadata' | 'mode
 export const gemini: Wire = {
   name: 'gemini',
   showsThoughts: true,
-  path: (model, isStream) => `/v1beta/models/${model}:${isStream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`,
+  path: (model, isStream) =>
+    `/v1beta/models/${model}:${isStream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`,
   body: (talk) => ({
     ...(talk.system !== undefined && { systemInstruction: { parts: [{ text: talk.system }] } }),
     contents: talk.turns.map(content),
@@ -43,7 +44,13 @@ export const gemini: Wire = {
     const last = frames.at(-1) ?? '{}';
     if ('error' in parsed<object>(last)) {
       gemini.error(last);
-      return { ...understood(frames.slice(0, -1).map((frame) => parsed<Body>(frame)), true), stop: 'failed' };
+      return {
+        ...understood(
+          frames.slice(0, -1).map((frame) => parsed<Body>(frame)),
+          true,
+        ),
+        stop: 'failed',
+      };
     }
     return understood(frames.map((frame) => parsed<Body>(frame)));
   },

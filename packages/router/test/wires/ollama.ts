@@ -32,7 +32,13 @@ export const ollama: Wire = {
     const last = lines.at(-1) ?? '{}';
     if ('error' in parsed<object>(last)) {
       ollama.error(last);
-      return { ...understood(lines.slice(0, -1).map((line) => parsed<Line>(line)), true), stop: 'failed' };
+      return {
+        ...understood(
+          lines.slice(0, -1).map((line) => parsed<Line>(line)),
+          true,
+        ),
+        stop: 'failed',
+      };
     }
     return understood(lines.map((line) => parsed<Line>(line)));
   },

@@ -108,11 +108,17 @@ function message(turn: Turn): JsonValue {
     return { role: 'user', content: turn.image === undefined ? turn.user : [text, image] };
   }
   if ('result' in turn) {
-    return { role: 'tool', tool_call_id: turn.of.id, content: turn.isError === true ? `Error: ${turn.result}` : turn.result };
+    return {
+      role: 'tool',
+      tool_call_id: turn.of.id,
+      content: turn.isError === true ? `Error: ${turn.result}` : turn.result,
+    };
   }
-  const calls = (turn.calls ?? []).map(
-    ({ id, name, input }): JsonObject => ({ id, type: 'function', function: { name, arguments: JSON.stringify(input) } }),
-  );
+  const calls = (turn.calls ?? []).map(({ id, name, input }): JsonObject => ({
+    id,
+    type: 'function',
+    function: { name, arguments: JSON.stringify(input) },
+  }));
   return {
     role: 'assistant',
     content: turn.assistant === '' ? null : turn.assistant,

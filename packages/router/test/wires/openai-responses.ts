@@ -82,9 +82,7 @@ function understood({ output, status, incomplete_details: why, usage }: Response
       .flatMap((item) => (item.type === 'message' ? item.content : []))
       .map((part) => (part.type === 'output_text' ? part.text : part.refusal))
       .join(''),
-    thought: output
-      .flatMap((item) => (item.type === 'reasoning' ? item.summary.map(({ text }) => text) : []))
-      .join(''),
+    thought: output.flatMap((item) => (item.type === 'reasoning' ? item.summary.map(({ text }) => text) : [])).join(''),
     calls,
     stop,
     inputTokens: usage?.input_tokens ?? -1,
@@ -151,7 +149,6 @@ class ResponseOrder {
       case 'response.reasoning_summary_text.done':
         return this.#textDone(event, event.text);
       case 'response.function_call_arguments.done':
-        assert.ok(event.name !== '');
         return this.#textDone(event, event.arguments);
       case 'response.custom_tool_call_input.done':
         return this.#textDone(event, event.input);

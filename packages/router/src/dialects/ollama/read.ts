@@ -110,7 +110,8 @@ export function ollamaReaders(deps: ReaderDeps) {
       const warnings = new Map<string, string>();
       const conversation = new Conversation(warnings);
       const made: MadeCall[] = [];
-      for (const [i, one] of body.messages.entries()) addMessage(one, `messages[${i}]`, conversation, made, { ...deps, warnings });
+      for (const [i, one] of body.messages.entries())
+        addMessage(one, `messages[${i}]`, conversation, made, { ...deps, warnings });
       return toRequest({ body, conversation, param: 'messages', form: 'chat', warnings }, received, deps);
     },
     generate(received: Received): ReadOllama {

@@ -11,9 +11,7 @@ import { ChatFormat } from './chat-format.ts';
 import { chatReader, type ReadChat } from './read-chat.ts';
 
 /** Reads a body that holds `input`; `isEmpty` where nobody said anything. */
-export type ReadInput = (
-  received: Received,
-) => Omit<ReadChat, 'format'> & { readonly isEmpty: boolean };
+export type ReadInput = (received: Received) => Omit<ReadChat, 'format'> & { readonly isEmpty: boolean };
 
 /**
  * `POST /v1/chat/completions` and, beside it, what would happen to the same body. Some agents send a body of the Responses

@@ -27,10 +27,7 @@ interface Calls {
  * The conversation as messages of our own, order kept.
  * @throws RequestError for what types cannot say: results without a call, turns without content
  */
-export function toMessages(
-  wire: readonly WireMessage[],
-  context: MessageContext,
-): readonly Message[] {
+export function toMessages(wire: readonly WireMessage[], context: MessageContext): readonly Message[] {
   const { warnings } = context;
   const calls: Calls = { answered: new Map(), byFunction: new Map(), warnings };
   const messages = wire.map((message, index) => toMessage(message, `messages[${index}]`, calls, context));

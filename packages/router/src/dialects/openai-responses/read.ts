@@ -176,7 +176,10 @@ function addMessage(item: Extract<WireItem, { type: 'message' }>, param: string,
   } else if (building.hasBegun) {
     conversation.reminder(texts.join('\n'));
   } else {
-    conversation.instruction(role, texts.map((text) => building.canonicalHead(text)));
+    conversation.instruction(
+      role,
+      texts.map((text) => building.canonicalHead(text)),
+    );
     conversation.user(others);
   }
 }
