@@ -20,7 +20,7 @@ import { wires } from './wires/wires.ts';
 const folder = fileURLToPath(new URL('../../../testing/agent-recordings', import.meta.url));
 const recordings = globSync('*.json', { cwd: folder })
   .toSorted()
-  .map((file) => parsed<Recording>(readFileSync(join(folder, file), 'utf8')));
+  .map((file): Recording => parsed(readFileSync(join(folder, file), 'utf8')));
 
 /** Requests that ask for an answer. */
 function asking({ requests }: Recording): readonly RecordedRequest[] {

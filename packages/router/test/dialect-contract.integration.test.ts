@@ -415,7 +415,7 @@ test('every wire gets the same verdict of the gate, and leaves one record', { ti
       const rows: unknown = at(json, 'requests');
       assert.ok(Array.isArray(rows));
       assert.deepEqual(rows.map((row: unknown) => String(at(row, 'id'))).toSorted(), recorded.toSorted());
-      const dialects = new Set(rows.map((row: unknown) => at(row, 'dialect')));
+      const dialects = new Set(rows.map((row: unknown) => String(at(row, 'dialect'))));
       assert.deepEqual([...dialects].toSorted(), wires.map(({ name }) => name).toSorted());
     },
     { timeout: 10_000 },

@@ -2,12 +2,12 @@
 import { createRequire } from 'node:module';
 
 const [base, folder] = process.argv.slice(2);
-const require = createRequire(`${folder}/package.json`);
-const { generateText, jsonSchema, streamText, tool } = require('ai');
-const { createOpenAI } = require('@ai-sdk/openai');
-const { createAnthropic } = require('@ai-sdk/anthropic');
-const { createGoogleGenerativeAI } = require('@ai-sdk/google');
-const { createOpenAICompatible } = require('@ai-sdk/openai-compatible');
+const load = createRequire(`${folder}/package.json`);
+const { generateText, jsonSchema, streamText, tool } = load('ai');
+const { createOpenAI } = load('@ai-sdk/openai');
+const { createAnthropic } = load('@ai-sdk/anthropic');
+const { createGoogleGenerativeAI } = load('@ai-sdk/google');
+const { createOpenAICompatible } = load('@ai-sdk/openai-compatible');
 
 const apiKey = 'none';
 const models = {

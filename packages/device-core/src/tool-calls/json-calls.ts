@@ -42,7 +42,9 @@ export function missingEnd(json: string): string | undefined {
   try {
     const whole = jsonrepair(json);
     const rest = whole.startsWith(json) ? whole.slice(json.length) : '';
-    return /^[\]}]+$/.test(rest) && isObject(JSON.parse(whole)) ? rest : undefined;
+    // A number may have been cut in its middle.
+    const isClosed = /["\]}el]\s*$/.test(json) && /^[\]}]+$/.test(rest);
+    return isClosed && isObject(JSON.parse(whole)) ? rest : undefined;
   } catch {
     return undefined;
   }

@@ -30,7 +30,7 @@ export interface ChatRequest {
   /** Size of the body as received, in bytes: an upper bound for its text. */
   readonly bodyBytes: number;
   /** Present where the body may go to an OpenAI-compatible server as it came, but for its model. */
-  readonly source?: SourceText;
+  readonly source?: SourceText | undefined;
 }
 
 /** The text of a chat completion's body that holds nothing but what would be written for the request. */

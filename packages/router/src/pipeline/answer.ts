@@ -70,8 +70,8 @@ function isCallInVain(request: ChatRequest, { attempt, isCallForced }: Step, end
 const formFaults: ReadonlySet<Reason> = new Set(['tool_call_unparsed', 'tool_call_invalid', 'unknown_tool']);
 
 /** The same request, to be answered with calls alone. */
-function heldToCall({ source: _, ...request }: ChatRequest): ChatRequest {
-  return { ...request, toolChoice: { type: 'required' } };
+function heldToCall(request: ChatRequest): ChatRequest {
+  return { ...request, toolChoice: { type: 'required' }, source: undefined };
 }
 
 /** The answer that was held back, beside the one that was given: what agreement says of it is worth a label. */

@@ -47,7 +47,7 @@ export class WrittenCalls {
       case 'text-delta':
         if (this.#isOpeningOnly && !this.#hasBegun) this.#begin(event.text, events);
         if (this.#isOver) return void events.push(event);
-        return void this.#emit(this.#parser.push(event.text), events);
+        return this.#emit(this.#parser.push(event.text), events);
       case 'token-scores':
         if (this.#isOver || event.about !== 'text') return void events.push(event);
         return void this.#scores.push(...event.scores);

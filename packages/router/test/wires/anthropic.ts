@@ -23,7 +23,7 @@ export const anthropic: Wire = {
     ...(isStream && { stream: true }),
   }),
   whole(body) {
-    const { content, stop_reason: stop, usage } = parsed<Anthropic.Message>(body);
+    const { content, stop_reason: stop, usage }: Anthropic.Message = parsed(body);
     const firstCall = content.findIndex(({ type }) => type === 'tool_use');
     assert.ok(
       content.every(({ type }, i) => firstCall === -1 || i < firstCall || type === 'tool_use'),
@@ -45,7 +45,7 @@ export const anthropic: Wire = {
       if (name === 'ping') continue;
       if (name === 'error') order.failed(json);
       else {
-        const event = parsed<StreamEvent>(json);
+        const event: StreamEvent = parsed(json);
         assert.equal(event.type, name, 'the event is named as its type');
         order.take(event);
       }
@@ -53,7 +53,7 @@ export const anthropic: Wire = {
     return order.end();
   },
   error(body) {
-    const { type, error, request_id: id } = parsed<{ type: string; error: unknown; request_id: string }>(body);
+    const { type, error, request_id: id }: { type: string; error: unknown; request_id: string } = parsed(body);
     assert.equal(type, 'error');
     assert.ok(id.length > 0);
     return errorFields(error);

@@ -32,7 +32,7 @@ export const gemini: Wire = {
       ...(talk.thinks === true && { thinkingConfig: { includeThoughts: true } }),
     },
   }),
-  whole: (body) => understood([parsed<Body>(body)]),
+  whole: (body) => understood([parsed(body)]),
   stream(text) {
     const frames = text
       .split(/\r?\n\r?\n/)
@@ -42,22 +42,24 @@ export const gemini: Wire = {
         return frame.slice('data: '.length);
       });
     const last = frames.at(-1) ?? '{}';
-    if ('error' in parsed<object>(last)) {
+    if ('error' in parsed(last)) {
       gemini.error(last);
       return {
         ...understood(
-          frames.slice(0, -1).map((frame) => parsed<Body>(frame)),
+          frames.slice(0, -1).map((frame) => parsed(frame)),
           true,
         ),
         stop: 'failed',
       };
     }
-    return understood(frames.map((frame) => parsed<Body>(frame)));
+    return understood(frames.map((frame) => parsed(frame)));
   },
   error(body): UnderstoodError {
-    const { error } = parsed<{
+    const {
+      error,
+    }: {
       error: { code: number; message: string; status: string; details: { '@type': string; reason?: string }[] };
-    }>(body);
+    } = parsed(body);
     assert.match(error.status, /^[A-Z_]+$/);
     assert.equal(typeof error.code, 'number');
     const info = error.details.find((detail) => detail['@type'].endsWith('google.rpc.ErrorInfo'));

@@ -25,25 +25,25 @@ export const ollama: Wire = {
     ...(talk.thinks === true && { think: true }),
     ...(!isStream && { stream: false }),
   }),
-  whole: (body) => understood([parsed<Line>(body)]),
+  whole: (body) => understood([parsed(body)]),
   stream(text) {
     assert.ok(text.endsWith('\n'), 'the last line is whole');
     const lines = text.trimEnd().split('\n');
     const last = lines.at(-1) ?? '{}';
-    if ('error' in parsed<object>(last)) {
+    if ('error' in parsed(last)) {
       ollama.error(last);
       return {
         ...understood(
-          lines.slice(0, -1).map((line) => parsed<Line>(line)),
+          lines.slice(0, -1).map((line) => parsed(line)),
           true,
         ),
         stop: 'failed',
       };
     }
-    return understood(lines.map((line) => parsed<Line>(line)));
+    return understood(lines.map((line) => parsed(line)));
   },
   error(body) {
-    const { error, code } = parsed<{ readonly error: string; readonly code: string }>(body);
+    const { error, code }: { readonly error: string; readonly code: string } = parsed(body);
     assert.equal(typeof error, 'string');
     return { code, message: error };
   },

@@ -27,7 +27,7 @@ export const openaiChat: Wire = {
     ...(isStream && { stream: true, stream_options: { include_usage: true } }),
   }),
   whole(body) {
-    const { choices, usage } = parsed<OpenAI.ChatCompletion>(body);
+    const { choices, usage }: OpenAI.ChatCompletion = parsed(body);
     const [choice] = choices;
     assert.ok(choice !== undefined && choices.length === 1);
     const message: Message = choice.message;
@@ -59,7 +59,7 @@ export const openaiChat: Wire = {
         hasFailed = true;
         continue;
       }
-      const chunk = parsed<Chunk>(json);
+      const chunk: Chunk = parsed(json);
       assert.equal(chunk.object, 'chat.completion.chunk');
       id ??= chunk.id;
       assert.equal(chunk.id, id, 'one id for all chunks');
@@ -98,7 +98,7 @@ export const openaiChat: Wire = {
       outputTokens: usage?.completion_tokens ?? -1,
     };
   },
-  error: (body) => errorFields(parsed<{ readonly error: unknown }>(body).error),
+  error: (body) => errorFields(parsed(body).error),
 };
 
 function message(turn: Turn): JsonValue {

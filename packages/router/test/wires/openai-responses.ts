@@ -23,17 +23,17 @@ export const openaiResponses: Wire = {
     }),
     ...(isStream && { stream: true }),
   }),
-  whole: (body) => understood(parsed<Response>(body)),
+  whole: (body) => understood(parsed(body)),
   stream(text) {
     const order = new ResponseOrder();
     for (const { name, json } of namedEvents(text)) {
-      const event = parsed<StreamEvent>(json);
+      const event: StreamEvent = parsed(json);
       assert.equal(event.type, name, 'the event is named as its type');
       order.take(event);
     }
     return order.end();
   },
-  error: (body) => errorFields(parsed<{ readonly error: unknown }>(body).error),
+  error: (body) => errorFields(parsed(body).error),
 };
 
 function items(turn: Turn): readonly JsonObject[] {
