@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { pythonSdks } from './sdks/sdk-folders.ts';
 
-/** Where `.ci/set-up` puts the SDKs for Python that documents and examples use. */
-export const pythonSdks = '/usr/local/lib/lfo-python-sdks';
-
-/** Why nothing of Python's SDKs can run here; `false` where it can. */
-export const withoutPythonSdks: string | false = existsSync(`${pythonSdks}/openai`)
+/** Why no page or example in Python can run here; `false` where they can. */
+export const withoutPythonSdks: string | false = existsSync(join(pythonSdks, 'langchain_openai'))
   ? false
   : 'needs the SDKs for Python: run .ci/set-up';

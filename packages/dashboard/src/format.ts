@@ -66,11 +66,13 @@ export function perSecond(value: number): string {
   return `${value < 10 ? tenths.format(value) : whole.format(value)} a second`;
 }
 
-/** How a number stands beside an earlier one: `+12 %`, `as then`; empty where that says nothing. */
+/** How a number stands beside an earlier one: `+12 %`, `× 8`, `as then`; empty where that says nothing. */
 export function change(now: number | null, before: number | null): string {
   if (now === null || before === null || before === 0) return '';
   const by = Math.round((now / before - 1) * 100);
   if (by === 0) return 'as then';
+  // Percentages of next to nothing are noise.
+  if (by >= 400) return `× ${whole.format(now / before)}`;
   return `${by > 0 ? '+' : '−'}${whole.format(Math.abs(by))} %`;
 }
 

@@ -94,7 +94,7 @@ function LiveLatency() {
       label="p95 latency"
       value={duration(p95)}
       to="/requests?outcome=ok&sort=slowest"
-      note={times.length === 0 ? 'no answer yet' : `of the latest ${plural(times.length, 'answer')}`}
+      note={times.length === 0 ? 'no answer yet' : `of ${plural(times.length, 'answer')}`}
     />
   );
 }

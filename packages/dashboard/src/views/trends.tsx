@@ -240,7 +240,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
         <Chart
           {...shared}
           title="Lost to escalation"
-          unit={`time in local attempts that the cloud then answered, per ${step}`}
+          unit={`local time before the cloud answered, per ${step}`}
           series={charts.lost}
           shape="bars"
           format={duration}
