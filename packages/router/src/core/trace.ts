@@ -85,6 +85,8 @@ export interface AttemptTrace {
   /** What the judge said and saw, for replays; no text. */
   judgement: Judgement | undefined;
   usage: Usage | undefined;
+  /** It began while a local attempt was still being judged. */
+  isHedge: boolean;
 }
 
 /** A fresh trace of a request that has just arrived; `startMs` may lie before now (receipt of the first byte). */
@@ -137,7 +139,14 @@ export function beginTrace(
 
 /** Adds an attempt that starts now. */
 export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): AttemptTrace {
-  const attempt: AttemptTrace = {
+  const attempt = newAttempt(tier, startMs);
+  trace.attempts.push(attempt);
+  return attempt;
+}
+
+/** An attempt of which nothing is known yet. */
+export function newAttempt(tier: Tier, startMs: number): AttemptTrace {
+  return {
     tier,
     backend: undefined,
     model: undefined,
@@ -155,7 +164,6 @@ export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): 
     heldTokens: undefined,
     judgement: undefined,
     usage: undefined,
+    isHedge: false,
   };
-  trace.attempts.push(attempt);
-  return attempt;
 }
