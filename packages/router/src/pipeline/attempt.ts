@@ -1,4 +1,5 @@
 import { Gate } from '../confidence/gate.ts';
+import { leastScoreToAsk } from '../confidence/opinion.ts';
 import { type ChildAbort, childOf } from '../core/abort.ts';
 import {
   type AnswerTiming,
@@ -333,6 +334,8 @@ export class Attempt {
       request,
       model: identity,
       threshold: call.trace.threshold,
+      // Whoever is to be asked for a second opinion needs the first one whole.
+      ...(stages.gate.secondOpinion && { exitBelow: leastScoreToAsk(call.trace.threshold) }),
       delivery: request.stream ? 'stream' : 'unary',
     });
   }

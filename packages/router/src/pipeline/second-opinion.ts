@@ -1,4 +1,5 @@
 import { agreementOf } from '../confidence/agreement.ts';
+import { familyOf, leastScoreToAsk, withOpinion } from '../confidence/opinion.ts';
 import { childOf } from '../core/abort.ts';
 import type { Attempt as PlannedAttempt, BackendView } from '../core/backend.ts';
 import { LfoError } from '../core/errors.ts';
@@ -9,13 +10,6 @@ import { predictedAnswerMs } from './answer-time.ts';
 import { Attempt, type Call, type PromptSize, type Stages } from './attempt.ts';
 import type { SparedAnswer } from './attempt-notes.ts';
 
-/**
- * What agreement and disagreement of an unrelated model add to the log-odds of an answer. Half the logarithms of their
- * likelihood ratios as measured for a 0.5B beside an unrelated 8B (27 % agree, of those 91 % are right; 44 % right
- * overall), since the score and the agreement tell in part the same.
- */
-const agreed = 1.28;
-const disagreed = -0.39;
 /** Of a cloud that has not been measured. */
 const assumedCloudMs = 5_000;
 
@@ -40,8 +34,9 @@ export async function secondOpinion(
   size: PromptSize,
   held: SparedAnswer,
 ): Promise<Opinion | undefined> {
-  const score = held.verdict?.reason === 'low_confidence' ? held.verdict.score : undefined;
-  if (score === undefined || moved(score, agreed) < call.trace.threshold) return undefined;
+  const { score, reason } = held.verdict ?? {};
+  const isDoubt = reason === 'low_confidence' || reason === 'ungrounded_arguments';
+  if (score === undefined || !isDoubt || score < leastScoreToAsk(call.trace.threshold)) return undefined;
   const fleet = stages.pool.view();
   const other = fleet.backends.find((backend) => isOther(backend, held));
   if (other === undefined) return undefined;
@@ -66,7 +61,7 @@ export async function secondOpinion(
   if (agreement === undefined) return undefined;
   const { agrees } = agreement;
   const { backend = other.id, model = other.models[0] ?? other.id } = trace;
-  const opinion = { backend, model, agrees, score: moved(score, agrees ? agreed : disagreed) };
+  const opinion = { backend, model, agrees, score: withOpinion(score, agrees) };
   noteOpinion(held, opinion);
   return opinion;
 }
@@ -88,17 +83,6 @@ function isOther(
   if (breaker !== 'closed' || inFlight > 0 || (status.active ?? 0) > 0 || isDraining === true) return false;
   const [model] = models;
   return model !== undefined && familyOf(model) !== familyOf(held.attempt.model ?? '');
-}
-
-/** A model of the same family makes the same mistakes: `qwen` of `qwen2.5-coder-0.5b`. */
-export function familyOf(model: string): string {
-  const name = model.split('/').at(-1) ?? model;
-  return /^[a-z]+/i.exec(name)?.[0].toLowerCase() ?? name;
-}
-
-function moved(probability: number, logOdds: number): number {
-  const clamped = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
-  return 1 / (1 + Math.exp(-(Math.log(clamped / (1 - clamped)) + logOdds)));
 }
 
 const tooLate = new LfoError('The cloud would have answered by now.', { code: 'opinion_too_late', status: 499 });
