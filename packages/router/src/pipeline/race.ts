@@ -118,9 +118,12 @@ export class Race {
     if (this.#running === undefined || this.#writer !== undefined) return;
     const { call } = this.#options;
     this.#cloud.abort(hedgeLost);
-    void this.#running.then(() => {
-      if (call.trace.costUsd !== undefined) call.trace.costUsd = call.costOf(call.trace.attempts);
-    });
+    void this.#countLoser(this.#running, call);
+  }
+
+  async #countLoser(running: Promise<AttemptEnd>, { trace, costOf }: Call): Promise<void> {
+    await running;
+    if (trace.costUsd !== undefined) trace.costUsd = costOf(trace.attempts);
   }
 
   /** The local attempt is out: what has come so far is written, and the rest as it comes. */
