@@ -1,6 +1,8 @@
 import type { Attempt as PlannedAttempt } from '../core/backend.ts';
-import { deadlineExceeded, LfoError } from '../core/errors.ts';
+import { mayCall, mustCall } from '../core/can-serve.ts';
+import { BackendError, deadlineExceeded, LfoError, malformedCall } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
+import type { Reason } from '../core/reason.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AnswerWriter } from '../core/sink.ts';
 import {
@@ -56,7 +58,8 @@ async function attempts(
     const hasSpare = spared?.isWhole === true;
     if (!hasRoom(step, call, hasSpare, stages.clock.nowMs())) break;
     const hasOther = (backend: string): boolean => plan.hasOther(step, backend);
-    const options = { request, call, stages, size, hasSpare, hasOther };
+    const asked = step.isCallForced === true ? heldToCall(request) : request;
+    const options = { request: asked, call, stages, size, hasSpare, hasOther };
     const attempt = race?.attemptFor(step, options) ?? new Attempt(step, options);
     const isCompared = held !== undefined && step.attempt.tier === 'cloud' && stages.compared !== undefined;
     const copy = isCompared ? new Copy(writer) : undefined;
@@ -72,6 +75,10 @@ async function attempts(
     }
     spared = better(spared, end.spared);
     if (end.type === 'failed' && (call.signal.aborted || writer.committed)) throw end.error;
+    if (attempt.backend !== undefined && isCallInVain(request, step, end)) {
+      plan.forceCall(step, attempt.backend, attempt.model);
+      continue;
+    }
     if (!goesOn(plan, step, end, attempt.backend)) {
       if (spared === undefined && end.type === 'failed' && !(end.error instanceof LfoError)) throw end.error;
       break;
@@ -80,6 +87,20 @@ async function attempts(
   if (spared === undefined) throw plan.error ?? deadlineExceeded();
   noteSparedAnswer(call.trace, spared, stages.clock.nowMs(), call.costOf); // no other answer could be had
   await writer.write(spared.events);
+}
+
+/** Whether a local model tried a call and could not write it, where nothing has held it to the form of one so far. */
+function isCallInVain(request: ChatRequest, { attempt, isCallForced }: Step, end: AttemptEnd): boolean {
+  if (attempt.tier !== 'local' || isCallForced === true || !mayCall(request) || mustCall(request)) return false;
+  if (end.type === 'failed') return end.error instanceof BackendError && end.error.code === malformedCall;
+  return end.type === 'escalated' && end.reason !== undefined && formFaults.has(end.reason);
+}
+
+const formFaults: ReadonlySet<Reason> = new Set(['tool_call_unparsed', 'tool_call_invalid', 'unknown_tool']);
+
+/** The same request, to be answered with calls alone. */
+function heldToCall(request: ChatRequest): ChatRequest {
+  return { ...request, toolChoice: { type: 'required' }, source: undefined };
 }
 
 /** The answer that was held back, beside the one that was given: what agreement says of it is worth a label. */

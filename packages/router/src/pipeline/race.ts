@@ -16,6 +16,9 @@ import {
 import { isAnswer, leadWith } from './attempt-notes.ts';
 import type { Step } from './plan.ts';
 
+/** What the main path needs of an attempt. */
+type RunningAttempt = Pick<Attempt, 'backend' | 'model' | 'run'>;
+
 export interface RaceOptions {
   readonly request: ChatRequest;
   readonly call: Call;
@@ -66,7 +69,7 @@ export class Race {
   }
 
   /** The try as it takes part in the race: a local one that may lose it, or the cloud's, where that has begun. */
-  attemptFor(step: Step, options: AttemptOptions): Pick<Attempt, 'backend' | 'run'> {
+  attemptFor(step: Step, options: AttemptOptions): RunningAttempt {
     if (step.attempt.gated) return this.#localAttempt(step, options);
     const attempt = this.#attempt;
     if (attempt === undefined || this.#writer !== undefined || step.attempt.tier !== 'cloud') {
@@ -77,16 +80,22 @@ export class Race {
       get backend() {
         return attempt.backend;
       },
+      get model() {
+        return attempt.model;
+      },
       run: (writer) => this.#handOver(writer, giveUpMs),
     };
   }
 
-  #localAttempt(step: Step, options: AttemptOptions): Pick<Attempt, 'backend' | 'run'> {
+  #localAttempt(step: Step, options: AttemptOptions): RunningAttempt {
     const { signal } = this.#local;
     const attempt = new Attempt(step, { ...options, call: { ...options.call, signal } });
     return {
       get backend() {
         return attempt.backend;
+      },
+      get model() {
+        return attempt.model;
       },
       run: async (writer) => {
         const end = await attempt.run(this.#forLocal(writer));
