@@ -99,7 +99,7 @@ function Screen({ tab, phone, link, open }: ScreenProps) {
     case 'serve':
       return <ServeScreen phone={phone} open={open} />;
     case 'pair':
-      return <PairScreen phone={phone} link={link} />;
+      return <PairScreen key={link} phone={phone} link={link} />;
     case 'models':
       return <ModelsScreen phone={phone} />;
     case 'settings':

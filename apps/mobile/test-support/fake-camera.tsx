@@ -1,33 +1,40 @@
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { View } from 'react-native';
 
-interface Seen {
-  readonly data: string;
+type OnScanned = (seen: { readonly data: string }) => void;
+
+/** What a test decides and learns of expo-camera. */
+export interface FakeCamera {
+  /** How often it was asked for. */
+  asked: number;
+  isAllowed: boolean;
+  see(data: string): void;
 }
 
-/** expo-camera with what it sees decided by a test. */
-export class FakeCamera {
-  asked = 0;
-  isAllowed = true;
-  #onBarcodeScanned: ((seen: Seen) => void) | undefined;
-
-  see(data: string): void {
-    this.#onBarcodeScanned?.({ data });
-  }
-
-  /** In place of the library's. */
-  useCameraPermissions = (): [object, () => Promise<void>] => {
+/** In place of expo-camera, with its camera. */
+export function fakeCameraLibrary(): object {
+  const watching = new Set<OnScanned>();
+  const fakeCamera: FakeCamera = {
+    asked: 0,
+    isAllowed: true,
+    see(data) {
+      for (const run of watching) run({ data });
+    },
+  };
+  function useCameraPermissions(): [object, () => Promise<void>] {
     const [permission, set] = useState({ granted: false, canAskAgain: true });
     const ask = async (): Promise<void> => {
-      this.asked += 1;
-      set({ granted: this.isAllowed, canAskAgain: false });
+      fakeCamera.asked += 1;
+      set({ granted: fakeCamera.isAllowed, canAskAgain: false });
     };
     return [permission, ask];
-  };
-
-  /** In place of the library's. */
-  CameraView = ({ onBarcodeScanned }: { readonly onBarcodeScanned?: (seen: Seen) => void }) => {
-    this.#onBarcodeScanned = onBarcodeScanned;
+  }
+  function CameraView({ onBarcodeScanned }: { readonly onBarcodeScanned: OnScanned }) {
+    useEffect(() => {
+      watching.add(onBarcodeScanned);
+      return () => void watching.delete(onBarcodeScanned);
+    }, [onBarcodeScanned]);
     return <View />;
-  };
+  }
+  return { fakeCamera, useCameraPermissions, CameraView };
 }

@@ -15,11 +15,7 @@ export function fakeCactus(): FakeCactus {
   return fake;
 }
 
-jest.mock('expo-camera', () => {
-  const { FakeCamera: Fake } = jest.requireActual('./fake-camera');
-  const camera = new Fake();
-  return { ...camera, fakeCamera: camera };
-});
+jest.mock('expo-camera', () => jest.requireActual('./fake-camera').fakeCameraLibrary());
 
 /** The one that the app was given. */
 export function fakeCamera(): FakeCamera {

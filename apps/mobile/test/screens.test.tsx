@@ -50,7 +50,7 @@ async function open(phone: Phone, tab: Tab = 'serve'): Promise<void> {
 }
 
 async function press(label: string): Promise<void> {
-  await act(async () => void fireEvent.press(screen.getByLabelText(label)));
+  await act(async () => fireEvent.press(screen.getByLabelText(label)));
 }
 
 const button = (name: string): unknown => screen.queryByRole('button', { name });
@@ -131,7 +131,7 @@ describe('Serve', () => {
 });
 
 describe('Pair', () => {
-  const type = (label: string, text: string): void => void fireEvent.changeText(screen.getByLabelText(label), text);
+  const type = (label: string, text: string): void => fireEvent.changeText(screen.getByLabelText(label), text);
 
   test('a typed code and address go to the host; the outcome is read aloud; the code is gone', async () => {
     const asked = new Asked();
@@ -139,7 +139,7 @@ describe('Pair', () => {
     expect(screen.getByRole('button', { name: 'Pair', disabled: true })).toBeTruthy();
     type('Code or link', 'M2GT-58X4');
     type('Address of the router', '192.168.1.10');
-    await act(async () => void fireEvent.press(screen.getByRole('button', { name: 'Pair' })));
+    await act(async () => fireEvent.press(screen.getByRole('button', { name: 'Pair' })));
     expect(asked.list).toEqual(['pair "M2GT-58X4" "192.168.1.10"']);
     expect(screen.getByText('Paired. This phone serves that router from now on.')).toBeTruthy();
     expect(screen.getByLabelText('Code or link').props['value']).toBe('');
@@ -157,7 +157,7 @@ describe('Pair', () => {
   ])('%s is told in a sentence, and the code stays', async (code, words) => {
     await open(new Asked().phone('unpaired', code), 'pair');
     type('Code or link', 'X');
-    await act(async () => void fireEvent.press(screen.getByRole('button', { name: 'Pair' })));
+    await act(async () => fireEvent.press(screen.getByRole('button', { name: 'Pair' })));
     expect(screen.getByText(words, { exact: false })).toBeTruthy();
     expect(screen.getByLabelText('Code or link').props['value']).toBe('X');
   });
@@ -206,7 +206,7 @@ describe('Pair', () => {
   });
 
   test('a link that another app opened waits to be paired with', async () => {
-    const opened = (url: string): void => void DeviceEventEmitter.emit('url', { url });
+    const opened = (url: string): void => DeviceEventEmitter.emit('url', { url });
     const asked = new Asked();
     await open(asked.phone('unpaired'));
     await act(async () => opened('https://example.org/pair'));
@@ -310,7 +310,7 @@ describe('Settings', () => {
     const asked = new Asked();
     await open(asked.phone('serving'), 'settings');
     const toggle = screen.getByLabelText(label);
-    await act(async () => void fireEvent(toggle, 'valueChange', effect.endsWith('true}')));
+    await act(async () => fireEvent(toggle, 'valueChange', effect.endsWith('true}')));
     expect(asked.list).toEqual([effect]);
   });
 
@@ -320,10 +320,10 @@ describe('Settings', () => {
     const field = screen.getByLabelText('Name, as routers show it at first');
     fireEvent.changeText(field, '');
     expect(screen.getByLabelText('Name, as routers show it at first').props['value']).toBe('');
-    await act(async () => void fireEvent(field, 'endEditing'));
+    await act(async () => fireEvent(field, 'endEditing'));
     expect(asked.list).toEqual([]);
     fireEvent.changeText(field, 'Kitchen phone');
-    await act(async () => void fireEvent(field, 'endEditing'));
+    await act(async () => fireEvent(field, 'endEditing'));
     expect(asked.list).toEqual(['choose {"name":"Kitchen phone"}']);
   });
 
@@ -334,37 +334,28 @@ describe('Settings', () => {
 });
 
 describe('for TalkBack', () => {
-  interface Node {
-    readonly type: string;
+  interface Rendered {
+    readonly type: unknown;
     readonly props: Readonly<Record<string, unknown>>;
-    readonly children: readonly (Node | string)[] | null;
+    readonly children: readonly (Rendered | string)[];
   }
-  const textIn = (node: Node | string): string =>
-    typeof node === 'string' ? node : (node.children ?? []).map(textIn).join('');
-  function* all(node: Node | string | null | readonly (Node | string)[]): Generator<Node> {
-    if (node === null || typeof node === 'string') return;
-    if (Array.isArray(node)) {
-      for (const each of node) yield* all(each);
-      return;
-    }
-    const one = node as Node;
-    yield one;
-    yield* all(one.children ?? []);
-  }
+  const textIn = (node: Rendered | string): string =>
+    typeof node === 'string' ? node : node.children.map(textIn).join('');
+  const labelOf = ({ props }: Rendered): string => {
+    const label: unknown = props['accessibilityLabel'] ?? props['aria-label'];
+    return typeof label === 'string' ? label : '';
+  };
 
   test.each(['serve', 'pair', 'models', 'settings'] as const)(
     '%s: all that can be pressed has words and is large',
     async (tab) => {
       await open(new Asked().phone('serving'), tab);
-      const tree = screen.toJSON() as unknown as Node;
-      const pressable = [...all(tree)].filter(
-        ({ type, props }) => type === 'RCTSwitch' || type === 'TextInput' || typeof props['onClick'] === 'function',
+      const pressable: readonly Rendered[] = screen.root.findAll(
+        ({ type, props }: Rendered) =>
+          type === 'RCTSwitch' || type === 'TextInput' || (type === 'View' && typeof props['onClick'] === 'function'),
       );
       expect(pressable.length).toBeGreaterThan(4);
-      for (const node of pressable)
-        expect(`${String(node.props['accessibilityLabel'] ?? node.props['aria-label'] ?? '')}${textIn(node)}`).not.toBe(
-          '',
-        );
+      for (const node of pressable) expect(labelOf(node) + textIn(node)).not.toBe('');
     },
   );
 });

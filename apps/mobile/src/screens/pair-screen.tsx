@@ -11,15 +11,12 @@ export function PairScreen({ phone, link }: { readonly phone: Phone; readonly li
   const theme = useTheme();
   const { host } = phone;
   const { view } = host;
-  const [code, setCode] = useState('');
+  const [code, setCode] = useState(link ?? '');
   const [address, setAddress] = useState('');
   const [isScanning, setScanning] = useState(false);
   const [outcome, setOutcome] = useState<string | undefined>(undefined);
   const [found, setFound] = useState<readonly FoundRouter[]>([]);
   useEffect(() => phone.discover(setFound), [phone]);
-  useEffect(() => {
-    if (link !== undefined) setCode(link);
-  }, [link]);
 
   const pair = async (text: string, at: string): Promise<void> => {
     setScanning(false);
