@@ -48,7 +48,8 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     const { stagesFor } = fleet;
     const shadows = parts.openShadows(options, { random: host.random, stagesFor, records, learning, steered });
     shutdown.add('observers', 'shadows', () => shadows.close());
-    const sinks = [dashboard.live, records, operations, ...learning.sinks, shadows];
+    const prefixes = new parts.PrefixReuse(log);
+    const sinks = [prefixes, dashboard.live, records, operations, ...learning.sinks, shadows];
     const router = (): string => peers.name;
     const chats = new parts.Chats({ ...options, router, retries, stagesFor, costOf: records.costOf, sinks });
     load = () => ({ inFlight: chats.size, waiting: fleet.waiting() });

@@ -119,6 +119,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
       const refusal = refusalOf(refused, clock.wallMs());
       if (refusal !== undefined) records.refused(refusal);
     },
+    isHeadCanonical: () => config.current().routing.canonicalHead,
     modelNames: () => config.current().routing.modelNames,
     models: models.list,
     explain: async (request, signal) => ({

@@ -1,4 +1,5 @@
 /** What a router is built of, read while the process of its embedded model starts. */
+export { PrefixReuse } from '../pipeline/prefix-reuse.ts';
 export { Chats } from '../pipeline/serve-chat.ts';
 export { openAnswering } from './answering.ts';
 export { openDashboard, openHttp } from './http.ts';
