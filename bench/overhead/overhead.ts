@@ -7,7 +7,9 @@
  * takes about a minute and says of each target whether it is met.
  */
 import { parseArgs } from 'node:util';
-import { cells } from './cells.ts';
+import { cells as chatCells } from './cells.ts';
+import { dialectCells, dialectCellsOf, dialectTargets } from './dialect-cells.ts';
+import type { Sample } from './load.ts';
 import { residentMbOf } from './process-tree.ts';
 import { machineLine, measureInTurns, median, type Results, rowsOf, table } from './rounds.ts';
 import { Stage, type System } from './systems.ts';
@@ -25,6 +27,7 @@ const { values: options } = parseArgs({
     before: { type: 'string' },
   },
 });
+const cells = [...chatCells, ...dialectCells];
 const share = options.quick ? 0.3 : 1;
 const rounds = Number(options.rounds);
 const wanted = options.cells.split(',').filter((part) => part !== '');
@@ -74,6 +77,35 @@ function report(
   table(rows);
   console.log('');
   table(targets);
+  const dialects = dialectRows(results);
+  if (dialects.length > 0) {
+    console.log('');
+    table(dialects);
+  }
+}
+
+/** What each wire costs over chat: over its slower way, which is judged, and over its fast one. */
+function dialectRows(results: Results): readonly Readonly<Record<string, string>>[] {
+  const of = (name: string): readonly Sample[] => {
+    const cell = chosen.find((one) => one.name === name);
+    return cell === undefined ? [] : results.samples(cell, 'lfo');
+  };
+  const over = (one: string, other: string): number =>
+    median(of(one).map(({ cpuUs }, round) => cpuUs / (of(other)[round]?.cpuUs ?? Number.NaN)));
+  return dialectTargets.flatMap(([size, most, fast]) =>
+    dialectCellsOf(size)
+      .filter((name) => of(name).length > 0)
+      .map((name) => {
+        const found = over(name, `schema ${size}`);
+        return {
+          wire: name,
+          '× chat by its schema': found.toFixed(2),
+          'at most': String(most),
+          '': found <= most ? 'pass' : 'MISS',
+          '× chat’s fast path': over(name, fast).toFixed(2),
+        };
+      }),
+  );
 }
 
 /** The gated stream's CPU over the ungated one's, through LFO. */

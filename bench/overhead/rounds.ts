@@ -35,7 +35,11 @@ export async function measureInTurns(
   { rounds, warm, share }: { readonly rounds: number; readonly warm: number; readonly share: number },
 ): Promise<Results> {
   const results = new Results();
-  const able = (cell: Cell): readonly System[] => systems.filter(({ models }) => models[cell.model] !== undefined);
+  const able = ({ only, model }: Cell): readonly System[] =>
+    systems.filter(({ name, models }) => {
+      const speaks = only === undefined || name === 'lfo' || name === 'before';
+      return speaks && models[model] !== undefined;
+    });
   for (const cell of cells) {
     const before = Math.ceil(warm * share * (cell.isStream ? 0.2 : 1));
     if (before > 0) for (const system of able(cell)) await load(system, cell, Math.max(cell.concurrency, before));

@@ -115,6 +115,7 @@ class World {
       judge: createAnswerJudge(),
       sinks: [],
       loopTier: () => undefined,
+      thresholdFor: () => undefined,
       compared: () => undefined,
       limits: () => config.current().routing,
     };
@@ -290,6 +291,7 @@ const noFigures = {
   devices: { devices: [], refused: new Map<string, number>(), pairings: new Map<string, number>() },
   records: { pending: 0, written: 0, dropped: 0, degraded: false },
   captures: { dropped: 0 },
+  expiring: [],
   spans: { sent: 0, dropped: 0 },
 };
 

@@ -1,5 +1,6 @@
 import type { LfoConfig } from '../config/config.ts';
-import type { AppOptions } from './running-app.ts';
+import type { AppOptions, HostProcess } from './running-app.ts';
+import { unknownBuild } from './state.ts';
 import type { RequestSink } from '../core/sink.ts';
 import { type Keys, openKeys } from '../keys/open-keys.ts';
 import { type Gauged, Metrics } from '../telemetry/metrics.ts';
@@ -20,8 +21,8 @@ export interface Operations extends RequestSink {
 export async function openOperations(
   config: LfoConfig,
   options: AppOptions & { readonly peers: RouterPeers; readonly store: Store },
-  build: { readonly version: string; readonly node: string },
-  look: () => Omit<Gauged, 'spans'>,
+  build: HostProcess['build'] = unknownBuild,
+  look: () => Omit<Gauged, 'spans' | 'expiring'>,
 ): Promise<Operations> {
   const store = config.databaseUrl === undefined ? options.store : undefined;
   const keys = await openKeys(config, { ...options, store, mostUsd: costsOf(config).most });
@@ -30,6 +31,7 @@ export async function openOperations(
   const metrics = new Metrics({ ...build, router: options.peers.name }, () => ({
     ...look(),
     spans: tracing?.exporter.status() ?? noSpans,
+    expiring: keys.ring.expiring(options.clock.wallMs()),
   }));
   return {
     keys,

@@ -9,7 +9,7 @@ import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
 import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
-import type { Stages } from '../pipeline/attempt.ts';
+import type { HedgePolicy, Stages } from '../pipeline/attempt.ts';
 import { explainRoute } from '../routing/explain.ts';
 import { defaultPolicies } from '../routing/policies.ts';
 import { createRoute } from '../routing/route.ts';
@@ -54,6 +54,7 @@ export function stagesOver(
   counter: (id: string) => Backend | undefined,
   learning: Learning,
   random: () => number,
+  hedging?: HedgePolicy,
 ): Stages {
   const { clock, config } = options;
   const rules = compiledRules(() => config.current().routing.rules);
@@ -63,12 +64,14 @@ export function stagesOver(
     retries,
     random,
     judge: learning.judge,
+    ...(hedging !== undefined && { hedging }),
     compared: learning.compared,
     route: createRoute({
       clock,
       policies: defaultPolicies,
       rules,
       limits: learning.limits,
+      thresholdFor: learning.thresholdFor,
       loopTier: learning.loopTier,
       wantsLocalTime: () => rules().length > 0,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),

@@ -29,6 +29,8 @@ export interface RequestTrace {
   promptTokens: number | undefined;
   promptTokensFrom: 'count' | 'bound' | 'estimate' | undefined;
   threshold: number;
+  /** Share of the prompt, 0..1, that the session's turns before it began with too; absent: its first, or no session. */
+  prefixReuse?: number;
   /** What else the policies knew, for replays; no text. */
   features: JsonObject | undefined;
   /** Decisive reason of the route so far. */
@@ -85,6 +87,10 @@ export interface AttemptTrace {
   /** What the judge said and saw, for replays; no text. */
   judgement: Judgement | undefined;
   usage: Usage | undefined;
+  /** It began while a local attempt was still being judged. */
+  isHedge: boolean;
+  /** The model was held to a call, since the one it had made before could not be used. */
+  isCallForced?: true;
 }
 
 /** A fresh trace of a request that has just arrived; `startMs` may lie before now (receipt of the first byte). */
@@ -137,7 +143,14 @@ export function beginTrace(
 
 /** Adds an attempt that starts now. */
 export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): AttemptTrace {
-  const attempt: AttemptTrace = {
+  const attempt = newAttempt(tier, startMs);
+  trace.attempts.push(attempt);
+  return attempt;
+}
+
+/** An attempt of which nothing is known yet. */
+export function newAttempt(tier: Tier, startMs: number): AttemptTrace {
+  return {
     tier,
     backend: undefined,
     model: undefined,
@@ -155,7 +168,6 @@ export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): 
     heldTokens: undefined,
     judgement: undefined,
     usage: undefined,
+    isHedge: false,
   };
-  trace.attempts.push(attempt);
-  return attempt;
 }

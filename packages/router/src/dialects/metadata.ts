@@ -39,6 +39,7 @@ export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, rep
     overhead_ms: optionalMilliseconds(trace.overheadMs),
     prompt_tokens: trace.promptTokens ?? null,
     prompt_tokens_from: trace.promptTokensFrom ?? null,
+    ...(trace.prefixReuse !== undefined && { prefix_reuse: score(trace.prefixReuse) }),
     ...(finish?.nativeReason !== undefined && { native_finish_reason: finish.nativeReason }),
     ...(finish !== undefined && { usage_estimated: isEstimated(finish.usage) }),
     ...(trace.costUsd !== undefined && { cost_usd: trace.costUsd }),
@@ -67,15 +68,20 @@ function attemptBody(attempt: AttemptTrace, nowMs: number) {
     model: attempt.model ?? null,
     ...(attempt.device !== undefined && { device: attempt.device }),
     ...(attempt.resumed !== undefined && { resumed: attempt.resumed }),
+    ...(attempt.isHedge && { hedge: true }),
     outcome: attempt.outcome ?? null,
     reason: attempt.reason ?? null,
     score: score(attempt.score),
     // The score of a model nobody fitted the heads on tells better from worse, but is no probability.
     ...(attempt.judgement?.evidence['prior'] === true && { calibration: 'prior' }),
+    ...(attempt.judgement?.evidence['second_opinion'] !== undefined && {
+      second_opinion: attempt.judgement.evidence['second_opinion'],
+    }),
     latency_ms: milliseconds((attempt.endMs ?? nowMs) - attempt.startMs),
     first_token_ms: optionalMilliseconds(attempt.firstEventMs && attempt.firstEventMs - attempt.startMs),
     ...(attempt.heldMs !== undefined && { held_ms: milliseconds(attempt.heldMs) }),
     ...(attempt.heldTokens !== undefined && { held_tokens: attempt.heldTokens }),
+    ...(attempt.isCallForced === true && { call_forced: true }),
     ...(attempt.error !== undefined && { error: attempt.error }),
   };
 }

@@ -1,10 +1,12 @@
 import { Gate } from '../confidence/gate.ts';
+import { leastScoreToAsk } from '../confidence/opinion.ts';
 import { type Cancellation, type ChildAbort, childOf } from '../core/abort.ts';
 import {
   type AnswerTiming,
   type Backend,
   type BackendPool,
   type CallContext,
+  type FleetView,
   type Lease,
   type Outcome,
   outcomeOf,
@@ -15,14 +17,16 @@ import type { GateConfig, LimitsConfig, TierBudgets } from '../config/config.ts'
 import { BackendError, LfoError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import { type Flow, type Sink, type Source, sourceOf } from '../core/flow.ts';
+import type { Reason } from '../core/reason.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
 import type { RequestFeatures } from '../core/routing.ts';
-import type { AnswerWriter } from '../core/sink.ts';
+import type { AnswerWriter, RequestFollower } from '../core/sink.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import type { Route } from '../routing/route.ts';
 import { AttemptNotes, type CostOf, type SparedAnswer } from './attempt-notes.ts';
 import type { Retries, Step } from './plan.ts';
 import { type Batch, UpstreamAnswer } from './upstream-answer.ts';
+import { type WrittenCalls, writtenCalls } from './written-calls.ts';
 
 /** What the main path needs. The set that serves `local` requests is built without anything that reaches the cloud. */
 export interface Stages {
@@ -36,8 +40,17 @@ export interface Stages {
   readonly retries: Retries;
   /** 0..1, uniform. */
   readonly random: () => number;
+  /** When the cloud may begin before a local answer is judged; absent where there is no cloud. */
+  readonly hedging?: HedgePolicy;
   /** Told of a local answer that was held back beside the one that the cloud gave instead; must not take long. */
   readonly compared?: (answers: ComparedAnswers) => void;
+}
+
+/** Decides when the cloud is begun beside a local attempt, and learns from how such attempts end. */
+export interface HedgePolicy {
+  /** Milliseconds after the local attempt; undefined: not before the verdict. */
+  delayMs(request: ChatRequest, size: PromptSize, fleet: FleetView, costOf: CostOf): number | undefined;
+  judged(request: ChatRequest, wasHeldBack: boolean): void;
 }
 
 /** Two answers to one request. */
@@ -62,13 +75,20 @@ export interface Call {
   readonly trace: RequestTrace;
   /** US dollars that attempts cost; `undefined` where a price is not known. */
   readonly costOf: CostOf;
+  /** Told of what is held back, where anybody follows that. */
+  readonly held?: RequestFollower['held'];
 }
 
 /** How an attempt ended; only `answered` has given the client its answer. */
 export type AttemptEnd =
   | { readonly type: 'answered' }
   /** Withheld by the gate; without `spared` there is nothing of it worth keeping. */
-  | { readonly type: 'escalated'; readonly spared: SparedAnswer | undefined; readonly held: HeldBack }
+  | {
+      readonly type: 'escalated';
+      readonly reason: Reason | undefined;
+      readonly spared: SparedAnswer | undefined;
+      readonly held: HeldBack;
+    }
   /** `spared`: what there was of the answer when its total time was over. */
   | { readonly type: 'failed'; readonly error: unknown; readonly spared?: SparedAnswer };
 
@@ -113,6 +133,7 @@ export class Attempt {
   /** One batch, whose time tells neither reading from writing. */
   #isWhole = false;
   #isSampled: boolean | undefined;
+  #isVerdictTold = false;
 
   constructor(step: Step, options: AttemptOptions) {
     const { call, stages, hasSpare } = options;
@@ -120,12 +141,18 @@ export class Attempt {
     this.#options = options;
     this.#abort = childOf(call.signal);
     this.#notes = new AttemptNotes(call.trace, step.attempt, stages.clock, call.costOf);
+    if (step.isCallForced === true) this.#notes.attempt.isCallForced = true;
     this.#cancelGiveUp = hasSpare ? this.#giveUpInTime() : () => undefined;
   }
 
   /** Id of the backend that was leased, if one was. */
   get backend(): string | undefined {
     return this.#lease?.backend.id;
+  }
+
+  /** What it was asked for. */
+  get model(): string | undefined {
+    return this.#lease?.model;
   }
 
   /** Runs it and writes what may leave. Never throws. */
@@ -154,19 +181,23 @@ export class Attempt {
     this.#notes.leased(lease);
     const upstream = (this.#upstream = this.#openUpstream(lease, writer));
     const gate = (this.#gate = this.#openGate(lease));
+    const written: WrittenCalls | undefined = writtenCalls(request, lease.backend.tier);
     let unfinished: Batch | undefined;
     await upstream.read({
       get dueMs() {
         return gate.dueMs;
       },
-      take: (events) => {
+      take: (read) => {
+        const events = written === undefined ? read : written.read(read);
         this.#noteTime(events);
         // What is cut while nothing has left is another attempt's to answer whole.
-        if (upstream.endedBy !== 'time' || writer.committed) return this.#release(gate.take(events), gate, writer);
+        if (upstream.endedBy !== 'time' || writer.committed) {
+          return this.#release(events, gate.take(events), gate, writer);
+        }
         unfinished = events;
         return undefined;
       },
-      due: () => this.#release(gate.expire(), gate, writer),
+      due: () => this.#release('due', gate.expire(), gate, writer),
     });
     if (unfinished !== undefined) return this.#cutShort([...gate.held.events, ...unfinished], gate);
     if (gate.isEscalated) return this.#escalated(gate, writer);
@@ -175,7 +206,8 @@ export class Attempt {
   }
 
   /** Writes what may leave; a promise asks to wait for the client. */
-  #release(released: Batch, gate: Gate, writer: AttemptWriter): Promise<void> | undefined {
+  #release(read: Batch | 'due', released: Batch, gate: Gate, writer: AttemptWriter): Promise<void> | undefined {
+    this.#tellHeld(read, released, gate);
     if (gate.isEscalated) this.#upstream?.stop();
     if (released.length === 0) return undefined;
     this.#notes.released(released, gate);
@@ -183,6 +215,17 @@ export class Attempt {
     if (writer.committed) this.#cancelGiveUp();
     if (taken !== undefined) this.#hasWaitedForClient = true;
     return taken;
+  }
+
+  /** A judged answer until its verdict, and with it. */
+  #tellHeld(events: readonly InferenceEvent[] | 'due', released: readonly InferenceEvent[], gate: Gate): void {
+    const { held } = this.#options.call;
+    if (held === undefined || !this.#step.attempt.gated || this.#isVerdictTold) return;
+    if (events !== 'due') held(events, this.#notes.attempt, undefined);
+    const isOver = released.length > 0 || gate.isEscalated;
+    if (!isOver) return;
+    this.#isVerdictTold = true;
+    held([], this.#notes.attempt, gate.verdict);
   }
 
   #giveUpInTime(): () => void {
@@ -207,7 +250,7 @@ export class Attempt {
     const { attempt } = this.#notes;
     const { events } = held;
     const spared = isWorthKeeping ? { events, isWhole: true, attempt, verdict } : undefined;
-    return { type: 'escalated', spared, held: { events, attempt } };
+    return { type: 'escalated', reason: verdict?.reason, spared, held: { events, attempt } };
   }
 
   /** The total time is over with the answer unfinished. */
@@ -332,6 +375,8 @@ export class Attempt {
       request,
       model: identity,
       threshold: call.trace.threshold,
+      // Whoever is to be asked for a second opinion needs the first one whole.
+      ...(stages.gate.secondOpinion && { exitBelow: leastScoreToAsk(call.trace.threshold) }),
       delivery: request.stream ? 'stream' : 'unary',
     });
   }

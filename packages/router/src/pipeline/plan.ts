@@ -16,6 +16,8 @@ export interface Step {
   /** Backends that have already failed this request. */
   readonly exclude: ReadonlySet<string>;
   readonly delayMs: number;
+  /** The model is held to a call by its grammar. */
+  readonly isCallForced?: true;
 }
 
 /**
@@ -54,6 +56,13 @@ export class Plan {
     return step;
   }
 
+  /** The cloud's try behind a local one that may be held back; undefined where the next one is no such try. */
+  get behindGate(): Step | undefined {
+    if (this.#next?.attempt.gated !== true) return undefined;
+    const attempt = this.#attempts.find(({ tier, isStandIn }) => tier === 'cloud' && isStandIn !== true);
+    return attempt === undefined ? undefined : { attempt, exclude: new Set(), delayMs: 0 };
+  }
+
   /**
    * What to tell the client when every try has failed: the first failure of a backend, else the refusal of the last one
    * that would not have the request, else why none could be asked.
@@ -73,6 +82,12 @@ export class Plan {
   /** The gate did not let the answer pass: on to the next tier, if there is one. */
   escalated(): boolean {
     return this.#advance();
+  }
+
+  /** The backend made a call that cannot be used: once more, while it has the prompt in its cache, held to a proper one. */
+  forceCall({ attempt, exclude }: Step, backend: string, model: string | undefined): void {
+    const again = { ...attempt, backend, ...(model !== undefined && { model }) };
+    this.#next = { attempt: again, exclude, delayMs: 0, isCallForced: true };
   }
 
   /** Adds a try for when everything else has failed. */
