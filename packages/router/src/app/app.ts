@@ -1,4 +1,4 @@
-import { keepProbing } from '../backends/probing.ts';
+import { keepProbing, keepReadingLoad } from '../backends/probing.ts';
 import { OverriddenConfig } from '../config/overridden.ts';
 import { keyRevoked } from '../core/errors.ts';
 import { mayGoOn } from '../keys/open-keys.ts';
@@ -57,11 +57,15 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     log,
     random: host.random,
     version: build.version,
-    look: () => ({
-      state: shutdown.hasBegun ? 'draining' : 'ready',
-      inFlight: inFlight(),
-      waiting: fleet.waiting(),
-    }),
+    look: () => {
+      const { address } = devices;
+      return {
+        state: shutdown.hasBegun ? 'draining' : 'ready',
+        inFlight: inFlight(),
+        waiting: fleet.waiting(),
+        ...(address === undefined ? {} : { fleet: address }),
+      };
+    },
   });
   shutdown.add('backends', 'peers', () => peers.close());
   const router = (): string => peers.name;
@@ -75,7 +79,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const learning = openLearning(clock, headsEstimator(heads), records.labels, steered.steering);
   const fleet = createFleet({ local, cloud }, options, retries, learning, host.random);
   shutdown.add('backends', 'backends', () => fleet.close());
-  const devices = openDevices(options, records, fleet, host);
+  const devices = openDevices(options, records, fleet, { ...host, peers });
   shutdown.add('observers', 'devices', () => devices.stop());
 
   try {
@@ -137,6 +141,8 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     const probed = local.flatMap(({ backend }) => (backend === embedded ? [] : [backend]));
     const probing = keepProbing(probed, clock);
     shutdown.add('observers', 'probing', probing.stop);
+    const telling = probed.filter((backend) => backend.readLoad !== undefined);
+    shutdown.add('observers', 'load of engines', keepReadingLoad(telling, clock));
     const needsKey = keys.verifyKey(undefined) === undefined;
     const { processStartMs, startup: listener } = options;
     const view = () => fleet.view();
