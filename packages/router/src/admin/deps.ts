@@ -7,6 +7,7 @@ import type { RequestHistory } from '../records/history.ts';
 import type { VerifyKey } from '../core/identity.ts';
 import type { LabelSink } from '../core/judgement.ts';
 import type { JsonValue } from '../core/json.ts';
+import type { RowsOfOthers } from './rows-of-others.ts';
 import type { LiveFeed } from '../telemetry/live-feed.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { KeyStore } from '../keys/key-store.ts';
@@ -20,6 +21,7 @@ export interface AdminDeps {
   readonly clock: Clock;
   readonly history: RequestHistory;
   readonly live: LiveFeed;
+  readonly rowsOfOthers: Pick<RowsOfOthers, 'watch'>;
   /** Takes what verdicts say of local answers. */
   readonly labels: LabelSink;
   readonly fleet: () => FleetView;

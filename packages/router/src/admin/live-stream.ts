@@ -49,9 +49,11 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
       connection: 'close',
     });
     const end = follow(raw, headers['last-event-id'], isAllowed);
+    const unwatch = deps.rowsOfOthers.watch();
     open.add(end);
     raw.once('close', () => {
       end();
+      unwatch();
       open.delete(end);
     });
   });
