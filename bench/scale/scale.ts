@@ -61,7 +61,12 @@ try {
 }
 
 /** Routers on one database, until the stage ends. */
-async function startRouters(stage: Stage, upstream: string, count: number, databaseUrl: string): Promise<readonly Router[]> {
+async function startRouters(
+  stage: Stage,
+  upstream: string,
+  count: number,
+  databaseUrl: string,
+): Promise<readonly Router[]> {
   const routers: Router[] = [];
   for (let index = 0; index < count; index++) {
     const folder = mkdtempSync(join(stage.folder, 'router-'));
@@ -105,7 +110,9 @@ async function cpuOfRequests(): Promise<object> {
     return sizes.map((size) => ({
       routers: size,
       'CPU µs a request': Math.round(median(samples.get(size) ?? [])),
-      '× one router': round2(median((samples.get(size) ?? []).map((each, index) => each / (ones[index] ?? Number.NaN)))),
+      '× one router': round2(
+        median((samples.get(size) ?? []).map((each, index) => each / (ones[index] ?? Number.NaN))),
+      ),
     }));
   } finally {
     await stage.end();
@@ -146,7 +153,13 @@ interface Counter {
 
 /** One hot key, 64 clients over three routers' stores. */
 async function takes(): Promise<object> {
-  const ask: LimitAsk = { keyId: 'hot', limits: { requestsPerDay: 1e9, usdPerDay: 1e9 }, tokens: 10, usd: 0.001, mode: 'cloud' };
+  const ask: LimitAsk = {
+    keyId: 'hot',
+    limits: { requestsPerDay: 1e9, usdPerDay: 1e9 },
+    tokens: 10,
+    usd: 0.001,
+    mode: 'cloud',
+  };
   const reserved = { tokens: 10, usd: 0.001 };
   const known = { minute: undefined, unwritten: nothing };
   const rows: object[] = [];
@@ -178,7 +191,10 @@ async function takes(): Promise<object> {
   await Promise.all(stores.map((store) => store.close()));
   if (withoutRedis === false) {
     const redis = await startRedis();
-    const limits = Array.from({ length: 3 }, (_each, index) => new RedisLimits({ url: redis.url, router: `r${index}`, today: async () => nothing }));
+    const limits = Array.from(
+      { length: 3 },
+      (_each, index) => new RedisLimits({ url: redis.url, router: `r${index}`, today: async () => nothing }),
+    );
     rows.push(await measured('Redis', limits.map(over)));
     await Promise.all(limits.map((each) => each.close()));
     await redis.stop();
@@ -258,7 +274,11 @@ function print(found: Readonly<Record<string, unknown>>): void {
       console.log(`${part}: ${JSON.stringify(rows)}`);
       continue;
     }
-    console.log(`\n${part}\n| ${Object.keys(rows[0] ?? {}).join(' | ')} |\n|${Object.keys(rows[0] ?? {}).map(() => '---').join('|')}|`);
+    console.log(
+      `\n${part}\n| ${Object.keys(rows[0] ?? {}).join(' | ')} |\n|${Object.keys(rows[0] ?? {})
+        .map(() => '---')
+        .join('|')}|`,
+    );
     for (const row of rows) console.log(`| ${Object.values(row).join(' | ')} |`);
   }
 }

@@ -2,7 +2,12 @@ import type { Exchange, Script } from './upstream/exchange.ts';
 import { frame, openaiChunks, openaiCompletion, openaiRequestOf } from './upstream/openai-answer.ts';
 
 /** How an LFO may say that a prompt has left the network, or not say that it has not; each is a model's name. */
-export const lies = ['says-so-in-the-head', 'says-so-at-the-end', 'says-nothing-in-the-head', 'says-nothing-at-the-end'];
+export const lies = [
+  'says-so-in-the-head',
+  'says-so-at-the-end',
+  'says-nothing-in-the-head',
+  'says-nothing-at-the-end',
+];
 
 const answer = { deltas: ['Can', 'ber', 'ra', '.'] };
 

@@ -140,6 +140,7 @@ function rowAt(timeMs: number, index: number, random: () => number): RequestRow 
     path: null,
     tools: fate === 'refused' ? 3 : 0,
     turned_away: 0,
+    trace_id: null,
   };
 }
 

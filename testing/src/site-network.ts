@@ -71,7 +71,6 @@ export async function startSiteNetwork(t: TestContext): Promise<SiteNetwork> {
   writeFileSync(join(site, 'lfo.yaml'), siteYaml(origin));
   const edge = start(insideSite(process.execPath, main, 'serve'), site, { LFO_AUTH_TOKEN: edgeKey });
   const lying = start(insideSite(process.execPath, liar, siteAddress, String(liarPort)), site);
-  writeFileSync(join(centre, 'lfo.yaml'), '');
   await Promise.all([told(edge, /LFO is ready/), told(lying, /ready/)]);
   return { network, ask: await startCentre(), signalSite: (name) => void edge.kill(name) };
 
@@ -120,7 +119,8 @@ ${cloud}`;
 
 function centreYaml(): string {
   const liars = lies.map(
-    (lie) => `  - { name: ${lie}, kind: lfo, tier: local, base_url: "http://${siteAddress}:${liarPort}", models: [${lie}] }\n`,
+    (lie) =>
+      `  - { name: ${lie}, kind: lfo, tier: local, base_url: "http://${siteAddress}:${liarPort}", models: [${lie}] }\n`,
   );
   return `server: { port: ${port} }
 ${budgets(900)}backends:

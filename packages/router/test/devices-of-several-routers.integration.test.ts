@@ -38,57 +38,64 @@ async function pair(t: TestContext, router: TestRouter, name: string, pace: numb
   return device;
 }
 
-test('a device paired once serves both routers, is renamed and drained at both, and removed once is gone twice', options, async (t) => {
-  const url = await postgres().database();
-  const [one, two] = await Promise.all([startRouterOn(t, url, 'one'), startRouterOn(t, url, 'two')]);
-  const begun = await one.request('POST', '/admin/devices/pairings', {});
-  const pairing = String(at(begun.json, 'id'));
-  const stateAt = async (router: TestRouter): Promise<unknown> =>
-    at((await router.request('GET', `/admin/devices/pairings/${pairing}`)).json, 'state');
-  await eventually(async () => ((await stateAt(two)) === 'open' ? true : undefined), 'the other router knows the pairing');
+test(
+  'a device paired once serves both routers, is renamed and drained at both, and removed once is gone twice',
+  options,
+  async (t) => {
+    const url = await postgres().database();
+    const [one, two] = await Promise.all([startRouterOn(t, url, 'one'), startRouterOn(t, url, 'two')]);
+    const begun = await one.request('POST', '/admin/devices/pairings', {});
+    const pairing = String(at(begun.json, 'id'));
+    const stateAt = async (router: TestRouter): Promise<unknown> =>
+      at((await router.request('GET', `/admin/devices/pairings/${pairing}`)).json, 'state');
+    await eventually(
+      async () => ((await stateAt(two)) === 'open' ? true : undefined),
+      'the other router knows the pairing',
+    );
 
-  const args = ['device', '--engine', 'scripted', '--model', 'tiny', '--name', 'laptop', '--json'];
-  const cwd = workingFolder(t);
-  const laptop = startLfo(t, [...args, '--pair', String(at(begun.json, 'uri'))], { cwd });
-  const paired = await ready(one, 'laptop');
-  await eventually(async () => ((await stateAt(two)) === 'used' ? true : undefined), 'it is used at both');
-  await ready(two, 'laptop');
-  for (const router of [one, two]) {
-    const answer = await router.chat(asking('Count.', { model: 'lfo-local' }));
-    assert.equal(answer.status, 200, answer.text);
-    assert.equal(at(answer.json, 'lfo_metadata', 'device', 'name'), 'laptop');
-  }
+    const args = ['device', '--engine', 'scripted', '--model', 'tiny', '--name', 'laptop', '--json'];
+    const cwd = workingFolder(t);
+    const laptop = startLfo(t, [...args, '--pair', String(at(begun.json, 'uri'))], { cwd });
+    const paired = await ready(one, 'laptop');
+    await eventually(async () => ((await stateAt(two)) === 'used' ? true : undefined), 'it is used at both');
+    await ready(two, 'laptop');
+    for (const router of [one, two]) {
+      const answer = await router.chat(asking('Count.', { model: 'lfo-local' }));
+      assert.equal(answer.status, 200, answer.text);
+      assert.equal(at(answer.json, 'lfo_metadata', 'device', 'name'), 'laptop');
+    }
 
-  const id = String(at(paired, 'id'));
-  const startMs = performance.now();
-  await two.request('PATCH', `/admin/devices/${id}`, { name: 'desk' });
-  await ready(one, 'desk');
-  assertWithin(t, 'a name at the other router', performance.now() - startMs, 1_000);
-  await one.request('POST', `/admin/devices/${id}/drain`);
-  await eventually(async () => {
-    const [device] = await devices(two);
-    return at(device, 'state') === 'draining' ? true : undefined;
-  }, 'it is drained at both');
-  assert.equal((await two.chat(asking('Count.', { model: 'lfo-local' }))).status, 503);
-  await two.request('POST', `/admin/devices/${id}/resume`);
-  await ready(one, 'desk');
+    const id = String(at(paired, 'id'));
+    const startMs = performance.now();
+    await two.request('PATCH', `/admin/devices/${id}`, { name: 'desk' });
+    await ready(one, 'desk');
+    assertWithin(t, 'a name at the other router', performance.now() - startMs, 1_000);
+    await one.request('POST', `/admin/devices/${id}/drain`);
+    await eventually(async () => {
+      const [device] = await devices(two);
+      return at(device, 'state') === 'draining' ? true : undefined;
+    }, 'it is drained at both');
+    assert.equal((await two.chat(asking('Count.', { model: 'lfo-local' }))).status, 503);
+    await two.request('POST', `/admin/devices/${id}/resume`);
+    await ready(one, 'desk');
 
-  // Both again after a restart, without a word of either.
-  laptop.child.kill('SIGTERM');
-  await laptop.finished;
-  const again = startLfo(t, args, { cwd });
-  await Promise.all([ready(one, 'desk'), ready(two, 'desk')]);
+    // Both again after a restart, without a word of either.
+    laptop.child.kill('SIGTERM');
+    await laptop.finished;
+    const again = startLfo(t, args, { cwd });
+    await Promise.all([ready(one, 'desk'), ready(two, 'desk')]);
 
-  const removedMs = performance.now();
-  assert.equal((await two.request('DELETE', `/admin/devices/${id}`)).status, 204);
-  await eventually(async () => ((await devices(one)).length === 0 ? true : undefined), 'it is gone at both');
-  assertWithin(t, 'gone at the other router', performance.now() - removedMs, 1_000);
-  assert.equal((await again.finished).code, 3);
-  for (const router of [one, two]) {
-    assert.deepEqual(await devices(router), []);
-    assert.equal((await router.chat(asking('Count.', { model: 'lfo-local' }))).status, 503);
-  }
-});
+    const removedMs = performance.now();
+    assert.equal((await two.request('DELETE', `/admin/devices/${id}`)).status, 204);
+    await eventually(async () => ((await devices(one)).length === 0 ? true : undefined), 'it is gone at both');
+    assertWithin(t, 'gone at the other router', performance.now() - removedMs, 1_000);
+    assert.equal((await again.finished).code, 3);
+    for (const router of [one, two]) {
+      assert.deepEqual(await devices(router), []);
+      assert.equal((await router.chat(asking('Count.', { model: 'lfo-local' }))).status, 503);
+    }
+  },
+);
 
 /** Share of the answers that the quicker of two devices gave. */
 async function shareOf(routers: readonly TestRouter[], requests: number): Promise<number> {

@@ -116,7 +116,9 @@ test('two routers without a common store send a conversation to the same of four
   const found = homes(engines);
   assert.equal(found.size, 100);
   const faithful = [...found.values()].filter((where) => where.size === 1).length;
-  t.diagnostic(`${faithful} of 100 conversations at one engine each; ${engines.map(({ chats }) => chats.length).join(' ')}`);
+  t.diagnostic(
+    `${faithful} of 100 conversations at one engine each; ${engines.map(({ chats }) => chats.length).join(' ')}`,
+  );
   assert.ok(faithful >= 99, `${faithful} of 100`);
   for (const { chats } of engines) assert.ok(chats.length >= 40 && chats.length <= 180, `${chats.length} of 400 chats`);
 });

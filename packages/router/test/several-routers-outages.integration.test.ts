@@ -101,32 +101,44 @@ for (const kind of ['PostgreSQL', 'Redis'] as const) {
       assertWithin(t, `longest request with ${kind} ${trouble}`, load.longestMs, waitMs);
       // What was seen last may be a beat old, and each router rounds its share.
       assert.ok(total < limit + routers, `${total} of ${limit}`);
-      assertFigure(t, { what: `share of a limit with ${kind} ${trouble}`, value: total, unit: '', bound: limit / 2, is: 'least' });
+      assertFigure(t, {
+        what: `share of a limit with ${kind} ${trouble}`,
+        value: total,
+        unit: '',
+        bound: limit / 2,
+        is: 'least',
+      });
     });
   }
 }
 
-test('three routers start at once on an empty database, again and again: one schema and no error in its log', options, async (t) => {
-  const postgres = await postgresOf(t);
-  for (let start = 0; start < scaled({ always: 2, full: 10 }); start++) {
-    const url = await postgres.database();
-    const began = await startBalanced(t, {
-      routers,
-      yaml: 'backends: []\n',
-      env: { DATABASE_URL: url, LFO_AUTH_TOKEN: ownerKey },
-    });
-    const client = new Client(url);
-    await client.connect();
-    const { rows } = await client.query<{ name: string }>('select name from schema_steps');
-    await client.end();
-    assert.equal(new Set(rows.map(({ name }) => name)).size, rows.length, 'each step once');
-    assert.ok(rows.length > 0);
-    const answers = began.urls.map((each) => fetch(`${each}/admin/routers`, { headers: { authorization: `Bearer ${ownerKey}` } }));
-    for (const answer of await Promise.all(answers)) assert.equal(answer.status, 200);
-    for (let index = 0; index < routers; index++) await began.kill(index);
-  }
-  assert.deepEqual(postgres.errors(), []);
-});
+test(
+  'three routers start at once on an empty database, again and again: one schema and no error in its log',
+  options,
+  async (t) => {
+    const postgres = await postgresOf(t);
+    for (let start = 0; start < scaled({ always: 2, full: 10 }); start++) {
+      const url = await postgres.database();
+      const began = await startBalanced(t, {
+        routers,
+        yaml: 'backends: []\n',
+        env: { DATABASE_URL: url, LFO_AUTH_TOKEN: ownerKey },
+      });
+      const client = new Client(url);
+      await client.connect();
+      const { rows } = await client.query<{ name: string }>('select name from schema_steps');
+      await client.end();
+      assert.equal(new Set(rows.map(({ name }) => name)).size, rows.length, 'each step once');
+      assert.ok(rows.length > 0);
+      const answers = began.urls.map((each) =>
+        fetch(`${each}/admin/routers`, { headers: { authorization: `Bearer ${ownerKey}` } }),
+      );
+      for (const answer of await Promise.all(answers)) assert.equal(answer.status, 200);
+      for (let index = 0; index < routers; index++) await began.kill(index);
+    }
+    assert.deepEqual(postgres.errors(), []);
+  },
+);
 
 test('the live feed of one router shows what another has answered, within two seconds', options, async (t) => {
   const postgres = await postgresOf(t);

@@ -71,7 +71,9 @@ test(
   async (t) => {
     const there = await setUp(t, { drainMs: 2_500 });
     const long = answerWith({ deltas: Array.from({ length: 40 }, (_each, index) => `${index} `), paceMs: 50 });
-    there.cloud.always(async (exchange) => (at(exchange.request.json, 'stream') === true ? long : answeredSlowly)(exchange));
+    there.cloud.always(async (exchange) =>
+      (at(exchange.request.json, 'stream') === true ? long : answeredSlowly)(exchange),
+    );
     const wanted = scaled({ always: 300, full: 5_000 });
     const failures: string[] = [];
     const streams: boolean[] = [];

@@ -85,6 +85,8 @@ export class FakeEngine {
   /** Others give it so many requests, which stay until told otherwise. */
   occupy(requests: number): void {
     this.#foreign = requests;
+    const room = this.#options.slots - requests - this.#running;
+    for (const start of this.#queue.splice(0, Math.max(0, room))) start();
   }
 
   close(): Promise<void> {
@@ -101,7 +103,8 @@ export class FakeEngine {
     const { model, contextTokens } = this.#options;
     const { method, path } = exchange.request;
     if (path === '/health') return exchange.finish();
-    if (path === '/v1/models') return exchange.json(200, this.#shapes.models(model, contextTokens), this.#shapes.headers);
+    if (path === '/v1/models')
+      return exchange.json(200, this.#shapes.models(model, contextTokens), this.#shapes.headers);
     if (path === '/metrics') return this.#sayLoad(exchange);
     if (method !== 'POST' || path !== '/v1/chat/completions') return exchange.json(404, { detail: 'Not Found' });
     await this.#chat(exchange);
@@ -185,7 +188,10 @@ const vllm: Shapes = {
   choice: { token_ids: null },
   finish: { stop_reason: null, token_ids: null },
   chunk: { service_tier: null, system_fingerprint: null, prompt_logprobs: null, kv_transfer_params: null },
-  metrics: ({ running, waiting, slots }, model) => `# HELP vllm:num_requests_running Number of requests in model execution batches.
+  metrics: (
+    { running, waiting, slots },
+    model,
+  ) => `# HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="${model}"} ${running}.0
 # HELP vllm:num_requests_waiting Number of requests waiting to be processed.
@@ -253,11 +259,23 @@ sglang:num_queue_reqs{engine_type="unified",model_name="${model}",tp_rank="0"} $
   }),
   unknownModel: (model) => ({
     status: 404,
-    body: { object: 'error', message: `Model '${model}' not found`, type: 'invalid_request_error', param: 'model', code: 404 },
+    body: {
+      object: 'error',
+      message: `Model '${model}' not found`,
+      type: 'invalid_request_error',
+      param: 'model',
+      code: 404,
+    },
   }),
   full: {
     status: 503,
-    body: { object: 'error', message: 'The request queue is full.', type: 'SERVICE_UNAVAILABLE', param: null, code: 503 },
+    body: {
+      object: 'error',
+      message: 'The request queue is full.',
+      type: 'SERVICE_UNAVAILABLE',
+      param: null,
+      code: 503,
+    },
   },
   headers: { server: 'uvicorn' },
 };

@@ -59,10 +59,7 @@ export function callRouter(options: RouterCallOptions): RouterCall {
 }
 
 /** The same with the side of the handshake given: that of a device which was dialled. */
-export function serveOver(
-  options: Omit<RouterCallOptions, 'keys' | 'target'>,
-  side: HandshakeSide,
-): RouterCall {
+export function serveOver(options: Omit<RouterCallOptions, 'keys' | 'target'>, side: HandshakeSide): RouterCall {
   const { carrier, primitives, clock, device, keepKey, onConnected } = options;
   let abandon = (): void => {};
   let drop = (): void => abandon();

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { callRouter, type DeviceHost, type RouterCall } from '@lfo/device-core';
+import { callRouter, type DeviceHost, type RouterCall, type RouterCallOptions } from '@lfo/device-core';
 import { streamCarrier, type HandshakeTarget, type KeyPair } from '@lfo/protocol';
 import { systemClock as clock } from '../clock.ts';
 import { primitives } from './device-folder.ts';
@@ -23,7 +23,17 @@ export interface DialOptions {
 }
 
 /** Serves one router over TCP until the link ends; resolves with the code of its end, `unreachable` where there was none. */
-export function dial({ host, port, keys, target, device, keepKey, onConnected, onRouters, signal }: DialOptions): Promise<string> {
+export function dial({
+  host,
+  port,
+  keys,
+  target,
+  device,
+  keepKey,
+  onConnected,
+  onRouters,
+  signal,
+}: DialOptions): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, noDelay: true, timeout: connectMs });
     let call: RouterCall | undefined;

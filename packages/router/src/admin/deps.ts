@@ -50,7 +50,7 @@ export interface AdminDeps {
   /** What the threshold is now, and why. */
   readonly threshold: () => ThresholdView;
   /** The routers on this database. */
-  readonly peers: Pick<RouterPeers, 'list' | 'id' | 'follow'>;
+  readonly peers: Pick<RouterPeers, 'list' | 'id' | 'name' | 'count' | 'follow'>;
   /** Lets a backend finish what it has and gives it nothing new, or takes that back; answers whether there is such a one. */
   readonly setDraining: (id: string, isDraining: boolean) => boolean;
 }

@@ -100,7 +100,10 @@ function embeddingModels(servers: readonly ModelServer[], taken: ReadonlySet<str
 }
 
 /** Models of another LFO whose plain name is an alias of ours or has another server too, under the name that reaches it. */
-function takenModels(server: ModelServer, serving: ReadonlyMap<string, readonly ModelServer[]>): readonly ListedModel[] {
+function takenModels(
+  server: ModelServer,
+  serving: ReadonlyMap<string, readonly ModelServer[]>,
+): readonly ListedModel[] {
   const taken = server.models.filter(
     (model) => aliasOf(model) !== undefined || (serving.get(model)?.some(({ id }) => id !== server.id) ?? false),
   );

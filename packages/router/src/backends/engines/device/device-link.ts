@@ -75,7 +75,6 @@ export interface LinkNames {
   readonly routers?: () => readonly FleetRouter[];
 }
 
-
 /** One device on one link, from its `hello` to the end of the link; its calls belong to its session. */
 export class DeviceLink {
   readonly #options: LinkOptions;

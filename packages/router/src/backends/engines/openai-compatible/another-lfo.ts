@@ -68,7 +68,7 @@ function nameOf(value: JsonValue | undefined): string | null {
  */
 export function modelsOfLfo(value: JsonValue, listed: readonly ListedModel[], tier: Tier): readonly ListedModel[] {
   const entries = isJsonObject(value) && Array.isArray(value['data']) ? value['data'].filter(isJsonObject) : [];
-  const facts = new Map(entries.map((entry) => [String(entry['id']), entry]));
+  const facts = new Map(entries.map((entry) => [nameOf(entry['id']), entry]));
   const ours = listed.filter(({ id }) => {
     const entry = facts.get(id);
     const capabilities = entry?.['capabilities'];

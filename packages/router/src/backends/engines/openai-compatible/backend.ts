@@ -165,7 +165,6 @@ class OpenAiCompatibleBackend implements Backend {
     return { ...this.#status, active: this.#active + running, queued: waiting, slots };
   }
 
-
   /** Ours among them are counted by ourselves, up to date. */
   #noteLoad({ running, waiting, slots }: { running: number; waiting: number; slots?: number }): void {
     const untilMs = this.#dependencies.clock.nowMs() + loadBelievedMs;

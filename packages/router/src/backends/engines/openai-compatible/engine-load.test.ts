@@ -22,7 +22,8 @@ test('reads older names, those under Ray, SGLang and the front of Dynamo', () =>
     cacheShare: 0.25,
   });
   assert.deepEqual(readingIn('ray_vllm:num_requests_waiting{WorkerId="a"} 4.0\n'), { running: 0, waiting: 4 });
-  const sglang = 'sglang:num_running_reqs{m="x"} 8.0\nsglang:num_queue_reqs{m="x"} 2.0\nsglang:token_usage{m="x"} 0.9\n';
+  const sglang =
+    'sglang:num_running_reqs{m="x"} 8.0\nsglang:num_queue_reqs{m="x"} 2.0\nsglang:token_usage{m="x"} 0.9\n';
   assert.deepEqual(readingIn(sglang), { running: 8, waiting: 2, cacheShare: 0.9 });
   const dynamo = 'dynamo_frontend_inflight_requests{model="x"} 6\ndynamo_frontend_queued_requests{model="x"} 1\n';
   assert.deepEqual(readingIn(dynamo), { running: 6, waiting: 1 });
