@@ -120,7 +120,7 @@ export async function startPrivacyNetwork(
 /** Short budgets, so that a silent backend costs little time; breakers and budgets that never close the way out. */
 function configuration(origin: string): string {
   const local = (name: string, url: string) =>
-    `  - { name: ${name}, kind: openai-compatible, tier: local, base_url: "${url}/v1", models: [${name}-model], context_tokens: 4096 }\n`;
+    `  - { name: ${name}, kind: openai-compatible, tier: local, base_url: "${url}/v1", models: [${name}-model], embedding_models: [${name}-embed], context_tokens: 4096 }\n`;
   return `server: { port: ${port} }
 limits: { answer_tokens: 500, answer_bytes: 200000 }
 retry: { budget_ratio: 1, base_delay_ms: 1, max_delay_ms: 2 }
@@ -129,7 +129,7 @@ budgets:
   local: { connect_ms: 300, first_token_ms: 700, idle_ms: 500, total_ms: 4000 }
   cloud: { connect_ms: 100, first_token_ms: 1000, idle_ms: 1000, total_ms: 4000 }
 backends:
-${local('near', origin)}${local('closed', 'http://127.0.0.1:1')}${local('silent', `http://${silentLanAddress}:9`)}${local('named', 'http://models.example:9')}${local('foreign', `http://${canaryAddress}:80`)}  - { name: far, kind: openai-compatible, tier: cloud, base_url: "http://${canaryAddress}:80/v1", models: [far-model], api_key: another-key-for-nobody }
+${local('near', origin)}${local('closed', 'http://127.0.0.1:1')}${local('silent', `http://${silentLanAddress}:9`)}${local('named', 'http://models.example:9')}${local('foreign', `http://${canaryAddress}:80`)}  - { name: far, kind: openai-compatible, tier: cloud, base_url: "http://${canaryAddress}:80/v1", models: [far-model], embedding_models: [far-embed], api_key: another-key-for-nobody }
 `;
 }
 

@@ -6,6 +6,8 @@ import { namespaceProblem } from '@lfo/testing/network-namespace.ts';
 import { type Asked, type PrivacyNetwork, startPrivacyNetwork } from '@lfo/testing/privacy-network.ts';
 import { asking } from '@lfo/testing/router.ts';
 import { faults } from '@lfo/testing/upstream/faults.ts';
+import type { Talk, Wire } from './wires/talk.ts';
+import { wires } from './wires/wires.ts';
 
 const skip = namespaceProblem() ?? false;
 const options = { skip, timeout: 120_000 } as const;
@@ -72,6 +74,42 @@ const odd: Readonly<Record<string, Asked>> = {
   'the readiness': { path: '/ready', method: 'GET' },
   'nothing there': { path: '/nowhere', method: 'GET' },
 };
+
+const lookUp = { name: 'look_up', description: 'Looks it up.', schema: { type: 'object', properties: {} } };
+
+/** The counters of every wire that has one. */
+function countings(model: string): readonly Asked[] {
+  const messages = [{ role: 'user', content: 'Hello' }];
+  return [
+    { path: '/v1/messages/count_tokens', body: { model, messages } },
+    { path: '/v1/responses/input_tokens', body: { model, input: 'Hello' } },
+    { path: `/v1beta/models/${model}:countTokens`, body: { contents: [{ parts: [{ text: 'Hello' }] }] } },
+  ];
+}
+
+/** What tells a client which models there are. */
+const listings: readonly Asked[] = [
+  { path: '/v1/models', method: 'GET', headers: { 'anthropic-version': '2023-06-01' } },
+  { path: '/v1/models', method: 'GET', headers: { 'x-goog-api-key': 'none' } },
+  { path: '/v1/models', method: 'GET' },
+  { path: '/v1beta/models', method: 'GET' },
+  { path: '/api/tags', method: 'GET' },
+  { path: '/api/ps', method: 'GET' },
+  { path: '/api/version', method: 'GET' },
+  { path: '/api/show', body: { model: 'far-model' } },
+];
+
+/** The ways to ask for vectors, and the older way to ask for a text. */
+function embeddings(model: string, headers: Readonly<Record<string, string>>): readonly Asked[] {
+  const content = { parts: [{ text: 'Hello' }] };
+  return [
+    { path: '/v1/embeddings', body: { model, input: ['Hello', 'world'] }, headers },
+    { path: '/api/embed', body: { model, input: 'Hello' }, headers },
+    { path: '/api/embeddings', body: { model, prompt: 'Hello' }, headers },
+    { path: `/v1beta/models/${model}:embedContent`, body: { content }, headers },
+    { path: `/v1beta/models/${model}:batchEmbedContents`, body: { requests: [{ model, content }] }, headers },
+  ];
+}
 
 /** The three ways to ask for a mode take turns. */
 function inMode(mode: 'local' | 'cloud', body: Body, turn: number): Asked {
@@ -181,6 +219,58 @@ describe('the privacy promise', { concurrency: 3 }, () => {
       await last;
       assert.equal(await scene.ended, 0);
       assert.equal(network.packets(), before, 'draining');
+    },
+  );
+
+  test(
+    'no wire sends a packet out in local mode: answering, counting, embedding, listing; in cloud mode each does',
+    options,
+    async (t) => {
+      const scene = await startPrivacyNetwork(t);
+      const { network, ask } = scene;
+      assert.equal(await network.quiet(500), 0, 'start-up');
+
+      const asks = (words: string): Talk => ({
+        system: 'Be brief.',
+        turns: [{ user: words }],
+        tools: [lookUp],
+        maxTokens: 64,
+      });
+      const failing = ['Hello', 'fault-500', 'fault-reset-mid-stream', 'fault-401', 'be unsure', 'call a tool'];
+      const on = (wire: Wire, words: string, model: string, isStream: boolean): Asked => ({
+        path: wire.path(model, isStream),
+        body: wire.body(asks(words), model, isStream),
+      });
+      for (const wire of wires) {
+        const local = failing.flatMap((words) =>
+          [false, true].flatMap((isStream) => [
+            on(wire, words, 'lfo-local', isStream),
+            { ...on(wire, words, 'lfo-auto', isStream), headers: { 'x-lfo-mode': 'local' } },
+          ]),
+        );
+        assert.equal(await localPackets(scene, local), 0, `${wire.name} in local`);
+      }
+      assert.equal(await localPackets(scene, countings('lfo-local')), 0, 'counting in local');
+      assert.equal(await localPackets(scene, listings), 0, 'listing');
+      assert.equal(await localPackets(scene, embeddings('near-embed', {})), 0, 'embedding by a local model');
+      const inLocal = { 'x-lfo-mode': 'local' };
+      assert.equal(
+        await localPackets(scene, embeddings('far-embed', inLocal)),
+        0,
+        'embedding by a cloud model in local',
+      );
+      assert.equal(await localPackets(scene, countings('lfo-cloud')), 0, 'counting for the cloud');
+
+      for (const wire of wires) {
+        const before = network.packets();
+        await ask(on(wire, 'Hello', 'lfo-cloud', false));
+        assert.ok(network.packets() > before, `${wire.name} in cloud sends packets`);
+      }
+      for (const asked of embeddings('far-embed', {})) {
+        const before = network.packets();
+        await ask(asked);
+        assert.ok(network.packets() > before, `${asked.path} by a cloud model sends packets`);
+      }
     },
   );
 
