@@ -67,6 +67,7 @@ function escalatedTrace(): RequestTrace {
           reason: 'low_confidence',
         },
         usage: undefined,
+        isHedge: false,
       },
       {
         tier: 'cloud',
@@ -86,6 +87,7 @@ function escalatedTrace(): RequestTrace {
         heldTokens: undefined,
         judgement: undefined,
         usage: undefined,
+        isHedge: false,
       },
     ],
     warnings: new Map([['seed', 'not here']]),
