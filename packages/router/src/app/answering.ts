@@ -25,7 +25,7 @@ export interface Answering {
 export function openAnswering(
   options: AppOptions & { readonly config: OverriddenConfig },
   local: readonly TierMember[],
-  { records, signatures }: State,
+  { records, signatures, peers }: State,
   host: HostProcess,
   shutdown: Shutdown,
 ): Answering {
@@ -38,7 +38,7 @@ export function openAnswering(
   const learning = openLearning(clock, heads, records.labels, steered.steering);
   const fleet = createFleet({ local, cloud }, options, retries, learning, host.random);
   shutdown.add('backends', 'backends', () => fleet.close());
-  const devices = openDevices(options, records, fleet, host);
+  const devices = openDevices(options, records, fleet, { ...host, peers });
   shutdown.add('observers', 'devices', () => devices.stop());
   return { fleet, devices, retries, learning, steered };
 }
