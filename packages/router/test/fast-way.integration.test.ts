@@ -116,6 +116,7 @@ class World {
       sinks: [],
       loopTier: () => undefined,
       thresholdFor: () => undefined,
+      expectedRight: () => undefined,
       compared: () => undefined,
       limits: () => config.current().routing,
     };
