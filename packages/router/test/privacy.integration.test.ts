@@ -184,6 +184,50 @@ describe('the privacy promise', { concurrency: 3 }, () => {
     },
   );
 
+  test(
+    'three devices answer over the LAN, fail, freeze, vanish and are removed: nothing leaves it',
+    options,
+    async (t) => {
+      const scene = await startPrivacyNetwork(t);
+      const { network, ask } = scene;
+      const devices = [];
+      for (const name of ['one', 'two', 'three']) devices.push(await scene.startDevice(name));
+      assert.equal(await network.quiet(1000), 0, 'pairing, announcing and idling');
+      const lan = network.lanPackets();
+      const atEach = devices.map(({ name }) => ({ body: asking('Hello', { model: `tiny@${name}` }) }));
+      const answers = await Promise.all(atEach.map(ask));
+      assert.deepEqual(
+        answers.map(({ status }) => status),
+        [200, 200, 200],
+      );
+      assert.ok(network.lanPackets() > lan, 'they were asked over the LAN');
+      assert.equal(network.packets(), 0, 'an answer of each');
+
+      const entries = Object.entries(rows);
+      const inRows = entries.map(([, body], turn) => inMode('local', body, turn));
+      assert.equal(await localPackets(scene, inRows), 0, 'rows in local');
+      assert.equal(await localPackets(scene, Object.values(odd)), 0, 'odd requests');
+
+      const long = (name: string): Asked => ({
+        body: asking('Hello', { model: `tiny@${name}`, stream: true }),
+      });
+      const [one, two, three] = devices;
+      const amid = ['one', 'two', 'three', 'one'].map((name) => ask(long(name)));
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      one?.signal('SIGKILL');
+      two?.signal('SIGSTOP');
+      await ask({ path: '/admin/devices', method: 'GET' });
+      three?.signal('SIGTERM');
+      assert.equal(await localPackets(scene, inRows.slice(0, 10)), 0, 'with one dead, one frozen and one leaving');
+      await Promise.all(amid);
+      assert.equal(network.packets(), 0, 'devices that are lost in the middle of an answer');
+
+      const cloud = await ask({ body: asking('Hello', { model: 'lfo-cloud' }) });
+      assert.ok(cloud.status >= 500);
+      assert.ok(network.packets() > 0, 'the cloud key is there, and is used where it may be');
+    },
+  );
+
   test('without the construction alone, or the policy alone, the other still holds', options, async (t) => {
     const alone = [packetsWithout(t, guards.construction), packetsWithout(t, guards.policy)];
     assert.deepEqual(await Promise.all(alone), [

@@ -1,4 +1,5 @@
 import { keepProbing } from '../backends/probing.ts';
+import { Wakes } from '../backends/wake.ts';
 import { OverriddenConfig } from '../config/overridden.ts';
 import { keyRevoked } from '../core/errors.ts';
 import { mayGoOn } from '../keys/open-keys.ts';
@@ -25,7 +26,8 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const config = overridden.current();
   const build = host.build ?? unknownBuild;
   const shutdown = new Shutdown(clock, log);
-  const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
+  const wakes = new Wakes(clock);
+  const { members: local, embedded } = createLocalTier(config, { clock, log, wakes, ...host });
   // The model's process starts on its way while the larger part of the router is still read.
   const [
     { createCloudTier },
@@ -75,7 +77,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const learning = openLearning(clock, headsEstimator(heads), records.labels, steered.steering);
   const fleet = createFleet({ local, cloud }, options, retries, learning, host.random);
   shutdown.add('backends', 'backends', () => fleet.close());
-  const devices = openDevices(options, records, fleet, host);
+  const devices = openDevices(options, records, fleet, { ...host, wakes });
   shutdown.add('observers', 'devices', () => devices.stop());
 
   try {

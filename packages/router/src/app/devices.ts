@@ -1,5 +1,6 @@
 import type { KeyPair } from '@lfo/protocol';
 import { Devices, type FleetMembers } from '../fleet/devices.ts';
+import type { Wakes } from '../backends/wake.ts';
 import { openRouterKey } from '../fleet/router-key.ts';
 import { DeviceTable } from '../records/device-table.ts';
 import type { Records } from '../records/open-records.ts';
@@ -10,7 +11,7 @@ export function openDevices(
   { config, clock, logger: log }: AppOptions,
   records: Records,
   members: FleetMembers,
-  { random, build }: Pick<HostProcess, 'random' | 'build'>,
+  { random, build, wakes }: Pick<HostProcess, 'random' | 'build'> & { readonly wakes: Wakes },
 ): Devices {
   const { dataDir, fleet } = config.current();
   let keys: KeyPair | undefined;
@@ -22,6 +23,7 @@ export function openDevices(
     config: fleet,
     members,
     random,
+    wakes,
     version: build?.version ?? 'unknown',
   });
 }

@@ -2,6 +2,7 @@ import type { DeviceBackend } from '../backends/engines/device/device-backend.ts
 import { embeddedBackend } from '../backends/engines/device/embedded-backend.ts';
 import { createOpenAiCompatibleBackend } from '../backends/engines/openai-compatible/backend.ts';
 import { createLocalClient } from '../backends/http/local-client.ts';
+import type { Wakes } from '../backends/wake.ts';
 import type { Backend } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { LfoConfig } from '../config/config.ts';
@@ -28,6 +29,7 @@ export interface LocalTierDeps {
   readonly childEnv: Readonly<Record<string, string | undefined>>;
   /** Further options of the model's child; tests choose the scripted engine with them. */
   readonly childOptions?: Readonly<Record<string, unknown>>;
+  readonly wakes: Wakes;
 }
 
 /** Everything that answers on the user's own network: the embedded model, and model servers behind a local client. */
@@ -43,7 +45,10 @@ export function createLocalTier(config: LfoConfig, deps: LocalTierDeps): LocalTi
       clock: deps.clock,
       connectMs: config.budgets.local.connectMs,
     });
-    const backend = createOpenAiCompatibleBackend(server, { client, clock: deps.clock, limits: config.limits });
+    const { wake } = server;
+    const sleeper = wake === undefined ? {} : { sleeper: deps.wakes.sleeper(() => wake) };
+    const { limits } = config;
+    const backend = createOpenAiCompatibleBackend(server, { client, clock: deps.clock, limits, ...sleeper });
     return { backend, concurrency: server.concurrency };
   });
   // One text at a time is read there; its host queues four more.

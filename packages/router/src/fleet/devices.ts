@@ -1,11 +1,14 @@
+import { createHmac } from 'node:crypto';
 import { hostname } from 'node:os';
+import { shippedModels } from '@lfo/device-core';
 import { deviceId, keyText, maxPairingHosts, pairingCode, pairingKey, pairingUri, routerId } from '@lfo/protocol';
 import type { Channel, KeyPair } from '@lfo/protocol';
 import { hostAndPort } from '../config/addresses.ts';
 import type { FleetConfig } from '../config/config.ts';
 import type { Backend, BackendView, FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
-import type { DeviceRecord, DeviceRegistry, DialAddress, FleetFigures } from '../core/devices.ts';
+import type { DeviceRecord, DeviceRegistry, DeviceWake, DialAddress, FleetFigures } from '../core/devices.ts';
+import type { Wakes, WakeTarget } from '../backends/wake.ts';
 import { LfoError } from '../core/errors.ts';
 import { randomToken } from '../core/id.ts';
 import type { Logger } from '../core/logger.ts';
@@ -14,11 +17,13 @@ import type { DeviceView } from '../core/device-view.ts';
 import { deviceView, figuresOf } from './device-view.ts';
 import { dial } from './dial.ts';
 import { Diallers } from './diallers.ts';
+import { Advertiser } from './advertiser.ts';
 import { afterHello, type Hello } from './first-message.ts';
-import { FleetListener } from './listener.ts';
+import { FleetListener, type SecuredLink } from './listener.ts';
 import type { AnswerLine } from './original-line.ts';
 import { ownAddresses } from './own-addresses.ts';
 import { PairedDevice } from './paired-device.ts';
+import { PrefixBook } from '../backends/engines/device/prefix-book.ts';
 import type { GreetingKind } from '../backends/engines/device/session-keeper.ts';
 import { type Pairing, Pairings } from './pairings.ts';
 import { RefusedLinks } from './refused-links.ts';
@@ -49,6 +54,7 @@ export interface DevicesOptions {
   readonly members: FleetMembers;
   /** 0..1, uniform. */
   readonly random: () => number;
+  readonly wakes: Wakes;
   /** Of LFO. */
   readonly version: string;
 }
@@ -78,10 +84,12 @@ export class Devices {
   readonly #refused: RefusedLinks;
   readonly #diallers: Diallers;
   readonly #results = new Map<string, number>();
+  readonly #prefixes = new PrefixBook();
   #port: number | undefined;
   #opening: Promise<void> | undefined;
   #isClosed = false;
   #answerOriginal: AnswerLine | undefined;
+  #advertiser: Advertiser | undefined;
 
   constructor(options: DevicesOptions) {
     this.#options = options;
@@ -96,6 +104,7 @@ export class Devices {
       primitives,
       newId: () => `pair-${randomToken(9)}`,
       onEnd: ({ state, wrong }) => {
+        this.#advertiser?.setPairing(this.pairings.keys().length > 0);
         count(this.#results, state);
         if (state === 'locked') log.warn({ wrong }, 'Too many wrong codes: open pairings have ended. Start another.');
       },
@@ -116,6 +125,7 @@ export class Devices {
         }
         this.#greet(channel, peerKey, address, proven);
       },
+      ...(options.config.plaintext ? { onPlain: (link) => this.#greetPlain(link) } : {}),
       onRefused: (reason, address) => this.#refused.add(reason, address),
       answerOriginal: () => this.#answerOriginal,
       onGuess: () => this.pairings.guessed(),
@@ -145,7 +155,7 @@ export class Devices {
     if (this.#isClosed) return;
     for (const record of records) if (record.publicKey !== undefined) this.#admit(record);
     const { listen } = this.#options.config;
-    const isWanted = this.#devices.size > 0 || this.#answerOriginal !== undefined;
+    const isWanted = this.#devices.size > 0 || this.#answerOriginal !== undefined || this.#options.config.plaintext;
     if (listen !== 'off' && (listen !== 'auto' || isWanted)) await this.#listen();
     for (const address of this.#options.config.dial) this.#tellHowToPair(address);
   }
@@ -169,6 +179,7 @@ export class Devices {
       devices: Array.from(this.#devices.values(), (device) => figuresOf(device, pooled.get(device.id))),
       refused: this.#refused.totals,
       pairings: this.#results,
+      wakes: this.#options.wakes.results,
     };
   }
 
@@ -182,10 +193,14 @@ export class Devices {
     return this.#port;
   }
 
-  /** Changes name and dial address. @throws LfoError */
+  /** Changes name, dial address and how it is woken; its own hardware address is used where none is given. @throws LfoError */
   change(
     id: string,
-    { name, dial: address }: { readonly name?: string; readonly dial?: DialAddress | null },
+    {
+      name,
+      dial: address,
+      wake,
+    }: { readonly name?: string; readonly dial?: DialAddress | null; readonly wake?: Partial<DeviceWake> | null },
   ): DeviceView {
     const device = this.#find(id);
     if (name !== undefined && name !== device.record.name) {
@@ -206,7 +221,11 @@ export class Devices {
       device.record = address === null ? rest : { ...rest, dial: address };
       this.#diallers.set(device.id, keyOf(device.record), address ?? undefined, device.link !== undefined);
     }
-    this.#registrar.save(device.record);
+    if (wake !== undefined) {
+      const { wake: known, ...rest } = device.record;
+      device.record = wake === null ? rest : { ...rest, wake: this.#wakeOf(device, { ...known, ...wake }) };
+    }
+    this.#save(device.record);
     return deviceView(device, this.#options.clock, this.#pooled().get(id));
   }
 
@@ -239,6 +258,7 @@ export class Devices {
     }
     await this.#listen();
     const { pairing, secret } = this.pairings.open(lifetimeMs);
+    this.#advertiser?.setPairing(true);
     const hosts = ownAddresses(hostAndPort(config.listen)?.host).slice(0, maxPairingHosts);
     const uri = pairingUri({
       role: 'router',
@@ -282,11 +302,21 @@ export class Devices {
   /** Takes nobody new and dials nobody; links that are up stay until their backends close. */
   stop(): void {
     this.#isClosed = true;
+    this.#advertiser?.stop();
     this.#listener.stop();
     this.#diallers.close();
     this.pairings.close();
     this.#refused.flush();
     this.#registrar.close();
+  }
+
+  #wakeOf({ hello }: PairedDevice, { mac = hello?.wake?.mac, ...more }: Partial<DeviceWake>): DeviceWake {
+    if (mac !== undefined) return { ...more, mac };
+    throw new LfoError('The device does not say its hardware address: give wake.mac.', {
+      code: 'invalid_request',
+      status: 400,
+      param: 'wake.mac',
+    });
   }
 
   #pooled(): ReadonlyMap<string, BackendView> {
@@ -308,12 +338,16 @@ export class Devices {
   }
 
   async #open(): Promise<void> {
-    const { config, log } = this.#options;
+    const { clock, config, log, keys } = this.#options;
     const { host, port } = hostAndPort(config.listen) ?? { host: undefined, port: fleetPort };
     const bound = await this.#listener.listen(host, port);
     this.#port = bound.port;
     const at = { port: bound.port, ...(bound.wasTaken ? { wanted: port } : {}) };
     log.info(at, 'Devices can dial this router; "fleet.listen: off" closes the port.');
+    if (config.plaintext) log.warn('fleet.plaintext: programs of this machine join as devices without a key.');
+    if (!config.advertise || this.#isClosed) return;
+    const router = { id: routerId(primitives, keys().public), name: this.#name };
+    this.#advertiser = new Advertiser({ clock, log, router, port: bound.port, listenHost: host });
   }
 
   #find(id: string): PairedDevice {
@@ -351,13 +385,14 @@ export class Devices {
     const device = this.#devices.get(id);
     if (device === undefined) this.#admit(record);
     else device.record = record;
-    this.#registrar.save(record);
+    this.#save(record);
     return record;
   }
 
   #admit(record: DeviceRecord): void {
     const { clock, log, members, config, keys, version } = this.#options;
     const router = { id: routerId(primitives, keys().public), name: this.#name, version };
+    const plainModels = [...shippedModels, ...config.models];
     const device: PairedDevice = new PairedDevice({
       clock,
       record,
@@ -369,7 +404,10 @@ export class Devices {
           ...(config.maxThermal === undefined ? {} : { max_thermal: config.maxThermal }),
         },
         names: { router, device: () => device.record.name },
-        label: () => ({ name: device.record.name, plainModels: config.models }),
+        label: () => ({ name: device.record.name, plainModels }),
+        sleeper: this.#options.wakes.sleeper(() => wakeTarget(device.record.wake)),
+        prefixes: this.#prefixes,
+        prefixKey: (clientKey) => prefixKeyOf(keys().secret, clientKey),
         lost: { state: 'down', detail: 'The device is not connected.' },
         onBye: (code) => {
           if (code !== 'unpaired') return;
@@ -381,7 +419,7 @@ export class Devices {
       onLost: (_device, code, livedMs) => {
         log.info({ device: device.id, name: device.record.name, end: code }, 'device lost');
         device.record = { ...device.record, lastSeenMs: clock.wallMs() };
-        this.#registrar.save(device.record);
+        this.#save(device.record);
         this.#diallers.lost(device.id, code, livedMs);
       },
     });
@@ -394,7 +432,7 @@ export class Devices {
     const { publicKey: _key, dial: _dial, ...record } = device.record;
     this.#devices.delete(device.id);
     this.#diallers.set(device.id, undefined, undefined, false);
-    this.#registrar.save(record);
+    this.#save(record);
     this.#options.members.remove(device.id);
     device.end(code);
   }
@@ -420,12 +458,35 @@ export class Devices {
     );
   }
 
+  /** For debugging, from this machine alone: the device is who it says it is, and nothing of it is kept. */
+  #greetPlain({ channel, address, proven }: Omit<SecuredLink, 'secured'>): void {
+    const { clock } = this.#options;
+    afterHello(
+      channel,
+      clock,
+      (taken, hello) => {
+        proven();
+        const said = firstName(hello.name, () => false);
+        const id = `${plainPrefix}${said}`;
+        const name = firstName(hello.name, (wanted) => this.#isTaken(wanted));
+        if (!this.#devices.has(id)) this.#admit({ id, name, createdMs: clock.wallMs() });
+        const device = this.#find(id);
+        this.#connect(device, taken, hello, address);
+      },
+      (code) => this.#refused.add(code, address),
+    );
+  }
+
+  #save(record: DeviceRecord): void {
+    if (!record.id.startsWith(plainPrefix)) this.#registrar.save(record);
+  }
+
   #connect(device: PairedDevice, channel: Channel, hello: Hello, address: string): void {
     const { clock, log } = this.#options;
     const isNew = device.record.name === device.id;
     const name = isNew ? firstName(hello.name, (wanted) => this.#isTaken(wanted)) : device.record.name;
     device.record = { ...device.record, name, lastSeenMs: clock.wallMs(), lastAddress: address };
-    this.#registrar.save(device.record);
+    this.#save(device.record);
     if (isNew) log.info({ device: device.id, name }, 'device paired');
     device.take(channel, address);
   }
@@ -459,6 +520,9 @@ const greetings: Readonly<Record<GreetingKind | 'conflict', string>> = {
   conflict: 'device in conflict',
 };
 
+/** Of ids of devices without a key. */
+const plainPrefix = 'plain-';
+
 /** Port of the fleet. */
 export const fleetPort = 4870;
 /** Time a dialled pairing may take, all its addresses together. */
@@ -466,6 +530,16 @@ const dialLifetimeMs = 60_000;
 
 function keyOf({ publicKey }: DeviceRecord): Uint8Array | undefined {
   return publicKey === undefined ? undefined : new Uint8Array(Buffer.from(publicKey, 'base64url'));
+}
+
+function wakeTarget(wake: DeviceWake | undefined): WakeTarget | undefined {
+  if (wake === undefined) return undefined;
+  return { mac: wake.mac, broadcast: wake.broadcast ?? '255.255.255.255', timeoutMs: wake.timeoutMs ?? 60_000 };
+}
+
+/** What a device may share its prefix cache by: it tells clients apart without knowing who they are. */
+function prefixKeyOf(secret: Uint8Array, clientKey: string): string {
+  return createHmac('sha256', secret).update(clientKey).digest('hex').slice(0, 16);
 }
 
 function count(counts: Map<string, number>, key: string): void {

@@ -9,6 +9,7 @@ import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { type KeyPermit, KeyRing } from '../../key-ring.ts';
+import type { Sleeper } from '../../wake.ts';
 import { openAiEmbedder } from './embeddings.ts';
 import { egressViolation } from './egress.ts';
 import { AnswerReader } from './events.ts';
@@ -22,6 +23,8 @@ export interface OpenAiCompatibleDependencies {
   readonly client: HttpClient;
   readonly clock: Clock;
   readonly limits: Pick<LimitsConfig, 'upstreamEventBytes' | 'answerBytes'>;
+  /** Its machine, where it may be woken. */
+  readonly sleeper?: Sleeper;
 }
 
 /**
@@ -44,6 +47,8 @@ const probeMs = 5000;
 function isWithoutList(error: unknown): boolean {
   return error instanceof BackendError && (error.fault === 'rejected' || error.fault === 'bad_answer');
 }
+
+const waking: BackendStatus = { state: 'loading', detail: 'Its machine is being woken.' };
 
 class OpenAiCompatibleBackend implements Backend {
   readonly id: string;
@@ -111,7 +116,14 @@ class OpenAiCompatibleBackend implements Backend {
   }
 
   status(): BackendStatus {
-    return { ...this.#status, active: this.#active };
+    const isComing = this.#status.state === 'down' && this.#dependencies.sleeper?.isWaking === true;
+    return { ...this.#status, ...(isComing ? waking : {}), active: this.#active };
+  }
+
+  /** Only where its machine may be woken. */
+  get wake(): (() => void) | undefined {
+    const { sleeper } = this.#dependencies;
+    return sleeper === undefined ? undefined : () => sleeper.wake();
   }
 
   async probe(signal: AbortSignal): Promise<BackendStatus> {
@@ -162,6 +174,7 @@ class OpenAiCompatibleBackend implements Backend {
   }
 
   close(): Promise<void> {
+    this.#dependencies.sleeper?.close();
     return this.#dependencies.client.close();
   }
 
@@ -169,6 +182,7 @@ class OpenAiCompatibleBackend implements Backend {
   #isUp(): void {
     if (this.#status.state === 'down') this.#features.forget();
     this.#status = { state: 'ready' };
+    this.#dependencies.sleeper?.isUp();
   }
 
   /** Asks, and prepares to read what is answered. */
