@@ -109,7 +109,7 @@ export async function startPrivacyNetwork(
     async startDevice(name) {
       const pairing = await pool.request({ path: '/admin/devices/pairings', method: 'POST' });
       const { uri } = z.object({ uri: z.string() }).parse(await pairing.body.json());
-      const args = [main, 'device', '--engine', 'scripted', '--model', 'tiny', '--tokens-per-second', '100', '--json'];
+      const args = [main, 'device', '--engine', 'scripted', '--model', 'tiny', '--tokens-per-second', '400', '--json'];
       const to = ['--pair', uri, '--router', `${routerLanAddress}:4870`, '--name', name];
       const child = startAt(network.onLan(process.execPath, ...args, ...to), {
         LFO_DATA_DIR: join(folder, name),

@@ -41,12 +41,15 @@ export async function tcpProxy(t: TestContext, toPort: number, cable?: Cable): P
         pairs.delete(pair);
       });
       let freeAtMs = 0;
+      const underWay: Buffer[] = [];
       from.on('data', (chunk: Buffer) => {
         if (isSilent) return;
         if (cable === undefined) return void to.write(chunk);
         const resentMs = cable.random() < cable.lost ? cable.resentAfterMs : 0;
         freeAtMs = Math.max(freeAtMs, performance.now() + cable.delayMs + resentMs);
-        setTimeout(() => to.write(chunk), freeAtMs - performance.now());
+        underWay.push(chunk);
+        // Timers of different lengths may change places; what they carry must not.
+        setTimeout(() => to.write(underWay.shift() ?? ''), freeAtMs - performance.now());
       });
     }
   });

@@ -117,6 +117,8 @@ describe('an adversary on the network of devices', { timeout: 120_000 }, () => {
     const said = await again.output(/"event":"lost"/);
     assert.match(said, /"code":"unknown_key"/);
     assert.equal(readFileSync(file, 'utf8'), kept);
+    again.child.kill('SIGTERM');
+    await again.finished;
   });
 
   test('a link whose first word is no hello is told so and closed, and a hello that does not fit too', async (t) => {

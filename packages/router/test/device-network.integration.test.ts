@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -16,7 +17,7 @@ const words = Array.from({ length: tokens }, (_, at) => `${at} `).join('');
 const env = { LFO_FLEET_LISTEN: '0.0.0.0:0' };
 
 interface Joined {
-  readonly process: LfoProcess;
+  readonly command: LfoProcess;
   readonly id: string;
 }
 
@@ -31,19 +32,19 @@ async function joined(
   const port = /[?&]p=(\d+)/.exec(String(at(json, 'uri')))?.[1] ?? '';
   const pair = ['--router', `${routerHost}:${port}`, '--pair', String(at(json, 'code'))];
   const engine = ['--engine', 'scripted', '--model', 'tiny', '--name', name, ...flags];
-  const process = startLfo(t, ['device', ...pair, ...engine, '--json'], { cwd: workingFolder(t), under });
-  await process.output(/"event":"connected"/);
+  const command = startLfo(t, ['device', ...pair, ...engine, '--json'], { cwd: workingFolder(t), under });
+  await command.output(/"event":"connected"/);
   const id = await eventually(async () => {
     const devices = at((await router.request('GET', '/admin/devices')).json, 'devices');
     if (!Array.isArray(devices)) return undefined;
     const device: unknown = devices.find((each: unknown) => at(each, 'name') === name);
     return at(device, 'state') === 'ready' ? String(at(device, 'id')) : undefined;
   }, 'the device');
-  return { process, id };
+  return { command, id };
 }
 
 /** A streamed answer that is read while it comes. */
-function streamed(t: TestContext, router: TestRouter) {
+function streamed(t: TestContext, router: TestRouter, model = 'lfo-local') {
   let text = '';
   const abort = new AbortController();
   t.after(() => abort.abort());
@@ -51,7 +52,7 @@ function streamed(t: TestContext, router: TestRouter) {
     const response = await fetch(`${router.app.url}/v1/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(asking('Count.', { model: 'lfo-local', stream: true, max_tokens: tokens })),
+      body: JSON.stringify(asking('Count.', { model, stream: true, max_tokens: tokens })),
       signal: abort.signal,
     });
     const decoder = new TextDecoder();
@@ -61,6 +62,10 @@ function streamed(t: TestContext, router: TestRouter) {
   const has = (what: string): Promise<true> =>
     eventually(() => (text.includes(what) ? true : undefined), `${what} in the answer`);
   return { over, has };
+}
+
+function childOf(pid: number | undefined): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim());
 }
 
 function contentOf(chunks: readonly unknown[]): string {
@@ -109,10 +114,11 @@ describe('devices on cables of their own', { skip, timeout: 180_000, concurrency
   test('fault 10: kill -9 in the middle of an answer is an error frame, and the next request goes elsewhere', async (t) => {
     const router = await startRouter(t, { env, yaml: 'fleet: { grace_ms: 500 }\n' });
     const slow = await joined(t, router, machineOnCable(t, 5), 'slow', ['--tokens-per-second', '5']);
-    const answer = streamed(t, router);
+    await joined(t, router, machineOnCable(t, 6), 'other', ['--tokens-per-second', '100']);
+    const answer = streamed(t, router, 'tiny@slow');
     await answer.has('"2 "');
-    await joined(t, router, machineOnCable(t, 6), 'other');
-    slow.process.child.kill('SIGKILL');
+    // The device host itself; the command that runs it ends with it.
+    process.kill(childOf(slow.command.child.pid), 'SIGKILL');
     const { chunks, isDone } = await answer.over;
     assert.equal(isDone, false);
     assert.match(String(at(chunks.at(-1), 'error', 'message')), /went away in the middle/);
