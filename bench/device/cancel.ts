@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { EngineRequest, LoadedModel, ModelOpener } from '@lfo/device-core';
 import { chooseEngine } from '@lfo/device-host/src/device/engine-choice.ts';
-import { isJsonObject } from '@lfo/router/src/core/json.ts';
 import { modelsDir } from '@lfo/testing/npm-start.ts';
 import { startRouter } from '@lfo/testing/router.ts';
+import { at } from '@lfo/testing/sse.ts';
 import { TestDevice } from '@lfo/testing/test-device.ts';
 import { Closers } from './closers.ts';
 
@@ -36,7 +36,7 @@ try {
   const router = await startRouter(closers, { env: { LFO_FLEET_LISTEN: '127.0.0.1:0', LFO_LOG_LEVEL: 'error' } });
   const { json } = await router.request('POST', '/admin/devices/pairings', {});
   const device = new TestDevice(closers, { opened: { engine: chosen.engine, openModel } });
-  await device.pair(isJsonObject(json) ? String(json['uri']) : '');
+  await device.pair(String(at(json, 'uri')));
   while (
     (await router.chat({ model: 'lfo-local', messages: [{ role: 'user', content: 'Hi' }], max_tokens: 4 })).status !==
     200

@@ -11,6 +11,7 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { isJsonObject, parseJson } from '@lfo/router/src/core/json.ts';
 import { checkout } from '@lfo/testing/npm-start.ts';
+import { at } from '@lfo/testing/sse.ts';
 import { TestDevice } from '@lfo/testing/test-device.ts';
 import { Closers } from './closers.ts';
 
@@ -55,10 +56,10 @@ try {
     return await response.json();
   };
   const first = await quiet(pid);
-  for (let at = 0; at < count; at++) {
+  for (let n = 0; n < count; n++) {
     const pairing = await send('POST', '/admin/devices/pairings');
-    const device = new TestDevice(closers, { name: `device ${at}` });
-    await device.pair(isJsonObject(pairing) ? String(pairing['uri']) : '');
+    const device = new TestDevice(closers, { name: `device ${n}` });
+    await device.pair(String(at(pairing, 'uri')));
   }
   for (;;) {
     const list = await send('GET', '/admin/devices');
@@ -85,7 +86,7 @@ try {
 /** The least of some moments: what was allocated for the moment goes with a collection. */
 async function quiet(pid: number): Promise<number> {
   let least = Infinity;
-  for (let at = 0; at < 20; at++) {
+  for (let n = 0; n < 20; n++) {
     least = Math.min(least, residentMb(pid));
     await pause(250);
   }

@@ -7,9 +7,9 @@ import { parseArgs } from 'node:util';
 import { DemoDevice } from '@lfo/router/src/cli/demo/demo-device.ts';
 import { demoDevices } from '@lfo/router/src/cli/demo/demo.ts';
 import { systemClock } from '@lfo/router/src/core/clock.ts';
-import { isJsonObject } from '@lfo/router/src/core/json.ts';
 import { randomFrom } from '@lfo/testing/fleet/simulation.ts';
 import { startRouter } from '@lfo/testing/router.ts';
+import { at } from '@lfo/testing/sse.ts';
 import { Closers } from './closers.ts';
 
 const { values } = parseArgs({
@@ -37,15 +37,14 @@ async function measure(policy: (typeof policies)[number], closers: Closers) {
     const device = new DemoDevice(spec, systemClock, random);
     closers.after(() => device.close());
     const { json } = await router.request('POST', '/admin/devices/pairings', {});
-    device.join(isJsonObject(json) ? String(json['uri']) : '');
+    device.join(String(at(json, 'uri')));
   }
   let models: readonly string[] = [];
   while (models.length < demoDevices.length) {
     const { json } = await router.request('GET', '/v1/models');
-    const data = isJsonObject(json) && Array.isArray(json['data']) ? json['data'] : [];
-    models = data.flatMap((each) =>
-      isJsonObject(each) && String(each['id']).includes('@') ? [String(each['id'])] : [],
-    );
+    const data: unknown = at(json, 'data');
+    const ids = Array.isArray(data) ? data.map((each: unknown) => String(at(each, 'id'))) : [];
+    models = ids.filter((id) => id.includes('@'));
     await pause(50);
   }
   const running = new Map(models.map((model) => [model, 0]));
@@ -77,8 +76,8 @@ async function measure(policy: (typeof policies)[number], closers: Closers) {
   }
   await Promise.all(asked);
   const sorted = latencies.toSorted((one, other) => one - other);
-  const at = (share: number): number => Math.round((sorted[Math.floor(share * sorted.length)] ?? 0) * 100) / 100;
-  return { answered: latencies.length, failed, p50_s: at(0.5), p95_s: at(0.95), p99_s: at(0.99) };
+  const quantile = (share: number): number => Math.round((sorted[Math.floor(share * sorted.length)] ?? 0) * 100) / 100;
+  return { answered: latencies.length, failed, p50_s: quantile(0.5), p95_s: quantile(0.95), p99_s: quantile(0.99) };
 }
 
 function pause(ms: number): Promise<void> {

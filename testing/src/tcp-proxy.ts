@@ -44,7 +44,10 @@ export async function tcpProxy(t: TestContext, toPort: number, cable?: Cable): P
       const underWay: Buffer[] = [];
       from.on('data', (chunk: Buffer) => {
         if (isSilent) return;
-        if (cable === undefined) return void to.write(chunk);
+        if (cable === undefined) {
+          to.write(chunk);
+          return;
+        }
         const resentMs = cable.random() < cable.lost ? cable.resentAfterMs : 0;
         freeAtMs = Math.max(freeAtMs, performance.now() + cable.delayMs + resentMs);
         underWay.push(chunk);

@@ -38,9 +38,10 @@ async function listenerOnTheWay(t: TestContext, toPort: number, cutsAfterAnswer 
       upstream.write(bytes);
     });
     upstream.on('data', (bytes) => {
-      if (!cutsAfterAnswer) return void client.write(bytes);
-      client.destroy();
-      upstream.destroy();
+      if (cutsAfterAnswer) {
+        client.destroy();
+        upstream.destroy();
+      } else client.write(bytes);
     });
     client.on('close', () => upstream.destroy());
     upstream.on('close', () => client.destroy());

@@ -215,11 +215,11 @@ async function pairingNearby(wanting: RouterAt, signal: AbortSignal): Promise<Ro
     return 'No router that has a code open was found on this network: add --router host:port, as "lfo devices pair" shows it there.';
   if (second !== undefined)
     return `Several routers on this network have a code open: add --router with one of ${found.map(shownRouter).join(', ')}.`;
-  const [host = '', ...others] = router.hosts;
+  const [host, ...others] = router.hosts;
   return { host, others, port: router.port, target: wanting.target };
 }
 
-function shownRouter({ name, hosts: [host = ''], port }: FoundRouter): string {
+function shownRouter({ name, hosts: [host], port }: FoundRouter): string {
   return `${bracketed(host)}:${port} (${name})`;
 }
 
