@@ -20,7 +20,9 @@ const { values: options } = parseArgs({
 
 const goal = 1.3;
 const answer = z.object({ choices: z.tuple([z.object({ message: z.object({ content: z.string().nullable() }) })]) });
-const waits = z.object({ predictedWaitMs: z.number().nullable(), waitMs: z.number().nullable() });
+const waits = z.object({
+  request: z.object({ predictedWaitMs: z.number().nullable(), waitMs: z.number().nullable() }),
+});
 
 const topics = [
   'the sea',
@@ -99,13 +101,16 @@ async function ask({ url }: Product, sent: Sent): Promise<{ readonly id: string;
   return { id: response.headers.get('x-request-id') ?? '', content: choice.message.content ?? '' };
 }
 
-async function waitsOf({ url }: Product, id: string): Promise<z.output<typeof waits>> {
-  for (let turn = 0; turn < 50; turn += 1) {
-    const response = await fetch(`${url}/dashboard/api/requests/${id}`);
-    if (response.status === 200) return waits.parse(await response.json());
+/** Both are on record with the answer, which is a moment after it; nothing is known of a request that stays without. */
+async function waitsOf({ url }: Product, id: string): Promise<z.output<typeof waits>['request']> {
+  for (let turn = 0; turn < 20; turn += 1) {
     await pause(100);
+    const response = await fetch(`${url}/dashboard/api/requests/${id}`);
+    if (response.status !== 200) continue;
+    const { request } = waits.parse(await response.json());
+    if (request.waitMs !== null) return request;
   }
-  throw new Error(`Request ${id} is not on record.`);
+  return { predictedWaitMs: null, waitMs: null };
 }
 
 function quantile(values: readonly number[], share: number): number {

@@ -1,6 +1,9 @@
 /**
- * Runs unmodified agents, headless, against a real router: each gets a plain answer and really runs a tool, on each of
- * the three aliases. Writes what was seen into `docs/clients.md`. Agents are installed into a folder of their own.
+ * Runs unmodified agents, headless, against a real router, each as its snippet in `docs/clients.md` says: a plain answer and
+ * a tool that really runs, on each of the three aliases. Writes what was seen into that page, and what the agents sent into
+ * `testing/agent-recordings`, which CI replays. Agents are installed into a folder of their own.
+ *
+ * `npm run test:agents -- [--only codex] [--keep]`; `--keep` leaves the page and the recordings as they are.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,73 +12,34 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { type AgentUpstream, marker, startAgentUpstream } from '../testing/src/agents/agent-upstream.ts';
+import { type TriedAgent, triedAgents } from '../testing/src/agents/agents.ts';
+import { type Recording, startRecorder } from '../testing/src/agents/recording.ts';
+import { runAgent } from '../testing/src/agents/run-agent.ts';
 
-interface Agent {
-  readonly name: string;
-  readonly package: string;
-  readonly version: string;
-  readonly wire: string;
-  /** Files under the agent's home. */
-  files(base: string, model: string): Readonly<Record<string, string>>;
-  env(base: string, model: string): Readonly<Record<string, string>>;
-  command(prompt: string, model: string): readonly string[];
-}
-
-const agents: readonly Agent[] = [
-  {
-    name: 'Claude Code',
-    package: '@anthropic-ai/claude-code',
-    version: '2.1.197',
-    wire: 'Messages',
-    files: () => ({}),
-    env: (base, model) => ({
-      ANTHROPIC_BASE_URL: base,
-      ANTHROPIC_AUTH_TOKEN: 'none',
-      ANTHROPIC_MODEL: model,
-      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
-    }),
-    command: (prompt) => ['claude', '-p', prompt, '--allowedTools', 'Bash'],
-  },
-  {
-    name: 'Codex',
-    package: '@openai/codex',
-    version: '0.171.0',
-    wire: 'Responses',
-    files: (base, model) => ({
-      '.codex/config.toml': `model = "${model}"\nmodel_provider = "lfo"\n[model_providers.lfo]\nname = "LFO"\nbase_url = "${base}/v1"\nwire_api = "responses"\n`,
-    }),
-    env: () => ({}),
-    command: (prompt) => ['codex', 'exec', '--skip-git-repo-check', '--sandbox', 'danger-full-access', prompt],
-  },
-  {
-    name: 'Gemini CLI',
-    package: '@google/gemini-cli',
-    version: '0.61.0',
-    wire: 'Gemini',
-    files: () => ({
-      '.gemini/settings.json':
-        '{"security":{"auth":{"selectedType":"gemini-api-key"}},"privacy":{"usageStatisticsEnabled":false}}',
-    }),
-    env: (base) => ({ GOOGLE_GEMINI_BASE_URL: base, GEMINI_API_KEY: 'none' }),
-    command: (prompt, model) => ['gemini', '--skip-trust', '-m', model, '-y', '-p', prompt],
-  },
-];
-
+const { values: options } = parseArgs({
+  options: { only: { type: 'string', default: '' }, keep: { type: 'boolean', default: false } },
+});
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = process.env['LFO_AGENTS_DIR'] ?? join(tmpdir(), 'lfo-agents');
-const longestMs = 120_000;
+const page = join(root, 'docs/clients.md');
+const recordings = join(root, 'testing/agent-recordings');
+const longestMs = 150_000;
 const said = 'LFO answered this.';
+const models = ['lfo-local', 'lfo-cloud', 'lfo-auto'] as const;
 
+const agents = triedAgents.filter(({ name }) => name.toLowerCase().includes(options.only.toLowerCase()));
 install();
 const work = mkdtempSync(join(tmpdir(), 'lfo-agents-work-'));
 const local = await startAgentUpstream('small');
 const cloud = await startAgentUpstream('large');
 const router = await startRouter();
-const results: { readonly agent: Agent; readonly model: string; readonly problem: string | undefined }[] = [];
+const recorder = await startRecorder(router.base);
+const results: { readonly agent: TriedAgent; readonly model: string; readonly problem: string | undefined }[] = [];
 try {
   for (const agent of agents) {
-    for (const model of ['lfo-local', 'lfo-cloud', 'lfo-auto']) {
+    for (const model of models) {
       const problem = await tryAgent(agent, model);
       results.push({ agent, model, problem });
       process.stdout.write(`${problem === undefined ? 'ok' : 'FAILED'} ${agent.name} ${agent.version} ${model}`);
@@ -84,23 +48,30 @@ try {
   }
 } finally {
   router.stop();
-  await Promise.all([local.close(), cloud.close()]);
+  await Promise.all([local.close(), cloud.close(), recorder.close()]);
   rmSync(work, { recursive: true, force: true });
 }
-writeTable();
+if (!options.keep && agents.length === triedAgents.length) writeTable();
 const failed = results.filter(({ problem }) => problem !== undefined).length;
 process.stdout.write(`${results.length - failed} passed, ${failed} failed\n`);
 process.exitCode = failed === 0 ? 0 : 1;
 
+/** Each into a folder of its own, so that one that cannot be had keeps none of the others. */
 function install(): void {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'package.json'), '{"private":true}');
-  const wanted = agents.map((agent) => `${agent.package}@${agent.version}`);
-  const { status } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--save-exact', ...wanted], {
-    cwd: folder,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  if (status !== 0) throw new Error('The agents could not be installed.');
+  for (const { package: name, version } of agents) {
+    const own = folderOf(name);
+    mkdirSync(own, { recursive: true });
+    writeFileSync(join(own, 'package.json'), '{"private":true}');
+    const { status } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--save-exact', `${name}@${version}`], {
+      cwd: own,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    if (status !== 0) process.stdout.write(`${name}@${version} could not be installed.\n`);
+  }
+}
+
+function folderOf(name: string): string {
+  return join(folder, name.replace(/[^a-z0-9-]/g, '_'));
 }
 
 /** A real router between both upstreams; the privacy of `lfo-local` is read off the second one. */
@@ -143,39 +114,36 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-/** What went wrong, if anything did. */
-async function tryAgent(agent: Agent, model: string): Promise<string | undefined> {
-  const home = mkdtempSync(join(work, 'home-'));
-  for (const [path, text] of Object.entries(agent.files(router.base, model))) {
-    mkdirSync(join(home, path, '..'), { recursive: true });
-    writeFileSync(join(home, path), text);
-  }
+/** What went wrong, if anything did. What it sent in `auto` is kept. */
+async function tryAgent(agent: TriedAgent, model: string): Promise<string | undefined> {
   const before = { local: local.requests.length, cloud: cloud.requests.length };
-  const [program = '', ...args] = agent.command('Use the shell to echo a marker, then say done.', model);
-  const child = spawn(join(folder, 'node_modules/.bin', program), args, {
-    cwd: home,
-    env: { PATH: process.env['PATH'], HOME: home, TERM: 'dumb', ...agent.env(router.base, model) },
-    stdio: ['ignore', 'pipe', 'pipe'],
+  recorder.take();
+  const output = await runAgent({
+    agent,
+    model,
+    base: recorder.base,
+    page: readFileSync(page, 'utf8'),
+    bin: join(folderOf(agent.package), 'node_modules/.bin'),
+    home: mkdtempSync(join(work, 'home-')),
+    longestMs,
   });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (bytes: Buffer) => {
-      output += bytes.toString();
-    });
-  }
-  const timer = setTimeout(() => child.kill('SIGKILL'), longestMs);
-  await once(child, 'exit');
-  clearTimeout(timer);
+  const requests = recorder.take();
   const asked = [...local.requests.slice(before.local), ...cloud.requests.slice(before.cloud)];
-  if (!output.includes(said)) return `it did not say what the model said: ${output.slice(-300)}`;
+  if (!output.includes(said)) return `it did not say what the model said: ${output.slice(-400)}`;
   if (!asked.some(({ results: texts }) => texts.some((text) => text.includes(marker)))) return 'no tool was run';
   if (model === 'lfo-local' && cloud.requests.length > before.cloud) return 'a request of lfo-local reached the cloud';
   if (model === 'lfo-cloud' && local.requests.length > before.local) return 'a request of lfo-cloud stayed local';
+  if (model === 'lfo-auto' && !options.keep) {
+    const { name, version } = agent;
+    const recording: Recording = { agent: name, version, requests };
+    mkdirSync(recordings, { recursive: true });
+    const file = `${name.toLowerCase().replaceAll(' ', '-')}.json`;
+    writeFileSync(join(recordings, file), `${JSON.stringify(recording, null, 1)}\n`);
+  }
   return undefined;
 }
 
 function writeTable(): void {
-  const page = join(root, 'docs/clients.md');
   const text = readFileSync(page, 'utf8');
   const [begin, end] = ['<!-- agents: written by npm run test:agents -->\n', '<!-- end of the agents -->'];
   const from = text.indexOf(begin);
@@ -188,6 +156,6 @@ function writeTable(): void {
     return `| ${name} | ${version} | ${wire} | ${cells.join(' | ')} |`;
   });
   const day = new Date().toISOString().slice(0, 10);
-  const table = `\nUnmodified, headless, against scripted models (${day}, \`npm run test:agents\`):\n\n| agent | version | wire | \`lfo-local\` | \`lfo-cloud\` | \`lfo-auto\` |\n| --- | --- | --- | --- | --- | --- |\n${rows.join('\n')}\n\n`;
+  const table = `\nUnmodified, headless, set up as below, against scripted models (${day}, \`npm run test:agents\`):\n\n| agent | version | wire | \`lfo-local\` | \`lfo-cloud\` | \`lfo-auto\` |\n| --- | --- | --- | --- | --- | --- |\n${rows.join('\n')}\n\n`;
   writeFileSync(page, text.slice(0, from + begin.length) + table + text.slice(to));
 }

@@ -8,6 +8,22 @@ export interface Cell {
   readonly concurrency: number;
   /** In one sample. */
   readonly requests: number;
+  /** Absent: chat completions. */
+  readonly path?: (model: string) => string;
+  /** The one system that speaks it; absent: all do. */
+  readonly only?: 'lfo';
+}
+
+/** A message of the agent's conversation. */
+interface AgentMessage {
+  readonly role: string;
+  readonly content: string | null;
+  readonly tool_call_id?: string;
+  readonly tool_calls?: readonly {
+    readonly id: string;
+    readonly type: string;
+    readonly function: { readonly name: string; readonly arguments: string };
+  }[];
 }
 
 export const chunksAStream = 64;
@@ -16,11 +32,11 @@ const atOnce = 64;
 const chat = (extra: object): ((model: string) => string) => {
   return (model) => JSON.stringify({ model, ...extra });
 };
-const turn = (content: string): object => ({ role: 'user', content });
-const kilobyte = 'Please read this sentence and answer in one word. '.repeat(18);
+const turn = (content: string): AgentMessage => ({ role: 'user', content });
+export const kilobyte = 'Please read this sentence and answer in one word. '.repeat(18);
 
 /** Twelve tools and twenty messages with calls and results among them, 40 KB: what an agent sends in mid-task. */
-function agentBody(): object {
+export function agentBody() {
   const tools = Array.from({ length: 12 }, (_, index) => ({
     type: 'function',
     function: {
@@ -37,7 +53,7 @@ function agentBody(): object {
       },
     },
   }));
-  const messages: object[] = [{ role: 'system', content: 'You are a careful engineer. '.repeat(120) }];
+  const messages: AgentMessage[] = [{ role: 'system', content: 'You are a careful engineer. '.repeat(120) }];
   for (let step = 0; messages.length < 20; step++) {
     if (step % 6 === 0) messages.push(turn(`Now do step ${step}: change the parser, "quietly".\n`.repeat(24)));
     const call = {

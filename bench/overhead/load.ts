@@ -50,7 +50,12 @@ export async function load(system: System, cell: Cell, requests = cell.requests)
 }
 
 /** Resolves with the time of the first byte; `undefined` where it was asked to come again. */
-function send(pool: Pool, { name, headers }: System, { isStream }: Cell, body: string): Promise<number | undefined> {
+function send(
+  pool: Pool,
+  { name, headers, models }: System,
+  { isStream, path, model }: Cell,
+  body: string,
+): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     let status = 0;
     let firstMs = 0;
@@ -58,7 +63,7 @@ function send(pool: Pool, { name, headers }: System, { isStream }: Cell, body: s
     pool.dispatch(
       {
         method: 'POST',
-        path: '/v1/chat/completions',
+        path: path?.(models[model]) ?? '/v1/chat/completions',
         headers: { 'content-type': 'application/json', ...headers },
         body,
       },

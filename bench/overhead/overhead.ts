@@ -8,7 +8,8 @@
  */
 import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
-import { type Cell, cells } from './cells.ts';
+import { type Cell, cells as chatCells } from './cells.ts';
+import { dialectCells, dialectCellsOf, dialectTargets } from './dialect-cells.ts';
 import { load, type Sample } from './load.ts';
 import { residentMbOf } from './process-tree.ts';
 import { Stage, type System } from './systems.ts';
@@ -26,6 +27,7 @@ const { values: options } = parseArgs({
     before: { type: 'string' },
   },
 });
+const cells = [...chatCells, ...dialectCells];
 const share = options.quick ? 0.3 : 1;
 const rounds = Number(options.rounds);
 const wanted = options.cells.split(',').filter((part) => part !== '');
@@ -49,11 +51,12 @@ try {
   const results = new Map<string, Sample[]>();
   for (const cell of chosen) {
     const warm = Math.ceil(Number(options.warm) * share * (cell.isStream ? 0.2 : 1));
-    if (warm > 0) for (const system of systems) await load(system, cell, Math.max(cell.concurrency, warm));
+    if (warm > 0)
+      for (const system of speaking(systems, cell)) await load(system, cell, Math.max(cell.concurrency, warm));
   }
   for (let round = 0; round < rounds; round++) {
     for (const cell of chosen) {
-      for (const system of rotated(systems, round)) {
+      for (const system of rotated(speaking(systems, cell), round)) {
         const key = `${cell.name}|${system.name}`;
         const requests = Math.max(cell.concurrency, Math.ceil(cell.requests * share));
         results.set(key, [...(results.get(key) ?? []), await load(system, cell, requests)]);
@@ -64,6 +67,11 @@ try {
   report(systems, results, { startCpuMs, idleMb, afterMb });
 } finally {
   await stage.end();
+}
+
+/** Those that a cell can be measured through. */
+function speaking(systems: readonly System[], { only }: Cell): readonly System[] {
+  return systems.filter(({ name }) => only === undefined || name === 'lfo' || name === 'before');
 }
 
 function rotated<T>(items: readonly T[], by: number): readonly T[] {
@@ -83,7 +91,7 @@ function report(
       return other === undefined ? [] : [sample.cpuUs / other.cpuUs];
     });
   const rows = chosen.flatMap((cell) =>
-    systems.map(({ name }) => {
+    speaking(systems, cell).map(({ name }) => {
       const own = samples(cell, name);
       const [toNginx, toDispatch] = [ratios(cell, name, 'nginx'), ratios(cell, name, 'dispatch')];
       return {
@@ -124,6 +132,37 @@ function report(
   table(rows);
   console.log('');
   table(targets);
+  const dialects = dialectRows(samples);
+  if (dialects.length > 0) {
+    console.log('');
+    table(dialects);
+  }
+}
+
+/** What each wire costs over chat: over its slower way, which is judged, and over its fast one. */
+function dialectRows(
+  samples: (cell: Cell, name: string) => readonly Sample[],
+): readonly Readonly<Record<string, string>>[] {
+  const of = (name: string): readonly Sample[] => {
+    const cell = chosen.find((one) => one.name === name);
+    return cell === undefined ? [] : samples(cell, 'lfo');
+  };
+  const over = (one: string, other: string): number =>
+    median(of(one).map(({ cpuUs }, round) => cpuUs / (of(other)[round]?.cpuUs ?? Number.NaN)));
+  return dialectTargets.flatMap(([size, most, fast]) =>
+    dialectCellsOf(size)
+      .filter((name) => of(name).length > 0)
+      .map((name) => {
+        const found = over(name, `schema ${size}`);
+        return {
+          wire: name,
+          '× chat by its schema': found.toFixed(2),
+          'at most': String(most),
+          '': found <= most ? 'pass' : 'MISS',
+          '× chat’s fast path': over(name, fast).toFixed(2),
+        };
+      }),
+  );
 }
 
 /** The gated stream's CPU over the ungated one's, through LFO. */

@@ -58,10 +58,15 @@ export async function startPrivacyNetwork(
   const network = await CanaryNetwork.open(t);
   const folder = mkdtempSync(join(tmpdir(), 'lfo-privacy-'));
   const socketPath = join(folder, 'router.sock');
-  const startAt = ([program, ...rest]: readonly [string, ...string[]], env: Readonly<Record<string, string>>) => {
+  const startAt = (
+    [program, ...rest]: readonly [string, ...string[]],
+    env: Readonly<Record<string, string>>,
+    isGroup = false,
+  ) => {
     const child = spawn(program, rest, {
       cwd: folder,
       env: { PATH: process.env['PATH'], HOME: folder, ...env },
+      detached: isGroup,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     child.stdout.setEncoding('utf8');
@@ -92,7 +97,8 @@ export async function startPrivacyNetwork(
   const pool = new Pool('http://localhost', { connect: { socketPath }, connections: 64 });
   t.after(async () => {
     await pool.destroy();
-    for (const child of [...devices, router, server]) child.kill('SIGKILL');
+    for (const { pid } of devices) if (isAlive(pid)) process.kill(-(pid ?? 0), 'SIGKILL');
+    for (const child of [router, server]) child.kill('SIGKILL');
     await ended;
     rmSync(folder, { recursive: true, force: true });
   });
@@ -111,10 +117,14 @@ export async function startPrivacyNetwork(
       const { uri } = z.object({ uri: z.string() }).parse(await pairing.body.json());
       const args = [main, 'device', '--engine', 'scripted', '--model', 'tiny', '--tokens-per-second', '400', '--json'];
       const to = ['--pair', uri, '--router', `${routerLanAddress}:4870`, '--name', name];
-      const child = startAt(network.onLan(process.execPath, ...args, ...to), {
-        LFO_DATA_DIR: join(folder, name),
-        LFO_LOCAL_MODEL: 'none',
-      });
+      const child = startAt(
+        network.onLan(process.execPath, ...args, ...to),
+        {
+          LFO_DATA_DIR: join(folder, name),
+          LFO_LOCAL_MODEL: 'none',
+        },
+        true,
+      );
       devices.push(child);
       let said = '';
       child.stdout.on('data', (text: string) => (said += text));
@@ -123,7 +133,7 @@ export async function startPrivacyNetwork(
         await Promise.race([once(child.stdout, 'data'), once(child, 'exit')]);
         if (child.exitCode !== null) throw new Error(`The device did not start: ${said}`);
       }
-      return { name, signal: (signal) => void child.kill(signal) };
+      return { name, signal: (signal) => void process.kill(-(child.pid ?? 0), signal) };
     },
     killModel() {
       for (const pid of childrenOf(router.pid)) process.kill(pid, 'SIGKILL');
@@ -147,10 +157,19 @@ export async function startPrivacyNetwork(
   };
 }
 
+/** Whether a process of the group is left: the command of a device has one of its own. */
+function isAlive(pid: number | undefined): boolean {
+  try {
+    return pid !== undefined && process.kill(-pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 /** Short budgets, so that a silent backend costs little time; breakers and budgets that never close the way out. */
 function configuration(origin: string): string {
   const local = (name: string, url: string) =>
-    `  - { name: ${name}, kind: openai-compatible, tier: local, base_url: "${url}/v1", models: [${name}-model], context_tokens: 4096 }\n`;
+    `  - { name: ${name}, kind: openai-compatible, tier: local, base_url: "${url}/v1", models: [${name}-model], embedding_models: [${name}-embed], context_tokens: 4096 }\n`;
   return `server: { port: ${port} }
 limits: { answer_tokens: 500, answer_bytes: 200000 }
 retry: { budget_ratio: 1, base_delay_ms: 1, max_delay_ms: 2 }
@@ -159,7 +178,7 @@ budgets:
   local: { connect_ms: 300, first_token_ms: 700, idle_ms: 500, total_ms: 4000 }
   cloud: { connect_ms: 100, first_token_ms: 1000, idle_ms: 1000, total_ms: 4000 }
 backends:
-${local('near', origin)}${local('closed', 'http://127.0.0.1:1')}${local('silent', `http://${silentLanAddress}:9`)}${local('named', 'http://models.example:9')}${local('foreign', `http://${canaryAddress}:80`)}  - { name: far, kind: openai-compatible, tier: cloud, base_url: "http://${canaryAddress}:80/v1", models: [far-model], api_key: another-key-for-nobody }
+${local('near', origin)}${local('closed', 'http://127.0.0.1:1')}${local('silent', `http://${silentLanAddress}:9`)}${local('named', 'http://models.example:9')}${local('foreign', `http://${canaryAddress}:80`)}  - { name: far, kind: openai-compatible, tier: cloud, base_url: "http://${canaryAddress}:80/v1", models: [far-model], embedding_models: [far-embed], api_key: another-key-for-nobody }
 `;
 }
 

@@ -154,9 +154,10 @@ describe('metrics', { timeout: 60_000 }, () => {
     assert.equal(headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8');
     const metrics = parseMetrics(text);
     assert.ok([...metrics.types.keys()].every((name) => name.startsWith('lfo_')));
-    const near = { route: 'local', backend: 'near', reason: 'confident', mode: 'auto', status: '200' };
+    const dialect = 'openai-chat';
+    const near = { route: 'local', backend: 'near', reason: 'confident', mode: 'auto', status: '200', dialect };
     assert.equal(valueOf(metrics, 'lfo_requests_total', near), 1);
-    const far = { route: 'cloud', backend: 'far', reason: 'low_confidence', mode: 'auto', status: '200' };
+    const far = { route: 'cloud', backend: 'far', reason: 'low_confidence', mode: 'auto', status: '200', dialect };
     assert.equal(valueOf(metrics, 'lfo_requests_total', far), 1);
     assert.equal(valueOf(metrics, 'lfo_escalations_total', { reason: 'low_confidence' }), 1);
     assert.equal(valueOf(metrics, 'lfo_refusals_total', { code: 'model_not_found' }), 1);

@@ -6,6 +6,8 @@ import { namespaceProblem } from '@lfo/testing/network-namespace.ts';
 import { type Asked, type PrivacyNetwork, startPrivacyNetwork } from '@lfo/testing/privacy-network.ts';
 import { asking } from '@lfo/testing/router.ts';
 import { faults } from '@lfo/testing/upstream/faults.ts';
+import type { Talk, Wire } from './wires/talk.ts';
+import { wires } from './wires/wires.ts';
 
 const skip = namespaceProblem() ?? false;
 const options = { skip, timeout: 120_000 } as const;
@@ -72,6 +74,42 @@ const odd: Readonly<Record<string, Asked>> = {
   'the readiness': { path: '/ready', method: 'GET' },
   'nothing there': { path: '/nowhere', method: 'GET' },
 };
+
+const lookUp = { name: 'look_up', description: 'Looks it up.', schema: { type: 'object', properties: {} } };
+
+/** The counters of every wire that has one. */
+function countings(model: string): readonly Asked[] {
+  const messages = [{ role: 'user', content: 'Hello' }];
+  return [
+    { path: '/v1/messages/count_tokens', body: { model, messages } },
+    { path: '/v1/responses/input_tokens', body: { model, input: 'Hello' } },
+    { path: `/v1beta/models/${model}:countTokens`, body: { contents: [{ parts: [{ text: 'Hello' }] }] } },
+  ];
+}
+
+/** What tells a client which models there are. */
+const listings: readonly Asked[] = [
+  { path: '/v1/models', method: 'GET', headers: { 'anthropic-version': '2023-06-01' } },
+  { path: '/v1/models', method: 'GET', headers: { 'x-goog-api-key': 'none' } },
+  { path: '/v1/models', method: 'GET' },
+  { path: '/v1beta/models', method: 'GET' },
+  { path: '/api/tags', method: 'GET' },
+  { path: '/api/ps', method: 'GET' },
+  { path: '/api/version', method: 'GET' },
+  { path: '/api/show', body: { model: 'far-model' } },
+];
+
+/** The ways to ask for vectors, and the older way to ask for a text. */
+function embeddings(model: string, headers: Readonly<Record<string, string>>): readonly Asked[] {
+  const content = { parts: [{ text: 'Hello' }] };
+  return [
+    { path: '/v1/embeddings', body: { model, input: ['Hello', 'world'] }, headers },
+    { path: '/api/embed', body: { model, input: 'Hello' }, headers },
+    { path: '/api/embeddings', body: { model, prompt: 'Hello' }, headers },
+    { path: `/v1beta/models/${model}:embedContent`, body: { content }, headers },
+    { path: `/v1beta/models/${model}:batchEmbedContents`, body: { requests: [{ model, content }] }, headers },
+  ];
+}
 
 /** The three ways to ask for a mode take turns. */
 function inMode(mode: 'local' | 'cloud', body: Body, turn: number): Asked {
@@ -185,46 +223,54 @@ describe('the privacy promise', { concurrency: 3 }, () => {
   );
 
   test(
-    'three devices answer over the LAN, fail, freeze, vanish and are removed: nothing leaves it',
+    'no wire sends a packet out in local mode: answering, counting, embedding, listing; in cloud mode each does',
     options,
     async (t) => {
       const scene = await startPrivacyNetwork(t);
       const { network, ask } = scene;
-      const devices = [];
-      for (const name of ['one', 'two', 'three']) devices.push(await scene.startDevice(name));
-      assert.equal(await network.quiet(1000), 0, 'pairing, announcing and idling');
-      const lan = network.lanPackets();
-      const atEach = devices.map(({ name }) => ({ body: asking('Hello', { model: `tiny@${name}` }) }));
-      const answers = await Promise.all(atEach.map(ask));
-      assert.deepEqual(
-        answers.map(({ status }) => status),
-        [200, 200, 200],
-      );
-      assert.ok(network.lanPackets() > lan, 'they were asked over the LAN');
-      assert.equal(network.packets(), 0, 'an answer of each');
+      assert.equal(await network.quiet(500), 0, 'start-up');
 
-      const entries = Object.entries(rows);
-      const inRows = entries.map(([, body], turn) => inMode('local', body, turn));
-      assert.equal(await localPackets(scene, inRows), 0, 'rows in local');
-      assert.equal(await localPackets(scene, Object.values(odd)), 0, 'odd requests');
-
-      const long = (name: string): Asked => ({
-        body: asking('Hello', { model: `tiny@${name}`, stream: true }),
+      const asks = (words: string): Talk => ({
+        system: 'Be brief.',
+        turns: [{ user: words }],
+        tools: [lookUp],
+        maxTokens: 64,
       });
-      const [one, two, three] = devices;
-      const amid = ['one', 'two', 'three', 'one'].map((name) => ask(long(name)));
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      one?.signal('SIGKILL');
-      two?.signal('SIGSTOP');
-      await ask({ path: '/admin/devices', method: 'GET' });
-      three?.signal('SIGTERM');
-      assert.equal(await localPackets(scene, inRows.slice(0, 10)), 0, 'with one dead, one frozen and one leaving');
-      await Promise.all(amid);
-      assert.equal(network.packets(), 0, 'devices that are lost in the middle of an answer');
+      const failing = ['Hello', 'fault-500', 'fault-reset-mid-stream', 'fault-401', 'be unsure', 'call a tool'];
+      const on = (wire: Wire, words: string, model: string, isStream: boolean): Asked => ({
+        path: wire.path(model, isStream),
+        body: wire.body(asks(words), model, isStream),
+      });
+      for (const wire of wires) {
+        const local = failing.flatMap((words) =>
+          [false, true].flatMap((isStream) => [
+            on(wire, words, 'lfo-local', isStream),
+            { ...on(wire, words, 'lfo-auto', isStream), headers: { 'x-lfo-mode': 'local' } },
+          ]),
+        );
+        assert.equal(await localPackets(scene, local), 0, `${wire.name} in local`);
+      }
+      assert.equal(await localPackets(scene, countings('lfo-local')), 0, 'counting in local');
+      assert.equal(await localPackets(scene, listings), 0, 'listing');
+      assert.equal(await localPackets(scene, embeddings('near-embed', {})), 0, 'embedding by a local model');
+      const inLocal = { 'x-lfo-mode': 'local' };
+      assert.equal(
+        await localPackets(scene, embeddings('far-embed', inLocal)),
+        0,
+        'embedding by a cloud model in local',
+      );
+      assert.equal(await localPackets(scene, countings('lfo-cloud')), 0, 'counting for the cloud');
 
-      const cloud = await ask({ body: asking('Hello', { model: 'lfo-cloud' }) });
-      assert.ok(cloud.status >= 500);
-      assert.ok(network.packets() > 0, 'the cloud key is there, and is used where it may be');
+      for (const wire of wires) {
+        const before = network.packets();
+        await ask(on(wire, 'Hello', 'lfo-cloud', false));
+        assert.ok(network.packets() > before, `${wire.name} in cloud sends packets`);
+      }
+      for (const asked of embeddings('far-embed', {})) {
+        const before = network.packets();
+        await ask(asked);
+        assert.ok(network.packets() > before, `${asked.path} by a cloud model sends packets`);
+      }
     },
   );
 

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createServer } from 'node:tls';
 import { describe, test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { runLfo, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
@@ -440,7 +441,9 @@ describe('security: input', () => {
     cloud.always((exchange) => exchange.json(500, { error: { message: hostile, code: hostile, type: hostile } }));
     const failed = await router.chat(asking('Hi', { model: 'lfo-cloud' }));
     assert.doesNotMatch(failed.text, /planted|script/);
-    const lines = router.log().trimEnd().split('\n');
+    // The lines of a request are written after its answer.
+    let lines: readonly string[] = [];
+    for (; lines.length < 3; await sleep(20)) lines = router.log().split('\n').filter(Boolean);
     for (const line of lines) assert.equal(typeof JSON.parse(line), 'object');
     assert.doesNotMatch(router.log(), /planted|script/);
   });

@@ -10,6 +10,8 @@ const shells: Readonly<Record<string, object>> = {
   Bash: { command: `echo ${marker}`, description: 'Prints a marker' },
   exec_command: { cmd: `echo ${marker}` },
   run_shell_command: { command: `echo ${marker}`, description: 'Prints a marker' },
+  bash: { command: `echo ${marker}`, description: 'Prints a marker' },
+  exec: { command: `echo ${marker}` },
 };
 
 /** A request as far as the upstream looks into it. */

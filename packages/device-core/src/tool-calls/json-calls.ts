@@ -31,6 +31,25 @@ export function parseJsonCalls(source: string, tools: readonly string[]): ToolCa
   return calls;
 }
 
+/** Broken JSON of arguments as that of the object it means; undefined where it means none. */
+export function repairedArguments(json: string): string | undefined {
+  const read = parseLoosely(json);
+  return read !== undefined && isObject(read.value) ? (read.repaired ? JSON.stringify(read.value) : json) : undefined;
+}
+
+/** The brackets that are missing at the end of JSON; undefined where more than those is wrong with it. */
+export function missingEnd(json: string): string | undefined {
+  try {
+    const whole = jsonrepair(json);
+    const rest = whole.startsWith(json) ? whole.slice(json.length) : '';
+    // A number may have been cut in its middle.
+    const isClosed = /["\]}el]\s*$/.test(json) && /^[\]}]+$/.test(rest);
+    return isClosed && isObject(JSON.parse(whole)) ? rest : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Finds the declared tool a written name means; the name itself when it is none of them. */
 export function canonicalName(written: string, tools: readonly string[]): { name: string; known: boolean } {
   if (tools.includes(written)) return { name: written, known: true };

@@ -3,6 +3,8 @@ import { canonicalName, parseJsonCalls, type ToolCall } from './json-calls.ts';
 import { isQuoted, jsonExtent } from './json-extent.ts';
 import { findCallStart, gemmaTag, isLineStart, wrapping } from './call-start.ts';
 
+export { missingEnd, repairedArguments } from './json-calls.ts';
+
 /** A piece of an answer: text to show, or a call; `isComplete` is false for one the end of the answer cut off. */
 export type ParsedPart =
   | { readonly k: 'text'; readonly text: string }
@@ -13,6 +15,11 @@ const afterCall =
   /^(?:[\s,;}\]]|<\/tool_call>|<\/function_call>|<end_function_call>|<start_function_response>|```(?![\w`]|$))+/;
 const closing = /<\/tool_call>|<\/function_call>|\n\s*```/;
 
+export interface ParserOptions {
+  /** What names no tool that is offered stays the text it was. */
+  readonly isDeclaredOnly?: boolean;
+}
+
 /**
  * Tells tool calls from text while tokens arrive, in the shapes small models write: Hermes tags, bare JSON, fenced
  * JSON, FunctionGemma. Text that cannot be a call passes at once; what may be one is held until that is decided, and
@@ -20,6 +27,7 @@ const closing = /<\/tool_call>|<\/function_call>|\n\s*```/;
  */
 export class ToolCallParser {
   readonly #tools: readonly string[];
+  readonly #isDeclaredOnly: boolean;
   #mode: 'text' | 'call' | 'after' = 'text';
   #buffer = '';
   /** White space between text and what follows: dropped when that is a call. */
@@ -28,8 +36,9 @@ export class ToolCallParser {
   #parts: ParsedPart[] = [];
 
   /** `tools` are the names of the tools offered. */
-  constructor(tools: readonly string[]) {
+  constructor(tools: readonly string[], { isDeclaredOnly = false }: ParserOptions = {}) {
     this.#tools = tools;
+    this.#isDeclaredOnly = isDeclaredOnly;
   }
 
   /** What the held text is: shown already, still undecided, or a call. */
@@ -73,7 +82,7 @@ export class ToolCallParser {
   #readCall(): boolean {
     const read = readCalls(this.#buffer, this.#tools);
     if (read === undefined) return false;
-    if (read.calls === undefined) {
+    if (read.calls === undefined || !this.#areTaken(read.calls)) {
       this.#mode = 'text';
       this.#text(this.#buffer.slice(0, read.end));
     } else this.#calls(read.calls);
@@ -92,13 +101,15 @@ export class ToolCallParser {
   #endCall(why: 'stopped' | 'cut'): void {
     if (why === 'cut') {
       const call = cutCall(this.#buffer, this.#tools);
-      if (call !== undefined) this.#parts.push({ k: 'call', call, isComplete: false });
-      if (call === undefined) this.#mode = 'text';
-      else this.#buffer = '';
+      if (call === undefined || !this.#areTaken([call])) this.#mode = 'text';
+      else {
+        this.#parts.push({ k: 'call', call, isComplete: false });
+        this.#buffer = '';
+      }
       return;
     }
     const calls = repairCalls(this.#buffer, this.#tools);
-    if (calls === undefined) this.#mode = 'text';
+    if (calls === undefined || !this.#areTaken(calls)) this.#mode = 'text';
     else {
       this.#calls(calls.map(({ name, json }) => ({ name, json, repaired: true })));
       this.#buffer = '';
@@ -107,6 +118,10 @@ export class ToolCallParser {
 
   #endAfter(): void {
     if (closers.some((closer) => closer.startsWith(this.#buffer))) this.#buffer = '';
+  }
+
+  #areTaken(calls: readonly ToolCall[]): boolean {
+    return !this.#isDeclaredOnly || calls.every(({ name }) => this.#tools.includes(name));
   }
 
   #calls(calls: readonly ToolCall[]): void {

@@ -3,7 +3,6 @@ import type { FastifyInstance } from 'fastify';
 import { isLoopback } from '../config/addresses.ts';
 
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
-import type { SettingsBody } from '../admin/wire.ts';
 import { keyStoreOver } from '../keys/key-store.ts';
 import type { OverriddenConfig } from '../config/overridden.ts';
 import type { Devices } from '../fleet/devices.ts';
@@ -27,6 +26,7 @@ import type { Shutdown } from './shutdown.ts';
 import { settingsBody } from './settings.ts';
 import { spentBy } from './spent.ts';
 import { explain } from './stages.ts';
+import { unknownBuild } from './state.ts';
 import type { Steered } from './steering.ts';
 
 /** What the HTTP server shows and calls. */
@@ -49,7 +49,7 @@ const stallMs = 250;
 
 /** The dashboard over the parts it shows. */
 export function openDashboard(
-  { clock, logger: log, config }: AppOptions,
+  { clock, logger: log, config }: AppOptions & { readonly config: OverriddenConfig },
   {
     devices,
     fleet,
@@ -57,12 +57,8 @@ export function openDashboard(
     operations,
     steered,
     peers,
-    build,
-    overridden,
-  }: Pick<HttpParts, 'devices' | 'fleet' | 'records' | 'operations' | 'steered' | 'peers'> & {
-    readonly build: Pick<SettingsBody, 'version' | 'node'>;
-    readonly overridden: OverriddenConfig;
-  },
+    host: { build = unknownBuild },
+  }: Pick<HttpParts, 'host' | 'devices' | 'fleet' | 'records' | 'operations' | 'steered' | 'peers'>,
 ): Dashboard {
   const { keys } = operations;
   return createDashboard({
@@ -81,7 +77,7 @@ export function openDashboard(
     records: () => records.status(),
     keys: keyStoreOver(records.store, config.current().dataDir),
     isKeyConfigured: config.current().server.authToken !== undefined,
-    inForce: () => settingsBody(overridden, { ...build, router: peers.name }),
+    inForce: () => settingsBody(config, { ...build, router: peers.name }),
     keyName: (id) => keys.ring.find(id)?.name,
     setDraining(id, isDraining) {
       const isKnown = fleet.setDraining(id, isDraining);
@@ -123,6 +119,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
       const refusal = refusalOf(refused, clock.wallMs());
       if (refusal !== undefined) records.refused(refusal);
     },
+    isHeadCanonical: () => config.current().routing.canonicalHead,
     modelNames: () => config.current().routing.modelNames,
     models: models.list,
     explain: async (request, signal) => ({

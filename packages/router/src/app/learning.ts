@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { ConfidenceEstimator } from '../core/confidence.ts';
 import type { LabelSink } from '../core/judgement.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
-import type { RoutingLimits } from '../core/routing.ts';
+import type { AnswerGoal, RoutingLimits } from '../core/routing.ts';
 import type { RequestSink } from '../core/sink.ts';
 import { AnsweredCalls } from '../learning/answered-calls.ts';
 import { LabelWatch } from '../learning/label-watch.ts';
@@ -22,6 +22,7 @@ export interface Learning {
   readonly compared: (answers: ComparedAnswers) => void;
   /** The operator's numbers for a request that names none. */
   readonly limits: () => RoutingLimits;
+  readonly thresholdFor: (goal: AnswerGoal) => number | undefined;
 }
 
 /** Everything that makes labels out of what happens anyway. */
@@ -36,6 +37,7 @@ export function openLearning(
     judge,
     sinks: [calls, new LabelWatch(clock, calls, labels), steering],
     limits: () => steering.limits(),
+    thresholdFor: (goal) => steering.thresholdFor(goal),
     loopTier: (request) => calls.loopTier(request),
     // Once the answer has left: comparing may take a millisecond.
     compared: (answers) => void setImmediate(() => addAgreement(answers, labels)),

@@ -1,5 +1,6 @@
 import type { LfoConfig } from '../config/config.ts';
-import type { AppOptions } from './running-app.ts';
+import type { AppOptions, HostProcess } from './running-app.ts';
+import { unknownBuild } from './state.ts';
 import type { RequestSink } from '../core/sink.ts';
 import { type Keys, openKeys } from '../keys/open-keys.ts';
 import { type Gauged, Metrics } from '../telemetry/metrics.ts';
@@ -19,7 +20,7 @@ export interface Operations extends RequestSink {
 export async function openOperations(
   config: LfoConfig,
   options: AppOptions & { readonly peers: RouterPeers },
-  build: { readonly version: string; readonly node: string },
+  build: HostProcess['build'] = unknownBuild,
   look: () => Omit<Gauged, 'spans'>,
 ): Promise<Operations> {
   const keys = await openKeys(config, { ...options, mostUsd: costsOf(config).most });

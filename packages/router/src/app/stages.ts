@@ -68,6 +68,7 @@ export function stagesOver(
       policies: defaultPolicies,
       rules,
       limits: learning.limits,
+      thresholdFor: learning.thresholdFor,
       loopTier: learning.loopTier,
       wantsLocalTime: () => rules().length > 0,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),

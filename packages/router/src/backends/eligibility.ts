@@ -92,8 +92,22 @@ export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: nu
   if (member.busyUntilMs > nowMs) return skip('held', 'takes nothing for a moment', member.busyUntilMs - nowMs);
   if (asked.request.hints.lane === 'background' && backend.load?.(offer.model).isCharging === false)
     return skip('held', 'runs on battery, which background requests do not use');
+  if (asked.request.hints.lane === 'background' && isBusyServer(member))
+    return skip('full', 'answers others, and how many at once is not known');
   return undefined;
 }
+
+/**
+ * A server on which something runs and of which nobody said how many it answers at once: what may wait would slow down
+ * those who do not.
+ */
+function isBusyServer({ backend, maxInFlight, running }: Member): boolean {
+  if (running.size === 0 || backend.tier !== 'local' || backend.load !== undefined) return false;
+  return maxInFlight >= unlimited && (backend.status().slots ?? 1) <= running.size;
+}
+
+/** As many places as a backend has where the operator says nothing. */
+const unlimited = 1000;
 
 /** The model a backend would be asked for, and what it can do. */
 export function offerAt(backend: Backend, { model }: Pick<Attempt, 'model'>, request: ChatRequest): ModelOffer {

@@ -38,7 +38,9 @@ function describe(answer: JsonObject, terminal: Terminal): string[] {
 }
 
 function ruleSays(rule: JsonObject): string {
-  return [word(rule['vote']), word(rule['backend']) || word(rule['tier']) || word(rule['lane'])].join(' ');
+  const goal = ['quality', 'risk'].flatMap((name) => (name in rule ? [`${name} ${word(rule[name])}`] : [])).join(', ');
+  const what = word(rule['backend']) || word(rule['tier']) || word(rule['lane']) || goal;
+  return [word(rule['vote']), what].join(' ');
 }
 
 function fromOf(answer: JsonObject): string {

@@ -48,6 +48,7 @@ test('nothing at all is a configuration', (t) => {
     firstTokenBudgetMs: 10_000,
     goal: {},
     rules: [],
+    canonicalHead: true,
     modelNames: [],
   });
   assert.deepEqual(config.gate, {

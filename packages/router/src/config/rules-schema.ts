@@ -7,6 +7,7 @@ import { camelKeys } from './camel-keys.ts';
 
 const glob = z.string().min(1).max(200);
 const globs = z.record(z.string().min(1).max(100), glob);
+const share = z.number().min(0).max(1);
 const target = z.string().min(1).max(63);
 
 const when = z
@@ -49,8 +50,13 @@ const then = z
     prefer: target.exactOptional().describe('`local`, `cloud` or a backend: it is asked first.'),
     forbid: target.exactOptional().describe('`local`, `cloud` or a backend: it is not asked.'),
     lane: z.literal('background').exactOptional().describe('It waits until nobody else does.'),
+    goal: z
+      .strictObject({ quality: share.exactOptional(), risk: share.exactOptional() })
+      .refine((goal) => Object.keys(goal).length > 0, 'must say quality or risk')
+      .exactOptional()
+      .describe('What is wanted of local answers here, as `routing.goal` says it of all; needs labelled answers.'),
   })
-  .refine((what) => Object.keys(what).length > 0, 'must say require, prefer, forbid or lane');
+  .refine((what) => Object.keys(what).length > 0, 'must say require, prefer, forbid, goal or lane');
 
 /** One rule of the operator. */
 export const ruleSchema = z.strictObject({

@@ -114,6 +114,12 @@ const routing = z
     rules: rulesSchema
       .default([])
       .describe('What you decide yourself: all rules that match vote, in order, beside the built-in policies.'),
+    canonical_head: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Takes out of system texts what some agents change in them with every request, so that models find the rest in their caches.',
+      ),
     model_names: z
       .array(z.strictObject({ match: z.string().min(1).max(200), mode: z.enum(['local', 'cloud', 'auto']) }))
       .max(200)

@@ -122,6 +122,9 @@ const backendFaults: Readonly<
   busy: { code: 'overloaded', status: 503, retryable: true, counts: false },
 };
 
+/** Code of a call that cannot be read, whatever is done about it. */
+export const malformedCall = 'malformed_tool_call';
+
 /** No backend could take the request; `skipped` says why for each candidate, and the message why the first was not taken. */
 export class NoBackendError extends LfoError {
   override readonly name = 'NoBackendError';

@@ -30,7 +30,7 @@ export interface ChatRequest {
   /** Size of the body as received, in bytes: an upper bound for its text. */
   readonly bodyBytes: number;
   /** Present where the body may go to an OpenAI-compatible server as it came, but for its model. */
-  readonly source?: SourceText;
+  readonly source?: SourceText | undefined;
 }
 
 /** The text of a chat completion's body that holds nothing but what would be written for the request. */
@@ -63,6 +63,8 @@ export interface AssistantMessage {
   /** Empty when the turn only called tools. */
   readonly content: readonly TextPart[];
   readonly toolCalls: readonly ToolCall[];
+  /** What the model thought before it said that, for models that want it back; absent: not sent, or nothing. */
+  readonly reasoning?: string;
 }
 
 export interface ToolMessage {

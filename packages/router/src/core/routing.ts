@@ -1,4 +1,5 @@
 import type { Attempt, FleetView } from './backend.ts';
+import type { Goals } from './goals.ts';
 import type { Reason } from './reason.ts';
 import type { ChatRequest, Mode, Tier } from './request.ts';
 
@@ -42,7 +43,11 @@ export type RuleVote =
       readonly tier: Tier;
       readonly backend?: string;
     }
-  | { readonly rule: string; readonly type: 'lane'; readonly lane: 'background' };
+  | { readonly rule: string; readonly type: 'lane'; readonly lane: 'background' }
+  | ({ readonly rule: string; readonly type: 'goal' } & AnswerGoal);
+
+/** What a rule wants of the local answers to the requests that it matches. */
+export type AnswerGoal = Pick<Goals, 'quality' | 'risk'>;
 
 /** The operator's numbers. */
 export interface RoutingLimits {
@@ -75,6 +80,8 @@ export interface Decision {
   readonly mode?: Mode;
   /** A rule lets it wait for everybody else. */
   readonly lane?: 'background';
+  /** What a rule wants of a local answer; of several rules the first to say it. */
+  readonly goal?: AnswerGoal;
   /** What the operator's rules said; absent: there are none. */
   readonly rules?: readonly RuleVote[];
 }

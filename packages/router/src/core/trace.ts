@@ -29,6 +29,8 @@ export interface RequestTrace {
   promptTokens: number | undefined;
   promptTokensFrom: 'count' | 'bound' | 'estimate' | undefined;
   threshold: number;
+  /** Share of the prompt, 0..1, that the session's turns before it began with too; absent: its first, or no session. */
+  prefixReuse?: number;
   /** What else the policies knew, for replays; no text. */
   features: JsonObject | undefined;
   /** Decisive reason of the route so far. */
@@ -85,6 +87,8 @@ export interface AttemptTrace {
   /** What the judge said and saw, for replays; no text. */
   judgement: Judgement | undefined;
   usage: Usage | undefined;
+  /** The model was held to a call, since the one it had made before could not be used. */
+  isCallForced?: true;
 }
 
 /** A fresh trace of a request that has just arrived; `startMs` may lie before now (receipt of the first byte). */

@@ -1,11 +1,12 @@
 import { RequestError } from '../core/errors.ts';
 import type { ContentPart, InstructionMessage, Message, TextPart, ToolCall } from '../core/request.ts';
+import { noResult, unansweredWarning } from './mended-calls.ts';
 
 /** What later messages may still change: consecutive turns of one role are one turn. */
 type Draft =
   | InstructionMessage
   | { readonly role: 'user'; content: ContentPart[] }
-  | { readonly role: 'assistant'; content: TextPart[]; toolCalls: ToolCall[] }
+  | { readonly role: 'assistant'; content: TextPart[]; toolCalls: ToolCall[]; reasoning?: string }
   | { readonly role: 'tool'; readonly toolCallId: string; readonly content: readonly TextPart[] };
 
 /**
@@ -18,6 +19,10 @@ export class Conversation {
   /** Calls of the latest assistant turn without a result. */
   readonly #open = new Set<string>();
   readonly #answered = new Set<string>();
+  /** Places of results that stand in for those that have not come so far. */
+  readonly #standIns = new Map<string, number>();
+  /** Thoughts before a turn of the assistant that has not come yet. */
+  #thoughts: string[] = [];
 
   constructor(warnings: Map<string, string>) {
     this.#warnings = warnings;
@@ -35,31 +40,48 @@ export class Conversation {
 
   user(content: readonly ContentPart[]): void {
     if (content.length === 0) return;
+    this.#thoughts = [];
     this.#closeCalls();
     const last = this.#messages.at(-1);
     if (last?.role === 'user') last.content.push(...content);
     else this.#messages.push({ role: 'user', content: [...content] });
   }
 
+  /** What the assistant thought before its next words or calls. */
+  thought(text: string): void {
+    if (text.trim() !== '') this.#thoughts.push(text);
+  }
+
   assistant(texts: readonly string[], toolCalls: readonly ToolCall[]): void {
     const content = texts.filter((text) => text !== '').map(textPart);
     if (content.length === 0 && toolCalls.length === 0) return;
     const last = this.#messages.at(-1);
+    const reasoning = this.#thoughts.splice(0).join('\n');
     if (last?.role === 'assistant') {
       last.content.push(...content);
       last.toolCalls.push(...toolCalls);
+      if (reasoning !== '') last.reasoning = [last.reasoning, reasoning].filter(Boolean).join('\n');
     } else {
       this.#closeCalls();
-      this.#messages.push({ role: 'assistant', content, toolCalls: [...toolCalls] });
+      const turn = { role: 'assistant' as const, content, toolCalls: [...toolCalls] };
+      this.#messages.push(reasoning === '' ? turn : { ...turn, reasoning });
     }
     for (const { id } of toolCalls) {
       this.#open.add(id);
       this.#answered.delete(id);
+      if (this.#standIns.delete(id)) this.#warnings.set('tool_calls', unansweredWarning);
     }
   }
 
   /** @throws RequestError naming `param` where no call has this id, or it was answered before */
   result(id: string, text: string, param: string): void {
+    const standIn = this.#standIns.get(id);
+    if (standIn !== undefined) {
+      // It comes after all, behind what was said meanwhile: results stay with their calls.
+      this.#standIns.delete(id);
+      this.#messages[standIn] = { role: 'tool', toolCallId: id, content: [textPart(text)] };
+      return;
+    }
     if (this.#answered.has(id)) {
       throw new RequestError(`${param}: the call "${id.slice(0, 64)}" has been answered already.`, { param });
     }
@@ -80,6 +102,7 @@ export class Conversation {
   /** @throws RequestError where nobody said anything */
   end(param: string): readonly Message[] {
     this.#closeCalls();
+    if (this.#standIns.size > 0) this.#warnings.set('tool_calls', unansweredWarning);
     if (!this.#messages.some(({ role }) => role !== 'system' && role !== 'developer')) {
       throw new RequestError(`${param}: holds no turn of a user.`, { code: 'missing_required_parameter', param });
     }
@@ -88,10 +111,10 @@ export class Conversation {
 
   #closeCalls(): void {
     if (this.#open.size === 0) return;
-    this.#warnings.set('tool_calls', 'calls without a result were answered with nothing');
     for (const id of this.#open) {
       this.#answered.add(id);
-      this.#messages.push({ role: 'tool', toolCallId: id, content: [textPart('')] });
+      this.#standIns.set(id, this.#messages.length);
+      this.#messages.push(noResult(id));
     }
     this.#open.clear();
   }

@@ -39,6 +39,7 @@ export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, rep
     overhead_ms: optionalMilliseconds(trace.overheadMs),
     prompt_tokens: trace.promptTokens ?? null,
     prompt_tokens_from: trace.promptTokensFrom ?? null,
+    ...(trace.prefixReuse !== undefined && { prefix_reuse: score(trace.prefixReuse) }),
     ...(finish?.nativeReason !== undefined && { native_finish_reason: finish.nativeReason }),
     ...(finish !== undefined && { usage_estimated: isEstimated(finish.usage) }),
     ...(trace.costUsd !== undefined && { cost_usd: trace.costUsd }),
@@ -76,6 +77,7 @@ function attemptBody(attempt: AttemptTrace, nowMs: number) {
     first_token_ms: optionalMilliseconds(attempt.firstEventMs && attempt.firstEventMs - attempt.startMs),
     ...(attempt.heldMs !== undefined && { held_ms: milliseconds(attempt.heldMs) }),
     ...(attempt.heldTokens !== undefined && { held_tokens: attempt.heldTokens }),
+    ...(attempt.isCallForced === true && { call_forced: true }),
     ...(attempt.error !== undefined && { error: attempt.error }),
   };
 }

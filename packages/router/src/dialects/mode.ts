@@ -15,6 +15,8 @@ export interface HintSources {
   readonly identity: KeyIdentity;
   /** The client's own name for its conversation (`prompt_cache_key`, else `user`). */
   readonly conversation: string | undefined;
+  /** The body says that it may wait; the header has the last word. */
+  readonly isPatient?: boolean;
   readonly isStream: boolean;
 }
 
@@ -38,7 +40,7 @@ export function readHints(sources: HintSources): RoutingHints {
     ...(identity.name !== undefined && { clientName: identity.name }),
     headers,
     metadata,
-    ...(isBackground(headers, metadata) && { lane: 'background' }),
+    ...(isBackground(headers, metadata, sources.isPatient === true) && { lane: 'background' }),
     ...(confidenceThreshold !== undefined && { confidenceThreshold }),
     ...deadlinesOf(headers, sources.isStream),
     ...(conversation !== undefined && { sessionKey: `${identity.id}:${String(conversation)}` }),
@@ -67,12 +69,12 @@ function effectiveMode({ headers, model, identity }: HintSources, metadata: Json
 }
 
 /** The header is checked; what else names a lane is a hint. */
-function isBackground(headers: IncomingHttpHeaders, metadata: JsonObject): boolean {
+function isBackground(headers: IncomingHttpHeaders, metadata: JsonObject, isPatient: boolean): boolean {
   const lane = headers['x-lfo-lane'];
   if (lane !== undefined && lane !== 'interactive' && lane !== 'background') {
     throw new RequestError('x-lfo-lane: must be exactly "interactive" or "background".', { param: 'x-lfo-lane' });
   }
-  return (lane ?? metadata.lane) === 'background';
+  return lane === undefined ? isPatient || metadata.lane === 'background' : lane === 'background';
 }
 
 function modeOf(value: unknown, param: string): Mode {

@@ -21,6 +21,8 @@ export interface Received {
 export interface ReaderDeps {
   readonly limits: LimitsConfig;
   readonly findModel: FindModel;
+  /** System text without what would make each prompt differ from the one before. */
+  readonly canonicalHead: (text: string) => string;
 }
 
 const defaultModel = 'lfo-auto';
@@ -31,15 +33,23 @@ export interface Addressed {
   readonly metadata?: JsonObject | null | undefined;
   /** The client's own name for its conversation. */
   readonly conversation?: string | null | undefined;
+  /** Wanted when there is room (`service_tier: flex`). */
+  readonly isPatient?: boolean;
   readonly isStream: boolean;
 }
 
-/** The model and the routing that a request asks for. */
-export interface Address {
-  /** A listed id; aliases are resolved in routing. */
-  readonly model: string;
+/** A model as the client named it. */
+export interface AskedModel {
   /** As the client wrote it, for wires that echo it. */
   readonly askedModel: string;
+  /** Pattern of the rule that gave an unknown name its mode; absent: the name is known. */
+  readonly nameRule?: string;
+}
+
+/** The model and the routing that a request asks for. */
+export interface Address extends AskedModel {
+  /** A listed id; aliases are resolved in routing. */
+  readonly model: string;
   readonly hints: RoutingHints;
   /** `http(s)` image URLs are passed on. */
   readonly fetchImages: boolean;
@@ -49,7 +59,7 @@ export interface Address {
 export function addressOf(received: Received, said: Addressed, { limits, findModel }: ReaderDeps): Address {
   const { headers, identity } = received;
   const askedModel = said.model ?? identity.models?.[0] ?? defaultModel;
-  const { model } = findModel(askedModel, identity);
+  const { model, nameRule } = findModel(askedModel, identity);
   if (model.embeds === true) {
     throw new RequestError(
       `model: ${model.id} makes embeddings and does not chat; ask for lfo-auto, or send texts to /v1/embeddings.`,
@@ -62,10 +72,17 @@ export function addressOf(received: Received, said: Addressed, { limits, findMod
     model,
     identity,
     conversation: said.conversation ?? undefined,
+    isPatient: said.isPatient === true,
     isStream: said.isStream,
   });
   // Whoever fetched one would send a packet out.
-  return { model: model.id, askedModel, hints, fetchImages: limits.fetchImages && hints.mode !== 'local' };
+  return {
+    model: model.id,
+    askedModel,
+    ...(nameRule !== undefined && { nameRule: nameRule.match }),
+    hints,
+    fetchImages: limits.fetchImages && hints.mode !== 'local',
+  };
 }
 
 /** Names a conversation that goes in circles. */

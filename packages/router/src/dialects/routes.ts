@@ -6,6 +6,7 @@ import { addOllamaRoutes } from './ollama/ollama-routes.ts';
 import { addChatRoutes } from './openai-chat/chat-routes.ts';
 import { addCompletionRoutes } from './openai-chat/completions.ts';
 import { addEmbeddingRoutes } from './openai-chat/embeddings.ts';
+import { responsesReader } from './openai-responses/read.ts';
 import { addResponsesRoutes } from './openai-responses/responses-routes.ts';
 import { type DialectDeps, Serving } from './serving.ts';
 
@@ -13,7 +14,7 @@ import { type DialectDeps, Serving } from './serving.ts';
 export function addDialectRoutes(app: FastifyInstance, deps: DialectDeps): void {
   const serving = new Serving(deps);
   addModelRoutes(app, serving);
-  addChatRoutes(app, serving);
+  addChatRoutes(app, serving, responsesReader(serving.reading));
   addCompletionRoutes(app, serving);
   addEmbeddingRoutes(app, serving);
   addResponsesRoutes(app, serving);

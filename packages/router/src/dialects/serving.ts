@@ -13,7 +13,8 @@ import type { ReadEmbedding } from './embedding.ts';
 import { type FindModel, modelFinder } from './find-model.ts';
 import { answerMetadata } from './metadata.ts';
 import { type NameRule, nameRuleFinder } from './names.ts';
-import type { Received } from './reading.ts';
+import { canonicalHead } from './prompt-head.ts';
+import type { ReaderDeps, Received } from './reading.ts';
 import { openWriter, type ResponsePace, sendFailure, sendWhole } from './respond.ts';
 import type { ReadRequest } from './wire.ts';
 
@@ -30,6 +31,8 @@ export interface DialectDeps {
   readonly embed?: (exchange: EmbeddingExchange) => Promise<Spent>;
   /** Holds keys to their limits; absent: nothing is counted. */
   readonly quota?: KeyQuota;
+  /** Whether what changes with every request is taken out of system texts; absent: it is. */
+  readonly isHeadCanonical?: () => boolean;
   /** The operator's rules for names that nobody serves; cheap: looked at for every such name. */
   readonly modelNames?: () => readonly NameRule[];
   /** Aliases and every model id of every backend; ids are unique. Cheap: called for every request. */
@@ -43,6 +46,10 @@ export interface DialectDeps {
 export class Serving {
   readonly deps: DialectDeps;
   readonly findModel: FindModel;
+  /** What readers of bodies work with. */
+  readonly reading: ReaderDeps;
+  /** Sessions in which a request with tools runs, and how many. */
+  readonly #working = new Map<string, number>();
   /** Refuses before the body is read. */
   readonly admit: onRequestHookHandler;
 
@@ -50,6 +57,11 @@ export class Serving {
     this.deps = deps;
     const ruleOf = nameRuleFinder(() => deps.modelNames?.() ?? []);
     this.findModel = modelFinder(deps.models, ruleOf);
+    this.reading = {
+      limits: deps.limits,
+      findModel: this.findModel,
+      canonicalHead: (text) => (deps.isHeadCanonical?.() === false ? text : canonicalHead(text)),
+    };
     this.admit = (_request, _reply, done) => done(this.#refusal());
   }
 
@@ -95,7 +107,8 @@ export class Serving {
     const { deps } = this;
     if (ticket !== undefined && deps.quota !== undefined) setRaw(reply, deps.quota.headers(request.identity));
     const keptLocal = ticket?.keptLocal;
-    const runs: ChatRequest = keptLocal === undefined ? read : { ...read, hints: { ...read.hints, mode: 'local' } };
+    const runs = this.#inLane(keptLocal === undefined ? read : { ...read, hints: { ...read.hints, mode: 'local' } });
+    const finished = this.#begun(runs);
     const limitsWarning = keptLocal ?? ticket?.warning;
     if (limitsWarning !== undefined) warnings.set('limits', limitsWarning);
     const response = reply.raw;
@@ -118,8 +131,33 @@ export class Serving {
     deps
       .chat(exchange)
       .catch(abandoned)
-      .then((spent) => ticket?.settle(spent ?? { tokens: 0, usd: 0 }))
+      .then((spent) => {
+        finished();
+        return ticket?.settle(spent ?? { tokens: 0, usd: 0 });
+      })
       .catch(abandoned);
+  }
+
+  /**
+   * Titles and summaries that an agent asks for beside its work wait for it: in a session where a request with tools
+   * runs, one without them is in nobody's way.
+   */
+  #inLane(request: ChatRequest): ChatRequest {
+    const { sessionKey, lane } = request.hints;
+    const isBeside = sessionKey !== undefined && request.tools.length === 0 && this.#working.has(sessionKey);
+    if (!isBeside || lane !== undefined || request.hints.headers?.['x-lfo-lane'] !== undefined) return request;
+    return { ...request, hints: { ...request.hints, lane: 'background' } };
+  }
+
+  /** Counts a request of a session that works with tools; returns what to call at its end. */
+  #begun({ hints: { sessionKey }, tools }: ChatRequest): () => void {
+    if (sessionKey === undefined || tools.length === 0) return () => undefined;
+    this.#working.set(sessionKey, (this.#working.get(sessionKey) ?? 0) + 1);
+    return () => {
+      const left = (this.#working.get(sessionKey) ?? 1) - 1;
+      if (left > 0) this.#working.set(sessionKey, left);
+      else this.#working.delete(sessionKey);
+    };
   }
 
   /** Turns texts of any wire into vectors; `reply` is the pipeline's from here on. @throws LfoError 429 or 503 before that */

@@ -217,6 +217,32 @@ test('the day of a key survives a restart and is shared by routers; the next day
   await Promise.all([second.close(), third.close()]);
 });
 
+test('a router hears of what another wrote in the same second as itself, without a request of its own since', async (t) => {
+  const folder = folderOf(t);
+  const clock = new FakeClock();
+  const [one, other] = [
+    new StoredUsageLedger(storeIn(t, folder), clock),
+    new StoredUsageLedger(storeIn(t, folder), clock),
+  ];
+  await one.start();
+  one.add('k', { requests: 1, tokens: 0, usd: 0 });
+  await one.flush();
+  one.add('k', { requests: 1, tokens: 0, usd: 0 });
+  clock.advance(1_000);
+  await until(
+    () => one.unwritten('k').requests === 0,
+    () => undefined,
+  );
+  await other.start();
+  other.add('k', { requests: 8, tokens: 0, usd: 0 });
+  await other.flush();
+  await until(
+    () => one.today('k').requests === 10,
+    () => clock.advance(250),
+  );
+  await Promise.all([one.close(), other.close()]);
+});
+
 test('fault 63: what was used before midnight is written to its own day', async (t) => {
   const store = storeIn(t, folderOf(t));
   const clock = new FakeClock(0, 20_000 * day + day - 500);

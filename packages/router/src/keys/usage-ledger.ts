@@ -14,7 +14,7 @@ type Used = ReadonlyMap<string, KeyUsageRow>;
 
 /**
  * What each key used today, in memory and, a second later, in the database. What is written are additions, so routers
- * that share a database count together, each seeing the others' share within a second. What was not written yet is lost
+ * that share a database count together, each seeing the others' share within two seconds of a request of its own. What was not written yet is lost
  * when the process is killed; a write whose answer was lost counts twice.
  */
 export class StoredUsageLedger implements UsageLedger {
@@ -28,6 +28,8 @@ export class StoredUsageLedger implements UsageLedger {
   #flushing: Promise<void> | undefined;
   #cancel: (() => void) | undefined;
   #isClosed = false;
+  /** Whether something was written since the table was read in a quiet second. */
+  #mayHaveMissed = false;
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
@@ -89,9 +91,11 @@ export class StoredUsageLedger implements UsageLedger {
   #again(): void {
     if (this.#isClosed) return;
     this.#cancel = this.#clock.schedule(flushMs, () => {
-      // An idle router asks the database for nothing.
-      if (this.#pending.size === 0) return this.#again();
-      void this.flush().finally(() => this.#again());
+      // Once more after a write: others may have written in the same second. An idle router asks for nothing.
+      const isIdle = this.#pending.size === 0;
+      if (isIdle && !this.#mayHaveMissed) return this.#again();
+      this.#mayHaveMissed = !isIdle;
+      void (isIdle ? this.#read().catch(() => undefined) : this.flush()).finally(() => this.#again());
     });
   }
 

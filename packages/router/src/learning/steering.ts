@@ -11,7 +11,7 @@ import {
 import type { Clock } from '../core/clock.ts';
 import type { Goals, GoalName, GoalView, ThresholdView } from '../core/goals.ts';
 import type { ChatRequest } from '../core/request.ts';
-import type { RoutingLimits } from '../core/routing.ts';
+import type { AnswerGoal, RoutingLimits } from '../core/routing.ts';
 import type { RequestFollower, RequestSink } from '../core/sink.ts';
 import type { RequestTrace } from '../core/trace.ts';
 
@@ -65,6 +65,8 @@ export class Steering implements RequestSink {
   #sorted: readonly number[];
   #found: Found = { quality: undefined, risk: undefined };
   #goalsSeen = '';
+  /** What goals of rules ask for, by what they want; as of the last look at the records. */
+  readonly #asked = new Map<string, number | undefined>();
   /** Spent since the records were read, and the UTC day of both. */
   #spentSinceUsd = 0;
   #day = Number.NaN;
@@ -98,6 +100,23 @@ export class Steering implements RequestSink {
     const spend = this.#spendState(goal);
     const confidenceThreshold = spend === undefined ? this.#threshold(goal).threshold : 0;
     return { ...routing, confidenceThreshold, ...(spend !== undefined && { spend }) };
+  }
+
+  /** The threshold that a rule's goal asks for; undefined while there are too few labels, or none reaches it. */
+  thresholdFor({ quality, risk }: AnswerGoal): number | undefined {
+    const key = `${quality} ${risk}`;
+    if (!this.#asked.has(key)) this.#asked.set(key, this.#thresholdOf({ quality, risk }));
+    return this.#asked.get(key);
+  }
+
+  #thresholdOf({ quality, risk }: { readonly quality: number | undefined; readonly risk: number | undefined }) {
+    const { rows } = this.#data;
+    if (!labelsOf(rows, this.#options.routing().confidenceThreshold).isEnough) return undefined;
+    const found = [
+      quality === undefined ? undefined : thresholdForQuality(rows, quality, this.#options.random)?.threshold,
+      risk === undefined ? undefined : thresholdForRisk(rows, risk)?.threshold,
+    ].filter((threshold) => threshold !== undefined);
+    return found.length === 0 ? undefined : Math.max(...found);
   }
 
   /** What the threshold is now, why, and how each goal stands. */
@@ -143,6 +162,7 @@ export class Steering implements RequestSink {
       this.#day = dayOf(this.#options.clock);
       this.#data = data;
       this.#hasFailed = false;
+      this.#asked.clear();
       const own = data.scores.length >= ownScores ? data.scores : [...data.scores, ...this.#options.calibrationScores];
       this.#sorted = own.toSorted((a, b) => a - b);
       this.#find(this.#options.routing().goal);

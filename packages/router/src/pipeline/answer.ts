@@ -1,6 +1,8 @@
 import type { Attempt as PlannedAttempt } from '../core/backend.ts';
-import { deadlineExceeded, LfoError } from '../core/errors.ts';
+import { mayCall, mustCall } from '../core/can-serve.ts';
+import { BackendError, deadlineExceeded, LfoError, malformedCall } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
+import type { Reason } from '../core/reason.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { AnswerWriter } from '../core/sink.ts';
 import {
@@ -32,7 +34,8 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
     const hasSpare = spared?.isWhole === true;
     if (!hasRoom(step, call, hasSpare, stages.clock.nowMs())) break;
     const hasOther = (backend: string): boolean => plan.hasOther(step, backend);
-    const attempt = new Attempt(step, { request: inLane, call, stages, size, hasSpare, hasOther });
+    const asked = step.isCallForced === true ? heldToCall(inLane) : inLane;
+    const attempt = new Attempt(step, { request: asked, call, stages, size, hasSpare, hasOther });
     const isCompared = held !== undefined && step.attempt.tier === 'cloud' && stages.compared !== undefined;
     const copy = isCompared ? new Copy(writer) : undefined;
     const end = await attempt.run(copy ?? writer);
@@ -43,6 +46,10 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
     spared = better(spared, end.spared);
     if (end.type === 'escalated') held = end.held;
     if (end.type === 'failed' && (call.signal.aborted || writer.committed)) throw end.error;
+    if (attempt.backend !== undefined && isCallInVain(inLane, step, end)) {
+      plan.forceCall(step, attempt.backend, attempt.model);
+      continue;
+    }
     if (!goesOn(plan, step, end, attempt.backend)) {
       if (spared === undefined && end.type === 'failed' && !(end.error instanceof LfoError)) throw end.error;
       break;
@@ -51,6 +58,20 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
   if (spared === undefined) throw plan.error ?? deadlineExceeded();
   noteSparedAnswer(call.trace, spared, stages.clock.nowMs(), call.costOf); // no other answer could be had
   await writer.write(spared.events);
+}
+
+/** Whether a local model tried a call and could not write it, where nothing has held it to the form of one so far. */
+function isCallInVain(request: ChatRequest, { attempt, isCallForced }: Step, end: AttemptEnd): boolean {
+  if (attempt.tier !== 'local' || isCallForced === true || !mayCall(request) || mustCall(request)) return false;
+  if (end.type === 'failed') return end.error instanceof BackendError && end.error.code === malformedCall;
+  return end.type === 'escalated' && end.reason !== undefined && formFaults.has(end.reason);
+}
+
+const formFaults: ReadonlySet<Reason> = new Set(['tool_call_unparsed', 'tool_call_invalid', 'unknown_tool']);
+
+/** The same request, to be answered with calls alone. */
+function heldToCall(request: ChatRequest): ChatRequest {
+  return { ...request, toolChoice: { type: 'required' }, source: undefined };
 }
 
 /** The answer that was held back, beside the one that was given: what agreement says of it is worth a label. */

@@ -30,7 +30,15 @@ export function noteDecision(trace: RequestTrace, { features, decision, recorded
   }
   trace.promptTokens = features.promptTokens;
   trace.promptTokensFrom = features.promptTokensFrom;
-  trace.features = trace.rules === undefined ? recorded : { ...recorded, rules: trace.rules };
+  const { rules, prefixReuse } = trace;
+  trace.features =
+    rules === undefined && prefixReuse === undefined
+      ? recorded
+      : {
+          ...recorded,
+          ...(rules !== undefined && { rules }),
+          ...(prefixReuse !== undefined && { prefix_reuse: Math.round(prefixReuse * 1e4) / 1e4 }),
+        };
   trace.threshold = features.limits.confidenceThreshold;
   trace.reason = decision.reasons[0];
   trace.reasons = decision.reasons;

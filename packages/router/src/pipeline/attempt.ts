@@ -14,6 +14,7 @@ import type { ConfidenceEstimator, ConfidenceSession } from '../core/confidence.
 import type { GateConfig, LimitsConfig, TierBudgets } from '../config/config.ts';
 import { BackendError, LfoError, preemptedCode } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
+import type { Reason } from '../core/reason.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
 import type { RequestFeatures } from '../core/routing.ts';
 import type { AnswerWriter } from '../core/sink.ts';
@@ -22,6 +23,7 @@ import type { Route } from '../routing/route.ts';
 import { AttemptNotes, type CostOf, type SparedAnswer } from './attempt-notes.ts';
 import type { Retries, Step } from './plan.ts';
 import { UpstreamAnswer } from './upstream-answer.ts';
+import { type WrittenCalls, writtenCalls } from './written-calls.ts';
 
 /** What the main path needs. The set that serves `local` requests is built without anything that reaches the cloud. */
 export interface Stages {
@@ -67,7 +69,12 @@ export interface Call {
 export type AttemptEnd =
   | { readonly type: 'answered' }
   /** Withheld by the gate; without `spared` there is nothing of it worth keeping. */
-  | { readonly type: 'escalated'; readonly spared: SparedAnswer | undefined; readonly held: HeldBack }
+  | {
+      readonly type: 'escalated';
+      readonly reason: Reason | undefined;
+      readonly spared: SparedAnswer | undefined;
+      readonly held: HeldBack;
+    }
   /** `spared`: what there was of the answer when its total time was over. */
   | { readonly type: 'failed'; readonly error: unknown; readonly spared?: SparedAnswer };
 
@@ -119,12 +126,18 @@ export class Attempt {
     this.#options = options;
     this.#abort = childOf(call.signal);
     this.#notes = new AttemptNotes(call.trace, step.attempt, stages.clock, call.costOf);
+    if (step.isCallForced === true) this.#notes.attempt.isCallForced = true;
     this.#cancelGiveUp = hasSpare ? this.#giveUpInTime() : () => undefined;
   }
 
   /** Id of the backend that was leased, if one was. */
   get backend(): string | undefined {
     return this.#lease?.backend.id;
+  }
+
+  /** What it was asked for. */
+  get model(): string | undefined {
+    return this.#lease?.model;
   }
 
   /** Runs it and writes what may leave. Never throws. */
@@ -154,8 +167,10 @@ export class Attempt {
     this.#notes.leased(lease);
     const upstream = (this.#upstream = this.#openUpstream(lease, writer));
     const gate = (this.#gate = this.#openGate(lease));
+    const written: WrittenCalls | undefined = writtenCalls(request, lease.backend.tier);
     while (upstream.endedBy === undefined) {
-      const events = await upstream.next(gate.dueMs);
+      const read = await upstream.next(gate.dueMs);
+      const events = read === 'due' || written === undefined ? read : written.read(read);
       if (events !== 'due') this.#noteTime(events);
       // What is cut while nothing has left is another attempt's to answer whole.
       if (upstream.endedBy === 'time' && !writer.committed && events !== 'due') {
@@ -199,7 +214,7 @@ export class Attempt {
     const { attempt } = this.#notes;
     const { events } = held;
     const spared = isWorthKeeping ? { events, isWhole: true, attempt, verdict } : undefined;
-    return { type: 'escalated', spared, held: { events, attempt } };
+    return { type: 'escalated', reason: verdict?.reason, spared, held: { events, attempt } };
   }
 
   /** The total time is over with the answer unfinished. */

@@ -16,6 +16,8 @@ export interface Step {
   /** Backends that have already failed this request. */
   readonly exclude: ReadonlySet<string>;
   readonly delayMs: number;
+  /** The model is held to a call by its grammar. */
+  readonly isCallForced?: true;
 }
 
 /**
@@ -73,6 +75,12 @@ export class Plan {
   /** The gate did not let the answer pass: on to the next tier, if there is one. */
   escalated(): boolean {
     return this.#advance();
+  }
+
+  /** The backend made a call that cannot be used: once more, while it has the prompt in its cache, held to a proper one. */
+  forceCall({ attempt, exclude }: Step, backend: string, model: string | undefined): void {
+    const again = { ...attempt, backend, ...(model !== undefined && { model }) };
+    this.#next = { attempt: again, exclude, delayMs: 0, isCallForced: true };
   }
 
   /** Adds a try for when everything else has failed. */

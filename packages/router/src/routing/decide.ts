@@ -3,7 +3,7 @@ import { RequestError } from '../core/errors.ts';
 import { intersectModes, resolveModel, type ModelTarget } from '../core/model-directory.ts';
 import type { Reason } from '../core/reason.ts';
 import type { Mode, Tier } from '../core/request.ts';
-import type { Decision, RequestFeatures, RoutingPolicy, RuleVote, Vote } from '../core/routing.ts';
+import type { AnswerGoal, Decision, RequestFeatures, RoutingPolicy, RuleVote, Vote } from '../core/routing.ts';
 import { refusal } from './refusal.ts';
 import { type CompiledRule, ruleVotes } from './rules.ts';
 import { isReady, ofTier, suitable } from './suitability.ts';
@@ -29,7 +29,7 @@ export function decide(
   if (askedMode === undefined) throw contradiction();
   const served = fleet.backends.filter((backend) => serves(backend, asked));
   const ruled = ruleVotes(rules, features, { backends: served });
-  const { mode, target, avoid, prefer, lane } = underRules(askedMode, asked, ruled);
+  const { mode, target, avoid, prefer, lane, goal } = underRules(askedMode, asked, ruled);
   const scope = { backends: served.filter(({ id }) => !avoid.includes(id) && (target.backend ?? id) === id) };
   const scoped = { ...features, mode };
 
@@ -51,7 +51,15 @@ export function decide(
       ...standInsAt(tier, target, scope),
     ])
     .map((attempt) => ({ ...attempt, ...also }));
-  return { attempts, reasons: reasonsFor(first, cast), votes, mode, rules: ruled, ...(lane !== undefined && { lane }) };
+  return {
+    attempts,
+    reasons: reasonsFor(first, cast),
+    votes,
+    mode,
+    rules: ruled,
+    ...(lane !== undefined && { lane }),
+    ...(goal !== undefined && { goal }),
+  };
 }
 
 interface UnderRules {
@@ -60,6 +68,7 @@ interface UnderRules {
   readonly avoid: readonly string[];
   readonly prefer: string | undefined;
   readonly lane: 'background' | undefined;
+  readonly goal: AnswerGoal | undefined;
 }
 
 /**
@@ -72,9 +81,13 @@ function underRules(askedMode: Mode, asked: ModelTarget, ruled: readonly RuleVot
   const avoid: string[] = [];
   let prefer: string | undefined;
   let lane: 'background' | undefined;
+  let goal: AnswerGoal | undefined;
   for (const vote of ruled) {
     if (vote.type === 'lane') lane = vote.lane;
-    else if (vote.type === 'prefer') prefer ??= vote.backend;
+    else if (vote.type === 'goal') {
+      const { quality, risk } = vote;
+      goal ??= { ...(quality !== undefined && { quality }), ...(risk !== undefined && { risk }) };
+    } else if (vote.type === 'prefer') prefer ??= vote.backend;
     else if (vote.type === 'forbid' && vote.backend !== undefined) avoid.push(vote.backend);
     else {
       const tier = vote.type === 'require' ? vote.tier : vote.tier === 'local' ? 'cloud' : 'local';
@@ -91,7 +104,7 @@ function underRules(askedMode: Mode, asked: ModelTarget, ruled: readonly RuleVot
     throw againstRule(rule, `anything but ${only}`, only);
   }
   const target = only === undefined ? asked : { ...asked, backend: only };
-  return { mode, target, avoid, prefer, lane };
+  return { mode, target, avoid, prefer, lane, goal };
 }
 
 function againstRule(rule: string, wants: string, asked: string): RequestError {
@@ -106,7 +119,7 @@ function castInOrder(votes: Decision['votes'], ruled: readonly RuleVote[]): read
   const own = votes.flatMap(({ vote }) => (vote.type === 'pass' ? [] : [vote]));
   if (ruled.length === 0) return own;
   const rules = ruled.flatMap((vote): CastVote[] =>
-    vote.type === 'lane' || (vote.type === 'forbid' && vote.backend !== undefined)
+    vote.type === 'lane' || vote.type === 'goal' || (vote.type === 'forbid' && vote.backend !== undefined)
       ? []
       : [{ type: vote.type, tier: vote.tier, reason: 'rule' }],
   );

@@ -26,6 +26,7 @@ function* textsOf(request: ChatRequest): Generator<string> {
   for (const message of request.messages) {
     yield textOf(message);
     if (message.role !== 'assistant') continue;
+    if (message.reasoning !== undefined) yield message.reasoning;
     for (const call of message.toolCalls) {
       yield call.name;
       yield call.arguments;

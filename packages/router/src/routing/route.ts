@@ -2,7 +2,7 @@ import type { FleetView } from '../core/backend.ts';
 import { contentOf, usesTools } from '../core/can-serve.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
-import type { Decision, RequestFeatures, RoutingLimits, RoutingPolicy } from '../core/routing.ts';
+import type { AnswerGoal, Decision, RequestFeatures, RoutingLimits, RoutingPolicy } from '../core/routing.ts';
 import { decide } from './decide.ts';
 import { boundedFeatures, createMeasure, limitsFor, type MeasureOptions } from './measure.ts';
 import { boundPromptTokens } from './prompt-size.ts';
@@ -25,6 +25,8 @@ export interface RouteOptions extends MeasureOptions {
   readonly policies: readonly RoutingPolicy[];
   /** The operator's, as of now; they look at everything of a request, so with any of them nothing is kept. */
   readonly rules?: () => readonly CompiledRule[];
+  /** The threshold that a rule's goal asks for; undefined while too little is known. */
+  readonly thresholdFor?: (goal: AnswerGoal) => number | undefined;
 }
 
 /** What was decided for one kind of request over one snapshot. */
@@ -61,8 +63,9 @@ export function createRoute(options: RouteOptions): Route {
   };
 
   async function decided(request: ChatRequest, fleet: FleetView, signal: AbortSignal, kind?: string): Promise<Routed> {
-    const features = await measure(request, fleet, signal);
-    const decision = decide(features, fleet, options.policies, options.rules?.());
+    const measured = await measure(request, fleet, signal);
+    const decision = decide(measured, fleet, options.policies, options.rules?.());
+    const features = withThreshold(measured, decision.goal && options.thresholdFor?.(decision.goal));
     const isOfItsKind = features.promptTokensFrom === 'bound' && !decision.reasons.includes('first_token_too_late');
     if (kind !== undefined && isOfItsKind && !isAnyoneQueued(fleet)) {
       const local = suitable(fleet, 'local', features).filter(isReady);
@@ -73,6 +76,12 @@ export function createRoute(options: RouteOptions): Route {
     }
     return { features, decision, recorded: recordedFeatures(features, fleet) };
   }
+}
+
+/** What was measured, with the threshold that a rule's goal asks for where the request names none. */
+function withThreshold(features: RequestFeatures, confidenceThreshold: number | undefined): RequestFeatures {
+  if (confidenceThreshold === undefined || features.request.hints.confidenceThreshold !== undefined) return features;
+  return { ...features, limits: { ...features.limits, confidenceThreshold } };
 }
 
 /** Everything of a request that votes, beside the length of its prompt. */

@@ -85,7 +85,7 @@ export function ruleVotes(
   return rules.filter((rule) => rule.matches(facts) === true).flatMap((rule) => votesOf(rule, fleet));
 }
 
-function votesOf({ name, then: { require, prefer, forbid, lane } }: CompiledRule, fleet: FleetView): RuleVote[] {
+function votesOf({ name, then: { require, prefer, forbid, lane, goal } }: CompiledRule, fleet: FleetView): RuleVote[] {
   const votes: RuleVote[] = [];
   for (const [type, target] of [
     ['require', require],
@@ -101,6 +101,7 @@ function votesOf({ name, then: { require, prefer, forbid, lane } }: CompiledRule
     }
   }
   if (lane !== undefined) votes.push({ rule: name, type: 'lane', lane });
+  if (goal !== undefined) votes.push({ rule: name, type: 'goal', ...goal });
   return votes;
 }
 

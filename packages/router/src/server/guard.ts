@@ -55,6 +55,7 @@ export function createGuard({ config, verifyKey, failedAuth, sessionAuth, openRo
       // DNS rebinding sends a name: who sends an address has typed it.
       checkHost(request, (name) => hosts.has(name) || (isOpen && isOwnAddress(name)));
       if (allowedOrigin(request) === undefined) checkSameOrigin(request);
+      checkKeyOutsideUrl(request);
       if (route === '/health' || route === '/') return undefined;
       const presented = presentedKey(request);
       const session = presented === undefined ? sessionAuth?.identify(request.headers, request.method) : undefined;
@@ -116,6 +117,17 @@ function checkSameOrigin({ headers }: FastifyRequest): void {
     code: 'origin_not_allowed',
     status: 403,
     param: 'origin',
+  });
+}
+
+/** Google's older habit. URLs are written down by every proxy on the way, so that such a key is one for everybody. */
+function checkKeyOutsideUrl({ raw: { url = '' } }: FastifyRequest): void {
+  const query = url.indexOf('?');
+  if (query === -1 || !/^\/(v1|v1beta|api)\//.test(url) || !/[?&]key=/.test(url.slice(query))) return;
+  throw new LfoError('A key in the URL is read by every proxy: send it as the header "x-goog-api-key".', {
+    code: 'key_in_url',
+    status: 400,
+    param: 'key',
   });
 }
 

@@ -46,6 +46,7 @@ export class Metrics {
     'reason',
     'mode',
     'status',
+    'dialect',
   ]);
   readonly #duration = this.#histogram(
     'request_duration_seconds',
@@ -120,7 +121,7 @@ export class Metrics {
   observe(trace: RequestTrace, status: number): void {
     const route = trace.route ?? 'none';
     const backend = trace.backend ?? 'none';
-    this.#requests.add([route, backend, trace.reason ?? 'none', trace.mode, status]);
+    this.#requests.add([route, backend, trace.reason ?? 'none', trace.mode, status, trace.dialect ?? 'none']);
     if (trace.endMs !== undefined) this.#duration.observe([route], (trace.endMs - trace.startMs) / 1000);
     if (trace.overheadMs !== undefined) this.#overhead.observe([], trace.overheadMs / 1000);
     if (trace.degraded) this.#degraded.add([]);

@@ -4,7 +4,7 @@ import { messagesReader } from './read.ts';
 
 /** `POST /v1/messages` and `/v1/messages/count_tokens`, with any query. */
 export function addMessagesRoutes(app: FastifyInstance, serving: Serving): void {
-  const reader = messagesReader({ limits: serving.deps.limits, findModel: serving.findModel });
+  const reader = messagesReader(serving.reading);
 
   app.post('/v1/messages', { onRequest: serving.admit }, (request, reply) =>
     serving.serve(request, reply, reader.read(serving.received(request))),

@@ -5,7 +5,6 @@ import { type Effort, effortOfBudget } from '../effort.ts';
 import { isGiven } from '../given.ts';
 import { readImageUrl } from '../images.ts';
 import { requestErrorOf } from '../issues.ts';
-import { canonicalHead } from '../prompt-head.ts';
 import { type Address, addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
 import { FlatTools } from '../tools.ts';
@@ -58,7 +57,7 @@ function toRequest(body: MessagesBody | CountBody, received: Received, deps: Rea
     deps,
   );
   const conversation = new Conversation(warnings);
-  conversation.instruction('system', systemTexts(body.system));
+  conversation.instruction('system', systemTexts(body.system).map(deps.canonicalHead));
   for (const [i, message] of body.messages.entries()) {
     addMessage(message, `messages[${i}]`, { conversation, address });
   }
@@ -90,7 +89,7 @@ function toRequest(body: MessagesBody | CountBody, received: Received, deps: Rea
 
 function systemTexts(system: MessagesBody['system']): readonly string[] {
   if (!isGiven(system)) return [];
-  return (typeof system === 'string' ? [system] : system.map(({ text }) => text)).map(canonicalHead);
+  return typeof system === 'string' ? [system] : system.map(({ text }) => text);
 }
 
 interface Building {
@@ -102,7 +101,10 @@ function addMessage({ role, content }: WireMessage, param: string, building: Bui
   const blocks: readonly WireBlock[] = typeof content === 'string' ? [{ type: 'text', text: content }] : content;
   const { conversation } = building;
   if (role === 'system') return conversation.reminder(textsOf(blocks).join('\n'));
-  if (role === 'assistant') return conversation.assistant(textsOf(blocks), blocks.flatMap(toolCall));
+  if (role === 'assistant') {
+    for (const block of blocks) if (block.type === 'thinking') conversation.thought(block.thinking);
+    return conversation.assistant(textsOf(blocks), blocks.flatMap(toolCall));
+  }
   const pictures: ContentPart[] = [];
   for (const [i, block] of blocks.entries()) {
     if (block.type === 'tool_result') addResult(block, `${param}.content[${i}]`, building, pictures);

@@ -10,11 +10,11 @@ import { verbOf, verbs } from './verb.ts';
 
 /** Google's routes, under `/v1beta` and, for SDKs that ask there, under `/v1`. */
 export function addGenerateRoutes(app: FastifyInstance, serving: Serving): void {
-  const read = generateReader({ limits: serving.deps.limits, findModel: serving.findModel });
+  const read = generateReader(serving.reading);
 
   app.get('/v1beta/models', (request) => modelPage(serving.modelsOf(request), queryOf(request)));
   app.get<{ Params: { '*': string } }>('/v1beta/models/*', (request) => {
-    const { model } = serving.findModel(request.params['*'], request.identity);
+    const { model } = serving.reading.findModel(request.params['*'], request.identity);
     return listedModel(model);
   });
   for (const version of ['/v1beta', '/v1']) {

@@ -8,7 +8,6 @@ import { isGiven } from '../given.ts';
 import { readImageUrl } from '../images.ts';
 import { requestErrorOf } from '../issues.ts';
 import { jsonObject, maxParts } from '../json-fields.ts';
-import { canonicalHead } from '../prompt-head.ts';
 import { addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, type PatternBudget, patternCharsPerRequest } from '../schema-patterns.ts';
 import { FlatTools } from '../tools.ts';
@@ -131,7 +130,7 @@ function toRequest(body: GenerateBody, received: Received, target: GenerateTarge
   const warnings: Warnings = new Map();
   const address = addressOf(received, { model: target.model, isStream: target.isStream }, deps);
   const conversation = new Conversation(warnings);
-  conversation.instruction('system', systemTexts(body.systemInstruction));
+  conversation.instruction('system', systemTexts(body.systemInstruction, deps));
   const calls: CallIds = { byName: new Map(), made: 0 };
   for (const [i, message] of body.contents.entries()) addContent(message, `contents[${i}]`, conversation, calls);
   const messages = conversation.end('contents');
@@ -157,7 +156,10 @@ function toRequest(body: GenerateBody, received: Received, target: GenerateTarge
   return { request, warnings, format };
 }
 
-function systemTexts(instruction: GenerateBody['systemInstruction']): readonly string[] {
+function systemTexts(
+  instruction: GenerateBody['systemInstruction'],
+  { canonicalHead }: Pick<ReaderDeps, 'canonicalHead'>,
+): readonly string[] {
   if (!isGiven(instruction)) return [];
   if (typeof instruction === 'string') return [canonicalHead(instruction)];
   return (instruction.parts ?? []).flatMap(({ text }) => (isGiven(text) ? [canonicalHead(text)] : []));
@@ -179,7 +181,10 @@ function addContent(
     const texts: string[] = [];
     const made: ToolCall[] = [];
     for (const { text, thought, functionCall, thoughtSignature } of parts ?? []) {
-      if (thought === true) continue;
+      if (thought === true) {
+        conversation.thought(text ?? '');
+        continue;
+      }
       if (isGiven(text)) texts.push(text);
       if (!isGiven(functionCall)) continue;
       const { id, name, args } = functionCall;

@@ -12,8 +12,8 @@ const claimedVersion = '0.30.0';
 
 /** Ollama's routes. Models are managed by `lfo models`, not through them. */
 export function addOllamaRoutes(app: FastifyInstance, serving: Serving): void {
-  const { limits, clock } = serving.deps;
-  const readers = ollamaReaders({ limits, findModel: serving.findModel });
+  const { clock } = serving.deps;
+  const readers = ollamaReaders(serving.reading);
   const startedAt = new Date(clock.wallMs()).toISOString();
 
   app.get('/api/version', () => ({ version: claimedVersion }));

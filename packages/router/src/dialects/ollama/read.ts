@@ -7,7 +7,7 @@ import { isGiven } from '../given.ts';
 import { readImageUrl } from '../images.ts';
 import { requestErrorOf } from '../issues.ts';
 import { jsonObject, maxParts } from '../json-fields.ts';
-import { canonicalHead } from '../prompt-head.ts';
+import { mendedArguments } from '../mended-calls.ts';
 import { addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
 import { FlatTools } from '../tools.ts';
@@ -40,6 +40,7 @@ const call = z.object({
 const message = z.object({
   role: z.enum(['system', 'user', 'assistant', 'tool', 'developer']),
   content: z.string().nullish(),
+  thinking: z.string().nullish(),
   images,
   tool_calls: z.array(call).max(maxParts).nullish(),
   tool_name: z.string().nullish(),
@@ -109,7 +110,8 @@ export function ollamaReaders(deps: ReaderDeps) {
       const warnings = new Map<string, string>();
       const conversation = new Conversation(warnings);
       const made: MadeCall[] = [];
-      for (const [i, one] of body.messages.entries()) addMessage(one, `messages[${i}]`, conversation, made);
+      for (const [i, one] of body.messages.entries())
+        addMessage(one, `messages[${i}]`, conversation, made, { ...deps, warnings });
       return toRequest({ body, conversation, param: 'messages', form: 'chat', warnings }, received, deps);
     },
     generate(received: Received): ReadOllama {
@@ -126,7 +128,7 @@ export function ollamaReaders(deps: ReaderDeps) {
       if (body.raw === true) warnings.set('raw', 'the model’s own template is used');
       if (isGiven(body.template) && body.template !== '') warnings.set('template', 'the model’s own template is used');
       const conversation = new Conversation(warnings);
-      conversation.instruction('system', isGiven(body.system) ? [canonicalHead(body.system)] : []);
+      conversation.instruction('system', isGiven(body.system) ? [deps.canonicalHead(body.system)] : []);
       conversation.user([textPart(body.prompt), ...pictures(body.images, 'images')]);
       return toRequest({ body, conversation, param: 'prompt', form: 'generate', warnings }, received, deps);
     },
@@ -202,6 +204,7 @@ function addMessage(
   {
     role,
     content,
+    thinking,
     images: sent,
     tool_calls: calls,
     tool_name: toolName,
@@ -210,6 +213,7 @@ function addMessage(
   param: string,
   conversation: Conversation,
   made: MadeCall[],
+  { warnings, canonicalHead }: { readonly warnings: Map<string, string> } & Pick<ReaderDeps, 'canonicalHead'>,
 ): void {
   const text = content ?? '';
   switch (role) {
@@ -222,8 +226,10 @@ function addMessage(
       const toolCalls = (calls ?? []).map(({ id, function: { name, arguments: args } }): ToolCall => {
         const ownId = id ?? `call_${made.length}`;
         made.push({ id: ownId, name, isAnswered: false });
-        return { id: ownId, name, arguments: typeof args === 'string' ? args : JSON.stringify(args ?? {}) };
+        const json = typeof args === 'string' ? mendedArguments(args, warnings) : JSON.stringify(args ?? {});
+        return { id: ownId, name, arguments: json };
       });
+      conversation.thought(thinking ?? '');
       return conversation.assistant([text], toolCalls);
     }
     case 'tool': {

@@ -35,7 +35,12 @@ const customFormat = z.discriminatedUnion('type', [
   }),
 ]);
 
-const tool = z.discriminatedUnion('type', [
+/** As the Responses API writes it; some agents mix both. */
+const flatTool = z
+  .object({ type: z.literal('function'), ...functionSpec.shape })
+  .transform(({ type, ...spec }) => ({ type, function: spec }));
+
+const nestedTool = z.discriminatedUnion('type', [
   z.object({ type: z.literal('function'), function: functionSpec }),
   z.object({
     type: z.literal('custom'),
@@ -43,7 +48,14 @@ const tool = z.discriminatedUnion('type', [
   }),
 ]);
 
+const tool = z.union([nestedTool, flatTool]);
+
 const named = z.object({ name: z.string().min(1) });
+
+/** As the Responses API writes it. */
+const flatChoice = z
+  .object({ type: z.literal('function'), name: z.string().min(1) })
+  .transform(({ type, name }) => ({ type, function: { name } }));
 
 const toolChoice = z.union(
   [
@@ -56,6 +68,7 @@ const toolChoice = z.union(
         allowed_tools: z.object({ mode: z.enum(['auto', 'required']), tools: z.array(jsonObject).max(maxParts) }),
       }),
     ]),
+    flatChoice,
   ],
   'must be none, auto, required, or an object naming a tool or the allowed tools',
 );

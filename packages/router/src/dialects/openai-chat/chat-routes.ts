@@ -1,21 +1,41 @@
 import type { FastifyInstance } from 'fastify';
+import { RequestError } from '../../core/errors.ts';
 import type { RouteCandidate, RouteExplanation } from '../../core/exchange.ts';
 import type { ThresholdView } from '../../core/goals.ts';
+import { isJsonObject } from '../../core/json.ts';
 import { reasons } from '../../core/reason.ts';
+import { isGiven } from '../given.ts';
+import type { Received } from '../reading.ts';
 import { departureSignal, type Serving } from '../serving.ts';
-import { chatReader } from './read-chat.ts';
+import { ChatFormat } from './chat-format.ts';
+import { chatReader, type ReadChat } from './read-chat.ts';
 
-/** `POST /v1/chat/completions` and, beside it, what would happen to the same body. */
-export function addChatRoutes(app: FastifyInstance, serving: Serving): void {
-  const read = chatReader({ limits: serving.deps.limits, findModel: serving.findModel });
+/** Reads a body that holds `input`; `isEmpty` where nobody said anything. */
+export type ReadInput = (received: Received) => Omit<ReadChat, 'format'> & { readonly isEmpty: boolean };
+
+/**
+ * `POST /v1/chat/completions` and, beside it, what would happen to the same body. Some agents send a body of the Responses
+ * API here and want a chat completion back: `readInput` reads those.
+ */
+export function addChatRoutes(app: FastifyInstance, serving: Serving, readInput: ReadInput): void {
+  const readChat = chatReader(serving.reading);
+  const read = (received: Received): ReadChat => {
+    const { value } = received.body;
+    if (!isJsonObject(value) || !isGiven(value['input']) || isGiven(value['messages'])) return readChat(received);
+    const { request, warnings, address, isEmpty } = readInput(received);
+    if (isEmpty) throw new RequestError('input: holds no words of a user.', { param: 'input' });
+    return { request, warnings, format: new ChatFormat(request), address };
+  };
 
   app.post('/v1/chat/completions', { onRequest: serving.admit }, (request, reply) =>
     serving.serve(request, reply, read(serving.received(request))),
   );
 
   app.post('/v1/route', async (request, reply) => {
-    const { request: chat } = read(serving.received(request));
-    return explanationBody(await serving.deps.explain(chat, departureSignal(reply)));
+    const { request: chat, address } = read(serving.received(request));
+    const { askedModel, nameRule } = address;
+    const explanation = await serving.deps.explain(chat, departureSignal(reply));
+    return { ...explanationBody(explanation), requested_model: askedModel, name_rule: nameRule ?? null };
   });
 }
 

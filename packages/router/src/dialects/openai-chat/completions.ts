@@ -48,7 +48,7 @@ const defaultMaxTokens = 256;
 
 /** `POST /v1/completions`, the older form: a prompt goes on as an answer to it. */
 export function addCompletionRoutes(app: FastifyInstance, serving: Serving): void {
-  const deps = { limits: serving.deps.limits, findModel: serving.findModel };
+  const deps = serving.reading;
   app.post('/v1/completions', { onRequest: serving.admit }, (request, reply) =>
     serving.serve(request, reply, readCompletion(serving.received(request), deps)),
   );

@@ -71,6 +71,8 @@ export const messageSchema = z.discriminatedUnion('role', [
     refusal: z.string().nullish(),
     name,
     audio: z.object({ id: z.string() }).nullish(),
+    // Not of the document: what our own answers carry, and models that think while they work want back.
+    reasoning_content: z.string().nullish().catch(undefined),
     tool_calls: z.array(toolCall).max(maxParts).nullish(),
     function_call: functionCall.nullish(),
   }),

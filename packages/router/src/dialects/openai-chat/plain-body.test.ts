@@ -10,7 +10,14 @@ import { toChatRequest } from './to-chat-request.ts';
 
 const limits = { messages: 20, tools: 8 };
 const schema = chatBodySchema(limits);
-const context = { id: 'i', model: 'm', hints: { mode: 'auto' }, bodyBytes: 7, fetchImages: false } as const;
+const context = {
+  id: 'i',
+  model: 'm',
+  hints: { mode: 'auto' },
+  bodyBytes: 7,
+  fetchImages: false,
+  canonicalHead: (text: string) => text,
+} as const;
 
 function plainOf(text: string) {
   const { value, text: whole } = parseBody(Buffer.from(text), { depth: 100, values: 65_536 });

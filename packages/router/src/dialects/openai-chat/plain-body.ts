@@ -1,5 +1,7 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../core/json.ts';
 import type { ChatRequest, Message, Sampling, SourceText, ToolCall, ToolSpec } from '../../core/request.ts';
+import { areArgumentsSound } from '../mended-calls.ts';
+import { canonicalHead } from '../prompt-head.ts';
 import type { BodyLimits } from './chat-body.ts';
 
 /** A body of the plain form: what the schema would make of it, and the text that may go on as it is. */
@@ -146,6 +148,8 @@ function readMessages(value: JsonValue, most: number, counted: Counted): readonl
     if (message === undefined) return undefined;
     messages.push(message);
   }
+  // An agent that was interrupted leaves a history that is to be mended.
+  for (const isAnswered of answered.values()) if (!isAnswered) return undefined;
   return messages;
 }
 
@@ -162,6 +166,8 @@ function readMessage(wire: JsonObject, answered: Map<string, boolean>, counted: 
     return { role, toolCallId: id, content: parts };
   }
   if (!hasOnly(wire, 2, counted)) return undefined;
+  // What is taken out of system texts the schema's way takes out.
+  if (role === 'system' && canonicalHead(content) !== content) return undefined;
   if (role === 'system' || role === 'user') return { role, content: parts };
   return role === 'assistant' ? { role, content: parts, toolCalls: [] } : undefined;
 }
@@ -178,6 +184,7 @@ function readCalling(wire: JsonObject, answered: Map<string, boolean>, counted: 
     if (typeof id !== 'string' || id === '' || !isJsonObject(fn) || !hasOnly(fn, 2, counted)) return undefined;
     const { name, arguments: json } = fn;
     if (typeof name !== 'string' || name === '' || typeof json !== 'string' || json.trim() === '') return undefined;
+    if (!areArgumentsSound(json)) return undefined;
     toolCalls.push({ id, name, arguments: json });
   }
   for (const { id } of toolCalls) answered.set(id, false);

@@ -10,7 +10,15 @@ const schema = chatBodySchema({ messages: 100, tools: 128 });
 function read(body: unknown): { readonly request: ChatRequest; readonly warnings: ReadonlyMap<string, string> } {
   const warnings = new Map<string, string>();
   const hints = { mode: 'auto' } as const;
-  const context = { id: 'id', model: 'lfo-auto', hints, bodyBytes: 1, fetchImages: false, warnings };
+  const context = {
+    id: 'id',
+    model: 'lfo-auto',
+    hints,
+    bodyBytes: 1,
+    fetchImages: false,
+    canonicalHead: (text: string) => text,
+    warnings,
+  };
   return { request: toChatRequest(schema.parse(body), context), warnings };
 }
 
@@ -135,7 +143,7 @@ test('what cannot be honoured is named', () => {
     n: 2,
     store: true,
     verbosity: 'low',
-    service_tier: 'flex',
+    service_tier: 'priority',
     prediction: { type: 'content', content: 'x' },
     tools: [{ type: 'custom', custom: { name: 'c' } }],
   });

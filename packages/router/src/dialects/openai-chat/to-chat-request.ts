@@ -3,19 +3,15 @@ import type { ChatRequest, ResponseFormat, RoutingHints, Sampling } from '../../
 import type { ChatBody } from './chat-body.ts';
 import { isGiven } from '../given.ts';
 import { assertTameSchema, type PatternBudget, patternCharsPerRequest } from '../schema-patterns.ts';
-import { toMessages } from './to-messages.ts';
+import { type MessageContext, toMessages } from './to-messages.ts';
 import { toToolset } from './to-tools.ts';
 
 /** What is known of a request once its body has been validated. */
-export interface RequestContext {
+export interface RequestContext extends MessageContext {
   readonly id: string;
   readonly model: string;
   readonly hints: RoutingHints;
   readonly bodyBytes: number;
-  /** `http(s)` image URLs are passed on. */
-  readonly fetchImages: boolean;
-  /** Receives what cannot be honoured. */
-  readonly warnings: Map<string, string>;
 }
 
 /** @throws RequestError for what fields say only together */
@@ -33,7 +29,7 @@ export function toChatRequest(body: ChatBody, context: RequestContext): ChatRequ
   return {
     id: context.id,
     model: context.model,
-    messages: toMessages(body.messages, context.fetchImages),
+    messages: toMessages(body.messages, context),
     tools,
     ...(toolChoice !== undefined && { toolChoice }),
     ...(isGiven(body.parallel_tool_calls) && { parallelToolCalls: body.parallel_tool_calls }),
@@ -74,8 +70,8 @@ function warnOfUnused(body: ChatBody, warnings: Map<string, string>): void {
   if (isGiven(body.verbosity)) warnings.set('verbosity', 'not used');
   if (isGiven(body.prompt_cache_options)) warnings.set('prompt_cache_options', 'not used');
   if (isGiven(body.prompt_cache_retention)) warnings.set('prompt_cache_retention', 'not used');
-  if (isGiven(body.service_tier) && body.service_tier !== 'auto' && body.service_tier !== 'default') {
-    warnings.set('service_tier', 'there is one tier of service');
+  if (isGiven(body.service_tier) && !['auto', 'default', 'flex'].includes(body.service_tier)) {
+    warnings.set('service_tier', 'there is one tier of service; flex waits for everybody else');
   }
   if (body.stream_options?.include_obfuscation === true) warnings.set('stream_options.include_obfuscation', 'not used');
   if (isGiven(body.functions) && isGiven(body.tools)) warnings.set('functions', 'tools are used instead');

@@ -2,7 +2,17 @@ import { RequestError } from '../../core/errors.ts';
 import type { AssistantMessage, ContentPart, Message, TextPart, ToolCall, ToolMessage } from '../../core/request.ts';
 import { isGiven } from '../given.ts';
 import { readImageUrl } from '../images.ts';
+import { mendedArguments, withResults } from '../mended-calls.ts';
 import type { WireAssistantMessage, WireMessage, WireUserPart } from './message-schema.ts';
+
+/** What is known beside the messages themselves. */
+export interface MessageContext {
+  /** `http(s)` image URLs are passed on. */
+  readonly fetchImages: boolean;
+  readonly canonicalHead: (text: string) => string;
+  /** Receives what cannot be honoured. */
+  readonly warnings: Map<string, string>;
+}
 
 /** What the conversation has called so far: each tool result answers one of these, and each is answered once. */
 interface Calls {
@@ -10,22 +20,34 @@ interface Calls {
   readonly answered: Map<string, boolean>;
   /** Latest call of each function by the deprecated wire, which has no ids. */
   readonly byFunction: Map<string, string>;
+  readonly warnings: Map<string, string>;
 }
 
 /**
  * The conversation as messages of our own, order kept.
  * @throws RequestError for what types cannot say: results without a call, turns without content
  */
-export function toMessages(wire: readonly WireMessage[], fetchImages: boolean): readonly Message[] {
-  const calls: Calls = { answered: new Map(), byFunction: new Map() };
-  return wire.map((message, index) => toMessage(message, `messages[${index}]`, calls, fetchImages));
+export function toMessages(wire: readonly WireMessage[], context: MessageContext): readonly Message[] {
+  const { warnings } = context;
+  const calls: Calls = { answered: new Map(), byFunction: new Map(), warnings };
+  const messages = wire.map((message, index) => toMessage(message, `messages[${index}]`, calls, context));
+  const unanswered = [...calls.answered].flatMap(([id, isAnswered]) => (isAnswered ? [] : [id]));
+  return withResults(messages, new Set(unanswered), warnings);
 }
 
-function toMessage(wire: WireMessage, param: string, calls: Calls, fetchImages: boolean): Message {
+function toMessage(
+  wire: WireMessage,
+  param: string,
+  calls: Calls,
+  { fetchImages, canonicalHead }: MessageContext,
+): Message {
   switch (wire.role) {
     case 'system':
     case 'developer':
-      return { role: wire.role, content: textParts(wire.content) };
+      return {
+        role: wire.role,
+        content: textParts(wire.content).map((part) => ({ ...part, text: canonicalHead(part.text) })),
+      };
     case 'user':
       return { role: 'user', content: userContent(wire.content, `${param}.content`, fetchImages) };
     case 'assistant':
@@ -57,7 +79,7 @@ function toAssistant(wire: WireAssistantMessage, param: string, calls: Calls): A
     toolCalls.push({
       id: call.id,
       name: call.function.name,
-      arguments: call.function.arguments,
+      arguments: mendedArguments(call.function.arguments, calls.warnings),
       ...(typeof thoughtSignature === 'string' && { thoughtSignature }),
     });
   }
@@ -75,7 +97,8 @@ function toAssistant(wire: WireAssistantMessage, param: string, calls: Calls): A
       param: `${param}.content`,
     });
   }
-  return { role: 'assistant', content, toolCalls };
+  const reasoning = wire.reasoning_content ?? '';
+  return { role: 'assistant', content, toolCalls, ...(reasoning !== '' && { reasoning }) };
 }
 
 /** The turn's texts, or its one refusal. */

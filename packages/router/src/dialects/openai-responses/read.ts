@@ -5,8 +5,8 @@ import { Conversation, textPart } from '../conversation.ts';
 import { isGiven } from '../given.ts';
 import { readImageUrl } from '../images.ts';
 import { requestErrorOf } from '../issues.ts';
-import { canonicalHead } from '../prompt-head.ts';
-import { type Address, addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
+import { mendedArguments } from '../mended-calls.ts';
+import { type Address, addressOf, type AskedModel, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
 import type { FlatTools } from '../tools.ts';
 import type { AnswerFormat } from '../wire.ts';
@@ -21,6 +21,7 @@ export interface ReadResponse {
   readonly format: AnswerFormat;
   /** A probe: no input, or instructions alone. It is answered with an empty response and leaves no record. */
   readonly isEmpty: boolean;
+  readonly address: AskedModel;
   /** What a probe is answered. */
   emptyBody(createdS: number): object;
   emptyStream(createdS: number): string;
@@ -45,6 +46,7 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
       model: body.model,
       metadata: body.metadata,
       conversation: body.prompt_cache_key ?? body.user ?? body.safety_identifier,
+      isPatient: body.service_tier === 'flex',
       isStream: body.stream === true,
     },
     deps,
@@ -53,8 +55,8 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
     typeof body.input === 'string' ? [{ type: 'message', role: 'user', content: body.input }] : body.input;
   const { tools, toolChoice } = readTools(body, items, warnings);
   const conversation = new Conversation(warnings);
-  conversation.instruction('system', isGiven(body.instructions) ? [canonicalHead(body.instructions)] : []);
-  const building = { conversation, address, tools, warnings, hasBegun: false };
+  conversation.instruction('system', isGiven(body.instructions) ? [deps.canonicalHead(body.instructions)] : []);
+  const building = { conversation, address, tools, warnings, hasBegun: false, canonicalHead: deps.canonicalHead };
   for (const [i, item] of items.entries()) addItem(item, `input[${i}]`, building);
   const isEmpty = !items.some((item) => isSaid(item));
   const messages = isEmpty ? [] : conversation.end('input');
@@ -79,6 +81,7 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
       ...(isGiven(body.reasoning?.effort) && { reasoningEffort: body.reasoning.effort }),
     },
     stream: body.stream === true,
+    includeUsage: body.stream_options?.['include_usage'] === true,
     hints: address.hints,
     bodyBytes: received.body.bytes,
   };
@@ -87,6 +90,7 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
     request,
     warnings,
     format,
+    address,
     isEmpty,
     emptyBody: (createdS) => format.emptyBody(createdS),
     emptyStream: (createdS) => format.emptyStream(createdS),
@@ -114,6 +118,7 @@ interface Building {
   readonly address: Address;
   readonly tools: FlatTools;
   readonly warnings: Map<string, string>;
+  readonly canonicalHead: ReaderDeps['canonicalHead'];
   /** Instructions before the first turn are the system's; later ones keep their place. */
   hasBegun: boolean;
 }
@@ -129,7 +134,10 @@ function addItem(item: WireItem, param: string, building: Building): void {
       const call: ToolCall = {
         id: item.call_id,
         name: tools.flatName(item.name, item.namespace ?? undefined),
-        arguments: item.type === 'function_call' ? item.arguments : JSON.stringify({ input: item.input }),
+        arguments:
+          item.type === 'function_call'
+            ? mendedArguments(item.arguments, warnings)
+            : JSON.stringify({ input: item.input }),
       };
       return conversation.assistant([], [call]);
     }
@@ -146,7 +154,10 @@ function addItem(item: WireItem, param: string, building: Building): void {
     case 'unknown':
       warnings.set('input', `items of the type ${item.was} are skipped`);
       return;
-    case 'reasoning':
+    case 'reasoning': {
+      const said = [item.content, item.summary].find((texts) => isGiven(texts) && texts.length > 0) ?? [];
+      return conversation.thought(said.map(({ text }) => text).join('\n'));
+    }
     case 'additional_tools':
       return;
   }
@@ -165,7 +176,10 @@ function addMessage(item: Extract<WireItem, { type: 'message' }>, param: string,
   } else if (building.hasBegun) {
     conversation.reminder(texts.join('\n'));
   } else {
-    conversation.instruction(role, texts.map(canonicalHead));
+    conversation.instruction(
+      role,
+      texts.map((text) => building.canonicalHead(text)),
+    );
     conversation.user(others);
   }
 }

@@ -5,8 +5,8 @@ import { responsesReader } from './read.ts';
 
 /** `POST /v1/responses` and what belongs to it. Nothing is stored, so nothing can be asked for later. */
 export function addResponsesRoutes(app: FastifyInstance, serving: Serving): void {
-  const { limits, clock } = serving.deps;
-  const read = responsesReader({ limits, findModel: serving.findModel });
+  const { clock } = serving.deps;
+  const read = responsesReader(serving.reading);
 
   app.post('/v1/responses', { onRequest: serving.admit }, (request, reply) => {
     const asked = read(serving.received(request));

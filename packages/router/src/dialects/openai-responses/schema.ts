@@ -29,6 +29,13 @@ const message = z.object({
 
 const tool = z.looseObject({ type: z.string() });
 
+/** Texts of a thought; whatever else it holds is its provider's. */
+const thoughts = z
+  .array(z.object({ text: z.string() }))
+  .max(maxParts)
+  .nullish()
+  .catch(undefined);
+
 const knownItem = z.discriminatedUnion('type', [
   message,
   z.object({
@@ -47,7 +54,7 @@ const knownItem = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('function_call_output'), call_id: z.string().min(1), output: parts }),
   z.object({ type: z.literal('custom_tool_call_output'), call_id: z.string().min(1), output: parts }),
-  z.object({ type: z.literal('reasoning') }),
+  z.object({ type: z.literal('reasoning'), summary: thoughts, content: thoughts }),
   z.object({ type: z.literal('item_reference'), id: z.string().nullish() }),
   z.object({
     type: z.literal('additional_tools'),

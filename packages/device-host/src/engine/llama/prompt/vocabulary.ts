@@ -1,6 +1,7 @@
 import { LlamaVocabularyType, type LlamaModel, type Token } from 'node-llama-cpp';
 import type { TemplateSource } from './chat-template.ts';
 import type { PromptSegment } from './special-text-guard.ts';
+import { TokenCache } from './token-cache.ts';
 
 /** Token types of the GGUF specification that only the template may produce: unknown and control. */
 const templateTypes: ReadonlySet<number> = new Set([2, 3]);
@@ -26,6 +27,8 @@ export class Vocabulary {
   readonly #marks: ReadonlyMap<Token, string>;
   readonly #turnEnds: ReadonlySet<Token>;
   readonly #needsBefore: boolean;
+  /** Absent where text and what stands before it are read together. */
+  readonly #cache: TokenCache | undefined;
 
   constructor(model: LlamaModel) {
     const { tokenizer } = model.fileInfo.metadata;
@@ -41,12 +44,17 @@ export class Vocabulary {
     this.#marks = new Map(this.#single(marks).filter(([token]) => model.detokenize([token]) === ''));
     this.#turnEnds = new Set(this.#single(turnMarks).map(([token]) => token));
     this.#needsBefore = model.vocabularyType !== LlamaVocabularyType.bpe;
+    this.#cache = this.#needsBefore
+      ? undefined
+      : new TokenCache(this.source.controlTexts, (text) => model.tokenize(text, true, 'trimLeadingSpace'));
   }
 
   /** Tokens of a rendered prompt. */
   tokenize(segments: readonly PromptSegment[]): Token[] {
     const tokens = segments.flatMap(({ text, isTemplate }, index) =>
-      this.#model.tokenize(text, isTemplate, index === 0 ? undefined : 'trimLeadingSpace'),
+      isTemplate && this.#cache !== undefined
+        ? this.#cache.tokens(text)
+        : this.#model.tokenize(text, isTemplate, index === 0 ? undefined : 'trimLeadingSpace'),
     );
     const { bos, shouldPrependBosToken } = this.#model.tokens;
     return shouldPrependBosToken && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens;

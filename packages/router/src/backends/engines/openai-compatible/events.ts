@@ -1,4 +1,4 @@
-import { BackendError } from '../../../core/errors.ts';
+import { BackendError, malformedCall } from '../../../core/errors.ts';
 import type { FinishReason, InferenceEvent, Usage } from '../../../core/events.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../../core/json.ts';
 import { AnswerMeter, tokensOf } from '../../answer-meter.ts';
@@ -81,9 +81,9 @@ export class AnswerReader {
     if (native === undefined) throw cutOff(backend);
     if (native === 'error' || native === 'abort') throw brokeDown(backend);
     const events: InferenceEvent[] = this.#halfPair === '' ? [] : [{ type: 'text-delta', text: '\uFFFD' }];
-    const areCallsComplete = this.#calls.end(events);
     const reason = finishReasonOf(native, this.#calls.hasCalls);
-    if (!areCallsComplete && reason !== 'length') throw malformedCall(backend);
+    const areCallsComplete = this.#calls.end(events, reason === 'length');
+    if (!areCallsComplete && reason !== 'length') throw unreadableCall(backend);
     const usage = this.#usage ?? this.#meter.estimate(tokensOf(this.#context.bodyBytes));
     this.#isOver = true;
     events.push({ type: 'finish', reason, ...(native === reason ? {} : { nativeReason: native }), usage });
@@ -174,9 +174,10 @@ function brokeDown(backend: string): BackendError {
   return new BackendError('The backend gave up in the middle of its answer; try again.', { fault: 'server', backend });
 }
 
-function malformedCall(backend: string): BackendError {
+function unreadableCall(backend: string): BackendError {
   return new BackendError('The model wrote a tool call that cannot be read; try again.', {
     fault: 'unusable',
     backend,
+    code: malformedCall,
   });
 }

@@ -1,4 +1,5 @@
 import type { CallContext } from '../../../core/backend.ts';
+import { usesTools } from '../../../core/can-serve.ts';
 import type { JsonObject, JsonValue } from '../../../core/json.ts';
 import type {
   AssistantMessage,
@@ -52,13 +53,14 @@ export function requestBody(
 ): JsonObject {
   const { tools, toolChoice, parallelToolCalls, responseFormat } = request;
   const hasTools = tools.length > 0;
+  const lastWords = wantsThoughts(call.model, request) ? lastUserTurn(request.messages) : Infinity;
   const isSchemaInWords = responseFormat?.type === 'json_schema' && !style.jsonSchema;
   if (isSchemaInWords) call.warn('response_format', 'this backend enforces no JSON schema; it was asked for in words');
   return defined({
     model: call.model,
     messages: [
       ...(isSchemaInWords ? [{ role: 'system', content: schemaInWords(responseFormat.schema) }] : []),
-      ...request.messages.map((message) => messageBody(message, style.dialect)),
+      ...request.messages.map((message, i) => messageBody(message, style.dialect, i > lastWords)),
     ],
     tools: hasTools ? tools.map(toolBody) : undefined,
     tool_choice: hasTools && toolChoice !== undefined ? toolChoiceBody(toolChoice) : undefined,
@@ -91,7 +93,7 @@ function samplingBody({ sampling }: ChatRequest, call: Pick<CallContext, 'warn'>
   };
 }
 
-function messageBody(message: Message, dialect: WireStyle['dialect']): JsonObject {
+function messageBody(message: Message, dialect: WireStyle['dialect'], wantsThought: boolean): JsonObject {
   switch (message.role) {
     case 'system':
     case 'developer':
@@ -102,16 +104,35 @@ function messageBody(message: Message, dialect: WireStyle['dialect']): JsonObjec
     case 'tool':
       return { role: 'tool', tool_call_id: message.toolCallId, content: contentBody(message.content) };
     case 'assistant':
-      return assistantBody(message, dialect);
+      return assistantBody(message, dialect, wantsThought);
     default:
       return message satisfies never;
   }
 }
 
-function assistantBody({ content, toolCalls }: AssistantMessage, dialect: WireStyle['dialect']): JsonObject {
+/**
+ * Models that think between their calls and are trained to read those thoughts again: without them they begin anew with
+ * each result (DeepSeek refuses the request).
+ */
+function wantsThoughts(model: string, request: ChatRequest): boolean {
+  return /deepseek|qwen|kimi|glm|minimax/i.test(model) && usesTools(request);
+}
+
+/** Thoughts before the user's latest words are over, for the models too. */
+function lastUserTurn(messages: readonly Message[]): number {
+  return messages.findLastIndex(({ role }) => role === 'user');
+}
+
+function assistantBody(
+  { content, toolCalls, reasoning }: AssistantMessage,
+  dialect: WireStyle['dialect'],
+  wantsThought: boolean,
+): JsonObject {
   const text = content.length === 0 && toolCalls.length > 0 ? null : contentBody(content);
-  if (toolCalls.length === 0) return { role: 'assistant', content: text };
-  return { role: 'assistant', content: text, tool_calls: toolCalls.map((call) => toolCallBody(call, dialect)) };
+  const thought = wantsThought && reasoning !== undefined ? { reasoning_content: reasoning } : {};
+  if (toolCalls.length === 0) return { role: 'assistant', content: text, ...thought };
+  const calls = toolCalls.map((call) => toolCallBody(call, dialect));
+  return { role: 'assistant', content: text, ...thought, tool_calls: calls };
 }
 
 /** A lone text goes as a string: that is what every server's template was tried with. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { missingEnd } from '@lfo/device-core/tool-calls';
 import type { InferenceEvent } from '../../../core/events.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../../core/json.ts';
 
@@ -49,22 +50,26 @@ export class ToolCallReader {
   }
 
   /**
-   * The ends of all calls; a call whose arguments are no JSON gets none.
+   * The ends of all calls; JSON that was left open is closed unless the answer was cut, a call whose arguments are no JSON
+   * gets no end.
    * @returns whether all were complete
    */
-  end(events: InferenceEvent[]): boolean {
+  end(events: InferenceEvent[], isCut = false): boolean {
     let areAllComplete = true;
     for (const call of this.#calls.toSorted((a, b) => a.index - b.index)) {
       if (!call.isStarted) {
         areAllComplete = false;
         continue;
       }
-      if (call.json.trim() === '') events.push({ type: 'tool-call-delta', index: call.index, json: '{}' });
-      else if (parseJson(call.json) === undefined) {
+      const { index, json } = call;
+      const isBroken = json.trim() !== '' && parseJson(json) === undefined;
+      const rest = json.trim() === '' ? '{}' : isBroken && !isCut ? missingEnd(json) : undefined;
+      if (isBroken && rest === undefined) {
         areAllComplete = false;
         continue;
       }
-      events.push({ type: 'tool-call-end', index: call.index });
+      if (rest !== undefined) events.push({ type: 'tool-call-delta', index, json: rest });
+      events.push({ type: 'tool-call-end', index, ...(isBroken && { repaired: true }) });
     }
     return areAllComplete;
   }

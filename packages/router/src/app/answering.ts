@@ -1,0 +1,45 @@
+import type { Wakes } from '../backends/wake.ts';
+import type { OverriddenConfig } from '../config/overridden.ts';
+import type { Devices } from '../fleet/devices.ts';
+import { RetryBudget } from '../pipeline/retry.ts';
+import { createCloudTier } from './cloud-tier.ts';
+import { openDevices } from './devices.ts';
+import { CalibrationsInForce, headsEstimator } from './estimator.ts';
+import { createFleet, type Fleet } from './fleet.ts';
+import { type Learning, openLearning } from './learning.ts';
+import type { TierMember } from './local-tier.ts';
+import type { AppOptions, HostProcess } from './running-app.ts';
+import type { Shutdown } from './shutdown.ts';
+import type { State } from './state.ts';
+import { openSteering, type Steered } from './steering.ts';
+
+/** Who answers, who judges the answers, and what moves the threshold between the tiers. */
+export interface Answering {
+  readonly fleet: Fleet;
+  readonly devices: Devices;
+  readonly retries: RetryBudget;
+  readonly learning: Learning;
+  readonly steered: Steered;
+}
+
+/** @param local the embedded model and the servers of the own network */
+export function openAnswering(
+  options: AppOptions & { readonly config: OverriddenConfig },
+  local: readonly TierMember[],
+  { records, signatures }: State,
+  host: HostProcess & { readonly wakes: Wakes },
+  shutdown: Shutdown,
+): Answering {
+  const { clock, logger: log } = options;
+  const config = options.config.current();
+  const cloud = createCloudTier(config, { clock, ...signatures });
+  const retries = new RetryBudget(config.retry, host.random);
+  const heads = new CalibrationsInForce(config, log);
+  const steered = openSteering(options, options.config, records, host.random, heads);
+  const learning = openLearning(clock, headsEstimator(heads), records.labels, steered.steering);
+  const fleet = createFleet({ local, cloud }, options, retries, learning, host.random);
+  shutdown.add('backends', 'backends', () => fleet.close());
+  const devices = openDevices(options, records, fleet, host);
+  shutdown.add('observers', 'devices', () => devices.stop());
+  return { fleet, devices, retries, learning, steered };
+}

@@ -1,0 +1,35 @@
+import { openPeers, type RouterPeers } from '../records/open-peers.ts';
+import { openRecords, type Records } from '../records/open-records.ts';
+import type { AppOptions, HostProcess } from './running-app.ts';
+import type { Shutdown } from './shutdown.ts';
+import { openSignatures, type Signatures } from './signatures.ts';
+
+/** What outlives a request, and is shared with the routers beside this one. */
+export interface State {
+  readonly peers: RouterPeers;
+  readonly records: Records;
+  readonly signatures: Signatures;
+}
+
+/** @param load requests that run here, and those of them that wait for a backend */
+export function openState(
+  options: AppOptions,
+  host: HostProcess,
+  shutdown: Shutdown,
+  load: () => { readonly inFlight: number; readonly waiting: number },
+): State {
+  const { clock, logger: log, config } = options;
+  const peers = openPeers(config.current(), {
+    clock,
+    log,
+    random: host.random,
+    version: (host.build ?? unknownBuild).version,
+    look: () => ({ state: shutdown.hasBegun ? 'draining' : 'ready', ...load() }),
+  });
+  shutdown.add('backends', 'peers', () => peers.close());
+  const records = openRecords({ ...options, router: () => peers.name, peers });
+  shutdown.add('deliveries', 'records', () => records.close());
+  return { peers, records, signatures: openSignatures(records.signatures, log) };
+}
+
+export const unknownBuild = { version: 'unknown', node: 'unknown' };
