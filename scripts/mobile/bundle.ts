@@ -7,8 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const app = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'apps', 'mobile');
-/** The goal is 3,000,000: zod, the camera and llama.rn take it over. */
-const budgetBytes = 3_300_000;
+const budgetBytes = 3_000_000;
 const expo = (...args: readonly string[]): void => {
   execFileSync(process.execPath, [join(app, 'node_modules/expo/bin/cli'), ...args], {
     cwd: app,
@@ -19,7 +18,8 @@ const expo = (...args: readonly string[]): void => {
 
 const out = mkdtempSync(join(tmpdir(), 'lfo-bundle-'));
 try {
-  expo('export', '--platform', 'android', '--output-dir', out);
+  // As Gradle compiles a release (`-O -output-source-map`): what a debugger needs lies in the map, not in the bytecode.
+  expo('export', '--platform', 'android', '--source-maps', '--output-dir', out);
   const names = readdirSync(out, { recursive: true, encoding: 'utf8' });
   const bundle = join(out, names.find((name) => name.endsWith('.hbc')) ?? assert.fail('there is no bytecode'));
   // The magic number of Hermes bytecode.

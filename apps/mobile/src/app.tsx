@@ -45,12 +45,16 @@ export function App({ openPhone, firstTab = 'serve' }: AppProps) {
     return () => listening.remove();
   }, []);
 
+  const open = (name: Tab): void => {
+    setLink(undefined);
+    setTab(name);
+  };
   return (
     <View style={[styles.app, { backgroundColor: theme.ground }]}>
       <StatusBar />
       <View role="main" style={styles.screen}>
         {problem !== undefined && <Text style={[styles.problem, { color: theme.warn }]}>{problem}</Text>}
-        {phone !== undefined && <Screen tab={tab} phone={phone} link={link} open={setTab} />}
+        {phone !== undefined && <Screen tab={tab} phone={phone} link={link} open={open} />}
       </View>
       <View role="navigation" aria-label="Screens">
         <View role="tablist" style={[styles.bar, { backgroundColor: theme.card, borderColor: theme.line }]}>
@@ -62,7 +66,7 @@ export function App({ openPhone, firstTab = 'serve' }: AppProps) {
                 role="tab"
                 aria-selected={isOpen}
                 aria-label={tabTitles[name]}
-                onPress={() => setTab(name)}
+                onPress={() => open(name)}
                 style={styles.tab}
               >
                 <View style={[styles.mark, { backgroundColor: isOpen ? theme.accent : 'transparent' }]} />
@@ -95,7 +99,7 @@ function Screen({ tab, phone, link, open }: ScreenProps) {
     case 'serve':
       return <ServeScreen phone={phone} open={open} />;
     case 'pair':
-      return <PairScreen phone={phone} link={link} />;
+      return <PairScreen key={link} phone={phone} link={link} />;
     case 'models':
       return <ModelsScreen phone={phone} />;
     case 'settings':

@@ -1,5 +1,7 @@
 /** The native halves of the libraries, for tests: what is computed is fake, what runs in JavaScript is the libraries' own. */
+import { DeviceEventEmitter, Linking } from 'react-native';
 import type { FakeCactus } from './fake-cactus';
+import type { FakeCamera } from './fake-camera';
 
 jest.mock('react-native-nitro-modules', () => {
   const { FakeCactus: Fake } = jest.requireActual('./fake-cactus');
@@ -12,3 +14,17 @@ export function fakeCactus(): FakeCactus {
   const { fakeCactus: fake }: { fakeCactus: FakeCactus } = jest.requireMock('react-native-nitro-modules');
   return fake;
 }
+
+jest.mock('expo-camera', () => jest.requireActual('./fake-camera').fakeCameraLibrary());
+
+/** The one that the app was given. */
+export function fakeCamera(): FakeCamera {
+  const { fakeCamera: fake }: { fakeCamera: FakeCamera } = jest.requireMock('expo-camera');
+  return fake;
+}
+
+// Android hands links over as events of the name `url`.
+Object.assign(Linking, {
+  getInitialURL: async () => null,
+  addEventListener: (type: string, run: (event: unknown) => void) => DeviceEventEmitter.addListener(type, run),
+});

@@ -6,6 +6,7 @@ import { systemClock } from '../src/host/clock';
 import type { SecretStore } from '../src/host/device-store';
 import { PhoneHost, type ForegroundService, type Machine, type ReadyModel } from '../src/host/phone-host';
 import { connectTcp, listenTcp } from '../src/host/tcp-carrier';
+import { freePort } from './router-process';
 
 const primitives = noblePrimitives((length) => webcrypto.getRandomValues(new Uint8Array(length)));
 
@@ -72,16 +73,20 @@ export interface TestPhone {
   readonly service: FakeService;
   /** Whether connections come about. */
   readonly network: { isUp: boolean; readonly carriers: Carrier[] };
+  /** Where it is dialled in place of Android's own port. */
+  readonly port: number;
 }
 
 /** A phone with the real host, over react-native-tcp-socket's own JavaScript. */
 export async function startPhone(
   model: ReadyModel | undefined,
   secrets: SecretStore = memorySecrets(),
+  listensAt?: number,
 ): Promise<TestPhone> {
   const machine = new FakeMachine();
   const service = new FakeService();
   const network: TestPhone['network'] = { isUp: true, carriers: [] };
+  const port = listensAt ?? (await freePort());
   const host = await PhoneHost.open({
     clock: systemClock,
     now: Date.now,
@@ -95,9 +100,9 @@ export async function startPhone(
       if (carrier !== undefined) network.carriers.push(carrier);
       return carrier;
     },
-    listen: listenTcp,
+    listen: (_port, onCarrier) => listenTcp(port, onCarrier),
     modelOf: (id) => (model?.file.id === id ? model : undefined),
     about: { name: 'Test phone', app: 'lfo-mobile/0.1.0', os: 'Android 16' },
   });
-  return { host, machine, service, network };
+  return { host, machine, service, network, port };
 }

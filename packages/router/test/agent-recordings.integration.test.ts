@@ -127,7 +127,7 @@ function talkOf({ messages, tools }: ChatRequest): Talk {
   const system = messages.filter(({ role }) => role === 'system' || role === 'developer').map(textOf);
   return {
     ...(system.length > 0 && { system: system.join('\n') }),
-    turns: messages.flatMap((message) => turnOf(message, messages)),
+    turns: joined(messages.flatMap((message) => turnOf(message, messages))),
     tools: tools.map(({ name, description = '', parameters = { type: 'object', properties: {} } }) => ({
       name,
       description,
@@ -135,6 +135,18 @@ function talkOf({ messages, tools }: ChatRequest): Talk {
     })),
     maxTokens: 100,
   };
+}
+
+/** Words of a user one after another: most wires have no way to keep them apart. */
+function joined(turns: readonly Turn[]): readonly Turn[] {
+  const whole: Turn[] = [];
+  for (const turn of turns) {
+    const last = whole.at(-1);
+    if ('user' in turn && last !== undefined && 'user' in last) {
+      whole[whole.length - 1] = { user: `${last.user}\n${turn.user}` };
+    } else whole.push(turn);
+  }
+  return whole;
 }
 
 function turnOf(message: Message, all: readonly Message[]): readonly Turn[] {

@@ -47,11 +47,7 @@ export const faultRows: readonly FaultRow[] = [
   { row: 35, fault: 'thundering herd on a half-open breaker' },
   { row: 36, fault: 'flapping backend' },
   { row: 37, fault: 'late failure of an old attempt' },
-  {
-    row: 38,
-    fault: 'hedge: both answer',
-    elsewhere: 'does not arise: one request has one attempt under way at a time, LFO does not hedge',
-  },
+  { row: 38, fault: 'hedge: both answer' },
   { row: 39, fault: 'overload' },
   { row: 40, fault: "the client's deadline" },
   { row: 41, fault: 'wall clock jumps by two hours' },

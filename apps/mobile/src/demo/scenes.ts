@@ -34,7 +34,6 @@ const serving: PhoneView = {
   fingerprint: 'M0M9-G403-5TT1-E9TE',
   model: { title: 'FunctionGemma 270M', load: { kind: 'ready' } },
   routers: [home],
-  inbound: 0,
   shown: undefined,
   gate: undefined,
   machine: { net: 'wifi', battery: { pct: 82, charging: true, saver: false }, thermal: { status: 1 } },
@@ -63,6 +62,11 @@ const fresh: PhoneView = {
 };
 const quiet: PhoneView = { ...serving, active: 0 };
 const away = (code: string): RouterView => ({ ...home, state: { kind: 'waiting', code, untilMs: 0 } });
+const dialling: RouterView = {
+  ...home,
+  router: { ...home.router, hosts: [] },
+  state: { kind: 'ended', code: 'dialled' },
+};
 const gated = (code: NonNullable<PhoneView['gate']>['code'], machine: PhoneView['machine']): PhoneView => ({
   ...quiet,
   gate: { code, why: '' },
@@ -83,10 +87,16 @@ export const scenes: Readonly<Record<string, Scene>> = {
   downloading: scene(notLoaded, fetching(122)),
   checking: scene(notLoaded, { [gemma]: { kind: 'checking' } }),
   'download-paused': scene(notLoaded, { [gemma]: { kind: 'paused', bytes: 122 * megabyte, total: 290 * megabyte } }),
+  'download-waits': scene(notLoaded, {
+    [gemma]: { kind: 'paused', bytes: 122 * megabyte, total: 290 * megabyte, waitsForWifi: true },
+  }),
   'download-failed': scene(
-    { ...fresh, settings: { ...fresh.settings, model: gemma } },
+    { ...fresh, settings: { ...fresh.settings, model: gemma, isOn: true } },
     {
-      [gemma]: { kind: 'failed', message: 'The download broke off. Look at the network and try again.' },
+      [gemma]: {
+        kind: 'failed',
+        message: 'The download broke off. Look at the network and try again: it goes on where it was.',
+      },
     },
   ),
   loading: scene({ ...quiet, model: { title: 'FunctionGemma 270M', load: { kind: 'loading', fraction: 0.4 } } }),
@@ -116,8 +126,11 @@ export const scenes: Readonly<Record<string, Scene>> = {
   dialled: scene({
     ...quiet,
     routers: [],
+    settings: { ...serving.settings, listens: true },
     shown: { uri: 'lfo://pair?v=1&r=device', code: 'M2GT-58X4-MPKA-FA59-NANT-SBDE-NW', untilMs: 0 },
   }),
+  'dial-expected': scene({ ...quiet, settings: { ...serving.settings, listens: true }, routers: [dialling] }),
+  'dial-forbidden': scene({ ...quiet, routers: [dialling] }),
 };
 
 /** Which scene and screen an address asks for. */
@@ -147,6 +160,7 @@ export function demoOf(name: string): Phone {
     },
     shelf: {
       models: catalogue.map((model) => ({ model, state: stateOf(model.id) })),
+      freeMegabytes: 12_595,
       stateOf,
       fetch: done,
       pause: done,

@@ -20,7 +20,7 @@ import {
   type Primitives,
 } from '@lfo/protocol';
 import { observedModel, type AnswerNote } from '../engines/observed-model';
-import { DeviceStore, type SecretStore, type Settings } from './device-store';
+import { DeviceStore, type KnownRouter, type SecretStore, type Settings } from './device-store';
 import { RouterLinks, type Pairing, type RouterView } from './router-links';
 import { RouterListener, type ShownPairing } from './router-listener';
 
@@ -82,8 +82,6 @@ export interface PhoneView {
   readonly fingerprint: string;
   readonly model: { readonly title: string; readonly load: ModelLoad };
   readonly routers: readonly RouterView[];
-  /** Routers that dialled this phone and are served. */
-  readonly inbound: number;
   readonly shown: ShownPairing | undefined;
   readonly gate: ClosedGate | undefined;
   readonly machine: MachineState;
@@ -147,13 +145,9 @@ export class PhoneHost {
       gates: this.#gates,
     });
     const onChange = (): void => this.#changed();
-    const shared = { clock, primitives, store, device: this.#device, onChange };
-    this.#links = new RouterLinks({
-      ...shared,
-      connect,
-      random,
-      onRemoved: (router) => (this.#removedBy = router.name === '' ? 'The router' : router.name),
-    });
+    const onRemoved = ({ name }: KnownRouter): void => void (this.#removedBy = name === '' ? 'The router' : name);
+    const shared = { clock, primitives, store, device: this.#device, onChange, onRemoved };
+    this.#links = new RouterLinks({ ...shared, connect, random });
     this.#listener = new RouterListener({ ...shared, listen });
     // The device host listens first, and has judged the machine by then.
     this.#gates.onChange(() => this.#gateChanged());
@@ -172,8 +166,7 @@ export class PhoneHost {
       settings: this.#store.settings,
       fingerprint: fingerprint(this.#ports.primitives, this.#store.keys.public),
       model: { title: this.#ports.modelOf(this.#store.settings.model)?.title ?? '', load: this.#load },
-      routers: this.#links.views,
-      inbound: this.#listener.links,
+      routers: this.#links.views.map((view) => this.#seen(view)),
       shown: this.#listener.pairing,
       gate: this.#gates.closed,
       machine: this.#ports.machine.read(),
@@ -231,8 +224,10 @@ export class PhoneHost {
     return code;
   }
 
-  unpair(id: string): Promise<void> {
-    return this.#links.unpair(id);
+  /** Both sides forget each other, where the router can be told. */
+  async unpair(id: string): Promise<void> {
+    await this.#listener.unpair(id);
+    await this.#links.unpair(id);
   }
 
   /** Shows a link for a router that dials this phone at `host`. */
@@ -276,6 +271,12 @@ export class PhoneHost {
     this.#unloaded();
     if (this.#store.settings.isOn) this.#device.load();
     this.#changed();
+  }
+
+  /** A router that has dialled this phone is connected too. */
+  #seen(view: RouterView): RouterView {
+    const deviceName = this.#listener.nameAt(view.router.id);
+    return deviceName === undefined ? view : { ...view, state: { kind: 'connected' }, deviceName };
   }
 
   #limits(): GateLimits {
@@ -405,10 +406,9 @@ function readAddress(text: string): { readonly host: string; readonly port?: num
 }
 
 /** One line for the notification. */
-export function noticeOf({ gate, model, routers, inbound }: PhoneView): string {
+export function noticeOf({ gate, model, routers }: PhoneView): string {
   if (gate !== undefined) return `Paused: ${gate.why}`;
   if (model.load.kind === 'failed') return model.load.message;
   if (model.load.kind !== 'ready') return `Loading ${model.title}`;
-  const connected = routers.filter(({ state }) => state.kind === 'connected').length + inbound;
-  return connected > 0 ? `Serving ${model.title}` : 'Waiting for a router';
+  return routers.some(({ state }) => state.kind === 'connected') ? `Serving ${model.title}` : 'Waiting for a router';
 }

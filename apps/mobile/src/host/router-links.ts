@@ -57,7 +57,11 @@ export class RouterLinks {
 
   get views(): readonly RouterView[] {
     return this.#options.store.routers.map(
-      (router) => this.#keepers.get(router.id)?.view ?? { router, state: { kind: 'ended', code: 'off' } },
+      (router) =>
+        this.#keepers.get(router.id)?.view ?? {
+          router,
+          state: { kind: 'ended', code: router.hosts.length === 0 ? 'dialled' : 'off' },
+        },
     );
   }
 

@@ -1,13 +1,15 @@
-import { serveOver, type DeviceHost } from '@lfo/device-core';
-import { answerHandshake, pairingCode, pairingKey, pairingUri, pairingSecretBytes } from '@lfo/protocol';
+import { serveOver, type DeviceHost, type RouterCall } from '@lfo/device-core';
+import { answerHandshake, pairingCode, pairingKey, pairingUri, pairingSecretBytes, routerId } from '@lfo/protocol';
 import type { Carrier, Clock, Primitives } from '@lfo/protocol';
-import { newRouter, type DeviceStore } from './device-store';
+import { maxRouters, newRouter, type DeviceStore, type KnownRouter } from './device-store';
 
 /** Where `ANDROID_HOST` dials by default. */
 export const listenPort = 5555;
 const pairingMs = 300_000;
 /** So many wrong first messages end the pairing. */
 const mostGuesses = 5;
+/** Connections that have proven nothing yet; the oldest goes for a newer one. */
+const mostUnproven = 16;
 
 /** What the owner shows to the router's owner. */
 export interface ShownPairing {
@@ -21,6 +23,15 @@ interface OpenPairing extends ShownPairing {
   guesses: number;
 }
 
+/** A connection that was accepted. */
+interface Accepted {
+  readonly call: RouterCall;
+  /** Of the router, once it is proven. */
+  routerId?: string;
+  /** What the router calls this phone, once it has taken it. */
+  deviceName?: string;
+}
+
 export interface RouterListenerOptions {
   readonly clock: Clock;
   readonly primitives: Primitives;
@@ -29,12 +40,14 @@ export interface RouterListenerOptions {
   /** Accepts connections until the returned function is called. */
   readonly listen: (port: number, onCarrier: (carrier: Carrier) => void) => () => void;
   readonly onChange: () => void;
+  /** The router has removed this phone. */
+  readonly onRemoved: (router: KnownRouter) => void;
 }
 
 /** Waits for routers that dial this phone (`ANDROID_HOST`, `fleet.dial`, USB). */
 export class RouterListener {
   readonly #options: RouterListenerOptions;
-  readonly #calls = new Set<ReturnType<typeof serveOver>>();
+  readonly #accepted = new Set<Accepted>();
   #close: (() => void) | undefined;
   #pairing: OpenPairing | undefined;
   #cancelExpiry: (() => void) | undefined;
@@ -48,9 +61,10 @@ export class RouterListener {
     return this.#pairing;
   }
 
-  /** Links that are served. */
-  get links(): number {
-    return this.#calls.size;
+  /** What a router that has dialled and is served calls this phone; undefined while it is not. */
+  nameAt(id: string): string | undefined {
+    for (const { routerId: found, deviceName } of this.#accepted) if (found === id && deviceName) return deviceName;
+    return undefined;
   }
 
   start(): void {
@@ -61,9 +75,15 @@ export class RouterListener {
     this.endPairing();
     this.#close?.();
     this.#close = undefined;
-    const calls = [...this.#calls];
-    for (const call of calls) call.close('closing');
-    await Promise.all(calls.map(({ ended }) => ended));
+    await this.#end('closing', [...this.#accepted]);
+  }
+
+  /** Says goodbye for good to a router that has dialled. */
+  async unpair(id: string): Promise<void> {
+    await this.#end(
+      'unpaired',
+      [...this.#accepted].filter(({ routerId: found }) => found === id),
+    );
   }
 
   /** Opens a pairing for five minutes and one use. */
@@ -91,34 +111,64 @@ export class RouterListener {
     this.#options.onChange();
   }
 
+  async #end(code: 'closing' | 'unpaired', accepted: readonly Accepted[]): Promise<void> {
+    for (const { call } of accepted) call.close(code);
+    await Promise.all(accepted.map(({ call }) => call.ended));
+  }
+
   async #answer(carrier: Carrier): Promise<void> {
     const { clock, primitives, store, device, onChange } = this.#options;
+    const unproven = [...this.#accepted].filter(({ routerId: id }) => id === undefined);
+    if (unproven.length >= mostUnproven) unproven[0]?.call.abandon();
     const call = serveOver(
       {
         carrier,
         primitives,
         clock,
         device,
-        onConnected: (key) => {
-          if (store.isKnown(key)) return;
-          this.endPairing();
-          void store.keep(newRouter(primitives, key, { hosts: [], port: listenPort, name: 'Router' })).then(onChange);
+        accepts: (key, pairing) => pairing === undefined || this.#isPaired(key, pairing),
+        onConnected: (key) => (accepted.routerId = routerId(primitives, key)),
+        onWelcome: ({ router, device: self }) => {
+          accepted.deviceName = self.name;
+          const known = store.routers.find(({ id }) => id === accepted.routerId);
+          if (known !== undefined && known.name !== router.name) void store.keep({ ...known, name: router.name });
+          onChange();
         },
-        onWelcome: onChange,
       },
       answerHandshake({
         primitives,
         role: 'device',
         keys: store.keys,
-        pairings: () => (this.#pairing === undefined ? [] : [{ id: 'shown', psk: this.#pairing.psk }]),
+        pairings: () => (this.#pairing === undefined ? [] : [{ id: this.#pairing.code, psk: this.#pairing.psk }]),
         isKnown: (key) => store.isKnown(key),
       }),
     );
-    this.#calls.add(call);
+    const accepted: Accepted = { call };
+    this.#accepted.add(accepted);
     const code = await call.ended;
-    this.#calls.delete(call);
+    this.#accepted.delete(accepted);
     if (code === 'pairing_refused' && this.#pairing !== undefined && ++this.#pairing.guesses >= mostGuesses)
       this.endPairing();
+    if (code === 'revoked') await this.#forget(accepted.routerId);
     onChange();
+  }
+
+  /** Uses the pairing up and keeps the router; false where somebody else has, or where there are too many routers. */
+  #isPaired(key: Uint8Array, pairing: string): boolean {
+    const { primitives, store, onChange } = this.#options;
+    if (this.#pairing?.code !== pairing) return false;
+    this.endPairing();
+    if (store.isKnown(key)) return true;
+    if (store.routers.length >= maxRouters) return false;
+    void store.keep(newRouter(primitives, key, { hosts: [], port: listenPort, name: 'Router' })).then(onChange);
+    return true;
+  }
+
+  async #forget(id: string | undefined): Promise<void> {
+    const { store, onRemoved } = this.#options;
+    const router = store.routers.find((known) => known.id === id);
+    if (router === undefined) return;
+    await store.forget(router.id);
+    onRemoved(router);
   }
 }

@@ -1,5 +1,5 @@
 import * as Device from 'expo-device';
-import { getRandomBytes } from 'expo-crypto';
+import { getRandomValues } from 'expo-crypto';
 import * as SecureStore from 'expo-secure-store';
 import { AppState } from 'react-native';
 import { noblePrimitives } from '@lfo/protocol/noble';
@@ -27,7 +27,8 @@ export function thisPhone(): Promise<Phone> {
 }
 
 async function open(): Promise<Phone> {
-  const random = (length: number): Uint8Array => getRandomBytes(length);
+  // Not getRandomBytes: where a debugger may be, that one takes Math.random for good enough.
+  const random = (length: number): Uint8Array => getRandomValues(new Uint8Array(length));
   const machine = await PhoneMachine.open();
   const engines = { cactus: cactusEngine({ clock, random }), 'llama.rn': llamaRnEngine({ clock, random }) };
   const changed = new Set<() => void>();
@@ -75,6 +76,9 @@ async function open(): Promise<Phone> {
   ready = (id) => {
     if (host.view.settings.model === id) host.reload();
   };
+  machine.subscribe((what) => {
+    if (what === 'network') shelf.networkChanged(host.view.settings.downloadsOnCellular);
+  });
   AppState.addEventListener('change', (state) => {
     if (state === 'active') host.lookAgain();
   });

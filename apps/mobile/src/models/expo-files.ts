@@ -2,7 +2,7 @@ import { Directory, File, Paths } from 'expo-file-system';
 import { createDownloadResumable } from 'expo-file-system/legacy';
 import { lfoHost } from '../../modules/lfo-host';
 import type { PhoneModel } from './catalogue';
-import type { ModelFiles } from './model-shelf';
+import { HubError, type ModelFiles } from './model-shelf';
 
 const folder = (): Directory => {
   const models = new Directory(Paths.document, 'models');
@@ -24,36 +24,44 @@ export function expoFiles(isMetered: () => boolean): ModelFiles {
       return unpacked.exists ? plain(unpacked.uri) : undefined;
     },
     pathOf: (name) => plain(file(name).uri),
+    bytesOf: (name) => (file(name).exists ? file(name).size : 0),
     remove(name) {
       const [one, many] = [file(name), new Directory(folder(), name)];
       if (one.exists) one.delete();
       if (many.exists) many.delete();
     },
-    rename: (from, to) => file(from).move(file(to)),
-    read: (name) => (file(name).exists ? file(name).textSync() : undefined),
-    write: (name, text) => file(name).write(text),
+    rename(from, to) {
+      if (file(from).exists) file(from).move(file(to));
+      else new Directory(folder(), from).move(new Directory(folder(), to));
+    },
     freeMegabytes: () => native.memory().diskFreeMb,
     sha256: (path) => native.sha256(path),
     unzip: (archive, target) => native.unzip(archive, target),
-    download(from, name, resumeData) {
+    download(from, name) {
+      const target = file(name);
+      const begun = target.exists ? target.size : 0;
       let report = (_bytes: number, _total: number): void => {};
+      // What Android takes a download up by is the length of what is there.
       const task = createDownloadResumable(
         from,
-        file(name).uri,
+        target.uri,
         {},
         ({ totalBytesWritten, totalBytesExpectedToWrite }) => report(totalBytesWritten, totalBytesExpectedToWrite),
-        resumeData,
+        begun > 0 ? String(begun) : undefined,
       );
       return {
         async run(onProgress) {
           report = onProgress;
-          const result = await (resumeData === undefined ? task.downloadAsync() : task.resumeAsync());
+          const result = await (begun > 0 ? task.resumeAsync() : task.downloadAsync());
           if (result === undefined || result === null) return false;
-          if (result.status !== 200 && result.status !== 206) throw new Error(`The hub answered ${result.status}.`);
+          // 200 to a request for the rest would be the whole once more, behind what is there.
+          if (result.status !== (begun > 0 ? 206 : 200))
+            throw new HubError(`The model hub answered with status ${result.status}. Try again later.`);
           return true;
         },
         async pause() {
-          return (await task.pauseAsync()).resumeData ?? '';
+          // Fails where it has ended meanwhile.
+          await task.pauseAsync().catch(() => {});
         },
       };
     },
@@ -65,8 +73,10 @@ export function expoFiles(isMetered: () => boolean): ModelFiles {
 /** The hub lists each large file with the SHA-256 of its content. */
 async function hubHash({ source: { repository, revision, file: path } }: PhoneModel): Promise<string | undefined> {
   const folderPath = path.split('/').slice(0, -1).join('/');
-  const answer = await fetch(`https://huggingface.co/api/models/${repository}/tree/${revision}/${folderPath}`);
-  if (!answer.ok) return undefined;
+  const answer = await fetch(`https://huggingface.co/api/models/${repository}/tree/${revision}/${folderPath}`).catch(
+    () => undefined,
+  );
+  if (answer?.ok !== true) return undefined;
   const listed: unknown = await answer.json();
   if (!Array.isArray(listed)) return undefined;
   const entry: { readonly lfs?: { readonly oid?: unknown } } | undefined = listed.find((one) => one?.path === path);

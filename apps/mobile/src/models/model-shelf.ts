@@ -5,34 +5,38 @@ import { addressOf } from './catalogue';
 export type ModelState =
   | { readonly kind: 'absent' }
   | { readonly kind: 'fetching'; readonly bytes: number; readonly total: number }
-  /** What was fetched is kept. */
-  | { readonly kind: 'paused'; readonly bytes: number; readonly total: number }
+  /** What was fetched is kept. It goes on by itself where only Wi-Fi is missing. */
+  | { readonly kind: 'paused'; readonly bytes: number; readonly total: number; readonly waitsForWifi?: true }
   | { readonly kind: 'checking' }
   | { readonly kind: 'ready'; readonly path: string }
   /** The message is for the owner. */
   | { readonly kind: 'failed'; readonly message: string };
 
-/** A download that can be paused and taken up again, also by another process. */
+/** One attempt to download; what has come is kept. */
 export interface Download {
-  /** Resolves true when whole, false when paused. @throws Error */
+  /** Resolves true when whole, false when paused. @throws Error; `HubError` where the hub refused */
   run(onProgress: (bytes: number, total: number) => void): Promise<boolean>;
-  /** Resolves with what `take up` needs later. */
-  pause(): Promise<string>;
+  pause(): Promise<void>;
 }
+
+/** The hub answered with an error: what has come of it is none of the file. */
+export class HubError extends Error {}
 
 /** Files on the phone and the way to the hub. */
 export interface ModelFiles {
-  /** Absolute path of a name in the models folder; undefined where it is not there. */
+  /** Absolute path of a file or folder in the models folder; undefined where it is not there. */
   find(name: string): string | undefined;
   pathOf(name: string): string;
+  /** Of a file; 0 where it is not there. */
+  bytesOf(name: string): number;
+  /** Of a file or folder; nothing where it is not there. */
   remove(name: string): void;
   rename(from: string, to: string): void;
-  read(name: string): string | undefined;
-  write(name: string, text: string): void;
   freeMegabytes(): number;
   sha256(path: string): Promise<string>;
   unzip(archive: string, folder: string): Promise<void>;
-  download(from: string, name: string, resumeData: string | undefined): Download;
+  /** Adds to what is in the file of that name. */
+  download(from: string, name: string): Download;
   /** SHA-256 that the hub names for a file. */
   hubHash(model: PhoneModel): Promise<string | undefined>;
   /** Whether the network costs money by the byte. */
@@ -41,6 +45,7 @@ export interface ModelFiles {
 
 /** Left free beside a model: the phone needs room too. */
 const roomMb = 500;
+const megabyte = 1_048_576;
 
 /** The models on this phone and those on their way. */
 export class ModelShelf {
@@ -61,32 +66,49 @@ export class ModelShelf {
     return this.#models.map((model) => ({ model, state: this.stateOf(model.id) }));
   }
 
+  get freeMegabytes(): number {
+    return this.#files.freeMegabytes();
+  }
+
   stateOf(id: string): ModelState {
     return this.#states.get(id) ?? { kind: 'absent' };
   }
 
-  /** Fetches, checks and unpacks; goes on where it was paused. Never rejects: the outcome is a state. */
+  /** Fetches, checks and unpacks; goes on with what is there. Never rejects: the outcome is a state. */
   async fetch(id: string, onAnyNetwork: boolean): Promise<void> {
     const model = this.#models.find((known) => known.id === id);
-    if (model === undefined || this.#downloads.has(id)) return;
-    const before = this.stateOf(id);
-    const missingMb = model.megabytes + roomMb - this.#files.freeMegabytes();
+    if (model === undefined || this.#downloads.has(id) || this.stateOf(id).kind === 'checking') return;
+    const total = model.megabytes * megabyte;
+    const isHere = this.#files.bytesOf(wholeOf(model)) > 0;
+    const bytes = isHere ? total : this.#files.bytesOf(partOf(model));
+    // An archive and what comes out of it are there together for a while.
+    const wholeMb = model.megabytes * (model.engine === 'cactus' ? 2 : 1);
+    const missingMb = wholeMb - bytes / megabyte + roomMb - this.#files.freeMegabytes();
     if (missingMb > 0)
       return this.#become(id, { kind: 'failed', message: `Free ${Math.ceil(missingMb)} MB on this phone first.` });
+    if (isHere) return await this.#finished(model);
     if (this.#files.isMetered() && !onAnyNetwork)
-      return this.#become(id, { kind: 'failed', message: 'Fetched on Wi-Fi only. Settings can allow mobile data.' });
-    const total = before.kind === 'paused' ? before.total : model.megabytes * 1_048_576;
-    const bytes = before.kind === 'paused' ? before.bytes : 0;
+      return this.#become(id, { kind: 'paused', bytes, total, waitsForWifi: true });
     this.#become(id, { kind: 'fetching', bytes, total });
+    const part = this.#files.download(addressOf(model), partOf(model));
+    this.#downloads.set(id, part);
     try {
-      const part = this.#files.download(addressOf(model), partOf(model), this.#files.read(resumeOf(model)));
-      this.#downloads.set(id, part);
-      const isWhole = await part.run((done, all) =>
-        this.#become(id, { kind: 'fetching', bytes: done, total: all > 0 ? all : total }),
-      );
-      if (isWhole) await this.#finish(model);
-    } catch {
-      this.#become(id, { kind: 'failed', message: 'The download broke off. Look at the network and try again.' });
+      const isWhole = await part.run((done, all) => {
+        if (this.stateOf(id).kind === 'fetching')
+          this.#become(id, { kind: 'fetching', bytes: done, total: all > 0 ? all : total });
+      });
+      // Asking for the rest of a whole file would be refused.
+      if (isWhole) this.#files.rename(partOf(model), wholeOf(model));
+      if (isWhole) await this.#finished(model);
+    } catch (error) {
+      const isRefused = error instanceof HubError;
+      if (isRefused) this.#files.remove(partOf(model));
+      this.#become(id, {
+        kind: 'failed',
+        message: isRefused
+          ? error.message
+          : 'The download broke off. Look at the network and try again: it goes on where it was.',
+      });
     } finally {
       this.#downloads.delete(id);
     }
@@ -94,50 +116,69 @@ export class ModelShelf {
 
   /** Stops the download; what was fetched is kept. */
   async pause(id: string): Promise<void> {
-    const [model, state, download] = [
-      this.#models.find((known) => known.id === id),
-      this.stateOf(id),
-      this.#downloads.get(id),
-    ];
-    if (model === undefined || state.kind !== 'fetching' || download === undefined) return;
-    this.#files.write(resumeOf(model), await download.pause());
-    this.#become(id, { ...state, kind: 'paused' });
+    await this.#pause(id, {});
+  }
+
+  /** Another network: what waits for Wi-Fi goes on there, and what may not use another waits. */
+  networkChanged(onAnyNetwork: boolean): void {
+    const mayFetch = onAnyNetwork || !this.#files.isMetered();
+    for (const [id, state] of this.#states) {
+      if (mayFetch && state.kind === 'paused' && state.waitsForWifi === true) void this.fetch(id, onAnyNetwork);
+      if (!mayFetch && state.kind === 'fetching') void this.#pause(id, { waitsForWifi: true });
+    }
   }
 
   /** Takes the model and whatever was fetched of it off the phone. */
   remove(id: string): void {
     const model = this.#models.find((known) => known.id === id);
     if (model === undefined) return;
-    for (const name of [nameOf(model), partOf(model), resumeOf(model)]) this.#files.remove(name);
+    for (const name of [nameOf(model), partOf(model), wholeOf(model), unpackedOf(model)]) this.#files.remove(name);
     this.#become(id, { kind: 'absent' });
   }
 
-  async #finish(model: PhoneModel): Promise<void> {
-    const { id } = model;
-    this.#become(id, { kind: 'checking' });
-    const part = this.#files.pathOf(partOf(model));
+  async #pause(id: string, why: { readonly waitsForWifi?: true }): Promise<void> {
+    const state = this.stateOf(id);
+    const download = this.#downloads.get(id);
+    if (state.kind !== 'fetching' || download === undefined) return;
+    this.#become(id, { ...state, kind: 'paused', ...why });
+    await download.pause();
+  }
+
+  /** Never rejects. */
+  async #finished(model: PhoneModel): Promise<void> {
+    this.#become(model.id, { kind: 'checking' });
+    try {
+      this.#become(model.id, await this.#checked(model));
+    } catch {
+      this.#become(model.id, { kind: 'failed', message: 'The file could not be unpacked. Try again.' });
+    }
+  }
+
+  async #checked(model: PhoneModel): Promise<ModelState> {
+    const [name, whole, unpacked] = [nameOf(model), wholeOf(model), unpackedOf(model)];
     const wanted = model.sha256 ?? (await this.#files.hubHash(model));
-    if (wanted === undefined || (await this.#files.sha256(part)) !== wanted) {
-      for (const name of [partOf(model), resumeOf(model)]) this.#files.remove(name);
-      const message =
-        wanted === undefined
-          ? 'The hub did not say what the file must be like. Try again later.'
-          : 'The file is not what it should be and was thrown away. Fetch it again.';
-      return this.#become(id, { kind: 'failed', message });
+    if (wanted === undefined)
+      return { kind: 'failed', message: 'The hub did not say what the file must be like. Try again later.' };
+    if ((await this.#files.sha256(this.#files.pathOf(whole))) !== wanted) {
+      this.#files.remove(whole);
+      return { kind: 'failed', message: 'The file is not what it should be and was thrown away. Fetch it again.' };
     }
     if (model.engine === 'cactus') {
-      await this.#files.unzip(part, this.#files.pathOf(nameOf(model)));
-      this.#files.remove(partOf(model));
-    } else this.#files.rename(partOf(model), nameOf(model));
-    this.#files.remove(resumeOf(model));
-    this.#become(id, this.#found(model));
+      // A folder that is there is whole: it gets its name last.
+      this.#files.remove(unpacked);
+      await this.#files.unzip(this.#files.pathOf(whole), this.#files.pathOf(unpacked));
+      this.#files.rename(unpacked, name);
+      this.#files.remove(whole);
+    } else this.#files.rename(whole, name);
+    return this.#found(model);
   }
 
   #found(model: PhoneModel): ModelState {
     const path = this.#files.find(nameOf(model));
     if (path !== undefined) return { kind: 'ready', path };
-    const isBegun = this.#files.read(resumeOf(model)) !== undefined;
-    return isBegun ? { kind: 'paused', bytes: 0, total: model.megabytes * 1_048_576 } : { kind: 'absent' };
+    const total = model.megabytes * megabyte;
+    const bytes = this.#files.bytesOf(wholeOf(model)) > 0 ? total : this.#files.bytesOf(partOf(model));
+    return bytes > 0 ? { kind: 'paused', bytes, total } : { kind: 'absent' };
   }
 
   #become(id: string, state: ModelState): void {
@@ -155,6 +196,11 @@ function partOf(model: PhoneModel): string {
   return `${nameOf(model)}.part`;
 }
 
-function resumeOf(model: PhoneModel): string {
-  return `${nameOf(model)}.resume`;
+/** Here, and not checked yet. */
+function wholeOf(model: PhoneModel): string {
+  return `${nameOf(model)}.whole`;
+}
+
+function unpackedOf(model: PhoneModel): string {
+  return `${nameOf(model)}.new`;
 }

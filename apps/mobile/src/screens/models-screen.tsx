@@ -13,6 +13,9 @@ export function ModelsScreen({ phone }: { readonly phone: Phone }) {
       <Body dim>
         One model is served at a time. Each is fetched once, compared with its fingerprint, and kept on this phone.
       </Body>
+      <Card>
+        <Reading name="Free on this phone" value={`${(shelf.freeMegabytes / 1024).toFixed(1)} GB`} />
+      </Card>
       {shelf.models.map(({ model, state }) => (
         <Model key={model.id} model={model} state={state} isChosen={settings.model === model.id} phone={phone} />
       ))}
@@ -64,12 +67,13 @@ function Model({ model, state, isChosen, phone: { host, shelf } }: ModelProps) {
 function Progress({ state, title }: { readonly state: ModelState; readonly title: string }) {
   if (state.kind === 'checking') return <Notice text="The file is compared with what it must be." />;
   if (state.kind !== 'fetching' && state.kind !== 'paused') return null;
-  const { bytes, total, kind } = state;
+  const { bytes, total } = state;
+  const pause = state.kind === 'fetching' ? '' : state.waitsForWifi === true ? ', waits for Wi-Fi' : ', paused';
   const megabytes = (count: number): number => Math.round(count / 1_048_576);
   return (
     <View style={{ gap: 6 }}>
       <Bar fraction={total > 0 ? bytes / total : 0} label={`${title} fetched`} />
-      <Body dim>{`${megabytes(bytes)} of ${megabytes(total)} MB${kind === 'paused' ? ', paused' : ''}`}</Body>
+      <Body dim>{`${megabytes(bytes)} of ${megabytes(total)} MB${pause}`}</Body>
     </View>
   );
 }

@@ -95,11 +95,13 @@ interface FieldProps {
   readonly label: string;
   readonly value: string;
   readonly onChange: (value: string) => void;
+  /** The field was left, or its text is whole. */
+  readonly onEnd?: () => void;
   readonly placeholder?: string;
   readonly isCode?: boolean;
 }
 
-export function Field({ label, value, onChange, placeholder, isCode = false }: FieldProps) {
+export function Field({ label, value, onChange, onEnd, placeholder, isCode = false }: FieldProps) {
   const theme = useTheme();
   return (
     <View style={styles.field}>
@@ -108,6 +110,7 @@ export function Field({ label, value, onChange, placeholder, isCode = false }: F
         accessibilityLabel={label}
         value={value}
         onChangeText={onChange}
+        {...(onEnd === undefined ? {} : { onEndEditing: onEnd })}
         placeholder={placeholder}
         placeholderTextColor={theme.dim}
         autoCapitalize={isCode ? 'characters' : 'none'}
@@ -193,6 +196,7 @@ export function Bar({ fraction, label }: { readonly fraction: number; readonly l
   const percent = Math.round(Math.min(1, Math.max(0, fraction)) * 100);
   return (
     <View
+      accessible
       role="progressbar"
       aria-label={label}
       aria-valuenow={percent}

@@ -15,7 +15,7 @@ export interface Phone {
     PhoneHost,
     'view' | 'start' | 'stop' | 'pair' | 'unpair' | 'showPairing' | 'endPairing' | 'choose' | 'setPaused' | 'lookAgain'
   >;
-  readonly shelf: Pick<ModelShelf, 'models' | 'stateOf' | 'fetch' | 'pause' | 'remove'>;
+  readonly shelf: Pick<ModelShelf, 'models' | 'freeMegabytes' | 'stateOf' | 'fetch' | 'pause' | 'remove'>;
   /** Of this phone on the local network. */
   readonly address: () => string | undefined;
   readonly subscribe: (run: () => void) => () => void;

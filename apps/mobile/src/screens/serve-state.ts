@@ -98,8 +98,21 @@ function fetchState({ settings }: PhoneView, model: ModelState): ServeState | un
     return {
       picture: 'attention',
       word: 'Not serving',
-      sentence: 'The download of the model is paused.',
+      sentence:
+        model.waitsForWifi === true
+          ? 'The model is fetched on Wi-Fi only. Join one, or allow mobile data in Settings.'
+          : 'The download of the model is paused.',
       next: 'models',
+    };
+  if (model.kind === 'failed')
+    return { picture: 'attention', word: 'Not serving', sentence: model.message, next: 'models', isProblem: true };
+  if (model.kind === 'absent')
+    return {
+      picture: 'attention',
+      word: 'Not serving',
+      sentence: 'The chosen model is not on this phone yet.',
+      next: 'models',
+      isProblem: true,
     };
   return undefined;
 }
@@ -155,15 +168,11 @@ function pausedState({ gate, machine }: PhoneView): ServeState {
   }
 }
 
-function linkedState({ routers, inbound, removedBy }: PhoneView): ServeState {
+function linkedState({ routers, removedBy, settings }: PhoneView): ServeState {
   const connected = routers.filter(({ state }) => state.kind === 'connected');
-  const count = connected.length + inbound;
-  if (count > 0) {
-    const [first] = connected;
-    const to =
-      count === 1 && first !== undefined
-        ? first.router.name || 'one router'
-        : `${count} router${count === 1 ? '' : 's'}`;
+  const [first] = connected;
+  if (first !== undefined) {
+    const to = connected.length === 1 ? first.router.name || 'one router' : `${connected.length} routers`;
     return { picture: 'serving', word: 'Serving', sentence: `This phone answers for ${to}.`, next: 'stop' };
   }
   const waiting = { picture: 'waiting', word: 'Waiting for a router' } as const;
@@ -177,13 +186,25 @@ function linkedState({ routers, inbound, removedBy }: PhoneView): ServeState {
   const [router] = routers;
   if (router === undefined) return { ...waiting, sentence: 'No router is paired with this phone yet.', next: 'pair' };
   const sentence = linkSentence(router);
+  if (isDialled(router) && !settings.listens)
+    return {
+      ...waiting,
+      sentence: `${nameOf(router)} dials this phone, and may not: allow it in Settings.`,
+      next: 'settings',
+      isProblem: true,
+    };
+  if (isDialled(router)) return { ...waiting, sentence, next: 'stop' };
   const mustPair = router.state.kind === 'ended' || ('code' in router.state && router.state.code === 'unknown_key');
   return { ...waiting, sentence, next: mustPair ? 'pair' : 'retry', ...(mustPair ? { isProblem: true } : {}) };
 }
 
+const nameOf = ({ router }: RouterView): string => (router.name === '' ? 'The router' : router.name);
+const isDialled = ({ state }: RouterView): boolean => state.kind === 'ended' && state.code === 'dialled';
+
 /** What is the matter with a link, and what to do. */
-export function linkSentence({ router, state }: RouterView): string {
-  const name = router.name === '' ? 'The router' : router.name;
+export function linkSentence(view: RouterView): string {
+  const { router, state } = view;
+  const name = nameOf(view);
   const at = `${router.hosts[0] ?? 'its address'}:${router.port}`;
   if (state.kind === 'connected') return `${name} is connected.`;
   if (state.kind === 'connecting') return `Connecting to ${name}.`;
@@ -191,7 +212,7 @@ export function linkSentence({ router, state }: RouterView): string {
     case 'off':
       return `${name} is called when serving starts.`;
     case 'dialled':
-      return `${name} calls this phone.`;
+      return `${name} dials this phone. It is served as soon as it does.`;
     case 'unreachable':
       return `${name} cannot be reached. Is it on, on this network, and is TCP ${router.port} open at ${at}?`;
     case 'unknown_key':

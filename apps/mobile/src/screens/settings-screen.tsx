@@ -1,3 +1,4 @@
+import { useState } from 'react';
 import { View } from 'react-native';
 import { Body, Button, Card, Field, Page, Steps, Toggle } from './parts';
 import type { Phone } from './phone';
@@ -15,6 +16,7 @@ const contexts = [2048, 4096, 8192].map((value) => ({ value, text: value.toLocal
 /** What the owner decides: limits first, since they are what makes a phone trustworthy. */
 export function SettingsScreen({ phone: { host } }: { readonly phone: Phone }) {
   const { settings, routers } = host.view;
+  const [name, setName] = useState(settings.name);
   const choose = (changes: Parameters<typeof host.choose>[0]): void => void host.choose(changes);
   return (
     <Page title="Settings">
@@ -55,8 +57,9 @@ export function SettingsScreen({ phone: { host } }: { readonly phone: Phone }) {
       <Card title="The phone">
         <Field
           label="Name, as routers show it at first"
-          value={settings.name}
-          onChange={(name) => name !== '' && choose({ name: name.slice(0, 64) })}
+          value={name}
+          onChange={setName}
+          onEnd={() => name.trim() !== '' && name !== settings.name && choose({ name: name.trim().slice(0, 64) })}
         />
         <Toggle
           label="Start when the phone starts"

@@ -26,6 +26,8 @@ export interface RouterCallOptions {
   readonly device: DeviceHost;
   /** Pairing: the router's key, to be kept before the router may count on it. */
   readonly keepKey?: (key: Uint8Array) => Promise<void>;
+  /** Asked of a router that is proven, with the pairing it came by; false: its connection is ended. */
+  readonly accepts?: (routerKey: Uint8Array, pairing: string | undefined) => boolean;
   /** The router is proven and is being served. */
   readonly onConnected: (routerKey: Uint8Array) => void;
   /** The router has taken this device: a pairing is certain from here on. */
@@ -54,10 +56,8 @@ export function callRouter(options: RouterCallOptions): RouterCall {
 }
 
 /** The same with the side of the handshake given: that of a device which was dialled. */
-export function serveOver(
-  { carrier, primitives, clock, device, keepKey, onConnected, onWelcome }: Omit<RouterCallOptions, 'keys' | 'target'>,
-  side: HandshakeSide,
-): RouterCall {
+export function serveOver(options: Omit<RouterCallOptions, 'keys' | 'target'>, side: HandshakeSide): RouterCall {
+  const { carrier, primitives, clock, device, keepKey, accepts, onConnected, onWelcome } = options;
   let abandon = (): void => {};
   let drop = (): void => abandon();
   let close = (_code: ByeCode): void => abandon();
@@ -69,8 +69,13 @@ export function serveOver(
       side,
       listener: {
         keepKey: async (key) => await keepKey?.(key),
-        onSecured(channel, { peerKey }) {
+        onSecured(channel, { peerKey, pairing }) {
           abandon = () => {};
+          if (accepts?.(peerKey, pairing) === false) {
+            channel.close('refused');
+            resolve('refused');
+            return;
+          }
           const link = observed(channel, clock, resolve, onWelcome);
           drop = () => channel.close('roamed', true);
           close = (code) => link.close(code);

@@ -1,4 +1,5 @@
 import type { Pool } from '../backends/pool.ts';
+import { Hedging } from '../pipeline/hedging.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
 import { tieredPool } from './tiered-pool.ts';
 import type { Backend, FleetView } from '../core/backend.ts';
@@ -53,9 +54,12 @@ export function createFleet(
     for (const listener of listeners) listener();
   };
   const counter = (id: string) => nearby.find(({ backend }) => backend.id === id)?.backend;
+  const hedging = new Hedging(() => options.config.current().gate);
   const localStages = stagesOver(pools.local, options, retries, counter, learning, random);
   const allStages =
-    cloud.length === 0 ? localStages : stagesOver(tieredPool(pools), options, retries, counter, learning, random);
+    cloud.length === 0
+      ? localStages
+      : stagesOver(tieredPool(pools), options, retries, counter, learning, random, hedging);
   return {
     get members() {
       return [...nearby, ...cloud];

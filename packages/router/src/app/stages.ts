@@ -8,7 +8,7 @@ import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
 import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
-import type { Stages } from '../pipeline/attempt.ts';
+import type { HedgePolicy, Stages } from '../pipeline/attempt.ts';
 import { explainRoute } from '../routing/explain.ts';
 import { defaultPolicies } from '../routing/policies.ts';
 import { createRoute } from '../routing/route.ts';
@@ -53,6 +53,7 @@ export function stagesOver(
   counter: (id: string) => Backend | undefined,
   learning: Learning,
   random: () => number,
+  hedging?: HedgePolicy,
 ): Stages {
   const { clock, config } = options;
   const rules = compiledRules(() => config.current().routing.rules);
@@ -62,6 +63,7 @@ export function stagesOver(
     retries,
     random,
     judge: learning.judge,
+    ...(hedging !== undefined && { hedging }),
     compared: learning.compared,
     route: createRoute({
       clock,

@@ -60,6 +60,10 @@ test('nothing at all is a configuration', (t) => {
     maxFormatMs: 60_000,
     maxFormatBytes: 1_048_576,
     sampleLocal: 0,
+    secondOpinion: false,
+    hedge: false,
+    hedgeShare: 0.08,
+    hedgeUsdPerSecond: 0.002,
   });
   assert.deepEqual(config.budgets.local, { connectMs: 2000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 });
   assert.equal(config.budgets.cloud.connectMs, 5000);

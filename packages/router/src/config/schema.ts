@@ -152,6 +152,32 @@ const gate = z
       .max(0.02)
       .default(0)
       .describe('Share of accepted local answers in `auto` that the cloud is asked for too, to learn from; paid for.'),
+    second_opinion: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Asks an idle local model of another family for a second answer where its agreement would lift the first above the threshold, instead of going to the cloud at once.',
+      ),
+    hedge: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Begins the cloud beside a local answer that may be held back, where the time saved is worth more than the money wasted. The first answer that is accepted wins.',
+      ),
+    hedge_share: z
+      .number()
+      .min(0)
+      .max(0.5)
+      .default(0.08)
+      .describe('Share of the requests in `auto` of which the cloud may be begun early.'),
+    hedge_usd_per_second: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.002)
+      .describe(
+        'What a second of waiting is worth, in US dollars; weighed against the price of a cloud answer nobody uses.',
+      ),
     max_hold_tokens: amount(48, 'Tokens of streamed text held back before the gate must decide.', 100_000),
     max_hold_ms: duration(
       20_000,

@@ -30,6 +30,8 @@ export interface JudgedAnswer {
   readonly model: ModelIdentity;
   /** 0..1; answers scored below it escalate. */
   readonly threshold: number;
+  /** A call scored below it need not be written to its end; default `threshold`. Lower where more may be heard of it then. */
+  readonly exitBelow?: number;
   /** A unary answer is judged whole; a streamed text may be released before its end. */
   readonly delivery: 'stream' | 'unary';
 }

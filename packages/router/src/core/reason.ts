@@ -23,6 +23,7 @@ export const reasons = {
   cloud_unsuitable: 'No cloud backend takes a request of this size or kind.',
   confident: 'The local answer reached the confidence threshold.',
   low_confidence: 'The local answer stayed below the confidence threshold.',
+  second_opinion: 'Another local model gave the same answer.',
   no_evidence: 'The local engine gave no scores to judge by.',
   tool_call_invalid: 'The local tool call did not fit its declaration.',
   unknown_tool: 'The local model called a tool that was not declared.',

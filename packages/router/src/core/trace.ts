@@ -87,6 +87,8 @@ export interface AttemptTrace {
   /** What the judge said and saw, for replays; no text. */
   judgement: Judgement | undefined;
   usage: Usage | undefined;
+  /** It began while a local attempt was still being judged. */
+  isHedge: boolean;
   /** The model was held to a call, since the one it had made before could not be used. */
   isCallForced?: true;
 }
@@ -141,7 +143,14 @@ export function beginTrace(
 
 /** Adds an attempt that starts now. */
 export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): AttemptTrace {
-  const attempt: AttemptTrace = {
+  const attempt = newAttempt(tier, startMs);
+  trace.attempts.push(attempt);
+  return attempt;
+}
+
+/** An attempt of which nothing is known yet. */
+export function newAttempt(tier: Tier, startMs: number): AttemptTrace {
+  return {
     tier,
     backend: undefined,
     model: undefined,
@@ -159,7 +168,6 @@ export function beginAttempt(trace: RequestTrace, tier: Tier, startMs: number): 
     heldTokens: undefined,
     judgement: undefined,
     usage: undefined,
+    isHedge: false,
   };
-  trace.attempts.push(attempt);
-  return attempt;
 }

@@ -68,11 +68,15 @@ function attemptBody(attempt: AttemptTrace, nowMs: number) {
     model: attempt.model ?? null,
     ...(attempt.device !== undefined && { device: attempt.device }),
     ...(attempt.resumed !== undefined && { resumed: attempt.resumed }),
+    ...(attempt.isHedge && { hedge: true }),
     outcome: attempt.outcome ?? null,
     reason: attempt.reason ?? null,
     score: score(attempt.score),
     // The score of a model nobody fitted the heads on tells better from worse, but is no probability.
     ...(attempt.judgement?.evidence['prior'] === true && { calibration: 'prior' }),
+    ...(attempt.judgement?.evidence['second_opinion'] !== undefined && {
+      second_opinion: attempt.judgement.evidence['second_opinion'],
+    }),
     latency_ms: milliseconds((attempt.endMs ?? nowMs) - attempt.startMs),
     first_token_ms: optionalMilliseconds(attempt.firstEventMs && attempt.firstEventMs - attempt.startMs),
     ...(attempt.heldMs !== undefined && { held_ms: milliseconds(attempt.heldMs) }),

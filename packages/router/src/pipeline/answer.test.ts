@@ -27,6 +27,8 @@ interface Scene {
   /** How the leases of each backend ended. */
   readonly outcomes: Readonly<Record<string, string[]>>;
   readonly signals: AbortSignal[];
+  /** Whether judged local answers were held back, as hedging hears it. */
+  readonly judged: readonly boolean[];
   readonly done: Promise<void>;
   result: 'running' | 'answered' | { readonly error: unknown };
 }
@@ -40,6 +42,8 @@ interface Play {
   readonly hasHead?: boolean;
   readonly totalMs?: number;
   readonly attempts?: readonly PlannedAttempt[];
+  /** The cloud begins so long after the local attempt. */
+  readonly hedgeMs?: number;
 }
 
 const gatedThenCloud: readonly PlannedAttempt[] = [
@@ -56,6 +60,7 @@ function play(script: Play): Scene {
   const outcomes: Record<string, string[]> = { local: [], cloud: [] };
   const client = new AbortController();
   const signals: AbortSignal[] = [];
+  const judged: boolean[] = [];
   const backends = { local: scripted('local', script.local ?? []), cloud: scripted('cloud', script.cloud ?? []) };
 
   function scripted(tier: Tier, said: readonly Said[]): Backend {
@@ -122,7 +127,14 @@ function play(script: Play): Scene {
       calibration: 'auto',
       shadowRate: 0,
       sampleLocal: 0,
+      secondOpinion: false,
+      hedge: script.hedgeMs !== undefined,
+      hedgeShare: 0.08,
+      hedgeUsdPerSecond: 0.002,
     },
+    ...(script.hedgeMs !== undefined && {
+      hedging: { delayMs: () => script.hedgeMs, judged: (_request, wasHeldBack) => void judged.push(wasHeldBack) },
+    }),
     budgets: {
       local: { connectMs: 2000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: script.totalMs ?? 600_000 },
       cloud: { connectMs: 5000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 },
@@ -154,7 +166,7 @@ function play(script: Play): Scene {
     trace,
     costOf: () => undefined,
   };
-  const scene: Scene = { clock, trace, written, client, outcomes, signals, result: 'running', done: run() };
+  const scene: Scene = { clock, trace, written, client, outcomes, signals, judged, result: 'running', done: run() };
   async function run(): Promise<void> {
     await Promise.resolve();
     try {
@@ -358,5 +370,126 @@ describe('answer', () => {
     const scene = play({ local: [broken], cloud: [bug] });
     await scene.done;
     assert.deepEqual(scene.result, { error: bug });
+  });
+});
+
+describe('a race of local and cloud', () => {
+  const sure = textAnswer([-0.01, -0.01]);
+  const passing: readonly Said[] = [200, ...sure];
+  const failing: readonly Said[] = [200, ...unsure];
+  const states = ({ signals }: Scene): readonly boolean[] => signals.map(({ aborted }) => aborted);
+  const outcomes = ({ trace }: Scene): readonly unknown[] => trace.attempts.map(({ tier, outcome }) => [tier, outcome]);
+
+  test('the local answer is accepted first: the cloud is aborted and counted, and nothing is degraded', async () => {
+    for (const stream of [true, false]) {
+      const scene = play({ request: { stream }, local: passing, cloud: ['silence'], hedgeMs: 100 });
+      await scene.clock.advanceAsync(200);
+      await settle();
+      assert.equal(scene.result, 'answered');
+      assert.deepEqual(states(scene), [false, true]);
+      const { route, backend, degraded, reason } = scene.trace;
+      assert.deepEqual([route, backend, degraded, reason], ['local', 'local', false, 'confident']);
+      assert.deepEqual(outcomes(scene), [
+        ['local', 'answered'],
+        ['cloud', 'cancelled'],
+      ]);
+      assert.deepEqual(scene.outcomes, { local: ['success'], cloud: ['neutral'] });
+      assert.equal(scene.trace.attempts[1]?.isHedge, true);
+      assert.deepEqual(scene.judged, [false]);
+      assert.equal(scene.clock.pendingTimers, 0);
+    }
+  });
+
+  test('a local answer that comes before the cloud would have been asked leaves it alone', async () => {
+    const scene = play({ local: passing, cloud: fromCloud, hedgeMs: 300 });
+    await scene.clock.advanceAsync(1000);
+    assert.equal(scene.result, 'answered');
+    assert.equal(scene.signals.length, 1);
+    assert.equal(scene.clock.pendingTimers, 0);
+  });
+
+  test('the cloud answers first: the local attempt is aborted, and counts neither against it nor as held back', async () => {
+    for (const stream of [true, false]) {
+      const scene = play({ request: { stream }, local: ['silence'], cloud: [50, ...fromCloud], hedgeMs: 100 });
+      await scene.clock.advanceAsync(150);
+      await settle();
+      assert.equal(scene.result, 'answered');
+      assert.equal(said(scene), 'Canberra');
+      assert.deepEqual(states(scene), [true, false]);
+      const { route, backend, degraded, finishReason } = scene.trace;
+      assert.deepEqual([route, backend, degraded, finishReason], ['cloud', 'cloud', false, 'stop']);
+      assert.deepEqual(outcomes(scene), [
+        ['local', 'cancelled'],
+        ['cloud', 'answered'],
+      ]);
+      assert.deepEqual(scene.outcomes, { local: ['neutral'], cloud: ['success'] });
+      assert.deepEqual(scene.judged, []);
+    }
+  });
+
+  test('a local answer that is held back is followed by the cloud’s, which is under way: one call', async () => {
+    const scene = play({ request: { stream: false }, local: failing, cloud: [300, ...fromCloud], hedgeMs: 100 });
+    await scene.clock.advanceAsync(399);
+    assert.equal(scene.result, 'running');
+    await scene.clock.advanceAsync(1);
+    await settle();
+    assert.equal(scene.result, 'answered');
+    assert.equal(said(scene), 'Canberra');
+    assert.equal(scene.signals.length, 2);
+    assert.deepEqual([scene.trace.reason, scene.trace.route], ['low_confidence', 'cloud']);
+    assert.deepEqual(scene.judged, [true]);
+  });
+
+  test('an unstreamed answer of the cloud wins at its end alone', async () => {
+    const cut = new BackendError('cut', { fault: 'cut', backend: 'cloud' });
+    const scene = play({
+      request: { stream: false },
+      local: [400, ...sure],
+      cloud: [...fromCloud.slice(0, -1), 100, cut],
+      hedgeMs: 100,
+    });
+    await scene.clock.advanceAsync(400);
+    await settle();
+    assert.deepEqual([scene.result, scene.trace.route, scene.trace.degraded], ['answered', 'local', false]);
+  });
+
+  test('a cloud that fails in the race leaves what was held back', async () => {
+    const broken = new BackendError('broken', { fault: 'server', backend: 'cloud' });
+    const scene = play({
+      request: { ...json, stream: false },
+      local: [200, ...notJson],
+      cloud: [broken],
+      hedgeMs: 100,
+    });
+    await scene.clock.advanceAsync(200);
+    await settle();
+    assert.equal(said(scene), 'no object');
+    assert.deepEqual([scene.trace.degraded, scene.trace.reason], [true, 'degraded']);
+    assert.ok(scene.trace.reasons.includes('cloud_failed'));
+    assert.equal(scene.signals.length, 2);
+  });
+
+  test('a deadline at a silent cloud hands over the held answer', async () => {
+    const scene = play({
+      request: { ...json, stream: false },
+      local: [200, ...notJson],
+      cloud: ['silence'],
+      hedgeMs: 100,
+      deadlineMs: 5000,
+    });
+    await scene.clock.advanceAsync(4899);
+    assert.equal(scene.result, 'running');
+    await scene.clock.advanceAsync(1);
+    await settle();
+    assert.deepEqual([scene.result, said(scene), scene.trace.degraded], ['answered', 'no object', true]);
+  });
+
+  test('a client that leaves ends both', async () => {
+    const scene = play({ local: ['silence'], cloud: ['silence'], hedgeMs: 100 });
+    await scene.clock.advanceAsync(150);
+    scene.client.abort(new Error('gone'));
+    await settle();
+    assert.deepEqual(states(scene), [true, true]);
+    assert.equal(scene.clock.pendingTimers, 0);
   });
 });

@@ -15,8 +15,10 @@ import {
   type PromptSize,
   type Stages,
 } from './attempt.ts';
-import { noteDecision, noteSparedAnswer, type SparedAnswer } from './attempt-notes.ts';
+import { noteDecision, noteSparedAnswer, noteUpheldAnswer, type SparedAnswer } from './attempt-notes.ts';
 import { Plan, type Step } from './plan.ts';
+import { hedgeLost, Race } from './race.ts';
+import { secondOpinion } from './second-opinion.ts';
 
 /**
  * Answers one request: measure, decide, then make the planned tries until one answers and passes the gate. Before the
@@ -27,6 +29,28 @@ import { Plan, type Step } from './plan.ts';
 export async function answer(request: ChatRequest, call: Call, stages: Stages, writer: AnswerWriter): Promise<void> {
   const { plan, size, lane } = await makePlan(request, call, stages);
   const inLane = lane === undefined ? request : { ...request, hints: { ...request.hints, lane } };
+  const race = raceFor(plan, inLane, call, stages, size);
+  try {
+    await attempts(inLane, call, stages, writer, { plan, size, race });
+  } finally {
+    race?.drop();
+  }
+}
+
+interface Planned {
+  readonly plan: Plan;
+  readonly size: PromptSize;
+  /** The cloud attempt that begins before the verdict on a local answer, where there is one. */
+  readonly race: Race | undefined;
+}
+
+async function attempts(
+  request: ChatRequest,
+  call: Call,
+  stages: Stages,
+  writer: AnswerWriter,
+  { plan, size, race }: Planned,
+): Promise<void> {
   let spared: SparedAnswer | undefined; // the best local answer that was held back
   let held: HeldBack | undefined; // the latest one, whole or not
   for (let next = plan.take(); next !== undefined; next = plan.take()) {
@@ -34,8 +58,9 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
     const hasSpare = spared?.isWhole === true;
     if (!hasRoom(step, call, hasSpare, stages.clock.nowMs())) break;
     const hasOther = (backend: string): boolean => plan.hasOther(step, backend);
-    const asked = step.isCallForced === true ? heldToCall(inLane) : inLane;
-    const attempt = new Attempt(step, { request: asked, call, stages, size, hasSpare, hasOther });
+    const asked = step.isCallForced === true ? heldToCall(request) : request;
+    const options = { request: asked, call, stages, size, hasSpare, hasOther };
+    const attempt = race?.attemptFor(step, options) ?? new Attempt(step, options);
     const isCompared = held !== undefined && step.attempt.tier === 'cloud' && stages.compared !== undefined;
     const copy = isCompared ? new Copy(writer) : undefined;
     const end = await attempt.run(copy ?? writer);
@@ -43,10 +68,14 @@ export async function answer(request: ChatRequest, call: Call, stages: Stages, w
       if (copy !== undefined && held !== undefined) compare(request, call, stages, held, copy.events);
       return;
     }
+    if (end.type === 'escalated') {
+      held = end.held;
+      const upheld = race?.hasBegun === true ? undefined : await upheldAnswer(request, call, stages, size, end.spared);
+      if (upheld !== undefined) return await writer.write(upheld);
+    }
     spared = better(spared, end.spared);
-    if (end.type === 'escalated') held = end.held;
     if (end.type === 'failed' && (call.signal.aborted || writer.committed)) throw end.error;
-    if (attempt.backend !== undefined && isCallInVain(inLane, step, end)) {
+    if (attempt.backend !== undefined && isCallInVain(request, step, end)) {
       plan.forceCall(step, attempt.backend, attempt.model);
       continue;
     }
@@ -105,6 +134,30 @@ class Copy implements AttemptWriter {
   }
 }
 
+/** The answer that was held back, where another local model gives the same and that is enough. */
+async function upheldAnswer(
+  request: ChatRequest,
+  call: Call,
+  stages: Stages,
+  size: PromptSize,
+  held: SparedAnswer | undefined,
+): Promise<SparedAnswer['events'] | undefined> {
+  if (!stages.gate.secondOpinion || held === undefined) return undefined;
+  const opinion = await secondOpinion(request, call, stages, size, held);
+  if (opinion === undefined || opinion.score < call.trace.threshold) return undefined;
+  noteUpheldAnswer(call.trace, held, opinion.score, stages.clock.nowMs(), call.costOf);
+  return held.events;
+}
+
+/** Only where the gate may still hold the first answer back, and what that would cost is worth it. */
+function raceFor(plan: Plan, request: ChatRequest, call: Call, stages: Stages, size: PromptSize): Race | undefined {
+  const step = plan.behindGate;
+  if (step === undefined || stages.hedging === undefined) return undefined;
+  const delayMs = stages.hedging.delayMs(request, size, stages.pool.snapshot(), call.costOf);
+  if (delayMs === undefined) return undefined;
+  return new Race({ request, call, stages, size, step, delayMs, hasOther: (backend) => plan.hasOther(step, backend) });
+}
+
 async function makePlan(
   request: ChatRequest,
   call: Call,
@@ -141,6 +194,7 @@ function hasRoom({ delayMs }: Step, { deadlineMs, trace }: Call, hasSpare: boole
 
 /** Plans on after an attempt that has not answered; false where nothing is left to try. */
 function goesOn(plan: Plan, step: Step, end: AttemptEnd, backend: string | undefined): boolean {
+  if (end.type === 'failed' && end.error === hedgeLost) return plan.escalated();
   if (end.type === 'failed') return plan.failed(step, end.error, backend);
   if (end.type === 'escalated' && end.spared === undefined) plan.addLastResort({ ...step.attempt, gated: false });
   return plan.escalated();

@@ -185,10 +185,29 @@ export function noteSparedAnswer(trace: RequestTrace, spared: SparedAnswer, nowM
   }
 }
 
+/** Another local model gave the same answer as the one held back, which is therefore given. */
+export function noteUpheldAnswer(
+  trace: RequestTrace,
+  { attempt, events, verdict }: SparedAnswer,
+  score: number,
+  nowMs: number,
+  costOf: CostOf,
+): void {
+  noteRoute(trace, attempt);
+  attempt.outcome = 'answered';
+  attempt.reason = 'second_opinion';
+  attempt.score = score;
+  trace.committedMs ??= nowMs;
+  trace.firstTokenMs ??= attempt.firstEventMs ?? nowMs;
+  if (verdict !== undefined) noteConfidence(trace, { ...verdict, score });
+  leadWith(trace, 'second_opinion');
+  for (const event of events) noteAnswer(trace, event, costOf);
+}
+
 /** Whether a local answer in `auto` stands in for one that the cloud should have given. */
 function isDegraded(trace: RequestTrace, verdict: FinalVerdict | undefined): boolean {
   if (trace.mode !== 'auto' || trace.route !== 'local') return false;
-  return verdict?.type === 'escalate' || trace.attempts.some((attempt) => attempt.tier === 'cloud');
+  return verdict?.type === 'escalate' || trace.attempts.some(({ tier, isHedge }) => tier === 'cloud' && !isHedge);
 }
 
 function noteDegraded(trace: RequestTrace, verdict: FinalVerdict | undefined): void {
@@ -198,7 +217,7 @@ function noteDegraded(trace: RequestTrace, verdict: FinalVerdict | undefined): v
 }
 
 /** Puts the latest decisive reason in front of the others. */
-function leadWith(trace: RequestTrace, reason: Reason): void {
+export function leadWith(trace: RequestTrace, reason: Reason): void {
   trace.reason = reason;
   trace.reasons = [reason, ...trace.reasons.filter((other) => other !== reason)];
 }
@@ -223,6 +242,7 @@ function noteAnswer(trace: RequestTrace, event: InferenceEvent, costOf: CostOf):
   trace.nativeFinishReason = event.nativeReason;
 }
 
-function isAnswer({ type }: InferenceEvent): boolean {
+/** Part of an answer that a client sees. */
+export function isAnswer({ type }: InferenceEvent): boolean {
   return type === 'text-delta' || type === 'tool-call-start' || type === 'refusal-delta' || type === 'reasoning-delta';
 }

@@ -1,10 +1,12 @@
 import { Gate } from '../confidence/gate.ts';
+import { leastScoreToAsk } from '../confidence/opinion.ts';
 import { type ChildAbort, childOf } from '../core/abort.ts';
 import {
   type AnswerTiming,
   type Backend,
   type BackendPool,
   type CallContext,
+  type FleetView,
   type Lease,
   type Outcome,
   outcomeOf,
@@ -37,8 +39,17 @@ export interface Stages {
   readonly retries: Retries;
   /** 0..1, uniform. */
   readonly random: () => number;
+  /** When the cloud may begin before a local answer is judged; absent where there is no cloud. */
+  readonly hedging?: HedgePolicy;
   /** Told of a local answer that was held back beside the one that the cloud gave instead; must not take long. */
   readonly compared?: (answers: ComparedAnswers) => void;
+}
+
+/** Decides when the cloud is begun beside a local attempt, and learns from how such attempts end. */
+export interface HedgePolicy {
+  /** Milliseconds after the local attempt; undefined: not before the verdict. */
+  delayMs(request: ChatRequest, size: PromptSize, fleet: FleetView, costOf: CostOf): number | undefined;
+  judged(request: ChatRequest, wasHeldBack: boolean): void;
 }
 
 /** Two answers to one request. */
@@ -339,6 +350,8 @@ export class Attempt {
       request,
       model: identity,
       threshold: call.trace.threshold,
+      // Whoever is to be asked for a second opinion needs the first one whole.
+      ...(stages.gate.secondOpinion && { exitBelow: leastScoreToAsk(call.trace.threshold) }),
       delivery: request.stream ? 'stream' : 'unary',
     });
   }

@@ -56,6 +56,13 @@ export class Plan {
     return step;
   }
 
+  /** The cloud's try behind a local one that may be held back; undefined where the next one is no such try. */
+  get behindGate(): Step | undefined {
+    if (this.#next?.attempt.gated !== true) return undefined;
+    const attempt = this.#attempts.find(({ tier, isStandIn }) => tier === 'cloud' && isStandIn !== true);
+    return attempt === undefined ? undefined : { attempt, exclude: new Set(), delayMs: 0 };
+  }
+
   /**
    * What to tell the client when every try has failed: the first failure of a backend, else the refusal of the last one
    * that would not have the request, else why none could be asked.

@@ -65,6 +65,7 @@ function escalatedTrace(): RequestTrace {
           reason: 'low_confidence',
         },
         usage: undefined,
+        isHedge: false,
       },
       {
         tier: 'cloud',
@@ -84,6 +85,7 @@ function escalatedTrace(): RequestTrace {
         heldTokens: undefined,
         judgement: undefined,
         usage: undefined,
+        isHedge: false,
       },
     ],
     warnings: new Map([['seed', 'not here']]),

@@ -46,6 +46,7 @@ export function headsEstimator(options: HeadsOptions): ConfidenceEstimator {
 class HeadsSession implements ConfidenceSession {
   readonly #request: ChatRequest;
   readonly #threshold: number;
+  readonly #exitBelow: number;
   readonly #chosen: ChosenCalibration | undefined;
   readonly #weights: WordWeights;
   readonly #structure: ReturnType<typeof judgeStructure>;
@@ -56,9 +57,11 @@ class HeadsSession implements ConfidenceSession {
   #calls: { readonly features: CallFeatures; readonly score: CallScore | undefined } | undefined;
   #fault: Reason | undefined;
 
-  constructor({ request, threshold }: JudgedAnswer, chosen: ChosenCalibration | undefined, weights: WordWeights) {
+  constructor(judged: JudgedAnswer, chosen: ChosenCalibration | undefined, weights: WordWeights) {
+    const { request, threshold, exitBelow = threshold } = judged;
     this.#request = request;
     this.#threshold = threshold;
+    this.#exitBelow = exitBelow;
     this.#chosen = chosen;
     this.#weights = weights;
     this.#structure = judgeStructure(request);
@@ -114,10 +117,10 @@ class HeadsSession implements ConfidenceSession {
     };
   }
 
-  /** The score of calls is at most V of those that have ended: below the threshold is final. */
+  /** The score of calls is at most V of those that have ended: once that is too low the answer need not go on. */
   #judgeEndedCall(): Verdict {
     const values = this.#readCalls().score?.values;
-    if (values === undefined || values >= this.#threshold) return { type: 'hold' };
+    if (values === undefined || values >= this.#exitBelow) return { type: 'hold' };
     return { type: 'escalate', score: values, reason: this.#callReason() };
   }
 

@@ -1,0 +1,39 @@
+import type { BackendView, FleetView } from '../core/backend.ts';
+import { predictWait } from '../core/predicted-wait.ts';
+import type { ChatRequest, Tier } from '../core/request.ts';
+import type { PromptSize } from './attempt.ts';
+
+/** Of an answer without a limit of its own. */
+const usualTokens = 128;
+
+/** Tokens that an answer is expected to have. */
+export function expectedTokens({ sampling }: ChatRequest): number {
+  return Math.min(usualTokens, sampling.maxTokens ?? Infinity);
+}
+
+/**
+ * Milliseconds until the first token of the tier's quickest ready backend, or until its answer is whole; undefined while
+ * nothing has been measured there.
+ */
+export function predictedAnswerMs(
+  fleet: FleetView,
+  tier: Tier,
+  request: ChatRequest,
+  { promptTokens, warmTokens }: PromptSize,
+  until: 'first token' | 'end',
+): number | undefined {
+  const outTokens = until === 'end' ? expectedTokens(request) : 0;
+  const size = { tokens: promptTokens, warmTokens: tier === 'local' ? warmTokens : 0 };
+  const times = fleet.backends.flatMap((backend) => {
+    if (backend.tier !== tier || !isFit(backend)) return [];
+    const wait = predictWait(backend.status, backend.queueMs ?? 0, size);
+    const { decodeRate } = backend.status;
+    if (wait === undefined || (outTokens > 0 && decodeRate === undefined)) return [];
+    return wait.totalMs + (decodeRate === undefined ? 0 : (outTokens / decodeRate) * 1000);
+  });
+  return times.length === 0 ? undefined : Math.min(...times);
+}
+
+function isFit({ status, breaker, isDraining }: BackendView): boolean {
+  return status.state === 'ready' && breaker === 'closed' && isDraining !== true;
+}

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { assertWithin } from '../figure.ts';
+import { asking, startRouter } from '../router.ts';
+import { ScriptedUpstream } from '../scripted-upstream.ts';
+import { at } from '../sse.ts';
+import type { Script } from '../upstream/exchange.ts';
+import { answerWith } from '../upstream/openai-answer.ts';
+import { faultTest } from './fault-test.ts';
+
+const usage = { prompt_tokens: 200, completion_tokens: 40 };
+/** So long that its reading tells a rate. */
+const prompt = 'Tell me what you know of the sea, of its salt and of its tides. '.repeat(12);
+
+/** Streams 40 tokens over so many milliseconds. */
+function streams(ms: number, logprob = -0.01): Script {
+  const frame = (value: object): string =>
+    `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'small', ...value })}\n\n`;
+  return async (exchange) => {
+    exchange.head(200, { 'content-type': 'text/event-stream' });
+    await exchange.pause(40);
+    for (let token = 0; token < 40 && exchange.end === undefined; token++) {
+      const logprobs = { content: [{ token: 'x', logprob, bytes: null, top_logprobs: [] }] };
+      await exchange.write(
+        frame({ choices: [{ index: 0, delta: { content: 'near ' }, logprobs, finish_reason: null }] }),
+      );
+      await exchange.pause(ms / 40);
+    }
+    await exchange.write(frame({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }], usage }));
+    await exchange.write('data: [DONE]\n\n');
+    exchange.finish();
+  };
+}
+
+async function rig(t: TestContext) {
+  const near = await ScriptedUpstream.start(streams(200));
+  const far = await ScriptedUpstream.start(answerWith({ deltas: ['far'] }));
+  t.after(() => Promise.all([near.close(), far.close()]));
+  const yaml = `gate: { hedge: true, hedge_share: 0.5 }
+backends:
+  - { name: near, kind: openai-compatible, tier: local, base_url: "${near.origin}/v1", models: [small] }
+  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${far.origin}/v1", models: [big] }
+`;
+  const router = await startRouter(t, { yaml });
+  const chats = ({ exchanges }: ScriptedUpstream) =>
+    exchanges.filter(({ request }) => request.path.endsWith('/chat/completions'));
+  // Nothing is hedged until the local speed is known.
+  for (let turn = 0; turn < 3; turn++) {
+    const answer = await router.stream(asking(prompt, { model: 'lfo-local' }));
+    assert.equal(answer.status, 200);
+  }
+  assert.equal(chats(far).length, 0);
+  return { router, near, far, chats };
+}
+
+faultTest(
+  { row: 38, what: 'the first accepted answer is given alone and the loser is aborted', bound: 'aborted within 50 ms' },
+  async (t) => {
+    const { router, near, far, chats } = await rig(t);
+    near.always(streams(60_000));
+    const started = performance.now();
+    const answer = await router.stream(asking(prompt));
+    assert.ok(performance.now() - started < 30_000, 'nobody waited for the local answer');
+    assert.equal(answer.headers['x-lfo-route'], 'cloud');
+    assert.doesNotMatch(answer.text, /near /);
+    assert.match(answer.text, /far/);
+    const before = performance.now();
+    assert.equal(await chats(near).at(-1)?.ended, 'aborted');
+    assertWithin(t, 'local attempt aborted', performance.now() - before, 50);
+
+    near.always(streams(200));
+    far.always((exchange) => exchange.silence());
+    const kept = await router.chat(asking(prompt));
+    const after = performance.now();
+    assert.deepEqual([kept.status, kept.headers['x-lfo-route']], [200, 'local']);
+    assert.match(kept.text, /near /);
+    assert.equal(kept.headers['x-lfo-egress'], 'far', 'the cloud was given the prompt, and this is told');
+    assert.equal(at(kept.json, 'lfo_metadata', 'attempts', 1, 'hedge'), true);
+    assert.equal(at(kept.json, 'lfo_metadata', 'degraded') ?? false, false);
+    assert.equal(chats(far).length, 2);
+    assert.equal(await chats(far).at(-1)?.ended, 'aborted');
+    assertWithin(t, 'cloud attempt aborted', performance.now() - after, 50);
+  },
+);
+
+faultTest(
+  { row: 38, what: 'what is local, or whose tools have acted, never reaches a cloud early', bound: '0 calls' },
+  async (t) => {
+    const { router, near, far, chats } = await rig(t);
+    near.always(streams(800));
+    assert.equal((await router.chat(asking(prompt, { model: 'lfo-local' }))).status, 200);
+    const acted = {
+      messages: [
+        { role: 'user', content: prompt },
+        {
+          role: 'assistant',
+          content: null,
+          tool_calls: [{ id: 'c1', type: 'function', function: { name: 'pay', arguments: '{}' } }],
+        },
+        { role: 'tool', tool_call_id: 'c1', content: 'paid' },
+      ],
+      tools: [{ type: 'function', function: { name: 'pay', parameters: { type: 'object', properties: {} } } }],
+      metadata: { confidence_threshold: '0' },
+    };
+    assert.equal((await router.chat(acted)).status, 200);
+    assert.equal(chats(far).length, 0);
+  },
+);
