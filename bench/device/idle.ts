@@ -57,7 +57,9 @@ try {
   };
   const first = await quiet(pid);
   for (let n = 0; n < count; n++) {
-    const pairing = await send('POST', '/admin/devices/pairings');
+    let pairing = await send('POST', '/admin/devices/pairings');
+    // A few may be open at once; the one before may not be through yet.
+    for (; at(pairing, 'uri') === undefined; pairing = await send('POST', '/admin/devices/pairings')) await pause(50);
     const device = new TestDevice(closers, { name: `device ${n}` });
     await device.pair(String(at(pairing, 'uri')));
   }

@@ -51,6 +51,8 @@ export interface Dashboard {
 
 /** Wrong keys a minute from one address at the login form; people mistype, programs guess. */
 const failedLoginsPerMinute = 10;
+/** Of before the start, for the view of now. */
+const rememberedRequests = 25;
 const builtFiles = fileURLToPath(new URL('../../dashboard/', import.meta.url));
 
 /** Joins the dashboard to what it shows. */
@@ -60,11 +62,17 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   const sessions = new Sessions(clock, refs, new SessionTable(store));
   peers.follow('sessions', () => void sessions.refresh());
   void sessions.refresh();
+  const history = new StoredHistory(store, clock);
+  // Without a database there is nothing to remember.
+  history.page({}, rememberedRequests).then(
+    ({ requests }) => live.remember(requests),
+    () => undefined,
+  );
   const deps: AdminDeps = {
     ...options,
     live,
     sessions,
-    history: new StoredHistory(store, clock),
+    history,
     failedLogins: new FailedAuthLimiter(clock, failedLoginsPerMinute),
     readBody: (request) => receivedBody(request).value,
     files: readStaticFiles(builtFiles),

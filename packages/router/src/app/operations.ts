@@ -21,7 +21,7 @@ export async function openOperations(
   config: LfoConfig,
   options: AppOptions & { readonly peers: RouterPeers },
   build: HostProcess['build'] = unknownBuild,
-  look: () => Omit<Gauged, 'spans'>,
+  look: () => Omit<Gauged, 'spans' | 'expiring'>,
 ): Promise<Operations> {
   const keys = await openKeys(config, { ...options, mostUsd: costsOf(config).most });
   const tracing = openTracing(config.telemetry, options.clock, build.version);
@@ -29,6 +29,7 @@ export async function openOperations(
   const metrics = new Metrics({ ...build, router: options.peers.name }, () => ({
     ...look(),
     spans: tracing?.exporter.status() ?? noSpans,
+    expiring: keys.ring.expiring(options.clock.wallMs()),
   }));
   return {
     keys,

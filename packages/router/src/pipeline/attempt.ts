@@ -19,7 +19,7 @@ import type { InferenceEvent } from '../core/events.ts';
 import type { Reason } from '../core/reason.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
 import type { RequestFeatures } from '../core/routing.ts';
-import type { AnswerWriter } from '../core/sink.ts';
+import type { AnswerWriter, RequestFollower } from '../core/sink.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import type { Route } from '../routing/route.ts';
 import { AttemptNotes, type CostOf, type SparedAnswer } from './attempt-notes.ts';
@@ -74,6 +74,8 @@ export interface Call {
   readonly trace: RequestTrace;
   /** US dollars that attempts cost; `undefined` where a price is not known. */
   readonly costOf: CostOf;
+  /** Told of what is held back, where anybody follows that. */
+  readonly held?: RequestFollower['held'];
 }
 
 /** How an attempt ended; only `answered` has given the client its answer. */
@@ -130,6 +132,7 @@ export class Attempt {
   /** One batch, whose time tells neither reading from writing. */
   #isWhole = false;
   #isSampled: boolean | undefined;
+  #isVerdictTold = false;
 
   constructor(step: Step, options: AttemptOptions) {
     const { call, stages, hasSpare } = options;
@@ -188,6 +191,7 @@ export class Attempt {
         return this.#cutShort([...gate.held.events, ...events], gate);
       }
       const released = events === 'due' ? gate.expire() : gate.take(events);
+      this.#tellHeld(events, released, gate);
       if (released.length > 0) {
         this.#notes.released(released, gate);
         const taken = writer.write(released);
@@ -201,6 +205,17 @@ export class Attempt {
     }
     this.#notes.answered(gate);
     return { type: 'answered' };
+  }
+
+  /** A judged answer until its verdict, and with it. */
+  #tellHeld(events: readonly InferenceEvent[] | 'due', released: readonly InferenceEvent[], gate: Gate): void {
+    const { held } = this.#options.call;
+    if (held === undefined || !this.#step.attempt.gated || this.#isVerdictTold) return;
+    if (events !== 'due') held(events, this.#notes.attempt, undefined);
+    const isOver = released.length > 0 || gate.isEscalated;
+    if (!isOver) return;
+    this.#isVerdictTold = true;
+    held([], this.#notes.attempt, gate.verdict);
   }
 
   #giveUpInTime(): () => void {

@@ -83,7 +83,15 @@ export class Chats {
     const cancelHeadDeadline = endAt(headDueMs, abort, clock, () => exchange.hasHead());
     try {
       const writer = followed(exchange.open(trace), followers);
-      const call = { signal: abort.signal, deadlineMs, headDueMs, hasHead: () => exchange.hasHead(), trace };
+      const held = heldBy(followers);
+      const call = {
+        signal: abort.signal,
+        deadlineMs,
+        headDueMs,
+        hasHead: () => exchange.hasHead(),
+        trace,
+        ...(held !== undefined && { held }),
+      };
       const delivery = await this.#deliver(request, call, writer);
       trace.endMs = clock.nowMs();
       trace.costUsd = this.#options.costOf(trace.attempts);
@@ -181,6 +189,14 @@ function followed(writer: AnswerWriter, followers: readonly RequestFollower[]): 
     },
     end: () => writer.end(),
     fail: (error) => writer.fail(error),
+  };
+}
+
+/** Tells those followers who want to know what is held back; `undefined` where none does, which is nearly always. */
+function heldBy(followers: readonly RequestFollower[]): RequestFollower['held'] {
+  if (!followers.some((follower) => follower.held !== undefined)) return undefined;
+  return (events, attempt, verdict) => {
+    for (const follower of followers) follower.held?.(events, attempt, verdict);
   };
 }
 

@@ -79,6 +79,24 @@ export interface AttemptView {
   readonly heldTokens: number | null;
 }
 
+/** What is held back of an answer while it is judged, told to who asked for it; and the verdict once it is there. */
+export interface HeldView {
+  /** Of the request. */
+  readonly id: string;
+  readonly backend: string | null;
+  readonly model: string | null;
+  /** Milliseconds from the arrival until the backend had it. */
+  readonly afterMs: number;
+  /** Appended to what came before. */
+  readonly text: string;
+  readonly verdict: {
+    readonly isKept: boolean;
+    readonly score: number | null;
+    readonly reason: Reason;
+    readonly threshold: number;
+  } | null;
+}
+
 /** Since the process started; `running` is now. */
 export interface LiveCounters {
   readonly started: number;

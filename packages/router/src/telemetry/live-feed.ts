@@ -1,7 +1,9 @@
-import type { LiveCounters, RequestView } from '../records/request-view.ts';
+import type { HeldView, LiveCounters, RequestView } from '../records/request-view.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { RequestFollower, RequestSink } from '../core/sink.ts';
-import type { RequestTrace } from '../core/trace.ts';
+import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
+import type { FinalVerdict } from '../core/confidence.ts';
+import type { InferenceEvent } from '../core/events.ts';
 import { type RequestOutcome, viewTrace } from '../records/request-record.ts';
 
 /** A request as it is now, and everything counted so far. */
@@ -39,6 +41,10 @@ export class LiveFeed implements RequestSink {
   /** In the order of their latest change. */
   readonly #entries = new Map<string, Entry>();
   readonly #listeners = new Set<(change: LiveChange) => void>();
+  /** Who wants to see what is held back of requests that name them. */
+  readonly #watchers = new Map<string, (held: HeldView) => void>();
+  /** Of before this process, the newest first. */
+  #remembered: readonly RequestView[] = [];
   readonly #counters = { started: 0, running: 0, local: 0, cloud: 0, escalated: 0, failed: 0 };
   #sequence = 0;
   /** Changes up to this one may have been forgotten. */
@@ -49,11 +55,31 @@ export class LiveFeed implements RequestSink {
     this.#capacity = capacity;
   }
 
-  begin({ hints: { clientKey } }: Pick<ChatRequest, 'hints'>, trace: RequestTrace): RequestFollower {
+  begin({ hints: { clientKey, headers } }: Pick<ChatRequest, 'hints'>, trace: RequestTrace): RequestFollower {
     this.#counters.started++;
     this.#counters.running++;
     this.#changed({ trace, clientKey, sequence: 0, told: 0, outcome: undefined });
-    return { ended: (delivery) => this.end(trace, delivery) };
+    const ended: RequestFollower['ended'] = (delivery) => this.end(trace, delivery);
+    const reader = this.#watchers.size === 0 ? undefined : headers?.[watchHeader];
+    const watcher = typeof reader === 'string' ? this.#watchers.get(reader) : undefined;
+    if (watcher === undefined) return { ended };
+    return {
+      ended,
+      held: (events, attempt, verdict) => watcher(heldView(trace, attempt, events, verdict)),
+    };
+  }
+
+  /** Takes what was answered before this process began: the page is not empty after a restart. */
+  remember(newestFirst: readonly RequestView[]): void {
+    this.#remembered = newestFirst.slice(0, this.#capacity);
+  }
+
+  /** Tells what is held back of requests whose header `x-lfo-watch` names this reader, until the returned function is called. */
+  watch(reader: string, listener: (held: HeldView) => void): () => void {
+    this.#watchers.set(reader, listener);
+    return () => {
+      if (this.#watchers.get(reader) === listener) this.#watchers.delete(reader);
+    };
   }
 
   /** Announces running requests that have moved on: a new attempt, a backend, the first byte. O(requests remembered). */
@@ -87,7 +113,11 @@ export class LiveFeed implements RequestSink {
   }
 
   snapshot(): LiveSnapshot {
-    return this.#snapshot(0);
+    const now = this.#snapshot(0);
+    const known = new Set(now.requests.map(({ id }) => id));
+    const room = Math.max(0, this.#capacity - now.requests.length);
+    const before = this.#remembered.filter(({ id }) => !known.has(id)).slice(0, room);
+    return { ...now, requests: [...before.toReversed(), ...now.requests] };
   }
 
   /** Tells every change from now on until the returned function is called. Listeners must not throw. */
@@ -133,6 +163,34 @@ export class LiveFeed implements RequestSink {
       ended--;
     }
   }
+}
+
+const watchHeader = 'x-lfo-watch';
+
+function heldView(
+  { id, threshold, startMs }: RequestTrace,
+  attempt: AttemptTrace,
+  events: readonly InferenceEvent[],
+  verdict: FinalVerdict | undefined,
+): HeldView {
+  return {
+    id,
+    backend: attempt.backend ?? null,
+    model: attempt.model ?? null,
+    afterMs: attempt.leasedMs === undefined ? 0 : attempt.leasedMs - startMs,
+    text: events.map(textOf).join(''),
+    verdict:
+      verdict === undefined
+        ? null
+        : { isKept: verdict.type === 'commit', score: verdict.score ?? null, reason: verdict.reason, threshold },
+  };
+}
+
+/** As a person reads it: words, and calls with their arguments. */
+function textOf(event: InferenceEvent): string {
+  if (event.type === 'text-delta' || event.type === 'refusal-delta') return event.text;
+  if (event.type === 'tool-call-start') return `${event.name} `;
+  return event.type === 'tool-call-delta' ? event.json : '';
 }
 
 function viewOf(entry: Entry): RequestView {

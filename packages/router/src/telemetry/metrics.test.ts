@@ -28,6 +28,7 @@ const quiet: Gauged = {
   sentinels: 0,
   captures: { dropped: 9 },
   spans: { sent: 7, dropped: 8 },
+  expiring: [],
 };
 
 function metricsOver(look: () => Gauged = () => quiet): Metrics {

@@ -26,6 +26,8 @@ export interface Gauged {
   readonly spans: { readonly sent: number; readonly dropped: number };
   /** Tool calls that left for Gemini with the sentinel in place of their lost signature. */
   readonly sentinels: number;
+  /** Keys in force that will expire, by the names that operators gave them. */
+  readonly expiring: readonly { readonly name: string; readonly expiresMs: number }[];
 }
 
 const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
@@ -212,6 +214,9 @@ export class Metrics {
     this.#counted('spans_sent_total', 'Spans the collector took.', () => look().spans.sent);
     this.#counted('gemini_sentinels_total', 'Calls sent without their signature.', () => look().sentinels);
     this.#counted('spans_dropped_total', 'Spans that were lost.', () => look().spans.dropped);
+    this.#gauge('key_expires_timestamp_seconds', 'Unix time at which a key in force expires.', ['key'], (add) => {
+      for (const { name, expiresMs } of look().expiring) add([name], expiresMs / 1000);
+    });
     this.#fleetGauges();
     this.#deviceMetrics();
   }

@@ -90,7 +90,7 @@ function judge(name: string, backend: BackendConfig, status: number): Check {
 const toleratedMs = 5 * 60_000;
 
 /** A clock that is wrong breaks TLS and every record. */
-function checkClock(date: number | undefined, clock: Clock): Check {
+export function checkClock(date: number | undefined, clock: Clock): Check {
   const now = clock.wallMs();
   const shown = new Date(now).toISOString().slice(0, 16).replace('T', ' ');
   if (date === undefined) return passed('clock', `${shown} UTC (nothing to compare with)`);

@@ -1,11 +1,34 @@
-import type { RequestRow } from '@lfo/router/src/records/tables.ts';
+import type { RequestRow } from './tables.ts';
 
-/** Rows of a router in use, spread over the time before `nowMs`; the same for the same seed. */
-export function recordedDays(nowMs: number, count: number, spanMs: number, seed = 7): readonly RequestRow[] {
+/** A backend of the local tier in made-up records. */
+export interface SampleLocal {
+  readonly backend: string;
+  readonly model: string;
+  /** Times are multiplied by it. */
+  readonly pace: number;
+  readonly device?: string;
+}
+
+export interface SampleOptions {
+  readonly seed?: number;
+  readonly locals?: readonly SampleLocal[];
+  /** Ids of the keys that they came with, the most frequent first. */
+  readonly keys?: readonly string[];
+}
+
+/** Made-up rows of a router in use, spread over the time before `nowMs`; the same for the same seed. For demonstrations and tests. */
+export function recordedDays(
+  nowMs: number,
+  count: number,
+  spanMs: number,
+  { seed = 7, locals = twoLocals, keys = ['owner'] }: SampleOptions = {},
+): readonly RequestRow[] {
   const random = generator(seed);
   return Array.from({ length: count }, (_, index) => {
     const ageMs = (spanMs * (index + random())) / count;
-    return rowAt(Math.floor(nowMs - (spanMs < dayMs ? ageMs : crowded(ageMs, spanMs))), index, random);
+    const timeMs = Math.floor(nowMs - (spanMs < dayMs ? ageMs : crowded(ageMs, spanMs)));
+    const key = keys[Math.floor(keys.length * ((index * 0.618) % 1) ** 2)] ?? 'owner';
+    return { ...rowAt(timeMs, index, locals, random), client_key: key };
   });
 }
 
@@ -22,7 +45,7 @@ function crowded(ageMs: number, spanMs: number): number {
 interface Story {
   readonly fate: 'kept' | 'escalated' | 'refused' | 'plain' | 'stood-in' | 'failed';
   readonly score: number;
-  readonly local: (typeof locals)[number];
+  readonly local: SampleLocal;
   readonly prefillMs: number;
   readonly decodeMs: number;
   readonly cloudMs: number;
@@ -30,11 +53,12 @@ interface Story {
   readonly completionTokens: number;
 }
 
-const locals = [
-  { backend: 'ollama', model: 'qwen3:4b', pace: 1 },
-  { backend: 'ollama', model: 'qwen3:4b', pace: 1 },
+const ollama: SampleLocal = { backend: 'ollama', model: 'qwen3:4b', pace: 1 };
+const twoLocals: readonly SampleLocal[] = [
+  ollama,
+  ollama,
   { backend: 'embedded', model: 'qwen2.5-coder-0.5b', pace: 0.45 },
-] as const;
+];
 
 const reasonsOf = {
   kept: ['confident', 'local_first'],
@@ -45,8 +69,8 @@ const reasonsOf = {
   failed: ['cloud_failed', 'local_failed', 'local_first'],
 } as const;
 
-function storyOf(random: () => number): Story {
-  const local = locals[Math.floor(random() * locals.length)] ?? locals[0];
+function storyOf(locals: readonly SampleLocal[], random: () => number): Story {
+  const local = locals[Math.floor(random() * locals.length)] ?? ollama;
   const score = Math.min(0.995, 0.35 + 0.62 * Math.sqrt(random()));
   const luck = random();
   const judged = score < 0.7 ? 'escalated' : 'kept';
@@ -64,8 +88,8 @@ function storyOf(random: () => number): Story {
   };
 }
 
-function rowAt(timeMs: number, index: number, random: () => number): RequestRow {
-  const story = storyOf(random);
+function rowAt(timeMs: number, index: number, locals: readonly SampleLocal[], random: () => number): RequestRow {
+  const story = storyOf(locals, random);
   const { fate, local, promptTokens, completionTokens, score } = story;
   const [first, second] = attemptsOf(story);
   const last = second ?? first;
@@ -132,9 +156,9 @@ function rowAt(timeMs: number, index: number, random: () => number): RequestRow 
     held_ms: first.held_ms,
     overhead_ms: 0.8,
     warnings: '[]',
-    predicted_wait_ms: null,
-    wait_ms: null,
-    device: null,
+    predicted_wait_ms: fate === 'plain' ? null : Math.round(story.prefillMs * (0.8 + 0.5 * ((index * 0.37) % 1))),
+    wait_ms: fate === 'plain' || fate === 'stood-in' || fate === 'failed' ? null : Math.round(story.prefillMs),
+    device: fate === 'kept' ? (local.device ?? null) : null,
     router: 'demo',
     dialect: 'openai-chat',
     path: null,
