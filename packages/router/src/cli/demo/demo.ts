@@ -46,7 +46,7 @@ const recorded: readonly {
   readonly model: string;
   readonly pace: number;
   readonly device: string;
-}[] = devices.map(({ name, decode }) => ({
+}[] = demoDevices.map(({ name, decode }) => ({
   backend: name.toLowerCase().replaceAll(' ', '-'),
   model: 'demo-words',
   pace: 30 / decode,
