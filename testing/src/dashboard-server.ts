@@ -39,7 +39,7 @@ function noDevices(dataDir: string): Devices {
   return new Devices({
     clock,
     log: pino({ level: 'silent' }),
-    registry: { list: async () => [], save: async () => {} },
+    registry: { list: async () => [], save: async () => {}, seen: async () => {} },
     keys: () => openRouterKey(dataDir),
     config: {
       listen: 'off',
@@ -76,7 +76,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     store,
     verifyKey,
     refs: { refOf: (key) => key, identityOf: (key) => verifyKey(key) },
-    peers: { id: 'this', list: () => [], follow() {} },
+    peers: { id: 'this', name: 'this', count: 1, list: () => [], follow() {} },
     fleet: () => ({ backends: scriptedFleet }),
     readiness,
     problem: () => undefined,

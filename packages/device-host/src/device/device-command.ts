@@ -15,6 +15,7 @@ import { systemClock } from '../clock.ts';
 import { dial } from './dial.ts';
 import { findRouters, type FoundRouter, hardwareAddress } from './discovery.ts';
 import { DeviceFolder, type KnownRouter, primitives } from './device-folder.ts';
+import { FurtherRouters } from './further-routers.ts';
 import { chooseEngine, serverAddress, type EngineWanted } from './engine-choice.ts';
 import { installHint, startedAs } from './install-hint.ts';
 import { RouterListener } from './listen.ts';
@@ -126,7 +127,9 @@ async function runDevice(flags: Flags, host: DeviceCommandHost): Promise<number>
   device.load();
   const shown = fingerprint(primitives, folder.keys.public);
   say('fingerprint', `Fingerprint of this device: ${shown}`, { fingerprint: shown });
-  const serving: Serving = { folder, device, say, signal };
+  const further = new FurtherRouters({ folder, device, say, signal });
+  const serving: Serving = { folder, device, say, signal, further };
+  further.start();
   const code =
     first === undefined
       ? await listenUntil({ host: listenAt?.host ?? '', port: listenAt?.port ?? 0, name: flags.name }, serving)
@@ -144,10 +147,11 @@ interface Serving {
   readonly device: DeviceHost;
   readonly say: Say;
   readonly signal: AbortSignal;
+  readonly further: FurtherRouters;
 }
 
 /** Pairs if it has to, then keeps a link to the router until it is told to end or the router ends it for good. */
-async function dialUntil(first: RouterAt, { folder, device, say, signal }: Serving): Promise<number> {
+async function dialUntil(first: RouterAt, { folder, device, say, signal, further }: Serving): Promise<number> {
   const redialling = new Redialling(Math.random);
   let at = first;
   while (!signal.aborted) {
@@ -169,6 +173,7 @@ async function dialUntil(first: RouterAt, { folder, device, say, signal }: Servi
         if (kept?.host !== host || kept.port !== port) folder.keep({ key, host, port });
         say('connected', `Serving ${host}:${port}.`, { host, port });
       },
+      onRouters: (routers) => further.told(routers),
       signal,
     });
     const code = await Promise.race([dialled, aborted(signal)]);
@@ -179,7 +184,10 @@ async function dialUntil(first: RouterAt, { folder, device, say, signal }: Servi
       at = { host: next, others, port, target: at.target };
       continue;
     }
-    if (code === 'revoked') folder.forget();
+    if (code === 'revoked') {
+      folder.forget();
+      further.forget();
+    }
     const moved = mayHaveMoved.has(code) ? await elsewhere(at, signal) : undefined;
     if (moved !== undefined) {
       at = moved;

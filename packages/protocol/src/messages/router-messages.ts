@@ -14,6 +14,10 @@ const prompt = {
 
 /** Hashes of the prompt's beginning up to so many messages: what the device reports as warm. */
 const prefix = z.array(z.object({ h: z.string(), messages: count })).optional();
+/** Others of the same owner, which the device dials as known. */
+const routers = z.array(
+  z.object({ name: z.string(), key: z.string(), hosts: z.array(z.string()), port: z.number().int() }),
+);
 
 /** What the router sends. Unknown fields are dropped. */
 export const routerMessage = z.discriminatedUnion('t', [
@@ -31,10 +35,7 @@ export const routerMessage = z.discriminatedUnion('t', [
     device: z.object({ id: z.string(), name: z.string() }),
     /** May tighten the gates of the device's owner. */
     policy: z.object({ min_battery: z.number().optional(), max_thermal: z.number().optional() }).optional(),
-    /** Others of the same owner. */
-    routers: z
-      .array(z.object({ name: z.string(), key: z.string(), hosts: z.array(z.string()), port: z.number().int() }))
-      .optional(),
+    routers: routers.optional(),
     /** Those of `hello` that will be used. */
     features: z.array(z.string()),
   }),
@@ -71,6 +72,8 @@ export const routerMessage = z.discriminatedUnion('t', [
   z.object({ t: z.literal('load'), id: requestId, model: z.string() }),
   z.object({ t: z.literal('unload'), id: requestId, model: z.string() }),
   z.object({ t: z.literal('cancel'), id: requestId }),
+  /** They have changed since `welcome`; sent where `hello.features` has `routers`. */
+  z.object({ t: z.literal('routers'), routers }),
   /** For the device's screen; the router drains by sending nothing new. */
   z.object({ t: z.literal('drain'), on: z.boolean() }),
   z.object({

@@ -26,7 +26,7 @@ export interface Answering {
 export function openAnswering(
   options: AppOptions & { readonly config: OverriddenConfig },
   local: readonly TierMember[],
-  { records, signatures }: State,
+  { records, signatures, peers }: State,
   host: HostProcess & { readonly wakes: Wakes },
   shutdown: Shutdown,
 ): Answering {
@@ -39,7 +39,7 @@ export function openAnswering(
   const learning = openLearning(clock, headsEstimator(heads), records.labels, steered.steering);
   const fleet = createFleet({ local, cloud }, options, retries, learning, host.random);
   shutdown.add('backends', 'backends', () => fleet.close());
-  const devices = openDevices(options, records, fleet, host);
+  const devices = openDevices(options, records, fleet, { ...host, peers });
   shutdown.add('observers', 'devices', () => devices.stop());
   return { fleet, devices, retries, learning, steered };
 }

@@ -1,5 +1,6 @@
 import { Wakes } from '../backends/wake.ts';
 import { OverriddenConfig } from '../config/overridden.ts';
+import type { FleetRouter } from '../core/devices.ts';
 import { keyRevoked } from '../core/errors.ts';
 import { mayGoOn } from '../keys/open-keys.ts';
 import { listen } from '../server/listen.ts';
@@ -24,10 +25,12 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const parts = await import('./parts.ts');
 
   let load = () => ({ inFlight: 0, waiting: 0 });
-  const state = parts.openState(options, host, shutdown, () => load());
+  let place = (): { fleet?: FleetRouter } => ({});
+  const state = parts.openState(options, host, shutdown, () => ({ ...load(), ...place() }));
   const answering = parts.openAnswering(options, local, state, { ...host, wakes }, shutdown);
   const { records, peers, signatures } = state;
   const { fleet, devices, retries, learning, steered } = answering;
+  place = () => (devices.address === undefined ? {} : { fleet: devices.address });
 
   try {
     const loop = new LoopDelay(clock);

@@ -1,5 +1,6 @@
 import { openPeers, type RouterPeers } from '../records/open-peers.ts';
 import { openRecords, type Records } from '../records/open-records.ts';
+import type { RouterState } from '../records/peers.ts';
 import type { AppOptions, HostProcess } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
 import { openSignatures, type Signatures } from './signatures.ts';
@@ -11,12 +12,12 @@ export interface State {
   readonly signatures: Signatures;
 }
 
-/** @param load requests that run here, and those of them that wait for a backend */
+/** @param load requests that run here, those of them that wait for a backend, and where devices dial */
 export function openState(
   options: AppOptions,
   host: HostProcess,
   shutdown: Shutdown,
-  load: () => { readonly inFlight: number; readonly waiting: number },
+  load: () => Omit<RouterState, 'state'>,
 ): State {
   const { clock, logger: log, config } = options;
   const peers = openPeers(config.current(), {

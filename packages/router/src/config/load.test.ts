@@ -211,7 +211,7 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
   [
     'a wrong kind',
     { yaml: 'backends:\n  - { name: x, kind: opena }' },
-    /^lfo\.yaml:2 backends\.0\.kind: must be openai-compatible or gemini$/,
+    /^lfo\.yaml:2 backends\.0\.kind: must be openai-compatible, lfo or gemini$/,
   ],
   [
     'a local backend that may leave the network',

@@ -4,6 +4,7 @@ import type { Embedder } from './embedding.ts';
 import type { BackendError } from './errors.ts';
 import type { InferenceEvent } from './events.ts';
 import type { ChatRequest, Tier } from './request.ts';
+import type { ViaHop } from './trace.ts';
 
 /** One engine behind a uniform seam: an embedded model, a device, a model server, a cloud provider. */
 export interface Backend {
@@ -51,6 +52,15 @@ export interface Backend {
   readonly embedder?: Embedder;
   /** Exact prompt tokens with template and tools, where the backend can count; else `undefined`. */
   countTokens?(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined>;
+  /** It is another LFO: its models are listed under its name too. */
+  readonly isRouter?: true;
+  /**
+   * It is one of several alike: a conversation's place among them is computed, so that all routers choose the same one.
+   * `strict` where its load is known, so that nothing but load moves a conversation; absent: remembered by each router.
+   */
+  readonly affinity?: 'strict' | 'loose';
+  /** Asks how busy it is, for `status`; absent: it does not say. Never rejects. */
+  readLoad?(signal: AbortSignal): Promise<void>;
   /** Cheap; never runs inference. */
   probe(signal: AbortSignal): Promise<BackendStatus>;
   /** Idempotent; running calls end with an error. */
@@ -145,6 +155,8 @@ export interface CallContext {
   mayFailOver?(): boolean;
   /** The backend was away in the middle of the request and goes on with it. */
   resumed?(): void;
+  /** The answer came through other LFOs, the nearest first. */
+  cameVia?(hops: readonly ViaHop[]): void;
 }
 
 /** One planned try: a tier, or one backend of it. */

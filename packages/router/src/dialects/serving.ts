@@ -38,8 +38,17 @@ export interface DialectDeps {
   /** Aliases and every model id of every backend; ids are unique. Cheap: called for every request. */
   readonly models: () => readonly ListedModel[];
   readonly explain: (request: ChatRequest, signal: AbortSignal) => Promise<RouteExplanation>;
+  /** How busy the local tier is, for another LFO that asks; absent: it is not told. */
+  readonly localLoad?: () => LocalLoad;
   /** Why no further chat is admitted; absent: every one is. Cheap: called twice for each. */
   readonly admissionError?: () => LfoError | undefined;
+}
+
+/** Requests at the local tier, those that wait for it, and how many it answers at once. */
+export interface LocalLoad {
+  readonly running: number;
+  readonly waiting: number;
+  readonly slots: number;
 }
 
 /** The way of an answer through HTTP, the same for every wire: admission, quota, the exchange with the pipeline. */
@@ -106,6 +115,7 @@ export class Serving {
   ): void {
     const { deps } = this;
     if (ticket !== undefined && deps.quota !== undefined) setRaw(reply, deps.quota.headers(request.identity));
+    if (read.hints.caller !== undefined && deps.localLoad !== undefined) setRaw(reply, loadHeader(deps.localLoad()));
     const keptLocal = ticket?.keptLocal;
     const runs = this.#inLane(keptLocal === undefined ? read : { ...read, hints: { ...read.hints, mode: 'local' } });
     const finished = this.#begun(runs);
@@ -220,6 +230,10 @@ export class Serving {
     this.deps.log.error({ requestId, ...errorFields(error) }, 'chat failed');
     response.destroy();
   }
+}
+
+function loadHeader({ running, waiting, slots }: LocalLoad): Readonly<Record<string, string>> {
+  return { 'x-lfo-load': `running=${running}, waiting=${waiting}, slots=${slots}` };
 }
 
 /** What a request may use at most, the prompt as the size of its body. */

@@ -318,6 +318,7 @@ export class Attempt {
           warn: (param, why) => trace.warnings.set(param, why),
           mayFailOver: () => !writer.committed && hasOther(backend.id),
           resumed: () => this.#notes.resumed(),
+          cameVia: (hops) => this.#notes.cameVia(hops),
         };
         return wholeMs === undefined ? backend.infer(request, asked) : inOnePiece(backend, request, asked);
       },

@@ -18,9 +18,18 @@ export class DeviceTable implements DeviceRegistry {
   async save(record: DeviceRecord): Promise<void> {
     await this.#store.append('devices', [rowOf(record)], 'replace');
   }
+
+  async seen({ id, lastSeenMs, lastAddress }: Pick<DeviceRecord, 'id' | 'lastSeenMs' | 'lastAddress'>): Promise<void> {
+    const seen = {
+      last_seen_ms: lastSeenMs === undefined ? null : Math.round(lastSeenMs),
+      last_address: lastAddress ?? null,
+    };
+    await this.#store.db.updateTable('devices').set(seen).where('id', '=', id).execute();
+  }
 }
 
-function rowOf({ id, publicKey, name, createdMs, lastSeenMs, lastAddress, dial, wake }: DeviceRecord): DeviceRow {
+function rowOf(record: DeviceRecord): DeviceRow {
+  const { id, publicKey, name, createdMs, lastSeenMs, lastAddress, dial, isDraining, wake } = record;
   return {
     id,
     public_key: publicKey ?? null,
@@ -31,6 +40,7 @@ function rowOf({ id, publicKey, name, createdMs, lastSeenMs, lastAddress, dial, 
     dial_host: dial?.host ?? null,
     dial_port: dial?.port ?? null,
     wake: wake === undefined ? null : JSON.stringify(wake),
+    draining: isDraining === true ? 1 : 0,
   };
 }
 
@@ -45,6 +55,7 @@ function recordOf(row: DeviceRow): DeviceRecord {
     ...(row.last_seen_ms === null ? {} : { lastSeenMs: row.last_seen_ms }),
     ...(row.last_address === null ? {} : { lastAddress: row.last_address }),
     ...(host === null || port === null ? {} : { dial: { host, port } }),
+    ...(row.draining === 1 ? { isDraining: true } : {}),
     ...(wake === undefined ? {} : { wake }),
   };
 }

@@ -10,6 +10,7 @@ import type {
   PromptCount,
 } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
+import type { FleetRouter } from '../../../core/devices.ts';
 import { BackendError, preemptedCode } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
@@ -155,6 +156,11 @@ export class DeviceBackend implements Backend {
   }
 
   /** Tells the device that its router gives it nothing new, or does so again. */
+  /** Tells a connected device of the other routers of its owner. */
+  sayRouters(routers: readonly FleetRouter[]): void {
+    this.#link?.sayRouters(routers);
+  }
+
   sayDrain(on: boolean): void {
     this.#link?.sayDrain(on);
   }

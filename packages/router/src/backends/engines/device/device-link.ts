@@ -2,6 +2,7 @@ import { Liveness, maxFrameBytes, MessageTooLargeError, protocolVersions } from 
 import type { ByeCode, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
 import type { CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
+import type { FleetRouter } from '../../../core/devices.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { completeMessage, wirePrompt } from './complete-message.ts';
 import { DeviceCall } from './device-call.ts';
@@ -20,7 +21,7 @@ const mostUnanswered = 2;
 export const countMs = 400;
 
 /** What of the features of a device is used. */
-const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed', 'prefill']);
+const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed', 'prefill', 'routers']);
 /** After such a word the device does not return to its session. */
 const lastWords: ReadonlySet<string> = new Set([
   'closing',
@@ -74,6 +75,8 @@ export type Policy = NonNullable<MessageOf<RouterMessage, 'welcome'>['policy']>;
 export interface LinkNames {
   readonly router: { readonly id: string; readonly name: string; readonly version: string };
   readonly device: () => string;
+  /** Others of the same owner, which the device may dial too; absent: none. */
+  readonly routers?: () => readonly FleetRouter[];
 }
 
 /** One device on one link, from its `hello` to the end of the link; its calls belong to its session. */
@@ -226,6 +229,12 @@ export class DeviceLink {
   }
 
   /** For the device's screen. */
+  /** Tells of the other routers of its owner, where it wants to know. */
+  sayRouters(routers: readonly FleetRouter[]): void {
+    if (this.#hello?.features.includes('routers') !== true) return;
+    this.#options.link.send({ t: 'routers', routers: wireRouters(routers) });
+  }
+
   sayDrain(on: boolean): void {
     if (!this.#options.link.closed) this.#options.link.send({ t: 'drain', on });
   }
@@ -289,6 +298,7 @@ export class DeviceLink {
     this.#hello = hello;
     this.#offers = hello.models;
     this.#session = greeting.session;
+    const others = names?.routers?.() ?? [];
     link.send({
       t: 'welcome',
       v: protocolVersions[0],
@@ -301,6 +311,7 @@ export class DeviceLink {
       router: names?.router ?? { id: 'router', name: 'router', version: '0.1.0' },
       device: { id: backend, name: names?.device() ?? backend },
       ...(policy === undefined ? {} : { policy }),
+      ...(others.length === 0 ? {} : { routers: wireRouters(others) }),
       features: hello.features.filter((feature) => usedFeatures.has(feature) && (feature !== 'resume' || graceMs > 0)),
     });
     for (const request of greeting.again) link.send(request);
@@ -390,6 +401,10 @@ export class DeviceLink {
     onEnd(code);
     onClosed(this.#greeted, lastWords.has(code));
   }
+}
+
+function wireRouters(routers: readonly FleetRouter[]) {
+  return routers.map(({ name, key, hosts, port }) => ({ name, key, hosts: [...hosts], port }));
 }
 
 function countOf({ tokens, warm }: MessageOf<DeviceMessage, 'counted'>): PromptCount {

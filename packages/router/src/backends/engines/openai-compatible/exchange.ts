@@ -18,6 +18,8 @@ export interface ExchangeOptions {
   readonly backend: string;
   /** A local server is told so, and its answer refused where it went through a cloud. */
   readonly tier: Tier;
+  /** It is another LFO, which says of every answer where its prompt went. */
+  readonly isLfo?: boolean;
   /** With the `/v1`. */
   readonly baseUrl: string;
   readonly maxEventBytes: number;
@@ -54,12 +56,19 @@ export class Exchanges {
   }
 
   /** Sends and waits for the head. @throws StatusError for a status other than 2xx */
-  async send(path: string, key: string | undefined, signal: AbortSignal, body?: string): Promise<HttpResponse> {
-    const { client, clock, backend, tier } = this.#options;
+  async send(
+    path: string,
+    key: string | undefined,
+    signal: AbortSignal,
+    body?: string,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<HttpResponse> {
+    const { client, clock, backend, tier, isLfo = false } = this.#options;
     const response = await client.send({
       method: body === undefined ? 'GET' : 'POST',
       url: this.#urlOf(path),
       headers: {
+        ...headers,
         ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...(tier === 'local' ? { 'x-lfo-mode': 'local' } : {}),
@@ -67,7 +76,7 @@ export class Exchanges {
       signal,
       ...(body === undefined ? {} : { body }),
     });
-    const refusal = tier === 'local' && body !== undefined ? violationIn(response, backend) : undefined;
+    const refusal = tier === 'local' && body !== undefined ? violationIn(response, backend, isLfo) : undefined;
     if (refusal !== undefined) {
       response.body.destroy();
       throw refusal;
