@@ -130,7 +130,6 @@ function play(script: Play): Scene {
       secondOpinion: false,
       hedge: script.hedgeMs !== undefined,
       hedgeShare: 0.08,
-      hedgeUsdPerSecond: 0.002,
     },
     ...(script.hedgeMs !== undefined && {
       hedging: { delayMs: () => script.hedgeMs, judged: (_request, wasHeldBack) => void judged.push(wasHeldBack) },

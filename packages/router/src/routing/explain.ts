@@ -33,6 +33,7 @@ export function explainRoute(
     promptTokensFrom,
     warmTokens,
     limits,
+    ...(features.expected !== undefined && { expected: features.expected }),
     candidates: all,
     skipped: all.flatMap(({ backend, skipped }) => (skipped === undefined ? [] : [{ backend, why: skipped }])),
   };
