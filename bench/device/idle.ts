@@ -1,6 +1,6 @@
 /**
- * What idle devices cost a router: `node bench/device/idle.ts [--devices 100] [--seconds 60]`. The router is a process of
- * its own; the devices are here, each on a socket and a session of its own, and do nothing but live.
+ * What idle devices cost a router: `node bench/device/idle.ts [--devices 100] [--seconds 60]`, and `--devices 0` what it
+ * costs without any. The router is a process of its own; the devices are here, each on a socket and a session of its own, and do nothing but live.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
