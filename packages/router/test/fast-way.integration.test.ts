@@ -283,6 +283,8 @@ function unkept(pool: BackendPool): BackendPool {
   return {
     acquire: (attempt, choice) => pool.acquire(attempt, choice),
     hasCandidate: (attempt, choice) => pool.hasCandidate(attempt, choice),
+    predict: () => new Map(),
+    wake() {},
     view: () => pool.view(),
     snapshot: () => ({ ...pool.snapshot() }),
   };
