@@ -291,7 +291,12 @@ function unkept(pool: BackendPool): BackendPool {
 }
 
 const noFigures = {
-  devices: { devices: [], refused: new Map<string, number>(), pairings: new Map<string, number>() },
+  devices: {
+    devices: [],
+    refused: new Map<string, number>(),
+    pairings: new Map<string, number>(),
+    wakes: new Map<string, number>(),
+  },
   records: { pending: 0, written: 0, dropped: 0, degraded: false },
   captures: { dropped: 0 },
   expiring: [],
