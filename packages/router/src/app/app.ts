@@ -32,18 +32,23 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
 
   try {
     const loop = new LoopDelay(clock);
-    const operations = await parts.openOperations(config, { ...options, peers }, host.build, () => ({
-      ...load(),
-      fleet: fleet.view(),
-      devices: devices.figures(),
-      loopDelayMs: loop.worstMs,
-      loopUtilization: loop.utilization,
-      records: records.status(),
-      captures: records.captured(),
-      sentinels: signatures.sentinels(),
-    }));
+    const operations = await parts.openOperations(
+      config,
+      { ...options, peers, store: records.store },
+      host.build,
+      () => ({
+        ...load(),
+        fleet: fleet.view(),
+        devices: devices.figures(),
+        loopDelayMs: loop.worstMs,
+        loopUtilization: loop.utilization,
+        records: records.status(),
+        captures: records.captured(),
+        sentinels: signatures.sentinels(),
+      }),
+    );
     const { keys } = operations;
-    shutdown.add('deliveries', 'keys', () => keys.close());
+    state.closeKeys = () => keys.close();
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
     const shown = { host, peers, devices, fleet, records, operations, steered };

@@ -1,3 +1,4 @@
+import type { Cancellation } from '../core/abort.ts';
 import type { EjectionReason } from '../backends/breaker.ts';
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
@@ -122,7 +123,7 @@ function compiledRules(current: () => LfoConfig['routing']['rules']): () => read
 }
 
 /** What would happen to a request, without running it. */
-export async function explain(request: ChatRequest, signal: AbortSignal, stages: Stages): Promise<RouteExplanation> {
+export async function explain(request: ChatRequest, signal: Cancellation, stages: Stages): Promise<RouteExplanation> {
   const fleet = stages.pool.view();
   const { features, decision } = await stages.route(request, fleet, signal);
   return explainRoute(features, fleet, decision);

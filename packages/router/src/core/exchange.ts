@@ -1,3 +1,4 @@
+import type { Cancellation } from './abort.ts';
 import type { Attempt } from './backend.ts';
 import type { EmbeddingAnswer, EmbeddingRequest } from './embedding.ts';
 import type { Usage } from './events.ts';
@@ -13,7 +14,7 @@ import type { RequestTrace } from './trace.ts';
 export interface ChatExchange {
   readonly request: ChatRequest;
   /** Aborts with ClientGoneError when the client leaves before its answer is finished. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   /** Monotonic time at which the request's head had arrived. */
   readonly receivedMs: number;
   /** Monotonic time at which its body had arrived. */

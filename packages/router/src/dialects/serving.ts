@@ -1,3 +1,4 @@
+import { Abort, type Cancellation } from '../core/abort.ts';
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { LimitsConfig } from '../config/config.ts';
@@ -38,7 +39,7 @@ export interface DialectDeps {
   readonly modelNames?: () => readonly NameRule[];
   /** Aliases and every model id of every backend; ids are unique. Cheap: called for every request. */
   readonly models: () => readonly ListedModel[];
-  readonly explain: (request: ChatRequest, signal: AbortSignal) => Promise<RouteExplanation>;
+  readonly explain: (request: ChatRequest, signal: Cancellation) => Promise<RouteExplanation>;
   /** How busy the local tier is, for another LFO that asks; absent: it is not told. */
   readonly localLoad?: () => LocalLoad;
   /** Why no further chat is admitted; absent: every one is. Cheap: called twice for each. */
@@ -264,10 +265,10 @@ function hasRemoteImages({ messages }: ChatRequest): boolean {
 }
 
 /** Aborts when the client leaves before its answer is finished; nothing else in Node says so after the body is read. */
-export function departureSignal({ raw }: FastifyReply): AbortSignal {
-  const controller = new AbortController();
+export function departureSignal({ raw }: FastifyReply): Cancellation {
+  const abort = new Abort();
   raw.once('close', () => {
-    if (!raw.writableFinished) controller.abort(new ClientGoneError());
+    if (!raw.writableFinished) abort.abort(new ClientGoneError());
   });
-  return controller.signal;
+  return abort;
 }

@@ -1,3 +1,4 @@
+import type { Cancellation } from '../../../core/abort.ts';
 import { randomBytes } from 'node:crypto';
 import { routerLink, type ByeCode, type Channel, type ModelOffer } from '@lfo/protocol';
 import type {
@@ -287,7 +288,7 @@ export class DeviceBackend implements Backend {
    * Tokens of this prompt, and how many of them a cache of the device holds. Undefined while no model is loaded, where
    * the device cannot count this prompt, and after 400 ms. @throws the signal's reason
    */
-  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined> {
+  async countTokens(request: ChatRequest, signal: Cancellation): Promise<PromptCount | undefined> {
     const info = this.#infos().find(isChat);
     if (this.#link === undefined || info === undefined) return undefined;
     try {
@@ -299,7 +300,7 @@ export class DeviceBackend implements Backend {
   }
 
   /** The device reports of itself; there is nothing to ask for. */
-  async probe(signal: AbortSignal): Promise<BackendStatus> {
+  async probe(signal: Cancellation): Promise<BackendStatus> {
     signal.throwIfAborted();
     return this.status();
   }

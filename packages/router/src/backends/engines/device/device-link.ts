@@ -1,3 +1,4 @@
+import type { Cancellation } from '../../../core/abort.ts';
 import { maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
 import type { ByeCode, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
 import type { CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
@@ -168,7 +169,7 @@ export class DeviceLink {
   }
 
   /** Undefined where the device cannot tell, or not in time. @throws the signal's reason */
-  async count(request: ChatRequest, model: string, signal: AbortSignal): Promise<PromptCount | undefined> {
+  async count(request: ChatRequest, model: string, signal: Cancellation): Promise<PromptCount | undefined> {
     const { backend, link, clock } = this.#options;
     signal.throwIfAborted();
     if (link.closed || this.#session === undefined || this.#isDeaf) return undefined;
@@ -197,7 +198,7 @@ export class DeviceLink {
   }
 
   /** @throws BackendError; the signal's reason */
-  async embed(inputs: readonly string[], model: string, truncate: boolean, signal: AbortSignal): Promise<Embedded> {
+  async embed(inputs: readonly string[], model: string, truncate: boolean, signal: Cancellation): Promise<Embedded> {
     const { backend, link } = this.#options;
     signal.throwIfAborted();
     const session = this.#session;

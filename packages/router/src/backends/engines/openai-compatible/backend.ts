@@ -1,4 +1,4 @@
-import { childOf } from '../../../core/abort.ts';
+import { type Cancellation, childOf } from '../../../core/abort.ts';
 import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
 import { isCloudModel } from '../../../config/cloud-models.ts';
@@ -6,6 +6,7 @@ import type { HttpBackendConfig, LimitsConfig } from '../../../config/config.ts'
 import type { Embedder } from '../../../core/embedding.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
+import { type Flow, type Sink, type Source, sourceOf, tellLater } from '../../../core/flow.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { type KeyPermit, KeyRing } from '../../key-ring.ts';
@@ -84,7 +85,7 @@ class OpenAiCompatibleBackend implements Backend {
   readonly isRouter?: true;
   readonly affinity: 'strict' | 'loose';
   readonly #opaque: OpaqueIds;
-  readonly readLoad?: (signal: AbortSignal) => Promise<void>;
+  readonly readLoad?: (signal: Cancellation) => Promise<void>;
   /** Of other routers there, and what it can take, as it said last. */
   #foreign: Foreign | undefined;
   #listed: readonly ListedModel[] = [];
@@ -172,7 +173,7 @@ class OpenAiCompatibleBackend implements Backend {
     this.#foreign = { running: Math.max(0, running - this.#active), waiting, untilMs, ...known };
   }
 
-  async probe(signal: AbortSignal): Promise<BackendStatus> {
+  async probe(signal: Cancellation): Promise<BackendStatus> {
     if (this.tier === 'cloud') return this.status();
     const abort = childOf(signal);
     const cancel = this.#dependencies.clock.schedule(probeMs, () => abort.abort(new Error('late')));
@@ -194,19 +195,15 @@ class OpenAiCompatibleBackend implements Backend {
     return this.status();
   }
 
-  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
-    this.#active++;
-    try {
-      const { response, reader } = await this.#open(request, call, true);
-      for await (const events of this.#exchanges.batches(response, reader)) {
-        if (reader.isOver) this.#isUp();
-        yield events;
-      }
-    } catch (error) {
-      throw this.#noted(error);
-    } finally {
-      this.#active--;
-    }
+  infer(request: ChatRequest, call: CallContext): Source<InferenceEvent[]> {
+    return sourceOf((to) => {
+      this.#active++;
+      const noted = {
+        put: (events: InferenceEvent[]) => to.put(events),
+        end: (error?: unknown) => to.end(error === undefined ? undefined : this.#noted(error)),
+      };
+      return tellLater(this.#tellerOf(request, call), noted, () => this.#active--);
+    });
   }
 
   async complete(request: ChatRequest, call: CallContext): Promise<InferenceEvent[]> {
@@ -221,6 +218,18 @@ class OpenAiCompatibleBackend implements Backend {
     } finally {
       this.#active--;
     }
+  }
+
+  async #tellerOf(request: ChatRequest, call: CallContext): Promise<(to: Sink<InferenceEvent[]>) => Flow> {
+    const { response, reader } = await this.#open(request, call, true);
+    return (to) =>
+      this.#exchanges.tell(response, reader, {
+        put: (events) => {
+          if (reader.isOver) this.#isUp();
+          to.put(events);
+        },
+        end: (error) => to.end(error),
+      });
   }
 
   close(): Promise<void> {
@@ -344,7 +353,7 @@ class OpenAiCompatibleBackend implements Backend {
     }
   }
 
-  async #defaultModel(signal: AbortSignal): Promise<string> {
+  async #defaultModel(signal: Cancellation): Promise<string> {
     const known = this.models[0];
     if (known !== undefined) return known;
     const [first] = await this.#list(signal);
@@ -355,7 +364,7 @@ class OpenAiCompatibleBackend implements Backend {
     });
   }
 
-  async #list(signal: AbortSignal): Promise<readonly ListedModel[]> {
+  async #list(signal: Cancellation): Promise<readonly ListedModel[]> {
     const { secret } = this.#keys.take('');
     try {
       const answer = await this.#exchanges.send('/models', secret, signal);
