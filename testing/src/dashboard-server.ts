@@ -38,7 +38,7 @@ function noDevices(dataDir: string): Devices {
   return new Devices({
     clock,
     log: pino({ level: 'silent' }),
-    registry: { list: async () => [], save: async () => {} },
+    registry: { list: async () => [], save: async () => {}, seen: async () => {} },
     keys: () => openRouterKey(dataDir),
     config: { listen: 'off', models: [], dial: [], heartbeatMs: 20_000, graceMs: 10_000, legacy: false },
     members: { add() {}, remove() {}, setDraining: () => false, view: () => ({ backends: [] }), onEjected() {} },
@@ -65,7 +65,7 @@ export async function startDashboard(t: TestContext, options: DashboardServerOpt
     store,
     verifyKey,
     refs: { refOf: (key) => key, identityOf: (key) => verifyKey(key) },
-    peers: { id: 'this', list: () => [], follow() {} },
+    peers: { id: 'this', name: 'this', count: 1, list: () => [], follow() {} },
     fleet: () => ({ backends: scriptedFleet }),
     readiness,
     problem: () => undefined,

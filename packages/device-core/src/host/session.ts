@@ -122,7 +122,7 @@ export class Session {
     const hello = this.#host.hello();
     const session = this.#kept.hello;
     this.#lastOffers = JSON.stringify(hello.models);
-    const features = this.#mayReturn ? [...hello.features, 'resume'] : hello.features;
+    const features = this.#mayReturn ? [...hello.features, 'resume', 'routers'] : hello.features;
     link.send({ ...hello, features, ...(session === undefined ? {} : { session }) });
   }
 
@@ -202,6 +202,9 @@ export class Session {
         return;
       case 'drain':
         return this.#drain(message.on);
+      case 'routers':
+        // Whoever dials them listens to the link.
+        return;
       case 'ack':
         this.#kept.acknowledge(message.id, message.n);
         return this.#answers.get(message.id)?.drained();

@@ -7,6 +7,7 @@ import { Command } from 'commander';
 import { systemClock } from '../clock.ts';
 import { dial } from './dial.ts';
 import { DeviceFolder, type KnownRouter, primitives } from './device-folder.ts';
+import { FurtherRouters } from './further-routers.ts';
 import { chooseEngine, serverAddress, type EngineWanted } from './engine-choice.ts';
 import { installHint, startedAs } from './install-hint.ts';
 import { RouterListener } from './listen.ts';
@@ -108,7 +109,9 @@ async function runDevice(flags: Flags, host: DeviceCommandHost): Promise<number>
   device.load();
   const shown = fingerprint(primitives, folder.keys.public);
   say('fingerprint', `Fingerprint of this device: ${shown}`, { fingerprint: shown });
-  const serving: Serving = { folder, device, say, signal };
+  const further = new FurtherRouters({ folder, device, say, signal });
+  const serving: Serving = { folder, device, say, signal, further };
+  further.start();
   const code =
     first === undefined
       ? await listenUntil({ host: listenAt?.host ?? '', port: listenAt?.port ?? 0, name: flags.name }, serving)
@@ -126,10 +129,11 @@ interface Serving {
   readonly device: DeviceHost;
   readonly say: Say;
   readonly signal: AbortSignal;
+  readonly further: FurtherRouters;
 }
 
 /** Pairs if it has to, then keeps a link to the router until it is told to end or the router ends it for good. */
-async function dialUntil(first: RouterAt, { folder, device, say, signal }: Serving): Promise<number> {
+async function dialUntil(first: RouterAt, { folder, device, say, signal, further }: Serving): Promise<number> {
   const redialling = new Redialling(Math.random);
   let at = first;
   while (!signal.aborted) {
@@ -149,6 +153,7 @@ async function dialUntil(first: RouterAt, { folder, device, say, signal }: Servi
         at = { host, port, others: [], target: { purpose: 'known', peerKey: key } };
         say('connected', `Serving ${host}:${port}.`, { host, port });
       },
+      onRouters: (routers) => further.told(routers),
       signal,
     });
     const code = await Promise.race([dialled, aborted(signal)]);
@@ -159,7 +164,10 @@ async function dialUntil(first: RouterAt, { folder, device, say, signal }: Servi
       at = { host: next, others, port, target: at.target };
       continue;
     }
-    if (code === 'revoked') folder.forget();
+    if (code === 'revoked') {
+      folder.forget();
+      further.forget();
+    }
     const again = redialling.after(code, isConnected ? systemClock.nowMs() - startedMs : 0);
     say('lost', sentenceOf(code, at), { code });
     if (again.type === 'never' || at.target.purpose === 'pair') return 3;

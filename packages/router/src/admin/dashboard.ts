@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import { addAdminRoutes } from './admin-routes.ts';
 import type { AdminDeps } from './deps.ts';
+import { RowsOfOthers } from './rows-of-others.ts';
 import { Sessions } from './sessions.ts';
 import { readStaticFiles } from './static-files.ts';
 import type { SessionAuth } from '../server/session-auth.ts';
@@ -71,6 +72,7 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   const deps: AdminDeps = {
     ...options,
     live,
+    rowsOfOthers: new RowsOfOthers({ store, clock, live, peers }),
     sessions,
     history,
     failedLogins: new FailedAuthLimiter(clock, failedLoginsPerMinute),

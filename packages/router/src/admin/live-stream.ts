@@ -56,9 +56,11 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
       });
       const { reader } = request.query;
       const end = follow(raw, headers['last-event-id'], isAllowed, typeof reader === 'string' ? reader : undefined);
+      const unwatch = deps.rowsOfOthers.watch();
       open.add(end);
       raw.once('close', () => {
         end();
+        unwatch();
         open.delete(end);
       });
     },

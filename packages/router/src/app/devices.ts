@@ -1,7 +1,9 @@
 import type { KeyPair } from '@lfo/protocol';
 import { Devices, type FleetMembers } from '../fleet/devices.ts';
 import { openRouterKey } from '../fleet/router-key.ts';
+import { PairingTable } from '../records/pairing-table.ts';
 import { DeviceTable } from '../records/device-table.ts';
+import type { RouterPeers } from '../records/open-peers.ts';
 import type { Records } from '../records/open-records.ts';
 import type { AppOptions, HostProcess } from './running-app.ts';
 
@@ -10,7 +12,7 @@ export function openDevices(
   { config, clock, logger: log }: AppOptions,
   records: Records,
   members: FleetMembers,
-  { random, build }: Pick<HostProcess, 'random' | 'build'>,
+  { random, build, peers }: Pick<HostProcess, 'random' | 'build'> & { readonly peers: RouterPeers },
 ): Devices {
   const { dataDir, fleet } = config.current();
   let keys: KeyPair | undefined;
@@ -23,5 +25,11 @@ export function openDevices(
     members,
     random,
     version: build?.version ?? 'unknown',
+    ...(peers.store === undefined ? {} : { pairingRegistry: new PairingTable(records.store) }),
+    peers: {
+      others: () => peers.fleets(),
+      onOthers: (run) => peers.onFleets(run),
+      onDevices: (run) => peers.follow('devices', run),
+    },
   });
 }

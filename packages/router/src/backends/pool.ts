@@ -11,6 +11,7 @@ import type {
 } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BreakerConfig } from '../config/config.ts';
+import { conversationOf } from '../core/conversation.ts';
 import { BackendError } from '../core/errors.ts';
 import {
   type KnownRates,
@@ -20,6 +21,7 @@ import {
   type RunningRequest,
   type WorkLeft,
 } from '../core/predicted-work.ts';
+import { homeOf } from './affinity.ts';
 import { choose } from './balance.ts';
 import { type BreakerRules, CircuitBreaker, type EjectionReason, type Permit } from './breaker.ts';
 import {
@@ -320,7 +322,8 @@ export class Pool implements BackendPool {
     // Something better than waiting stands behind a gated attempt.
     const asked = attempt.gated ? free : placeable;
     const able = enforcersOf(asked, attempt, choice);
-    let left = attempt.model === undefined ? byModel(able, modelOrder, firstTokenBudgetMs) : able;
+    const ofModel = attempt.model === undefined ? byModel(able, modelOrder, firstTokenBudgetMs) : able;
+    let left = withComputedHome(ofModel, choice);
     for (let best = bestFor(left, attempt); best !== undefined; best = bestFor(left, attempt)) {
       if (best.isFull) {
         placed?.set(best.member, [...(placed.get(best.member) ?? []), workOf(context)]);
@@ -374,7 +377,10 @@ export class Pool implements BackendPool {
       const { model } = offerAt(member.backend, attempt, choice.request);
       placeable.push(placeAt(member, model, skip !== undefined, context));
     };
-    const many = attempt.backend === undefined && this.#list.length > scannedAtMost ? this.#list : undefined;
+    // Of those that a conversation is computed for, each must be known.
+    const isComputed = this.#list.some(({ backend }) => backend.affinity !== undefined);
+    const isLarge = attempt.backend === undefined && this.#list.length > scannedAtMost && !isComputed;
+    const many = isLarge ? this.#list : undefined;
     if (many !== undefined && random !== undefined) {
       const seen = new Set<Member>();
       const own = context.preferred === undefined ? undefined : this.#members.get(context.preferred);
@@ -423,7 +429,7 @@ export class Pool implements BackendPool {
 
   #leaseFor({ member, firstTokenMs }: Placeable, permit: Permit, attempt: Attempt, choice: PoolChoice): Lease {
     const session = sessionOf(choice);
-    if (session !== undefined) this.#remember(session, member.backend.id);
+    if (session !== undefined && member.backend.affinity === undefined) this.#remember(session, member.backend.id);
     return this.#lease(member, permit, attempt, choice, firstTokenMs);
   }
 
@@ -579,10 +585,32 @@ function isMeant({ backend }: Member, { tier, embeds, avoid }: Attempt): boolean
   return embeds === true || backend.chats !== false;
 }
 
-/** The one that a rule prefers, where it has a place; else the best. */
+/** The one that a rule prefers, where it has a place; else the best, or of several alike the conversation's own. */
 function bestFor(placeable: readonly Placeable[], { prefer }: Attempt): Placeable | undefined {
   const preferred = placeable.find(({ member, isFull }) => member.backend.id === prefer && !isFull);
-  return preferred ?? bestOf(placeable);
+  if (preferred !== undefined) return preferred;
+  const best = bestOf(placeable);
+  if (best?.member.backend.affinity !== 'strict') return best;
+  return placeable.find(({ member, isFull, isOfSession }) => isOfSession && !isFull && isStrict(member)) ?? best;
+}
+
+function isStrict({ backend }: Member): boolean {
+  return backend.affinity === 'strict';
+}
+
+/** Marks where the conversation belongs among those for which that is computed. */
+function withComputedHome(placeable: readonly Placeable[], { request }: PoolChoice): readonly Placeable[] {
+  const alike = placeable.filter(({ member }) => member.backend.affinity !== undefined);
+  if (alike.length < 2) return placeable;
+  const strict = alike.filter(({ member }) => isStrict(member));
+  const candidates = (strict.length > 0 ? strict : alike).map((one) => ({ one, ...loadOf(one.member) }));
+  const home = homeOf(candidates, conversationOf(request));
+  return placeable.map((one) => (one === home?.one ? { ...one, isOfSession: true } : one));
+}
+
+function loadOf({ backend, running }: Member): { readonly id: string; readonly load: number; readonly queued: number } {
+  const { active = 0, queued = 0 } = backend.status();
+  return { id: backend.id, load: Math.max(running.size, active + queued), queued };
 }
 
 /** The one that a rule prefers, then the others as they were. */

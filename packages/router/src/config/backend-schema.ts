@@ -33,10 +33,39 @@ const openAiCompatibleEntry = z
     embedding_models: embeddingModels,
     concurrency,
     dialect: z.enum(['standard', 'google']).default('standard').describe('Which habits of a server to allow for.'),
+    engine: z
+      .enum(['vllm', 'sglang', 'llm-d', 'ray', 'dynamo'])
+      .exactOptional()
+      .describe(
+        'What serves there: conversations keep to one of several alike, its own router is told of conversation and lane, and its queue is read where it says.',
+      ),
+    metrics_url: httpUrl
+      .exactOptional()
+      .describe(
+        'Where the engine says how busy it is, in the format of Prometheus; default: `/metrics` of a local `vllm`, `sglang` or `dynamo`.',
+      ),
     fallback_models: fallbackModels,
   })
   .transform(camelKeys)
   .describe('A server that speaks the OpenAI API: Ollama, llama-server, LM Studio, vLLM, OpenRouter …');
+
+const lfoEntry = z
+  .strictObject({
+    kind: z.literal('lfo'),
+    name,
+    tier: z
+      .enum(['local', 'cloud'])
+      .describe('`local`: a site on your own network, which is asked for mode `local` whatever was asked here.'),
+    base_url: httpUrl.describe('Its address, with or without `/v1`.'),
+    api_key: z.string().min(1).exactOptional().describe('A key of it; for a site one that allows mode `local` alone.'),
+    models: models.default([]).describe('Models to offer, the default first; empty: all that it lists of this tier.'),
+    embedding_models: embeddingModels,
+    concurrency,
+    fallback_models: fallbackModels,
+  })
+  .transform(camelKeys)
+  .transform((entry) => ({ ...entry, capabilities: {}, dialect: 'standard' as const }))
+  .describe('Another LFO: a site with devices, or one that others share.');
 
 /** What `GEMINI_MODEL` is when it is not set. */
 export const geminiModel = 'gemini-2.5-flash';
@@ -70,8 +99,9 @@ export const geminiEntry = z
   .describe('Google Gemini.');
 
 /** One entry of `backends` in the file. */
-export const backendEntry = z.discriminatedUnion('kind', [openAiCompatibleEntry, geminiEntry]);
+export const backendEntry = z.discriminatedUnion('kind', [openAiCompatibleEntry, lfoEntry, geminiEntry]);
 
 export type OpenAiCompatibleEntry = z.output<typeof openAiCompatibleEntry>;
+type LfoEntry = z.output<typeof lfoEntry>;
 export type GeminiEntry = z.output<typeof geminiEntry>;
-export type BackendEntry = OpenAiCompatibleEntry | GeminiEntry;
+export type BackendEntry = OpenAiCompatibleEntry | LfoEntry | GeminiEntry;

@@ -110,6 +110,20 @@ const routing = z
     goal: goal
       .prefault({})
       .describe('What is wanted of the gate instead of a number; of several the strictest binds. None by default.'),
+    predict_gain: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Weighs before anything runs whether a local attempt is expected to save what it costs, by the request, the waits and the prices; where it is not, the cloud comes first in `auto`.',
+      ),
+    usd_per_second: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.002)
+      .describe(
+        'What a second of waiting is worth, in US dollars; `predict_gain` and `gate.hedge` weigh it against prices.',
+      ),
     first_token_budget_ms: duration(10_000, 'Longest acceptable predicted wait for the first local token in `auto`.'),
     rules: rulesSchema
       .default([])
@@ -170,14 +184,6 @@ const gate = z
       .max(0.5)
       .default(0.08)
       .describe('Share of the requests in `auto` of which the cloud may be begun early.'),
-    hedge_usd_per_second: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0.002)
-      .describe(
-        'What a second of waiting is worth, in US dollars; weighed against the price of a cloud answer nobody uses.',
-      ),
     max_hold_tokens: amount(48, 'Tokens of streamed text held back before the gate must decide.', 100_000),
     max_hold_ms: duration(
       20_000,

@@ -1,9 +1,12 @@
+import type { Cancellation } from './abort.ts';
 import type { Clock } from './clock.ts';
 import type { ModelIdentity } from './confidence.ts';
 import type { Embedder } from './embedding.ts';
 import type { BackendError } from './errors.ts';
 import type { InferenceEvent } from './events.ts';
+import type { Source } from './flow.ts';
 import type { ChatRequest, Tier } from './request.ts';
+import type { ViaHop } from './trace.ts';
 
 /** One engine behind a uniform seam: an embedded model, a device, a model server, a cloud provider. */
 export interface Backend {
@@ -31,7 +34,7 @@ export interface Backend {
    * (text|reasoning|refusal|tool-call|scores|self-report)* finish; finish once and last. Throws BackendError. Stops the
    * upstream within 250 ms when the signal aborts, then throws its reason. Nothing need be read after `finish`.
    */
-  infer(request: ChatRequest, call: CallContext): AsyncIterable<readonly InferenceEvent[]>;
+  infer(request: ChatRequest, call: CallContext): Source<readonly InferenceEvent[]>;
   /**
    * The same events as one batch, for an answer of which nothing is needed before its end: one exchange instead of a
    * stream, without a sign of life. Absent: it is not asked for in one piece.
@@ -46,9 +49,18 @@ export interface Backend {
   /** Its models that turn texts into vectors; absent: it has none. */
   readonly embedder?: Embedder;
   /** Exact prompt tokens with template and tools, where the backend can count; else `undefined`. */
-  countTokens?(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined>;
+  countTokens?(request: ChatRequest, signal: Cancellation): Promise<PromptCount | undefined>;
+  /** It is another LFO: its models are listed under its name too. */
+  readonly isRouter?: true;
+  /**
+   * It is one of several alike: a conversation's place among them is computed, so that all routers choose the same one.
+   * `strict` where its load is known, so that nothing but load moves a conversation; absent: remembered by each router.
+   */
+  readonly affinity?: 'strict' | 'loose';
+  /** Asks how busy it is, for `status`; absent: it does not say. Never rejects. */
+  readLoad?(signal: Cancellation): Promise<void>;
   /** Cheap; never runs inference. */
-  probe(signal: AbortSignal): Promise<BackendStatus>;
+  probe(signal: Cancellation): Promise<BackendStatus>;
   /** Idempotent; running calls end with an error. */
   close(): Promise<void>;
 }
@@ -121,7 +133,7 @@ export interface BackendStatus {
 
 /** What one attempt at one backend may use and must obey. */
 export interface CallContext {
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   readonly clock: Clock;
   /** The model id to ask this backend for. */
   readonly model: string;
@@ -141,6 +153,8 @@ export interface CallContext {
   mayFailOver?(): boolean;
   /** The backend was away in the middle of the request and goes on with it. */
   resumed?(): void;
+  /** The answer came through other LFOs, the nearest first. */
+  cameVia?(hops: readonly ViaHop[]): void;
 }
 
 /** One planned try: a tier, or one backend of it. */
@@ -265,7 +279,7 @@ export interface BackendPool {
 
 export interface PoolChoice {
   readonly request: ChatRequest;
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   /** Ids that have already failed this request. */
   readonly exclude: ReadonlySet<string>;
   readonly promptTokens: number;

@@ -1,3 +1,4 @@
+import type { Cancellation } from '../core/abort.ts';
 import type { ServerResponse } from 'node:http';
 
 import type { Clock } from '../core/clock.ts';
@@ -25,7 +26,7 @@ export interface OpenResponse {
   readonly format: AnswerFormat;
   readonly response: ServerResponse;
   /** Aborts when the client leaves. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   readonly clock: Clock;
   readonly pace: ResponsePace;
 }
@@ -147,7 +148,7 @@ class StreamWriter implements AnswerWriter {
     const { response, format } = this.#open;
     if (response.headersSent) return;
     const head = { ...streamHead(this.#trace, isDecided), ...format.headers, 'content-type': format.streamType };
-    response.writeHead(200, head);
+    this.#out.begin(200, head);
   }
 }
 

@@ -5,7 +5,16 @@ import { hostAndPort } from '../config/addresses.ts';
 import type { FleetConfig } from '../config/config.ts';
 import type { Backend, BackendView, FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
-import type { DeviceRecord, DeviceRegistry, DialAddress, FleetFigures } from '../core/devices.ts';
+import type {
+  DeviceRecord,
+  DeviceRegistry,
+  DialAddress,
+  FleetFigures,
+  FleetPeers,
+  FleetRouter,
+  Pairing,
+  PairingRegistry,
+} from '../core/devices.ts';
 import { LfoError } from '../core/errors.ts';
 import { randomToken } from '../core/id.ts';
 import type { Logger } from '../core/logger.ts';
@@ -20,7 +29,7 @@ import type { AnswerLine } from './original-line.ts';
 import { ownAddresses } from './own-addresses.ts';
 import { PairedDevice } from './paired-device.ts';
 import type { GreetingKind } from '../backends/engines/device/session-keeper.ts';
-import { type Pairing, Pairings } from './pairings.ts';
+import { Pairings } from './pairings.ts';
 import { RefusedLinks } from './refused-links.ts';
 import { primitives } from './router-key.ts';
 import { Registrar } from './registrar.ts';
@@ -51,6 +60,10 @@ export interface DevicesOptions {
   readonly random: () => number;
   /** Of LFO. */
   readonly version: string;
+  /** Absent: no other router has this registry. */
+  readonly peers?: FleetPeers;
+  /** Where other routers read how pairings stand; absent: there are none. */
+  readonly pairingRegistry?: PairingRegistry;
 }
 
 /** An invitation as its owner sees it, with its secret. */
@@ -95,7 +108,9 @@ export class Devices {
       clock,
       primitives,
       newId: () => `pair-${randomToken(9)}`,
-      onEnd: ({ state, wrong }) => {
+      onEnd: (pairing) => {
+        const { state, wrong } = pairing;
+        this.#share(pairing);
         count(this.#results, state);
         if (state === 'locked') log.warn({ wrong }, 'Too many wrong codes: open pairings have ended. Start another.');
       },
@@ -144,10 +159,62 @@ export class Devices {
     const records = await this.#registrar.load();
     if (this.#isClosed) return;
     for (const record of records) if (record.publicKey !== undefined) this.#admit(record);
+    this.#options.peers?.onDevices(() => void this.#readAgain());
+    this.#options.peers?.onOthers(() => this.#tellOthers());
+    await this.#listenIfWanted();
+    for (const address of this.#options.config.dial) this.#tellHowToPair(address);
+  }
+
+  async #listenIfWanted(): Promise<void> {
     const { listen } = this.#options.config;
     const isWanted = this.#devices.size > 0 || this.#answerOriginal !== undefined;
     if (listen !== 'off' && (listen !== 'auto' || isWanted)) await this.#listen();
-    for (const address of this.#options.config.dial) this.#tellHowToPair(address);
+  }
+
+  /** Another router, or this one, has changed the registry. A database that is away is read when it says so again. */
+  async #readAgain(): Promise<void> {
+    if (this.#isClosed) return;
+    const records = await this.#registrar.read().catch(() => []);
+    if (this.#isClosed) return;
+    for (const record of records) this.#follow(record);
+    await this.#listenIfWanted().catch(() => undefined);
+  }
+
+  #follow(stored: DeviceRecord): void {
+    const device = this.#devices.get(stored.id);
+    if (stored.publicKey === undefined) {
+      if (device !== undefined) this.#leave(device, 'revoked');
+      return;
+    }
+    if (device === undefined) return this.#admit(stored);
+    const { dial: before } = device.record;
+    const { lastSeenMs, lastAddress } = device.record;
+    const seen = {
+      ...(lastSeenMs === undefined ? {} : { lastSeenMs }),
+      ...(lastAddress === undefined ? {} : { lastAddress }),
+    };
+    device.record = { ...stored, ...seen };
+    const { dial: after } = stored;
+    if (before?.host !== after?.host || before?.port !== after?.port)
+      this.#diallers.set(device.id, keyOf(device.record), after, device.link !== undefined);
+    this.#drain(device, stored.isDraining === true);
+  }
+
+  /** Where devices can dial this router; undefined while they cannot. */
+  get address(): FleetRouter | undefined {
+    if (this.#port === undefined) return undefined;
+    const { config, keys } = this.#options;
+    const hosts = ownAddresses(hostAndPort(config.listen)?.host).slice(0, maxPairingHosts);
+    return { name: this.#name, key: keyText(keys().public), hosts, port: this.#port };
+  }
+
+  #tellOthers(): void {
+    const others = this.#others;
+    for (const device of this.#devices.values()) device.backend.sayRouters(others);
+  }
+
+  get #others(): readonly FleetRouter[] {
+    return this.#options.peers?.others().slice(0, maxRouters - 1) ?? [];
   }
 
   /** Answers requests of the original's wire that come from this machine, from the next `start` on. */
@@ -213,8 +280,16 @@ export class Devices {
   /** Gives it nothing new, or does so again. @throws LfoError unknown_device */
   setDraining(id: string, isDraining: boolean): void {
     const device = this.#find(id);
+    this.#drain(device, isDraining);
+    const { isDraining: _was, ...rest } = device.record;
+    device.record = isDraining ? { ...rest, isDraining } : rest;
+    this.#registrar.save(device.record);
+  }
+
+  #drain(device: PairedDevice, isDraining: boolean): void {
+    if (device.isDraining === isDraining) return;
     device.isDraining = isDraining;
-    this.#options.members.setDraining(id, isDraining);
+    this.#options.members.setDraining(device.id, isDraining);
     device.backend.sayDrain(isDraining);
   }
 
@@ -239,6 +314,7 @@ export class Devices {
     }
     await this.#listen();
     const { pairing, secret } = this.pairings.open(lifetimeMs);
+    this.#share(pairing);
     const hosts = ownAddresses(hostAndPort(config.listen)?.host).slice(0, maxPairingHosts);
     const uri = pairingUri({
       role: 'router',
@@ -254,6 +330,7 @@ export class Devices {
   /** Dials a device that shows a code, and pairs with it. The pairing's state says how it went. @throws LfoError */
   inviteByDial({ addresses, secret, key }: DialTarget): Pairing {
     const pairing = this.pairings.openDial(dialLifetimeMs);
+    this.#share(pairing);
     const psk = pairingKey(primitives, secret);
     const attempt = ([address, ...others]: readonly DialAddress[]): void => {
       if (address === undefined || this.pairings.find(pairing.id)?.state !== 'open') return;
@@ -277,6 +354,16 @@ export class Devices {
     };
     attempt(addresses);
     return pairing;
+  }
+
+  /** How a pairing stands, begun here or at another router; undefined: nobody knows of it. */
+  async pairing(id: string): Promise<Pairing | undefined> {
+    return this.pairings.find(id) ?? (await this.#options.pairingRegistry?.find(id).catch(() => undefined));
+  }
+
+  /** Whoever asks another router is told. A database that is away costs that alone. */
+  #share(pairing: Pairing): void {
+    this.#options.pairingRegistry?.save(pairing).catch(() => undefined);
   }
 
   /** Takes nobody new and dials nobody; links that are up stay until their backends close. */
@@ -368,7 +455,7 @@ export class Devices {
           ...(config.minBattery === undefined ? {} : { min_battery: config.minBattery }),
           ...(config.maxThermal === undefined ? {} : { max_thermal: config.maxThermal }),
         },
-        names: { router, device: () => device.record.name },
+        names: { router, device: () => device.record.name, routers: () => this.#others },
         label: () => ({ name: device.record.name, plainModels: config.models }),
         lost: { state: 'down', detail: 'The device is not connected.' },
         onBye: (code) => {
@@ -381,20 +468,25 @@ export class Devices {
       onLost: (_device, code, livedMs) => {
         log.info({ device: device.id, name: device.record.name, end: code }, 'device lost');
         device.record = { ...device.record, lastSeenMs: clock.wallMs() };
-        this.#registrar.save(device.record);
+        this.#registrar.seen(device.record);
         this.#diallers.lost(device.id, code, livedMs);
       },
     });
     this.#devices.set(record.id, device);
     members.add(device.backend, 1);
+    this.#drain(device, record.isDraining === true);
     this.#diallers.set(record.id, keyOf(record), record.dial, false);
   }
 
   #forget(device: PairedDevice, code: 'revoked' | 'closing'): void {
-    const { publicKey: _key, dial: _dial, ...record } = device.record;
+    const { publicKey: _key, dial: _dial, isDraining: _draining, ...record } = device.record;
+    this.#registrar.save(record);
+    this.#leave(device, code);
+  }
+
+  #leave(device: PairedDevice, code: 'revoked' | 'closing'): void {
     this.#devices.delete(device.id);
     this.#diallers.set(device.id, undefined, undefined, false);
-    this.#registrar.save(record);
     this.#options.members.remove(device.id);
     device.end(code);
   }
@@ -425,7 +517,8 @@ export class Devices {
     const isNew = device.record.name === device.id;
     const name = isNew ? firstName(hello.name, (wanted) => this.#isTaken(wanted)) : device.record.name;
     device.record = { ...device.record, name, lastSeenMs: clock.wallMs(), lastAddress: address };
-    this.#registrar.save(device.record);
+    if (isNew) this.#registrar.save(device.record);
+    else this.#registrar.seen(device.record);
     if (isNew) log.info({ device: device.id, name }, 'device paired');
     device.take(channel, address);
   }
@@ -459,6 +552,8 @@ const greetings: Readonly<Record<GreetingKind | 'conflict', string>> = {
   conflict: 'device in conflict',
 };
 
+/** Routers that a device serves at most. */
+const maxRouters = 8;
 /** Port of the fleet. */
 export const fleetPort = 4870;
 /** Time a dialled pairing may take, all its addresses together. */

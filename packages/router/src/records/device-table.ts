@@ -17,9 +17,17 @@ export class DeviceTable implements DeviceRegistry {
   async save(record: DeviceRecord): Promise<void> {
     await this.#store.append('devices', [rowOf(record)], 'replace');
   }
+
+  async seen({ id, lastSeenMs, lastAddress }: Pick<DeviceRecord, 'id' | 'lastSeenMs' | 'lastAddress'>): Promise<void> {
+    const seen = {
+      last_seen_ms: lastSeenMs === undefined ? null : Math.round(lastSeenMs),
+      last_address: lastAddress ?? null,
+    };
+    await this.#store.db.updateTable('devices').set(seen).where('id', '=', id).execute();
+  }
 }
 
-function rowOf({ id, publicKey, name, createdMs, lastSeenMs, lastAddress, dial }: DeviceRecord): DeviceRow {
+function rowOf({ id, publicKey, name, createdMs, lastSeenMs, lastAddress, dial, isDraining }: DeviceRecord): DeviceRow {
   return {
     id,
     public_key: publicKey ?? null,
@@ -29,6 +37,7 @@ function rowOf({ id, publicKey, name, createdMs, lastSeenMs, lastAddress, dial }
     last_address: lastAddress ?? null,
     dial_host: dial?.host ?? null,
     dial_port: dial?.port ?? null,
+    draining: isDraining === true ? 1 : 0,
   };
 }
 
@@ -42,5 +51,6 @@ function recordOf(row: DeviceRow): DeviceRecord {
     ...(row.last_seen_ms === null ? {} : { lastSeenMs: row.last_seen_ms }),
     ...(row.last_address === null ? {} : { lastAddress: row.last_address }),
     ...(host === null || port === null ? {} : { dial: { host, port } }),
+    ...(row.draining === 1 ? { isDraining: true } : {}),
   };
 }

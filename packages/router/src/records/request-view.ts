@@ -24,6 +24,8 @@ export interface RequestView {
   readonly tools: number | null;
   /** Refused before anything was tried for it. */
   readonly isTurnedAway: boolean;
+  /** Trace of the request at the LFO that passed it on; `null` where its client asked here. */
+  readonly traceId: string | null;
   /** `null` where it was refused before that was known. */
   readonly mode: Mode | null;
   readonly stream: boolean;

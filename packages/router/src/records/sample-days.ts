@@ -164,6 +164,7 @@ function rowAt(timeMs: number, index: number, locals: readonly SampleLocal[], ra
     path: null,
     tools: fate === 'refused' ? 3 : 0,
     turned_away: 0,
+    trace_id: null,
   };
 }
 

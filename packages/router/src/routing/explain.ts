@@ -25,6 +25,7 @@ export function explainRoute(features: RequestFeatures, fleet: FleetView, decisi
     promptTokensFrom,
     warmTokens,
     limits,
+    ...(features.expected !== undefined && { expected: features.expected }),
     candidates: all,
     skipped: all.flatMap(({ backend, skipped }) => (skipped === undefined ? [] : [{ backend, why: skipped }])),
   };

@@ -22,7 +22,12 @@ export interface LiveSnapshot {
   readonly requests: readonly RequestView[];
 }
 
-interface Entry {
+/** A request of this router, or one of another as it was stored. */
+type Entry = OwnEntry | { readonly id: string; readonly stored: RequestView; sequence: number };
+
+interface OwnEntry {
+  readonly id: string;
+  readonly stored?: undefined;
   readonly trace: RequestTrace;
   readonly clientKey: string | undefined;
   sequence: number;
@@ -58,7 +63,7 @@ export class LiveFeed implements RequestSink {
   begin({ hints: { clientKey, headers } }: Pick<ChatRequest, 'hints'>, trace: RequestTrace): RequestFollower {
     this.#counters.started++;
     this.#counters.running++;
-    this.#changed({ trace, clientKey, sequence: 0, told: 0, outcome: undefined });
+    this.#changed({ id: trace.id, trace, clientKey, sequence: 0, told: 0, outcome: undefined });
     const ended: RequestFollower['ended'] = (delivery) => this.end(trace, delivery);
     const reader = this.#watchers.size === 0 ? undefined : headers?.[watchHeader];
     const watcher = typeof reader === 'string' ? this.#watchers.get(reader) : undefined;
@@ -85,15 +90,22 @@ export class LiveFeed implements RequestSink {
   /** Announces running requests that have moved on: a new attempt, a backend, the first byte. O(requests remembered). */
   refresh(): void {
     const moved = [...this.#entries.values()].filter(
-      ({ outcome, told, trace }) => outcome === undefined && told !== stageOf(trace),
+      (entry) => entry.stored === undefined && entry.outcome === undefined && entry.told !== stageOf(entry.trace),
     );
     for (const entry of moved) this.#changed(entry);
+  }
+
+  /** A request that another router has answered, as it was stored; one that is known already is not told again. */
+  endedElsewhere(stored: RequestView): void {
+    if (this.#entries.has(stored.id)) return;
+    this.#changed({ id: stored.id, stored, sequence: 0 });
+    this.#forgetOldest();
   }
 
   /** Call once, when the request has ended, whatever its end; `trace.endMs` is set. */
   end(trace: RequestTrace, outcome: RequestOutcome): void {
     const entry = this.#entries.get(trace.id);
-    if (entry === undefined || entry.outcome !== undefined) return;
+    if (entry === undefined || entry.stored !== undefined || entry.outcome !== undefined) return;
     this.#count(trace, outcome);
     entry.outcome = outcome;
     this.#changed(entry);
@@ -103,7 +115,8 @@ export class LiveFeed implements RequestSink {
   /** A request that runs or ended lately, and the key it belongs to. */
   find(id: string): { readonly view: RequestView; readonly clientKey: string | undefined } | undefined {
     const entry = this.#entries.get(id);
-    return entry && { view: viewOf(entry), clientKey: entry.clientKey };
+    if (entry === undefined) return undefined;
+    return { view: viewOf(entry), clientKey: entry.stored === undefined ? entry.clientKey : undefined };
   }
 
   /** What changed after `sequence`, or `undefined` where that is no longer known: then read a whole snapshot. */
@@ -133,9 +146,9 @@ export class LiveFeed implements RequestSink {
 
   #changed(entry: Entry): void {
     entry.sequence = ++this.#sequence;
-    entry.told = stageOf(entry.trace);
-    this.#entries.delete(entry.trace.id);
-    this.#entries.set(entry.trace.id, entry);
+    if (entry.stored === undefined) entry.told = stageOf(entry.trace);
+    this.#entries.delete(entry.id);
+    this.#entries.set(entry.id, entry);
     if (this.#listeners.size === 0) return;
     const change = { sequence: entry.sequence, counters: { ...this.#counters }, request: viewOf(entry) };
     for (const listener of this.#listeners) listener(change);
@@ -157,7 +170,7 @@ export class LiveFeed implements RequestSink {
     let ended = this.#entries.size - this.#counters.running;
     for (const [id, entry] of this.#entries) {
       if (ended <= this.#capacity) return;
-      if (entry.outcome === undefined) continue;
+      if (entry.stored === undefined && entry.outcome === undefined) continue;
       this.#entries.delete(id);
       this.#forgotten = entry.sequence;
       ended--;
@@ -194,7 +207,7 @@ function textOf(event: InferenceEvent): string {
 }
 
 function viewOf(entry: Entry): RequestView {
-  return viewTrace(entry.trace, entry.outcome, entry.clientKey);
+  return entry.stored ?? viewTrace(entry.trace, entry.outcome, entry.clientKey);
 }
 
 /** Grows with each attempt, with its backend and with the first byte. */

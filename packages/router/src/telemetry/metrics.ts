@@ -88,6 +88,11 @@ export class Metrics {
   );
   readonly #tokens = this.#counter('tokens_total', 'Tokens of the answers given.', ['kind', 'tier', 'backend']);
   readonly #attempts = this.#counter('attempts_total', 'Tries at a backend.', ['tier', 'backend', 'outcome', 'code']);
+  readonly #violations = this.#counter(
+    'egress_violations_total',
+    'Answers of the local tier that had left the own network.',
+    ['backend'],
+  );
   readonly #retries = this.#counter('retries_total', 'Tries that followed a failed one.', ['tier']);
   readonly #escalations = this.#counter('escalations_total', 'Local answers replaced by the cloud.', ['reason']);
   readonly #degraded = this.#counter('degraded_total', 'Local answers given though they did not pass.', []);
@@ -177,6 +182,7 @@ export class Metrics {
       const counts = this.#deviceRequests.get(attempt.device) ?? new Map<string, number>();
       this.#deviceRequests.set(attempt.device, counts.set(outcome, (counts.get(outcome) ?? 0) + 1));
     }
+    if (attempt.leaked !== undefined) this.#violations.add([backend]);
     if (previous?.outcome === 'failed') this.#retries.add([tier]);
     if (outcome === 'escalated') this.#escalations.add([attempt.reason ?? 'none']);
     if (leasedMs !== undefined) this.#queued.observe([tier], (leasedMs - startMs) / 1000);

@@ -68,7 +68,7 @@ function modelListOf(
   backend: BackendConfig,
   key: string | undefined,
 ): { url: string; headers: Record<string, string> } {
-  if (backend.kind === 'openai-compatible') {
+  if (backend.kind !== 'gemini') {
     return { url: `${backend.baseUrl}/models`, headers: key === undefined ? {} : { authorization: `Bearer ${key}` } };
   }
   const base = /\/v\d\w*(\/|$)/.test(new URL(backend.baseUrl).pathname) ? backend.baseUrl : `${backend.baseUrl}/v1beta`;

@@ -1,3 +1,4 @@
+import type { Cancellation } from '../../../core/abort.ts';
 import { randomBytes } from 'node:crypto';
 import { routerLink, type ByeCode, type Channel, type ModelOffer } from '@lfo/protocol';
 import type {
@@ -10,6 +11,7 @@ import type {
   PromptCount,
 } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
+import type { FleetRouter } from '../../../core/devices.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
@@ -142,6 +144,11 @@ export class DeviceBackend implements Backend {
   }
 
   /** Tells the device that its router gives it nothing new, or does so again. */
+  /** Tells a connected device of the other routers of its owner. */
+  sayRouters(routers: readonly FleetRouter[]): void {
+    this.#link?.sayRouters(routers);
+  }
+
   sayDrain(on: boolean): void {
     this.#link?.sayDrain(on);
   }
@@ -281,7 +288,7 @@ export class DeviceBackend implements Backend {
    * Tokens of this prompt, and how many of them a cache of the device holds. Undefined while no model is loaded, where
    * the device cannot count this prompt, and after 400 ms. @throws the signal's reason
    */
-  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined> {
+  async countTokens(request: ChatRequest, signal: Cancellation): Promise<PromptCount | undefined> {
     const info = this.#infos().find(isChat);
     if (this.#link === undefined || info === undefined) return undefined;
     try {
@@ -293,7 +300,7 @@ export class DeviceBackend implements Backend {
   }
 
   /** The device reports of itself; there is nothing to ask for. */
-  async probe(signal: AbortSignal): Promise<BackendStatus> {
+  async probe(signal: Cancellation): Promise<BackendStatus> {
     signal.throwIfAborted();
     return this.status();
   }

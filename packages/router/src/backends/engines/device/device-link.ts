@@ -1,7 +1,9 @@
+import type { Cancellation } from '../../../core/abort.ts';
 import { maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
 import type { ByeCode, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
 import type { CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
+import type { FleetRouter } from '../../../core/devices.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import { completeMessage, wirePrompt } from './complete-message.ts';
 import { DeviceCall } from './device-call.ts';
@@ -20,7 +22,7 @@ const mostUnanswered = 2;
 export const countMs = 400;
 
 /** What of the features of a device is used. */
-const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed']);
+const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed', 'routers']);
 /** After such a word the device does not return to its session. */
 const lastWords: ReadonlySet<string> = new Set([
   'closing',
@@ -70,6 +72,8 @@ export type Policy = NonNullable<MessageOf<RouterMessage, 'welcome'>['policy']>;
 export interface LinkNames {
   readonly router: { readonly id: string; readonly name: string; readonly version: string };
   readonly device: () => string;
+  /** Others of the same owner, which the device may dial too; absent: none. */
+  readonly routers?: () => readonly FleetRouter[];
 }
 
 /** One device on one link, from its `hello` to the end of the link; its calls belong to its session. */
@@ -165,7 +169,7 @@ export class DeviceLink {
   }
 
   /** Undefined where the device cannot tell, or not in time. @throws the signal's reason */
-  async count(request: ChatRequest, model: string, signal: AbortSignal): Promise<PromptCount | undefined> {
+  async count(request: ChatRequest, model: string, signal: Cancellation): Promise<PromptCount | undefined> {
     const { backend, link, clock } = this.#options;
     signal.throwIfAborted();
     if (link.closed || this.#session === undefined || this.#isDeaf) return undefined;
@@ -194,7 +198,7 @@ export class DeviceLink {
   }
 
   /** @throws BackendError; the signal's reason */
-  async embed(inputs: readonly string[], model: string, truncate: boolean, signal: AbortSignal): Promise<Embedded> {
+  async embed(inputs: readonly string[], model: string, truncate: boolean, signal: Cancellation): Promise<Embedded> {
     const { backend, link } = this.#options;
     signal.throwIfAborted();
     const session = this.#session;
@@ -218,6 +222,12 @@ export class DeviceLink {
   }
 
   /** For the device's screen. */
+  /** Tells of the other routers of its owner, where it wants to know. */
+  sayRouters(routers: readonly FleetRouter[]): void {
+    if (this.#hello?.features.includes('routers') !== true) return;
+    this.#options.link.send({ t: 'routers', routers: wireRouters(routers) });
+  }
+
   sayDrain(on: boolean): void {
     if (!this.#options.link.closed) this.#options.link.send({ t: 'drain', on });
   }
@@ -280,6 +290,7 @@ export class DeviceLink {
     this.#hello = hello;
     this.#offers = hello.models;
     this.#session = greeting.session;
+    const others = names?.routers?.() ?? [];
     link.send({
       t: 'welcome',
       v: protocolVersions[0],
@@ -292,6 +303,7 @@ export class DeviceLink {
       router: names?.router ?? { id: 'router', name: 'router', version: '0.1.0' },
       device: { id: backend, name: names?.device() ?? backend },
       ...(policy === undefined ? {} : { policy }),
+      ...(others.length === 0 ? {} : { routers: wireRouters(others) }),
       features: hello.features.filter((feature) => usedFeatures.has(feature) && (feature !== 'resume' || graceMs > 0)),
     });
     for (const request of greeting.again) link.send(request);
@@ -351,6 +363,10 @@ export class DeviceLink {
     onEnd(code);
     onClosed(this.#greeted, lastWords.has(code));
   }
+}
+
+function wireRouters(routers: readonly FleetRouter[]) {
+  return routers.map(({ name, key, hosts, port }) => ({ name, key, hosts: [...hosts], port }));
 }
 
 function countOf({ tokens, warm }: MessageOf<DeviceMessage, 'counted'>): PromptCount {
