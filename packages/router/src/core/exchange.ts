@@ -75,6 +75,8 @@ export interface RouteExplanation {
   readonly steering?: ThresholdView;
   readonly promptTokens: number;
   readonly promptTokensFrom: 'count' | 'bound' | 'estimate';
+  /** What the prompt probably has, where `promptTokens` is but a bound; absent: `promptTokens`. */
+  readonly expectedTokens?: number;
   /** Of these, already in the local model's cache; 0 when unknown. */
   readonly warmTokens?: number;
   /** What a local attempt is expected to be worth; absent: nobody asks, or too little is known. */

@@ -2,6 +2,7 @@ import type { Attempt, FleetView } from '../core/backend.ts';
 import { lackOf, type Lack } from '../core/can-serve.ts';
 import type { RouteCandidate, RouteExplanation } from '../core/exchange.ts';
 import type { Decision, RequestFeatures } from '../core/routing.ts';
+import { estimatePromptTokens } from './prompt-size.ts';
 import { candidatesOf, isFull, isReady, predictedWait, type Candidate } from './suitability.ts';
 
 /** Says a decision in words and names the backends behind each attempt; nothing has been run. */
@@ -31,6 +32,7 @@ export function explainRoute(
     threshold: limits.confidenceThreshold,
     promptTokens,
     promptTokensFrom,
+    ...(promptTokensFrom === 'bound' && { expectedTokens: estimatePromptTokens(features.request) }),
     warmTokens,
     limits,
     ...(features.expected !== undefined && { expected: features.expected }),
