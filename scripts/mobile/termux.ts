@@ -103,7 +103,7 @@ try {
       method,
       ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
     });
-  const ask = async (method: string, path: string, body?: object): ReturnType<typeof JSON.parse> =>
+  const ask = async (method: string, path: string, body?: object) =>
     JSON.parse(await (await send(method, path, body)).text());
   await until('router', async () => (await send('GET', '/health')).ok);
   const { uri } = await ask('POST', '/admin/devices/pairings', {});
