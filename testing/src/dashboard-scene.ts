@@ -17,6 +17,8 @@ export interface SceneOptions extends TestRouterOptions {
   /** Models of the local server; the first is its default. */
   readonly localModels?: readonly string[];
   readonly localName?: string;
+  /** The local server makes vectors too. */
+  readonly embeds?: boolean;
 }
 
 /** A whole router between a local model server and a cloud, both played on loopback. */
@@ -56,6 +58,8 @@ export const questions = {
   weather: 'What is the weather in Bern?',
   /** Answered locally, a word at a time, for two seconds. */
   long: 'Tell me a long story.',
+  /** The local answer begins well and is condemned after some words; both tiers write so slowly that one can watch. */
+  slow: 'Who wrote The Glass Bead Game, and when?',
 } as const;
 
 const broken: Script = (exchange) => exchange.json(500, { error: { message: 'out of memory' } });
@@ -69,8 +73,25 @@ const lines: ReadonlyMap<string, Line> = new Map([
   [questions.unlucky, { local: broken, cloud: said('Jupiter, Saturn, Uranus and Neptune.') }],
   [questions.hopeless, { local: broken, cloud: broken }],
   [questions.weather, { local: answerWith(weatherCall()), cloud: answerWith(weatherCall()) }],
+  [
+    questions.slow,
+    {
+      local: wavering(),
+      cloud: answerWith({
+        ...worded('Hermann Hesse wrote it; it was published in Zürich in 1943.'),
+        paceMs: 140,
+      }),
+    },
+  ],
   [questions.long, { local: answerWith({ ...worded('word '.repeat(80), -0.05), paceMs: 25 }), cloud: said('No.') }],
 ]);
+
+/** Written surely at first, and by guess from where it matters. */
+function wavering(): Script {
+  const text = 'The Glass Bead Game was written by Thomas Mann and published in 1924.';
+  const answer = worded(text, -0.02);
+  return answerWith({ ...answer, logprobs: answer.deltas.map((_, index) => (index < 7 ? -0.03 : -2.2)), paceMs: 220 });
+}
 
 /** The tool that the question about the weather is asked with. */
 export const weatherTool = {
@@ -88,6 +109,7 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
     gaps = [],
     localModels = ['qwen3:4b'],
     localName = 'ollama',
+    embeds = false,
     yaml = '',
     env = {},
     ...rest
@@ -99,7 +121,14 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
   t.after(() => rmSync(dataDir, { recursive: true, force: true }));
   if (rows.length > 0) await record(dataDir, rows, gaps);
   const backends = [
-    { name: localName, kind: 'openai-compatible', tier: 'local', base_url: `${local.origin}/v1`, models: localModels },
+    {
+      name: localName,
+      kind: 'openai-compatible',
+      tier: 'local',
+      base_url: `${local.origin}/v1`,
+      models: localModels,
+      ...(embeds && { embedding_models: ['minilm'] }),
+    },
     {
       name: 'gemini',
       kind: 'openai-compatible',
@@ -146,10 +175,19 @@ function tier(name: keyof Line, models: readonly string[]): Script {
       const data = models.map((id) => ({ id, object: 'model', created: 0, owned_by: 'test', context_length: 32_768 }));
       return exchange.json(200, { object: 'list', data });
     }
+    if (exchange.request.path.endsWith('/embeddings')) return vector(exchange);
     const question = questionOf(exchange);
     return (lines.get(question)?.[name] ?? said(question, -0.05))(exchange);
   };
 }
+
+const vector: Script = (exchange) =>
+  exchange.json(200, {
+    object: 'list',
+    model: 'minilm',
+    data: [{ object: 'embedding', index: 0, embedding: [0.6, 0.8] }],
+    usage: { prompt_tokens: 5, total_tokens: 5 },
+  });
 
 function questionOf({ request }: Exchange): string {
   const messages = at(request.json, 'messages');

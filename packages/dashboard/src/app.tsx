@@ -5,6 +5,7 @@ import { loadKeyNames } from './api/keys.ts';
 import { follow } from './api/live.ts';
 import { place } from './navigation.ts';
 import { Shell } from './parts/shell.tsx';
+import { CompareView } from './views/compare.tsx';
 import { ConfidenceView } from './views/confidence.tsx';
 import { ErrorsView } from './views/errors.tsx';
 import { FleetView } from './views/fleet.tsx';
@@ -50,6 +51,8 @@ function viewOf(path: string): { title: string; view: ComponentChildren } {
       return { title: 'Now', view: <NowView /> };
     case '/requests':
       return { title: 'Requests', view: <RequestsView /> };
+    case '/compare':
+      return { title: 'Compare', view: <CompareView /> };
     case '/trends':
       return { title: 'Trends', view: <TrendsView /> };
     case '/confidence':

@@ -2,9 +2,9 @@ const none = '–';
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const hundredths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const clockTime = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
-const fullTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
-const hourMinute = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const clockTime = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', hourCycle: 'h23' });
+const fullTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long', hourCycle: 'h23' });
+const hourMinute = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const dayOnly = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
 const longDay = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 const dayTime = new Intl.DateTimeFormat(undefined, {
@@ -12,6 +12,7 @@ const dayTime = new Intl.DateTimeFormat(undefined, {
   day: 'numeric',
   hour: '2-digit',
   minute: '2-digit',
+  hourCycle: 'h23',
 });
 
 /** `840 ms`, `1.24 s`, `2 min 5 s`. */
@@ -56,6 +57,23 @@ export function money(usd: number | null | undefined): string {
   if (usd === null || usd === undefined) return none;
   const digits = usd === 0 || usd >= 1 ? 2 : usd >= 0.01 ? 3 : usd >= 0.001 ? 4 : 6;
   return `$${usd.toFixed(digits)}`;
+}
+
+/** `2.4 a second`, `12 a minute`. */
+export function perSecond(value: number): string {
+  if (value === 0) return 'none';
+  if (value < 0.5) return `${tenths.format(value * 60)} a minute`;
+  return `${value < 10 ? tenths.format(value) : whole.format(value)} a second`;
+}
+
+/** How a number stands beside an earlier one: `+12 %`, `× 8`, `as then`; empty where that says nothing. */
+export function change(now: number | null, before: number | null): string {
+  if (now === null || before === null || before === 0) return '';
+  const by = Math.round((now / before - 1) * 100);
+  if (by === 0) return 'as then';
+  // Percentages of next to nothing are noise.
+  if (by >= 400) return `× ${whole.format(now / before)}`;
+  return `${by > 0 ? '+' : '−'}${whole.format(Math.abs(by))} %`;
 }
 
 /** Tokens a second. */

@@ -1,7 +1,6 @@
 import { render } from 'preact';
 import { App } from './app.tsx';
 import { followHistory } from './navigation.ts';
-import 'uplot/dist/uPlot.min.css';
 import './styles.css';
 import { applyTheme } from './theme.ts';
 

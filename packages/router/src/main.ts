@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url';
 import { runCli } from './cli/program.ts';
 import type { Terminal } from './cli/terminal.ts';
 import { holdProcess, systemClock } from './core/clock.ts';
-import { withoutSecrets } from './config/environment.ts';
 import { isJsonObject, parseJson } from './core/json.ts';
 
 /** The process as a terminal for commands. */
@@ -50,19 +49,24 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
     random: Math.random,
     version: ownVersion(),
     machine: `${process.platform}-${process.arch}`,
-    startApp: async (options) =>
-      (await import('./app/app.ts')).startApp(options, {
+    startApp: async (options) => {
+      const [{ startApp }, { withoutSecrets }] = await Promise.all([
+        import('./app/app.ts'),
+        import('./config/environment.ts'),
+      ]);
+      return startApp(options, {
         execPath: process.execPath,
         childEnv: withoutSecrets(process.env),
         random: Math.random,
         build: { version: ownVersion(), node: process.version },
-      }),
+      });
+    },
     openArchive: async (config) => (await import('./records/open-archive.ts')).openArchive(config),
-    devicePackage: async () =>
-      (await import('./app/device-package.ts')).devicePackage({
-        execPath: process.execPath,
-        env: withoutSecrets(process.env),
-      }),
+    devicePackage: async () => {
+      const { withoutSecrets } = await import('./config/environment.ts');
+      const { devicePackage } = await import('./app/device-package.ts');
+      return devicePackage({ execPath: process.execPath, env: withoutSecrets(process.env) });
+    },
     openKeyStore: async (config) => (await import('./app/command-keys.ts')).openCommandKeys(config, systemClock),
   });
   release();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { test, type TestContext } from 'node:test';
 import { startDashboard, type DashboardServerOptions } from '@lfo/testing/dashboard-server.ts';
-import { recordedDays } from '@lfo/testing/recorded-days.ts';
+import { recordedDays } from '../src/records/sample-days.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { request as send } from 'undici';
 import type { VerifyKey } from '../src/core/identity.ts';

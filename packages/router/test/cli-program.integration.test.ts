@@ -7,6 +7,8 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FakeGemini } from '@lfo/testing/fake-gemini.ts';
 import { runLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
+import { SqliteStore } from '../src/records/store/sqlite-store.ts';
+import { sampleRow } from '../src/records/store/store-contract.ts';
 
 const commands = [
   [],
@@ -86,11 +88,54 @@ test('doctor reports each check with its fix, as lines and as JSON', async (t) =
   assert.equal(code, 1);
   assert.match(stdout, /^✓ runtime +Node v\d+/m);
   assert.match(stdout, /^✗ data .*open to other users\n +→ chmod 700 /m);
+  assert.match(stdout, /^✓ disk +[\d.]+ GB free for /m);
+  assert.match(stdout, /^✓ clock +\d{4}-\d\d-\d\d /m);
+  assert.match(stdout, /\nNot ready: data\.\n$/);
   const json = JSON.parse((await runLfo(t, ['doctor', '--offline', '--json'], { cwd, env })).stdout);
   assert.deepEqual(
     json.checks.filter(({ ok }: { ok: boolean }) => !ok).map(({ name }: { name: string }) => name),
     ['data'],
   );
+});
+
+test('doctor says ready where nothing is missing, and how far the predicted waits are off', async (t) => {
+  const cwd = workingFolder(t);
+  const store = new SqliteStore(join(cwd, 'data', 'lfo.db'));
+  const waits = { predicted_wait_ms: 200, wait_ms: 900 };
+  await store.append('requests', [
+    sampleRow('01a209cd-b4e9-75f6-bf78-ba07db0230a2', { time_ms: Date.now() - 60_000, ...waits }),
+  ]);
+  await store.close();
+  const { code, stdout } = await runLfo(t, ['doctor', '--offline'], { cwd, env: { PORT: '0' } });
+  assert.equal(code, 0, stdout);
+  assert.match(
+    stdout,
+    /^! waits +predicted 200 ms for the first local token, was 900 ms: off by 4\.5 .*\n +→ lfo stats --by backend/m,
+  );
+  assert.match(stdout, /\nReady\.\n$/);
+});
+
+test('doctor tells what a running LFO says of itself: that it cannot answer, and how each device is', async (t) => {
+  const answers: Readonly<Record<string, object>> = {
+    '/health': { status: 'ok' },
+    '/ready': { status: 'not_ready', reasons: ['embedded: the file is cut'] },
+    '/admin/devices': {
+      port: 4870,
+      devices: [
+        { name: 'laptop', state: 'ready', why: null, last_error: null },
+        { name: 'pixel', state: 'offline', why: null, last_error: { message: 'The link was lost.' } },
+        { name: 'twin', state: 'conflict', why: 'two machines have its key', last_error: null },
+      ],
+    },
+  };
+  const url = await fakeServer(t, ({ url: path = '' }, response) => response.end(JSON.stringify(answers[path] ?? {})));
+  const { code, stdout } = await runLfo(t, ['doctor', '--offline', '--url', url], { cwd: workingFolder(t) });
+  assert.equal(code, 1);
+  assert.match(stdout, /^✗ ready +LFO runs, but cannot answer: embedded: the file is cut$/m);
+  assert.match(stdout, /^✓ laptop +ready$/m);
+  assert.match(stdout, /^! pixel +offline\n +→ The link was lost\.$/m);
+  assert.match(stdout, /^✗ twin +conflict: two machines have its key$/m);
+  assert.match(stdout, /\nNot ready: ready, twin\.\n$/);
 });
 
 test('what has no effect in this version says so: the scope device', { timeout: 60_000 }, async (t) => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { accessibilityFaults, browserOfSuite, noBrowser, openPage } from '@lfo/testing/browser.ts';
 import { questions, type Scene, startScene, weatherTool } from '@lfo/testing/dashboard-scene.ts';
-import { recordedDays } from '@lfo/testing/recorded-days.ts';
+import { recordedDays } from '../src/records/sample-days.ts';
 
 /** Pictures of every view are put here, where it is set. */
 const pictures = process.env['LFO_SCREENSHOTS'];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { browserOfSuite, noBrowser, openPage, untilTrue } from '@lfo/testing/browser.ts';
 import { questions, type SceneOptions, startScene } from '@lfo/testing/dashboard-scene.ts';
-import { recordedDays } from '@lfo/testing/recorded-days.ts';
+import { recordedDays } from '../src/records/sample-days.ts';
 
 const hourMs = 3_600_000;
 
@@ -32,7 +32,7 @@ describe('what is on record, in a browser', { skip: noBrowser }, () => {
   test('a search that has found nothing yet says how far it looked, and goes on', async (t) => {
     const nowMs = Date.now();
     const newer = recordedDays(nowMs, 10_100, hourMs).map((row) => ({ ...row, reason: 'confident' }));
-    const older = recordedDays(nowMs - hourMs, 5, hourMs, 3).map((row) => ({
+    const older = recordedDays(nowMs - hourMs, 5, hourMs, { seed: 3 }).map((row) => ({
       ...row,
       reason: 'confident',
       backend: 'laptop',

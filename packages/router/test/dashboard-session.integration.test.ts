@@ -4,7 +4,7 @@ import { assertWithin } from '@lfo/testing/figure.ts';
 import { browserOfSuite, noBrowser, openPage } from '@lfo/testing/browser.ts';
 import { questions, type SceneOptions, startScene, weatherTool } from '@lfo/testing/dashboard-scene.ts';
 import { runLfo } from '@lfo/testing/lfo-process.ts';
-import { recordedDays } from '@lfo/testing/recorded-days.ts';
+import { recordedDays } from '../src/records/sample-days.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { xssPayloads } from '@lfo/testing/xss-payloads.ts';
 

@@ -67,7 +67,10 @@ backends:
   t.after(() => store.close());
   const keys = new KeyTable(store);
   const owner = await keys.create({ name: 'owner', scopes: ['admin'], limits: {} }, Date.now());
-  const limited = await keys.create({ name: 'limited', scopes: ['chat'], limits: { requestsPerDay: 1 } }, Date.now());
+  const limited = await keys.create(
+    { name: 'limited', scopes: ['chat'], limits: { requestsPerDay: 1 }, expiresMs: Date.now() + 86_400_000 },
+    Date.now(),
+  );
   const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
   await until('the keys are known', async () => (await router.request('GET', '/v1/models')).status === 401);
   cloud.always(sure);

@@ -1,105 +1,27 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { type BalancedRouters, startBalanced, withoutNginx } from '@lfo/testing/balanced-routers.ts';
+import { answeredSlowly, ownerKey, type Site, type SiteOptions, startSite } from '@lfo/testing/balanced-site.ts';
+import { withoutNginx } from '@lfo/testing/balanced-routers.ts';
 import { until } from '@lfo/testing/faults/keyed-process.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import { assertFigure, assertWithin } from '@lfo/testing/figure.ts';
 import { postgresOfFile, withoutPostgres } from '@lfo/testing/postgres.ts';
 import { redisOfFile, withoutRedis } from '@lfo/testing/redis.ts';
 import { scaled } from '@lfo/testing/test-scale.ts';
-import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
-import type { Script } from '@lfo/testing/upstream/exchange.ts';
-import { Pool } from 'undici';
-import type { KeyLimits } from '../src/core/identity.ts';
 import { KeyTable } from '../src/keys/key-table.ts';
-import { PostgresStore } from '../src/records/store/postgres-store.ts';
 
 const postgres = postgresOfFile();
 const redis = redisOfFile();
 const skip = [withoutPostgres, withoutRedis, withoutNginx].find((why) => why !== false) ?? false;
-const ownerKey = 'the-key-of-the-owner-of-all-of-this';
 
 const usd = 0.13;
-const answered = answerWith({
-  deltas: ['Can', 'ber', 'ra'],
-  usage: { prompt_tokens: 30, completion_tokens: 100, total_tokens: 130 },
-});
 
-interface Site {
-  readonly routers: BalancedRouters;
-  readonly store: PostgresStore;
-  readonly cloud: ScriptedUpstream;
-  /** Chats at the cloud: now, and at once at the most. */
-  readonly running: { now: number; most: number };
-  readonly databaseUrl: string;
-  /** Status of a chat through the balancer, or at one router. */
-  chat(key: string, body?: object, at?: string): Promise<{ status: number; router: string | undefined; text: string }>;
-  key(limits: KeyLimits, more?: { readonly expiresMs?: number }): Promise<string>;
-}
-
-async function setUp(t: TestContext, { env = {}, drainMs = 0, count = 3 } = {}): Promise<Site> {
-  const running = { now: 0, most: 0 };
-  /** Slow enough that all clients are there before the first has its answer. */
-  const slowly: Script = async (exchange) => {
-    running.most = Math.max(running.most, ++running.now);
-    await exchange.pause(300);
-    running.now--;
-    await answered(exchange);
-  };
-  const cloud = await ScriptedUpstream.start(slowly);
-  t.after(() => cloud.close());
-  const databaseUrl = await postgres().database();
-  const yaml = `server: { drain_ms: ${drainMs} }
-# Busy machines may take their time to answer: what happens when they do not is tested by itself.
-limits: { store_wait_ms: 2000 }
-prices:
-  big: { prompt: 1000, cached: 1000, completion: 1000 }
-backends:
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [big], concurrency: 1000 }
-`;
-  const routers = await startBalanced(t, {
-    routers: count,
-    yaml,
-    env: { DATABASE_URL: databaseUrl, LFO_AUTH_TOKEN: ownerKey, ...env },
-  });
-  const store = new PostgresStore(databaseUrl);
-  t.after(() => store.close());
-  const pools = new Map([routers.url, ...routers.urls].map((url) => [url, new Pool(url, { connections: 256 })]));
-  t.after(() => Promise.all([...pools.values()].map((pool) => pool.destroy())));
-  const keys = new KeyTable(store);
-  return {
-    routers,
-    store,
-    cloud,
-    running,
-    databaseUrl,
-    async chat(key, body = {}, at = routers.url) {
-      const pool = pools.get(at) ?? assert.fail('no such router');
-      const answer = await pool.request({
-        method: 'POST',
-        path: '/v1/chat/completions',
-        headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
-        body: JSON.stringify({ model: 'lfo-cloud', messages: [{ role: 'user', content: 'Hello' }], ...body }),
-      });
-      const { 'x-lfo-router': router } = answer.headers;
-      return {
-        status: answer.statusCode,
-        router: typeof router === 'string' ? router : undefined,
-        text: await answer.body.text(),
-      };
-    },
-    async key(limits, more = {}) {
-      const { text } = await keys.create({ name: 'limited', scopes: ['chat'], limits, ...more }, Date.now());
-      const headers = { authorization: `Bearer ${text}` };
-      for (const url of routers.urls) {
-        await until('the key is known', async () => (await fetch(`${url}/v1/models`, { headers })).ok);
-      }
-      return text;
-    },
-  };
-}
+const setUp = (t: TestContext, options: Omit<SiteOptions, 'databaseUrl'> = {}): Promise<Site> =>
+  postgres()
+    .database()
+    .then((databaseUrl) => startSite(t, { ...options, databaseUrl }));
 
 /** 64 clients, each with so many requests one after the other; how many of them had an answer. */
 async function storm(site: Site, key: string, rounds: number, body: object = {}): Promise<number> {
@@ -133,6 +55,11 @@ for (const kind of ['PostgreSQL', 'Redis'] as const) {
       assert.ok(tokens > 900 && tokens <= 1_430, `${tokens} of 1300 tokens`);
       const dollars = usd * (await storm(there, await there.key({ usdPerDay: 1 }), 3, { max_tokens: 100 }));
       assert.ok(dollars > 0.7 && dollars <= 1 + usd, `${dollars} of 1 dollar`);
+      // Of a minute as of a day; the minute is long enough for three rounds.
+      const perMinute = 130 * (await storm(there, await there.key({ tokensPerMinute: 1_300 }), 1, { max_tokens: 100 }));
+      assert.ok(perMinute > 900 && perMinute <= 1_430, `${perMinute} of 1300 tokens`);
+      const inAMinute = usd * (await storm(there, await there.key({ usdPerMinute: 1 }), 1, { max_tokens: 100 }));
+      assert.ok(inAMinute > 0.7 && inAMinute <= 1 + usd, `${inAMinute} of 1 dollar a minute`);
       assertFigure(t, { what: `dollars of 1, ${kind}`, value: dollars, unit: 'USD', bound: 1 + usd, is: 'most' });
     },
   );
@@ -144,7 +71,9 @@ test(
   async (t) => {
     const there = await setUp(t, { drainMs: 2_500 });
     const long = answerWith({ deltas: Array.from({ length: 40 }, (_each, index) => `${index} `), paceMs: 50 });
-    there.cloud.always(async (exchange) => (at(exchange.request.json, 'stream') === true ? long : answered)(exchange));
+    there.cloud.always(async (exchange) =>
+      (at(exchange.request.json, 'stream') === true ? long : answeredSlowly)(exchange),
+    );
     const wanted = scaled({ always: 300, full: 5_000 });
     const failures: string[] = [];
     const streams: boolean[] = [];
@@ -240,7 +169,7 @@ test(
     assert.equal((await there.chat(limited, {}, first)).status, 429);
     await routers.kill(1);
     const killedMs = performance.now();
-    there.cloud.always(answered);
+    there.cloud.always(answeredSlowly);
     await Promise.all(lost);
     await until('its places are free', async () => (await there.chat(limited, {}, first)).status === 200);
     assertWithin(t, 'places of a killed router', performance.now() - killedMs, 15_000);

@@ -1,6 +1,6 @@
 import { batch, signal } from '@preact/signals';
 import type { LiveEvents, StatusBody } from '@lfo/router/src/admin/wire.ts';
-import type { LiveCounters, RequestView } from '@lfo/router/src/records/request-view.ts';
+import type { HeldView, LiveCounters, RequestView } from '@lfo/router/src/records/request-view.ts';
 import { ask, goToLogin } from './client.ts';
 
 /** Latest requests, the newest first. */
@@ -8,11 +8,27 @@ export const requests = signal<readonly RequestView[]>([]);
 export const counters = signal<LiveCounters | undefined>(undefined);
 export const status = signal<StatusBody | undefined>(undefined);
 export const connection = signal<'connecting' | 'live' | 'lost'>('connecting');
+/** Requests a second over the last ten; `undefined` until that was watched for a moment. */
+export const requestRate = signal<number | undefined>(undefined);
+/** Names this page to the router: requests with it in `x-lfo-watch` show here what is held back of them. */
+export const reader = crypto.randomUUID();
 
 const maxRequests = 200;
 /** Changes are shown this often at most, so that a busy router does not keep the page busy. */
 const showEveryMs = 80;
 const retryMs = 2_000;
+
+/** Counts of the last ten seconds, the oldest first. */
+const rateWindowMs = 10_000;
+const samples: { readonly atMs: number; readonly started: number }[] = [];
+
+const heldListeners = new Set<(held: HeldView) => void>();
+
+/** Calls with what is held back of this page's own requests; the returned function ends that. */
+export function onHeld(run: (held: HeldView) => void): () => void {
+  heldListeners.add(run);
+  return () => heldListeners.delete(run);
+}
 
 const known = new Map<string, RequestView>();
 let latestCounters: LiveCounters | undefined;
@@ -22,7 +38,8 @@ let source: EventSource | undefined;
 /** Follows the router until the page goes away; comes back by itself and gets what it missed. */
 export function follow(): void {
   if (source !== undefined) return;
-  const stream = new EventSource('/dashboard/api/live');
+  const stream = new EventSource(`/dashboard/api/live?reader=${reader}`);
+  sampling ??= setInterval(sample, 1_000);
   source = stream;
   stream.addEventListener('open', () => {
     connection.value = 'live';
@@ -50,6 +67,9 @@ export function follow(): void {
   on('status', (body) => {
     status.value = body;
   });
+  on('held', (held) => {
+    for (const run of heldListeners) run(held);
+  });
 
   function on<Name extends keyof LiveEvents>(name: Name, run: (body: LiveEvents[Name]) => void): void {
     stream.addEventListener(name, ({ data }: MessageEvent<string>) => {
@@ -57,6 +77,21 @@ export function follow(): void {
       run(body);
     });
   }
+}
+
+let sampling: ReturnType<typeof setInterval> | undefined;
+
+function sample(): void {
+  if (latestCounters === undefined || connection.value !== 'live') return;
+  const { started } = latestCounters;
+  const atMs = performance.now();
+  // A router that was started anew counts from nothing.
+  if (started < (samples.at(-1)?.started ?? 0)) samples.length = 0;
+  samples.push({ atMs, started });
+  while (samples.length > 2 && atMs - (samples[1]?.atMs ?? atMs) >= rateWindowMs) samples.shift();
+  const [first] = samples;
+  if (first === undefined || atMs - first.atMs < 900) return;
+  requestRate.value = ((started - first.started) * 1_000) / (atMs - first.atMs);
 }
 
 async function reopen(): Promise<void> {

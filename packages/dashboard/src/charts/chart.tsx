@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { dayAndTime } from '../format.ts';
 import { onSchemeChange } from './colours.ts';
-import type { PlotOptions, Series } from './plot.ts';
+import type { DrawnPlot, PlotOptions, Series } from './plot.ts';
 
 interface ChartProps {
   readonly title: string;
@@ -69,50 +69,46 @@ export function Chart(props: ChartProps) {
   );
 }
 
-/** The drawing alone, loaded when it is first needed. */
+/** The drawing alone, loaded when it is first needed; new values are shown in place. */
 function Plot(props: ChartProps & { readonly point: number | null; readonly onPoint: (index: number | null) => void }) {
   const target = useRef<HTMLDivElement>(null);
-  const moveTo = useRef<(index: number | null) => void>(() => {});
+  const drawn = useRef<DrawnPlot | undefined>(undefined);
   const { timesMs, series, shape, max, marks, onZoom, format, onPoint, point } = props;
+  const options: PlotOptions = {
+    timesMs,
+    series,
+    shape,
+    formatValue: format,
+    onPoint,
+    ...(max !== undefined && { max }),
+    ...(marks !== undefined && { marks }),
+    ...(onZoom !== undefined && { onZoom }),
+  };
+  const latest = useRef(options);
+  latest.current = options;
+  const draw = async (): Promise<void> => {
+    const { drawPlot } = await import('./plot.ts');
+    const element = target.current;
+    if (element === null) return;
+    drawn.current?.destroy();
+    drawn.current = drawPlot(element, latest.current);
+  };
   useEffect(() => {
-    let clean = (): void => {};
-    let isGone = false;
-    const draw = async (): Promise<void> => {
-      const { drawPlot, fitPlot } = await import('./plot.ts');
-      const element = target.current;
-      if (isGone || element === null) return;
-      clean();
-      const plot = drawPlot(element, {
-        timesMs,
-        series,
-        shape,
-        formatValue: format,
-        onPoint,
-        ...(max !== undefined && { max }),
-        ...(marks !== undefined && { marks }),
-        ...(onZoom !== undefined && { onZoom }),
-      });
-      const observer = new ResizeObserver(() => fitPlot(plot, element));
-      observer.observe(element);
-      moveTo.current = (index) => {
-        if (plot.cursor.idx === index) return;
-        const left = index === null ? -10 : plot.valToPos((timesMs[index] ?? 0) / 1_000, 'x');
-        plot.setCursor({ left, top: 0 }, false);
-      };
-      clean = () => {
-        observer.disconnect();
-        plot.destroy();
-      };
-    };
     void draw();
     const stop = onSchemeChange(() => void draw());
+    const observer = new ResizeObserver(() => drawn.current?.fit());
+    if (target.current !== null) observer.observe(target.current);
     return () => {
-      isGone = true;
       stop();
-      clean();
+      observer.disconnect();
+      drawn.current?.destroy();
+      drawn.current = undefined;
     };
-  }, [timesMs, series, shape, max]);
-  useEffect(() => moveTo.current(point), [point]);
+  }, []);
+  useEffect(() => {
+    if (drawn.current?.show(latest.current) === false) void draw();
+  }, [timesMs, series, shape, max, marks]);
+  useEffect(() => drawn.current?.moveTo(point), [point]);
   return <div class="plot" ref={target} aria-hidden="true" />;
 }
 

@@ -32,26 +32,60 @@ export interface PlotOptions {
 
 const heightPx = 190;
 
+/** A chart that is drawn. */
+export interface DrawnPlot {
+  /** Shows other values in place; false where its series are others, and it has to be drawn anew. */
+  show(options: PlotOptions): boolean;
+  /** Points at a step, or at none. */
+  moveTo(index: number | null): void;
+  /** Fits it to its element again. */
+  fit(): void;
+  destroy(): void;
+}
+
 /** Draws a chart into an element. Bars are stacked in the order of their series. */
-export function drawPlot(target: HTMLElement, options: PlotOptions): uPlot {
-  const { timesMs, shape } = options;
-  const series = shape === 'bars' ? stacked(options.series) : options.series;
-  // A stack is drawn from its top down, so that each bar covers the foot of the one before.
-  const ordered = shape === 'bars' ? series.toReversed() : series;
-  const data: uPlot.AlignedData = [
-    timesMs.map((timeMs) => timeMs / 1_000),
-    ...ordered.map(({ values }) => [...values]),
-  ];
-  return new uPlot(uplotOptions(target, options, ordered), data, target);
+export function drawPlot(target: HTMLElement, options: PlotOptions): DrawnPlot {
+  let now = options;
+  const plot = new uPlot(
+    uplotOptions(target, () => now),
+    dataOf(options),
+    target,
+  );
+  return {
+    show(next) {
+      if (!hasSameSeries(now, next)) return false;
+      now = next;
+      plot.setData(dataOf(next));
+      return true;
+    },
+    moveTo(index) {
+      if (plot.cursor.idx === index) return;
+      const left = index === null ? -10 : plot.valToPos((now.timesMs[index] ?? 0) / 1_000, 'x');
+      plot.setCursor({ left, top: 0 }, false);
+    },
+    fit: () => plot.setSize({ width: target.clientWidth, height: heightPx }),
+    destroy: () => plot.destroy(),
+  };
 }
 
-/** Fits a chart to its element again. */
-export function fitPlot(plot: uPlot, target: HTMLElement): void {
-  plot.setSize({ width: target.clientWidth, height: heightPx });
+function dataOf(options: PlotOptions): uPlot.AlignedData {
+  return [options.timesMs.map((timeMs) => timeMs / 1_000), ...drawnSeries(options).map(({ values }) => [...values])];
 }
 
-function uplotOptions(target: HTMLElement, options: PlotOptions, series: readonly Series[]): uPlot.Options {
-  const { shape, formatValue, max, onPoint, onZoom, marks = [] } = options;
+/** A stack is drawn from its top down, so that each bar covers the foot of the one before. */
+function drawnSeries({ shape, series }: PlotOptions): readonly Series[] {
+  return shape === 'bars' ? stacked(series).toReversed() : series;
+}
+
+function hasSameSeries(a: PlotOptions, b: PlotOptions): boolean {
+  const names = ({ shape, series }: PlotOptions): string =>
+    [shape, ...series.map(({ label, colour, dashed, isBand }) => `${label} ${colour} ${dashed} ${isBand}`)].join('\n');
+  return names(a) === names(b);
+}
+
+function uplotOptions(target: HTMLElement, now: () => PlotOptions): uPlot.Options {
+  const { shape, onZoom } = now();
+  const series = drawnSeries(now());
   const axis = {
     stroke: colourOf('dim'),
     font: '12px system-ui, sans-serif',
@@ -68,7 +102,7 @@ function uplotOptions(target: HTMLElement, options: PlotOptions, series: readonl
       points: { show: shape === 'lines' },
       drag: { x: onZoom !== undefined, y: false, setScale: false },
     },
-    scales: { y: { range: (_plot, _low, high) => [0, max ?? niceMax(high)] } },
+    scales: { y: { range: (_plot, _low, high) => [0, now().max ?? niceMax(high)] } },
     axes: [
       {
         ...axis,
@@ -86,7 +120,7 @@ function uplotOptions(target: HTMLElement, options: PlotOptions, series: readonl
         size: 62,
         gap: 6,
         space: 36,
-        values: (_plot, ticks) => ticks.map((tick) => onScale(formatValue(tick))),
+        values: (_plot, ticks) => ticks.map((tick) => onScale(now().formatValue(tick))),
       },
     ],
     series: [{}, ...series.map((one) => seriesOptions(one, shape))],
@@ -94,9 +128,9 @@ function uplotOptions(target: HTMLElement, options: PlotOptions, series: readonl
       isBand === true && index > 0 ? [{ series: [index + 1, index], fill: thin(colourOf(colour)) }] : [],
     ),
     hooks: {
-      setCursor: [({ cursor }) => onPoint(cursor.idx ?? null)],
-      setSelect: [(plot) => zoomed(plot, onZoom)],
-      draw: [(plot) => drawMarks(plot, marks)],
+      setCursor: [({ cursor }) => now().onPoint(cursor.idx ?? null)],
+      setSelect: [(plot) => zoomed(plot, now().onZoom)],
+      draw: [(plot) => drawMarks(plot, now().marks ?? [])],
     },
   };
 }

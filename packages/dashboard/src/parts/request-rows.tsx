@@ -1,22 +1,22 @@
 import { reasons } from '@lfo/router/src/core/reason.ts';
 import type { RequestView } from '@lfo/router/src/records/request-view.ts';
-import { count, timeOfDay } from '../format.ts';
+import { count, duration, onScale, timeOfDay } from '../format.ts';
 import { scoreOf } from '../phases.ts';
 import { RouteBadge } from './badges.tsx';
 import { ConfidenceMeter } from './confidence-meter.tsx';
 import { sentence } from './evidence.tsx';
-import { LatencyBar } from './latency-bar.tsx';
+import { LatencyBar, latencyScale } from './latency-bar.tsx';
 import { Link } from './link.tsx';
 
 /** What the columns of the rows are. */
-export function RowHead() {
+export function RowHead({ requests }: { requests: readonly RequestView[] }) {
   return (
     <div class="row row-head" aria-hidden="true">
       <span>Time</span>
       <span>Route</span>
       <span>Backend and reason</span>
       <span>Confidence</span>
-      <span>Latency</span>
+      <span>Latency, 0 to {onScale(duration(latencyScale(requests)))}</span>
       <span class="end">Tokens</span>
     </div>
   );
@@ -32,22 +32,39 @@ function whyOf({ reason, backend, route, threshold, attempts }: RequestView): st
 }
 
 /** One line a request; each leads to its page. */
-export function RequestRows({ requests }: { requests: readonly RequestView[] }) {
+export function RequestRows({ requests, among = requests, pick }: RequestRowsProps) {
+  const scaleMs = latencyScale(among);
   return (
     <ol class="rows">
       {requests.map((request) => (
-        <Row key={request.id} request={request} />
+        <Row key={request.id} request={request} scaleMs={scaleMs} pick={pick} />
       ))}
     </ol>
   );
 }
 
-function Row({ request }: { request: RequestView }) {
+interface RequestRowsProps {
+  readonly requests: readonly RequestView[];
+  /** All that share the scale of the latency; default: these. */
+  readonly among?: readonly RequestView[];
+  /** Lets rows be picked, to be compared. */
+  readonly pick?: { readonly picked: readonly string[]; readonly toggle: (id: string) => void } | undefined;
+}
+
+function Row({ request, scaleMs, pick }: { request: RequestView; scaleMs: number } & Pick<RequestRowsProps, 'pick'>) {
   const { errorCode } = request;
   // A running request is where its latest attempt is.
   const { backend, model } = request.backend === null ? (request.attempts.at(-1) ?? request) : request;
   return (
-    <li>
+    <li class={pick === undefined ? '' : 'picking'}>
+      {pick !== undefined && (
+        <input
+          type="checkbox"
+          aria-label={`Compare the request of ${timeOfDay(request.timeMs)}`}
+          checked={pick.picked.includes(request.id)}
+          onChange={() => pick.toggle(request.id)}
+        />
+      )}
       <Link to={`/requests/${request.id}`} class={`row ${request.state}`}>
         <time class="dim number" dateTime={new Date(request.timeMs).toISOString()}>
           {timeOfDay(request.timeMs)}
@@ -57,13 +74,13 @@ function Row({ request }: { request: RequestView }) {
         </span>
         <span class="what">
           <span class="strong">
-            {backend ?? (request.isTurnedAway ? (request.path ?? 'refused') : 'no backend')}
+            {request.device ?? backend ?? (request.isTurnedAway ? (request.path ?? 'refused') : 'no backend')}
             {model !== null && <span class="dim"> {model}</span>}
           </span>
           <span class="why">{errorCode === null ? whyOf(request) : sentence(errorCode)}</span>
         </span>
         <ConfidenceMeter score={scoreOf(request)} threshold={request.threshold} />
-        <LatencyBar request={request} />
+        <LatencyBar request={request} scaleMs={scaleMs} />
         <span class="number end tokens" title="Prompt and completion tokens">
           {request.promptTokens === null && request.routedTokens !== null && '≤ '}
           {count(request.promptTokens ?? request.routedTokens)} → {count(request.completionTokens)}

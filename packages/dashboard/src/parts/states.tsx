@@ -40,16 +40,23 @@ interface TileProps {
   readonly tone?: string;
   /** Where the requests behind the number are. */
   readonly to?: string;
+  /** How it stands beside an earlier time, such as `+12 %`; empty says nothing. */
+  readonly beside?: string;
 }
 
 /** One number and what it means. */
-export function Tile({ label, value, note, tone, to }: TileProps) {
+export function Tile({ label, value, note, tone, to, beside = '' }: TileProps) {
   return (
     <div class={`tile ${tone ?? ''}`}>
       <dt>{label}</dt>
       <dd>
         <span class="tile-value">{to === undefined ? value : <Link to={to}>{value}</Link>}</span>
         {note !== undefined && <span class="tile-note">{note}</span>}
+        {beside !== '' && (
+          <span class="tile-note number" title="Beside the time before, of the same length">
+            {beside} <span class="unseen">beside the time before</span>
+          </span>
+        )}
       </dd>
     </div>
   );

@@ -1,10 +1,13 @@
 import { useState } from 'preact/hooks';
 import type { FleetMember } from '@lfo/router/src/admin/wire.ts';
+import type { GroupedSummary, SummaryGroup } from '@lfo/router/src/records/history.ts';
 import { post } from '../api/client.ts';
-import { status } from '../api/live.ts';
-import { count, percent, plural, rate } from '../format.ts';
+import { requests, status } from '../api/live.ts';
+import { useResource } from '../api/resource.ts';
+import { count, duration, money, percent, plural, rate, timeOfDay } from '../format.ts';
 import { TierBadge } from '../parts/badges.tsx';
 import { Command } from '../parts/command.tsx';
+import { words } from '../parts/evidence.tsx';
 import { Link } from '../parts/link.tsx';
 import { Empty, Loading, ViewHead } from '../parts/states.tsx';
 import { Devices } from './devices.tsx';
@@ -19,6 +22,7 @@ const exampleBackend = `backends:
 /** Everything that can answer, and how it is. Moves by itself. */
 export function FleetView() {
   const now = status.value;
+  const usage = useResource<GroupedSummary>('/dashboard/api/usage?range=24h&by=backend', 30_000).value;
   const servers = now?.backends.filter(({ id }) => !id.startsWith('dev-'));
   return (
     <>
@@ -29,7 +33,7 @@ export function FleetView() {
         <>
           <ul class="fleet">
             {servers.map((backend) => (
-              <Backend key={backend.id} backend={backend} />
+              <Backend key={backend.id} backend={backend} day={usage?.groups.find(({ key }) => key === backend.id)} />
             ))}
           </ul>
           <details class="card add">
@@ -46,7 +50,8 @@ export function FleetView() {
   );
 }
 
-function Backend({ backend }: { backend: FleetMember }) {
+/** `day`: what it did in the last 24 hours, where that is on record. */
+function Backend({ backend, day }: { backend: FleetMember; day: SummaryGroup | undefined }) {
   const { id, tier, models, detail, progress } = backend;
   const [tone, state] = stateOf(backend);
   return (
@@ -67,10 +72,11 @@ function Backend({ backend }: { backend: FleetMember }) {
       )}
       {detail !== null && <p class={`detail ${backend.state === 'down' ? 'error' : ''}`}>{detail}</p>}
       <dl class="readings">
-        {factsOf(backend).map(([name, value]) => (
+        {[...factsOf(backend), ...dayOf(day)].map(([name, value]) => (
           <Fact key={name} name={name} value={value} />
         ))}
       </dl>
+      <LastFailure id={backend.id} />
       <DrainButton backend={backend} />
     </li>
   );
@@ -102,6 +108,34 @@ function DrainButton({ backend: { id, isDraining } }: { backend: FleetMember }) 
           {error}
         </span>
       )}
+    </p>
+  );
+}
+
+function dayOf(day: SummaryGroup | undefined): readonly (readonly [name: string, value: string])[] {
+  if (day === undefined) return [];
+  return [
+    ['Requests, 24 hours', count(day.requests)],
+    ['Failed, 24 hours', count(day.failed)],
+    ['p95, 24 hours', duration(day.latencyMs.all.p95)],
+    ...(day.costUsd > 0 ? [['Spent, 24 hours', money(day.costUsd)] as const] : []),
+  ];
+}
+
+/** Of the requests that the page knows, the latest two hundred. */
+function LastFailure({ id }: { id: string }) {
+  const failed = requests.value.find(({ attempts }) =>
+    attempts.some(({ backend, outcome }) => backend === id && outcome === 'failed'),
+  );
+  const attempt = failed?.attempts.findLast(({ backend, outcome }) => backend === id && outcome === 'failed');
+  if (failed === undefined || attempt === undefined) return null;
+  return (
+    <p class="last-error">
+      Last failure:{' '}
+      <Link to={`/requests/${failed.id}`}>
+        {timeOfDay(failed.timeMs)}, {words(attempt.errorCode ?? 'failed')}
+        {attempt.errorStatus === null ? '' : ` (${attempt.errorStatus})`}
+      </Link>
     </p>
   );
 }

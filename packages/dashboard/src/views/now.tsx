@@ -1,8 +1,10 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import type { GroupedSummary } from '@lfo/router/src/records/history.ts';
 import type { LiveCounters } from '@lfo/router/src/records/request-view.ts';
-import { connection, counters, requests } from '../api/live.ts';
-import { count, percent, plural } from '../format.ts';
+import { useResource } from '../api/resource.ts';
+import { connection, counters, requestRate, requests, status } from '../api/live.ts';
+import { change, count, duration, money, perSecond, percent, plural } from '../format.ts';
 import { Command } from '../parts/command.tsx';
 import { LatencyLegend } from '../parts/latency-bar.tsx';
 import { Link } from '../parts/link.tsx';
@@ -23,6 +25,7 @@ export function NowView() {
         </button>
       </ViewHead>
       <Counters />
+      <Today />
       <section
         class="card flush"
         aria-label="Latest requests"
@@ -54,7 +57,7 @@ function Counters() {
   return (
     <dl class="tiles" aria-label="Since LFO was started">
       <Tile label="Requests" value={count(now.started)} to="/requests" note="since the start" />
-      <Tile label="Running" value={count(now.running)} note="now" />
+      <Tile label="Running" value={count(now.running)} note={runningNote()} />
       <Tile
         label="Local share"
         value={answered === 0 ? '–' : percent(now.local / answered)}
@@ -69,8 +72,83 @@ function Counters() {
         note="without an answer"
         tone={now.failed > 0 ? 'failed' : ''}
       />
+      <LiveLatency />
     </dl>
   );
+}
+
+function runningNote(): string {
+  return requestRate.value === undefined ? 'now' : `now, ${perSecond(requestRate.value)} come in`;
+}
+
+/** Of the answers that the page knows: the latest two hundred at most. */
+function LiveLatency() {
+  const times = requests.value
+    .flatMap(({ state, errorCode, totalMs }) =>
+      state === 'done' && errorCode === null && totalMs !== null ? [totalMs] : [],
+    )
+    .toSorted((a, b) => a - b);
+  const p95 = times[Math.ceil(times.length * 0.95) - 1];
+  return (
+    <Tile
+      label="p95 latency"
+      value={duration(p95)}
+      to="/requests?outcome=ok&sort=slowest"
+      note={times.length === 0 ? 'no answer yet' : `of ${plural(times.length, 'answer')}`}
+    />
+  );
+}
+
+const dayMs = 86_400_000;
+
+/** The day so far, beside the day before until the same time of day. */
+function Today() {
+  const midnight = new Date();
+  midnight.setHours(0, 0, 0, 0);
+  // In steps of minutes, so that the address stays the same for one.
+  const nowMs = Math.ceil(Date.now() / 60_000) * 60_000;
+  const from = midnight.getTime();
+  const today = useResource<GroupedSummary>(`/dashboard/api/usage?from=${from}&until=${nowMs}`, 30_000).value;
+  const before = useResource<GroupedSummary>(`/dashboard/api/usage?from=${from - dayMs}&until=${nowMs - dayMs}`).value;
+  if (today === undefined || before === undefined || (today.requests === 0 && before.requests === 0)) return null;
+  const since = `fromMs=${from}`;
+  const items = [
+    ['requests', count(today.requests), change(today.requests, before.requests), `/requests?${since}`],
+    ['local', percent(today.localShare), points(today.localShare, before.localShare), `/requests?route=local&${since}`],
+    [
+      'p95',
+      duration(today.latencyMs.all.p95),
+      change(today.latencyMs.all.p95, before.latencyMs.all.p95),
+      `/requests?sort=slowest&${since}`,
+    ],
+    ['failed', count(today.failed), change(today.failed, before.failed), `/requests?outcome=failed&${since}`],
+    ['spent', money(today.costUsd), change(today.costUsd, before.costUsd), `/requests?sort=dearest&${since}`],
+  ] as const;
+  return (
+    <dl class="today" aria-label="Today, beside yesterday until this time">
+      <div>
+        <dt>Today</dt>
+        <dd class="dim">beside yesterday until this time</dd>
+      </div>
+      {items.map(([name, value, beside, to]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>
+            <Link to={to} class="number strong">
+              {value}
+            </Link>{' '}
+            <span class="dim number">{beside}</span>
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function points(now: number | null, before: number | null): string {
+  if (now === null || before === null) return '';
+  const by = Math.round((now - before) * 100);
+  return by === 0 ? 'as then' : `${by > 0 ? '+' : '−'}${Math.abs(by)} points`;
 }
 
 function Rows({ list }: { list: HeldList }) {
@@ -79,7 +157,7 @@ function Rows({ list }: { list: HeldList }) {
   if (shown.length === 0) return <NoRequests />;
   return (
     <>
-      <RowHead />
+      <RowHead requests={shown} />
       <RequestRows requests={shown} />
       <p class="foot">
         <Link to="/requests">All requests on record</Link>
@@ -88,17 +166,46 @@ function Rows({ list }: { list: HeldList }) {
   );
 }
 
+/** Each step once the one before is done: a model that loads, a first request, a cloud, an agent, another machine. */
 function NoRequests() {
+  const now = status.value;
+  const loading = now?.backends.find(({ state }) => state === 'loading');
+  const hasCloud = now?.backends.some(({ tier }) => tier === 'cloud') ?? true;
   return (
     <Empty title="No request has come yet.">
+      {loading !== undefined && now?.ready !== true && (
+        <div class="step">
+          <p>
+            {loading.id} is loading{loading.progress === null ? '…' : `: ${percent(loading.progress)}`}
+          </p>
+          <progress
+            aria-label={`${loading.id} is loading`}
+            {...(loading.progress !== null && { value: loading.progress })}
+          />
+        </div>
+      )}
       <p>Point any OpenAI client at this address, or send one from here:</p>
       <Command
         text={`curl ${location.origin}/v1/chat/completions \\\n  -H 'content-type: application/json' \\\n  -d '{"messages":[{"role":"user","content":"Hello"}]}'`}
       />
       <p>
-        Or try the <Link to="/playground">playground</Link>. What came before LFO was started is under{' '}
-        <Link to="/requests">Requests</Link>.
+        Or try the <Link to="/playground">playground</Link>.
       </p>
+      <ul class="next">
+        {!hasCloud && (
+          <li>
+            <strong>Add a cloud</strong>, which answers when the local model is not sure: start LFO with{' '}
+            <code>GEMINI_API_KEY</code> set.
+          </li>
+        )}
+        <li>
+          <strong>Point your agent here</strong>: <code>lfo launch claude</code>, <code>codex</code>,{' '}
+          <code>gemini</code> and others.
+        </li>
+        <li>
+          <strong>Add a laptop or a phone</strong> under <Link to="/fleet">Fleet</Link>.
+        </li>
+      </ul>
     </Empty>
   );
 }

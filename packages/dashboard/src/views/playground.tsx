@@ -1,53 +1,59 @@
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { reasons } from '@lfo/router/src/core/reason.ts';
 import type { Mode } from '@lfo/router/src/core/request.ts';
-import { type Answer, chat, noAnswer } from '../api/chat.ts';
-import { status } from '../api/live.ts';
-import { count, duration, rate } from '../format.ts';
+import type { RequestBody } from '@lfo/router/src/admin/wire.ts';
+import type { HeldView } from '@lfo/router/src/records/request-view.ts';
+import { chat, type ChatAsk, noAnswer } from '../api/chat.ts';
+import { ask as askRouter } from '../api/client.ts';
+import { onHeld, status } from '../api/live.ts';
 import { place } from '../navigation.ts';
-import { TierBadge } from '../parts/badges.tsx';
-import { ConfidenceMeter } from '../parts/confidence-meter.tsx';
-import { FeedbackButtons } from '../parts/feedback-buttons.tsx';
-import { Link } from '../parts/link.tsx';
 import { ViewHead } from '../parts/states.tsx';
+import { AnswerCard } from './playground-answer.tsx';
+import { Options, optionFaults, optionsBody } from './playground-options.tsx';
+import type { Held, Run } from './playground-run.ts';
 
 const modes: readonly { readonly mode: Mode; readonly about: string }[] = [
   { mode: 'local', about: 'stays on your network' },
   { mode: 'auto', about: 'local first, cloud if unsure' },
   { mode: 'cloud', about: 'leaves your network' },
 ];
-const maxTokens = 512;
-
-interface Run {
-  readonly answer: Answer;
-  readonly state: 'running' | 'done' | 'failed' | 'stopped';
-  readonly error?: string;
-}
 
 type Runs = Readonly<Partial<Record<Mode, Run>>>;
 
+/** One turn of the conversation so far. */
+interface Turn {
+  readonly role: 'user' | 'assistant' | 'tool';
+  readonly content: string;
+  readonly [name: string]: unknown;
+}
+
 /** Kept while the viewer is elsewhere, to look at a whole decision above all. */
 const draft = signal('');
+const turns = signal<readonly Turn[]>([]);
 const chosenModes = signal<readonly Mode[]>(['local', 'auto', 'cloud']);
 const allRuns = signal<Runs>({});
 const aborting = signal<AbortController | undefined>(undefined);
 
-/** One prompt in each mode, side by side. */
+/** One prompt in each mode, side by side; in `auto` with the local answer that is held back. */
 export function PlaygroundView() {
   useEffect(() => {
-    const asked = place.value.query.get('prompt');
+    const { query } = place.value;
+    const asked = query.get('prompt');
     if (asked !== null && asked !== '') draft.value = asked;
+    const from = query.get('from');
+    if (from !== null && from !== '') void loadRequest(from);
+    return onHeld(takeHeld);
   }, []);
   const [prompt, chosen, runs] = [draft.value, chosenModes.value, allRuns.value];
   const isRunning = Object.values(runs).some((run) => run?.state === 'running');
   // As long as the fleet is not known, there may be one.
   const hasCloud = status.value?.backends.some(({ tier }) => tier === 'cloud') ?? true;
   const usable = chosen.filter((mode) => mode !== 'cloud' || hasCloud);
+  const faults = optionFaults();
   const submit = (event: Event): void => {
     event.preventDefault();
     // What was typed a moment ago may not be drawn yet.
-    if (!isRunning && draft.value.trim() !== '') start(draft.value, usable);
+    if (!isRunning && draft.value.trim() !== '' && optionFaults().length === 0) start(draft.value, usable);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit(event);
@@ -57,6 +63,7 @@ export function PlaygroundView() {
   return (
     <>
       <ViewHead title="Playground" />
+      <History />
       <form class="card ask" onSubmit={submit}>
         <label for="prompt">Prompt</label>
         <textarea
@@ -67,6 +74,7 @@ export function PlaygroundView() {
           onInput={({ currentTarget }) => void (draft.value = currentTarget.value)}
           onKeyDown={onKeyDown}
         />
+        <Options />
         <div class="ask-foot">
           <fieldset>
             <legend class="unseen">Modes</legend>
@@ -90,7 +98,11 @@ export function PlaygroundView() {
               Stop
             </button>
           ) : (
-            <button type="submit" class="primary" disabled={prompt.trim() === '' || usable.length === 0}>
+            <button
+              type="submit"
+              class="primary"
+              disabled={prompt.trim() === '' || usable.length === 0 || faults.length > 0}
+            >
               Send <kbd>Ctrl ⏎</kbd>
             </button>
           )}
@@ -99,24 +111,112 @@ export function PlaygroundView() {
       <div class="answers">
         {modes.map(({ mode }) => {
           const run = runs[mode];
-          return run === undefined ? null : <AnswerCard key={mode} mode={mode} run={run} />;
+          return run === undefined ? null : (
+            <AnswerCard key={mode} mode={mode} run={run} goOn={isRunning ? undefined : () => goOnWith(run)} />
+          );
         })}
       </div>
     </>
   );
 }
 
+/** The conversation that the next prompt goes on from. */
+function History() {
+  const list = turns.value;
+  if (list.length === 0) return null;
+  return (
+    <section class="card conversation" aria-label="Conversation so far">
+      <div class="card-head">
+        <h2>Conversation</h2>
+        <button type="button" class="quiet" onClick={() => void (turns.value = [])}>
+          Begin anew
+        </button>
+      </div>
+      <ol>
+        {list.map(({ role, content, tool_calls: calls }, index) => (
+          <li key={index} class={`turn ${role === 'assistant' ? 'answer' : role}`}>
+            <span class="role">{role}</span>
+            <div class="text">{content === '' ? JSON.stringify(calls) : content}</div>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+/** The answer becomes part of the conversation; results of its calls are written by hand. */
+function goOnWith({ asked, answer }: Run): void {
+  const { text, calls } = answer;
+  const prompt = asked.messages.at(-1);
+  const before = turns.value;
+  const question = {
+    role: 'user',
+    content: prompt !== undefined && 'content' in prompt ? String(prompt.content) : '',
+  } as const;
+  const said: Turn = {
+    role: 'assistant',
+    content: text,
+    ...(calls.length > 0 && {
+      tool_calls: calls.map(({ id, name, arguments: json }) => ({
+        id,
+        type: 'function',
+        function: { name, arguments: json },
+      })),
+    }),
+  };
+  const results = calls.map(({ id, name }): Turn => ({
+    role: 'tool',
+    tool_call_id: id,
+    content: `(result of ${name})`,
+  }));
+  turns.value = [...before, question, said, ...results];
+  draft.value = '';
+  allRuns.value = {};
+  document.querySelector<HTMLElement>('#prompt')?.focus();
+}
+
+/** A recorded request to be asked again, with all of its words that were kept. */
+async function loadRequest(id: string): Promise<void> {
+  try {
+    const { capture } = await askRouter<RequestBody>(`/dashboard/api/requests/${encodeURIComponent(id)}`);
+    if (capture === null) return;
+    const last = capture.messages.findLastIndex(({ role }) => role === 'user');
+    const before = capture.messages.slice(0, last);
+    turns.value = before.flatMap(({ role, text }): readonly Turn[] =>
+      role === 'user' || role === 'assistant' ? [{ role, content: text }] : [],
+    );
+    draft.value = capture.messages[last]?.text ?? '';
+  } catch {
+    // The page of the request says what is wrong with it.
+  }
+}
+
+function takeHeld({ text, verdict, backend, model }: HeldView): void {
+  const run = allRuns.value.auto;
+  if (run === undefined) return;
+  const held: Held = { backend, model, text: (run.held?.text ?? '') + text, verdict };
+  allRuns.value = { ...allRuns.value, auto: { ...run, held } };
+}
+
 function start(prompt: string, asked: readonly Mode[]): void {
   const controller = new AbortController();
   aborting.value = controller;
   allRuns.value = {};
+  const { system, ...options } = optionsBody();
+  const messages = [
+    ...(system === undefined ? [] : [{ role: 'system', content: system }]),
+    ...turns.value,
+    { role: 'user', content: prompt },
+  ];
+  const body: ChatAsk = { ...options, messages };
   for (const mode of asked) {
     const update = (change: Partial<Run>): void => {
       const before = allRuns.value;
-      allRuns.value = { ...before, [mode]: { answer: noAnswer, state: 'running', ...before[mode], ...change } };
+      const run: Run = { answer: noAnswer, state: 'running', asked: body, ...before[mode], ...change };
+      allRuns.value = { ...before, [mode]: run };
     };
     update({});
-    chat(prompt, mode, maxTokens, controller.signal, (answer) => update({ answer })).then(
+    chat(body, mode, controller.signal, (answer) => update({ answer })).then(
       () => update({ state: 'done' }),
       (error: unknown) => {
         if (controller.signal.aborted) update({ state: 'stopped' });
@@ -124,69 +224,4 @@ function start(prompt: string, asked: readonly Mode[]): void {
       },
     );
   }
-}
-
-function AnswerCard({ mode, run: { answer, state, error } }: { mode: Mode; run: Run }) {
-  const { metadata } = answer;
-  return (
-    <section class="card answer" aria-busy={state === 'running'} aria-label={`Answer in the mode ${mode}`}>
-      <div class="card-head">
-        <h2>{mode}</h2>
-        {metadata !== undefined && metadata.route !== null && <TierBadge tier={metadata.route} />}
-        {state === 'running' && <span class="dim">{answer.text === '' ? 'waiting…' : 'answering…'}</span>}
-        {state === 'stopped' && <span class="dim">stopped</span>}
-      </div>
-      {error === undefined ? (
-        <div class="text">{answer.text}</div>
-      ) : (
-        <p class="error" role="alert">
-          {error}
-        </p>
-      )}
-      {metadata !== undefined && <AnswerFacts answer={answer} />}
-    </section>
-  );
-}
-
-function AnswerFacts({ answer }: { answer: Answer }) {
-  const { metadata, firstTextMs, totalMs, completionTokens } = answer;
-  if (metadata === undefined) return null;
-  const { backend, model, routing_reason: reason, confidence, threshold, attempts } = metadata;
-  const judged = confidence ?? attempts.findLast(({ tier }) => tier === 'local')?.score ?? null;
-  const writeMs = totalMs !== undefined && firstTextMs !== undefined ? totalMs - firstTextMs : undefined;
-  const perSecond =
-    writeMs !== undefined && writeMs > 0 && completionTokens !== undefined
-      ? (completionTokens / writeMs) * 1_000
-      : null;
-  return (
-    <div class="answer-facts">
-      <p class="strong">
-        {backend} <span class="dim">{model}</span>
-      </p>
-      {reason !== null && <p class="dim">{reasons[reason]}</p>}
-      <ConfidenceMeter score={judged} threshold={threshold} />
-      <dl class="facts">
-        <div>
-          <dt>First text</dt>
-          <dd class="number">{duration(firstTextMs)}</dd>
-        </div>
-        <div>
-          <dt>Whole answer</dt>
-          <dd class="number">{duration(totalMs)}</dd>
-        </div>
-        <div>
-          <dt>Completion</dt>
-          <dd class="number">{count(completionTokens)} tokens</dd>
-        </div>
-        <div>
-          <dt>Speed</dt>
-          <dd class="number">{rate(perSecond)}</dd>
-        </div>
-      </dl>
-      <div class="answer-foot">
-        <FeedbackButtons id={metadata.request_id} given={undefined} />
-        <Link to={`/requests/${metadata.request_id}`}>The whole decision</Link>
-      </div>
-    </div>
-  );
 }

@@ -5,17 +5,19 @@ import type { RequestView } from '@lfo/router/src/records/request-view.ts';
 import { useEffect } from 'preact/hooks';
 import { requests } from '../api/live.ts';
 import { useResource } from '../api/resource.ts';
-import { count, dayAndTime, duration, fullDate, money, plural, score } from '../format.ts';
+import { dayAndTime, fullDate, score } from '../format.ts';
 import { RouteBadge } from '../parts/badges.tsx';
 import { ConfidenceMeter } from '../parts/confidence-meter.tsx';
+import { compareWith } from '../parts/compare-pick.ts';
 import { Conversation } from '../parts/conversation.tsx';
-import { Features, Signals, words } from '../parts/evidence.tsx';
+import { Features, Signals } from '../parts/evidence.tsx';
 import { FeedbackButtons } from '../parts/feedback-buttons.tsx';
 import { Link } from '../parts/link.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
 import { Timeline } from '../parts/timeline.tsx';
 import { scoreOf } from '../phases.ts';
 import { Fact } from '../parts/fact.tsx';
+import { groupsOf } from './request-facts.ts';
 
 /** The whole decision about one request. */
 export function RequestPage({ id }: { id: string }) {
@@ -132,9 +134,10 @@ function Actions({ body }: { body: RequestBody }) {
           Copy as curl
         </button>
       )}
-      {prompt !== undefined && (
-        <Link to={`/playground?prompt=${encodeURIComponent(prompt.slice(0, 4_000))}`}>Ask again</Link>
-      )}
+      {prompt !== undefined && <Link to={`/playground?from=${encodeURIComponent(request.id)}`}>Ask again</Link>}
+      <button type="button" class="quiet" onClick={() => compareWith(request.id)}>
+        Compare
+      </button>
       {request.clientKey !== null && (
         <Link to={`/requests?key=${encodeURIComponent(request.clientKey)}`}>Same key</Link>
       )}
@@ -170,8 +173,6 @@ function Reasons({ request }: { request: RequestView }) {
   );
 }
 
-type Fact = readonly [name: string, value: string];
-
 function Judgement({ request }: { request: RequestView }) {
   const [value, { threshold }] = [scoreOf(request), request];
   if (value === null) return <p class="hint">Nothing was scored: the threshold of {score(threshold)} was not asked.</p>;
@@ -206,65 +207,3 @@ function Facts({ body }: { body: RequestBody }) {
     </section>
   );
 }
-
-function groupsOf({ request, clientKey }: RequestBody): readonly (readonly [group: string, facts: readonly Fact[]])[] {
-  const { promptTokens, completionTokens, reasoningTokens, cachedTokens, finishReason } = request;
-  const optional = (name: string, value: number | null): readonly Fact[] =>
-    value === null ? [] : [[name, plural(value, 'token')]];
-  const waits: readonly Fact[] =
-    request.predictedWaitMs === null
-      ? []
-      : [
-          ['Local first token, predicted', duration(request.predictedWaitMs)],
-          ['Local first token, real', request.waitMs === null ? 'not tried' : duration(request.waitMs)],
-        ];
-  return [
-    [
-      'Where',
-      [
-        ['Backend', request.backend ?? 'none'],
-        ['Model', request.model ?? 'none'],
-        ['Mode', request.mode === null ? 'not known' : `${request.mode}${request.stream ? ', streamed' : ''}`],
-        ...(request.device === null ? [] : [['Device', request.device] as const]),
-        ...(request.dialect === null ? [] : [['Dialect', request.dialect] as const]),
-        ...(request.path === null ? [] : [['Path', request.path] as const]),
-        ...(request.router === null ? [] : [['Router', request.router] as const]),
-        ['Key', clientKey === null ? 'none' : (clientKey.name ?? clientKey.id)],
-        ['End', finishReason === null ? 'no answer' : (finishes[finishReason] ?? words(finishReason))],
-      ],
-    ],
-    [
-      'Time',
-      [
-        ['Whole request', duration(request.totalMs)],
-        ['First token', duration(request.firstTokenMs)],
-        ['First byte sent', duration(request.committedMs)],
-        ['Inside LFO', duration(request.overheadMs)],
-        ...waits,
-      ],
-    ],
-    [
-      'Tokens',
-      [
-        promptTokens === null ? ['Prompt', `≤ ${count(request.routedTokens)}`] : ['Prompt', count(promptTokens)],
-        ['Completion', count(completionTokens)],
-        ...optional('For reasoning', reasoningTokens),
-        ...optional('From a cache', cachedTokens),
-      ],
-    ],
-    [
-      'Money',
-      [
-        ['Cost, estimated', request.costUsd === null ? 'no price known' : money(request.costUsd)],
-        ['Saved, at list price of the first cloud model', money(request.costAvoidedUsd)],
-      ],
-    ],
-  ];
-}
-
-const finishes: Readonly<Record<string, string>> = {
-  stop: 'complete',
-  length: 'cut at the token limit',
-  tool_calls: 'calls tools',
-  content_filter: 'stopped by a filter',
-};

@@ -5,6 +5,7 @@ import { status } from '../api/live.ts';
 import { type Pages, usePages } from '../api/pages.ts';
 import { dayAndTime, dayName, plural } from '../format.ts';
 import { go, place } from '../navigation.ts';
+import { picked, togglePicked } from '../parts/compare-pick.ts';
 import { LatencyLegend } from '../parts/latency-bar.tsx';
 import { Link } from '../parts/link.tsx';
 import { RequestRows, RowHead } from '../parts/request-rows.tsx';
@@ -58,12 +59,27 @@ export function RequestsView() {
 }
 
 function Days({ requests }: { requests: readonly RequestView[] }) {
+  const pick = picked.value === undefined ? undefined : { picked: picked.value, toggle: togglePicked };
   return (
     <section class="card flush" aria-label="Recorded requests">
       <div class="card-head">
-        <span class="dim">{plural(requests.length, 'request')} shown</span>
+        <span class="dim" role="status">
+          {pick === undefined
+            ? `${plural(requests.length, 'request')} shown`
+            : pick.picked.length === 0
+              ? 'Tick two requests to lay them side by side.'
+              : 'Tick another one.'}
+        </span>
         <span class="actions">
           <SortChoice />
+          <button
+            type="button"
+            class="quiet"
+            aria-pressed={pick !== undefined}
+            onClick={() => void (picked.value = pick === undefined ? [] : undefined)}
+          >
+            Compare two
+          </button>
           <a href={`/dashboard/api/export?format=csv&${chosenQuery()}`} download>
             CSV
           </a>
@@ -73,16 +89,16 @@ function Days({ requests }: { requests: readonly RequestView[] }) {
         </span>
         <LatencyLegend />
       </div>
-      <RowHead />
+      <RowHead requests={requests} />
       {sorting() === 'time' ? (
         daysOf(requests).map(([day, ofDay]) => (
           <section key={day} aria-label={day}>
             <h2 class="day">{day}</h2>
-            <RequestRows requests={ofDay} />
+            <RequestRows requests={ofDay} among={requests} pick={pick} />
           </section>
         ))
       ) : (
-        <RequestRows requests={sorted(requests)} />
+        <RequestRows requests={sorted(requests)} pick={pick} />
       )}
     </section>
   );
@@ -249,6 +265,7 @@ function Filters({ pages }: { pages: Pages }) {
         ]}
       />
       <Choice name="dialect" label="Dialect" options={dialects.map((name) => [name, name])} />
+      <Choice name="status" label="Status" options={statuses.map((status) => [status, status])} />
       <Choice name="fromMs" label="Since" options={sinceOptions()} />
       <Choice name="reason" label="Reason" options={Object.entries(reasons)} />
       <Choice
@@ -278,6 +295,7 @@ function Filters({ pages }: { pages: Pages }) {
   );
 }
 
+const statuses = ['200', '400', '401', '403', '404', '413', '429', '499', '500', '502', '503', '504'];
 const dialects = ['openai-chat', 'openai-responses', 'anthropic', 'gemini', 'ollama'];
 
 /** Moments in steps of ten minutes, so that the address stays the same for a while. */

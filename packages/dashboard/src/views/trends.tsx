@@ -1,10 +1,10 @@
-import { useMemo } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import type { SettingsBody } from '@lfo/router/src/admin/wire.ts';
-import type { Trends } from '@lfo/router/src/records/history.ts';
+import type { GroupedSummary, Trends } from '@lfo/router/src/records/history.ts';
 import { keyNames } from '../api/keys.ts';
 import { useResource } from '../api/resource.ts';
 import { Chart } from '../charts/chart.tsx';
-import { count, duration, money, percent, plural, stepLength, timeSpan, timeZone } from '../format.ts';
+import { change, count, duration, money, percent, plural, stepLength, timeSpan, timeZone } from '../format.ts';
 import { go, place } from '../navigation.ts';
 import { Link } from '../parts/link.tsx';
 import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
@@ -24,6 +24,7 @@ export function TrendsView() {
     <>
       <ViewHead title="Trends">
         <RangeTabs />
+        <FreeRange />
       </ViewHead>
       {(from > 0 || key !== null) && (
         <p class="lead">
@@ -59,6 +60,51 @@ function zoomTo(fromMs: number, untilMs: number): void {
   go(`/trends?${query}`);
 }
 
+/** Any time: two moments, in the viewer's zone. */
+function FreeRange() {
+  const { query } = place.value;
+  const [from, setFrom] = useState(localText(Number(query.get('from'))));
+  const [until, setUntil] = useState(localText(Number(query.get('until'))));
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    const [fromMs, untilMs] = [Date.parse(from), until === '' ? Date.now() : Date.parse(until)];
+    if (fromMs < untilMs) zoomTo(fromMs, untilMs);
+  };
+  return (
+    <details class="free-range">
+      <summary>Other time</summary>
+      <form class="fields" onSubmit={submit}>
+        <label>
+          From <input type="datetime-local" value={from} onInput={({ currentTarget: { value } }) => setFrom(value)} />
+        </label>
+        <label>
+          until{' '}
+          <input type="datetime-local" value={until} onInput={({ currentTarget: { value } }) => setUntil(value)} />
+        </label>
+        <button type="submit" disabled={from === ''}>
+          Show
+        </button>
+      </form>
+    </details>
+  );
+}
+
+/** As `<input type="datetime-local">` has it; empty for nothing. */
+function localText(timeMs: number): string {
+  if (!(timeMs > 0)) return '';
+  const date = new Date(timeMs - new Date(timeMs).getTimezoneOffset() * 60_000);
+  return date.toISOString().slice(0, 16);
+}
+
+/** The sums of the time before, of the same length; `undefined` where a filter makes them say something else. */
+function useBefore({ timesMs, stepMs }: Trends): GroupedSummary | undefined {
+  const { query } = place.value;
+  const fromMs = timesMs[0] ?? 0;
+  const spanMs = timesMs.length * stepMs;
+  const { value } = useResource<GroupedSummary>(`/dashboard/api/usage?from=${fromMs - spanMs}&until=${fromMs}`);
+  return query.has('key') || query.has('model') || value?.requests === 0 ? undefined : value;
+}
+
 interface TrendChartsProps {
   readonly trends: Trends;
   readonly query: string;
@@ -68,6 +114,8 @@ interface TrendChartsProps {
 function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
   const charts = useMemo(() => seriesOf(trends), [trends]);
   const { timesMs, latency, firstToken, marks } = trends;
+  const before = useBefore(trends);
+  const beside = (now: number | null, then: number | null | undefined): string => change(now, then ?? null);
   const step = stepLength(trends.stepMs);
   const sums = {
     local: sum(trends.local),
@@ -99,6 +147,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
           value={count(all)}
           to="/requests"
           note={`${count(sums.failed)} failed, ${count(sums.refused)} refused, ${count(sums.left)} left`}
+          beside={beside(all, before?.requests)}
         />
         <Tile
           label="Local share"
@@ -106,11 +155,14 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
           note={`${count(sums.local)} of ${plural(answered, 'answer')}`}
           to="/requests?route=local"
           tone="local"
+          beside={beside(sums.local / answered, before?.localShare)}
         />
         <Tile
           label="Median latency"
           value={duration(p.p50)}
           note={latency.local.all.p50 === null ? 'cloud' : 'local'}
+          to="/requests?sort=slowest"
+          beside={beside(p.p50, before?.latencyMs[latency.local.all.p50 === null ? 'cloud' : 'local'].p50)}
         />
         <Tile
           label="Escalated"
@@ -118,6 +170,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
           note={`${duration(sum(trends.escalatedLocalMs))} spent locally first`}
           to="/requests?outcome=escalated"
           tone="cloud"
+          beside={beside(sums.escalated, before?.escalated)}
         />
         <Tile
           label="First token"
@@ -133,6 +186,8 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
               : `${money(sum(trends.savedUsd))} saved (against ${savedAgainst} at list price)`
           }
           tone="cloud"
+          to="/requests?sort=dearest"
+          beside={beside(sum(trends.costUsd), before?.costUsd)}
         />
       </dl>
       <div class="charts">
@@ -185,7 +240,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
         <Chart
           {...shared}
           title="Lost to escalation"
-          unit={`time in local attempts that the cloud then answered, per ${step}`}
+          unit={`local time before the cloud answered, per ${step}`}
           series={charts.lost}
           shape="bars"
           format={duration}
@@ -213,7 +268,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
       <UsageTable query={query} />
       <p class="hint">
         Times are those of {timeZone()}. Drag over a chart to zoom in. Dashed lines mark starts and changes of the
-        configuration.
+        configuration. Small percentages stand beside the time before, of the same length.
       </p>
     </>
   );

@@ -32,7 +32,12 @@ export interface RouterCallOptions {
   readonly onConnected: (routerKey: Uint8Array) => void;
   /** The router has taken this device: a pairing is certain from here on. */
   readonly onWelcome?: (welcome: MessageOf<RouterMessage, 'welcome'>) => void;
+  /** What the router says of the others of its owner, at first and whenever it changes. */
+  readonly onRouters?: (routers: readonly OtherRouter[]) => void;
 }
+
+/** Another router of the same owner, to be dialled as known. */
+export type OtherRouter = MessageOf<RouterMessage, 'routers'>['routers'][number];
 
 /** A link to a router, from its handshake on. */
 export interface RouterCall {
@@ -57,7 +62,7 @@ export function callRouter(options: RouterCallOptions): RouterCall {
 
 /** The same with the side of the handshake given: that of a device which was dialled. */
 export function serveOver(options: Omit<RouterCallOptions, 'keys' | 'target'>, side: HandshakeSide): RouterCall {
-  const { carrier, primitives, clock, device, keepKey, accepts, onConnected, onWelcome } = options;
+  const { carrier, primitives, clock, device, keepKey, accepts, onConnected } = options;
   let abandon = (): void => {};
   let drop = (): void => abandon();
   let close = (_code: ByeCode): void => abandon();
@@ -76,7 +81,7 @@ export function serveOver(options: Omit<RouterCallOptions, 'keys' | 'target'>, s
             resolve('refused');
             return;
           }
-          const link = observed(channel, clock, resolve, onWelcome);
+          const link = observed(channel, clock, resolve, options);
           drop = () => channel.close('roamed', true);
           close = (code) => link.close(code);
           onConnected(peerKey);
@@ -95,7 +100,7 @@ export function observed(
   channel: Channel,
   clock: Clock,
   onEnd: (code: string) => void,
-  onWelcome?: RouterCallOptions['onWelcome'],
+  { onWelcome, onRouters }: Pick<RouterCallOptions, 'onWelcome' | 'onRouters'> = {},
 ): Link<RouterMessage, DeviceMessage> {
   const link = deviceLink(channel, clock);
   return {
@@ -119,6 +124,7 @@ export function observed(
           if (message.t === 'bye') onEnd(message.code);
           listener.onMessage(message);
           if (message.t === 'welcome' && !link.closed) onWelcome?.(message);
+          if (message.t === 'welcome' || message.t === 'routers') onRouters?.(message.routers ?? []);
         },
         onClose(code) {
           onEnd(code);

@@ -18,6 +18,18 @@ export interface KnownRouter {
   readonly listen?: string;
 }
 
+/** A router that the first one has told of. */
+export interface FurtherRouter {
+  /** Public key. */
+  readonly key: Uint8Array;
+  readonly hosts: readonly string[];
+  readonly port: number;
+}
+
+const furtherFile = z.array(
+  z.object({ key: z.string(), hosts: z.array(z.string().min(1)).min(1), port: z.int().min(1).max(65_535) }),
+);
+
 const routerFile = z.object({
   key: z.string(),
   host: z.string().min(1).exactOptional(),
@@ -51,6 +63,21 @@ export class DeviceFolder {
     return parsed.success && key !== undefined ? { ...parsed.data, key } : undefined;
   }
 
+  /** Other routers of the same owner, as told last. */
+  get further(): readonly FurtherRouter[] {
+    const file = join(this.#folder, 'routers.json');
+    const parsed = existsSync(file) ? furtherFile.safeParse(readJson(file)) : undefined;
+    return (parsed?.data ?? []).flatMap(({ key, ...where }) => {
+      const read = readKeyText(key);
+      return read === undefined ? [] : [{ key: read, ...where }];
+    });
+  }
+
+  keepFurther(routers: readonly FurtherRouter[]): void {
+    const rows = routers.map(({ key, ...where }) => ({ key: keyText(key), ...where }));
+    this.#write(JSON.stringify(rows), 'routers.json');
+  }
+
   /** On disk before this returns: a pairing counts for the router only once its key is kept here. */
   keep({ key, ...where }: KnownRouter): void {
     this.#write(JSON.stringify({ key: keyText(key), ...where }));
@@ -61,8 +88,8 @@ export class DeviceFolder {
     this.#write('{}');
   }
 
-  #write(text: string): void {
-    const file = join(this.#folder, 'router.json');
+  #write(text: string, name = 'router.json'): void {
+    const file = join(this.#folder, name);
     writeFileSync(`${file}.new`, text, { mode: 0o600 });
     renameSync(`${file}.new`, file);
   }

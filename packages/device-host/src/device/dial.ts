@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { callRouter, type DeviceHost, type RouterCall } from '@lfo/device-core';
+import { callRouter, type DeviceHost, type RouterCall, type RouterCallOptions } from '@lfo/device-core';
 import { streamCarrier, type HandshakeTarget, type KeyPair } from '@lfo/protocol';
 import { systemClock as clock } from '../clock.ts';
 import { primitives } from './device-folder.ts';
@@ -15,6 +15,7 @@ export interface DialOptions {
   readonly device: DeviceHost;
   /** Pairing: the router's key, to be kept before the router may count on it. */
   readonly keepKey?: (key: Uint8Array) => void;
+  readonly onRouters?: RouterCallOptions['onRouters'];
   /** With the router's key. */
   readonly onConnected: (routerKey: Uint8Array) => void;
   /** Aborts to give the connection up before it is proven. */
@@ -22,7 +23,17 @@ export interface DialOptions {
 }
 
 /** Serves one router over TCP until the link ends; resolves with the code of its end, `unreachable` where there was none. */
-export function dial({ host, port, keys, target, device, keepKey, onConnected, signal }: DialOptions): Promise<string> {
+export function dial({
+  host,
+  port,
+  keys,
+  target,
+  device,
+  keepKey,
+  onConnected,
+  onRouters,
+  signal,
+}: DialOptions): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, noDelay: true, timeout: connectMs });
     let call: RouterCall | undefined;
@@ -48,6 +59,7 @@ export function dial({ host, port, keys, target, device, keepKey, onConnected, s
         device,
         keepKey: async (key) => keepKey?.(key),
         onConnected,
+        ...(onRouters === undefined ? {} : { onRouters }),
       });
       resolve(call.ended.finally(() => signal.removeEventListener('abort', giveUp)));
     });

@@ -12,6 +12,13 @@ const prompt = {
   prefix_key: z.string().optional(),
 };
 
+/** Hashes of the prompt's beginning up to so many messages: what the device reports as warm. */
+const prefix = z.array(z.object({ h: z.string(), messages: count })).optional();
+/** Others of the same owner, which the device dials as known. */
+const routers = z.array(
+  z.object({ name: z.string(), key: z.string(), hosts: z.array(z.string()), port: z.number().int() }),
+);
+
 /** What the router sends. Unknown fields are dropped. */
 export const routerMessage = z.discriminatedUnion('t', [
   z.object({
@@ -28,10 +35,7 @@ export const routerMessage = z.discriminatedUnion('t', [
     device: z.object({ id: z.string(), name: z.string() }),
     /** May tighten the gates of the device's owner. */
     policy: z.object({ min_battery: z.number().optional(), max_thermal: z.number().optional() }).optional(),
-    /** Others of the same owner. */
-    routers: z
-      .array(z.object({ name: z.string(), key: z.string(), hosts: z.array(z.string()), port: z.number().int() }))
-      .optional(),
+    routers: routers.optional(),
     /** Those of `hello` that will be used. */
     features: z.array(z.string()),
   }),
@@ -51,13 +55,12 @@ export const routerMessage = z.discriminatedUnion('t', [
     scores: wantedScores.optional(),
     /** Relative to receipt. */
     deadline_ms: z.number().positive().optional(),
-    /** Hashes of the prompt's beginning up to so many messages: what the device reports as warm. */
-    prefix: z.array(z.object({ h: z.string(), messages: count })).optional(),
+    prefix,
   }),
   /** Everything numbered below `n` has arrived. */
   z.object({ t: z.literal('ack'), id: requestId, n: count }),
   z.object({ t: z.literal('count'), ...prompt }),
-  z.object({ t: z.literal('prefill'), ...prompt }),
+  z.object({ t: z.literal('prefill'), ...prompt, prefix }),
   /** Vectors of these texts; answered by `embedded`. `truncate` cuts a text that is too long instead of refusing it. */
   z.object({
     t: z.literal('embed'),
@@ -69,6 +72,8 @@ export const routerMessage = z.discriminatedUnion('t', [
   z.object({ t: z.literal('load'), id: requestId, model: z.string() }),
   z.object({ t: z.literal('unload'), id: requestId, model: z.string() }),
   z.object({ t: z.literal('cancel'), id: requestId }),
+  /** They have changed since `welcome`; sent where `hello.features` has `routers`. */
+  z.object({ t: z.literal('routers'), routers }),
   /** For the device's screen; the router drains by sending nothing new. */
   z.object({ t: z.literal('drain'), on: z.boolean() }),
   z.object({

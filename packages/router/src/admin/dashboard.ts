@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import { addAdminRoutes } from './admin-routes.ts';
 import type { AdminDeps } from './deps.ts';
+import { RowsOfOthers } from './rows-of-others.ts';
 import { Sessions } from './sessions.ts';
 import { readStaticFiles } from './static-files.ts';
 import type { SessionAuth } from '../server/session-auth.ts';
@@ -51,6 +52,8 @@ export interface Dashboard {
 
 /** Wrong keys a minute from one address at the login form; people mistype, programs guess. */
 const failedLoginsPerMinute = 10;
+/** Of before the start, for the view of now. */
+const rememberedRequests = 25;
 const builtFiles = fileURLToPath(new URL('../../dashboard/', import.meta.url));
 
 /** Joins the dashboard to what it shows. */
@@ -60,11 +63,18 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   const sessions = new Sessions(clock, refs, new SessionTable(store));
   peers.follow('sessions', () => void sessions.refresh());
   void sessions.refresh();
+  const history = new StoredHistory(store, clock);
+  // Without a database there is nothing to remember.
+  history.page({}, rememberedRequests).then(
+    ({ requests }) => live.remember(requests),
+    () => undefined,
+  );
   const deps: AdminDeps = {
     ...options,
     live,
+    rowsOfOthers: new RowsOfOthers({ store, clock, live, peers }),
     sessions,
-    history: new StoredHistory(store, clock),
+    history,
     failedLogins: new FailedAuthLimiter(clock, failedLoginsPerMinute),
     readBody: (request) => receivedBody(request).value,
     files: readStaticFiles(builtFiles),

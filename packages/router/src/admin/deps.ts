@@ -7,6 +7,7 @@ import type { RequestHistory } from '../records/history.ts';
 import type { VerifyKey } from '../core/identity.ts';
 import type { LabelSink } from '../core/judgement.ts';
 import type { JsonValue } from '../core/json.ts';
+import type { RowsOfOthers } from './rows-of-others.ts';
 import type { LiveFeed } from '../telemetry/live-feed.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { KeyStore } from '../keys/key-store.ts';
@@ -20,6 +21,7 @@ export interface AdminDeps {
   readonly clock: Clock;
   readonly history: RequestHistory;
   readonly live: LiveFeed;
+  readonly rowsOfOthers: Pick<RowsOfOthers, 'watch'>;
   /** Takes what verdicts say of local answers. */
   readonly labels: LabelSink;
   readonly fleet: () => FleetView;
@@ -48,7 +50,7 @@ export interface AdminDeps {
   /** What the threshold is now, and why. */
   readonly threshold: () => ThresholdView;
   /** The routers on this database. */
-  readonly peers: Pick<RouterPeers, 'list' | 'id' | 'follow'>;
+  readonly peers: Pick<RouterPeers, 'list' | 'id' | 'name' | 'count' | 'follow'>;
   /** Lets a backend finish what it has and gives it nothing new, or takes that back; answers whether there is such a one. */
   readonly setDraining: (id: string, isDraining: boolean) => boolean;
 }

@@ -1,10 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { wake } from '../config/backend-schema.ts';
 import { readPairingCode, readPairingUri } from '@lfo/protocol';
 import { renderSVG } from 'uqr';
 import { z } from 'zod';
+import { camelKeys } from '../config/camel-keys.ts';
 import { LfoError, RequestError } from '../core/errors.ts';
 import type { Devices, DialTarget } from '../fleet/devices.ts';
-import type { Pairing } from '../fleet/pairings.ts';
+import type { Pairing } from '../core/devices.ts';
 import type { AdminDeps } from './deps.ts';
 
 const defaultLifetimeMs = 300_000;
@@ -18,6 +20,16 @@ const pairingBody = z.union([
 const changeBody = z.strictObject({
   name: z.string().optional(),
   dial: z.strictObject({ host, port }).nullable().optional(),
+  // What is left out stays; the hardware address may be the device's own word.
+  wake: z
+    .strictObject({
+      mac: wake.shape.mac.exactOptional(),
+      broadcast: wake.shape.broadcast.unwrap().exactOptional(),
+      timeout_ms: wake.shape.timeout_ms.unwrap().exactOptional(),
+    })
+    .transform(camelKeys)
+    .nullable()
+    .optional(),
 });
 
 interface Named {
@@ -29,10 +41,11 @@ export function addDevices(app: FastifyInstance, { devices, readBody }: AdminDep
   app.get('/admin/devices', () => ({ devices: devices.list(), port: devices.port ?? null }));
   app.get<Named>('/admin/devices/:id', ({ params: { id } }) => devices.view(id));
   app.patch<Named>('/admin/devices/:id', (request) => {
-    const { name, dial } = read(changeBody, readBody(request));
+    const { name, dial, wake: waking } = read(changeBody, readBody(request));
     return devices.change(request.params.id, {
       ...(name === undefined ? {} : { name }),
       ...(dial === undefined ? {} : { dial }),
+      ...(waking === undefined ? {} : { wake: waking }),
     });
   });
   app.delete<Named>('/admin/devices/:id', ({ params: { id } }, reply) => {
@@ -49,9 +62,12 @@ export function addDevices(app: FastifyInstance, { devices, readBody }: AdminDep
   app.post('/admin/devices/pairings', (request, reply) =>
     begin(devices, read(pairingBody, bodyOf(request, readBody)), reply),
   );
-  app.get<Named>('/admin/devices/pairings/:id', ({ params: { id } }) => pairingBodyOf(devices, pairingOf(devices, id)));
-  app.delete<Named>('/admin/devices/pairings/:id', ({ params: { id } }, reply) => {
-    pairingOf(devices, id);
+  app.get<Named>('/admin/devices/pairings/:id', async ({ params: { id } }) =>
+    pairingBodyOf(devices, await pairingOf(devices, id)),
+  );
+  app.delete<Named>('/admin/devices/pairings/:id', async ({ params: { id } }, reply) => {
+    const { state } = await pairingOf(devices, id);
+    if (state === 'open' && devices.pairings.find(id) === undefined) throw begunElsewhere();
     devices.pairings.cancel(id);
     return reply.status(204).send();
   });
@@ -90,8 +106,15 @@ function targetOf(wanted: z.infer<typeof pairingBody>): DialTarget | undefined {
   return { addresses: [{ host: wanted.host, port: wanted.port }], secret };
 }
 
-function pairingOf(devices: Devices, id: string): Pairing {
-  const pairing = devices.pairings.find(id);
+function begunElsewhere(): LfoError {
+  return new LfoError('This pairing was begun at another router, which alone has its secret: cancel it there.', {
+    code: 'pairing_elsewhere',
+    status: 409,
+  });
+}
+
+async function pairingOf(devices: Devices, id: string): Promise<Pairing> {
+  const pairing = await devices.pairing(id);
   if (pairing !== undefined) return pairing;
   throw new LfoError('No pairing has this id: it ended long ago, or the router was started anew.', {
     code: 'unknown_pairing',

@@ -13,12 +13,15 @@ const maxStreams = 100;
 /** A reader this far behind, or that takes nothing from one tick to the next, is cut off; it comes back and gets what it missed. */
 const maxBacklogBytes = 1024 * 1024;
 
+/** Chosen by the page at random: nobody else can name it. */
+const readerName = /^[0-9a-f-]{36}$/;
 /** Where a reader stood: event ids name the process too, since sequences begin anew with it. */
 const eventId = /^([\w-]+):(\d+)$/;
 
 /**
  * `/dashboard/api/live`: requests as they change and the state of the fleet, as server-sent events. `snapshot` replaces
- * what the reader knows, `request` updates one row, `status` is the fleet and the records.
+ * what the reader knows, `request` updates one row, `status` is the fleet and the records; `held` is what is held back
+ * of requests that name this `reader` in `x-lfo-watch`.
  */
 export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: string): void {
   const { live, sessions, verifyKey, clock } = deps;
@@ -28,36 +31,48 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
     done();
   });
 
-  app.get('/dashboard/api/live', { exposeHeadRoute: false }, (request, reply) => {
-    if (open.size >= maxStreams) throw tooManyStreams();
-    const { headers } = request;
-    const presented = presentedKey(request);
-    /** Keys are revoked and sessions end while their stream is open. */
-    const isAllowed = (): boolean => {
-      const session = presented === undefined ? sessions.identify(headers, 'GET') : undefined;
-      return (session ?? verifyKey(presented))?.scopes.includes('admin') === true;
-    };
-    reply.hijack();
-    const { raw } = reply;
-    raw.writeHead(200, {
-      ...securityHeaders,
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
-      'x-accel-buffering': 'no',
-      'x-request-id': request.id,
-      // Else the socket would outlive the stream, and a closing server waits for it.
-      connection: 'close',
-    });
-    const end = follow(raw, headers['last-event-id'], isAllowed);
-    open.add(end);
-    raw.once('close', () => {
-      end();
-      open.delete(end);
-    });
-  });
+  app.get<{ Querystring: { reader?: unknown } }>(
+    '/dashboard/api/live',
+    { exposeHeadRoute: false },
+    (request, reply) => {
+      if (open.size >= maxStreams) throw tooManyStreams();
+      const { headers } = request;
+      const presented = presentedKey(request);
+      /** Keys are revoked and sessions end while their stream is open. */
+      const isAllowed = (): boolean => {
+        const session = presented === undefined ? sessions.identify(headers, 'GET') : undefined;
+        return (session ?? verifyKey(presented))?.scopes.includes('admin') === true;
+      };
+      reply.hijack();
+      const { raw } = reply;
+      raw.writeHead(200, {
+        ...securityHeaders,
+        'content-type': 'text/event-stream; charset=utf-8',
+        'cache-control': 'no-store',
+        'x-accel-buffering': 'no',
+        'x-request-id': request.id,
+        // Else the socket would outlive the stream, and a closing server waits for it.
+        connection: 'close',
+      });
+      const { reader } = request.query;
+      const end = follow(raw, headers['last-event-id'], isAllowed, typeof reader === 'string' ? reader : undefined);
+      const unwatch = deps.rowsOfOthers.watch();
+      open.add(end);
+      raw.once('close', () => {
+        end();
+        unwatch();
+        open.delete(end);
+      });
+    },
+  );
 
   /** Tells a reader of every change until it leaves, may not go on, or takes nothing; the returned function ends it. */
-  function follow(raw: ServerResponse, lastId: string | string[] | undefined, isAllowed: () => boolean): () => void {
+  function follow(
+    raw: ServerResponse,
+    lastId: string | string[] | undefined,
+    isAllowed: () => boolean,
+    reader: string | undefined,
+  ): () => void {
     let isOver = false;
     let wasBlocked = false;
     let status = '';
@@ -70,6 +85,10 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
     const unsubscribe = live.subscribe((change) => {
       send('request', change.sequence, { counters: change.counters, request: change.request });
     });
+    const unwatch =
+      reader === undefined || !readerName.test(reader)
+        ? () => {}
+        : live.watch(reader, (held) => send('held', undefined, held));
     tick();
     return end;
 
@@ -85,6 +104,7 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
       isOver = true;
       cancel();
       unsubscribe();
+      unwatch();
       if (raw.writableNeedDrain) raw.destroy();
       else raw.end();
     }

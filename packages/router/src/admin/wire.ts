@@ -2,7 +2,7 @@ import type { FeedbackView } from '../records/history.ts';
 import type { KeyLimits, Scope } from '../core/identity.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { Mode, Tier } from '../core/request.ts';
-import type { Capture, LiveCounters, RequestView } from '../records/request-view.ts';
+import type { Capture, HeldView, LiveCounters, RequestView } from '../records/request-view.ts';
 
 /** What the dashboard receives; shared with it, so nothing here belongs to Node. */
 
@@ -52,6 +52,8 @@ export interface LiveEvents {
   readonly missed: RequestsEvent;
   readonly request: { readonly counters: LiveCounters; readonly request: RequestView };
   readonly status: StatusBody;
+  /** Of requests that named this reader in `x-lfo-watch`. */
+  readonly held: HeldView;
 }
 
 /** In the order of their latest change. */

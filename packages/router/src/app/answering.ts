@@ -1,9 +1,10 @@
+import type { Wakes } from '../backends/wake.ts';
 import type { OverriddenConfig } from '../config/overridden.ts';
 import type { Devices } from '../fleet/devices.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
 import { createCloudTier } from './cloud-tier.ts';
 import { openDevices } from './devices.ts';
-import { CalibrationsInForce, headsEstimator } from './estimator.ts';
+import { CalibrationsInForce } from './estimator.ts';
 import { createFleet, type Fleet } from './fleet.ts';
 import { type Learning, openLearning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
@@ -25,8 +26,8 @@ export interface Answering {
 export function openAnswering(
   options: AppOptions & { readonly config: OverriddenConfig },
   local: readonly TierMember[],
-  { records, signatures }: State,
-  host: HostProcess,
+  { records, signatures, peers }: State,
+  host: HostProcess & { readonly wakes: Wakes },
   shutdown: Shutdown,
 ): Answering {
   const { clock, logger: log } = options;
@@ -35,10 +36,10 @@ export function openAnswering(
   const retries = new RetryBudget(config.retry, host.random);
   const heads = new CalibrationsInForce(config, log);
   const steered = openSteering(options, options.config, records, host.random, heads);
-  const learning = openLearning(clock, headsEstimator(heads), records.labels, steered.steering);
+  const learning = openLearning(clock, heads, records.labels, steered.steering);
   const fleet = createFleet({ local, cloud }, options, retries, learning, host.random);
   shutdown.add('backends', 'backends', () => fleet.close());
-  const devices = openDevices(options, records, fleet, host);
+  const devices = openDevices(options, records, fleet, { ...host, peers });
   shutdown.add('observers', 'devices', () => devices.stop());
   return { fleet, devices, retries, learning, steered };
 }

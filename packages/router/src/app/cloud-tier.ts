@@ -1,5 +1,6 @@
 import { createGeminiBackend } from '../backends/engines/gemini/backend.ts';
 import { createOpenAiCompatibleBackend } from '../backends/engines/openai-compatible/backend.ts';
+import { opaqueIds } from '../backends/opaque-ids.ts';
 import { createCloudClient } from '../backends/http/cloud-client.ts';
 import { createImageFetch } from '../backends/http/fetch-image.ts';
 import type { Clock } from '../core/clock.ts';
@@ -22,6 +23,7 @@ export interface CloudTierDeps {
 export function createCloudTier(config: LfoConfig, deps: CloudTierDeps): readonly TierMember[] {
   const { clock, signatures = new BoundedSignatureStore(), onSentinel } = deps;
   const { limits } = config;
+  const opaque = opaqueIds(config.server.authToken);
   const images = limits.fetchImages ? { images: createImageFetch({ clock }) } : {};
   return config.backends.flatMap((backend): readonly TierMember[] => {
     if (backend.tier !== 'cloud') return [];
@@ -34,7 +36,7 @@ export function createCloudTier(config: LfoConfig, deps: CloudTierDeps): readonl
     const made =
       backend.kind === 'gemini'
         ? createGeminiBackend(backend, { client, clock, signatures, limits, onSentinel, ...images })
-        : createOpenAiCompatibleBackend(backend, { client, clock, limits });
+        : createOpenAiCompatibleBackend(backend, { client, clock, limits, opaque });
     return [{ backend: made, concurrency: backend.concurrency }];
   });
 }

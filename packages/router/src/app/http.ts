@@ -4,6 +4,8 @@ import { isLoopback } from '../config/addresses.ts';
 
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import { keyStoreOver } from '../keys/key-store.ts';
+import type { FleetView } from '../core/backend.ts';
+import type { LocalLoad } from '../dialects/serving.ts';
 import type { OverriddenConfig } from '../config/overridden.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
@@ -122,6 +124,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     isHeadCanonical: () => config.current().routing.canonicalHead,
     modelNames: () => config.current().routing.modelNames,
     models: models.list,
+    localLoad: () => localLoadOf(fleet.view(), fleet.waiting()),
     explain: async (request, signal) => ({
       ...(await explain(request, signal, fleet.stagesFor(request))),
       steering: steered.viewFor(request),
@@ -141,6 +144,22 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
   if (original !== undefined) devices.serveOriginal((line) => original.answer(server, line));
   return server;
 }
+
+/** Places of those that are ready, as each says or is given. */
+function localLoadOf({ backends }: FleetView, waiting: number): LocalLoad {
+  const local = backends.filter(({ tier, status }) => tier === 'local' && status.state === 'ready');
+  const slots = local.map(({ maxInFlight = mostSlots, status }) => Math.min(maxInFlight, status.slots ?? mostSlots));
+  return {
+    running: local.reduce((sum, { inFlight }) => sum + inFlight, 0),
+    waiting,
+    slots: Math.min(
+      mostSlots,
+      slots.reduce((sum, each) => sum + each, 0),
+    ),
+  };
+}
+
+const mostSlots = 100_000;
 
 /** What of this is kept: what would have been a row had it been answered, and what nobody could read. */
 function refusalOf({ id, error, method, path, identity }: RefusedRequest, timeMs: number): Refusal | undefined {

@@ -1,5 +1,5 @@
 import type { DeviceBackend } from '../backends/engines/device/device-backend.ts';
-import { keepProbing } from '../backends/probing.ts';
+import { keepProbing, keepReadingLoad } from '../backends/probing.ts';
 import type { LoopDelay } from '../telemetry/loop-delay.ts';
 import type { Answering } from './answering.ts';
 import type { TierMember } from './local-tier.ts';
@@ -44,6 +44,8 @@ export function keepWatch(
   const servers = local.flatMap(({ backend }) => (backend === embedded ? [] : [backend]));
   const { hasLooked, stop } = keepProbing(servers, clock);
   shutdown.add('observers', 'probing', stop);
+  const telling = servers.filter((backend) => backend.readLoad !== undefined);
+  shutdown.add('observers', 'load of engines', keepReadingLoad(telling, clock));
   const told = { clock, processStartMs, listener, url, needsKey, embedded, fleet: () => fleet.view(), hasLooked };
   shutdown.add('observers', 'start', announceStart(told));
 }

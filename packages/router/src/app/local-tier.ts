@@ -1,7 +1,9 @@
 import type { DeviceBackend } from '../backends/engines/device/device-backend.ts';
 import { embeddedBackend } from '../backends/engines/device/embedded-backend.ts';
 import { createOpenAiCompatibleBackend } from '../backends/engines/openai-compatible/backend.ts';
+import { opaqueIds } from '../backends/opaque-ids.ts';
 import { createLocalClient } from '../backends/http/local-client.ts';
+import type { Wakes } from '../backends/wake.ts';
 import type { Backend } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { LfoConfig } from '../config/config.ts';
@@ -28,22 +30,28 @@ export interface LocalTierDeps {
   readonly childEnv: Readonly<Record<string, string | undefined>>;
   /** Further options of the model's child; tests choose the scripted engine with them. */
   readonly childOptions?: Readonly<Record<string, unknown>>;
+  readonly wakes: Wakes;
 }
 
 /** Everything that answers on the user's own network: the embedded model, and model servers behind a local client. */
 export function createLocalTier(config: LfoConfig, deps: LocalTierDeps): LocalTier {
   const servers = config.backends.flatMap((backend) =>
-    backend.kind === 'openai-compatible' && backend.tier === 'local' ? [backend] : [],
+    backend.kind !== 'gemini' && backend.tier === 'local' ? [backend] : [],
   );
   const members = servers.map((server): TierMember => {
-    const { origin } = new URL(server.baseUrl);
+    const origins = [server.baseUrl, ...(server.metricsUrl === undefined ? [] : [server.metricsUrl])];
     const client = createLocalClient({
       backend: server.name,
-      origins: new Set([origin]),
+      origins: new Set(origins.map((url) => new URL(url).origin)),
       clock: deps.clock,
       connectMs: config.budgets.local.connectMs,
     });
-    const backend = createOpenAiCompatibleBackend(server, { client, clock: deps.clock, limits: config.limits });
+    const { clock, wakes } = deps;
+    const { limits } = config;
+    const opaque = opaqueIds(config.server.authToken);
+    const wake = server.kind === 'openai-compatible' ? server.wake : undefined;
+    const sleeper = wake === undefined ? {} : { sleeper: wakes.sleeper(() => wake) };
+    const backend = createOpenAiCompatibleBackend(server, { client, clock, limits, opaque, ...sleeper });
     return { backend, concurrency: server.concurrency };
   });
   // One text at a time is read there; its host queues four more.

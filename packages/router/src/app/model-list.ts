@@ -36,6 +36,7 @@ function serverOf(backend: Backend): ModelServer {
     models: backend.models,
     embeddingModels: backend.embedder?.models ?? [],
     ...(device === undefined ? {} : { device }),
+    ...(backend.isRouter === true && { isRouter: true }),
   };
 }
 
@@ -75,7 +76,9 @@ function capabilitiesOf(backend: Backend, { id, aliasOf }: ListedModel): Capabil
   const { capabilities } = backend;
   if (aliasOf !== undefined) return capabilities;
   const device = `@${backend.label?.()?.name ?? ''}`;
-  return backend.capabilitiesOf?.(id.endsWith(device) ? id.slice(0, -device.length) : id) ?? capabilities;
+  const router = `${backend.id}/`;
+  const plain = id.endsWith(device) ? id.slice(0, -device.length) : id;
+  return backend.capabilitiesOf?.(plain.startsWith(router) ? plain.slice(router.length) : plain) ?? capabilities;
 }
 
 function namesOf(known: readonly Capabilities[]): readonly ModelCapability[] {

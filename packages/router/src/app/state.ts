@@ -1,5 +1,6 @@
 import { openPeers, type RouterPeers } from '../records/open-peers.ts';
 import { openRecords, type Records } from '../records/open-records.ts';
+import type { RouterState } from '../records/peers.ts';
 import type { AppOptions, HostProcess } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
 import { openSignatures, type Signatures } from './signatures.ts';
@@ -9,14 +10,16 @@ export interface State {
   readonly peers: RouterPeers;
   readonly records: Records;
   readonly signatures: Signatures;
+  /** Ends the keys, which use the records' database; set once there are some. */
+  closeKeys: () => Promise<void>;
 }
 
-/** @param load requests that run here, and those of them that wait for a backend */
+/** @param load requests that run here, those of them that wait for a backend, and where devices dial */
 export function openState(
   options: AppOptions,
   host: HostProcess,
   shutdown: Shutdown,
-  load: () => { readonly inFlight: number; readonly waiting: number },
+  load: () => Omit<RouterState, 'state'>,
 ): State {
   const { clock, logger: log, config } = options;
   const peers = openPeers(config.current(), {
@@ -28,8 +31,14 @@ export function openState(
   });
   shutdown.add('backends', 'peers', () => peers.close());
   const records = openRecords({ ...options, router: () => peers.name, peers });
-  shutdown.add('deliveries', 'records', () => records.close());
-  return { peers, records, signatures: openSignatures(records.signatures, log) };
+  const state: State = {
+    peers,
+    records,
+    signatures: openSignatures(records.signatures, log),
+    closeKeys: async () => {},
+  };
+  shutdown.add('deliveries', 'records and keys', () => records.close(state.closeKeys()));
+  return state;
 }
 
 export const unknownBuild = { version: 'unknown', node: 'unknown' };

@@ -11,6 +11,7 @@ import type {
 } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BreakerConfig } from '../config/config.ts';
+import { conversationOf } from '../core/conversation.ts';
 import { BackendError } from '../core/errors.ts';
 import {
   type KnownRates,
@@ -20,6 +21,7 @@ import {
   type RunningRequest,
   type WorkLeft,
 } from '../core/predicted-work.ts';
+import { homeOf } from './affinity.ts';
 import { choose } from './balance.ts';
 import { type BreakerRules, CircuitBreaker, type EjectionReason, type Permit } from './breaker.ts';
 import {
@@ -37,7 +39,7 @@ import { FairQueue } from './fair-queue.ts';
 import { byModel } from './model-order.ts';
 import { noBackendError, overloadedError } from './no-backend.ts';
 import { assumedRates, type Placeable, placeAt, type PlacementContext, queueMsOf } from './placement.ts';
-import { RateEstimator } from './rate-estimator.ts';
+import { mostSaid, RateEstimator } from './rate-estimator.ts';
 
 export interface PoolOptions {
   readonly clock: Clock;
@@ -108,6 +110,9 @@ export class Pool implements BackendPool {
   readonly #means = { out: 128, outWithTools: 128, prompt: 400 };
   /** The rates of the quickest, looked for now and then. */
   #quickest = { rates: assumedRates, untilMs: -Infinity };
+  /** What devices are believed of their speed, by the speeds measured here. */
+  #most: ReturnType<Member['most']> = {};
+  #mostUntilMs = -Infinity;
   #list: readonly Member[] = [];
   #view: { readonly view: FleetView; readonly untilMs: number } | undefined;
   #cancelLook: (() => void) | undefined;
@@ -139,6 +144,7 @@ export class Pool implements BackendPool {
       lateStarts: 0,
       busyUntilMs: -Infinity,
       isDraining: known?.isDraining ?? false,
+      most: () => this.#most,
     });
     this.#changed();
   }
@@ -262,6 +268,29 @@ export class Pool implements BackendPool {
     });
   }
 
+  predict(attempt: Attempt, choice: PoolChoice): ReadonlyMap<string, number> {
+    const context = this.#contextFor(choice, undefined);
+    const found = new Map<string, number>();
+    for (const member of this.#candidates(attempt)) {
+      const skip = skipOf(member, attempt, choice, context.nowMs);
+      if (skip !== undefined && skip.kind !== 'full') continue;
+      const { model } = offerAt(member.backend, attempt, choice.request);
+      found.set(member.backend.id, placeAt(member, model, skip !== undefined, context).ms);
+    }
+    return found;
+  }
+
+  wake(attempt: Attempt, asked: Asked): void {
+    const nowMs = this.#options.clock.nowMs();
+    const away: Member[] = [];
+    for (const member of this.#candidates(attempt)) {
+      const kind = skipOf(member, attempt, asked, nowMs)?.kind;
+      if (kind === undefined || kind === 'full' || kind === 'held' || kind === 'loading') return;
+      if (kind === 'down') away.push(member);
+    }
+    for (const { backend } of away) backend.wake?.();
+  }
+
   async acquire(attempt: Attempt, choice: PoolChoice): Promise<Lease> {
     choice.signal.throwIfAborted();
     const picked = this.#pick(attempt, choice);
@@ -320,7 +349,8 @@ export class Pool implements BackendPool {
     // Something better than waiting stands behind a gated attempt.
     const asked = attempt.gated ? free : placeable;
     const able = enforcersOf(asked, attempt, choice);
-    let left = attempt.model === undefined ? byModel(able, modelOrder, firstTokenBudgetMs) : able;
+    const ofModel = attempt.model === undefined ? byModel(able, modelOrder, firstTokenBudgetMs) : able;
+    let left = withComputedHome(ofModel, choice);
     for (let best = bestFor(left, attempt); best !== undefined; best = bestFor(left, attempt)) {
       if (best.isFull) {
         placed?.set(best.member, [...(placed.get(best.member) ?? []), workOf(context)]);
@@ -374,7 +404,10 @@ export class Pool implements BackendPool {
       const { model } = offerAt(member.backend, attempt, choice.request);
       placeable.push(placeAt(member, model, skip !== undefined, context));
     };
-    const many = attempt.backend === undefined && this.#list.length > scannedAtMost ? this.#list : undefined;
+    // Of those that a conversation is computed for, each must be known.
+    const isComputed = this.#list.some(({ backend }) => backend.affinity !== undefined);
+    const isLarge = attempt.backend === undefined && this.#list.length > scannedAtMost && !isComputed;
+    const many = isLarge ? this.#list : undefined;
     if (many !== undefined && random !== undefined) {
       const seen = new Set<Member>();
       const own = context.preferred === undefined ? undefined : this.#members.get(context.preferred);
@@ -423,7 +456,7 @@ export class Pool implements BackendPool {
 
   #leaseFor({ member, firstTokenMs }: Placeable, permit: Permit, attempt: Attempt, choice: PoolChoice): Lease {
     const session = sessionOf(choice);
-    if (session !== undefined) this.#remember(session, member.backend.id);
+    if (session !== undefined && member.backend.affinity === undefined) this.#remember(session, member.backend.id);
     return this.#lease(member, permit, attempt, choice, firstTokenMs);
   }
 
@@ -440,7 +473,8 @@ export class Pool implements BackendPool {
     // Behind others it may wait in the backend's own queue, which is no time of reading.
     const isAtOnce = member.running.size < (backend.status().slots ?? 1);
     const expectedTokens = this.#expectedOut(request);
-    const running: RunningRequest = { promptTokens, expectedTokens, startMs: clock.nowMs() };
+    const lane = request.hints.lane === 'background' ? { isBackground: true } : {};
+    const running: RunningRequest = { promptTokens, expectedTokens, startMs: clock.nowMs(), ...lane };
     member.running.add(running);
     member.lastPick = ++this.#picks;
     let isDone = false;
@@ -457,7 +491,7 @@ export class Pool implements BackendPool {
         permit.settle(outcome);
         if (backend.label !== undefined) this.#noteDevice(member, outcome, wasHalfOpen, timing, predictedMs);
         if (timing !== undefined) this.#noteSize(request, timing);
-        if (timing !== undefined && isAtOnce) noteTiming(member, model, timing);
+        if (timing !== undefined && isAtOnce) this.#noteTiming(member, model, timing);
         if (error instanceof BackendError && error.retryAfterMs !== undefined) {
           const untilMs = clock.nowMs() + error.retryAfterMs;
           if (error.fault === 'busy') member.busyUntilMs = untilMs;
@@ -488,6 +522,25 @@ export class Pool implements BackendPool {
     if (member.lateStarts < lateStarts) return;
     member.lateStarts = 0;
     member.breaker.eject();
+  }
+
+  #noteTiming({ rates }: Member, model: string, timing: AnswerTiming): void {
+    const known = rates.get(model) ?? new RateEstimator();
+    if (rates.size < maxRated) rates.set(model, known);
+    known.addFirstToken(timing.promptTokens - timing.cachedTokens, timing.firstTokenMs);
+    if (timing.answer !== undefined) known.addAnswer(timing.answer.tokens, timing.answer.ms);
+    const nowMs = this.#options.clock.nowMs();
+    if (nowMs < this.#mostUntilMs) return;
+    this.#mostUntilMs = nowMs + quickestMs;
+    const measured = this.#list.flatMap((member) => Array.from(member.rates.values(), (each) => each.read()));
+    const [prefillRate, decodeRate] = [
+      medianOf(measured.map((each) => each.prefillRate)),
+      medianOf(measured.map((each) => each.decodeRate)),
+    ];
+    this.#most = mostSaid({
+      ...(prefillRate === undefined ? {} : { prefillRate }),
+      ...(decodeRate === undefined ? {} : { decodeRate }),
+    });
   }
 
   #noteSize({ tools }: PoolChoice['request'], { promptTokens, answer }: AnswerTiming): void {
@@ -579,10 +632,32 @@ function isMeant({ backend }: Member, { tier, embeds, avoid }: Attempt): boolean
   return embeds === true || backend.chats !== false;
 }
 
-/** The one that a rule prefers, where it has a place; else the best. */
+/** The one that a rule prefers, where it has a place; else the best, or of several alike the conversation's own. */
 function bestFor(placeable: readonly Placeable[], { prefer }: Attempt): Placeable | undefined {
   const preferred = placeable.find(({ member, isFull }) => member.backend.id === prefer && !isFull);
-  return preferred ?? bestOf(placeable);
+  if (preferred !== undefined) return preferred;
+  const best = bestOf(placeable);
+  if (best?.member.backend.affinity !== 'strict') return best;
+  return placeable.find(({ member, isFull, isOfSession }) => isOfSession && !isFull && isStrict(member)) ?? best;
+}
+
+function isStrict({ backend }: Member): boolean {
+  return backend.affinity === 'strict';
+}
+
+/** Marks where the conversation belongs among those for which that is computed. */
+function withComputedHome(placeable: readonly Placeable[], { request }: PoolChoice): readonly Placeable[] {
+  const alike = placeable.filter(({ member }) => member.backend.affinity !== undefined);
+  if (alike.length < 2) return placeable;
+  const strict = alike.filter(({ member }) => isStrict(member));
+  const candidates = (strict.length > 0 ? strict : alike).map((one) => ({ one, ...loadOf(one.member) }));
+  const home = homeOf(candidates, conversationOf(request));
+  return placeable.map((one) => (one === home?.one ? { ...one, isOfSession: true } : one));
+}
+
+function loadOf({ backend, running }: Member): { readonly id: string; readonly load: number; readonly queued: number } {
+  const { active = 0, queued = 0 } = backend.status();
+  return { id: backend.id, load: Math.max(running.size, active + queued), queued };
 }
 
 /** The one that a rule prefers, then the others as they were. */
@@ -637,11 +712,9 @@ function markOf({ backend, breaker, running, maxInFlight, isDraining, notBeforeM
 /** Models whose rates are kept for one backend. */
 const maxRated = 100;
 
-function noteTiming({ rates }: Member, model: string, timing: AnswerTiming): void {
-  const known = rates.get(model) ?? new RateEstimator();
-  if (rates.size < maxRated) rates.set(model, known);
-  known.addFirstToken(timing.promptTokens - timing.cachedTokens, timing.firstTokenMs);
-  if (timing.answer !== undefined) known.addAnswer(timing.answer.tokens, timing.answer.ms);
+function medianOf(rates: readonly (number | undefined)[]): number | undefined {
+  const known = rates.filter((rate) => rate !== undefined).toSorted((one, other) => one - other);
+  return known[Math.floor(known.length / 2)];
 }
 
 function canWaitFor(skips: readonly Skip[]): boolean {

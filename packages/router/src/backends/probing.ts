@@ -6,6 +6,29 @@ const readyPauseMs = 15_000;
 /** And at one that did not: it should be back in the fleet soon after it is back. */
 const downPauseMs = 2000;
 
+/** How often engines are asked how busy they are. */
+const loadMs = 2000;
+
+/** Asks those that say it how busy they are. Never give it a cloud backend. */
+export function keepReadingLoad(backends: readonly Backend[], clock: Clock): () => void {
+  const ending = new AbortController();
+  const cancels = new Map<string, () => void>();
+  for (const backend of backends) void look(backend);
+  return () => {
+    ending.abort(new Error('stopped'));
+    for (const cancel of cancels.values()) cancel();
+  };
+
+  async function look(backend: Backend): Promise<void> {
+    await backend.readLoad?.(ending.signal);
+    if (ending.signal.aborted) return;
+    cancels.set(
+      backend.id,
+      clock.schedule(loadMs, () => void look(backend)),
+    );
+  }
+}
+
 /** Looks that go on until they are stopped. */
 export interface Probing {
   /** Whether each has been looked at once. */

@@ -52,7 +52,8 @@ export function checkConfig(terminal: Terminal, config: LfoConfig, json: boolean
   if (json) printLine(terminal, JSON.stringify({ ok: true, file: file ?? null, warnings }));
   else {
     const colours = coloursFor(terminal);
-    printLine(terminal, `${colours.green('✓')} ${file ?? 'No file: defaults and environment'} is good.`);
+    const what = file === undefined ? 'There is no file; defaults and environment are good.' : `${file} is good.`;
+    printLine(terminal, `${colours.green('✓')} ${what}`);
     for (const warning of warnings) printLine(terminal, `${colours.yellow('!')} ${warning}`);
   }
   return exitCodes.done;

@@ -1,11 +1,10 @@
+import { isNativeError } from 'node:util/types';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { type Archive, ArchiveError } from '../records/archive.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import { ConfigError } from '../config/config-error.ts';
 import { LfoError } from '../core/errors.ts';
 import type { LfoConfig } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
-import { createLogger } from '../telemetry/log.ts';
 import type { AppOptions, RunningApp } from '../app/running-app.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
 import { agentNames } from './launch/agent-names.ts';
@@ -13,7 +12,7 @@ import { addDevices } from './device-program.ts';
 import { addKeys } from './key-program.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { addRecords } from './record-program.ts';
-import { addressOf, RouterClient } from './router-client.ts';
+import type { RouterClient } from './router-client.ts';
 import { CliError, coloursFor, exitCodes, type Terminal } from './terminal.ts';
 
 export interface ProgramDeps {
@@ -53,32 +52,26 @@ export async function runCli(argv: readonly string[], deps: ProgramDeps): Promis
     await program.parseAsync([...argv], { from: 'user' });
     return exitCode;
   } catch (error) {
-    return report(error, argv, deps);
+    return await report(error, argv, deps);
   }
 }
 
 /** The tree of commands; each hands its exit code to `done`. */
-function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Command {
+export function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Command {
   const program = new Command('lfo')
     .description('One OpenAI-compatible endpoint in front of local and cloud models.')
     .version(deps.version)
     .option('-c, --config <file>', 'configuration file instead of lfo.yaml')
     .showSuggestionAfterError();
   const all = (command: Command): Common => command.optsWithGlobals<Common>();
-  const load = (options: Common, allowUnset = false): LfoConfig =>
-    loadConfig({
-      env: deps.terminal.env,
-      cwd: deps.terminal.cwd,
-      allowUnset,
-      ...(options.config === undefined ? {} : { file: options.config }),
-    });
+  const load: Load = async (options, allowUnset = false) => (await loaderOf(deps, options, allowUnset))();
   addServing(program, deps, load, all, done);
   addTalking(program, deps, load, all, done);
   addLooking(program, deps, load, all, done);
   addLaunch(program, deps, load, all, done);
   addKeys(program, async (command, run) => {
     const options = all(command);
-    const keyStore = await deps.openKeyStore(load(options));
+    const keyStore = await deps.openKeyStore(await load(options));
     try {
       done(await run({ terminal: deps.terminal, clock: deps.clock, keyStore, json: options.json === true }));
     } finally {
@@ -100,7 +93,7 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
   );
   addRecords(program, deps.clock, async (command, run) => {
     const options = all(command);
-    const config = load(options);
+    const config = await load(options);
     const archive = await deps.openArchive(config);
     try {
       done(await run({ terminal: deps.terminal, clock: deps.clock, archive, config, json: options.json === true }));
@@ -111,14 +104,25 @@ function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void): Comm
   return program;
 }
 
+/** Reads the configuration, as often as it is called. Its schema is loaded now, by the commands that need it. */
+async function loaderOf(
+  { terminal: { env, cwd } }: Pick<ProgramDeps, 'terminal'>,
+  { config }: Common,
+  allowUnset = false,
+): Promise<() => LfoConfig> {
+  const { loadConfig } = await import('../config/load.ts');
+  return () => loadConfig({ env, cwd, allowUnset, ...(config === undefined ? {} : { file: config }) });
+}
+
 interface DemoFlags {
   readonly port: string;
   readonly seconds?: string;
   readonly rate?: string;
+  readonly open: boolean;
   readonly json?: true;
 }
 
-type Load = (options: Common, allowUnset?: boolean) => LfoConfig;
+type Load = (options: Common, allowUnset?: boolean) => Promise<LfoConfig>;
 type All = (command: Command) => Common;
 type Done = (exitCode: number) => void;
 
@@ -131,7 +135,8 @@ function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, d
       const options = all(command);
       const { serve } = await import('./serve.ts');
       const quiet = options.json === true ? { ...terminal, isInteractive: false } : terminal;
-      done(await serve(load(options), { terminal: quiet, clock, load: () => load(options), startApp }));
+      const read = await loaderOf(deps, options);
+      done(await serve(read(), { terminal: quiet, clock, load: read, startApp }));
     });
   withExample(program.command('device'), "lfo device --pair 'lfo://pair?v=1&r=router&…'")
     .description('serve a model of this machine to a router on another')
@@ -140,25 +145,31 @@ function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, d
     .action(async (args: readonly string[], _options, command: Command) => {
       const { deviceHost } = await import('./device-host.ts');
       const given = args[0] === 'help' ? ['--help'] : args;
-      done(await deviceHost(terminal, load(all(command)), ['device', ...given]));
+      done(await deviceHost(terminal, await load(all(command)), ['device', ...given]));
     });
   withExample(program.command('demo'), 'lfo demo --seconds 60')
-    .description('a router with six scripted devices and traffic, to look at')
+    .description('a router with six scripted devices, traffic and two days of records, to look at')
     .addOption(new Option('--port <port>', 'of the router').default('0', 'a free one'))
     .option('--seconds <n>', 'end by itself after so long')
     .option('--rate <n>', 'requests a second')
+    .option('--no-open', 'leave the browser alone')
     .option('--json', 'one line of JSON at the start and at the end')
     .action(async (options: DemoFlags) => {
       const { demo } = await import('./demo/demo.ts');
       const { random } = deps;
-      done(await demo({ ...options, json: options.json === true }, { terminal, clock, random, startApp }));
+      done(
+        await demo(
+          { ...options, json: options.json === true, isOpened: options.open },
+          { terminal, clock, random, startApp },
+        ),
+      );
     });
   const models = withExample(program.command('models'), 'lfo models list').description('models on this machine');
   const run = async (command: Command, args: readonly string[]): Promise<void> => {
     const options = all(command);
     const { deviceHost } = await import('./device-host.ts');
     const asked = options.json === true ? [...args, '--json'] : args;
-    done(await deviceHost(terminal, load(options), ['models', ...asked]));
+    done(await deviceHost(terminal, await load(options), ['models', ...asked]));
   };
   withExample(models.command('list'), 'lfo models list --json')
     .description('what can be had and what is here')
@@ -238,12 +249,12 @@ function addLaunch(program: Command, { terminal }: ProgramDeps, load: Load, all:
     )
     .action(async (agent: string, args: readonly string[], flags: LaunchFlags, command: Command) => {
       const options = all(command);
-      const config = load(options);
+      const config = await load(options);
       const { launch } = await import('./launch/launch.ts');
       const { model, configOnly = false, restore = false } = flags;
       const settings = { agent, args, configOnly, restore, ...(model === undefined ? {} : { model }) };
       const run = (client: RouterClient): Promise<number> => launch(terminal, config, client, settings);
-      done(await withClient(options, () => config, run));
+      done(await withClient(options, async () => config, run));
     });
 }
 
@@ -254,7 +265,7 @@ interface LaunchFlags {
 }
 
 function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, done: Done): void {
-  const { terminal, clock, machine, openKeyStore } = deps;
+  const { terminal, clock, machine, openKeyStore, openArchive } = deps;
   withExample(program.command('doctor'), 'lfo doctor --json')
     .description('check what LFO needs on this machine')
     .addOption(
@@ -269,15 +280,15 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
     .action(async (_options, command: Command) => {
       const options = all(command);
       const { doctor } = await import('./doctor/doctor.ts');
-      const config = load(options);
+      const config = await load(options);
       const { client: agent } = command.opts<{ readonly client?: string }>();
       if (agent !== undefined) return done(await doctorClient(deps, config, options, agent));
       const live = options.offline !== true && !config.offline;
-      const settings = { json: options.json === true, live, machine, openKeys: openKeyStore };
+      const settings = { json: options.json === true, live, machine, openKeys: openKeyStore, openArchive };
       done(
         await withClient(
           options,
-          () => config,
+          async () => config,
           (client) => doctor(terminal, config, client, clock, settings),
         ),
       );
@@ -297,8 +308,8 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
         const json = options.json === true;
         done(
           name === 'check'
-            ? checkConfig(terminal, load(options, true), json)
-            : showConfig(terminal, load(options), json),
+            ? checkConfig(terminal, await load(options, true), json)
+            : showConfig(terminal, await load(options), json),
         );
       });
   }
@@ -325,7 +336,7 @@ async function doctorClient(
     return reportChecks(terminal, checks, json);
   };
   try {
-    return await withClient(options, () => config, check);
+    return await withClient(options, async () => config, check);
   } finally {
     await archive.close();
   }
@@ -336,7 +347,8 @@ async function withClient(
   load: Load,
   use: (client: RouterClient) => Promise<number>,
 ): Promise<number> {
-  const config = load(options);
+  const config = await load(options);
+  const { addressOf, RouterClient } = await import('./router-client.ts');
   const client = new RouterClient(options.url ?? addressOf(config), config.server.authToken);
   try {
     return await use(client);
@@ -369,12 +381,17 @@ function throwInsteadOfExit(command: Command, terminal: Terminal): void {
   for (const each of command.commands) throwInsteadOfExit(each, terminal);
 }
 
-function report(error: unknown, argv: readonly string[], { terminal, clock }: ProgramDeps): number {
+async function report(error: unknown, argv: readonly string[], { terminal, clock }: ProgramDeps): Promise<number> {
   // Commander has said it already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  if (isSystemError(error)) {
+    terminal.errors.write(`${coloursFor(terminal).red(`${error.message}. See lfo doctor.`)}\n`);
+    return exitCodes.failed;
+  }
   if (!(error instanceof LfoError) && !(error instanceof CliError) && !(error instanceof ArchiveError)) throw error;
   if (argv.includes('serve') && !terminal.isInteractive) {
     const problems = error instanceof ConfigError ? { problems: error.problems } : {};
+    const { createLogger } = await import('../telemetry/log.ts');
     createLogger({ level: 'fatal', clock, destination: terminal.output }).fatal(problems, error.message);
   } else if (argv.includes('--json') && error instanceof ConfigError) {
     terminal.output.write(`${JSON.stringify({ ok: false, problems: error.problems })}\n`);
@@ -382,4 +399,9 @@ function report(error: unknown, argv: readonly string[], { terminal, clock }: Pr
   // Nothing mends it but a new configuration: a service manager need not try again.
   if (argv.includes('serve') && error instanceof ConfigError) return exitCodes.usage;
   return error instanceof CliError ? error.exitCode : exitCodes.failed;
+}
+
+/** A folder that is not there, a disk that is full, a file that may not be read: an operator can cause it and mend it. */
+function isSystemError(error: unknown): error is Error {
+  return isNativeError(error) && 'syscall' in error && 'code' in error;
 }

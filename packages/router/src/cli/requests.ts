@@ -62,6 +62,7 @@ function describe({ row, attempts }: ArchivedRequest, names: KeyNames, terminal:
     ...field('mode', row.mode),
     ...field('key', row.client_key === null ? null : (names.get(row.client_key) ?? row.client_key)),
     ...field('came by', [row.dialect, row.path, row.router].filter(Boolean).join(' · ')),
+    ...field('trace', row.trace_id),
     ...field('score', scoreText(row)),
     ...field('tokens', tokens.join(', ')),
     ...field('cost', row.cost_usd === null ? null : `$${row.cost_usd.toFixed(6)}`),

@@ -10,6 +10,7 @@ import type { Logger } from '../core/logger.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { logReporter, terminalReporter } from './startup-reporter.ts';
 import { CliError, coloursFor, exitCodes, type Terminal } from './terminal.ts';
+import { terminalLog } from './terminal-log.ts';
 
 /** What `serve` works with. */
 export interface ServeContext {
@@ -28,7 +29,12 @@ const echoMs = 100;
 /** Serves until a signal asks for the end; a second one ends the process at once. Resolves with the exit code. */
 export async function serve(initial: LfoConfig, context: ServeContext): Promise<number> {
   const { terminal, clock } = context;
-  const logger = createLogger({ level: initial.logLevel, secrets: secretsOf(initial), clock });
+  const logger = createLogger({
+    level: initial.logLevel,
+    secrets: secretsOf(initial),
+    clock,
+    ...(terminal.isInteractive && { destination: terminalLog(terminal.output, coloursFor(terminal)) }),
+  });
   const reporter = terminal.isInteractive
     ? terminalReporter(terminal.output, coloursFor(terminal), clock)
     : logReporter(logger, clock);

@@ -25,7 +25,7 @@ export function resolveBackends(
 ): BackendConfig[] {
   const backends = entries.flatMap((entry, index) => {
     const backend = resolveEntry(entry, index, env, findings);
-    return backend.kind === 'openai-compatible' ? splitByTier(backend, index, findings) : [backend];
+    return backend.kind === 'gemini' ? [backend] : splitByTier(backend, index, findings);
   });
   if (!backends.some(({ kind }) => kind === 'gemini')) {
     const implied = impliedGemini(env, findings);
@@ -47,9 +47,17 @@ function resolveEntry(entry: BackendEntry, index: number, env: Environment, find
     }
     return resolved;
   }
+  if (entry.kind === 'openai-compatible' && entry.wake !== undefined && entry.tier === 'cloud')
+    findings.problem(['backends', index, 'wake'], 'is for servers of the local tier');
   noteTier(entry.name, entry.tier, entry.baseUrl, findings);
   const { apiKey, baseUrl, ...rest } = entry;
-  return { ...rest, baseUrl: trimSlash(baseUrl), apiKeys: splitKeys(apiKey) };
+  return { ...rest, baseUrl: addressOf(entry.kind, baseUrl), apiKeys: splitKeys(apiKey) };
+}
+
+/** Of another LFO the address alone will do. */
+function addressOf(kind: BackendEntry['kind'], baseUrl: string): string {
+  const url = trimSlash(baseUrl);
+  return kind === 'lfo' && new URL(url).pathname === '/' ? `${url}/v1` : url;
 }
 
 /**

@@ -61,7 +61,11 @@ interface Reached {
   readonly apiKeys: readonly string[];
 }
 
-export type HttpBackendConfig = Immutable<Omit<OpenAiCompatibleEntry, 'apiKey' | 'baseUrl'> & Reached>;
+/** A server that speaks OpenAI's wire; of kind `lfo` it is another LFO. */
+export type HttpBackendConfig = Immutable<
+  Omit<OpenAiCompatibleEntry, 'kind' | 'apiKey' | 'baseUrl'> &
+    Reached & { readonly kind: OpenAiCompatibleEntry['kind'] | 'lfo' }
+>;
 
 /** With at least one key and one model. */
 export type GeminiBackendConfig = Immutable<

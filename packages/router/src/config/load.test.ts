@@ -45,6 +45,8 @@ test('nothing at all is a configuration', (t) => {
   assert.deepEqual(config.routing, {
     maxLocalTokens: 1500,
     confidenceThreshold: 0.7,
+    predictGain: false,
+    usdPerSecond: 0.002,
     firstTokenBudgetMs: 10_000,
     goal: {},
     rules: [],
@@ -63,7 +65,6 @@ test('nothing at all is a configuration', (t) => {
     secondOpinion: false,
     hedge: false,
     hedgeShare: 0.08,
-    hedgeUsdPerSecond: 0.002,
   });
   assert.deepEqual(config.budgets.local, { connectMs: 2000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 });
   assert.equal(config.budgets.cloud.connectMs, 5000);
@@ -211,7 +212,7 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
   [
     'a wrong kind',
     { yaml: 'backends:\n  - { name: x, kind: opena }' },
-    /^lfo\.yaml:2 backends\.0\.kind: must be openai-compatible or gemini$/,
+    /^lfo\.yaml:2 backends\.0\.kind: must be openai-compatible, lfo or gemini$/,
   ],
   [
     'a local backend that may leave the network',

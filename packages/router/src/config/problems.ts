@@ -47,11 +47,13 @@ function expectation(issue: z.core.$ZodIssue, received: unknown): string {
     case 'invalid_value':
       return `must be ${issue.values.map(String).join(' or ')}${shown(received, true)}`;
     case 'invalid_union':
-      return received === undefined ? 'is missing: openai-compatible or gemini' : `must be openai-compatible or gemini`;
+      return received === undefined ? `is missing: ${backendKinds}` : `must be ${backendKinds}`;
     default:
       return issue.message;
   }
 }
+
+const backendKinds = 'openai-compatible, lfo or gemini';
 
 const typeNames: Readonly<Record<string, string>> = {
   int: 'a whole number',

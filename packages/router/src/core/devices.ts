@@ -4,6 +4,14 @@ export interface DialAddress {
   readonly port: number;
 }
 
+/** How a device is woken; what is absent is as usual. */
+export interface DeviceWake {
+  /** Six bytes in hex with colons. */
+  readonly mac: string;
+  readonly broadcast?: string;
+  readonly timeoutMs?: number;
+}
+
 /** A paired device as the registry keeps it. The key is the identity; times are Unix milliseconds. */
 export interface DeviceRecord {
   /** `dev-` and its fingerprint. */
@@ -16,6 +24,28 @@ export interface DeviceRecord {
   readonly lastSeenMs?: number;
   readonly lastAddress?: string;
   readonly dial?: DialAddress;
+  readonly wake?: DeviceWake;
+  /** Its owner lets it finish what it has and gives it nothing new, at any router; absent: no. */
+  readonly isDraining?: boolean;
+}
+
+/** Another router of the same owner, as devices are told of it. */
+export interface FleetRouter {
+  readonly name: string;
+  /** Public key, 43 characters of base64url. */
+  readonly key: string;
+  readonly hosts: readonly string[];
+  readonly port: number;
+}
+
+/** The routers that share the registry. */
+export interface FleetPeers {
+  /** Those that devices can dial, this one aside. */
+  others(): readonly FleetRouter[];
+  /** Calls after each change of the others. */
+  onOthers(run: () => void): void;
+  /** Calls after each change that any of them made to the registry. */
+  onDevices(run: () => void): void;
 }
 
 /** Where paired devices outlive a restart. Every method rejects while the database cannot be reached. */
@@ -24,6 +54,30 @@ export interface DeviceRegistry {
   list(): Promise<readonly DeviceRecord[]>;
   /** Adds it or replaces its row. */
   save(record: DeviceRecord): Promise<void>;
+  /** Only when and where it was seen last: another router may have changed or removed the rest. */
+  seen(record: Pick<DeviceRecord, 'id' | 'lastSeenMs' | 'lastAddress'>): Promise<void>;
+}
+
+export type PairingState = 'open' | 'used' | 'expired' | 'locked' | 'cancelled' | 'failed';
+
+/** One invitation to pair, without its secret. */
+export interface Pairing {
+  readonly id: string;
+  /** Unix milliseconds. */
+  readonly expiresMs: number;
+  /** Wrong guesses while it was open. */
+  readonly wrong: number;
+  readonly state: PairingState;
+  /** Id of the device that used it. */
+  readonly device?: string;
+  /** Why it failed. */
+  readonly why?: string;
+}
+
+/** Where the other routers of a database read how pairings stand. Rejects while it cannot be reached. */
+export interface PairingRegistry {
+  save(pairing: Pairing): Promise<void>;
+  find(id: string): Promise<Pairing | undefined>;
 }
 
 /** What is measured of the fleet of devices. */
@@ -33,6 +87,8 @@ export interface FleetFigures {
   readonly refused: ReadonlyMap<string, number>;
   /** Pairings that have ended, by how. */
   readonly pairings: ReadonlyMap<string, number>;
+  /** Machines of the local tier that were woken, by how that ended. */
+  readonly wakes: ReadonlyMap<string, number>;
 }
 
 /** What is measured of one paired device. */

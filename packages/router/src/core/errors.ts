@@ -80,6 +80,8 @@ export interface BackendErrorInit extends Partial<LfoErrorInit> {
   readonly backend: string;
   /** The fault is this model's alone: the backend's other models may still be asked. */
   readonly model?: string;
+  /** Where a backend of the local tier says that it sent the prompt. */
+  readonly egress?: string;
 }
 
 /** A backend failed. `status` is the one the client sees if nothing else answers. */
@@ -89,6 +91,8 @@ export class BackendError extends LfoError {
   readonly backend: string;
   /** Set where only this model of the backend is affected. */
   readonly model: string | undefined;
+  /** Set where the prompt left the own network though it must not. */
+  readonly egress: string | undefined;
 
   constructor(message: string, init: BackendErrorInit) {
     const defaults = backendFaults[init.fault];
@@ -96,6 +100,7 @@ export class BackendError extends LfoError {
     this.fault = init.fault;
     this.backend = init.backend;
     this.model = init.model;
+    this.egress = init.egress;
   }
 
   /** Whether a circuit breaker counts it: only what speaks of the backend's health, never 4xx or an odd answer. */
@@ -103,6 +108,9 @@ export class BackendError extends LfoError {
     return backendFaults[this.fault].counts;
   }
 }
+
+/** An interactive request took the place of one in the background, which is queued again as if it had never run. */
+export const preemptedCode = 'preempted';
 
 const backendFaults: Readonly<
   Record<BackendFault, { code: string; status: number; retryable: boolean; counts: boolean }>

@@ -20,6 +20,8 @@ export interface ModelServer {
   readonly embeddingModels?: readonly string[];
   /** Of a paired device. */
   readonly device?: DeviceLabel;
+  /** It is another LFO. */
+  readonly isRouter?: boolean;
 }
 
 const aliases: Readonly<Record<string, Mode>> = { 'lfo-auto': 'auto', 'lfo-local': 'local', 'lfo-cloud': 'cloud' };
@@ -67,7 +69,8 @@ export function listModels(servers: readonly ModelServer[]): readonly ListedMode
     return { id, ownedBy: 'lfo', aliasOf: mode, ...(servers?.length === 0 ? {} : { servers }) };
   });
   const real = Array.from(serving).filter(([id]) => aliasOf(id) === undefined);
-  const chats = [...own, ...real.map(([id, by]) => listed(id, by)), ...servers.flatMap(deviceModels)];
+  const pinned = servers.filter(({ isRouter }) => isRouter === true).flatMap((server) => takenModels(server, serving));
+  const chats = [...own, ...real.map(([id, by]) => listed(id, by)), ...pinned, ...servers.flatMap(deviceModels)];
   return [...chats, ...embeddingModels(servers, new Set(chats.map(({ id }) => id)))];
 }
 
@@ -94,6 +97,17 @@ function embeddingModels(servers: readonly ModelServer[], taken: ReadonlySet<str
   const [only] = local;
   const alias = local.length === 1 && only !== undefined ? [{ ...only, id: embeddingAlias, ownedBy: 'lfo' }] : [];
   return [...alias, ...found.values()];
+}
+
+/** Models of another LFO whose plain name is an alias of ours or has another server too, under the name that reaches it. */
+function takenModels(
+  server: ModelServer,
+  serving: ReadonlyMap<string, readonly ModelServer[]>,
+): readonly ListedModel[] {
+  const taken = server.models.filter(
+    (model) => aliasOf(model) !== undefined || (serving.get(model)?.some(({ id }) => id !== server.id) ?? false),
+  );
+  return taken.map((model) => listed(`${server.id}/${model}`, [server]));
 }
 
 /** Each model of a device under the name that always reaches it. */

@@ -166,7 +166,20 @@ export interface RoutingHints {
   readonly metadata?: Readonly<Record<string, unknown>>;
   /** Whose request it is; KV prefixes are not shared across keys. */
   readonly clientKey?: string;
+  /** The LFO that asks for its own client; absent: the client itself does. */
+  readonly caller?: CallingRouter;
 }
+
+/** Another LFO, which asks this one. */
+export interface CallingRouter {
+  /** LFOs that the request has passed, that one included. */
+  readonly hops: number;
+  /** W3C Trace Context of its request; absent where it sent none. */
+  readonly trace?: { readonly traceId: string; readonly spanId: string };
+}
+
+/** More LFOs in a row are a loop. */
+export const maxHops = 3;
 
 /** All text of a message joined in order; other parts contribute nothing. */
 export function textOf(message: Message): string {

@@ -1,7 +1,8 @@
+import type { FinalVerdict } from './confidence.ts';
 import type { LfoError } from './errors.ts';
 import type { InferenceEvent } from './events.ts';
 import type { ChatRequest } from './request.ts';
-import type { RequestTrace } from './trace.ts';
+import type { AttemptTrace, RequestTrace } from './trace.ts';
 
 /** How a response ended. */
 export interface Delivery {
@@ -41,6 +42,8 @@ export interface RequestSink {
 export interface RequestFollower {
   /** Events on their way to the client. */
   wrote?(events: readonly InferenceEvent[]): void;
+  /** Events of an answer that is held back, as they come, and in the end what the gate says of it. */
+  held?(events: readonly InferenceEvent[], attempt: AttemptTrace, verdict: FinalVerdict | undefined): void;
   /** Once, whatever the end; the trace is complete. */
   ended(delivery: Delivery): void;
 }

@@ -3,7 +3,7 @@ import type { FinishReason, Usage } from './events.ts';
 import type { Judgement } from './judgement.ts';
 import type { JsonObject } from './json.ts';
 import type { Reason } from './reason.ts';
-import type { Mode, Tier } from './request.ts';
+import type { CallingRouter, Mode, Tier } from './request.ts';
 
 /**
  * What happened to one request: written by the pipeline alone, read by the dialects (headers, `lfo_metadata`), records and
@@ -19,6 +19,8 @@ export interface RequestTrace {
   readonly bodyMs: number;
   /** Name of the router that has it. */
   router: string | undefined;
+  /** The LFO that asked for it; undefined: the client itself. */
+  readonly caller: CallingRouter | undefined;
   mode: Mode;
   /** As asked; logged only when it resolved to a known model. */
   requestedModel: string;
@@ -45,6 +47,8 @@ export interface RequestTrace {
   device: string | undefined;
   /** How often that device was lost and came back while it answered. */
   resumed: number | undefined;
+  /** The LFOs behind this one through which the answer came, the nearest first; absent: none. */
+  via: readonly ViaHop[] | undefined;
   /** Score of the answer that was given. */
   confidence: number | undefined;
   /** The best local answer was given though it did not pass. */
@@ -63,6 +67,15 @@ export interface RequestTrace {
   costUsd: number | undefined;
 }
 
+/** An LFO behind this one, and what answered there; `null` where it does not say. */
+export interface ViaHop {
+  readonly router: string | null;
+  readonly backend: string | null;
+  readonly model: string | null;
+  /** Name of the device. */
+  readonly device: string | null;
+}
+
 /** One try at one backend. Times are monotonic milliseconds. */
 export interface AttemptTrace {
   readonly tier: Tier;
@@ -79,6 +92,10 @@ export interface AttemptTrace {
   outcome: 'answered' | 'escalated' | 'failed' | 'cancelled' | undefined;
   reason: Reason | undefined;
   score: number | undefined;
+  /** As in the request's trace. */
+  via?: readonly ViaHop[];
+  /** Where the backend says that it sent the prompt, though it is of the local tier; absent: nowhere. */
+  leaked?: string;
   /** Stable code of the error that ended it. */
   error: { readonly code: string; readonly status: number; readonly source: ErrorSource } | undefined;
   /** Time its text was held back before the commit point. */
@@ -99,7 +116,7 @@ export function beginTrace(
     readonly id: string;
     readonly model: string;
     readonly stream: boolean;
-    readonly hints: { readonly mode: Mode };
+    readonly hints: { readonly mode: Mode; readonly caller?: CallingRouter };
   },
   times: { readonly startMs: number; readonly startedAtMs: number; readonly bodyMs?: number },
   threshold: number,
@@ -110,6 +127,7 @@ export function beginTrace(
     startMs: times.startMs,
     bodyMs: times.bodyMs ?? times.startMs,
     router: undefined,
+    caller: request.hints.caller,
     mode: request.hints.mode,
     requestedModel: request.model,
     stream: request.stream,
@@ -126,6 +144,7 @@ export function beginTrace(
     model: undefined,
     device: undefined,
     resumed: undefined,
+    via: undefined,
     confidence: undefined,
     degraded: false,
     attempts: [],

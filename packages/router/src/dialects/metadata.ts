@@ -26,6 +26,7 @@ export function answerMetadata(trace: RequestTrace, nowMs: number, { finish, rep
         resumed: trace.resumed ?? 0,
       },
     }),
+    ...(trace.via !== undefined && { via: trace.via }),
     mode: trace.mode,
     confidence: score(trace.confidence),
     threshold: trace.threshold,
@@ -52,12 +53,15 @@ export type AnswerMetadata = ReturnType<typeof answerMetadata>;
 
 /**
  * The cloud backends that were given the prompt so far, joined by commas in the order of their use; `none` where nothing
- * left the own network. A backend counts from its choice on, since nobody can say what of a failed call had arrived.
+ * left the own network. A backend counts from its choice on, since nobody can say what of a failed call had arrived; one of
+ * the local tier that has sent the prompt on is named with where it went.
  */
 export function egressOf({ attempts }: Pick<RequestTrace, 'attempts'>): string {
-  const names = attempts.flatMap(({ tier, backend, leasedMs }) =>
-    tier === 'cloud' && backend !== undefined && leasedMs !== undefined ? [backend] : [],
-  );
+  const names = attempts.flatMap(({ tier, backend, leasedMs, leaked }) => {
+    if (backend === undefined || leasedMs === undefined) return [];
+    if (leaked !== undefined) return [`${backend}/${leaked}`];
+    return tier === 'cloud' ? [backend] : [];
+  });
   return names.length === 0 ? 'none' : [...new Set(names)].join(',');
 }
 

@@ -117,3 +117,23 @@ test('security 25: conversations and caches of two keys never meet', () => {
   assert.deepEqual([mine.clientKey, yours.clientKey], ['mine', 'yours']);
   assert.equal(of('mine').sessionKey, mine.sessionKey);
 });
+
+test('another LFO says how many have passed the request on, and its trace; a fourth is a loop', () => {
+  const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+  const passed = hints({ headers: { 'x-lfo-hops': '3', traceparent } });
+  assert.deepEqual(passed.caller, { hops: 3, trace: { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) } });
+  assert.deepEqual(hints({ headers: { 'x-lfo-hops': '1', traceparent: 'no trace' } }).caller, { hops: 1 });
+  assert.equal(hints({ headers: { traceparent } }).caller, undefined);
+  assert.throws(() => hints({ headers: { 'x-lfo-hops': '4' } }), { code: 'loop_detected', status: 508 });
+  for (const bad of ['0', '-1', 'two', '1.5']) {
+    assert.throws(() => hints({ headers: { 'x-lfo-hops': bad } }), { param: 'x-lfo-hops', status: 400 });
+  }
+});
+
+test('a conversation is named by the headers of clients and gateways, ours first', () => {
+  for (const name of ['x-lfo-session', 'x-session-id', 'x-session-affinity', 'session_id']) {
+    assert.equal(hints({ headers: { [name]: 'chat' } }).sessionKey, hints({ conversation: 'chat' }).sessionKey);
+  }
+  const both = hints({ headers: { 'x-session-id': 'theirs', 'x-lfo-session': 'ours' } });
+  assert.equal(both.sessionKey, hints({ conversation: 'ours' }).sessionKey);
+});

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { LfoError, RequestError } from '../core/errors.ts';
 import type { ListedModel } from '../core/exchange.ts';
 import type { JsonObject, JsonValue } from '../core/json.ts';
-import type { Mode, RoutingHints, Tier } from '../core/request.ts';
+import { type CallingRouter, maxHops, type Mode, type RoutingHints, type Tier } from '../core/request.ts';
 import type { KeyIdentity } from '../core/identity.ts';
 
 /** What of a request speaks about where and how it should run. */
@@ -33,7 +33,8 @@ export function readHints(sources: HintSources): RoutingHints {
   const { headers, identity } = sources;
   const metadata = readMetadata(sources.metadata);
   const confidenceThreshold = thresholdOf(metadata);
-  const conversation = headers['x-lfo-session'] ?? sources.conversation;
+  const conversation = conversationIn(headers) ?? sources.conversation;
+  const caller = callerIn(headers);
   return {
     mode: effectiveMode(sources, metadata),
     clientKey: identity.id,
@@ -43,8 +44,44 @@ export function readHints(sources: HintSources): RoutingHints {
     ...(isBackground(headers, metadata, sources.isPatient === true) && { lane: 'background' }),
     ...(confidenceThreshold !== undefined && { confidenceThreshold }),
     ...deadlinesOf(headers, sources.isStream),
-    ...(conversation !== undefined && { sessionKey: `${identity.id}:${String(conversation)}` }),
+    ...(conversation !== undefined && { sessionKey: `${identity.id}:${conversation}` }),
+    ...(caller !== undefined && { caller }),
   };
+}
+
+/** Headers by which clients and gateways name a conversation, ours first. */
+const sessionHeaders = ['x-lfo-session', 'x-session-id', 'x-session-affinity', 'session_id'] as const;
+
+function conversationIn(headers: IncomingHttpHeaders): string | undefined {
+  for (const name of sessionHeaders) {
+    const value = headers[name];
+    if (typeof value === 'string' && value !== '') return value;
+  }
+  return undefined;
+}
+
+const traceParent = /^[\da-f]{2}-(?<traceId>[\da-f]{32})-(?<spanId>[\da-f]{16})-[\da-f]{2}/;
+
+/** The LFO that asks. @throws LfoError 508 where the request goes in circles */
+function callerIn(headers: IncomingHttpHeaders): CallingRouter | undefined {
+  const said = headers['x-lfo-hops'];
+  if (said === undefined) return undefined;
+  const hops = typeof said === 'string' && /^\d{1,4}$/.test(said) ? Number(said) : 0;
+  if (hops < 1) {
+    throw new RequestError('x-lfo-hops: must be the number of LFOs that the request has passed.', {
+      param: 'x-lfo-hops',
+    });
+  }
+  if (hops > maxHops) {
+    throw new LfoError(
+      `This request has passed ${hops} LFOs, one behind the other, and ${maxHops} are the most: look for a backend of kind lfo that leads back.`,
+      { code: 'loop_detected', status: 508 },
+    );
+  }
+  const parent = headers['traceparent'];
+  const { traceId, spanId } = (typeof parent === 'string' && traceParent.exec(parent)?.groups) || {};
+  const hasTrace = traceId !== undefined && spanId !== undefined;
+  return { hops, ...(hasTrace && { trace: { traceId, spanId } }) };
 }
 
 /** Each source allows a set of tiers; the mode is what all allow. It is computed here, once, and never widened. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { firstName } from './device-name.ts';
-import { maxOpenPairings, type PairingState, Pairings } from './pairings.ts';
+import type { PairingState } from '../core/devices.ts';
+import { maxOpenPairings, Pairings } from './pairings.ts';
 import { primitives } from './router-key.ts';
 
 function opened() {

@@ -1,5 +1,6 @@
 import { pairingKey, pairingSecretBytes, type Primitives } from '@lfo/protocol';
 import type { Clock } from '../core/clock.ts';
+import type { Pairing, PairingState } from '../core/devices.ts';
 import { LfoError } from '../core/errors.ts';
 
 /** Most pairings open at once. */
@@ -8,22 +9,6 @@ export const maxOpenPairings = 4;
 export const maxGuesses = 5;
 /** Ended ones are remembered, so that whoever waits for one learns its end. */
 const maxRemembered = 64;
-
-export type PairingState = 'open' | 'used' | 'expired' | 'locked' | 'cancelled' | 'failed';
-
-/** One invitation to pair. */
-export interface Pairing {
-  readonly id: string;
-  /** Unix milliseconds. */
-  readonly expiresMs: number;
-  /** Wrong guesses while it was open. */
-  readonly wrong: number;
-  readonly state: PairingState;
-  /** Id of the device that used it. */
-  readonly device?: string;
-  /** Why it failed. */
-  readonly why?: string;
-}
 
 interface Entry {
   readonly id: string;

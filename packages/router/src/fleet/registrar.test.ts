@@ -14,6 +14,7 @@ function registrar() {
   let isAway = false;
   const registry = {
     list: async () => rows,
+    seen: async () => {},
     save: (row: DeviceRecord) =>
       new Promise<void>((resolve, reject) => {
         release = () => {

@@ -4,12 +4,18 @@ import type { Logger } from '../core/logger.ts';
 
 const retryMs = 5_000;
 
+interface Pending {
+  readonly record: DeviceRecord;
+  /** The whole row, not just when it was seen. */
+  readonly isWhole: boolean;
+}
+
 /** Keeps the registry's rows: read once, written in order and again where the database was away. */
 export class Registrar {
   readonly #registry: DeviceRegistry;
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #pending = new Map<string, DeviceRecord>();
+  readonly #pending = new Map<string, Pending>();
   readonly #removed = new Map<string, DeviceRecord>();
   #isWriting = false;
   #cancelRetry: (() => void) | undefined;
@@ -41,11 +47,31 @@ export class Registrar {
     return this.#removed.get(id);
   }
 
+  /** The registry as it is now; what this router has yet to write goes before. Rejects while it cannot be read. */
+  async read(): Promise<readonly DeviceRecord[]> {
+    const records = await this.#registry.list();
+    const known = records.map((stored) => {
+      const own = this.#pending.get(stored.id);
+      return own?.isWhole === true ? own.record : stored;
+    });
+    for (const record of known) {
+      if (record.publicKey === undefined) this.#removed.set(record.id, record);
+      else this.#removed.delete(record.id);
+    }
+    return known;
+  }
+
   /** Writes a row soon. */
   save(record: DeviceRecord): void {
     if (record.publicKey === undefined) this.#removed.set(record.id, record);
     else this.#removed.delete(record.id);
-    this.#pending.set(record.id, record);
+    this.#pending.set(record.id, { record, isWhole: true });
+    void this.#write();
+  }
+
+  /** Writes when and where it was seen, and nothing else. */
+  seen(record: DeviceRecord): void {
+    this.#pending.set(record.id, { record, isWhole: this.#pending.get(record.id)?.isWhole === true });
     void this.#write();
   }
 
@@ -65,11 +91,12 @@ export class Registrar {
     for (;;) {
       const [next] = this.#pending;
       if (next === undefined) break;
-      const [id, record] = next;
+      const [id, pending] = next;
       try {
-        await this.#registry.save(record);
+        if (pending.isWhole) await this.#registry.save(pending.record);
+        else await this.#registry.seen(pending.record);
         // A row that has changed meanwhile is written again: a removal must not wait.
-        if (this.#pending.get(id) === record) this.#pending.delete(id);
+        if (this.#pending.get(id) === pending) this.#pending.delete(id);
       } catch {
         this.#log.warn({ device: id }, 'The database does not take what is known of a device; tried again soon.');
         break;

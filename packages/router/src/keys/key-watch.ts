@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts';
-import type { KeyRing, ManagedKey } from './managed-key.ts';
+import { isInForce, type KeyRing, type ManagedKey } from './managed-key.ts';
 import type { KeyCopy } from './key-copy.ts';
 import type { KeyTable } from './key-table.ts';
 
@@ -57,6 +57,13 @@ export class KeyWatch implements KeyRing {
 
   get isNeeded(): boolean {
     return this.#keys.size > 0 || !this.#isKnown;
+  }
+
+  expiring(wallMs: number): readonly (ManagedKey & { readonly expiresMs: number })[] {
+    return [...this.#keys.values()].flatMap((key) => {
+      const { expiresMs } = key;
+      return expiresMs !== undefined && isInForce(key, wallMs) ? [{ ...key, expiresMs }] : [];
+    });
   }
 
   /** Looks for the first time and goes on looking; resolves when the first look is over, well or not. */

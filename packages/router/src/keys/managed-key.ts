@@ -58,6 +58,8 @@ export interface KeyRing {
    * then nobody comes in without one.
    */
   readonly isNeeded: boolean;
+  /** Keys in force at this wall time that will expire. O(keys): for metrics. */
+  expiring(wallMs: number): readonly (ManagedKey & { readonly expiresMs: number })[];
 }
 
 const idBytes = 6;

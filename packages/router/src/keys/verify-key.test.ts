@@ -14,7 +14,7 @@ function keyWith(changes: Partial<ManagedKey> = {}) {
 }
 
 function ringOf(...keys: readonly ManagedKey[]): KeyRing {
-  return { find: (id) => keys.find((key) => key.id === id), isNeeded: keys.length > 0 };
+  return { find: (id) => keys.find((key) => key.id === id), isNeeded: keys.length > 0, expiring: () => [] };
 }
 
 test('where no key was given out everybody is the owner, whatever a client sends along', () => {

@@ -2,11 +2,11 @@ import type { Gate } from '../confidence/gate.ts';
 import type { Attempt as PlannedAttempt, Lease } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { FinalVerdict, ModelIdentity } from '../core/confidence.ts';
-import { LfoError } from '../core/errors.ts';
+import { BackendError, LfoError } from '../core/errors.ts';
 import type { InferenceEvent, Usage } from '../core/events.ts';
 import type { Judgement } from '../core/judgement.ts';
 import type { Reason } from '../core/reason.ts';
-import { type AttemptTrace, beginAttempt, type RequestTrace } from '../core/trace.ts';
+import { type AttemptTrace, beginAttempt, type RequestTrace, type ViaHop } from '../core/trace.ts';
 import type { Routed } from '../routing/route.ts';
 
 /** US dollars that attempts cost together; `undefined` where a price is not known. */
@@ -54,6 +54,7 @@ export class AttemptNotes {
   /** The operator wants local answers to pass whatever is thought of them. */
   readonly #isObserved: boolean;
   #judged: ModelIdentity | undefined;
+  #reported: number | undefined;
 
   constructor(trace: RequestTrace, planned: PlannedAttempt, clock: Clock, costOf: CostOf) {
     this.#policy = planned.gated ? 'judge' : (planned.policy ?? 'observe');
@@ -84,12 +85,19 @@ export class AttemptNotes {
     this.#trace.resumed = this.attempt.resumed;
   }
 
+  /** The answer came through other LFOs. */
+  cameVia(hops: readonly ViaHop[]): void {
+    this.attempt.via = hops;
+    this.#trace.via = hops;
+  }
+
   /** Events that are about to go to the client. */
   released(events: readonly InferenceEvent[], gate: Gate): void {
     const trace = this.#trace;
     for (const event of events) {
       if (event.type === 'start') this.attempt.model = trace.model = event.model;
       else if (event.type === 'finish') this.attempt.usage = event.usage;
+      else if (event.type === 'self-report') this.#noteReported(event.confidence);
       else if (trace.committedMs === undefined && isAnswer(event)) {
         trace.committedMs = this.#clock.nowMs();
         trace.firstTokenMs = gate.firstEventMs ?? trace.committedMs;
@@ -107,6 +115,7 @@ export class AttemptNotes {
     this.attempt.reason = verdict?.reason;
     this.#end('answered');
     noteConfidence(this.#trace, verdict);
+    this.#trace.confidence ??= this.#reported;
     if (!this.#isObserved && isDegraded(this.#trace, verdict)) noteDegraded(this.#trace, verdict);
   }
 
@@ -117,6 +126,13 @@ export class AttemptNotes {
     this.attempt.reason = reason;
     this.#end('escalated');
     if (reason !== undefined) leadWith(this.#trace, reason);
+  }
+
+  /** It never ran: its place was taken before it had begun. */
+  withdrawn(): void {
+    const { attempts } = this.#trace;
+    const at = attempts.indexOf(this.attempt);
+    if (at !== -1) attempts.splice(at, 1);
   }
 
   /** @param isFinal nothing follows: what was spent here is what the request has cost */
@@ -132,6 +148,7 @@ export class AttemptNotes {
     attempt.usage ??= usage;
     if (isFinal) this.#trace.usage ??= attempt.usage;
     this.#end(isCancelled ? 'cancelled' : 'failed');
+    if (error instanceof BackendError && error.egress !== undefined) attempt.leaked = error.egress;
     attempt.error =
       error instanceof LfoError
         ? { code: error.code, status: error.status, source: error.source }
@@ -140,6 +157,11 @@ export class AttemptNotes {
     const isRefusal = gate?.isEscalated === true && gate.verdict !== undefined;
     attempt.reason = isRefusal ? gate.verdict.reason : attempt.tier === 'local' ? 'local_failed' : 'cloud_failed';
     leadWith(this.#trace, attempt.reason);
+  }
+
+  /** Another LFO has judged its answer: that counts where nobody here does. */
+  #noteReported(confidence: number | undefined): void {
+    if (this.attempt.via !== undefined) this.#reported = confidence;
   }
 
   #noteVerdict(gate: Gate): void {
@@ -221,6 +243,7 @@ function noteRoute(trace: RequestTrace, attempt: AttemptTrace): void {
   trace.model = attempt.model;
   trace.device = attempt.device;
   trace.resumed = attempt.resumed;
+  trace.via = attempt.via;
 }
 
 function noteConfidence(trace: RequestTrace, verdict: FinalVerdict | undefined): void {

@@ -1,5 +1,5 @@
 import type { ConfigHandle } from '../config/handle.ts';
-import { type ChildAbort, childOf } from '../core/abort.ts';
+import { type Cancellation, type ChildAbort, childOf } from '../core/abort.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import { deadlineExceeded, LfoError } from '../core/errors.ts';
 import type { ChatExchange, EmbeddingExchange } from '../core/exchange.ts';
@@ -53,11 +53,12 @@ export class Chats {
   }
 
   /** Counts something that runs beside chats under the same rules: shutdown waits for it, a revoked key ends it. */
-  hold(parent: AbortSignal, clientKey: string | undefined): ChildAbort {
+  hold(parent: Cancellation, clientKey: string | undefined): ChildAbort {
     const abort = childOf(parent);
     this.#running.set(abort, clientKey);
     return {
-      ...abort,
+      signal: abort.signal,
+      abort: (reason) => abort.abort(reason),
       release: () => {
         abort.release();
         this.#running.delete(abort);
@@ -83,7 +84,15 @@ export class Chats {
     const cancelHeadDeadline = endAt(headDueMs, abort, clock, () => exchange.hasHead());
     try {
       const writer = followed(exchange.open(trace), followers);
-      const call = { signal: abort.signal, deadlineMs, headDueMs, hasHead: () => exchange.hasHead(), trace };
+      const held = heldBy(followers);
+      const call = {
+        signal: abort.signal,
+        deadlineMs,
+        headDueMs,
+        hasHead: () => exchange.hasHead(),
+        trace,
+        ...(held !== undefined && { held }),
+      };
       const delivery = await this.#deliver(request, call, writer);
       trace.endMs = clock.nowMs();
       trace.costUsd = this.#options.costOf(trace.attempts);
@@ -181,6 +190,14 @@ function followed(writer: AnswerWriter, followers: readonly RequestFollower[]): 
     },
     end: () => writer.end(),
     fail: (error) => writer.fail(error),
+  };
+}
+
+/** Tells those followers who want to know what is held back; `undefined` where none does, which is nearly always. */
+function heldBy(followers: readonly RequestFollower[]): RequestFollower['held'] {
+  if (!followers.some((follower) => follower.held !== undefined)) return undefined;
+  return (events, attempt, verdict) => {
+    for (const follower of followers) follower.held?.(events, attempt, verdict);
   };
 }
 

@@ -34,7 +34,7 @@ export class Captures {
   }
 
   /** Copies an answer as it goes to the client and keeps it, with its prompt, once it has ended in whatever way. */
-  follow(request: ChatRequest): Required<RequestFollower> {
+  follow(request: ChatRequest): Required<Pick<RequestFollower, 'wrote' | 'ended'>> {
     const copy = new CaptureBuilder(request);
     const timeMs = Math.round(this.#clock.wallMs());
     return {

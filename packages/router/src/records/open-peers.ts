@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { LfoConfig } from '../config/config.ts';
 import type { Clock } from '../core/clock.ts';
 import { randomToken } from '../core/id.ts';
+import type { FleetRouter } from '../core/devices.ts';
 import type { Logger } from '../core/logger.ts';
 import { Peers, type RouterState, type RouterView, type Topic } from './peers.ts';
 import { PostgresListener } from './store/postgres-listener.ts';
@@ -20,6 +21,10 @@ export interface RouterPeers {
   list(): readonly RouterView[];
   /** Calls after each change that this or another router, or a command, made. Never where there is no database to share. */
   follow(topic: Topic, run: () => void): void;
+  /** Where devices dial the others. */
+  fleets(): readonly FleetRouter[];
+  /** Calls when that has changed. */
+  onFleets(run: () => void): void;
   start(): Promise<void>;
   /** Says now what this router is about. */
   beat(): Promise<void>;
@@ -59,6 +64,8 @@ export function openPeers(config: LfoConfig, options: OpenPeersOptions): RouterP
       return peers.count;
     },
     list: () => peers.list(),
+    fleets: () => peers.fleets(),
+    onFleets: (run) => peers.onFleets(run),
     follow(topic, run) {
       peers.follow(topic, run);
       peers.onReach(run);
@@ -88,6 +95,8 @@ function alone(
     count: 1,
     list: () => [{ id, name, version, config, startedMs, seenMs: clock.wallMs(), ...look() }],
     follow() {},
+    fleets: () => [],
+    onFleets() {},
     async start() {},
     async beat() {},
     async close() {},

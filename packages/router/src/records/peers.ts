@@ -1,5 +1,7 @@
 import * as z from 'zod';
 import type { Clock } from '../core/clock.ts';
+import type { FleetRouter } from '../core/devices.ts';
+import { parseJson } from '../core/json.ts';
 import type { Logger } from '../core/logger.ts';
 import type { PostgresStore } from './store/postgres-store.ts';
 import type { DatabaseListener } from './store/postgres-listener.ts';
@@ -9,6 +11,8 @@ export interface RouterState {
   readonly state: 'ready' | 'draining';
   readonly inFlight: number;
   readonly waiting: number;
+  /** Where devices dial it; absent: nowhere. */
+  readonly fleet?: FleetRouter;
 }
 
 /** A living router. */
@@ -56,7 +60,9 @@ const routerRow = z.object({
   waiting: z.number(),
   started_ms: z.number(),
   seen_ms: z.number(),
+  fleet: z.string().nullish(),
 });
+const fleetShape = z.object({ name: z.string(), key: z.string(), hosts: z.array(z.string()), port: z.number() });
 const beatRow = z.object({ routers: z.array(routerRow), changes: z.record(z.string(), z.number()) });
 const pollRow = z.object({ changes: z.record(z.string(), z.number()) });
 const nameRow = z.object({ name: z.string() });
@@ -70,6 +76,8 @@ export class Peers {
   readonly #startedMs: number;
   readonly #followers = new Map<Topic, Set<() => void>>();
   readonly #outageFollowers = new Set<() => void>();
+  readonly #fleetFollowers = new Set<() => void>();
+  #fleets = '[]';
   #name: string;
   #routers: readonly RouterView[] = [];
   #versions: Readonly<Record<string, number>> | undefined;
@@ -106,6 +114,16 @@ export class Peers {
   follow(topic: Topic, run: () => void): void {
     const set = this.#followers.get(topic) ?? new Set();
     this.#followers.set(topic, set.add(run));
+  }
+
+  /** Where devices dial the others. */
+  fleets(): readonly FleetRouter[] {
+    return this.#routers.flatMap(({ id, fleet }) => (id === this.#options.id || fleet === undefined ? [] : [fleet]));
+  }
+
+  /** Calls when that has changed. */
+  onFleets(run: () => void): void {
+    this.#fleetFollowers.add(run);
   }
 
   /** Calls when the database begins to fail, and when it answers again. */
@@ -170,21 +188,21 @@ export class Peers {
 
   #beatValues(): readonly unknown[] {
     const { id, version, config, look } = this.#options;
-    const { state, inFlight, waiting } = look();
-    return [id, this.#name, version, state, config, inFlight, waiting, this.#startedMs, lifeMs];
+    const { state, inFlight, waiting, fleet } = look();
+    const place = fleet === undefined ? null : JSON.stringify(fleet);
+    return [id, this.#name, version, state, config, inFlight, waiting, this.#startedMs, lifeMs, place];
   }
 
   #readBeat(row: unknown): { readonly changes: Readonly<Record<string, number>> } {
     const { routers, changes } = beatRow.parse(row);
     this.#routers = routers
-      .map(({ in_flight: inFlight, started_ms: startedMs, seen_ms: seenMs, ...router }) => ({
-        ...router,
-        inFlight,
-        startedMs,
-        seenMs,
-      }))
+      .map(({ in_flight: inFlight, started_ms: startedMs, seen_ms: seenMs, fleet, ...router }) => {
+        const { data } = fleetShape.safeParse(parseJson(fleet ?? 'null'));
+        return { ...router, inFlight, startedMs, seenMs, ...(data === undefined ? {} : { fleet: data }) };
+      })
       .toSorted((a, b) => (a.name < b.name ? -1 : 1));
     this.#warnOfDifferences();
+    this.#compareFleets();
     return { changes };
   }
 
@@ -196,6 +214,13 @@ export class Peers {
       log.warn({ routers: others }, 'Other routers on this database are configured differently.');
     }
     this.#warnedOf = names;
+  }
+
+  #compareFleets(): void {
+    const now = JSON.stringify(this.fleets());
+    if (now === this.#fleets) return;
+    this.#fleets = now;
+    for (const run of this.#fleetFollowers) run();
   }
 
   /** What was changed while nobody told of it. */
@@ -223,11 +248,11 @@ const now = 'floor(extract(epoch from clock_timestamp()) * 1000)';
 const changesObject = `(select coalesce(json_object_agg(topic, version), '{}') from changes) as changes`;
 
 const beat = `with beat as (
-    insert into routers (id, name, version, state, config, in_flight, waiting, started_ms, seen_ms)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, ${now})
+    insert into routers (id, name, version, state, config, in_flight, waiting, started_ms, seen_ms, fleet)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, ${now}, $10)
     on conflict (id) do update set name = excluded.name, version = excluded.version, state = excluded.state,
       config = excluded.config, in_flight = excluded.in_flight, waiting = excluded.waiting,
-      started_ms = excluded.started_ms, seen_ms = excluded.seen_ms
+      started_ms = excluded.started_ms, seen_ms = excluded.seen_ms, fleet = excluded.fleet
     returning *
   ), gone as (
     delete from routers where seen_ms < ${now} - 10 * $9::double precision

@@ -13,6 +13,8 @@ function escalatedTrace(): RequestTrace {
     bodyMs: 0,
     startMs: clock.nowMs(),
     router: undefined,
+    caller: undefined,
+    via: undefined,
     mode: 'auto',
     requestedModel: 'a prompt in the place of a model',
     stream: false,

@@ -112,6 +112,7 @@ export function refusalRow(refusal: Refusal, router: string | undefined): Reques
     path: path ?? null,
     tools: null,
     turned_away: 1,
+    trace_id: null,
   };
 }
 
@@ -233,6 +234,7 @@ function fieldsOf(trace: RequestTrace, outcome: RequestOutcome | undefined): Req
     path: null,
     tools: trace.tools ?? null,
     turned_away: isTurnedAway(trace, outcome) ? 1 : 0,
+    trace_id: trace.caller?.trace?.traceId ?? null,
   };
 }
 
@@ -308,6 +310,7 @@ function viewOf(row: RequestFields, state: RequestView['state']): RequestView {
     path: row.path,
     tools: row.tools,
     isTurnedAway: row.turned_away === 1,
+    traceId: row.trace_id ?? null,
     mode: row.mode === '' ? null : asMode(row.mode),
     stream: row.stream === 1,
     status: row.status,

@@ -24,6 +24,8 @@ export interface RequestView {
   readonly tools: number | null;
   /** Refused before anything was tried for it. */
   readonly isTurnedAway: boolean;
+  /** Trace of the request at the LFO that passed it on; `null` where its client asked here. */
+  readonly traceId: string | null;
   /** `null` where it was refused before that was known. */
   readonly mode: Mode | null;
   readonly stream: boolean;
@@ -77,6 +79,24 @@ export interface AttemptView {
   readonly errorStatus: number | null;
   readonly heldMs: number | null;
   readonly heldTokens: number | null;
+}
+
+/** What is held back of an answer while it is judged, told to who asked for it; and the verdict once it is there. */
+export interface HeldView {
+  /** Of the request. */
+  readonly id: string;
+  readonly backend: string | null;
+  readonly model: string | null;
+  /** Milliseconds from the arrival until the backend had it. */
+  readonly afterMs: number;
+  /** Appended to what came before. */
+  readonly text: string;
+  readonly verdict: {
+    readonly isKept: boolean;
+    readonly score: number | null;
+    readonly reason: Reason;
+    readonly threshold: number;
+  } | null;
 }
 
 /** Since the process started; `running` is now. */

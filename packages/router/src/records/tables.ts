@@ -69,6 +69,8 @@ export interface RequestRow {
   readonly tools: number | null;
   /** Whether it was refused before anything was tried for it; such rows have a budget of their own. */
   readonly turned_away: 0 | 1;
+  /** Trace of the request at the LFO that passed it on; `null` where its client asked here. */
+  readonly trace_id: string | null;
 }
 
 /** Opaque provider state of a tool call, found by a digest that is scoped to the client's key. */
@@ -236,6 +238,16 @@ export interface LabelRow {
 }
 
 /** A paired device. */
+export interface PairingRow {
+  readonly id: string;
+  readonly state: string;
+  readonly wrong: number;
+  readonly expires_ms: number;
+  readonly device: string | null;
+  readonly why: string | null;
+}
+
+/** One paired device. */
 export interface DeviceRow {
   readonly id: string;
   /** `null` once the device was removed. */
@@ -246,6 +258,9 @@ export interface DeviceRow {
   readonly last_address: string | null;
   readonly dial_host: string | null;
   readonly dial_port: number | null;
+  /** JSON: `mac`, and `broadcast` and `timeout_ms` where they are not the usual. */
+  readonly wake: string | null;
+  readonly draining: 0 | 1;
 }
 
 /** A setting that was changed in the dashboard. */
@@ -292,6 +307,7 @@ export interface StoreTables {
   readonly key_usage: KeyUsageRow;
   readonly record_gaps: RecordGapRow;
   readonly devices: DeviceRow;
+  readonly pairings: PairingRow;
   readonly judgements: JudgementRow;
   readonly labels: LabelRow;
   readonly sessions: SessionRow;

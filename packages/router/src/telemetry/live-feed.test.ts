@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
+import type { HeldView } from '../records/request-view.ts';
 import { type LiveChange, LiveFeed } from './live-feed.ts';
 import type { Tier } from '../core/request.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '../core/trace.ts';
@@ -106,4 +107,45 @@ test('an end counts once, and nobody is told after leaving', () => {
   feed.end(trace, { status: 200 });
   feed.refresh();
   assert.deepEqual([feed.snapshot().counters.cloud, heard.length], [1, 2]);
+});
+
+test('what is held back of a request is told to the reader it names, and to nobody else', () => {
+  const feed = new LiveFeed();
+  const heard: HeldView[] = [];
+  const stop = feed.watch('reader', (held) => heard.push(held));
+  feed.watch('other', () => assert.fail('this one was not named'));
+  const trace = traceOf('a');
+  const named = { hints: { mode: 'auto', headers: { 'x-lfo-watch': 'reader' } } } as const;
+  const follower = feed.begin(named, trace);
+  const attempt = beginAttempt(trace, 'local', 120);
+  attempt.backend = 'embedded';
+  follower.held?.([{ type: 'text-delta', text: 'Syd' }], attempt, undefined);
+  follower.held?.([], attempt, { type: 'escalate', score: 0.4, reason: 'low_confidence' });
+  assert.deepEqual(
+    heard.map(({ text, backend, verdict }) => [text, backend, verdict?.isKept, verdict?.score]),
+    [
+      ['Syd', 'embedded', undefined, undefined],
+      ['', 'embedded', false, 0.4],
+    ],
+  );
+  assert.equal('held' in feed.begin({ hints: { mode: 'auto' } }, traceOf('b')), false);
+  stop();
+  assert.equal('held' in feed.begin(named, traceOf('c')), false);
+});
+
+test('what was answered before the start is in the snapshot until there is enough that is newer', () => {
+  const feed = new LiveFeed(2);
+  const before = new LiveFeed();
+  for (const id of ['a', 'b', 'c']) {
+    const trace = traceOf(id);
+    before.begin(chatRequest(), trace);
+    finish(before, trace, 'local');
+  }
+  feed.remember(before.snapshot().requests.toReversed());
+  const ids = () => feed.snapshot().requests.map(({ id }) => id);
+  assert.deepEqual(ids(), ['b', 'c']);
+  const trace = traceOf('d');
+  feed.begin(chatRequest(), trace);
+  assert.deepEqual(ids(), ['c', 'd']);
+  assert.equal(feed.since(0)?.requests.length, 1, 'who was here already is not told again');
 });

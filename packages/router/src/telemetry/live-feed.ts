@@ -1,7 +1,9 @@
-import type { LiveCounters, RequestView } from '../records/request-view.ts';
+import type { HeldView, LiveCounters, RequestView } from '../records/request-view.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { RequestFollower, RequestSink } from '../core/sink.ts';
-import type { RequestTrace } from '../core/trace.ts';
+import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
+import type { FinalVerdict } from '../core/confidence.ts';
+import type { InferenceEvent } from '../core/events.ts';
 import { type RequestOutcome, viewTrace } from '../records/request-record.ts';
 
 /** A request as it is now, and everything counted so far. */
@@ -20,7 +22,12 @@ export interface LiveSnapshot {
   readonly requests: readonly RequestView[];
 }
 
-interface Entry {
+/** A request of this router, or one of another as it was stored. */
+type Entry = OwnEntry | { readonly id: string; readonly stored: RequestView; sequence: number };
+
+interface OwnEntry {
+  readonly id: string;
+  readonly stored?: undefined;
   readonly trace: RequestTrace;
   readonly clientKey: string | undefined;
   sequence: number;
@@ -39,6 +46,10 @@ export class LiveFeed implements RequestSink {
   /** In the order of their latest change. */
   readonly #entries = new Map<string, Entry>();
   readonly #listeners = new Set<(change: LiveChange) => void>();
+  /** Who wants to see what is held back of requests that name them. */
+  readonly #watchers = new Map<string, (held: HeldView) => void>();
+  /** Of before this process, the newest first. */
+  #remembered: readonly RequestView[] = [];
   readonly #counters = { started: 0, running: 0, local: 0, cloud: 0, escalated: 0, failed: 0 };
   #sequence = 0;
   /** Changes up to this one may have been forgotten. */
@@ -49,25 +60,52 @@ export class LiveFeed implements RequestSink {
     this.#capacity = capacity;
   }
 
-  begin({ hints: { clientKey } }: Pick<ChatRequest, 'hints'>, trace: RequestTrace): RequestFollower {
+  begin({ hints: { clientKey, headers } }: Pick<ChatRequest, 'hints'>, trace: RequestTrace): RequestFollower {
     this.#counters.started++;
     this.#counters.running++;
-    this.#changed({ trace, clientKey, sequence: 0, told: 0, outcome: undefined });
-    return { ended: (delivery) => this.end(trace, delivery) };
+    this.#changed({ id: trace.id, trace, clientKey, sequence: 0, told: 0, outcome: undefined });
+    const ended: RequestFollower['ended'] = (delivery) => this.end(trace, delivery);
+    const reader = this.#watchers.size === 0 ? undefined : headers?.[watchHeader];
+    const watcher = typeof reader === 'string' ? this.#watchers.get(reader) : undefined;
+    if (watcher === undefined) return { ended };
+    return {
+      ended,
+      held: (events, attempt, verdict) => watcher(heldView(trace, attempt, events, verdict)),
+    };
+  }
+
+  /** Takes what was answered before this process began: the page is not empty after a restart. */
+  remember(newestFirst: readonly RequestView[]): void {
+    this.#remembered = newestFirst.slice(0, this.#capacity);
+  }
+
+  /** Tells what is held back of requests whose header `x-lfo-watch` names this reader, until the returned function is called. */
+  watch(reader: string, listener: (held: HeldView) => void): () => void {
+    this.#watchers.set(reader, listener);
+    return () => {
+      if (this.#watchers.get(reader) === listener) this.#watchers.delete(reader);
+    };
   }
 
   /** Announces running requests that have moved on: a new attempt, a backend, the first byte. O(requests remembered). */
   refresh(): void {
     const moved = [...this.#entries.values()].filter(
-      ({ outcome, told, trace }) => outcome === undefined && told !== stageOf(trace),
+      (entry) => entry.stored === undefined && entry.outcome === undefined && entry.told !== stageOf(entry.trace),
     );
     for (const entry of moved) this.#changed(entry);
+  }
+
+  /** A request that another router has answered, as it was stored; one that is known already is not told again. */
+  endedElsewhere(stored: RequestView): void {
+    if (this.#entries.has(stored.id)) return;
+    this.#changed({ id: stored.id, stored, sequence: 0 });
+    this.#forgetOldest();
   }
 
   /** Call once, when the request has ended, whatever its end; `trace.endMs` is set. */
   end(trace: RequestTrace, outcome: RequestOutcome): void {
     const entry = this.#entries.get(trace.id);
-    if (entry === undefined || entry.outcome !== undefined) return;
+    if (entry === undefined || entry.stored !== undefined || entry.outcome !== undefined) return;
     this.#count(trace, outcome);
     entry.outcome = outcome;
     this.#changed(entry);
@@ -77,7 +115,8 @@ export class LiveFeed implements RequestSink {
   /** A request that runs or ended lately, and the key it belongs to. */
   find(id: string): { readonly view: RequestView; readonly clientKey: string | undefined } | undefined {
     const entry = this.#entries.get(id);
-    return entry && { view: viewOf(entry), clientKey: entry.clientKey };
+    if (entry === undefined) return undefined;
+    return { view: viewOf(entry), clientKey: entry.stored === undefined ? entry.clientKey : undefined };
   }
 
   /** What changed after `sequence`, or `undefined` where that is no longer known: then read a whole snapshot. */
@@ -87,7 +126,11 @@ export class LiveFeed implements RequestSink {
   }
 
   snapshot(): LiveSnapshot {
-    return this.#snapshot(0);
+    const now = this.#snapshot(0);
+    const known = new Set(now.requests.map(({ id }) => id));
+    const room = Math.max(0, this.#capacity - now.requests.length);
+    const before = this.#remembered.filter(({ id }) => !known.has(id)).slice(0, room);
+    return { ...now, requests: [...before.toReversed(), ...now.requests] };
   }
 
   /** Tells every change from now on until the returned function is called. Listeners must not throw. */
@@ -103,9 +146,9 @@ export class LiveFeed implements RequestSink {
 
   #changed(entry: Entry): void {
     entry.sequence = ++this.#sequence;
-    entry.told = stageOf(entry.trace);
-    this.#entries.delete(entry.trace.id);
-    this.#entries.set(entry.trace.id, entry);
+    if (entry.stored === undefined) entry.told = stageOf(entry.trace);
+    this.#entries.delete(entry.id);
+    this.#entries.set(entry.id, entry);
     if (this.#listeners.size === 0) return;
     const change = { sequence: entry.sequence, counters: { ...this.#counters }, request: viewOf(entry) };
     for (const listener of this.#listeners) listener(change);
@@ -127,7 +170,7 @@ export class LiveFeed implements RequestSink {
     let ended = this.#entries.size - this.#counters.running;
     for (const [id, entry] of this.#entries) {
       if (ended <= this.#capacity) return;
-      if (entry.outcome === undefined) continue;
+      if (entry.stored === undefined && entry.outcome === undefined) continue;
       this.#entries.delete(id);
       this.#forgotten = entry.sequence;
       ended--;
@@ -135,8 +178,36 @@ export class LiveFeed implements RequestSink {
   }
 }
 
+const watchHeader = 'x-lfo-watch';
+
+function heldView(
+  { id, threshold, startMs }: RequestTrace,
+  attempt: AttemptTrace,
+  events: readonly InferenceEvent[],
+  verdict: FinalVerdict | undefined,
+): HeldView {
+  return {
+    id,
+    backend: attempt.backend ?? null,
+    model: attempt.model ?? null,
+    afterMs: attempt.leasedMs === undefined ? 0 : attempt.leasedMs - startMs,
+    text: events.map(textOf).join(''),
+    verdict:
+      verdict === undefined
+        ? null
+        : { isKept: verdict.type === 'commit', score: verdict.score ?? null, reason: verdict.reason, threshold },
+  };
+}
+
+/** As a person reads it: words, and calls with their arguments. */
+function textOf(event: InferenceEvent): string {
+  if (event.type === 'text-delta' || event.type === 'refusal-delta') return event.text;
+  if (event.type === 'tool-call-start') return `${event.name} `;
+  return event.type === 'tool-call-delta' ? event.json : '';
+}
+
 function viewOf(entry: Entry): RequestView {
-  return viewTrace(entry.trace, entry.outcome, entry.clientKey);
+  return entry.stored ?? viewTrace(entry.trace, entry.outcome, entry.clientKey);
 }
 
 /** Grows with each attempt, with its backend and with the first byte. */

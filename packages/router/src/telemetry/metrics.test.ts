@@ -18,7 +18,7 @@ const backend: BackendView = {
 };
 
 const quiet: Gauged = {
-  devices: { devices: [], refused: new Map(), pairings: new Map() },
+  devices: { devices: [], refused: new Map(), pairings: new Map(), wakes: new Map() },
   fleet: { backends: [] },
   inFlight: 3,
   waiting: 1,
@@ -28,6 +28,7 @@ const quiet: Gauged = {
   sentinels: 0,
   captures: { dropped: 9 },
   spans: { sent: 7, dropped: 8 },
+  expiring: [],
 };
 
 function metricsOver(look: () => Gauged = () => quiet): Metrics {

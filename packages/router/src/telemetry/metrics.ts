@@ -26,6 +26,8 @@ export interface Gauged {
   readonly spans: { readonly sent: number; readonly dropped: number };
   /** Tool calls that left for Gemini with the sentinel in place of their lost signature. */
   readonly sentinels: number;
+  /** Keys in force that will expire, by the names that operators gave them. */
+  readonly expiring: readonly { readonly name: string; readonly expiresMs: number }[];
 }
 
 const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
@@ -86,6 +88,11 @@ export class Metrics {
   );
   readonly #tokens = this.#counter('tokens_total', 'Tokens of the answers given.', ['kind', 'tier', 'backend']);
   readonly #attempts = this.#counter('attempts_total', 'Tries at a backend.', ['tier', 'backend', 'outcome', 'code']);
+  readonly #violations = this.#counter(
+    'egress_violations_total',
+    'Answers of the local tier that had left the own network.',
+    ['backend'],
+  );
   readonly #retries = this.#counter('retries_total', 'Tries that followed a failed one.', ['tier']);
   readonly #escalations = this.#counter('escalations_total', 'Local answers replaced by the cloud.', ['reason']);
   readonly #degraded = this.#counter('degraded_total', 'Local answers given though they did not pass.', []);
@@ -175,6 +182,7 @@ export class Metrics {
       const counts = this.#deviceRequests.get(attempt.device) ?? new Map<string, number>();
       this.#deviceRequests.set(attempt.device, counts.set(outcome, (counts.get(outcome) ?? 0) + 1));
     }
+    if (attempt.leaked !== undefined) this.#violations.add([backend]);
     if (previous?.outcome === 'failed') this.#retries.add([tier]);
     if (outcome === 'escalated') this.#escalations.add([attempt.reason ?? 'none']);
     if (leasedMs !== undefined) this.#queued.observe([tier], (leasedMs - startMs) / 1000);
@@ -212,6 +220,9 @@ export class Metrics {
     this.#counted('spans_sent_total', 'Spans the collector took.', () => look().spans.sent);
     this.#counted('gemini_sentinels_total', 'Calls sent without their signature.', () => look().sentinels);
     this.#counted('spans_dropped_total', 'Spans that were lost.', () => look().spans.dropped);
+    this.#gauge('key_expires_timestamp_seconds', 'Unix time at which a key in force expires.', ['key'], (add) => {
+      for (const { name, expiresMs } of look().expiring) add([name], expiresMs / 1000);
+    });
     this.#fleetGauges();
     this.#deviceMetrics();
   }
@@ -291,6 +302,7 @@ export class Metrics {
     };
     totals('fleet_refused_total', 'Links that came to nothing.', 'reason', ({ refused }) => refused);
     totals('pairings_total', 'Pairings that have ended.', 'result', ({ pairings }) => pairings);
+    totals('wakes_total', 'Machines that were woken.', 'result', ({ wakes }) => wakes);
   }
 
   /** A counter with labels that somebody else counts. */

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-
+import { spanIdOf, traceIdOf } from '../core/trace-ids.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 
 /** One attribute or status as OTLP's JSON has it (opentelemetry-proto, common.proto). */
@@ -34,7 +33,8 @@ export interface Span {
  * prompt or answer. Ids come from the request's, so that a trace is found by it.
  */
 export function spansOf(trace: RequestTrace, status: number): readonly Span[] {
-  const traceId = trace.id.replaceAll('-', '');
+  const caller = trace.caller?.trace;
+  const traceId = caller?.traceId ?? traceIdOf(trace.id);
   const at = (ms: number | undefined): string =>
     nanoseconds(trace.startedAtMs + ((ms ?? trace.startMs) - trace.startMs));
   const spanId = spanIdOf(trace.id, 'request');
@@ -42,6 +42,7 @@ export function spansOf(trace: RequestTrace, status: number): readonly Span[] {
   const request: Span = {
     traceId,
     spanId,
+    ...(caller === undefined ? {} : { parentSpanId: caller.spanId }),
     name: 'chat lfo',
     kind: 2,
     startTimeUnixNano: at(trace.startMs),
@@ -114,8 +115,4 @@ function integer(value: number | undefined): bigint | undefined {
 /** Microseconds are as fine as our clocks mean it. */
 function nanoseconds(unixMs: number): string {
   return String(BigInt(Math.round(unixMs * 1000)) * 1000n);
-}
-
-function spanIdOf(requestId: string, part: string): string {
-  return createHash('sha256').update(`${requestId}/${part}`).digest('hex').slice(0, 16);
 }

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,10 +27,12 @@ export interface DemoOptions {
   /** Requests a second; absent: about two thirds of what the devices can do. */
   readonly rate?: string;
   readonly json: boolean;
+  /** Whether the dashboard is opened in the browser, where somebody looks. */
+  readonly isOpened: boolean;
 }
 
 /** Six devices as a home may have them; each pace is that of a small model on such a machine. */
-const devices: readonly DemoSpec[] = [
+export const demoDevices: readonly DemoSpec[] = [
   { name: 'Laptop', os: 'Linux 6.8', slots: 2, prefill: 900, decode: 45, battery: 93, isCharging: true },
   { name: 'Gaming PC', os: 'Windows 11', slots: 2, prefill: 1800, decode: 80 },
   { name: 'Pixel 9', os: 'Android 16', slots: 1, prefill: 260, decode: 18, battery: 71, heatMinutes: 1 },
@@ -37,6 +40,18 @@ const devices: readonly DemoSpec[] = [
   { name: 'Old phone', os: 'Android 12', slots: 1, prefill: 90, decode: 6, battery: 100, isCharging: true },
   { name: 'Raspberry Pi 5', os: 'Linux 6.6 aarch64', slots: 1, prefill: 60, decode: 5, heatMinutes: 2 },
 ];
+/** The same in the records of the two days before. */
+const recorded: readonly {
+  readonly backend: string;
+  readonly model: string;
+  readonly pace: number;
+  readonly device: string;
+}[] = demoDevices.map(({ name, decode }) => ({
+  backend: name.toLowerCase().replaceAll(' ', '-'),
+  model: 'demo-words',
+  pace: 30 / decode,
+  device: name,
+}));
 const defaultRate = 2;
 const reportMs = 10_000;
 
@@ -58,6 +73,8 @@ export async function demo(options: DemoOptions, context: DemoContext): Promise<
     },
     cwd: folder,
   });
+  const { writeDemoDays } = await import('../../app/demo-records.ts');
+  await writeDemoDays(config, clock.wallMs(), recorded);
   const logger = createLogger({ level: 'error', clock, destination: terminal.errors });
   const startup = { listening() {}, progress() {}, ready() {}, unable() {} };
   const ended = endOf(options, context);
@@ -69,7 +86,7 @@ export async function demo(options: DemoOptions, context: DemoContext): Promise<
     startup,
   });
   const client = new RouterClient(app.url, undefined);
-  const fleet = devices.map((spec) => new DemoDevice(spec, clock, random));
+  const fleet = demoDevices.map((spec) => new DemoDevice(spec, clock, random));
   try {
     for (const device of fleet) {
       const { uri } = await client.send('POST', '/admin/devices/pairings', {});
@@ -77,6 +94,7 @@ export async function demo(options: DemoOptions, context: DemoContext): Promise<
       await untilUsed(client, fleet.indexOf(device) + 1, clock);
     }
     sayStarted(app.url, options, terminal);
+    if (terminal.isInteractive && options.isOpened) openInBrowser(`${app.url}/dashboard/now`);
     const traffic = new Traffic(client, clock, random, Number(options.rate ?? defaultRate));
     traffic.start();
     const stopReports = options.json
@@ -96,11 +114,24 @@ export async function demo(options: DemoOptions, context: DemoContext): Promise<
 }
 
 function sayStarted(url: string, { json }: DemoOptions, terminal: Terminal): void {
-  const dashboard = `${url}/dashboard/fleet`;
-  if (json) return printLine(terminal, JSON.stringify({ event: 'started', url, dashboard, devices: devices.length }));
+  const dashboard = `${url}/dashboard/now`;
+  if (json)
+    return printLine(terminal, JSON.stringify({ event: 'started', url, dashboard, devices: demoDevices.length }));
   const { bold, dim } = coloursFor(terminal);
   printLine(terminal, `Six scripted devices answer at ${url}/v1. Look at them: ${bold(dashboard)}`);
-  printLine(terminal, dim('Nothing leaves this machine, and nothing is kept. Ctrl-C ends it.'));
+  printLine(
+    terminal,
+    dim('The two days before are made up. Nothing leaves this machine, nothing is kept. Ctrl-C ends it.'),
+  );
+}
+
+/** A machine without a browser has the address on its terminal. */
+function openInBrowser(url: string): void {
+  const [command, ...args] =
+    process.platform === 'darwin' ? ['open'] : process.platform === 'win32' ? ['cmd', '/c', 'start', ''] : ['xdg-open'];
+  const child = spawn(command ?? 'xdg-open', [...args, url], { stdio: 'ignore', detached: true });
+  child.on('error', () => undefined);
+  child.unref();
 }
 
 async function untilUsed(client: RouterClient, count: number, clock: Clock): Promise<void> {

@@ -68,7 +68,7 @@ function modelListOf(
   backend: BackendConfig,
   key: string | undefined,
 ): { url: string; headers: Record<string, string> } {
-  if (backend.kind === 'openai-compatible') {
+  if (backend.kind !== 'gemini') {
     return { url: `${backend.baseUrl}/models`, headers: key === undefined ? {} : { authorization: `Bearer ${key}` } };
   }
   const base = /\/v\d\w*(\/|$)/.test(new URL(backend.baseUrl).pathname) ? backend.baseUrl : `${backend.baseUrl}/v1beta`;
@@ -90,7 +90,7 @@ function judge(name: string, backend: BackendConfig, status: number): Check {
 const toleratedMs = 5 * 60_000;
 
 /** A clock that is wrong breaks TLS and every record. */
-function checkClock(date: number | undefined, clock: Clock): Check {
+export function checkClock(date: number | undefined, clock: Clock): Check {
   const now = clock.wallMs();
   const shown = new Date(now).toISOString().slice(0, 16).replace('T', ' ');
   if (date === undefined) return passed('clock', `${shown} UTC (nothing to compare with)`);

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, statfsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
@@ -11,7 +11,7 @@ import { isJsonObject, parseJson } from '../../core/json.ts';
 import { childEnvironment, deviceHostBinary } from '../device-host.ts';
 import type { RouterClient } from '../router-client.ts';
 import type { Terminal } from '../terminal.ts';
-import { broken, passed, type Check } from './check.ts';
+import { advised, broken, passed, type Check } from './check.ts';
 
 /** Whether this Node can run LFO. */
 export function checkRuntime(version: string): Check {
@@ -155,6 +155,22 @@ export function checkDataFolder(folder: string): Check {
   if (!isWritable(folder)) return broken(name, `${folder} is not writable`, `chmod u+rwx ${folder}`);
   if ((stats.mode & 0o077) !== 0) return broken(name, `${folder} is open to other users`, `chmod 700 ${folder}`);
   return passed(name, folder);
+}
+
+/** Rows need little; below this the next download or a busy day fails. */
+const enoughBytes = 500_000_000;
+const hardlyAnyBytes = 100_000_000;
+
+/** Whether there is room for records and for what is fetched. */
+export function checkDisk(folder: string): Check {
+  const name = 'disk';
+  const there = statSync(folder, { throwIfNoEntry: false }) === undefined ? existingParent(folder) : folder;
+  const { bavail, bsize } = statfsSync(there);
+  const free = bavail * bsize;
+  const said = `${free < 10e9 ? (free / 1e9).toFixed(1) : Math.round(free / 1e9)} GB free for ${folder}`;
+  const fix = 'make room there, or set LFO_DATA_DIR to another disk; lfo db vacuum gives the room of deleted rows back';
+  if (free < hardlyAnyBytes) return broken(name, said, fix);
+  return free < enoughBytes ? advised(name, said, fix) : passed(name, said);
 }
 
 function existingParent(path: string): string {

@@ -6,6 +6,8 @@ import { judgements } from './migrations/004-judgements.ts';
 import { limits } from './migrations/020-limits.ts';
 import { peers } from './migrations/021-peers.ts';
 import { rollUpByBatch } from './migrations/030-roll-up-by-batch.ts';
+import { wake } from './migrations/031-wake.ts';
+import { sites } from './migrations/050-sites.ts';
 import { isPostgres } from './postgres-dialect.ts';
 
 /** Every step of the schema in order. A released one is never edited, and each only adds: releases are rolled back too. */
@@ -17,6 +19,8 @@ const steps = [
   { name: '020-limits', up: limits },
   { name: '021-peers', up: peers },
   { name: '030-roll-up-by-batch', up: rollUpByBatch },
+  { name: '031-wake', up: wake },
+  { name: '050-sites', up: sites },
 ] as const;
 
 /** Any number that other programs on the database do not use for a lock of theirs. */

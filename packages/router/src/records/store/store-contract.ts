@@ -62,6 +62,7 @@ export function sampleRow(id: string, changes: Partial<RequestRow> = {}): Reques
     path: null,
     tools: 2,
     turned_away: 0,
+    trace_id: null,
     ...changes,
   };
 }

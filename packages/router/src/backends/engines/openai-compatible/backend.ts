@@ -1,4 +1,4 @@
-import { childOf } from '../../../core/abort.ts';
+import { type Cancellation, childOf } from '../../../core/abort.ts';
 import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
 import { isCloudModel } from '../../../config/cloud-models.ts';
@@ -6,11 +6,17 @@ import type { HttpBackendConfig, LimitsConfig } from '../../../config/config.ts'
 import type { Embedder } from '../../../core/embedding.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
+import { type Flow, type Sink, type Source, sourceOf, tellLater } from '../../../core/flow.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { type KeyPermit, KeyRing } from '../../key-ring.ts';
+import type { Sleeper } from '../../wake.ts';
 import { openAiEmbedder } from './embeddings.ts';
+import { type OpaqueIds, opaqueIds } from '../../opaque-ids.ts';
+import { headersForLfo, loadIn, modelsOfLfo } from './another-lfo.ts';
 import { egressViolation } from './egress.ts';
+import { headersForEngine } from './engine-headers.ts';
+import { EngineLoad, metricsUrlOf } from './engine-load.ts';
 import { AnswerReader } from './events.ts';
 import { Exchanges, StatusError } from './exchange.ts';
 import { type ListedModel, listedModels } from './models.ts';
@@ -22,11 +28,16 @@ export interface OpenAiCompatibleDependencies {
   readonly client: HttpClient;
   readonly clock: Clock;
   readonly limits: Pick<LimitsConfig, 'upstreamEventBytes' | 'answerBytes'>;
+  /** Its machine, where it may be woken. */
+  readonly sleeper?: Sleeper;
+  /** What engines and other LFOs are told instead of names of keys and conversations. */
+  readonly opaque?: OpaqueIds;
 }
 
 /**
  * Any server that speaks OpenAI's chat completions: Ollama, llama-server, LM Studio, vLLM, OpenRouter, OpenAI … In the
- * local tier `probe` asks for its models; in the cloud tier nothing is sent before the first request.
+ * local tier `probe` asks for its models; in the cloud tier nothing is sent before the first request. Another LFO is one
+ * that says more: where the prompt went, by which way the answer came, and how busy it is.
  */
 export function createOpenAiCompatibleBackend(
   config: HttpBackendConfig,
@@ -40,10 +51,30 @@ const defaultPauseMs = 1000;
 
 const probeMs = 5000;
 
+/** What somebody else's load was said to be counts so long. */
+const loadBelievedMs = 6_000;
+
+/** What runs and waits there for others, and how many it answers at once where it says. */
+interface Foreign {
+  readonly running: number;
+  readonly waiting: number;
+  readonly slots?: number;
+  readonly untilMs: number;
+}
+
+/** It is of the local tier and has sent a prompt out of the own network. */
+const outForEgress: BackendStatus = {
+  state: 'down',
+  detail:
+    'has sent a prompt out of the network though its tier is local: it gets none until its entry is corrected and LFO restarted',
+};
+
 /** It answers, but has no model list, which a server whose models are configured may do without. */
 function isWithoutList(error: unknown): boolean {
   return error instanceof BackendError && (error.fault === 'rejected' || error.fault === 'bad_answer');
 }
+
+const waking: BackendStatus = { state: 'loading', detail: 'Its machine is being woken.' };
 
 class OpenAiCompatibleBackend implements Backend {
   readonly id: string;
@@ -56,6 +87,12 @@ class OpenAiCompatibleBackend implements Backend {
   readonly #exchanges: Exchanges;
   readonly #keys: KeyRing;
   readonly #features = new SupportedFeatures();
+  readonly isRouter?: true;
+  readonly affinity: 'strict' | 'loose';
+  readonly #opaque: OpaqueIds;
+  readonly readLoad?: (signal: Cancellation) => Promise<void>;
+  /** Of other routers there, and what it can take, as it said last. */
+  #foreign: Foreign | undefined;
   #listed: readonly ListedModel[] = [];
   #status: BackendStatus = { state: 'ready' };
   #active = 0;
@@ -67,12 +104,24 @@ class OpenAiCompatibleBackend implements Backend {
     this.standIns = config.fallbackModels;
     this.#config = config;
     this.#dependencies = dependencies;
+    this.#opaque = dependencies.opaque ?? opaqueIds();
+    this.affinity = config.engine === undefined ? 'loose' : 'strict';
+    if (config.kind === 'lfo') this.isRouter = true;
+    const metrics = metricsUrlOf(config);
+    if (metrics !== undefined) {
+      const load = new EngineLoad(client, clock, metrics);
+      this.readLoad = async (signal) => {
+        const reading = await load.read(signal);
+        if (reading !== undefined) this.#noteLoad(reading);
+      };
+    }
     this.#keys = new KeyRing(config.name, config.apiKeys, clock);
     this.#exchanges = new Exchanges({
       client,
       clock,
       backend: config.name,
       tier: config.tier,
+      isLfo: config.kind === 'lfo',
       baseUrl: config.baseUrl,
       maxEventBytes: limits.upstreamEventBytes,
       maxBodyBytes: limits.answerBytes,
@@ -98,11 +147,12 @@ class OpenAiCompatibleBackend implements Backend {
 
   capabilitiesOf(model: string): Capabilities {
     const { capabilities, tier } = this.#config;
-    const contextTokens = this.#config.contextTokens ?? this.#listed.find(({ id }) => id === model)?.contextTokens;
-    const images = capabilities.images ?? tier === 'cloud';
+    const listed = this.#listed.find(({ id }) => id === model);
+    const contextTokens = this.#config.contextTokens ?? listed?.contextTokens;
+    const images = capabilities.images ?? listed?.images ?? tier === 'cloud';
     return {
-      tools: capabilities.tools ?? true,
-      jsonSchema: capabilities.jsonSchema ?? true,
+      tools: capabilities.tools ?? listed?.tools ?? true,
+      jsonSchema: capabilities.jsonSchema ?? listed?.jsonSchema ?? true,
       images,
       audio: images,
       logprobs: capabilities.logprobs ?? this.#features.takes('scores', model, 'plain/stream') ?? true,
@@ -111,10 +161,31 @@ class OpenAiCompatibleBackend implements Backend {
   }
 
   status(): BackendStatus {
-    return { ...this.#status, active: this.#active };
+    const foreign = this.#foreign;
+    if (foreign === undefined || this.#dependencies.clock.nowMs() >= foreign.untilMs) {
+      const isComing = this.#status.state === 'down' && this.#dependencies.sleeper?.isWaking === true;
+      return { ...this.#status, ...(isComing ? waking : {}), active: this.#active };
+    }
+    const { running, waiting } = foreign;
+    // Without a queue there is room, however much is running.
+    const slots = foreign.slots ?? (waiting > 0 ? Math.max(1, running) : this.#active + running + 1);
+    return { ...this.#status, active: this.#active + running, queued: waiting, slots };
   }
 
-  async probe(signal: AbortSignal): Promise<BackendStatus> {
+  /** Only where its machine may be woken. */
+  get wake(): (() => void) | undefined {
+    const { sleeper } = this.#dependencies;
+    return sleeper === undefined ? undefined : () => sleeper.wake();
+  }
+
+  /** Ours among them are counted by ourselves, up to date. */
+  #noteLoad({ running, waiting, slots }: { running: number; waiting: number; slots?: number }): void {
+    const untilMs = this.#dependencies.clock.nowMs() + loadBelievedMs;
+    const known = slots === undefined || slots === 0 ? {} : { slots };
+    this.#foreign = { running: Math.max(0, running - this.#active), waiting, untilMs, ...known };
+  }
+
+  async probe(signal: Cancellation): Promise<BackendStatus> {
     if (this.tier === 'cloud') return this.status();
     const abort = childOf(signal);
     const cancel = this.#dependencies.clock.schedule(probeMs, () => abort.abort(new Error('late')));
@@ -128,7 +199,7 @@ class OpenAiCompatibleBackend implements Backend {
         return this.status();
       }
       const detail = error instanceof BackendError ? error.message : 'The backend did not list its models in time.';
-      this.#status = { state: 'down', detail };
+      if (this.#status !== outForEgress) this.#status = { state: 'down', detail };
     } finally {
       cancel();
       abort.release();
@@ -136,17 +207,15 @@ class OpenAiCompatibleBackend implements Backend {
     return this.status();
   }
 
-  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
-    this.#active++;
-    try {
-      const { response, reader } = await this.#open(request, call, true);
-      for await (const events of this.#exchanges.batches(response, reader)) {
-        if (reader.isOver) this.#isUp();
-        yield events;
-      }
-    } finally {
-      this.#active--;
-    }
+  infer(request: ChatRequest, call: CallContext): Source<InferenceEvent[]> {
+    return sourceOf((to) => {
+      this.#active++;
+      const noted = {
+        put: (events: InferenceEvent[]) => to.put(events),
+        end: (error?: unknown) => to.end(error === undefined ? undefined : this.#noted(error)),
+      };
+      return tellLater(this.#tellerOf(request, call), noted, () => this.#active--);
+    });
   }
 
   async complete(request: ChatRequest, call: CallContext): Promise<InferenceEvent[]> {
@@ -156,19 +225,42 @@ class OpenAiCompatibleBackend implements Backend {
       const events = await this.#exchanges.whole(response, reader);
       this.#isUp();
       return events;
+    } catch (error) {
+      throw this.#noted(error);
     } finally {
       this.#active--;
     }
   }
 
+  async #tellerOf(request: ChatRequest, call: CallContext): Promise<(to: Sink<InferenceEvent[]>) => Flow> {
+    const { response, reader } = await this.#open(request, call, true);
+    return (to) =>
+      this.#exchanges.tell(response, reader, {
+        put: (events) => {
+          if (reader.isOver) this.#isUp();
+          to.put(events);
+        },
+        end: (error) => to.end(error),
+      });
+  }
+
   close(): Promise<void> {
+    this.#dependencies.sleeper?.close();
     return this.#dependencies.client.close();
   }
 
   /** A server that comes back may be another version, which takes what the last one refused. */
   #isUp(): void {
+    if (this.#status === outForEgress) return;
     if (this.#status.state === 'down') this.#features.forget();
     this.#status = { state: 'ready' };
+    this.#dependencies.sleeper?.isUp();
+  }
+
+  /** Whoever sent a prompt out of the network gets none until somebody has looked. */
+  #noted(error: unknown): unknown {
+    if (error instanceof BackendError && error.egress !== undefined) this.#status = outForEgress;
+    return error;
   }
 
   /** Asks, and prepares to read what is answered. */
@@ -182,10 +274,11 @@ class OpenAiCompatibleBackend implements Backend {
     const { tier, id: backend } = this;
     if (tier === 'local' && isCloudModel(model)) throw egressViolation(backend);
     const response = await this.#ask(request, { ...call, model }, stream);
-    return {
-      response,
-      reader: new AnswerReader({ backend, tier, model, requestId: request.id, bodyBytes: request.bodyBytes }),
-    };
+    const load = this.isRouter === true ? loadIn(response) : undefined;
+    if (load !== undefined) this.#noteLoad(load);
+    const context = { backend, tier, model, requestId: request.id, bodyBytes: request.bodyBytes };
+    const cameVia: CallContext['cameVia'] = (hops) => call.cameVia?.(hops);
+    return { response, reader: new AnswerReader(this.isRouter === true ? { ...context, cameVia } : context) };
   }
 
   /**
@@ -196,12 +289,13 @@ class OpenAiCompatibleBackend implements Backend {
     const tried = new Set<string | undefined>();
     const dropped = new Set<Feature>();
     const shape = shapeOf(request, stream);
+    const headers = this.#headersFor(request, call);
     let permit = this.#keys.take(call.model);
     while (true) {
       const wanted = this.#wantedFeatures(request, call, shape).filter((feature) => !dropped.has(feature));
       try {
         const body = requestText(request, call, this.#styleOf(stream, wanted));
-        const answer = await this.#exchanges.send('/chat/completions', permit.secret, call.signal, body);
+        const answer = await this.#exchanges.send('/chat/completions', permit.secret, call.signal, body, headers);
         permit.succeeded();
         for (const feature of wanted) this.#features.learn(feature, call.model, shape, true);
         for (const feature of dropped) this.#features.learn(feature, call.model, shape, false);
@@ -216,6 +310,12 @@ class OpenAiCompatibleBackend implements Backend {
         permit = this.#nextKey(call.model, tried, error.shown);
       }
     }
+  }
+
+  #headersFor(request: ChatRequest, call: CallContext): Readonly<Record<string, string>> | undefined {
+    const { kind, engine } = this.#config;
+    if (kind === 'lfo') return headersForLfo(request, call, this.#opaque);
+    return engine === undefined ? undefined : headersForEngine(engine, request, this.#opaque);
   }
 
   #styleOf(stream: boolean, features: readonly Feature[]): WireStyle {
@@ -267,7 +367,7 @@ class OpenAiCompatibleBackend implements Backend {
     }
   }
 
-  async #defaultModel(signal: AbortSignal): Promise<string> {
+  async #defaultModel(signal: Cancellation): Promise<string> {
     const known = this.models[0];
     if (known !== undefined) return known;
     const [first] = await this.#list(signal);
@@ -278,11 +378,13 @@ class OpenAiCompatibleBackend implements Backend {
     });
   }
 
-  async #list(signal: AbortSignal): Promise<readonly ListedModel[]> {
+  async #list(signal: Cancellation): Promise<readonly ListedModel[]> {
     const { secret } = this.#keys.take('');
     try {
       const answer = await this.#exchanges.send('/models', secret, signal);
-      const listed = listedModels((await this.#exchanges.json(answer)) ?? null);
+      const list = (await this.#exchanges.json(answer)) ?? null;
+      const all = listedModels(list);
+      const listed = this.isRouter === true ? modelsOfLfo(list, all, this.tier) : all;
       this.#listed = this.tier === 'local' ? listed.filter(({ id }) => !isCloudModel(id)) : listed;
       return this.#listed;
     } catch (error) {

@@ -27,6 +27,8 @@ export function errorInAnswer(value: JsonValue | undefined, backend: string): Ba
 function errorObject(value: JsonValue | undefined): JsonObject | undefined {
   const body = Array.isArray(value) ? value[0] : value;
   if (!isJsonObject(body)) return undefined;
+  // SGLang, and vLLM before it had an envelope.
+  if (body['object'] === 'error') return body;
   const { error } = body;
   if (error === undefined || error === null) return undefined;
   return isJsonObject(error) ? error : {};
@@ -48,11 +50,23 @@ function kindOf(status: number, detail: JsonObject): Kind {
   }
   if (status === 429)
     return { fault: 'rate_limit', message: 'The backend limits the rate of requests; try again later.' };
+  // Another LFO tells a full one from a sick one, and circles from both.
+  if (status === 503 && detail['code'] === 'overloaded') {
+    return { fault: 'busy', message: 'The backend is busy; try again later.' };
+  }
+  if (status === 508) {
+    return {
+      fault: 'rejected',
+      status,
+      code: 'loop_detected',
+      message: 'The request goes in circles among LFOs: look for a backend of kind lfo that leads back.',
+    };
+  }
   if (status === 503 || status === 504) {
     return { fault: 'server', status, message: 'The backend is overloaded or starting; try again later.' };
   }
   if (status >= 500 || status === 408) return { fault: 'server', message: 'The backend failed to answer; try again.' };
-  if (detail['code'] === 'context_length_exceeded') {
+  if (detail['code'] === 'context_length_exceeded' || (status === 400 && isTooLong(detail))) {
     return {
       fault: 'rejected',
       status: 400,
@@ -76,6 +90,11 @@ function kindOf(status: number, detail: JsonObject): Kind {
     };
   }
   return { fault: 'bad_answer', message: 'The backend answered with an unexpected status; check its base URL.' };
+}
+
+/** vLLM and SGLang say so in words alone. */
+function isTooLong({ message }: JsonObject): boolean {
+  return typeof message === 'string' && /maximum context length|longer than the model's context length/i.test(message);
 }
 
 /** Google's layer says so with a 400. */

@@ -3,7 +3,9 @@ import type { FinishReason, InferenceEvent, Usage } from '../../../core/events.t
 import { isJsonObject, type JsonObject, type JsonValue } from '../../../core/json.ts';
 import { AnswerMeter, tokensOf } from '../../answer-meter.ts';
 import type { Tier } from '../../../core/request.ts';
-import { checkMetadata } from './egress.ts';
+import type { ViaHop } from '../../../core/trace.ts';
+import { viaIn } from './another-lfo.ts';
+import { checkMetadata, egressViolation, unknownEgress } from './egress.ts';
 import { errorInAnswer } from './errors.ts';
 import { scoresOf } from './scores.ts';
 import { ToolCallReader } from './tool-calls.ts';
@@ -17,6 +19,8 @@ export interface AnswerContext {
   readonly requestId: string;
   /** Size of the request, for an estimate where the server gives no usage. */
   readonly bodyBytes: number;
+  /** The server is another LFO: told of the way the answer came by. */
+  readonly cameVia?: (hops: readonly ViaHop[]) => void;
 }
 
 /**
@@ -32,6 +36,8 @@ export class AnswerReader {
   #isOver = false;
   #nativeReason: string | undefined;
   #usage: Usage | undefined;
+  /** Another LFO has said where the prompt went. */
+  #hasEgress = false;
   /** First half of a surrogate pair that a server cut in two. */
   #halfPair = '';
 
@@ -46,15 +52,18 @@ export class AnswerReader {
    */
   read(value: JsonValue | undefined): InferenceEvent[] {
     const { backend, tier } = this.#context;
+    const metadata = isJsonObject(value) ? value['lfo_metadata'] : undefined;
+    // Before an error is: what failed there may have left the network too.
+    if (tier === 'local') checkMetadata(metadata, backend);
     const error = errorInAnswer(value, backend);
     if (error !== undefined) throw error;
     if (!isJsonObject(value)) throw notAnAnswer(backend);
-    if (tier === 'local') checkMetadata(value['lfo_metadata'], backend);
     const events: InferenceEvent[] = [];
     if (!this.#hasStarted) events.push(this.#start(value));
     this.#usage = usageOf(value['usage']) ?? this.#usage;
     const choice = Array.isArray(value['choices']) ? firstObject(value['choices']) : undefined;
     if (choice !== undefined) this.#readChoice(choice, events);
+    if (isJsonObject(metadata)) this.#readMetadata(metadata, events);
     for (const event of events) this.#meter.add(event);
     return events;
   }
@@ -75,11 +84,12 @@ export class AnswerReader {
    * @throws BackendError `cut` without a finish reason, `unusable` with a tool call that is none
    */
   end(isWhole = false): InferenceEvent[] {
-    const { backend } = this.#context;
+    const { backend, tier, cameVia } = this.#context;
     if (isWhole && !this.#hasChoice) throw notAnAnswer(backend);
     const native = this.#nativeReason ?? (isWhole ? 'stop' : undefined);
     if (native === undefined) throw cutOff(backend);
     if (native === 'error' || native === 'abort') throw brokeDown(backend);
+    if (tier === 'local' && cameVia !== undefined && !this.#hasEgress) throw egressViolation(backend, unknownEgress);
     const events: InferenceEvent[] = this.#halfPair === '' ? [] : [{ type: 'text-delta', text: '\uFFFD' }];
     const reason = finishReasonOf(native, this.#calls.hasCalls);
     const areCallsComplete = this.#calls.end(events, reason === 'length');
@@ -114,6 +124,18 @@ export class AnswerReader {
     if (isJsonObject(legacyCall)) events.push(...this.#calls.read({ index: 0, function: legacyCall }));
     const native = choice['finish_reason'];
     if (typeof native === 'string' && native !== '') this.#nativeReason = native;
+  }
+
+  /** Of another LFO: the way the answer came by, and what it thinks of it. */
+  #readMetadata(metadata: JsonObject, events: InferenceEvent[]): void {
+    const { cameVia } = this.#context;
+    this.#hasEgress ||= typeof metadata['egress'] === 'string';
+    if (cameVia === undefined) return;
+    cameVia(viaIn(metadata));
+    const { confidence } = metadata;
+    if (typeof confidence === 'number' && confidence >= 0 && confidence <= 1) {
+      events.push({ type: 'self-report', confidence });
+    }
   }
 
   #wellFormed(text: string): string {

@@ -5,6 +5,10 @@ export interface ListedModel {
   readonly id: string;
   /** Where the server tells. */
   readonly contextTokens?: number;
+  /** Absent: it does not tell. */
+  readonly tools?: boolean;
+  readonly images?: boolean;
+  readonly jsonSchema?: boolean;
 }
 
 /** Where servers write the context they were started with, most telling first. */

@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startBalanced, withoutNginx } from '@lfo/testing/balanced-routers.ts';
+import { ownerKey, type Site, startSite } from '@lfo/testing/balanced-site.ts';
+import { assertFigure, assertWithin } from '@lfo/testing/figure.ts';
+import { type PostgresServer, startPostgres, withoutPostgres } from '@lfo/testing/postgres.ts';
+import { startRedis, withoutRedis } from '@lfo/testing/redis.ts';
+import { at } from '@lfo/testing/sse.ts';
+import { scaled } from '@lfo/testing/test-scale.ts';
+import { Client } from 'pg';
+
+const skip = [withoutPostgres, withoutRedis, withoutNginx].find((why) => why !== false) ?? false;
+const options = { skip, timeout: 170_000 };
+const routers = 3;
+
+async function postgresOf(t: TestContext): Promise<PostgresServer> {
+  const server = await startPostgres();
+  t.after(() => server.stop());
+  return server;
+}
+
+interface Load {
+  readonly statuses: Map<number, number>;
+  /** Of any request that was answered. */
+  longestMs: number;
+}
+
+/** Eight clients that ask without a pause while something happens. */
+async function loaded(site: Site, key: string, happens: () => Promise<void>): Promise<Load> {
+  const load: Load = { statuses: new Map(), longestMs: 0 };
+  const end = { isHere: false };
+  const client = async (): Promise<void> => {
+    while (!end.isHere) {
+      const from = performance.now();
+      const { status, text } = await site.chat(key);
+      load.longestMs = Math.max(load.longestMs, performance.now() - from);
+      load.statuses.set(status, (load.statuses.get(status) ?? 0) + 1);
+      assert.ok(status === 200 || status === 429, `${status} ${text}`);
+      await delay(20);
+    }
+  };
+  const clients = Array.from({ length: 8 }, client);
+  await happens();
+  end.isHere = true;
+  await Promise.all(clients);
+  return load;
+}
+
+const waitMs = 600;
+const limit = 120;
+
+for (const kind of ['PostgreSQL', 'Redis'] as const) {
+  for (const trouble of ['stopped', 'hung', 'emptied'] as const) {
+    if (kind === 'PostgreSQL' && trouble === 'emptied') continue;
+    test(`${kind} ${trouble} in mid-load: no request fails or waits for it, and shares hold`, options, async (t) => {
+      const postgres = await postgresOf(t);
+      const redis = kind === 'Redis' ? await startRedis() : undefined;
+      if (redis !== undefined) t.after(() => redis.stop());
+      const site = await startSite(t, {
+        databaseUrl: await postgres.database(),
+        env: redis === undefined ? {} : { LIMITS_URL: redis.url },
+        storeWaitMs: 50,
+        answerMs: 20,
+      });
+      // Each router has seen both keys before anything happens.
+      const busy = await site.key({ requestsPerDay: 1_000_000 });
+      const small = await site.key({ requestsPerDay: limit });
+      const each = site.routers.urls.flatMap((url) => [busy, small].map((key) => site.chat(key, {}, url)));
+      for (const { status, text } of await Promise.all(each)) assert.equal(status, 200, text);
+      const store = redis ?? postgres;
+      const isHung = trouble === 'hung';
+      const begin = async (): Promise<void> => {
+        if (isHung) store.freeze();
+        else if (trouble === 'stopped') await store.crash();
+        else await redis?.empty();
+      };
+      const finish = async (): Promise<void> => {
+        if (isHung) store.thaw();
+        else if (trouble === 'stopped') await store.restart();
+      };
+      let passed = 0;
+      const load = await loaded(site, busy, async () => {
+        await delay(500);
+        await begin();
+        const small64 = Array.from({ length: 16 }, async () => {
+          for (let turn = 0; turn < 12; turn++) {
+            const { status, text } = await site.chat(small);
+            assert.ok(status === 200 || status === 429, `${status} ${text}`);
+            if (status === 200) passed++;
+          }
+        });
+        await Promise.all(small64);
+        await delay(500);
+        await finish();
+        await delay(1_500);
+      });
+      const total = passed + routers;
+      t.diagnostic(`${JSON.stringify([...load.statuses])}; ${total} of ${limit} by the small key`);
+      assert.deepEqual([...load.statuses.keys()], [200]);
+      assertWithin(t, `longest request with ${kind} ${trouble}`, load.longestMs, waitMs);
+      // What was seen last may be a beat old, and each router rounds its share.
+      assert.ok(total < limit + routers, `${total} of ${limit}`);
+      assertFigure(t, {
+        what: `share of a limit with ${kind} ${trouble}`,
+        value: total,
+        unit: '',
+        bound: limit / 2,
+        is: 'least',
+      });
+    });
+  }
+}
+
+test(
+  'three routers start at once on an empty database, again and again: one schema and no error in its log',
+  options,
+  async (t) => {
+    const postgres = await postgresOf(t);
+    for (let start = 0; start < scaled({ always: 2, full: 10 }); start++) {
+      const url = await postgres.database();
+      const began = await startBalanced(t, {
+        routers,
+        yaml: 'backends: []\n',
+        env: { DATABASE_URL: url, LFO_AUTH_TOKEN: ownerKey },
+      });
+      const client = new Client(url);
+      await client.connect();
+      const { rows } = await client.query<{ name: string }>('select name from schema_steps');
+      await client.end();
+      assert.equal(new Set(rows.map(({ name }) => name)).size, rows.length, 'each step once');
+      assert.ok(rows.length > 0);
+      const answers = began.urls.map((each) =>
+        fetch(`${each}/admin/routers`, { headers: { authorization: `Bearer ${ownerKey}` } }),
+      );
+      for (const answer of await Promise.all(answers)) assert.equal(answer.status, 200);
+      for (let index = 0; index < routers; index++) await began.kill(index);
+    }
+    assert.deepEqual(postgres.errors(), []);
+  },
+);
+
+test('the live feed of one router shows what another has answered, within two seconds', options, async (t) => {
+  const postgres = await postgresOf(t);
+  const site = await startSite(t, { databaseUrl: await postgres.database(), answerMs: 20 });
+  const [first = '', , third = ''] = site.routers.urls;
+  const leaving = new AbortController();
+  t.after(() => leaving.abort());
+  const feed = await fetch(`${third}/dashboard/api/live`, {
+    headers: { authorization: `Bearer ${ownerKey}` },
+    signal: leaving.signal,
+  });
+  assert.equal(feed.status, 200);
+  let said = '';
+  void (async () => {
+    const decoder = new TextDecoder();
+    for await (const bytes of feed.body ?? []) said += decoder.decode(bytes, { stream: true });
+  })().catch(() => undefined);
+  await delay(500);
+  const before = performance.now();
+  const { status, router } = await site.chat(ownerKey, {}, first);
+  assert.deepEqual([status, router], [200, 'r0']);
+  while (!said.includes('"router":"r0"')) {
+    assert.ok(performance.now() - before < 10_000, said.slice(-500));
+    await delay(20);
+  }
+  assertWithin(t, 'a row of another router in the live feed', performance.now() - before, 2_000);
+});
+
+test('an idle router asks the database for two transactions a second at most', options, async (t) => {
+  const postgres = await postgresOf(t);
+  const site = await startSite(t, { databaseUrl: await postgres.database() });
+  const client = new Client(site.databaseUrl);
+  await client.connect();
+  t.after(() => client.end());
+  const transactions = async (): Promise<number> => {
+    await client.query('select pg_stat_clear_snapshot()');
+    const { rows } = await client.query(
+      'select xact_commit + xact_rollback as count from pg_stat_database where datname = current_database()',
+    );
+    return Number(at(rows[0], 'count'));
+  };
+  await delay(6_000);
+  const [before, from] = [await transactions(), performance.now()];
+  await delay(scaled({ always: 6_000, full: 30_000 }));
+  const count = (await transactions()) - before;
+  const each = count / ((performance.now() - from) / 1_000) / routers;
+  assertFigure(t, { what: 'transactions a second of an idle router', value: each, unit: '/s', bound: 2, is: 'most' });
+});
