@@ -1,3 +1,4 @@
+import type { Cancellation } from '../core/abort.ts';
 import type { EjectionReason } from '../backends/breaker.ts';
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
@@ -122,8 +123,13 @@ function compiledRules(current: () => LfoConfig['routing']['rules']): () => read
 }
 
 /** What would happen to a request, without running it. */
-export async function explain(request: ChatRequest, signal: AbortSignal, stages: Stages): Promise<RouteExplanation> {
+export async function explain(request: ChatRequest, signal: Cancellation, stages: Stages): Promise<RouteExplanation> {
   const fleet = stages.pool.view();
   const { features, decision } = await stages.route(request, fleet, signal);
-  return explainRoute(features, fleet, decision);
+  const { promptTokens, promptTokensFrom, warmTokens, warmBackend } = features;
+  const size = { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
+  const local = decision.attempts.find(({ tier }) => tier === 'local');
+  const predicted =
+    local === undefined ? new Map() : stages.pool.predict(local, { request, signal, exclude: new Set(), ...size });
+  return explainRoute(features, fleet, decision, predicted);
 }

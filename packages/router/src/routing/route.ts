@@ -1,3 +1,4 @@
+import type { Cancellation } from '../core/abort.ts';
 import type { FleetView } from '../core/backend.ts';
 import { contentOf, usesTools } from '../core/can-serve.ts';
 import type { JsonObject } from '../core/json.ts';
@@ -26,7 +27,7 @@ export interface Routed {
 }
 
 /** At once where a request of its kind was routed over the same snapshot before; rejects as `decide` throws. */
-export type Route = (request: ChatRequest, fleet: FleetView, signal: AbortSignal) => Routed | Promise<Routed>;
+export type Route = (request: ChatRequest, fleet: FleetView, signal: Cancellation) => Routed | Promise<Routed>;
 
 export interface RouteOptions extends MeasureOptions {
   /** What a local attempt is expected to be worth; undefined where that is not asked for, or nothing is known. */
@@ -87,7 +88,7 @@ export function createRoute(options: RouteOptions): Route {
     return expected === undefined ? features : { ...features, expected };
   }
 
-  async function decided(request: ChatRequest, fleet: FleetView, signal: AbortSignal, kind?: string): Promise<Routed> {
+  async function decided(request: ChatRequest, fleet: FleetView, signal: Cancellation, kind?: string): Promise<Routed> {
     const measured = withExpected(await measure(request, fleet, signal), fleet);
     const decision = decide(measured, fleet, options.policies, options.rules?.());
     const features = withThreshold(measured, decision.goal && options.thresholdFor?.(decision.goal));
