@@ -109,6 +109,8 @@ export interface RouteCandidate {
   readonly skipped?: string;
   /** Until its first token; absent until its rate of reading has been measured. */
   readonly wait?: PredictedWait;
+  /** Predicted work, by which the local tier is balanced: to its last token, penalties included; absent: not asked now. */
+  readonly predictedMs?: number;
 }
 
 /** How ready the process is to answer; reasons are for those who hold a key. */
