@@ -1,3 +1,5 @@
+// Rules say `then` in the file, and nobody awaits one.
+/* oxlint-disable unicorn/no-thenable */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
