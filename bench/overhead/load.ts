@@ -16,7 +16,7 @@ export interface Sample {
 /** Sends the requests of a cell and checks every answer for its mark, every stream for all its chunks. */
 export async function load(system: System, cell: Cell, requests = cell.requests): Promise<Sample> {
   const pool = new Pool(system.origin, { connections: cell.concurrency, pipelining: 1 });
-  const body = cell.body(system.models[cell.model]);
+  const body = cell.body(system.models[cell.model] ?? '');
   const times: number[] = [];
   const firsts: number[] = [];
   let left = requests;
@@ -63,8 +63,8 @@ function send(
     pool.dispatch(
       {
         method: 'POST',
-        path: path?.(models[model]) ?? '/v1/chat/completions',
-        headers: { 'content-type': 'application/json', ...headers },
+        path: path?.(models[model] ?? '') ?? '/v1/chat/completions',
+        headers: { 'content-type': 'application/json', ...headers?.[model] },
         body,
       },
       {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { Cell } from './cells.ts';
+import { type Cell, chunksAStream } from './cells.ts';
 import { pin, wholeCpuMsOf } from './process-tree.ts';
 
 /** What stands between the client and the upstream. */
@@ -14,8 +14,9 @@ export interface System {
   readonly name: string;
   readonly origin: string;
   readonly pid: number;
-  readonly models: Readonly<Record<Cell['model'], string>>;
-  readonly headers?: Readonly<Record<string, string>>;
+  /** What it calls the model of a cell; absent: it cannot be asked for that. */
+  readonly models: Readonly<Partial<Record<Cell['model'], string>>>;
+  readonly headers?: Readonly<Partial<Record<Cell['model'], Readonly<Record<string, string>>>>>;
 }
 
 /** The same for each: a yardstick passes on whatever it is asked for. */
@@ -44,8 +45,10 @@ export class Stage {
     pin(process.pid, clientCore);
   }
 
-  async upstream(): Promise<string> {
-    const { origin } = await this.run(process.execPath, [join(here, 'upstream.ts')], asOrigin, {}, clientCore);
+  /** Streams of so many chunks, live ones so many milliseconds apart. */
+  async upstream(chunks = chunksAStream, paceMs = 10): Promise<string> {
+    const args = [join(here, 'upstream.ts'), String(chunks), String(paceMs)];
+    const { origin } = await this.run(process.execPath, args, asOrigin, {}, clientCore);
     return origin;
   }
 
@@ -73,8 +76,12 @@ export class Stage {
     return { name: 'nginx', origin, pid: pidOf(child), models: anyModel };
   }
 
-  /** As a user starts it, by its launcher, without npm. */
-  async lfo(upstream: string, script = launcher): Promise<System & { readonly startCpuMs: number }> {
+  /** As a user starts it, by its launcher, without npm; with other flags for V8 where some are to be compared. */
+  async lfo(
+    upstream: string,
+    script = launcher,
+    nodeFlags: readonly string[] = flags,
+  ): Promise<System & { readonly startCpuMs: number }> {
     const folder = mkdtempSync(join(this.folder, 'lfo-'));
     writeFileSync(join(folder, 'lfo.yaml'), lfoConfig(upstream));
     const env = {
@@ -85,7 +92,7 @@ export class Stage {
     };
     const { origin, pid } = await this.run(
       process.execPath,
-      [...flags, script, 'serve'],
+      [...nodeFlags, script, 'serve'],
       (line) => /"url":"(http:[^"]+)"/.exec(line)?.[1],
       env,
       systemCore,

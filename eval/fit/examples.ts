@@ -3,6 +3,7 @@ import type { ChatRequest } from '@lfo/router/src/core/request.ts';
 import { callFeatures, type CallFeatures } from '@lfo/router/src/confidence/features/call-features.ts';
 import type { Features } from '@lfo/router/src/confidence/features/features.ts';
 import { viewRequest } from '@lfo/router/src/confidence/features/request-view.ts';
+import { requestFeatures } from '@lfo/router/src/confidence/features/request-features.ts';
 import { matchFeatures, openingFeatures } from '@lfo/router/src/confidence/features/text-features.ts';
 import type { WordWeights } from '@lfo/router/src/confidence/features/word-weights.ts';
 import { AnswerReader } from '@lfo/router/src/confidence/heads/answer-reader.ts';
@@ -29,6 +30,8 @@ export interface Example {
   /** Whether each call equals one of the expected ones. */
   readonly areValuesRight: readonly boolean[];
   readonly text: Features | undefined;
+  /** Of the request alone. */
+  readonly asked: Features;
 }
 
 /** Judges one recorded answer against the leaderboard's truth and reads its features. */
@@ -64,6 +67,7 @@ export function exampleOf(
     calls: isCall && !isFaulty ? callFeatures(view, reader.readCalls, reader.callNats()) : undefined,
     areValuesRight: calls.map((call) => (truth ?? []).some((one) => isExpected(call, one, request.tools))),
     text: isCall ? undefined : { ...openingFeatures(reader.opening), ...matchFeatures(view) },
+    asked: requestFeatures(view),
   };
 }
 
@@ -80,7 +84,8 @@ export function changedExample(one: Example, changed: Changed, weights: WordWeig
 
 /** Adds the rows that judged answers give, each counting `weight`. */
 export function addRows(rows: HeadRows, examples: readonly Example[], weight: number): void {
-  for (const { calls, text, need, areValuesRight, isRight } of examples) {
+  for (const { calls, text, need, areValuesRight, isRight, asked } of examples) {
+    rows.request.push({ features: asked, target: Number(isRight), weight });
     const opening = text?.['opening_nats'];
     if (opening !== undefined)
       rows.noCall.push({ features: { opening_nats: opening }, target: Number(isRight), weight });

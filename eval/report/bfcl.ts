@@ -1,4 +1,5 @@
 import { createAnswerJudge } from '@lfo/router/src/confidence/answer-judge.ts';
+import { probabilityOf } from '@lfo/router/src/confidence/heads/head.ts';
 import { scoreCalls, scoreText, type Heads } from '@lfo/router/src/confidence/heads/score.ts';
 import { textOf } from '@lfo/router/src/core/request.ts';
 import type { Example } from '../fit/examples.ts';
@@ -47,6 +48,8 @@ interface Run {
   readonly noScores: readonly number[];
   readonly shuffled: readonly number[];
   readonly values: readonly number[];
+  /** Before anything is answered. */
+  readonly asked: readonly number[];
   readonly copies: ReadonlyMap<string, readonly number[]>;
 }
 
@@ -57,6 +60,7 @@ function outOfFold(material: Material, copies: ReadonlyMap<string, readonly Exam
   const noScores: number[] = [];
   const shuffled: number[] = [];
   const values: number[] = [];
+  const asked: number[] = [];
   const changed = new Map([...copies.keys()].map((name): [string, number[]] => [name, []]));
   for (let fold = 0; fold < folds; fold += 1) {
     const isHeld = (id: string): boolean => hashOf(`${salt}:${id}`) % folds === fold;
@@ -68,6 +72,7 @@ function outOfFold(material: Material, copies: ReadonlyMap<string, readonly Exam
       plain[index] = scoreOf(heads, example);
       noScores[index] = scoreOf(heads, withoutNats(example));
       shuffled[index] = scoreOf(blind, example);
+      asked[index] = probabilityOf(heads.request, example.asked) ?? 0.5;
       values[index] = example.calls === undefined ? 0 : (scoreCalls(heads, example.calls)?.values ?? 0.5);
       for (const [name, list] of changed) {
         const copy = copies.get(name)?.[index];
@@ -75,7 +80,7 @@ function outOfFold(material: Material, copies: ReadonlyMap<string, readonly Exam
       }
     }
   }
-  return { plain, noScores, shuffled, values, copies: changed };
+  return { plain, noScores, shuffled, values, asked, copies: changed };
 }
 
 /** Score of every answer by heads that never saw its id. */
@@ -126,6 +131,7 @@ function withShuffledTargets(rows: HeadRows, seed: number): HeadRows {
     moreCalls: deal(rows.moreCalls),
     noCall: deal(rows.noCall),
     text: deal(rows.text),
+    request: deal(rows.request),
   };
 }
 
@@ -179,6 +185,11 @@ function qualityTable({ examples }: Material, runs: readonly Run[], scores: read
       row(
         'without scores',
         runs.map((run) => run.noScores),
+        true,
+      ),
+      row(
+        'by the request alone',
+        runs.map((run) => run.asked),
         true,
       ),
       row(

@@ -1,3 +1,4 @@
+import { abortSignalOf } from '@lfo/router/src/core/abort.ts';
 import type { Clock } from '@lfo/router/src/core/clock.ts';
 import { systemClock } from '@lfo/router/src/core/clock.ts';
 import type { LimitsConfig, ServerConfig } from '@lfo/router/src/config/config.ts';
@@ -110,7 +111,9 @@ export function scriptedRouter(options: ScriptedRouterOptions = {}) {
         reason: 'local_first',
         overheadMs: 0.4,
       });
-      deliveries.push(await playAnswer(answer(request, { signal, trace }), exchange.open(trace)));
+      deliveries.push(
+        await playAnswer(answer(request, { signal: abortSignalOf(signal), trace }), exchange.open(trace)),
+      );
     },
   });
   return {

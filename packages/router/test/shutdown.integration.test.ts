@@ -126,6 +126,32 @@ test('the clients leave with the signal: exit 0, and every request is on record'
   ]);
 });
 
+test('a signal in the middle of load: every request that was answered is on record', { timeout: 60_000 }, async (t) => {
+  const serving = await serve(t);
+  let answered = 0;
+  let isSignalled = false;
+  // Whole answers and streams, until the router takes no more.
+  const client = async (index: number): Promise<void> => {
+    try {
+      while (true) {
+        if (index % 2 === 0 ? (await serving.chat()) === 200 : (await serving.stream())?.includes('[DONE]')) answered++;
+        else return;
+        if (answered >= 400 && !isSignalled) {
+          isSignalled = true;
+          process.kill(serving.pid, 'SIGTERM');
+        }
+      }
+    } catch {
+      // Its connection was closed.
+    }
+  };
+  await Promise.all(Array.from({ length: 32 }, (_, index) => client(index)));
+  const { code } = await serving.lfo.finished;
+  assert.equal(code, 0);
+  assert.ok(answered >= 400, `${answered} answers`);
+  assert.equal(serving.recorded().filter((status) => status === 200).length, answered);
+});
+
 test('a collector that hangs holds up neither the end nor the records', { timeout: 60_000 }, async (t) => {
   const collector = createServer(() => {});
   collector.listen(0, '127.0.0.1');

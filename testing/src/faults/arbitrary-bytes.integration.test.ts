@@ -134,15 +134,19 @@ async function assertContained(backend: Backend, request: ReturnType<typeof chat
   });
   let finishes = 0;
   try {
-    while (answer.endedBy === undefined) {
-      const events = await answer.next(Infinity);
-      for (const event of events === 'due' ? [] : events) {
-        assert.equal(finishes, 0, 'nothing follows the end');
-        if (event.type !== 'finish') continue;
-        finishes++;
-        assert.ok(Number.isFinite(event.usage.promptTokens) && Number.isFinite(event.usage.completionTokens));
-      }
-    }
+    await answer.read({
+      dueMs: Infinity,
+      take(events) {
+        for (const event of events) {
+          assert.equal(finishes, 0, 'nothing follows the end');
+          if (event.type !== 'finish') continue;
+          finishes++;
+          assert.ok(Number.isFinite(event.usage.promptTokens) && Number.isFinite(event.usage.completionTokens));
+        }
+        return undefined;
+      },
+      due: () => undefined,
+    });
     assert.equal(finishes, 1);
   } catch (error) {
     if (!(error instanceof LfoError)) throw error;

@@ -4,36 +4,12 @@ import { assertWithin } from '../figure.ts';
 import { asking, startRouter } from '../router.ts';
 import { ScriptedUpstream } from '../scripted-upstream.ts';
 import { at } from '../sse.ts';
-import type { Script } from '../upstream/exchange.ts';
 import { answerWith } from '../upstream/openai-answer.ts';
+import { longPrompt, pacedAnswer } from '../upstream/paced-answer.ts';
 import { faultTest } from './fault-test.ts';
 
-const usage = { prompt_tokens: 200, completion_tokens: 40 };
-/** So long that its reading tells a rate. */
-const prompt = 'Tell me what you know of the sea, of its salt and of its tides. '.repeat(12);
-
-/** Streams 40 tokens over so many milliseconds. */
-function streams(ms: number, logprob = -0.01): Script {
-  const frame = (value: object): string =>
-    `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'small', ...value })}\n\n`;
-  return async (exchange) => {
-    exchange.head(200, { 'content-type': 'text/event-stream' });
-    await exchange.pause(40);
-    for (let token = 0; token < 40 && exchange.end === undefined; token++) {
-      const logprobs = { content: [{ token: 'x', logprob, bytes: null, top_logprobs: [] }] };
-      await exchange.write(
-        frame({ choices: [{ index: 0, delta: { content: 'near ' }, logprobs, finish_reason: null }] }),
-      );
-      await exchange.pause(ms / 40);
-    }
-    await exchange.write(frame({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }], usage }));
-    await exchange.write('data: [DONE]\n\n');
-    exchange.finish();
-  };
-}
-
 async function rig(t: TestContext) {
-  const near = await ScriptedUpstream.start(streams(200));
+  const near = await ScriptedUpstream.start(pacedAnswer(200));
   const far = await ScriptedUpstream.start(answerWith({ deltas: ['far'] }));
   t.after(() => Promise.all([near.close(), far.close()]));
   const yaml = `gate: { hedge: true, hedge_share: 0.5 }
@@ -46,7 +22,7 @@ backends:
     exchanges.filter(({ request }) => request.path.endsWith('/chat/completions'));
   // Nothing is hedged until the local speed is known.
   for (let turn = 0; turn < 3; turn++) {
-    const answer = await router.stream(asking(prompt, { model: 'lfo-local' }));
+    const answer = await router.stream(asking(longPrompt, { model: 'lfo-local' }));
     assert.equal(answer.status, 200);
   }
   assert.equal(chats(far).length, 0);
@@ -57,9 +33,9 @@ faultTest(
   { row: 38, what: 'the first accepted answer is given alone and the loser is aborted', bound: 'aborted within 50 ms' },
   async (t) => {
     const { router, near, far, chats } = await rig(t);
-    near.always(streams(60_000));
+    near.always(pacedAnswer(60_000));
     const started = performance.now();
-    const answer = await router.stream(asking(prompt));
+    const answer = await router.stream(asking(longPrompt));
     assert.ok(performance.now() - started < 30_000, 'nobody waited for the local answer');
     assert.equal(answer.headers['x-lfo-route'], 'cloud');
     assert.doesNotMatch(answer.text, /near /);
@@ -68,9 +44,9 @@ faultTest(
     assert.equal(await chats(near).at(-1)?.ended, 'aborted');
     assertWithin(t, 'local attempt aborted', performance.now() - before, 50);
 
-    near.always(streams(200));
+    near.always(pacedAnswer(200));
     far.always((exchange) => exchange.silence());
-    const kept = await router.chat(asking(prompt));
+    const kept = await router.chat(asking(longPrompt));
     const after = performance.now();
     assert.deepEqual([kept.status, kept.headers['x-lfo-route']], [200, 'local']);
     assert.match(kept.text, /near /);
@@ -87,11 +63,11 @@ faultTest(
   { row: 38, what: 'what is local, or whose tools have acted, never reaches a cloud early', bound: '0 calls' },
   async (t) => {
     const { router, near, far, chats } = await rig(t);
-    near.always(streams(800));
-    assert.equal((await router.chat(asking(prompt, { model: 'lfo-local' }))).status, 200);
+    near.always(pacedAnswer(800));
+    assert.equal((await router.chat(asking(longPrompt, { model: 'lfo-local' }))).status, 200);
     const acted = {
       messages: [
-        { role: 'user', content: prompt },
+        { role: 'user', content: longPrompt },
         {
           role: 'assistant',
           content: null,

@@ -1,9 +1,10 @@
+import type { Wakes } from '../backends/wake.ts';
 import type { OverriddenConfig } from '../config/overridden.ts';
 import type { Devices } from '../fleet/devices.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
 import { createCloudTier } from './cloud-tier.ts';
 import { openDevices } from './devices.ts';
-import { CalibrationsInForce, headsEstimator } from './estimator.ts';
+import { CalibrationsInForce } from './estimator.ts';
 import { createFleet, type Fleet } from './fleet.ts';
 import { type Learning, openLearning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
@@ -26,7 +27,7 @@ export function openAnswering(
   options: AppOptions & { readonly config: OverriddenConfig },
   local: readonly TierMember[],
   { records, signatures, peers }: State,
-  host: HostProcess,
+  host: HostProcess & { readonly wakes: Wakes },
   shutdown: Shutdown,
 ): Answering {
   const { clock, logger: log } = options;
@@ -35,7 +36,7 @@ export function openAnswering(
   const retries = new RetryBudget(config.retry, host.random);
   const heads = new CalibrationsInForce(config, log);
   const steered = openSteering(options, options.config, records, host.random, heads);
-  const learning = openLearning(clock, headsEstimator(heads), records.labels, steered.steering);
+  const learning = openLearning(clock, heads, records.labels, steered.steering);
   const fleet = createFleet({ local, cloud }, options, retries, learning, host.random);
   shutdown.add('backends', 'backends', () => fleet.close());
   const devices = openDevices(options, records, fleet, { ...host, peers });

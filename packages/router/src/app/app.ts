@@ -1,3 +1,4 @@
+import { Wakes } from '../backends/wake.ts';
 import { OverriddenConfig } from '../config/overridden.ts';
 import type { FleetRouter } from '../core/devices.ts';
 import { keyRevoked } from '../core/errors.ts';
@@ -18,32 +19,38 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const options = { ...given, config: new OverriddenConfig(given.config) };
   const config = options.config.current();
   const shutdown = new Shutdown(clock, log);
-  const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
+  const wakes = new Wakes(clock);
+  const { members: local, embedded } = createLocalTier(config, { clock, log, wakes, ...host });
   // The model's process starts on its way while the larger part of the router is still read.
   const parts = await import('./parts.ts');
 
   let load = () => ({ inFlight: 0, waiting: 0 });
   let place = (): { fleet?: FleetRouter } => ({});
   const state = parts.openState(options, host, shutdown, () => ({ ...load(), ...place() }));
-  const answering = parts.openAnswering(options, local, state, host, shutdown);
+  const answering = parts.openAnswering(options, local, state, { ...host, wakes }, shutdown);
   const { records, peers, signatures } = state;
   const { fleet, devices, retries, learning, steered } = answering;
   place = () => (devices.address === undefined ? {} : { fleet: devices.address });
 
   try {
     const loop = new LoopDelay(clock);
-    const operations = await parts.openOperations(config, { ...options, peers }, host.build, () => ({
-      ...load(),
-      fleet: fleet.view(),
-      devices: devices.figures(),
-      loopDelayMs: loop.worstMs,
-      loopUtilization: loop.utilization,
-      records: records.status(),
-      captures: records.captured(),
-      sentinels: signatures.sentinels(),
-    }));
+    const operations = await parts.openOperations(
+      config,
+      { ...options, peers, store: records.store },
+      host.build,
+      () => ({
+        ...load(),
+        fleet: fleet.view(),
+        devices: devices.figures(),
+        loopDelayMs: loop.worstMs,
+        loopUtilization: loop.utilization,
+        records: records.status(),
+        captures: records.captured(),
+        sentinels: signatures.sentinels(),
+      }),
+    );
     const { keys } = operations;
-    shutdown.add('deliveries', 'keys', () => keys.close());
+    state.closeKeys = () => keys.close();
     shutdown.add('deliveries', 'traces', (signal) => operations.closeTracing(signal));
 
     const shown = { host, peers, devices, fleet, records, operations, steered };

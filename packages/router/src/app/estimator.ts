@@ -9,8 +9,6 @@ import type { ConfidenceEstimator } from '../core/confidence.ts';
 import { type JsonValue, parseJson } from '../core/json.ts';
 import type { Logger } from '../core/logger.ts';
 
-export { headsEstimator };
-
 /** The calibration that ships, of the default model; for every other model it stands in as a prior. */
 export function shippedHeads(): HeadsOptions {
   return {

@@ -54,7 +54,10 @@ export function createFleet(
     for (const listener of listeners) listener();
   };
   const counter = (id: string) => nearby.find(({ backend }) => backend.id === id)?.backend;
-  const hedging = new Hedging(() => options.config.current().gate);
+  const hedging = new Hedging(() => {
+    const { gate, routing } = options.config.current();
+    return { ...gate, usdPerSecond: routing.usdPerSecond };
+  });
   const localStages = stagesOver(pools.local, options, retries, counter, learning, random);
   const allStages =
     cloud.length === 0

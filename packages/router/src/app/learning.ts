@@ -1,3 +1,5 @@
+import { expectedRight } from '../confidence/heads/expected-right.ts';
+import { headsEstimator, type HeadsOptions } from '../confidence/heads/heads-estimator.ts';
 import { agreementOf } from '../confidence/agreement.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ConfidenceEstimator } from '../core/confidence.ts';
@@ -23,18 +25,16 @@ export interface Learning {
   /** The operator's numbers for a request that names none. */
   readonly limits: () => RoutingLimits;
   readonly thresholdFor: (goal: AnswerGoal) => number | undefined;
+  /** Probability that a model answers right, by the request alone. */
+  readonly expectedRight: (request: ChatRequest, model: string) => number | undefined;
 }
 
 /** Everything that makes labels out of what happens anyway. */
-export function openLearning(
-  clock: Clock,
-  judge: ConfidenceEstimator,
-  labels: LabelSink,
-  steering: Steering,
-): Learning {
+export function openLearning(clock: Clock, heads: HeadsOptions, labels: LabelSink, steering: Steering): Learning {
   const calls = new AnsweredCalls();
   return {
-    judge,
+    judge: headsEstimator(heads),
+    expectedRight: (request, model) => expectedRight(heads, request, { model }),
     sinks: [calls, new LabelWatch(clock, calls, labels), steering],
     limits: () => steering.limits(),
     thresholdFor: (goal) => steering.thresholdFor(goal),

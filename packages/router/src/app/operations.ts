@@ -6,6 +6,7 @@ import { type Keys, openKeys } from '../keys/open-keys.ts';
 import { type Gauged, Metrics } from '../telemetry/metrics.ts';
 import type { RouterPeers } from '../records/open-peers.ts';
 import { costsOf } from '../records/costs.ts';
+import type { Store } from '../records/tables.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 
 /** What operators see and change: keys, metrics and traces. */
@@ -19,11 +20,12 @@ export interface Operations extends RequestSink {
 /** @throws ConfigError where other machines can reach the address and there is no key at all */
 export async function openOperations(
   config: LfoConfig,
-  options: AppOptions & { readonly peers: RouterPeers },
+  options: AppOptions & { readonly peers: RouterPeers; readonly store: Store },
   build: HostProcess['build'] = unknownBuild,
   look: () => Omit<Gauged, 'spans' | 'expiring'>,
 ): Promise<Operations> {
-  const keys = await openKeys(config, { ...options, mostUsd: costsOf(config).most });
+  const store = config.databaseUrl === undefined ? options.store : undefined;
+  const keys = await openKeys(config, { ...options, store, mostUsd: costsOf(config).most });
   const tracing = openTracing(config.telemetry, options.clock, build.version);
   const noSpans = { sent: 0, dropped: 0 };
   const metrics = new Metrics({ ...build, router: options.peers.name }, () => ({

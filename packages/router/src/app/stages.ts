@@ -1,3 +1,4 @@
+import type { Cancellation } from '../core/abort.ts';
 import type { EjectionReason } from '../backends/breaker.ts';
 import { Pool } from '../backends/pool.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
@@ -9,9 +10,13 @@ import type { AppOptions } from './running-app.ts';
 import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
 import type { HedgePolicy, Stages } from '../pipeline/attempt.ts';
+import { assumedCloudMs, expectedAttempt, predictedAnswerMs } from '../routing/answer-time.ts';
 import { explainRoute } from '../routing/explain.ts';
 import { defaultPolicies } from '../routing/policies.ts';
-import { createRoute } from '../routing/route.ts';
+import { createRoute, type ExpectedOf } from '../routing/route.ts';
+import { candidatesOf } from '../routing/suitability.ts';
+import { costsOf } from '../records/costs.ts';
+import type { CostOf } from '../pipeline/attempt-notes.ts';
 import { type CompiledRule, compileRules } from '../routing/rules.ts';
 
 /** The backends of one tier behind their breakers and queue. */
@@ -72,6 +77,8 @@ export function stagesOver(
       limits: learning.limits,
       thresholdFor: learning.thresholdFor,
       loopTier: learning.loopTier,
+      wantsExpected: () => config.current().routing.predictGain,
+      expected: expectedWorth(() => config.current().routing.usdPerSecond, learning, costsOf(config.current()).spent),
       wantsLocalTime: () => rules().length > 0,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),
@@ -84,6 +91,20 @@ export function stagesOver(
     get limits() {
       return config.current().limits;
     },
+  };
+}
+
+/** What a local attempt at a request is expected to be worth, where the request, both waits and the price say something. */
+function expectedWorth(usdPerSecond: () => number, { expectedRight }: Learning, costOf: CostOf): ExpectedOf {
+  return (request, fleet, size) => {
+    const [candidate] = candidatesOf(fleet, 'local', request);
+    const localMs = predictedAnswerMs(fleet, 'local', request, size, 'end');
+    const until = request.stream ? 'first token' : 'end';
+    const cloudMs = predictedAnswerMs(fleet, 'cloud', request, size, until) ?? assumedCloudMs;
+    if (candidate === undefined || localMs === undefined) return undefined;
+    const right = expectedRight(request, candidate.offer.model);
+    const cloudUsd = costOf([expectedAttempt(request, size, fleet)]) ?? 0;
+    return right === undefined ? undefined : { right, localMs, cloudMs, cloudUsd, usdPerSecond: usdPerSecond() };
   };
 }
 
@@ -102,8 +123,13 @@ function compiledRules(current: () => LfoConfig['routing']['rules']): () => read
 }
 
 /** What would happen to a request, without running it. */
-export async function explain(request: ChatRequest, signal: AbortSignal, stages: Stages): Promise<RouteExplanation> {
+export async function explain(request: ChatRequest, signal: Cancellation, stages: Stages): Promise<RouteExplanation> {
   const fleet = stages.pool.view();
   const { features, decision } = await stages.route(request, fleet, signal);
-  return explainRoute(features, fleet, decision);
+  const { promptTokens, promptTokensFrom, warmTokens, warmBackend } = features;
+  const size = { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
+  const local = decision.attempts.find(({ tier }) => tier === 'local');
+  const predicted =
+    local === undefined ? new Map() : stages.pool.predict(local, { request, signal, exclude: new Set(), ...size });
+  return explainRoute(features, fleet, decision, predicted);
 }

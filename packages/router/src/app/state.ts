@@ -10,6 +10,8 @@ export interface State {
   readonly peers: RouterPeers;
   readonly records: Records;
   readonly signatures: Signatures;
+  /** Ends the keys, which use the records' database; set once there are some. */
+  closeKeys: () => Promise<void>;
 }
 
 /** @param load requests that run here, those of them that wait for a backend, and where devices dial */
@@ -29,8 +31,14 @@ export function openState(
   });
   shutdown.add('backends', 'peers', () => peers.close());
   const records = openRecords({ ...options, router: () => peers.name, peers });
-  shutdown.add('deliveries', 'records', () => records.close());
-  return { peers, records, signatures: openSignatures(records.signatures, log) };
+  const state: State = {
+    peers,
+    records,
+    signatures: openSignatures(records.signatures, log),
+    closeKeys: async () => {},
+  };
+  shutdown.add('deliveries', 'records and keys', () => records.close(state.closeKeys()));
+  return state;
 }
 
 export const unknownBuild = { version: 'unknown', node: 'unknown' };

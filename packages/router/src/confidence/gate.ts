@@ -93,6 +93,10 @@ export class Gate {
 
   /** Takes the next events; answers which may leave now. */
   take(events: readonly InferenceEvent[]): readonly InferenceEvent[] {
+    if (this.#session === undefined && this.#state === 'passing') {
+      if (this.#firstEventMs === undefined && events.some(isContent)) this.#firstEventMs = this.#options.clock.nowMs();
+      return events;
+    }
     const released: InferenceEvent[] = [];
     for (const event of events) this.#takeOne(event, released);
     return released;

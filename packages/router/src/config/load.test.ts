@@ -45,6 +45,8 @@ test('nothing at all is a configuration', (t) => {
   assert.deepEqual(config.routing, {
     maxLocalTokens: 1500,
     confidenceThreshold: 0.7,
+    predictGain: false,
+    usdPerSecond: 0.002,
     firstTokenBudgetMs: 10_000,
     goal: {},
     rules: [],
@@ -63,7 +65,6 @@ test('nothing at all is a configuration', (t) => {
     secondOpinion: false,
     hedge: false,
     hedgeShare: 0.08,
-    hedgeUsdPerSecond: 0.002,
   });
   assert.deepEqual(config.budgets.local, { connectMs: 2000, firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 });
   assert.equal(config.budgets.cloud.connectMs, 5000);

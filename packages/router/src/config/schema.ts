@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { hostAndPort } from './addresses.ts';
+import { hostAndPort, isLoopback } from './addresses.ts';
 import { backendEntry } from './backend-schema.ts';
 import { camelKeys } from './camel-keys.ts';
 import { rulesSchema } from './rules-schema.ts';
@@ -110,6 +110,20 @@ const routing = z
     goal: goal
       .prefault({})
       .describe('What is wanted of the gate instead of a number; of several the strictest binds. None by default.'),
+    predict_gain: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Weighs before anything runs whether a local attempt is expected to save what it costs, by the request, the waits and the prices; where it is not, the cloud comes first in `auto`.',
+      ),
+    usd_per_second: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.002)
+      .describe(
+        'What a second of waiting is worth, in US dollars; `predict_gain` and `gate.hedge` weigh it against prices.',
+      ),
     first_token_budget_ms: duration(10_000, 'Longest acceptable predicted wait for the first local token in `auto`.'),
     rules: rulesSchema
       .default([])
@@ -170,14 +184,6 @@ const gate = z
       .max(0.5)
       .default(0.08)
       .describe('Share of the requests in `auto` of which the cloud may be begun early.'),
-    hedge_usd_per_second: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0.002)
-      .describe(
-        'What a second of waiting is worth, in US dollars; weighed against the price of a cloud answer nobody uses.',
-      ),
     max_hold_tokens: amount(48, 'Tokens of streamed text held back before the gate must decide.', 100_000),
     max_hold_ms: duration(
       20_000,
@@ -363,15 +369,27 @@ const fleet = z
       .max(64)
       .exactOptional()
       .describe('What devices call this router; default: the name of the machine.'),
+    advertise: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Whether devices of the same network find this router by mDNS (`_lfo._tcp`) while it listens beyond its own machine.',
+      ),
     models: names
       .default([])
       .describe(
-        'Models of devices that may be asked for by their plain id; `<model>@<device>` and the aliases reach all others.',
+        'Models of devices that may be asked for by their plain id, beside those of `lfo models list`; `<model>@<device>` and the aliases reach all others.',
       ),
     legacy: z
       .boolean()
       .default(false)
       .describe('Whether programs of this machine may ask by one line of JSON over the fleet port, without a key.'),
+    plaintext: z
+      .boolean()
+      .default(false)
+      .describe(
+        'For debugging: programs of this machine may join as devices without handshake and encryption; `listen` must be an address of this machine alone.',
+      ),
     dial: z
       .array(dialAddress)
       .default([])
@@ -399,6 +417,11 @@ const fleet = z
       .describe(
         'Thermal status (0 none to 6 shut-down) from which devices are to take nothing; default: as each owner says.',
       ),
+  })
+  .superRefine(({ plaintext, listen }, context) => {
+    if (!plaintext || isLoopback(hostAndPort(listen)?.host ?? '')) return;
+    const message = 'needs listen to be an address of this machine alone, such as 127.0.0.1:4870';
+    context.addIssue({ code: 'custom', path: ['plaintext'], message });
   })
   .transform(camelKeys);
 

@@ -1,8 +1,10 @@
+import type { Cancellation } from './abort.ts';
 import type { Clock } from './clock.ts';
 import type { ModelIdentity } from './confidence.ts';
 import type { Embedder } from './embedding.ts';
 import type { BackendError } from './errors.ts';
 import type { InferenceEvent } from './events.ts';
+import type { Source } from './flow.ts';
 import type { ChatRequest, Tier } from './request.ts';
 import type { ViaHop } from './trace.ts';
 
@@ -25,6 +27,10 @@ export interface Backend {
   load?(model: string): BackendLoad;
   /** Number of weights of one of its models; absent for backends whose models the operator has chosen by hand. */
   weightsOf?(model: string): number | undefined;
+  /** A background request that runs there without a word yet gives its place to an interactive one; absent: it does not. */
+  readonly preempts?: boolean;
+  /** Wakes its machine where that is possible and it is away; its status says `loading` until it is up or given up. */
+  readonly wake?: (() => void) | undefined;
   /** What the pool knows without asking. Cheap: called for every request. */
   status(): BackendStatus;
   /**
@@ -32,7 +38,7 @@ export interface Backend {
    * (text|reasoning|refusal|tool-call|scores|self-report)* finish; finish once and last. Throws BackendError. Stops the
    * upstream within 250 ms when the signal aborts, then throws its reason. Nothing need be read after `finish`.
    */
-  infer(request: ChatRequest, call: CallContext): AsyncIterable<readonly InferenceEvent[]>;
+  infer(request: ChatRequest, call: CallContext): Source<readonly InferenceEvent[]>;
   /**
    * The same events as one batch, for an answer of which nothing is needed before its end: one exchange instead of a
    * stream, without a sign of life. Absent: it is not asked for in one piece.
@@ -47,7 +53,7 @@ export interface Backend {
   /** Its models that turn texts into vectors; absent: it has none. */
   readonly embedder?: Embedder;
   /** Exact prompt tokens with template and tools, where the backend can count; else `undefined`. */
-  countTokens?(request: ChatRequest, signal: AbortSignal): Promise<PromptCount | undefined>;
+  countTokens?(request: ChatRequest, signal: Cancellation): Promise<PromptCount | undefined>;
   /** It is another LFO: its models are listed under its name too. */
   readonly isRouter?: true;
   /**
@@ -56,9 +62,9 @@ export interface Backend {
    */
   readonly affinity?: 'strict' | 'loose';
   /** Asks how busy it is, for `status`; absent: it does not say. Never rejects. */
-  readLoad?(signal: AbortSignal): Promise<void>;
+  readLoad?(signal: Cancellation): Promise<void>;
   /** Cheap; never runs inference. */
-  probe(signal: AbortSignal): Promise<BackendStatus>;
+  probe(signal: Cancellation): Promise<BackendStatus>;
   /** Idempotent; running calls end with an error. */
   close(): Promise<void>;
 }
@@ -131,7 +137,7 @@ export interface BackendStatus {
 
 /** What one attempt at one backend may use and must obey. */
 export interface CallContext {
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   readonly clock: Clock;
   /** The model id to ask this backend for. */
   readonly model: string;
@@ -267,6 +273,10 @@ export interface BackendPool {
   acquire(attempt: Attempt, choice: PoolChoice): Promise<Lease>;
   /** Whether some backend could take the attempt, at once or when it has room. */
   hasCandidate(attempt: Attempt, asked: Omit<PoolChoice, 'signal'>): boolean;
+  /** Predicted milliseconds to the last token at each backend that could be given the attempt, full ones included, by id. */
+  predict(attempt: Attempt, choice: PoolChoice): ReadonlyMap<string, number>;
+  /** Wakes a sleeping machine that could take the attempt, where no other backend is up that could. */
+  wake(attempt: Attempt, asked: Omit<PoolChoice, 'signal'>): void;
   view(): FleetView;
   /**
    * As `view`, and up to 100 ms old: the same object until a member comes, goes, or changes its state, its breaker, its
@@ -277,7 +287,7 @@ export interface BackendPool {
 
 export interface PoolChoice {
   readonly request: ChatRequest;
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   /** Ids that have already failed this request. */
   readonly exclude: ReadonlySet<string>;
   readonly promptTokens: number;

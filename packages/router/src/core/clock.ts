@@ -1,3 +1,5 @@
+import type { Cancellation } from './abort.ts';
+
 /** The only source of time. `nowMs` is monotonic and for durations; `wallMs` is for records and headers alone. */
 export interface Clock {
   /** Milliseconds since an arbitrary start; never runs backwards. */
@@ -38,7 +40,7 @@ export function holdProcess(): () => void {
 }
 
 /** Resolves after `delayMs`, or rejects with the signal's reason as soon as it aborts. */
-export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+export function sleep(clock: Clock, delayMs: number, signal: Cancellation): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const onAbort = (): void => {

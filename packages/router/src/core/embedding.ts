@@ -1,3 +1,4 @@
+import type { Cancellation } from './abort.ts';
 import type { Clock } from './clock.ts';
 
 /** Texts to turn into vectors, of any wire, read and checked. */
@@ -34,7 +35,7 @@ export type EmbeddingAsk = Pick<EmbeddingRequest, 'inputs' | 'dimensions' | 'tas
 
 /** What one call of a backend may use. */
 export interface EmbeddingCall {
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   readonly clock: Clock;
   readonly model: string;
 }

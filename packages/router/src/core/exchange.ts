@@ -1,3 +1,4 @@
+import type { Cancellation } from './abort.ts';
 import type { Attempt } from './backend.ts';
 import type { EmbeddingAnswer, EmbeddingRequest } from './embedding.ts';
 import type { Usage } from './events.ts';
@@ -5,7 +6,7 @@ import type { ThresholdView } from './goals.ts';
 import type { PredictedWait } from './predicted-wait.ts';
 import type { Reason } from './reason.ts';
 import type { ChatRequest, Mode, Tier } from './request.ts';
-import type { RuleVote } from './routing.ts';
+import type { ExpectedWorth, RuleVote } from './routing.ts';
 import type { AnswerWriter, Delivery } from './sink.ts';
 import type { RequestTrace } from './trace.ts';
 
@@ -13,7 +14,7 @@ import type { RequestTrace } from './trace.ts';
 export interface ChatExchange {
   readonly request: ChatRequest;
   /** Aborts with ClientGoneError when the client leaves before its answer is finished. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   /** Monotonic time at which the request's head had arrived. */
   readonly receivedMs: number;
   /** Monotonic time at which its body had arrived. */
@@ -74,8 +75,12 @@ export interface RouteExplanation {
   readonly steering?: ThresholdView;
   readonly promptTokens: number;
   readonly promptTokensFrom: 'count' | 'bound' | 'estimate';
+  /** What the prompt probably has, where `promptTokens` is but a bound; absent: `promptTokens`. */
+  readonly expectedTokens?: number;
   /** Of these, already in the local model's cache; 0 when unknown. */
   readonly warmTokens?: number;
+  /** What a local attempt is expected to be worth; absent: nobody asks, or too little is known. */
+  readonly expected?: ExpectedWorth;
   /** The operator's numbers that steer `auto`. */
   readonly limits?: { readonly maxLocalTokens: number; readonly firstTokenBudgetMs: number };
   /** Each backend that an attempt may use, the likeliest of each attempt first. */
@@ -104,6 +109,8 @@ export interface RouteCandidate {
   readonly skipped?: string;
   /** Until its first token; absent until its rate of reading has been measured. */
   readonly wait?: PredictedWait;
+  /** Predicted work, by which the local tier is balanced: to its last token, penalties included; absent: not asked now. */
+  readonly predictedMs?: number;
 }
 
 /** How ready the process is to answer; reasons are for those who hold a key. */

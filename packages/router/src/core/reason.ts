@@ -10,6 +10,7 @@ export const reasons = {
   first_token_too_late: 'The local model would take too long to read the prompt.',
   spend_limit: 'The money for today is spent: local answers are preferred.',
   spend_hard_limit: 'The hard limit for today is reached: the cloud is asked only by name.',
+  expected_gain: 'The local model is not expected to be worth its time here.',
   tool_loop: 'The calls before it came from the cloud, and a loop of calls stays where it is.',
   tools_unsupported: 'No local model takes tools.',
   only_tools: 'The local models answer only requests that offer tools.',

@@ -20,8 +20,23 @@ export interface RequestFeatures {
   /** The tier that made the tool call whose result this request brings; absent: none, or not known. */
   readonly loopTier?: Tier;
   readonly limits: RoutingLimits;
+  /** What a local attempt is expected to be worth; absent: nobody asks, or too little is known. */
+  readonly expected?: ExpectedWorth;
   /** When it came, by the router's own clock and zone; absent where no rule asks. */
   readonly localTime?: LocalTime;
+}
+
+/** What is expected of a request's answer in either tier. */
+export interface ExpectedWorth {
+  /** Probability 0..1 that the local answer is right. */
+  readonly right: number;
+  /** Milliseconds until the local answer can be judged, and until the cloud's begins or, not streamed, is whole. */
+  readonly localMs: number;
+  readonly cloudMs: number;
+  /** Price of the cloud's answer, in US dollars. */
+  readonly cloudUsd: number;
+  /** What a second of waiting is worth, in US dollars. */
+  readonly usdPerSecond: number;
 }
 
 /** Days of the week as rules spell them, Sunday first, as JavaScript counts them. */

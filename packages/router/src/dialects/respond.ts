@@ -1,3 +1,4 @@
+import type { Cancellation } from '../core/abort.ts';
 import type { ServerResponse } from 'node:http';
 
 import type { Clock } from '../core/clock.ts';
@@ -25,10 +26,13 @@ export interface OpenResponse {
   readonly format: AnswerFormat;
   readonly response: ServerResponse;
   /** Aborts when the client leaves. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   readonly clock: Clock;
   readonly pace: ResponsePace;
 }
+
+/** Of text and code in most languages. */
+const bytesPerToken = 4;
 
 /** Long bodies leave in slices, to tell a slow reader from one that does not read. */
 const sliceBytes = 65_536;
@@ -147,7 +151,7 @@ class StreamWriter implements AnswerWriter {
     const { response, format } = this.#open;
     if (response.headersSent) return;
     const head = { ...streamHead(this.#trace, isDecided), ...format.headers, 'content-type': format.streamType };
-    response.writeHead(200, head);
+    this.#out.begin(200, head);
   }
 }
 
@@ -242,7 +246,11 @@ function gone(): Delivery {
 function contextOf({ clock }: OpenResponse, trace: RequestTrace): AnswerContext {
   return {
     createdS: Math.floor(trace.startedAtMs / 1000),
-    promptTokens: () => trace.promptTokens,
+    // A bound counts bytes: clients would show four times the prompt until the answer's end.
+    promptTokens: () =>
+      trace.promptTokensFrom === 'bound' && trace.promptTokens !== undefined
+        ? Math.ceil(trace.promptTokens / bytesPerToken)
+        : trace.promptTokens,
     elapsedMs: () => clock.nowMs() - trace.startMs,
   };
 }

@@ -1,3 +1,4 @@
+import { Abort, type Cancellation } from '../core/abort.ts';
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { LimitsConfig } from '../config/config.ts';
@@ -13,6 +14,7 @@ import type { ReadEmbedding } from './embedding.ts';
 import { type FindModel, modelFinder } from './find-model.ts';
 import { answerMetadata } from './metadata.ts';
 import { type NameRule, nameRuleFinder } from './names.ts';
+import { PromptCounts } from './prompt-counts.ts';
 import { canonicalHead } from './prompt-head.ts';
 import type { ReaderDeps, Received } from './reading.ts';
 import { openWriter, type ResponsePace, sendFailure, sendWhole } from './respond.ts';
@@ -37,7 +39,7 @@ export interface DialectDeps {
   readonly modelNames?: () => readonly NameRule[];
   /** Aliases and every model id of every backend; ids are unique. Cheap: called for every request. */
   readonly models: () => readonly ListedModel[];
-  readonly explain: (request: ChatRequest, signal: AbortSignal) => Promise<RouteExplanation>;
+  readonly explain: (request: ChatRequest, signal: Cancellation) => Promise<RouteExplanation>;
   /** How busy the local tier is, for another LFO that asks; absent: it is not told. */
   readonly localLoad?: () => LocalLoad;
   /** Why no further chat is admitted; absent: every one is. Cheap: called twice for each. */
@@ -59,6 +61,7 @@ export class Serving {
   readonly reading: ReaderDeps;
   /** Sessions in which a request with tools runs, and how many. */
   readonly #working = new Map<string, number>();
+  readonly #counts = new PromptCounts();
   /** Refuses before the body is read. */
   readonly admit: onRequestHookHandler;
 
@@ -86,10 +89,13 @@ export class Serving {
     return this.deps.models().filter(({ id }) => models === undefined || models.includes(id));
   }
 
-  /** Tokens of a prompt, as routing measures it. Runs no model and leaves no record. */
+  /** Tokens of a prompt, as the local model counts them, or an estimate. Runs no model and leaves no record. */
   async countTokens({ request }: ReadRequest, reply: FastifyReply): Promise<number> {
-    const { promptTokens } = await this.deps.explain(request, departureSignal(reply));
-    return promptTokens;
+    const signal = departureSignal(reply);
+    return await this.#counts.count(request, async (part) => {
+      const { promptTokens, expectedTokens = promptTokens } = await this.deps.explain(part, signal);
+      return expectedTokens;
+    });
   }
 
   /**
@@ -259,10 +265,10 @@ function hasRemoteImages({ messages }: ChatRequest): boolean {
 }
 
 /** Aborts when the client leaves before its answer is finished; nothing else in Node says so after the body is read. */
-export function departureSignal({ raw }: FastifyReply): AbortSignal {
-  const controller = new AbortController();
+export function departureSignal({ raw }: FastifyReply): Cancellation {
+  const abort = new Abort();
   raw.once('close', () => {
-    if (!raw.writableFinished) controller.abort(new ClientGoneError());
+    if (!raw.writableFinished) abort.abort(new ClientGoneError());
   });
-  return controller.signal;
+  return abort;
 }

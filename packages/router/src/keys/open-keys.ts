@@ -8,6 +8,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
 import { KeyRefs, managedKeys, ownerId } from './verify-key.ts';
 import type { RouterPeers } from '../records/open-peers.ts';
+import type { Store } from '../records/tables.ts';
 import { type MostUsd, Quota } from './quota.ts';
 import { KeyCopy } from './key-copy.ts';
 import { KeyTable } from './key-table.ts';
@@ -35,19 +36,23 @@ export interface KeyOptions {
   readonly mostUsd: MostUsd;
   /** The routers on this database. */
   readonly peers: RouterPeers;
+  /** Of the records, whose thread a file's one writer is; absent: opened and closed here. */
+  readonly store?: Store | undefined;
 }
 
 /** Longest that serving waits for the database to say who may come in. */
 const firstLookMs = 2_000;
 
 /**
- * Opens the keys and waits shortly for them to be read. They have connections of their own, so that no long question
- * of the dashboard keeps a revoked key alive.
+ * Opens the keys and waits shortly for them to be read. Where routers share a database they have connections of their
+ * own, so that no long question of the dashboard keeps a revoked key alive; a file's longest question takes 100 ms.
  * @throws ConfigError where other machines can reach the address and there is no key at all
  */
-export async function openKeys(config: LfoConfig, { clock, logger: log, mostUsd, peers }: KeyOptions): Promise<Keys> {
+export async function openKeys(config: LfoConfig, options: KeyOptions): Promise<Keys> {
+  const { clock, logger: log, mostUsd, peers } = options;
   const isNew = isNewStore(config);
-  const store = peers.store ?? openStore(config);
+  const shared = peers.store ?? options.store;
+  const store = shared ?? openStore(config);
   const listeners: (() => void)[] = [];
   const watch = new KeyWatch({
     table: new KeyTable(store),
@@ -72,7 +77,7 @@ export async function openKeys(config: LfoConfig, { clock, logger: log, mostUsd,
     watch.stop();
     await limits.close();
     await ledger.close();
-    if (peers.store === undefined) await store.close();
+    if (shared === undefined) await store.close();
   };
   await new Promise<void>((resolve) => {
     const cancel = clock.schedule(firstLookMs, resolve);

@@ -99,6 +99,7 @@ function refit(
     moreCalls: part('moreCalls'),
     noCall: part('noCall'),
     text: part('text'),
+    request: part('request'),
   };
   const scored = rows.map((row) => ({ ...row, raw: scoreRecorded(heads, row.answer) ?? row.raw }));
   const sharpening = platt(scored);

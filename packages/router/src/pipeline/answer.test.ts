@@ -6,7 +6,7 @@ import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 
 import { createAnswerJudge } from '../confidence/answer-judge.ts';
 import { textAnswer, weatherTool } from '../confidence/judge-fixture.ts';
-import { childOf } from '../core/abort.ts';
+import { type Cancellation, childOf } from '../core/abort.ts';
 import type { Attempt as PlannedAttempt, Backend, CallContext } from '../core/backend.ts';
 import { BackendError, deadlineExceeded, NoBackendError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
@@ -26,7 +26,7 @@ interface Scene {
   readonly client: AbortController;
   /** How the leases of each backend ended. */
   readonly outcomes: Readonly<Record<string, string[]>>;
-  readonly signals: AbortSignal[];
+  readonly signals: Cancellation[];
   /** Whether judged local answers were held back, as hedging hears it. */
   readonly judged: readonly boolean[];
   readonly done: Promise<void>;
@@ -59,7 +59,7 @@ function play(script: Play): Scene {
   const written: InferenceEvent[] = [];
   const outcomes: Record<string, string[]> = { local: [], cloud: [] };
   const client = new AbortController();
-  const signals: AbortSignal[] = [];
+  const signals: Cancellation[] = [];
   const judged: boolean[] = [];
   const backends = { local: scripted('local', script.local ?? []), cloud: scripted('cloud', script.cloud ?? []) };
 
@@ -91,6 +91,8 @@ function play(script: Play): Scene {
       view: () => ({ backends: [] }),
       snapshot: () => ({ backends: [] }),
       hasCandidate: (attempt, { exclude }) => !exclude.has(attempt.tier),
+      predict: () => new Map(),
+      wake() {},
       async acquire(attempt, { exclude, signal }) {
         signal.throwIfAborted();
         if (exclude.has(attempt.tier)) throw new NoBackendError('none', { reason: 'local_unavailable', skipped: [] });
@@ -128,7 +130,6 @@ function play(script: Play): Scene {
       secondOpinion: false,
       hedge: script.hedgeMs !== undefined,
       hedgeShare: 0.08,
-      hedgeUsdPerSecond: 0.002,
     },
     ...(script.hedgeMs !== undefined && {
       hedging: { delayMs: () => script.hedgeMs, judged: (_request, wasHeldBack) => void judged.push(wasHeldBack) },

@@ -1,6 +1,6 @@
 import { Gate } from '../confidence/gate.ts';
 import { leastScoreToAsk } from '../confidence/opinion.ts';
-import { type ChildAbort, childOf } from '../core/abort.ts';
+import { type Cancellation, type ChildAbort, childOf } from '../core/abort.ts';
 import {
   type AnswerTiming,
   type Backend,
@@ -14,8 +14,9 @@ import {
 import { type Clock, sleep } from '../core/clock.ts';
 import type { ConfidenceEstimator, ConfidenceSession } from '../core/confidence.ts';
 import type { GateConfig, LimitsConfig, TierBudgets } from '../config/config.ts';
-import { BackendError, LfoError } from '../core/errors.ts';
+import { BackendError, LfoError, preemptedCode } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
+import { type Flow, type Sink, type Source, sourceOf } from '../core/flow.ts';
 import type { Reason } from '../core/reason.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
 import type { RequestFeatures } from '../core/routing.ts';
@@ -24,7 +25,7 @@ import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import type { Route } from '../routing/route.ts';
 import { AttemptNotes, type CostOf, type SparedAnswer } from './attempt-notes.ts';
 import type { Retries, Step } from './plan.ts';
-import { UpstreamAnswer } from './upstream-answer.ts';
+import { type Batch, UpstreamAnswer } from './upstream-answer.ts';
 import { type WrittenCalls, writtenCalls } from './written-calls.ts';
 
 /** What the main path needs. The set that serves `local` requests is built without anything that reaches the cloud. */
@@ -65,7 +66,7 @@ export interface ComparedAnswers {
 
 /** One request on its way; the signal ends it: the client left, or its deadline is over. */
 export interface Call {
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   /** Monotonic time of the deadline, where there is one. */
   readonly deadlineMs: number | undefined;
   /** Monotonic time by which the client wants the head of its response, where it said so. */
@@ -163,7 +164,8 @@ export class Attempt {
     } catch (error) {
       const isCancelled = this.#options.call.signal.aborted;
       const isFinal = isCancelled || writer.committed;
-      this.#notes.failed(error, this.#gate, this.#usage, isFinal, isCancelled);
+      if (!isFinal && isBackendError(error) && error.code === preemptedCode) this.#notes.withdrawn();
+      else this.#notes.failed(error, this.#gate, this.#usage, isFinal, isCancelled);
       const end: AttemptEnd = { type: 'failed', error };
       this.#finish(end, outcomeOf(error, isBackendError), error);
       return end;
@@ -181,29 +183,39 @@ export class Attempt {
     const upstream = (this.#upstream = this.#openUpstream(lease, writer));
     const gate = (this.#gate = this.#openGate(lease));
     const written: WrittenCalls | undefined = writtenCalls(request, lease.backend.tier);
-    while (upstream.endedBy === undefined) {
-      const read = await upstream.next(gate.dueMs);
-      const events = read === 'due' || written === undefined ? read : written.read(read);
-      if (events !== 'due') this.#noteTime(events);
-      // What is cut while nothing has left is another attempt's to answer whole.
-      if (upstream.endedBy === 'time' && !writer.committed && events !== 'due') {
-        return this.#cutShort([...gate.held.events, ...events], gate);
-      }
-      const released = events === 'due' ? gate.expire() : gate.take(events);
-      this.#tellHeld(events, released, gate);
-      if (released.length > 0) {
-        this.#notes.released(released, gate);
-        const taken = writer.write(released);
-        if (writer.committed) this.#cancelGiveUp();
-        if (taken !== undefined) {
-          this.#hasWaitedForClient = true;
-          await taken;
+    let unfinished: Batch | undefined;
+    await upstream.read({
+      get dueMs() {
+        return gate.dueMs;
+      },
+      take: (read) => {
+        const events = written === undefined ? read : written.read(read);
+        this.#noteTime(events);
+        // What is cut while nothing has left is another attempt's to answer whole.
+        if (upstream.endedBy !== 'time' || writer.committed) {
+          return this.#release(events, gate.take(events), gate, writer);
         }
-      }
-      if (gate.isEscalated) return this.#escalated(gate, writer);
-    }
+        unfinished = events;
+        return undefined;
+      },
+      due: () => this.#release('due', gate.expire(), gate, writer),
+    });
+    if (unfinished !== undefined) return this.#cutShort([...gate.held.events, ...unfinished], gate);
+    if (gate.isEscalated) return this.#escalated(gate, writer);
     this.#notes.answered(gate);
     return { type: 'answered' };
+  }
+
+  /** Writes what may leave; a promise asks to wait for the client. */
+  #release(read: Batch | 'due', released: Batch, gate: Gate, writer: AttemptWriter): Promise<void> | undefined {
+    this.#tellHeld(read, released, gate);
+    if (gate.isEscalated) this.#upstream?.stop();
+    if (released.length === 0) return undefined;
+    this.#notes.released(released, gate);
+    const taken = writer.write(released);
+    if (writer.committed) this.#cancelGiveUp();
+    if (taken !== undefined) this.#hasWaitedForClient = true;
+    return taken;
   }
 
   /** A judged answer until its verdict, and with it. */
@@ -396,21 +408,26 @@ const slack = 2;
 const expectedTokens = 4096;
 
 /** One batch, then the end. */
-function inOnePiece(
-  backend: Backend,
-  request: ChatRequest,
-  call: CallContext,
-): AsyncIterable<readonly InferenceEvent[]> {
-  const answer: AsyncIterator<readonly InferenceEvent[], undefined> = {
-    async next() {
-      const value = await backend.complete?.(request, call);
-      return value === undefined ? { done: true, value } : { done: false, value };
-    },
-  };
-  return { [Symbol.asyncIterator]: () => answer };
+function inOnePiece(backend: Backend, request: ChatRequest, call: CallContext): Source<Batch> {
+  return sourceOf((to) => {
+    void tellWhole(backend, request, call, to);
+    return inOneTurn;
+  });
 }
 
-async function isDown(backend: Backend, signal: AbortSignal): Promise<boolean> {
+async function tellWhole(backend: Backend, request: ChatRequest, call: CallContext, to: Sink<Batch>): Promise<void> {
+  try {
+    to.put((await backend.complete?.(request, call)) ?? []);
+    to.end();
+  } catch (error) {
+    to.end(error);
+  }
+}
+
+/** What comes at once is neither held up nor ended. */
+const inOneTurn: Flow = { pause() {}, resume() {}, stop() {} };
+
+async function isDown(backend: Backend, signal: Cancellation): Promise<boolean> {
   try {
     return (await backend.probe(signal)).state === 'down';
   } catch {

@@ -5,7 +5,7 @@ import type { BackendStatus, BackendView, FleetView } from '../core/backend.ts';
 import { Hedging, type HedgeConfig } from './hedging.ts';
 
 const size = { promptTokens: 100, promptTokensFrom: 'count' as const, warmTokens: 0 };
-const on: HedgeConfig = { hedge: true, hedgeShare: 0.08, hedgeUsdPerSecond: 0.002 };
+const on: HedgeConfig = { hedge: true, hedgeShare: 0.08, usdPerSecond: 0.002 };
 const cheap = (): number => 0.0001;
 
 function backend(tier: 'local' | 'cloud', status: Partial<BackendStatus>): BackendView {
@@ -48,7 +48,7 @@ test('it is begun only where the time saved is worth more than the money wasted'
     hedging.delayMs(whole, size, fleet, () => 0.0016),
     undefined,
   );
-  const dear = new Hedging(() => ({ ...on, hedgeUsdPerSecond: 0 }));
+  const dear = new Hedging(() => ({ ...on, usdPerSecond: 0 }));
   assert.equal(dear.delayMs(whole, size, fleet, cheap), undefined);
 });
 

@@ -1,19 +1,19 @@
 import type { GateConfig } from '../config/config.ts';
 import type { FleetView } from '../core/backend.ts';
 import type { ChatRequest } from '../core/request.ts';
-import { type AttemptTrace, newAttempt } from '../core/trace.ts';
-import { expectedTokens, predictedAnswerMs } from './answer-time.ts';
+import { assumedCloudMs, expectedAttempt, predictedAnswerMs } from '../routing/answer-time.ts';
 import type { Call, HedgePolicy, PromptSize } from './attempt.ts';
 
-export type HedgeConfig = Pick<GateConfig, 'hedge' | 'hedgeShare' | 'hedgeUsdPerSecond'>;
+export interface HedgeConfig extends Pick<GateConfig, 'hedge' | 'hedgeShare'> {
+  /** What a second of waiting is worth. */
+  readonly usdPerSecond: number;
+}
 
 /** Requests granted at once after a quiet time. */
 const burst = 3;
 /** How often an answer is held back, until something is known. */
 const assumedRate = 0.4;
 const newestWeight = 0.05;
-/** Of a cloud that has not been measured: answers in one piece teach no rates. */
-const assumedCloudMs = 2_000;
 
 /**
  * Decides whether the cloud is begun beside a local attempt that may yet be held back: where the time it is expected to
@@ -34,7 +34,7 @@ export class Hedging implements HedgePolicy {
    * What is granted is spent. A request whose tools have acted is never hedged: two answers to it may be two acts.
    */
   delayMs(request: ChatRequest, size: PromptSize, fleet: FleetView, costOf: Call['costOf']): number | undefined {
-    const { hedge, hedgeShare, hedgeUsdPerSecond } = this.#config();
+    const { hedge, hedgeShare, usdPerSecond } = this.#config();
     if (!hedge) return undefined;
     this.#tokens = Math.min(burst, this.#tokens + hedgeShare);
     if (this.#tokens < 1 || request.messages.some(({ role }) => role === 'tool')) return undefined;
@@ -47,7 +47,7 @@ export class Hedging implements HedgePolicy {
     const savedMs = Math.min(cloudMs, localMs - delayMs);
     const heldBack = this.#heldBack[kindOf(request)];
     const usd = costOf([expectedAttempt(request, size, fleet)]) ?? 0;
-    if (heldBack * hedgeUsdPerSecond * (savedMs / 1000) <= (1 - heldBack) * usd) return undefined;
+    if (heldBack * usdPerSecond * (savedMs / 1000) <= (1 - heldBack) * usd) return undefined;
     this.#tokens -= 1;
     return delayMs;
   }
@@ -61,11 +61,4 @@ export class Hedging implements HedgePolicy {
 
 function kindOf({ tools }: ChatRequest): 'plain' | 'tools' {
   return tools.length > 0 ? 'tools' : 'plain';
-}
-
-/** What the cloud's answer would be charged as. */
-function expectedAttempt(request: ChatRequest, { promptTokens }: PromptSize, { backends }: FleetView): AttemptTrace {
-  const cloud = backends.find(({ tier }) => tier === 'cloud');
-  const usage = { promptTokens, completionTokens: expectedTokens(request) };
-  return { ...newAttempt('cloud', 0), backend: cloud?.id, model: cloud?.models[0], usage };
 }

@@ -6,12 +6,9 @@ import { LfoError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { beginTrace } from '../core/trace.ts';
-import { predictedAnswerMs } from './answer-time.ts';
+import { assumedCloudMs, predictedAnswerMs } from '../routing/answer-time.ts';
 import { Attempt, type Call, type PromptSize, type Stages } from './attempt.ts';
 import type { SparedAnswer } from './attempt-notes.ts';
-
-/** Of a cloud that has not been measured. */
-const assumedCloudMs = 5_000;
 
 /** What another model said of an answer. */
 export interface Opinion {

@@ -1,5 +1,5 @@
 import type { ConfigHandle } from '../config/handle.ts';
-import { type ChildAbort, childOf } from '../core/abort.ts';
+import { type Cancellation, type ChildAbort, childOf } from '../core/abort.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import { deadlineExceeded, LfoError } from '../core/errors.ts';
 import type { ChatExchange, EmbeddingExchange } from '../core/exchange.ts';
@@ -53,11 +53,12 @@ export class Chats {
   }
 
   /** Counts something that runs beside chats under the same rules: shutdown waits for it, a revoked key ends it. */
-  hold(parent: AbortSignal, clientKey: string | undefined): ChildAbort {
+  hold(parent: Cancellation, clientKey: string | undefined): ChildAbort {
     const abort = childOf(parent);
     this.#running.set(abort, clientKey);
     return {
-      ...abort,
+      signal: abort.signal,
+      abort: (reason) => abort.abort(reason),
       release: () => {
         abort.release();
         this.#running.delete(abort);

@@ -1,6 +1,6 @@
 import type { ConfigHandle } from '../config/handle.ts';
 import { type Attempt, outcomeOf } from '../core/backend.ts';
-import type { ChildAbort } from '../core/abort.ts';
+import type { Cancellation, ChildAbort } from '../core/abort.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import type { EmbeddingAnswer, EmbeddingRequest } from '../core/embedding.ts';
 import { BackendError, deadlineExceeded, LfoError } from '../core/errors.ts';
@@ -27,7 +27,7 @@ export interface EmbeddingsOptions {
 
 /** Knows what runs, so that shutdown waits for it and a revoked key ends it. */
 interface Running {
-  hold(parent: AbortSignal, clientKey: string | undefined): ChildAbort;
+  hold(parent: Cancellation, clientKey: string | undefined): ChildAbort;
   /** Tells the sinks and the log of its end, with the others of late. */
   ended(ended: EndedRequest): void;
 }
@@ -85,7 +85,7 @@ export class Embeddings {
     request: EmbeddingRequest,
     recorded: ChatRequest,
     trace: RequestTrace,
-    signal: AbortSignal,
+    signal: Cancellation,
   ): Promise<{ readonly answer: EmbeddingAnswer; readonly usage: Usage }> {
     const { clock, retries, costOf } = this.#options;
     for (let retriesSoFar = 0; ; retriesSoFar++) {
@@ -110,7 +110,7 @@ export class Embeddings {
     request: EmbeddingRequest,
     recorded: ChatRequest,
     trace: RequestTrace,
-    signal: AbortSignal,
+    signal: Cancellation,
   ): Promise<EmbeddingAnswer> {
     const { clock, stagesFor } = this.#options;
     const { backend, model, hints } = request;

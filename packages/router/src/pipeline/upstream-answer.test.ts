@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
-import { childOf } from '../core/abort.ts';
+import { type Cancellation, childOf } from '../core/abort.ts';
 import { BackendError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
-import { UpstreamAnswer, type UpstreamContext, type UpstreamOptions } from './upstream-answer.ts';
+import {
+  type AnswerTaker,
+  type Batch,
+  UpstreamAnswer,
+  type UpstreamContext,
+  type UpstreamOptions,
+} from './upstream-answer.ts';
 
 const start: InferenceEvent = { type: 'start', model: 'm' };
 const text = (value: string): InferenceEvent => ({ type: 'text-delta', text: value });
@@ -22,7 +28,7 @@ interface Run {
   error: unknown;
   ended: boolean;
   readonly client: AbortController;
-  signal: AbortSignal | undefined;
+  signal: Cancellation | undefined;
   answer: UpstreamAnswer | undefined;
 }
 
@@ -42,12 +48,14 @@ function readAll(steps: readonly Step[], options: Partial<UpstreamOptions> = {},
   run.answer = answer;
   const consume = async (): Promise<void> => {
     try {
-      while (answer.endedBy === undefined) {
-        const events = await answer.next(Infinity);
-        if (events === 'due') continue;
-        for (const event of events) run.events.push(event);
-        await onEvent?.();
-      }
+      await answer.read({
+        dueMs: Infinity,
+        take(events) {
+          for (const event of events) run.events.push(event);
+          return onEvent?.();
+        },
+        due: () => undefined,
+      });
     } catch (error) {
       run.error = error;
     }
@@ -68,6 +76,40 @@ async function* play(
     if (typeof step === 'number') await new Promise<void>((resolve) => clock.schedule(step, resolve));
     else if (step === 'keep-alive') context.keepAlive();
     else yield 'type' in step ? [step] : step;
+  }
+}
+
+/** A taker that is busy until it asks for more. */
+class Asking implements AnswerTaker {
+  dueMs = Infinity;
+  readonly #answer: UpstreamAnswer;
+  #given = Promise.withResolvers<Batch | 'due'>();
+  #goOn: (() => void) | undefined;
+
+  constructor(answer: UpstreamAnswer) {
+    this.#answer = answer;
+  }
+
+  next(dueMs: number): Promise<Batch | 'due'> {
+    this.dueMs = dueMs;
+    this.#given = Promise.withResolvers();
+    const { promise } = this.#given;
+    if (this.#goOn === undefined) this.#answer.read(this).catch((error: unknown) => this.#given.reject(error));
+    else this.#goOn();
+    return promise;
+  }
+
+  take(events: Batch): Promise<void> {
+    return this.#give(events);
+  }
+
+  due(): Promise<void> {
+    return this.#give('due');
+  }
+
+  #give(given: Batch | 'due'): Promise<void> {
+    this.#given.resolve(given);
+    return new Promise((resolve) => (this.#goOn = resolve));
   }
 }
 
@@ -210,11 +252,12 @@ test('what the backend throws passes through, and its finally runs when the call
     limits: { answerBytes: 1000, answerTokens: 100 },
   };
   const read = new UpstreamAnswer(failing, options);
-  assert.deepEqual(await read.next(Infinity), [text('a')]);
-  await assert.rejects(() => read.next(Infinity), error);
+  const reader = new Asking(read);
+  assert.deepEqual(await reader.next(Infinity), [text('a')]);
+  await assert.rejects(() => reader.next(Infinity), error);
   read.close();
   const left = new UpstreamAnswer(failing, options);
-  await left.next(Infinity);
+  await new Asking(left).next(Infinity);
   left.close();
   await settle();
   assert.equal(cleaned, 2);
@@ -301,20 +344,21 @@ for (const [name, before] of [
       budgets: { connectMs: 2000, firstTokenMs: 60_000, idleMs: 30_000, totalMs: 100_000 },
       limits: { answerBytes: 1000, answerTokens: 100 },
     });
+    const reader = new Asking(answer);
     for (const event of before) {
       upstream.say(event);
-      assert.deepEqual(await answer.next(Infinity), [event]);
+      assert.deepEqual(await reader.next(Infinity), [event]);
     }
     for (const dueMs of [100, 200]) {
-      const waiting = answer.next(dueMs);
+      const waiting = reader.next(dueMs);
       await clock.advanceAsync(100);
       assert.equal(await waiting, 'due');
     }
     assert.equal(upstream.pulls(), before.length + 1, 'one read is under way, however often it was waited for');
     upstream.say(text('B'));
-    assert.deepEqual(await answer.next(Infinity), [text('B')]);
+    assert.deepEqual(await reader.next(Infinity), [text('B')]);
     upstream.say(finish);
-    assert.deepEqual(await answer.next(Infinity), [finish]);
+    assert.deepEqual(await reader.next(Infinity), [finish]);
     assert.equal(answer.endedBy, 'backend');
   });
 }
@@ -331,13 +375,14 @@ test('what comes between two waits is kept', async () => {
     budgets: { connectMs: 2000, firstTokenMs: 1000, idleMs: 300, totalMs: 10_000 },
     limits: { answerBytes: 1000, answerTokens: 100 },
   });
-  const waiting = answer.next(50);
+  const reader = new Asking(answer);
+  const waiting = reader.next(50);
   await clock.advanceAsync(50);
   assert.equal(await waiting, 'due');
   upstream.say(text('B'));
   await settle();
   await clock.advanceAsync(5000);
-  assert.deepEqual(await answer.next(Infinity), [text('B')], 'it had come in time');
+  assert.deepEqual(await reader.next(Infinity), [text('B')], 'it had come in time');
 });
 
 test('waiting for a limit does not begin the gap between events anew', async () => {
@@ -351,12 +396,13 @@ test('waiting for a limit does not begin the gap between events anew', async () 
     budgets: { connectMs: 2000, firstTokenMs: 1000, idleMs: 300, totalMs: 10_000 },
     limits: { answerBytes: 1000, answerTokens: 100 },
   });
+  const reader = new Asking(answer);
   upstream.say(text('A'));
-  await answer.next(Infinity);
-  const waiting = answer.next(200);
+  await reader.next(Infinity);
+  const waiting = reader.next(200);
   await clock.advanceAsync(200);
   assert.equal(await waiting, 'due');
-  const rest = assert.rejects(answer.next(Infinity), { fault: 'timeout' });
+  const rest = assert.rejects(reader.next(Infinity), { fault: 'timeout' });
   await clock.advanceAsync(100);
   await rest;
 });

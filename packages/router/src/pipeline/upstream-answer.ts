@@ -6,6 +6,7 @@ import { BackendError, LfoError } from '../core/errors.ts';
 import { boundedUsage, type FinishEvent, type InferenceEvent, type Usage } from '../core/events.ts';
 import { AnswerMeter, type AnswerLimits } from '../backends/answer-meter.ts';
 import { DueTimer } from '../core/due-timer.ts';
+import { type Flow, pipe, type Sink, type Source } from '../core/flow.ts';
 
 export interface UpstreamOptions {
   /** Id of the backend, for errors. */
@@ -28,39 +29,51 @@ export interface UpstreamOptions {
 /** The part of a call's context that the reader owns. */
 export type UpstreamContext = Pick<CallContext, 'signal' | 'clock' | 'keepAlive'>;
 
-type Batch = readonly InferenceEvent[];
-type Read = { readonly value: IteratorResult<Batch, unknown> } | { readonly error: unknown };
+export type Batch = readonly InferenceEvent[];
+/** Whoever an answer is read for. */
+export interface AnswerTaker {
+  /** Monotonic time at which it wants to be told that nothing has come. */
+  readonly dueMs: number;
+  /** The next events. A promise asks to wait until they have been taken. */
+  take(events: Batch): Promise<void> | undefined;
+  /** `dueMs` has come first. */
+  due(): Promise<void> | undefined;
+}
 
 /**
  * Reads one inference while holding it to its budgets: first token (neither a `start` nor a role ends it, each
  * keep-alive and each thought begins it anew), gap between events, and total time. Time during which nothing is asked
- * for counts towards the last alone. Nothing that the backend says is lost, however long a read is waited for.
+ * for counts towards the last alone. Each batch reaches the taker in the turn in which it came; nothing that the backend
+ * says is lost, however long the taker takes.
  */
-export class UpstreamAnswer {
+export class UpstreamAnswer implements Sink<Batch> {
   readonly #options: UpstreamOptions;
-  readonly #batches: AsyncIterator<Batch, unknown>;
+  readonly #run: (context: UpstreamContext) => Source<Batch>;
   readonly #meter = new AnswerMeter();
   readonly #budget: Budget;
   readonly #timer: DueTimer;
-  readonly #onAbort = (): void => this.#wake();
-  #isReading = false;
-  #read: Read | undefined;
-  /** When the one who waits wants to be told that nothing came. */
-  #askedDueMs = Infinity;
-  #isDue = false;
+  readonly #onAbort = (): void => this.#fail(this.#options.abort.signal.reason);
+  readonly #ended = Promise.withResolvers<void>();
+  #taker: AnswerTaker | undefined;
+  #flow: Flow | undefined;
+  #isTaking = false;
+  /** What came while the taker was busy. */
+  #kept: Batch[] = [];
+  #keptEnd: { readonly error: unknown } | undefined;
   #lookMs = Infinity;
+  #isStopped = false;
+  #isOver = false;
+  #isOutOfTime = false;
   #endedBy: 'backend' | 'size' | 'time' | undefined;
-  #wake: () => void = () => undefined;
 
-  /** Nothing runs before the first `next`. */
-  constructor(run: (context: UpstreamContext) => AsyncIterable<Batch>, options: UpstreamOptions) {
-    const { clock, abort } = options;
+  /** Nothing runs before `read`. */
+  constructor(run: (context: UpstreamContext) => Source<Batch>, options: UpstreamOptions) {
+    const { clock } = options;
+    this.#run = run;
     this.#options = options;
     this.#budget = new Budget(options);
     this.#timer = new DueTimer(clock, () => this.#due());
     if (options.isDown !== undefined) this.#lookMs = clock.nowMs() + lookEachMs;
-    abort.signal.addEventListener('abort', this.#onAbort);
-    this.#batches = run({ signal: abort.signal, clock, keepAlive: () => this.#keptAlive() })[Symbol.asyncIterator]();
   }
 
   /** What ended the answer, once its `finish` has been read: its backend, its size, or its total time. */
@@ -74,95 +87,150 @@ export class UpstreamAnswer {
   }
 
   /**
-   * The next events, or `due` where `dueMs` came first; what the backend says then is kept for the next call. Beyond the
-   * total time or the answer limits the last event is a `finish` with `length`.
+   * Reads it for the taker; resolves once its `finish` was taken or the taker has had enough. Beyond the total time or
+   * the answer limits the last event is a `finish` with `length`.
    * @throws BackendError `timeout`, `cut` for a stream that ends without `finish`, `unusable` for an empty answer; the
-   * signal's reason as soon as it aborts, whatever the backend does
+   * signal's reason as soon as it aborts, whatever the backend does; what the taker throws
    */
-  async next(dueMs: number): Promise<Batch | 'due'> {
-    const { signal } = this.#options.abort;
-    if (this.#isOverTime()) return [this.#cutShort()];
-    signal.throwIfAborted();
-    this.#askedDueMs = dueMs;
-    this.#isDue = false;
-    if (!this.#isReading && this.#read === undefined) this.#startReading();
-    while (this.#read === undefined) {
-      this.#arm();
-      // A promise a wait, not a race with a lasting one, which would gather a reaction for every event.
-      await new Promise<void>((resolve) => (this.#wake = resolve));
-      if (this.#isOverTime()) return [this.#cutShort()];
-      signal.throwIfAborted();
-      if (this.#isDue) return 'due';
+  read(taker: AnswerTaker): Promise<void> {
+    const { clock, abort } = this.#options;
+    const { signal } = abort;
+    if (signal.aborted) return Promise.reject(signal.reason);
+    this.#taker = taker;
+    signal.addEventListener('abort', this.#onAbort);
+    this.#flow = pipe(this.#run({ signal, clock, keepAlive: () => this.#keptAlive() }), this);
+    this.#arm();
+    return this.#ended.promise;
+  }
+
+  put(events: Batch): void {
+    if (this.#isOver) return;
+    if (this.#isTaking) {
+      this.#kept.push(events);
+      return;
     }
-    const read = this.#read;
-    this.#read = undefined;
-    this.#timer.set(this.#budget.totalDueMs);
-    if ('error' in read) throw read.error;
-    if (read.value.done === true) throw withoutFinish(this.#options.backend);
-    return this.#accept(read.value.value);
+    try {
+      this.#hand(this.#accept(events));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  end(error?: unknown): void {
+    if (this.#isOver) return;
+    if (this.#isTaking) this.#keptEnd = { error };
+    else this.#fail(error ?? withoutFinish(this.#options.backend));
+  }
+
+  /** The taker has had enough: what it is still at is waited for. */
+  stop(): void {
+    this.#isStopped = true;
   }
 
   /** Call once the reader is done. What has not finished is left to the signal. */
   close(): void {
+    this.#isOver = true;
     this.#timer.clear();
     this.#options.abort.signal.removeEventListener('abort', this.#onAbort);
-    // Not awaited: after an abort the backend may still be busy with the step that was left.
-    this.#batches.return?.()?.then(undefined, () => undefined);
+    this.#flow?.stop();
   }
 
-  #isOverTime(): boolean {
-    return this.#endedBy === 'time';
-  }
-
-  #startReading(): void {
-    this.#isReading = true;
-    this.#budget.waitForEvent();
-    this.#batches.next().then(
-      (value) => this.#arrived({ value }),
-      (error: unknown) => this.#arrived({ error }),
+  #hand(events: Batch | 'due'): void {
+    const taken = events === 'due' ? this.#taker?.due() : this.#taker?.take(events);
+    if (taken === undefined) return this.#goOn();
+    this.#isTaking = true;
+    this.#flow?.pause();
+    this.#timer.set(this.#budget.totalDueMs);
+    taken.then(
+      () => this.#taken(),
+      (error: unknown) => this.#fail(error),
     );
   }
 
-  #arrived(read: Read): void {
-    this.#isReading = false;
-    this.#read = read;
-    this.#wake();
+  #taken(): void {
+    this.#isTaking = false;
+    this.#goOn();
+    if (this.#isOver) return;
+    if (this.#isOutOfTime) return this.#due();
+    for (let next = this.#kept.shift(); next !== undefined; next = this.#kept.shift()) {
+      this.put(next);
+      if (this.#isTaking || this.#isOver) return;
+    }
+    if (this.#keptEnd !== undefined) this.end(this.#keptEnd.error);
+    else this.#flow?.resume();
+  }
+
+  /** On to the next events, unless these were the last. */
+  #goOn(): void {
+    if (this.#isOver) return;
+    if (this.#endedBy === undefined && !this.#isStopped) {
+      this.#budget.waitForEvent();
+      return this.#arm();
+    }
+    this.#isOver = true;
+    if (this.#endedBy === undefined) this.#flow?.pause();
+    else this.#flow?.stop();
+    this.#ended.resolve();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#ended.reject(error);
+  }
+
+  #runOut(): void {
+    this.#endedBy = 'time';
+    try {
+      this.#hand([this.#cutShort()]);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #arm(): void {
-    this.#timer.set(Math.min(this.#budget.dueMs, this.#askedDueMs, this.#lookMs));
+    this.#timer.set(Math.min(this.#budget.dueMs, this.#taker?.dueMs ?? Infinity, this.#lookMs));
   }
 
   #keptAlive(): void {
+    if (this.#isOver) return;
     this.#budget.keptAlive();
-    if (this.#isReading) this.#arm();
+    if (!this.#isTaking) this.#arm();
   }
 
   #due(): void {
+    if (this.#isOver) return;
     const { clock, abort } = this.#options;
     const nowMs = clock.nowMs();
-    if (nowMs >= this.#budget.dueMs) {
-      if (this.#budget.isFull) this.#endedBy = 'time';
+    if (this.#isTaking) {
+      this.#isOutOfTime = true;
+    } else if (nowMs >= this.#budget.dueMs) {
+      if (this.#budget.isFull) this.#runOut();
       else abort.abort(this.#budget.reason());
-    } else if (nowMs >= this.#askedDueMs) {
-      this.#isDue = true;
+    } else if (nowMs >= (this.#taker?.dueMs ?? Infinity)) {
+      try {
+        this.#hand('due');
+      } catch (error) {
+        this.#fail(error);
+      }
     } else {
       this.#lookMs = nowMs + lookEachMs;
       void this.#look();
+      this.#arm();
     }
-    this.#wake();
   }
 
   /** Ends the wait where the backend turns out to be down. */
   async #look(): Promise<void> {
     const { isDown, backend, abort } = this.#options;
-    if ((await isDown?.()) === true && this.#isReading) abort.abort(wentDown(backend));
+    if ((await isDown?.()) === true && !this.#isOver) abort.abort(wentDown(backend));
   }
 
   /** The batch up to where the answer ends. */
   #accept(batch: Batch): Batch {
     const { limits } = this.#options;
-    for (const [index, event] of batch.entries()) {
+    let index = 0;
+    for (const event of batch) {
       this.#budget.received(event);
       this.#meter.add(event);
       if (event.type === 'finish') return [...batch.slice(0, index), this.#finished(event)];
@@ -170,6 +238,7 @@ export class UpstreamAnswer {
         this.#endedBy = 'size';
         return [...batch.slice(0, index), this.#cutShort()];
       }
+      index++;
     }
     return batch;
   }
@@ -183,6 +252,8 @@ export class UpstreamAnswer {
 
   /** Ends the backend's work: what it says from now on is beyond what an answer may cost. */
   #cutShort(): InferenceEvent {
+    const { signal } = this.#options.abort;
+    signal.removeEventListener('abort', this.#onAbort);
     this.#options.abort.abort(answerFull);
     return { type: 'finish', reason: 'length', nativeReason: 'answer_limit', usage: this.usageSoFar };
   }
@@ -200,6 +271,7 @@ class Budget {
   #hasContent = false;
   /** Past its thoughts, which may pause for longer than an answer does. */
   #isAnswering = false;
+  #isWaiting = false;
 
   constructor(options: UpstreamOptions) {
     const nowMs = options.clock.nowMs();
@@ -218,11 +290,15 @@ class Budget {
     return this.#hasContent && this.#options.clock.nowMs() >= this.totalDueMs;
   }
 
+  /** The gap begins where something has come since the last time. */
   waitForEvent(): void {
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
     if (this.#isAnswering) this.#eventDueMs = this.#options.clock.nowMs() + this.#options.budgets.idleMs;
   }
 
   received(event: InferenceEvent): void {
+    this.#isWaiting = false;
     this.#hasContent ||= isContent(event);
     this.#isAnswering ||= isContent(event) && event.type !== 'reasoning-delta';
     if (event.type === 'reasoning-delta') this.#allowFirstToken();

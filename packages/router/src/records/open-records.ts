@@ -48,8 +48,8 @@ export interface Records extends RequestSink {
   status(): WriteStatus;
   /** The same of the prompts and answers that are kept. */
   captured(): WriteStatus;
-  /** A last write. */
-  close(): Promise<void>;
+  /** A last write; the database is closed once `others`, who use it too, are done. */
+  close(others?: Promise<void>): Promise<void>;
 }
 
 /** The database never decides whether LFO serves: what it cannot take is counted and said. */
@@ -113,7 +113,7 @@ export function openRecords({ config, clock, logger: log, router, peers }: Recor
     },
     status: () => recorder.status(),
     captured: () => captures.status(),
-    async close() {
+    async close(others) {
       const before = recorder.status().dropped;
       await Promise.all([
         recorder.close(),
@@ -125,6 +125,7 @@ export function openRecords({ config, clock, logger: log, router, peers }: Recor
       ]);
       const lost = recorder.status().dropped - before;
       if (lost > 0) log.warn({ dropped: lost }, 'The database did not take the last rows; they are lost.');
+      await others;
       await store.close();
     },
   };

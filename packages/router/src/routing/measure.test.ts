@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
+import type { Cancellation } from '../core/abort.ts';
 import type { BackendView } from '../core/backend.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { createMeasure, type MeasureOptions } from './measure.ts';
@@ -122,7 +123,7 @@ test('an image makes bytes meaningless: estimate or count', async () => {
 
 test('a count that does not come is given up after 400 ms for an estimate, and its counter told', async () => {
   const late = new FakeClock();
-  let heard: AbortSignal | undefined;
+  let heard: Cancellation | undefined;
   const measure = createMeasure({
     clock: late,
     limits: () => limits,

@@ -1,4 +1,4 @@
-import { childOf } from '../core/abort.ts';
+import { type Cancellation, childOf } from '../core/abort.ts';
 import type { FleetView, PromptCount } from '../core/backend.ts';
 import { contentLackOf } from '../core/can-serve.ts';
 import type { Clock } from '../core/clock.ts';
@@ -9,7 +9,7 @@ import { boundPromptTokens, estimatePromptTokens } from './prompt-size.ts';
 import { candidatesOf, isReady, predictedWait, type Candidate } from './suitability.ts';
 
 /** Gathers what the policies need; resolves for every request, however poor the counters. */
-export type Measure = (request: ChatRequest, view: FleetView, signal: AbortSignal) => Promise<RequestFeatures>;
+export type Measure = (request: ChatRequest, view: FleetView, signal: Cancellation) => Promise<RequestFeatures>;
 
 export interface MeasureOptions {
   readonly clock: Clock;
@@ -23,7 +23,7 @@ export interface MeasureOptions {
   readonly countTokens?: (
     backend: string,
     request: ChatRequest,
-    signal: AbortSignal,
+    signal: Cancellation,
   ) => Promise<PromptCount | undefined>;
 }
 
@@ -127,7 +127,7 @@ async function sizeOf(
   local: Candidate | undefined,
   limits: RoutingLimits,
   { clock, countTokens }: MeasureOptions,
-  signal: AbortSignal,
+  signal: Cancellation,
 ): Promise<Size> {
   const promptTokens = estimatePromptTokens(request);
   const estimate: Size = { promptTokens, promptTokensFrom: 'estimate', warmTokens: 0 };

@@ -133,6 +133,23 @@ const firstTokenTimePolicy: RoutingPolicy = {
   },
 };
 
+/**
+ * A local attempt costs its time and, where its answer is held back, the cloud's time and money all the same. Where it is
+ * not expected to save as much as it costs, the cloud comes first.
+ */
+const expectedGainPolicy: RoutingPolicy = {
+  name: 'expected-gain',
+  vote({ expected, mode }) {
+    if (expected === undefined || mode !== 'auto') return { type: 'pass' };
+    const { right, localMs, cloudMs, cloudUsd, usdPerSecond } = expected;
+    const cloudCosts = cloudUsd + (usdPerSecond * cloudMs) / 1000;
+    const localCosts = (usdPerSecond * localMs) / 1000;
+    return right * cloudCosts < localCosts
+      ? { type: 'prefer', tier: 'cloud', reason: 'expected_gain' }
+      : { type: 'pass' };
+  },
+};
+
 /** The shipped policies. Order matters among preferences only: the first one speaks. */
 export const defaultPolicies: readonly RoutingPolicy[] = [
   pinnedModelPolicy,
@@ -146,4 +163,5 @@ export const defaultPolicies: readonly RoutingPolicy[] = [
   tokenLimitPolicy,
   localRoomPolicy,
   firstTokenTimePolicy,
+  expectedGainPolicy,
 ];

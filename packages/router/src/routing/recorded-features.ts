@@ -15,7 +15,7 @@ export function recordedFeatures(features: RequestFeatures, fleet: FleetView): J
 
 /** The same with the candidates of both tiers that could be asked. */
 export function recordedOf(features: RequestFeatures, local: readonly Candidate[], cloudReady: number): JsonObject {
-  const { request, warmTokens, limits } = features;
+  const { request, warmTokens, limits, expected } = features;
   const waits = local
     .map((candidate) => ({ backend: candidate.backend.id, wait: predictedWait(candidate, features) }))
     .flatMap(({ backend, wait }) => (wait === undefined ? [] : [{ backend, ...wait }]))
@@ -42,5 +42,11 @@ export function recordedOf(features: RequestFeatures, local: readonly Candidate[
     local_ready: local.length,
     local_full: local.filter(({ backend }) => isFull(backend)).length,
     cloud_ready: cloudReady,
+    ...(expected !== undefined && {
+      expected_right: Math.round(expected.right * 1000) / 1000,
+      expected_local_ms: Math.round(expected.localMs),
+      expected_cloud_ms: Math.round(expected.cloudMs),
+      expected_cloud_usd: expected.cloudUsd,
+    }),
   };
 }

@@ -1,8 +1,16 @@
+import type { Cancellation } from '../core/abort.ts';
 import type { FleetView } from '../core/backend.ts';
 import { contentOf, usesTools } from '../core/can-serve.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
-import type { AnswerGoal, Decision, RequestFeatures, RoutingLimits, RoutingPolicy } from '../core/routing.ts';
+import type {
+  AnswerGoal,
+  Decision,
+  ExpectedWorth,
+  RequestFeatures,
+  RoutingLimits,
+  RoutingPolicy,
+} from '../core/routing.ts';
 import { decide } from './decide.ts';
 import { boundedFeatures, createMeasure, limitsFor, type MeasureOptions } from './measure.ts';
 import { boundPromptTokens } from './prompt-size.ts';
@@ -19,15 +27,25 @@ export interface Routed {
 }
 
 /** At once where a request of its kind was routed over the same snapshot before; rejects as `decide` throws. */
-export type Route = (request: ChatRequest, fleet: FleetView, signal: AbortSignal) => Routed | Promise<Routed>;
+export type Route = (request: ChatRequest, fleet: FleetView, signal: Cancellation) => Routed | Promise<Routed>;
 
 export interface RouteOptions extends MeasureOptions {
+  /** What a local attempt is expected to be worth; undefined where that is not asked for, or nothing is known. */
+  readonly expected?: ExpectedOf;
+  /** Whether anybody asks for that now: then each request is looked at for itself. */
+  readonly wantsExpected?: () => boolean;
   readonly policies: readonly RoutingPolicy[];
   /** The operator's, as of now; they look at everything of a request, so with any of them nothing is kept. */
   readonly rules?: () => readonly CompiledRule[];
   /** The threshold that a rule's goal asks for; undefined while too little is known. */
   readonly thresholdFor?: (goal: AnswerGoal) => number | undefined;
 }
+
+export type ExpectedOf = (
+  request: ChatRequest,
+  fleet: FleetView,
+  size: Pick<RequestFeatures, 'promptTokens' | 'warmTokens'>,
+) => ExpectedWorth | undefined;
 
 /** What was decided for one kind of request over one snapshot. */
 interface Known {
@@ -52,7 +70,8 @@ export function createRoute(options: RouteOptions): Route {
   return (request, fleet, signal) => {
     const limits = limitsFor(request, options.limits());
     const bound = boundPromptTokens(request);
-    if (bound === undefined || (options.rules?.().length ?? 0) > 0) return decided(request, fleet, signal);
+    const isSingle = options.wantsExpected?.() === true || (options.rules?.().length ?? 0) > 0;
+    if (bound === undefined || isSingle) return decided(request, fleet, signal);
     const loopTier = options.loopTier?.(request);
     const kind = kindOf(request, limits, bound > limits.maxLocalTokens, loopTier);
     const known = kinds.get(fleet)?.get(kind);
@@ -62,8 +81,15 @@ export function createRoute(options: RouteOptions): Route {
     return { features, decision, recorded: recordedOf(features, local, cloudReady) };
   };
 
-  async function decided(request: ChatRequest, fleet: FleetView, signal: AbortSignal, kind?: string): Promise<Routed> {
-    const measured = await measure(request, fleet, signal);
+  function withExpected(features: RequestFeatures, fleet: FleetView): RequestFeatures {
+    if (options.wantsExpected?.() !== true || features.mode !== 'auto') return features;
+    const { request, expectedTokens: promptTokens = features.promptTokens, warmTokens } = features;
+    const expected = options.expected?.(request, fleet, { promptTokens, warmTokens });
+    return expected === undefined ? features : { ...features, expected };
+  }
+
+  async function decided(request: ChatRequest, fleet: FleetView, signal: Cancellation, kind?: string): Promise<Routed> {
+    const measured = withExpected(await measure(request, fleet, signal), fleet);
     const decision = decide(measured, fleet, options.policies, options.rules?.());
     const features = withThreshold(measured, decision.goal && options.thresholdFor?.(decision.goal));
     const isOfItsKind = features.promptTokensFrom === 'bound' && !decision.reasons.includes('first_token_too_late');

@@ -1,4 +1,5 @@
-import type { ServerResponse } from 'node:http';
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 
 import type { Clock } from '../core/clock.ts';
 import { DueTimer } from '../core/due-timer.ts';
@@ -17,6 +18,8 @@ export class ResponseWriter {
   #pending = '';
   #scheduled: NodeJS.Immediate | undefined;
   #lastWriteMs: number;
+  /** The framing of a body without a length is ours: Node writes a chunk as four parts, we write one text. */
+  #framesChunks = false;
 
   constructor(response: ServerResponse, clock: Clock, slowReaderMs: number) {
     this.#response = response;
@@ -35,6 +38,14 @@ export class ResponseWriter {
     return this.#lastWriteMs;
   }
 
+  /** Writes the head of a stream. */
+  begin(status: number, headers: OutgoingHttpHeaders): void {
+    const response = this.#response;
+    response.writeHead(status, headers);
+    this.#framesChunks = response.chunkedEncoding && response.socket instanceof Socket;
+    if (this.#framesChunks) response.chunkedEncoding = false;
+  }
+
   /** Text to leave by the end of this turn. */
   push(text: string): void {
     this.#pending += text;
@@ -44,7 +55,9 @@ export class ResponseWriter {
 
   flush(): void {
     const text = this.#takePending();
-    if (text !== '') this.write(text);
+    if (text === '') return;
+    if (this.#framesChunks) this.#writeText(chunkOf(text));
+    else this.write(text);
   }
 
   /** Writes at once, past what is pending. */
@@ -54,6 +67,12 @@ export class ResponseWriter {
     this.#response.write(bytes);
   }
 
+  #writeText({ text, encoding }: Framed): void {
+    if (this.#response.destroyed) return;
+    this.#lastWriteMs = this.#clock.nowMs();
+    this.#response.write(text, encoding);
+  }
+
   /** Resolves once the client has taken what was written, or is gone. */
   async drained(): Promise<void> {
     if (this.isBlocked) await this.#taken('drain');
@@ -61,9 +80,15 @@ export class ResponseWriter {
 
   /** Ends the response with `bytes`; resolves when its last byte has left, or the client is gone. */
   async end(bytes: string | Buffer): Promise<void> {
-    this.flush();
-    if (this.#response.destroyed) return;
-    this.#response.end(bytes);
+    if (this.#framesChunks && typeof bytes === 'string') {
+      const { text, encoding } = chunkOf(this.#takePending() + bytes);
+      if (this.#response.destroyed) return;
+      this.#response.end(`${text}0\r\n\r\n`, encoding);
+    } else {
+      this.flush();
+      if (this.#response.destroyed) return;
+      this.#response.end(bytes);
+    }
     if (!this.#response.writableFinished) await this.#taken('finish');
   }
 
@@ -90,4 +115,15 @@ export class ResponseWriter {
       response.once(event, settle).once('close', settle);
     });
   }
+}
+
+interface Framed {
+  readonly text: string;
+  readonly encoding: 'latin1' | 'utf8';
+}
+
+/** One chunk of a body (RFC 9112, section 7.1); what is ASCII is written without being converted. */
+function chunkOf(text: string): Framed {
+  const bytes = Buffer.byteLength(text);
+  return { text: `${bytes.toString(16)}\r\n${text}\r\n`, encoding: bytes === text.length ? 'latin1' : 'utf8' };
 }

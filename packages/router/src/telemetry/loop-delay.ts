@@ -20,6 +20,7 @@ export class LoopDelay {
   #cancel: (() => void) | undefined;
   #turns = 0;
   #utilization = 0;
+  #standingMs = 0;
   #utilizationFrom = performance.eventLoopUtilization();
 
   constructor(clock: Clock) {
@@ -43,7 +44,7 @@ export class LoopDelay {
 
   /** Shortest of the last five delays. */
   get standingMs(): number {
-    return this.#samples.length < standingSamples ? 0 : Math.min(...this.#samples.slice(-standingSamples));
+    return this.#standingMs;
   }
 
   /** Share of the last second in which the loop ran, 0 to 1. */
@@ -56,6 +57,9 @@ export class LoopDelay {
     this.#cancel = this.#clock.schedule(sampleMs, () => {
       this.#samples.push(this.#clock.nowMs() - dueMs);
       if (this.#samples.length > keptSamples) this.#samples.shift();
+      // Asked for by every request, twice.
+      if (this.#samples.length >= standingSamples)
+        this.#standingMs = Math.min(...this.#samples.slice(-standingSamples));
       this.#turns = (this.#turns + 1) % turnsOfUtilization;
       if (this.#turns === 0) {
         const now = performance.eventLoopUtilization();

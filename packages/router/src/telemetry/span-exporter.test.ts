@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
+import type { Cancellation } from '../core/abort.ts';
 import type { Mode } from '../core/request.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '../core/trace.ts';
 import { SpanExporter, type SpanExporterOptions } from './span-exporter.ts';
@@ -66,7 +67,7 @@ test('a collector beyond the own network gets no requests in local mode', async 
 });
 
 test('what a collector refuses or does not take in time is dropped and counted, and memory stays bounded', async () => {
-  const hanging = (_body: string, signal: AbortSignal): Promise<void> =>
+  const hanging = (_body: string, signal: Cancellation): Promise<void> =>
     new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('late'))));
   const { clock, exporter: spans } = exporter({ send: hanging });
   for (let request = 0; request < 3_000; request += 1) spans.add(ended(), 200);

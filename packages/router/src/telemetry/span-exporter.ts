@@ -1,11 +1,11 @@
-import { childOf } from '../core/abort.ts';
+import { type Cancellation, childOf } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import type { RequestTrace } from '../core/trace.ts';
 import { spansOf } from './spans.ts';
 
 export interface SpanExporterOptions {
   /** Delivers one OTLP/HTTP JSON body; rejects where the collector did not take it. */
-  readonly send: (body: string, signal: AbortSignal) => Promise<void>;
+  readonly send: (body: string, signal: Cancellation) => Promise<void>;
   readonly clock: Clock;
   readonly serviceName: string;
   readonly version: string;
@@ -62,7 +62,7 @@ export class SpanExporter {
   }
 
   /** A last delivery; what the collector has not taken when the signal aborts is dropped. */
-  async close(signal: AbortSignal): Promise<void> {
+  async close(signal: Cancellation): Promise<void> {
     const giveUp = (): void => this.#givenUp.abort();
     if (signal.aborted) giveUp();
     signal.addEventListener('abort', giveUp, { once: true });

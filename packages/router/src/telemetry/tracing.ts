@@ -1,3 +1,4 @@
+import type { Cancellation } from '../core/abort.ts';
 import { createHttpClient } from '../backends/http/undici-client.ts';
 import type { Clock } from '../core/clock.ts';
 import type { TelemetryConfig } from '../config/config.ts';
@@ -8,7 +9,7 @@ import { SpanExporter } from './span-exporter.ts';
 export interface Tracing {
   readonly exporter: SpanExporter;
   /** A last delivery, given up when the signal aborts. */
-  close(signal: AbortSignal): Promise<void>;
+  close(signal: Cancellation): Promise<void>;
 }
 
 const connectMs = 2_000;

@@ -1,3 +1,6 @@
+import type { Cancellation } from '../../core/abort.ts';
+import type { Source } from '../../core/flow.ts';
+
 /** One outgoing request; the URL's host must be one of the configured ones. */
 export interface HttpRequest {
   readonly method: 'GET' | 'POST';
@@ -5,7 +8,7 @@ export interface HttpRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** Already serialised. */
   readonly body?: string;
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
 }
 
 export interface HttpResponse {
@@ -13,7 +16,7 @@ export interface HttpResponse {
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Read or destroyed by the caller; ends with an error when the signal aborts. */
-  readonly body: AsyncIterable<Uint8Array> & { destroy(error?: Error): void };
+  readonly body: Source<Uint8Array> & { destroy(error?: Error): void };
 }
 
 /**

@@ -3,7 +3,7 @@ import { BlockList, isIP } from 'node:net';
 import { Agent } from 'undici';
 import type { Clock } from '../../core/clock.ts';
 import { RequestError } from '../../core/errors.ts';
-import { childOf } from '../../core/abort.ts';
+import { abortSignalOf, type Cancellation, childOf } from '../../core/abort.ts';
 
 /** Where and how long an image may be fetched; the defaults are those of the security checklist. */
 export interface ImageFetchOptions {
@@ -22,7 +22,7 @@ export interface ImageFetch {
    * The image as a `data:` URL of the type its bytes show.
    * @throws RequestError for an address inside the network, a redirect, a slow or large answer, or no image
    */
-  fetch(url: string, signal: AbortSignal): Promise<string>;
+  fetch(url: string, signal: Cancellation): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -58,7 +58,7 @@ export function createImageFetch(options: ImageFetchOptions): ImageFetch {
     },
   };
 
-  async function fetchOnce(url: URL, signal: AbortSignal): Promise<string> {
+  async function fetchOnce(url: URL, signal: Cancellation): Promise<string> {
     if (!/^https?:$/.test(url.protocol) || url.username !== '') throw refused('its address is not a plain http(s) URL');
     const address = await abortable(pinned(url.hostname.replace(/^\[|\]$/g, '')), signal);
     // One agent a fetch: a kept connection would belong to a name that may point elsewhere by then.
@@ -77,7 +77,7 @@ export function createImageFetch(options: ImageFetchOptions): ImageFetch {
         path: url.pathname + url.search,
         method: 'GET',
         headers: { accept: 'image/*' },
-        signal,
+        signal: abortSignalOf(signal),
       });
       if (statusCode !== 200) throw refused('its server did not answer with 200; redirects are not followed');
       const bytes = await readAtMost(body, maxBytes);
@@ -103,7 +103,7 @@ async function resolveAll(host: string): Promise<readonly string[]> {
 }
 
 /** Name resolution cannot be cancelled, only left behind. */
-function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+function abortable<T>(promise: Promise<T>, signal: Cancellation): Promise<T> {
   return new Promise((resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     promise.then(resolve, reject);

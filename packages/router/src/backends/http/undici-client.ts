@@ -2,6 +2,7 @@ import { Agent, type Dispatcher } from 'undici';
 import type { Clock } from '../../core/clock.ts';
 import type { Tier } from '../../core/request.ts';
 import type { BackendError } from '../../core/errors.ts';
+import { type Flow, type Sink, sourceOf } from '../../core/flow.ts';
 import type { HttpClient, HttpRequest, HttpResponse } from './client.ts';
 import { createConnector } from './connector.ts';
 import { bodyError, failed, isLostBeforeAnswer, sendError } from './send-error.ts';
@@ -58,27 +59,30 @@ interface Way {
 
 type Body = HttpResponse['body'];
 
-/** Read and not taken, beyond which the backend is told to wait. */
+/** Read before anybody takes it, beyond which the backend is told to wait. */
 const highWaterBytes = 65_536;
 
 /**
  * One request and its answer, as undici's own handler: no stream and no promise a chunk stands between its parser and
- * whoever reads. What came in one turn of the event loop is handed on as one piece.
+ * whoever reads. What came in one turn of the event loop is told as one piece.
  */
-class Exchange implements Dispatcher.DispatchHandler, Body, AsyncIterator<Uint8Array, undefined> {
+class Exchange implements Dispatcher.DispatchHandler, Body, Flow {
   readonly #request: HttpRequest;
   readonly #way: Way;
   readonly #head = Promise.withResolvers<HttpResponse>();
   readonly #onAbort = (): void => this.#giveUp(this.#request.signal.reason);
+  readonly #tell = (): void => this.#told();
   #controller: Dispatcher.DispatchController | undefined;
+  #to: Sink<Uint8Array> | undefined;
   #hasHead = false;
   #hasRetried = false;
   #chunks: Buffer[] = [];
   #bytes = 0;
+  #isPaused = false;
+  #isTellingSoon = false;
   #isOver = false;
-  /** In our terms; thrown once what came before it was taken. */
+  /** In our terms; told once what came before it was. */
   #error: unknown;
-  #wake: (() => void) | undefined;
 
   constructor(request: HttpRequest, way: Way) {
     this.#request = request;
@@ -127,7 +131,7 @@ class Exchange implements Dispatcher.DispatchHandler, Body, AsyncIterator<Uint8A
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     if (this.#bytes > highWaterBytes) controller.pause();
-    this.#wake?.();
+    this.#tellSoon();
   }
 
   onResponseEnd(): void {
@@ -147,33 +151,60 @@ class Exchange implements Dispatcher.DispatchHandler, Body, AsyncIterator<Uint8A
     }
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
+  pipe(to: Sink<Uint8Array>): Flow {
+    this.#to = to;
+    this.#tellSoon();
     return this;
   }
 
-  /** What has come since the last call, as one piece. */
-  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
-    while (this.#chunks.length === 0) {
-      if (this.#error !== undefined) throw this.#error;
-      if (this.#isOver) return { done: true, value: undefined };
-      await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
-    const chunks = this.#chunks;
-    const [first] = chunks;
-    this.#chunks = [];
-    this.#bytes = 0;
-    if (this.#controller?.paused === true) this.#controller.resume();
-    return { done: false, value: chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks) };
-  }
-
-  /** Destroyed outright: whoever waits for more is woken. */
-  return(): Promise<IteratorResult<Uint8Array, undefined>> {
-    this.destroy();
-    return Promise.resolve({ done: true, value: undefined });
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return sourceOf<Uint8Array>((to) => this.pipe(to))[Symbol.asyncIterator]();
   }
 
   destroy(error?: Error): void {
     this.#giveUp(error);
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+    this.#controller?.pause();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#controller?.resume();
+    this.#tellSoon();
+  }
+
+  stop(): void {
+    this.#to = undefined;
+    this.#giveUp(undefined);
+  }
+
+  /** Once all that came in this turn is there. */
+  #tellSoon(): void {
+    if (this.#isTellingSoon || this.#to === undefined) return;
+    this.#isTellingSoon = true;
+    queueMicrotask(this.#tell);
+  }
+
+  #told(): void {
+    this.#isTellingSoon = false;
+    if (this.#isPaused) return;
+    const chunks = this.#chunks;
+    const [first] = chunks;
+    if (first !== undefined) {
+      this.#chunks = [];
+      this.#bytes = 0;
+      if (this.#controller?.paused === true) this.#controller.resume();
+      this.#to?.put(chunks.length === 1 ? first : Buffer.concat(chunks));
+      if (this.#isPaused) return;
+    }
+    if (!this.#isOver) return;
+    const to = this.#to;
+    this.#to = undefined;
+    to?.end(this.#error);
   }
 
   #giveUp(reason: unknown): void {
@@ -189,7 +220,7 @@ class Exchange implements Dispatcher.DispatchHandler, Body, AsyncIterator<Uint8A
     this.#error = error;
     this.#request.signal.removeEventListener('abort', this.#onAbort);
     if (!this.#hasHead) this.#head.reject(error);
-    this.#wake?.();
+    this.#tellSoon();
   }
 }
 

@@ -73,6 +73,7 @@ export const shippedRecipes: Recipes = {
     prior: 0.75,
   },
   text: { inputs: [['opening_nats']], trees: 0, leaf: 6, ridge: 1 },
+  request: { inputs: [['best_heaviest', 'best_grams', 'asks_several']], trees: 0, leaf: 6, ridge: 4 },
 };
 
 /** Fits one head: for each list of inputs trees and a linear part, averaged when applied. */
@@ -120,10 +121,11 @@ export function fitHeads(rows: HeadRows, recipes: Recipes, seed: number): Heads 
     moreCalls: fitHead(rows.moreCalls, recipes.moreCalls, seed + 20),
     noCall: fitHead(rows.noCall, recipes.noCall, seed + 30),
     text: fitHead(rows.text, recipes.text, seed + 40),
+    request: fitHead(rows.request, recipes.request, seed + 50),
   };
 }
 
 /** No rows yet. */
 export function emptyRows(): HeadRows {
-  return { values: [], noToolFits: [], moreCalls: [], noCall: [], text: [] };
+  return { values: [], noToolFits: [], moreCalls: [], noCall: [], text: [], request: [] };
 }

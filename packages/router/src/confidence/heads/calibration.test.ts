@@ -27,7 +27,7 @@ test('another schema, another version of the features or a missing part is refus
 test('a broken tree is refused instead of walked for ever', () => {
   const loop = { feature: [0], value: [0.5], right: [0] };
   const head = [{ features: ['x'], linear: { bias: 0, weights: [1] }, trees: [loop], scale: 1, shift: 0 }];
-  const heads = { values: head, noToolFits: [], moreCalls: [], noCall: [], text: [] };
+  const heads = { values: head, noToolFits: [], moreCalls: [], noCall: [], text: [], request: [] };
   assert.throws(() => readCalibration(shipped({ heads })), /a tree of heads\.values is broken/);
 });
 

@@ -72,6 +72,8 @@ export function readCalibration(value: JsonValue): Calibration {
       moreCalls: readHead(heads['moreCalls'], 'moreCalls'),
       noCall: readHead(heads['noCall'], 'noCall'),
       text: readHead(heads['text'], 'text'),
+      // Files of before it have none.
+      request: heads['request'] === undefined ? [] : readHead(heads['request'], 'request'),
     },
     ...(file['sharpening'] !== undefined && { sharpening: readSharpening(objectAt(file['sharpening'], 'sharpening')) }),
     scores: file['scores'] === undefined ? [] : numbersAt(file['scores'], 'scores'),

@@ -14,6 +14,8 @@ export interface Heads {
   readonly noCall: Head;
   /** Text where no tools were declared. */
   readonly text: Head;
+  /** Before anything is answered: the answer will be right. */
+  readonly request: Head;
 }
 
 /** What the heads say of an answer that calls tools; probabilities 0..1. */

@@ -4,6 +4,7 @@ import type { RouteCandidate, RouteExplanation } from '../../core/exchange.ts';
 import type { ThresholdView } from '../../core/goals.ts';
 import { isJsonObject } from '../../core/json.ts';
 import { reasons } from '../../core/reason.ts';
+import type { ExpectedWorth } from '../../core/routing.ts';
 import { isGiven } from '../given.ts';
 import type { Received } from '../reading.ts';
 import { departureSignal, type Serving } from '../serving.ts';
@@ -58,12 +59,23 @@ function explanationBody(explanation: RouteExplanation) {
     prompt_tokens: explanation.promptTokens,
     prompt_tokens_from: explanation.promptTokensFrom,
     warm_tokens: explanation.warmTokens ?? 0,
+    ...(explanation.expected !== undefined && { expected: expectedBody(explanation.expected) }),
     ...(explanation.limits !== undefined && {
       max_local_tokens: explanation.limits.maxLocalTokens,
       first_token_budget_ms: explanation.limits.firstTokenBudgetMs,
     }),
     candidates: explanation.candidates?.map(candidateBody) ?? [],
     skipped: explanation.skipped,
+  };
+}
+
+function expectedBody({ right, localMs, cloudMs, cloudUsd, usdPerSecond }: ExpectedWorth) {
+  return {
+    right: rounded(right),
+    local_ms: Math.round(localMs),
+    cloud_ms: Math.round(cloudMs),
+    cloud_usd: cloudUsd,
+    usd_per_second: usdPerSecond,
   };
 }
 
@@ -84,7 +96,16 @@ function rounded(value: number | null): number | null {
   return value === null ? null : Math.round(value * 1e4) / 1e4;
 }
 
-function candidateBody({ inFlight, maxInFlight, isFull, pausedMs, skipped, wait, ...candidate }: RouteCandidate) {
+function candidateBody({
+  inFlight,
+  maxInFlight,
+  isFull,
+  pausedMs,
+  skipped,
+  wait,
+  predictedMs,
+  ...candidate
+}: RouteCandidate) {
   return {
     ...candidate,
     in_flight: inFlight,
@@ -92,6 +113,7 @@ function candidateBody({ inFlight, maxInFlight, isFull, pausedMs, skipped, wait,
     is_full: isFull,
     ...(pausedMs !== undefined && { paused_ms: Math.ceil(pausedMs) }),
     ...(skipped !== undefined && { skipped }),
+    predicted_ms: predictedMs === undefined ? null : Math.round(predictedMs),
     predicted_wait_ms: wait === undefined ? null : Math.round(wait.totalMs),
     ...(wait !== undefined && {
       predicted_wait: {

@@ -38,6 +38,9 @@ export type SqliteAnswer =
 
 type Done = Extract<SqliteAnswer, { type: 'done' }>;
 
+/** What is read and written is forgotten at once; V8 never gives a larger young generation back. */
+const youngMb = 4;
+
 /** One database in its worker thread; ask it to open a file first. When the thread dies, everything pending and later is rejected. */
 export class SqliteConnection {
   readonly #worker: Worker;
@@ -47,7 +50,10 @@ export class SqliteConnection {
   #failure: StoreError | undefined;
 
   constructor() {
-    this.#worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), { execArgv: [] });
+    this.#worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), {
+      execArgv: [],
+      resourceLimits: { maxYoungGenerationSizeMb: youngMb },
+    });
     this.#worker.unref();
     this.#worker.on('message', (answer: SqliteAnswer) => this.#onAnswer(answer));
     this.#worker.on('error', (error) =>

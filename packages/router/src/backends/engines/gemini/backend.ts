@@ -1,4 +1,4 @@
-import { childOf } from '../../../core/abort.ts';
+import { type Cancellation, childOf } from '../../../core/abort.ts';
 import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
 import { type Clock, sleep } from '../../../core/clock.ts';
 import type { GeminiBackendConfig, LimitsConfig } from '../../../config/config.ts';
@@ -114,15 +114,58 @@ class GeminiBackend implements Backend {
     return Promise.resolve(this.status());
   }
 
-  infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
-    return this.#answer(request, call, true);
+  /**
+   * Asks the model, with the next key where one is limited or refused, and without what the model turns out not to take.
+   * Anything else is for the plan to try again.
+   */
+  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
+    this.#active++;
+    try {
+      const asked = await this.#ready(request, call);
+      for (let without = this.#dislikedBy(call.model); ;) {
+        const attempt = this.#begin(asked, call, without);
+        let hasBegun = false;
+        try {
+          for await (const events of this.#run(attempt, call)) {
+            if (attempt.reader.hasEnded) this.#answered(attempt.permit);
+            if (events.length === 0) continue;
+            hasBegun = true;
+            yield events;
+          }
+          return;
+        } catch (error) {
+          without = this.#afterFailure(error, attempt.permit, call, without, !hasBegun);
+        }
+      }
+    } finally {
+      this.#active--;
+    }
   }
 
   async complete(request: ChatRequest, call: CallContext): Promise<InferenceEvent[]> {
-    return (await Array.fromAsync(this.#answer(request, call, false))).flat();
+    this.#active++;
+    try {
+      const asked = await this.#ready(request, call);
+      for (let without = this.#dislikedBy(call.model); ;) {
+        const attempt = this.#begin(asked, call, without);
+        const { body, reader, permit } = attempt;
+        try {
+          const { model, signal } = call;
+          const chunks = await this.#transport.complete({ model, body, secret: permit.secret, signal });
+          const events = chunks.flatMap((chunk) => reader.read(chunk));
+          for (const event of reader.end()) events.push(event);
+          this.#answered(permit);
+          return events;
+        } catch (error) {
+          without = this.#afterFailure(error, permit, call, without, true);
+        }
+      }
+    } finally {
+      this.#active--;
+    }
   }
 
-  async #withImages(request: ChatRequest, signal: AbortSignal): Promise<ChatRequest> {
+  async #withImages(request: ChatRequest, signal: Cancellation): Promise<ChatRequest> {
     if (this.#images === undefined) return request;
     try {
       return await withImages(request, this.#images, signal);
@@ -136,41 +179,24 @@ class GeminiBackend implements Backend {
     await Promise.all([this.#dependencies.client.close(), this.#images?.close()]);
   }
 
-  /**
-   * Asks the model, with the next key where one is limited or refused, and without what the model turns out not to take.
-   * Anything else is for the plan to try again.
-   */
-  async *#answer(asked: ChatRequest, call: CallContext, stream: boolean): AsyncGenerator<InferenceEvent[], void> {
-    this.#active++;
-    try {
-      await this.#signaturesRestored(asked, call);
-      const request = await this.#withImages(asked, call.signal);
-      let without = this.#disliked.get(call.model) ?? nothing;
-      while (true) {
-        call.signal.throwIfAborted();
-        const attempt = this.#prepare(request, call, without);
-        const permit = this.#keys.take(call.model);
-        let hasBegun = false;
-        try {
-          for await (const events of this.#run(attempt, permit.secret, call, stream)) {
-            if (attempt.reader.hasEnded) {
-              permit.succeeded();
-              this.#listModelsOnce(permit.secret);
-            }
-            if (events.length === 0) continue;
-            hasBegun = true;
-            yield events;
-          }
-          return;
-        } catch (error) {
-          const next = this.#afterFailure(error, permit, call, without);
-          if (next === undefined || hasBegun) throw error instanceof RefusedError ? error.refusal.error : error;
-          without = next;
-        }
-      }
-    } finally {
-      this.#active--;
-    }
+  /** The request with what it needs from elsewhere. */
+  async #ready(asked: ChatRequest, call: CallContext): Promise<ChatRequest> {
+    await this.#signaturesRestored(asked, call);
+    return await this.#withImages(asked, call.signal);
+  }
+
+  #dislikedBy(model: string): ReadonlySet<Disliked> {
+    return this.#disliked.get(model) ?? nothing;
+  }
+
+  #begin(request: ChatRequest, call: CallContext, without: ReadonlySet<Disliked>): Begun {
+    call.signal.throwIfAborted();
+    return { ...this.#prepare(request, call, without), permit: this.#keys.take(call.model) };
+  }
+
+  #answered(permit: KeyPermit): void {
+    permit.succeeded();
+    this.#listModelsOnce(permit.secret);
   }
 
   /** A conversation may go on right after a restart, or at another router; a database that is slow does not stop it. */
@@ -229,15 +255,10 @@ class GeminiBackend implements Backend {
     return { body, reader };
   }
 
-  async *#run(
-    { body, reader }: Prepared,
-    secret: string | undefined,
-    call: CallContext,
-    stream: boolean,
-  ): AsyncGenerator<InferenceEvent[], void> {
+  async *#run({ body, reader, permit }: Begun, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
     const { model, signal } = call;
     try {
-      for await (const chunks of this.#transport.generate({ model, body, secret, signal, stream })) {
+      for await (const chunks of this.#transport.generate({ model, body, secret: permit.secret, signal })) {
         // Thoughts that are not told, or counts alone.
         call.keepAlive();
         yield chunks.flatMap((chunk) => reader.read(chunk));
@@ -249,15 +270,26 @@ class GeminiBackend implements Backend {
     yield reader.end();
   }
 
-  /** What to leave out when asking again, or `undefined` for not at all. The key is told in any case. */
+  /** What to leave out when asking again. The key is told in any case. @throws what there is no way round */
   #afterFailure(
     error: unknown,
     permit: KeyPermit,
     call: CallContext,
     without: ReadonlySet<Disliked>,
+    mayAskAgain: boolean,
+  ): ReadonlySet<Disliked> {
+    if (!(error instanceof RefusedError)) throw error;
+    const next = this.#wayRound(error.refusal, permit, call, without);
+    if (next === undefined || !mayAskAgain) throw error.refusal.error;
+    return next;
+  }
+
+  #wayRound(
+    { limit, isKeyBad, disliked }: Refusal,
+    permit: KeyPermit,
+    call: CallContext,
+    without: ReadonlySet<Disliked>,
   ): ReadonlySet<Disliked> | undefined {
-    if (!(error instanceof RefusedError)) return undefined;
-    const { limit, isKeyBad, disliked } = error.refusal;
     if (limit !== undefined) permit.limited(limit);
     if (isKeyBad === true) permit.refused();
     if (limit !== undefined || isKeyBad === true) return this.#keys.size > 1 ? without : undefined;
@@ -283,6 +315,9 @@ interface Prepared {
   readonly body: string;
   readonly reader: AnswerReader;
 }
+
+/** With the key that it goes by. */
+type Begun = Prepared & { readonly permit: KeyPermit };
 
 function lacking(traits: ModelTraits, without: ReadonlySet<Disliked>): ModelTraits {
   return {

@@ -1,3 +1,4 @@
+import type { Cancellation } from '../../../core/abort.ts';
 import type { Clock } from '../../../core/clock.ts';
 import type { GeminiBackendConfig, LimitsConfig } from '../../../config/config.ts';
 import { BackendError } from '../../../core/errors.ts';
@@ -6,7 +7,7 @@ import { parseJson } from '../../../core/json.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { readErrorBody } from '../../http/error-body.ts';
 import { readTextBody } from '../../http/json-body.ts';
-import { SseReader } from '../../http/sse.ts';
+import { type SseEvent, SseReader } from '../../http/sse.ts';
 import type { Refusal, RefusalContext } from './errors.ts';
 import { findError, readRefusal, refusalOf } from './errors.ts';
 import { bareModelName } from './models.ts';
@@ -31,9 +32,7 @@ export interface GeminiCall {
   readonly body: string;
   /** Absent behind a proxy that adds it. */
   readonly secret: string | undefined;
-  readonly signal: AbortSignal;
-  /** In chunks as it is written, or in one piece. */
-  readonly stream: boolean;
+  readonly signal: Cancellation;
 }
 
 export interface TransportOptions {
@@ -60,32 +59,49 @@ export class GeminiTransport {
   }
 
   /**
-   * The chunks of one answer, batched as they arrive; an answer in one piece is one chunk.
+   * The chunks of one answer, batched as they arrive.
    * @throws RefusedError for an error answer; BackendError for what is no answer at all
    */
   async *generate(call: GeminiCall): AsyncGenerator<AnswerChunk[], void> {
-    const response = await this.#options.client.send({
-      method: 'POST',
-      url: this.#urlOf(call),
-      headers: { 'content-type': 'application/json', ...this.#credentials(call.secret) },
-      body: call.body,
-      signal: call.signal,
-    });
-    if (response.status >= 400) throw new RefusedError(await this.#readRefusal(response, call.model));
+    const response = await this.#send(call, true);
     const body = await peek(response.body);
     if (body.isJson) yield this.#whole(await this.#readText(body.bytes), call.model);
     else if (isEventStream(response)) yield* this.#streamed(body.bytes, call.model);
     else {
       response.body.destroy();
-      throw this.#badAnswer('The cloud provider answered with something other than JSON; check its base URL.');
+      throw this.#noJson();
     }
+  }
+
+  /** As `generate`, in one piece. */
+  async complete(call: GeminiCall): Promise<AnswerChunk[]> {
+    const response = await this.#send(call, false);
+    const text = await this.#readText(response.body);
+    if (/^[\s\uFEFF]*[[{]/.test(text)) return this.#whole(text, call.model);
+    if (!isEventStream(response)) throw this.#noJson();
+    const frames = this.#frames();
+    const chunks = this.#chunks(frames.read(Buffer.from(text)), call.model);
+    if (frames.error !== undefined) throw frames.error;
+    return chunks;
+  }
+
+  async #send(call: GeminiCall, stream: boolean): Promise<HttpResponse> {
+    const response = await this.#options.client.send({
+      method: 'POST',
+      url: this.#urlOf(call.model, stream),
+      headers: { 'content-type': 'application/json', ...this.#credentials(call.secret) },
+      body: call.body,
+      signal: call.signal,
+    });
+    if (response.status >= 400) throw new RefusedError(await this.#readRefusal(response, call.model));
+    return response;
   }
 
   /**
    * The vectors of a batch of texts, as they come.
    * @throws RefusedError for an error answer; BackendError for what is no answer at all
    */
-  async embed(call: Omit<GeminiCall, 'stream'>): Promise<JsonValue | undefined> {
+  async embed(call: GeminiCall): Promise<JsonValue | undefined> {
     const response = await this.#options.client.send({
       method: 'POST',
       url: new URL(`${this.#base}/models/${encodeURIComponent(bareModelName(call.model))}:batchEmbedContents`),
@@ -97,7 +113,7 @@ export class GeminiTransport {
     return parseJson(await this.#readText(response.body));
   }
 
-  #urlOf({ model, stream }: GeminiCall): URL {
+  #urlOf(model: string, stream: boolean): URL {
     const way = `${stream ? 'streamG' : 'g'}enerateContent${stream ? '?alt=sse' : ''}`;
     const key = `${model}:${way}`;
     const known = this.#urls.get(key);
@@ -108,7 +124,7 @@ export class GeminiTransport {
   }
 
   /** The list of models, as it comes. */
-  async listModels(secret: string | undefined, signal: AbortSignal): Promise<JsonValue | undefined> {
+  async listModels(secret: string | undefined, signal: Cancellation): Promise<JsonValue | undefined> {
     const response = await this.#options.client.send({
       method: 'GET',
       url: new URL(`${this.#base}/models?pageSize=1000`),
@@ -120,7 +136,7 @@ export class GeminiTransport {
   }
 
   async *#streamed(bytes: AsyncIterable<Uint8Array>, model: string): AsyncGenerator<AnswerChunk[], void> {
-    const frames = new SseReader({ backend: this.#backend, maxEventBytes: this.#options.limits.upstreamEventBytes });
+    const frames = this.#frames();
     for await (const read of bytes) {
       const chunks: AnswerChunk[] = [];
       let failure: unknown;
@@ -135,6 +151,14 @@ export class GeminiTransport {
       failure ??= frames.error;
       if (failure !== undefined) throw failure;
     }
+  }
+
+  #frames(): SseReader {
+    return new SseReader({ backend: this.#backend, maxEventBytes: this.#options.limits.upstreamEventBytes });
+  }
+
+  #chunks(frames: readonly SseEvent[], model: string): AnswerChunk[] {
+    return frames.filter(({ data }) => data !== '[DONE]').map(({ data }) => this.#chunk(parseJson(data), model));
   }
 
   /** Without `alt=sse`, as behind some proxies, a stream is an array of chunks. */
@@ -176,6 +200,10 @@ export class GeminiTransport {
     return this.#options.config.auth === 'bearer'
       ? { authorization: `Bearer ${secret}` }
       : { 'x-goog-api-key': secret };
+  }
+
+  #noJson(): BackendError {
+    return this.#badAnswer('The cloud provider answered with something other than JSON; check its base URL.');
   }
 
   #badAnswer(message: string): BackendError {

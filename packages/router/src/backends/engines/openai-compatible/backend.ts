@@ -1,4 +1,4 @@
-import { childOf } from '../../../core/abort.ts';
+import { type Cancellation, childOf } from '../../../core/abort.ts';
 import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
 import { isCloudModel } from '../../../config/cloud-models.ts';
@@ -6,9 +6,11 @@ import type { HttpBackendConfig, LimitsConfig } from '../../../config/config.ts'
 import type { Embedder } from '../../../core/embedding.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
+import { type Flow, type Sink, type Source, sourceOf, tellLater } from '../../../core/flow.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { type KeyPermit, KeyRing } from '../../key-ring.ts';
+import type { Sleeper } from '../../wake.ts';
 import { openAiEmbedder } from './embeddings.ts';
 import { type OpaqueIds, opaqueIds } from '../../opaque-ids.ts';
 import { headersForLfo, loadIn, modelsOfLfo } from './another-lfo.ts';
@@ -26,6 +28,8 @@ export interface OpenAiCompatibleDependencies {
   readonly client: HttpClient;
   readonly clock: Clock;
   readonly limits: Pick<LimitsConfig, 'upstreamEventBytes' | 'answerBytes'>;
+  /** Its machine, where it may be woken. */
+  readonly sleeper?: Sleeper;
   /** What engines and other LFOs are told instead of names of keys and conversations. */
   readonly opaque?: OpaqueIds;
 }
@@ -70,6 +74,8 @@ function isWithoutList(error: unknown): boolean {
   return error instanceof BackendError && (error.fault === 'rejected' || error.fault === 'bad_answer');
 }
 
+const waking: BackendStatus = { state: 'loading', detail: 'Its machine is being woken.' };
+
 class OpenAiCompatibleBackend implements Backend {
   readonly id: string;
   readonly tier: Tier;
@@ -84,7 +90,7 @@ class OpenAiCompatibleBackend implements Backend {
   readonly isRouter?: true;
   readonly affinity: 'strict' | 'loose';
   readonly #opaque: OpaqueIds;
-  readonly readLoad?: (signal: AbortSignal) => Promise<void>;
+  readonly readLoad?: (signal: Cancellation) => Promise<void>;
   /** Of other routers there, and what it can take, as it said last. */
   #foreign: Foreign | undefined;
   #listed: readonly ListedModel[] = [];
@@ -157,12 +163,19 @@ class OpenAiCompatibleBackend implements Backend {
   status(): BackendStatus {
     const foreign = this.#foreign;
     if (foreign === undefined || this.#dependencies.clock.nowMs() >= foreign.untilMs) {
-      return { ...this.#status, active: this.#active };
+      const isComing = this.#status.state === 'down' && this.#dependencies.sleeper?.isWaking === true;
+      return { ...this.#status, ...(isComing ? waking : {}), active: this.#active };
     }
     const { running, waiting } = foreign;
     // Without a queue there is room, however much is running.
     const slots = foreign.slots ?? (waiting > 0 ? Math.max(1, running) : this.#active + running + 1);
     return { ...this.#status, active: this.#active + running, queued: waiting, slots };
+  }
+
+  /** Only where its machine may be woken. */
+  get wake(): (() => void) | undefined {
+    const { sleeper } = this.#dependencies;
+    return sleeper === undefined ? undefined : () => sleeper.wake();
   }
 
   /** Ours among them are counted by ourselves, up to date. */
@@ -172,7 +185,7 @@ class OpenAiCompatibleBackend implements Backend {
     this.#foreign = { running: Math.max(0, running - this.#active), waiting, untilMs, ...known };
   }
 
-  async probe(signal: AbortSignal): Promise<BackendStatus> {
+  async probe(signal: Cancellation): Promise<BackendStatus> {
     if (this.tier === 'cloud') return this.status();
     const abort = childOf(signal);
     const cancel = this.#dependencies.clock.schedule(probeMs, () => abort.abort(new Error('late')));
@@ -194,19 +207,15 @@ class OpenAiCompatibleBackend implements Backend {
     return this.status();
   }
 
-  async *infer(request: ChatRequest, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
-    this.#active++;
-    try {
-      const { response, reader } = await this.#open(request, call, true);
-      for await (const events of this.#exchanges.batches(response, reader)) {
-        if (reader.isOver) this.#isUp();
-        yield events;
-      }
-    } catch (error) {
-      throw this.#noted(error);
-    } finally {
-      this.#active--;
-    }
+  infer(request: ChatRequest, call: CallContext): Source<InferenceEvent[]> {
+    return sourceOf((to) => {
+      this.#active++;
+      const noted = {
+        put: (events: InferenceEvent[]) => to.put(events),
+        end: (error?: unknown) => to.end(error === undefined ? undefined : this.#noted(error)),
+      };
+      return tellLater(this.#tellerOf(request, call), noted, () => this.#active--);
+    });
   }
 
   async complete(request: ChatRequest, call: CallContext): Promise<InferenceEvent[]> {
@@ -223,7 +232,20 @@ class OpenAiCompatibleBackend implements Backend {
     }
   }
 
+  async #tellerOf(request: ChatRequest, call: CallContext): Promise<(to: Sink<InferenceEvent[]>) => Flow> {
+    const { response, reader } = await this.#open(request, call, true);
+    return (to) =>
+      this.#exchanges.tell(response, reader, {
+        put: (events) => {
+          if (reader.isOver) this.#isUp();
+          to.put(events);
+        },
+        end: (error) => to.end(error),
+      });
+  }
+
   close(): Promise<void> {
+    this.#dependencies.sleeper?.close();
     return this.#dependencies.client.close();
   }
 
@@ -232,6 +254,7 @@ class OpenAiCompatibleBackend implements Backend {
     if (this.#status === outForEgress) return;
     if (this.#status.state === 'down') this.#features.forget();
     this.#status = { state: 'ready' };
+    this.#dependencies.sleeper?.isUp();
   }
 
   /** Whoever sent a prompt out of the network gets none until somebody has looked. */
@@ -344,7 +367,7 @@ class OpenAiCompatibleBackend implements Backend {
     }
   }
 
-  async #defaultModel(signal: AbortSignal): Promise<string> {
+  async #defaultModel(signal: Cancellation): Promise<string> {
     const known = this.models[0];
     if (known !== undefined) return known;
     const [first] = await this.#list(signal);
@@ -355,7 +378,7 @@ class OpenAiCompatibleBackend implements Backend {
     });
   }
 
-  async #list(signal: AbortSignal): Promise<readonly ListedModel[]> {
+  async #list(signal: Cancellation): Promise<readonly ListedModel[]> {
     const { secret } = this.#keys.take('');
     try {
       const answer = await this.#exchanges.send('/models', secret, signal);

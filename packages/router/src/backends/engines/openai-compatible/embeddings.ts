@@ -1,3 +1,4 @@
+import type { Cancellation } from '../../../core/abort.ts';
 import * as z from 'zod';
 import type { Embedder, EmbeddingAnswer, EmbeddingAsk, EmbeddingCall } from '../../../core/embedding.ts';
 import { BackendError } from '../../../core/errors.ts';
@@ -62,7 +63,7 @@ async function post(
   { exchanges, keys, isOfTheKey }: EmbeddingServer,
   body: string,
   model: string,
-  signal: AbortSignal,
+  signal: Cancellation,
 ) {
   const tried = new Set<string | undefined>();
   for (let permit = keys.take(model); ; permit = keys.take(model, tried)) {

@@ -1,4 +1,4 @@
-import { childOf } from '../../../core/abort.ts';
+import { type Cancellation, childOf } from '../../../core/abort.ts';
 import type { Clock } from '../../../core/clock.ts';
 import type { HttpBackendConfig } from '../../../config/config.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
@@ -31,7 +31,7 @@ export class EngineLoad {
   }
 
   /** Undefined where it does not say in time, or is left alone. Never rejects. */
-  async read(signal: AbortSignal): Promise<EngineReading | undefined> {
+  async read(signal: Cancellation): Promise<EngineReading | undefined> {
     if (this.#clock.nowMs() < this.#notBeforeMs) return undefined;
     const abort = childOf(signal);
     const cancel = this.#clock.schedule(readMs, () => abort.abort(new Error('late')));
@@ -50,7 +50,7 @@ export class EngineLoad {
     }
   }
 
-  async #text(signal: AbortSignal): Promise<string> {
+  async #text(signal: Cancellation): Promise<string> {
     const { status, body } = await this.#client.send({ method: 'GET', url: this.#url, headers: {}, signal });
     if (status !== 200) {
       body.destroy();

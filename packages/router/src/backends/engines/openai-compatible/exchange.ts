@@ -1,11 +1,13 @@
+import type { Cancellation } from '../../../core/abort.ts';
 import type { Clock } from '../../../core/clock.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
+import { type Flow, pipe, type Sink } from '../../../core/flow.ts';
 import { type JsonValue, parseJson } from '../../../core/json.ts';
 import type { Tier } from '../../../core/request.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { readErrorBody } from '../../http/error-body.ts';
-import { readJsonBody } from '../../http/json-body.ts';
+import { readJsonBody, WholeBody } from '../../http/json-body.ts';
 import { type SseEvent, SseReader } from '../../http/sse.ts';
 import { errorInAnswer, errorOfStatus } from './errors.ts';
 import { violationIn } from './egress.ts';
@@ -59,7 +61,7 @@ export class Exchanges {
   async send(
     path: string,
     key: string | undefined,
-    signal: AbortSignal,
+    signal: Cancellation,
     body?: string,
     headers?: Readonly<Record<string, string>>,
   ): Promise<HttpResponse> {
@@ -96,94 +98,31 @@ export class Exchanges {
 
   /** The events of an answer that was asked for whole. Servers that stream all the same are read as they come. */
   async whole(response: HttpResponse, reader: AnswerReader): Promise<InferenceEvent[]> {
-    if (!isJson(response)) return (await Array.fromAsync(this.batches(response, reader))).flat();
-    const events = reader.read(await this.json(response));
-    for (const event of reader.end(true)) events.push(event);
+    if (isJson(response)) return wholeAnswer(await this.json(response), reader);
+    const events: InferenceEvent[] = [];
+    await new Promise<void>((resolve, reject) => {
+      this.tell(response, reader, {
+        put: (batch) => events.push(...batch),
+        end: (error) => (error === undefined ? resolve() : reject(error)),
+      });
+    });
     return events;
   }
 
   /**
-   * The answer's events, those of one read together. Servers that answer whole when asked for a stream are taken at
-   * their word.
+   * Tells the answer's events, those of one read together. Servers that answer whole when asked for a stream are taken
+   * at their word.
    */
-  async *batches(response: HttpResponse, reader: AnswerReader): AsyncGenerator<InferenceEvent[], void> {
-    const { backend, maxEventBytes } = this.#options;
-    const { body } = response;
+  tell(response: HttpResponse, reader: AnswerReader, to: Sink<InferenceEvent[]>): Flow {
+    const { backend } = this.#options;
     if (/^text\/html|^image\//i.test(typeOf(response))) {
-      body.destroy();
+      response.body.destroy();
       throw new BackendError('The backend answered with a page, not with a completion; check its base URL.', {
         fault: 'bad_answer',
         backend,
       });
     }
-    if (isJson(response)) {
-      yield await this.whole(response, reader);
-      return;
-    }
-    const reads = body[Symbol.asyncIterator]();
-    const frames = new SseReader({ backend, maxEventBytes });
-    let isOver = false;
-    try {
-      for (let isFirst = true; !isOver; isFirst = false) {
-        const bytes = await nextRead(reads, reader);
-        if (bytes === undefined) break;
-        if (isFirst && beginsLikeJson(bytes)) {
-          // An error under an event-stream type.
-          yield await this.whole({ ...response, headers: asJson, body: resumed(bytes, reads, body) }, reader);
-          return;
-        }
-        const { events, isDone, error } = this.#take(frames.read(bytes), reader);
-        isOver = isDone;
-        if (isOver) for (const event of reader.end()) events.push(event);
-        if (events.length > 0) yield events;
-        const failure = error ?? (isOver ? undefined : frames.error);
-        if (failure !== undefined) throw failure;
-      }
-      if (!isOver) yield reader.end();
-    } finally {
-      // Read on to the end of the response: a connection left in the middle of one cannot be kept.
-      if (isOver) void this.#drain(reads, body);
-      else body.destroy();
-    }
-  }
-
-  /** What the frames of one read say, up to the first that is an error or the end. */
-  #take(
-    frames: readonly SseEvent[],
-    reader: AnswerReader,
-  ): { readonly events: InferenceEvent[]; readonly isDone: boolean; readonly error?: unknown } {
-    const events: InferenceEvent[] = [];
-    try {
-      for (const frame of frames) {
-        if (frame.data.length < 16 && frame.data.trim() === '[DONE]') return { events, isDone: true };
-        for (const event of this.#read(frame, reader)) events.push(event);
-      }
-      return { events, isDone: false };
-    } catch (error) {
-      return { events, isDone: false, error };
-    }
-  }
-
-  #read({ event, data }: SseEvent, reader: AnswerReader): InferenceEvent[] {
-    const { backend } = this.#options;
-    const value = parseJson(data);
-    if (event === 'error') {
-      throw (
-        errorInAnswer(value, backend) ??
-        new BackendError('The backend failed in the middle of its answer; try again.', { fault: 'server', backend })
-      );
-    }
-    return reader.read(value);
-  }
-
-  async #drain(reads: AsyncIterator<Uint8Array, unknown>, body: HttpResponse['body']): Promise<void> {
-    const cancel = this.#options.clock.schedule(drainMs, () => body.destroy());
-    try {
-      while ((await reads.next()).done !== true) continue;
-    } catch {
-      // Everything that was wanted has been read.
-    }
-    cancel();
+    return new StreamedAnswer(response, reader, to, this.#options);
   }
 
   #urlOf(path: string): URL {
@@ -195,18 +134,133 @@ export class Exchanges {
   }
 }
 
-/** The next bytes, or `undefined` at the end; a connection lost after the model's last word lost nothing. */
-async function nextRead(
-  reads: AsyncIterator<Uint8Array, unknown>,
-  reader: AnswerReader,
-): Promise<Uint8Array | undefined> {
-  try {
-    const read = await reads.next();
-    return read.done === true ? undefined : read.value;
-  } catch (error) {
-    if (!(error instanceof BackendError) || !reader.isFinished) throw error;
-    return undefined;
+/** Tells the events of one answer as its bytes come. */
+class StreamedAnswer implements Sink<Uint8Array>, Flow {
+  readonly #options: ExchangeOptions;
+  readonly #body: HttpResponse['body'];
+  readonly #reader: AnswerReader;
+  readonly #to: Sink<InferenceEvent[]>;
+  readonly #frames: SseReader;
+  readonly #flow: Flow;
+  #hasBegun = false;
+  /** Of an answer that comes in one piece all the same. */
+  #whole: WholeBody | undefined;
+  /** Its taker has heard of its end. */
+  #isOver = false;
+  #hasBodyEnded = false;
+
+  constructor(response: HttpResponse, reader: AnswerReader, to: Sink<InferenceEvent[]>, options: ExchangeOptions) {
+    const { backend, maxEventBytes } = options;
+    this.#options = options;
+    this.#body = response.body;
+    this.#reader = reader;
+    this.#to = to;
+    this.#frames = new SseReader({ backend, maxEventBytes });
+    if (isJson(response)) this.#takeWhole();
+    this.#flow = pipe(response.body, this);
   }
+
+  put(bytes: Uint8Array): void {
+    if (this.#isOver) return;
+    try {
+      // An error under an event-stream type.
+      if (!this.#hasBegun && beginsLikeJson(bytes)) this.#takeWhole();
+      this.#hasBegun = true;
+      if (this.#whole !== undefined) this.#whole.add(bytes);
+      else this.#read(this.#frames.read(bytes));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  end(error?: unknown): void {
+    this.#hasBodyEnded = true;
+    if (this.#isOver) return;
+    // A connection lost after the model's last word lost nothing.
+    const isComplete = this.#whole === undefined && this.#reader.isFinished && error instanceof BackendError;
+    if (error !== undefined && !isComplete) return this.#fail(error);
+    try {
+      this.#finish(this.#whole === undefined ? this.#reader.end() : wholeAnswer(this.#whole.json(), this.#reader));
+    } catch (failure) {
+      this.#fail(failure);
+    }
+  }
+
+  pause(): void {
+    this.#flow.pause();
+  }
+
+  resume(): void {
+    this.#flow.resume();
+  }
+
+  /** An answer that was heard out is read on to the end of its response: a connection left in the middle cannot be kept. */
+  stop(): void {
+    if (this.#hasBodyEnded) return;
+    if (this.#isOver) this.#options.clock.schedule(drainMs, () => this.#hasBodyEnded || this.#body.destroy());
+    else this.#flow.stop();
+    this.#isOver = true;
+  }
+
+  #takeWhole(): void {
+    const { backend, maxBodyBytes } = this.#options;
+    this.#whole = new WholeBody({ backend, maxBytes: maxBodyBytes });
+  }
+
+  /** What the frames of one read say, up to the first that is an error or the end. */
+  #read(frames: readonly SseEvent[]): void {
+    const events: InferenceEvent[] = [];
+    let isDone = false;
+    let failure: unknown;
+    try {
+      for (const { event, data } of frames) {
+        isDone = data.length < 16 && data.trim() === '[DONE]';
+        if (isDone) break;
+        for (const one of this.#readFrame(event, data)) events.push(one);
+      }
+    } catch (error) {
+      failure = error;
+    }
+    if (isDone) {
+      for (const event of this.#reader.end()) events.push(event);
+      return this.#finish(events);
+    }
+    if (events.length > 0) this.#to.put(events);
+    failure ??= this.#frames.error;
+    if (failure !== undefined) this.#fail(failure);
+  }
+
+  #readFrame(type: string | undefined, data: string): InferenceEvent[] {
+    const { backend } = this.#options;
+    const value = parseJson(data);
+    if (type === 'error') {
+      throw (
+        errorInAnswer(value, backend) ??
+        new BackendError('The backend failed in the middle of its answer; try again.', { fault: 'server', backend })
+      );
+    }
+    return this.#reader.read(value);
+  }
+
+  #finish(events: InferenceEvent[]): void {
+    this.#isOver = true;
+    this.#to.put(events);
+    this.#to.end();
+  }
+
+  #fail(error: unknown): void {
+    this.#isOver = true;
+    this.#hasBodyEnded = true;
+    this.#flow.stop();
+    this.#to.end(error);
+  }
+}
+
+/** One completion as the events of an answer. */
+function wholeAnswer(value: JsonValue, reader: AnswerReader): InferenceEvent[] {
+  const events = reader.read(value);
+  for (const event of reader.end(true)) events.push(event);
+  return events;
 }
 
 function typeOf({ headers }: HttpResponse): string {
@@ -217,27 +271,7 @@ function isJson(response: HttpResponse): boolean {
   return /json/i.test(typeOf(response));
 }
 
-const asJson = { 'content-type': 'application/json' };
-
 /** Looks at the first byte that is no white space. */
 function beginsLikeJson(bytes: Uint8Array): boolean {
   return /^\s*[[{]/.test(Buffer.from(bytes.subarray(0, 64)).toString('latin1'));
-}
-
-/** The body with what was read of it. */
-function resumed(
-  first: Uint8Array,
-  reads: AsyncIterator<Uint8Array, unknown>,
-  body: HttpResponse['body'],
-): HttpResponse['body'] {
-  let isFirst = true;
-  const iterator: AsyncIterator<Uint8Array, unknown> = {
-    next() {
-      if (!isFirst) return reads.next();
-      isFirst = false;
-      return Promise.resolve({ done: false, value: first });
-    },
-    return: (value) => reads.return?.(value) ?? Promise.resolve({ done: true, value }),
-  };
-  return { [Symbol.asyncIterator]: () => iterator, destroy: (error) => body.destroy(error) };
 }

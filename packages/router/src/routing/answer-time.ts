@@ -1,7 +1,11 @@
 import type { BackendView, FleetView } from '../core/backend.ts';
 import { predictWait } from '../core/predicted-wait.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
-import type { PromptSize } from './attempt.ts';
+import { type AttemptTrace, newAttempt } from '../core/trace.ts';
+import type { RequestFeatures } from '../core/routing.ts';
+
+/** Of a cloud that has not been measured: answers in one piece teach no rates. */
+export const assumedCloudMs = 2_000;
 
 /** Of an answer without a limit of its own. */
 const usualTokens = 128;
@@ -19,7 +23,7 @@ export function predictedAnswerMs(
   fleet: FleetView,
   tier: Tier,
   request: ChatRequest,
-  { promptTokens, warmTokens }: PromptSize,
+  { promptTokens, warmTokens }: Pick<RequestFeatures, 'promptTokens' | 'warmTokens'>,
   until: 'first token' | 'end',
 ): number | undefined {
   const outTokens = until === 'end' ? expectedTokens(request) : 0;
@@ -36,4 +40,15 @@ export function predictedAnswerMs(
 
 function isFit({ status, breaker, isDraining }: BackendView): boolean {
   return status.state === 'ready' && breaker === 'closed' && isDraining !== true;
+}
+
+/** What the cloud's answer would be charged as. */
+export function expectedAttempt(
+  request: ChatRequest,
+  { promptTokens }: Pick<RequestFeatures, 'promptTokens'>,
+  { backends }: FleetView,
+): AttemptTrace {
+  const cloud = backends.find(({ tier }) => tier === 'cloud');
+  const usage = { promptTokens, completionTokens: expectedTokens(request) };
+  return { ...newAttempt('cloud', 0), backend: cloud?.id, model: cloud?.models[0], usage };
 }

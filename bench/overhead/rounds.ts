@@ -1,0 +1,103 @@
+import { cpus, loadavg } from 'node:os';
+import type { Cell } from './cells.ts';
+import { load, type Sample } from './load.ts';
+import type { System } from './systems.ts';
+
+/** What was found, by cell and system; the samples of one round have the same place. */
+export class Results {
+  readonly #samples = new Map<string, Sample[]>();
+
+  add(cell: Cell, name: string, sample: Sample): void {
+    const key = `${cell.name}|${name}`;
+    this.#samples.set(key, [...(this.#samples.get(key) ?? []), sample]);
+  }
+
+  samples(cell: Cell, name: string): readonly Sample[] {
+    return this.#samples.get(`${cell.name}|${name}`) ?? [];
+  }
+
+  /** CPU of one system over another's, round by round. */
+  ratios(cell: Cell, name: string, to: string): readonly number[] {
+    return this.samples(cell, name).flatMap((sample, round) => {
+      const other = this.samples(cell, to)[round];
+      return other === undefined ? [] : [sample.cpuUs / other.cpuUs];
+    });
+  }
+}
+
+/**
+ * Sends each cell through each system that has a model for it, in turns within a round, the order rotating.
+ * `share` of the requests of a cell, and `warm` of them before the first round.
+ */
+export async function measureInTurns(
+  systems: readonly System[],
+  cells: readonly Cell[],
+  { rounds, warm, share }: { readonly rounds: number; readonly warm: number; readonly share: number },
+): Promise<Results> {
+  const results = new Results();
+  const able = ({ only, model }: Cell): readonly System[] =>
+    systems.filter(({ name, models }) => {
+      const speaks = only === undefined || name === 'lfo' || name === 'before';
+      return speaks && models[model] !== undefined;
+    });
+  for (const cell of cells) {
+    const before = Math.ceil(warm * share * (cell.isStream ? 0.2 : 1));
+    if (before > 0) for (const system of able(cell)) await load(system, cell, Math.max(cell.concurrency, before));
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const cell of cells) {
+      const requests = Math.max(cell.concurrency, Math.ceil(cell.requests * share));
+      for (const system of rotated(able(cell), round)) {
+        results.add(cell, system.name, await load(system, cell, requests));
+      }
+    }
+  }
+  return results;
+}
+
+/** One line a cell and system: medians, and of the ratios the smallest in brackets. */
+export function rowsOf(systems: readonly System[], cells: readonly Cell[], results: Results) {
+  return cells.flatMap((cell) =>
+    systems.flatMap(({ name }) => {
+      const own = results.samples(cell, name);
+      if (own.length === 0) return [];
+      return {
+        cell: cell.name,
+        system: name,
+        'CPU µs': Math.round(median(own.map(({ cpuUs }) => cpuUs))),
+        '× nginx': shown(results.ratios(cell, name, 'nginx')),
+        '× dispatch': shown(results.ratios(cell, name, 'dispatch')),
+        'per second': Math.round(median(own.map(({ perSecond }) => perSecond))),
+        'p50 ms': median(own.map(({ p50Ms }) => p50Ms)).toFixed(2),
+        'p99 ms': median(own.map(({ p99Ms }) => p99Ms)).toFixed(2),
+        'first byte ms': median(own.map(({ firstByteMs }) => firstByteMs)).toFixed(2),
+      };
+    }),
+  );
+}
+
+/** What it was measured on. */
+export function machineLine(rounds: number, warm: number): string {
+  const [cpu] = cpus();
+  const load = loadavg()[0]?.toFixed(2);
+  return `${cpu?.model}, ${cpus().length} cores, Node ${process.version}, load ${load}, ${rounds} rounds, ${warm} requests before`;
+}
+
+export function table(rows: readonly Readonly<Record<string, string | number>>[]): void {
+  const head = Object.keys(rows[0] ?? {});
+  console.log(`| ${head.join(' | ')} |\n|${head.map(() => '---').join('|')}|`);
+  for (const row of rows) console.log(`| ${Object.values(row).join(' | ')} |`);
+}
+
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+function shown(values: readonly number[]): string {
+  return values.length === 0 ? '' : `${median(values).toFixed(2)} (${Math.min(...values).toFixed(2)})`;
+}
+
+function rotated<T>(items: readonly T[], by: number): readonly T[] {
+  const at = by % items.length;
+  return [...items.slice(at), ...items.slice(0, at)];
+}
