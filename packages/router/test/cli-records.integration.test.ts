@@ -183,3 +183,31 @@ test('the same commands read PostgreSQL where DATABASE_URL names it', { skip: wi
   assert.equal(backup.code, 1);
   assert.match(backup.stderr, /pg_dump/);
 });
+
+test('what an operator can cause is told in one sentence, without a stack', async (t) => {
+  const { cwd } = await recorded(t, rowsOf(Date.now()));
+  writeFileSync(join(cwd, 'file'), '');
+  for (const [args, env, sentence] of [
+    [
+      ['db', 'backup', join(cwd, 'nowhere', 'copy.db')],
+      {},
+      /^\S+copy\.db cannot be written \(ENOENT\): name a file in a folder/,
+    ],
+    [
+      ['keys', 'list'],
+      { LFO_DATA_DIR: join(cwd, 'file', 'data') },
+      /^ENOTDIR: not a directory, .*\. See lfo doctor\.$/,
+    ],
+    [
+      ['keys', 'list'],
+      { DATABASE_URL: 'postgresql://lfo@127.0.0.1:1/lfo' },
+      /^The database cannot be used \(ECONNREFUSED\)/,
+    ],
+    [['stats'], { DATABASE_URL: 'postgresql://lfo@127.0.0.1:1/lfo' }, /ECONNREFUSED/],
+    [['requests'], { DATABASE_URL: 'postgresql://lfo@127.0.0.1:1/lfo' }, /ECONNREFUSED/],
+  ] as const) {
+    const { code, stdout, stderr } = await runLfo(t, args, { cwd, env });
+    assert.deepEqual([code, stdout, stderr.trimEnd().split('\n').length], [1, '', 1], stderr);
+    assert.match(stderr.trimEnd(), sentence);
+  }
+});

@@ -74,7 +74,7 @@ function Row({ request, scaleMs, pick }: { request: RequestView; scaleMs: number
         </span>
         <span class="what">
           <span class="strong">
-            {backend ?? (request.isTurnedAway ? (request.path ?? 'refused') : 'no backend')}
+            {request.device ?? backend ?? (request.isTurnedAway ? (request.path ?? 'refused') : 'no backend')}
             {model !== null && <span class="dim"> {model}</span>}
           </span>
           <span class="why">{errorCode === null ? whyOf(request) : sentence(errorCode)}</span>

@@ -265,6 +265,7 @@ function Filters({ pages }: { pages: Pages }) {
         ]}
       />
       <Choice name="dialect" label="Dialect" options={dialects.map((name) => [name, name])} />
+      <Choice name="status" label="Status" options={statuses.map((status) => [status, status])} />
       <Choice name="fromMs" label="Since" options={sinceOptions()} />
       <Choice name="reason" label="Reason" options={Object.entries(reasons)} />
       <Choice
@@ -294,6 +295,7 @@ function Filters({ pages }: { pages: Pages }) {
   );
 }
 
+const statuses = ['200', '400', '401', '403', '404', '413', '429', '499', '500', '502', '503', '504'];
 const dialects = ['openai-chat', 'openai-responses', 'anthropic', 'gemini', 'ollama'];
 
 /** Moments in steps of ten minutes, so that the address stays the same for a while. */

@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { type Archive, ArchiveError } from '../records/archive.ts';
 import { type Clock, sleep } from '../core/clock.ts';
@@ -383,6 +384,10 @@ function throwInsteadOfExit(command: Command, terminal: Terminal): void {
 async function report(error: unknown, argv: readonly string[], { terminal, clock }: ProgramDeps): Promise<number> {
   // Commander has said it already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  if (isSystemError(error)) {
+    terminal.errors.write(`${coloursFor(terminal).red(`${error.message}. See lfo doctor.`)}\n`);
+    return exitCodes.failed;
+  }
   if (!(error instanceof LfoError) && !(error instanceof CliError) && !(error instanceof ArchiveError)) throw error;
   if (argv.includes('serve') && !terminal.isInteractive) {
     const problems = error instanceof ConfigError ? { problems: error.problems } : {};
@@ -394,4 +399,9 @@ async function report(error: unknown, argv: readonly string[], { terminal, clock
   // Nothing mends it but a new configuration: a service manager need not try again.
   if (argv.includes('serve') && error instanceof ConfigError) return exitCodes.usage;
   return error instanceof CliError ? error.exitCode : exitCodes.failed;
+}
+
+/** A folder that is not there, a disk that is full, a file that may not be read: an operator can cause it and mend it. */
+function isSystemError(error: unknown): error is Error {
+  return isNativeError(error) && 'syscall' in error && 'code' in error;
 }

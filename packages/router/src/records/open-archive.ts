@@ -1,5 +1,6 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { isNativeError } from 'node:util/types';
 import { sql } from 'kysely';
 import { type Archive, ArchiveError } from './archive.ts';
 import type { LfoConfig } from '../config/config.ts';
@@ -94,6 +95,11 @@ export function openArchive(config: Pick<LfoConfig, 'databaseUrl' | 'dataDir'>):
       if (existsSync(target)) throw new ArchiveError('The file exists already: name another one.');
       try {
         createPrivateFile(target);
+      } catch (error) {
+        const code = isNativeError(error) && 'code' in error ? String(error.code) : 'unknown';
+        throw new ArchiveError(`${target} cannot be written (${code}): name a file in a folder that you may write to.`);
+      }
+      try {
         await sql`vacuum into ${target}`.execute(reader.db);
       } catch (error) {
         rmSync(target, { force: true });
