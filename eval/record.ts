@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { labelTokens } from '@lfo/device-core/token-labels';
 import { hashOf } from '@lfo/router/src/confidence/fitting/random.ts';
+import { Wakes } from '@lfo/router/src/backends/wake.ts';
 import { createLocalTier } from '@lfo/router/src/app/local-tier.ts';
 import { withoutSecrets } from '@lfo/router/src/config/environment.ts';
 import { loadConfig } from '@lfo/router/src/config/load.ts';
@@ -47,7 +48,13 @@ const log = createLogger({ level: 'warn', clock: systemClock });
 const embedded = { ...config.embedded, slots: 1, threads: Number(values.threads) };
 const tier = createLocalTier(
   { ...config, backends: [], embedded },
-  { clock: systemClock, log, execPath: process.execPath, childEnv: withoutSecrets(process.env) },
+  {
+    clock: systemClock,
+    log,
+    execPath: process.execPath,
+    wakes: new Wakes(systemClock),
+    childEnv: withoutSecrets(process.env),
+  },
 );
 const backend = tier.embedded;
 if (backend === undefined) {

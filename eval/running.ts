@@ -3,6 +3,7 @@ import type { EngineRequest, ScriptedAnswer } from '@lfo/device-core';
 import type { InferenceEvent } from '@lfo/router/src/core/events.ts';
 import { isJsonObject, type JsonValue, parseJson } from '@lfo/router/src/core/json.ts';
 import { textOf, type ChatRequest } from '@lfo/router/src/core/request.ts';
+import { modelsDir } from '@lfo/testing/npm-start.ts';
 import { startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at, readSse } from '@lfo/testing/sse.ts';
@@ -17,7 +18,8 @@ import { mean } from './statistics.ts';
 import { callsOf, eventsOf, readTraces, type Trace, type WrittenCall } from './trace-file.ts';
 
 // The running router on recorded answers: a paired device plays them with their token times, a scripted cloud is right on
-// a stated share. `npm run eval:run -- [answers]`. Times are a twentieth of the recorded ones.
+// a stated share: `npm run eval:run -- [answers]`, times a twentieth of the recorded ones. `npm run eval:run -- live` asks
+// the default model itself, 20 cases of every kind in turn, beside a cloud that takes 700 ms.
 
 /** Recorded times divided by this. */
 const haste = 20;
@@ -44,19 +46,77 @@ interface Answered {
   readonly totalMs: number;
 }
 
-test('the running router on recorded answers', { timeout: 3_600_000 }, async (t) => {
+const isLive = process.argv.at(-1) === 'live';
+
+test('the running router with the default model', { timeout: 3_600_000, skip: !isLive }, async (t) => {
   const data = findData();
   if (data === undefined) return t.skip('the reference data is not here');
-  const count = Number(process.argv.at(-1)) || 400;
+  const played = playedOf(data).filter(({ one }) => liveCategories.includes(one.category));
+  const chosen = liveCategories.flatMap((category) =>
+    played.filter(({ one }) => one.category === category).slice(0, 20 / liveCategories.length),
+  );
+  const byQuestion = new Map(chosen.map((each) => [questionOf(each.one.request), each]));
+  const cloud = await ScriptedUpstream.start();
+  t.after(() => cloud.close());
+  cloud.always(async (exchange) => {
+    const found = byQuestion.get(lastUser(exchange.request.json));
+    await exchange.pause(700);
+    const isRight = found !== undefined && isCloudRight(found.one.id);
+    return answerWith(found === undefined ? { deltas: ['?'] } : cloudAnswer(found, isRight))(exchange);
+  });
+  const yaml = `backends:
+  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [big] }
+`;
+  const model = 'qwen2.5-coder-0.5b';
+  const env = { LFO_LOCAL_MODEL: model, LFO_MODELS_DIR: modelsDir, LFO_LOG_LEVEL: 'warn' };
+  const router = await startRouter(t, { yaml, env });
+  await router.ready;
+  const localRight = new Set<string>();
+  const rows: (readonly string[])[] = [];
+  const run = async (name: string, body: Readonly<Record<string, unknown>>): Promise<void> => {
+    const answers = await askAll(router, chosen, body, { atOnce: 1, isCloudRight });
+    if (rows.length === 0) for (const { id, isRight } of answers) if (isRight) localRight.add(id);
+    rows.push([name, ...measures(answers.map((one) => ({ ...one, wasLocalRight: localRight.has(one.id) })))]);
+    console.log(rows.at(-1)?.join(' | '));
+  };
+  await run('all local', { model: 'lfo-local' });
+  await run('all cloud', { model: 'lfo-cloud' });
+  await run('auto, threshold .7 as shipped', {});
+  await run('auto, threshold .5', { metadata: { confidence_threshold: '0.5' } });
+  console.log(table([`${chosen.length} requests to ${model}`, ...columns], rows));
+});
+
+/** Kinds of cases that the live run asks in equal numbers. */
+const liveCategories = ['simple_python', 'multiple', 'parallel', 'parallel_multiple', 'irrelevance'];
+
+const columns = [
+  'cloud share',
+  'right',
+  'rescue',
+  'harm',
+  'right of what stayed',
+  'WLR',
+  'first token p50 / p95 ms',
+  'total p50 ms',
+];
+
+/** Cases that an answer was recorded for, in an order by hash. */
+function playedOf(data: URL): readonly Played[] {
   const cases = readCases(new URL('bfcl/', data));
   const truths = readTruths(new URL('bfcl/', data));
-  const played = readTraces(new URL('traces/bfcl-qwen2.5-coder-0.5b.jsonl.gz', data))
+  return readTraces(new URL('traces/bfcl-qwen2.5-coder-0.5b.jsonl.gz', data))
     .toSorted((a, b) => hashOf(`run ${a.id}`) - hashOf(`run ${b.id}`))
     .flatMap((trace): Played[] => {
       const one = cases.get(trace.id);
       return one === undefined ? [] : [{ one, trace, truth: truths.get(trace.id) }];
-    })
-    .slice(0, count);
+    });
+}
+
+test('the running router on recorded answers', { timeout: 3_600_000, skip: isLive }, async (t) => {
+  const data = findData();
+  if (data === undefined) return t.skip('the reference data is not here');
+  const count = Number(process.argv.at(-1)) || 400;
+  const played = playedOf(data).slice(0, count);
   const byQuestion = new Map(played.map((each) => [questionOf(each.one.request), each]));
   let alwaysRight = false;
   const cloud = await ScriptedUpstream.start();
@@ -80,7 +140,8 @@ test('the running router on recorded answers', { timeout: 3_600_000 }, async (t)
 
   const rows: (readonly string[])[] = [];
   const run = async (name: string, body: Readonly<Record<string, unknown>>): Promise<void> => {
-    const answers = await askAll(router, played, body, alwaysRight);
+    const cloudRight = (id: string): boolean => alwaysRight || isCloudRight(id);
+    const answers = await askAll(router, played, body, { atOnce, isCloudRight: cloudRight });
     rows.push([name, ...measures(answers)]);
     console.log(rows.at(-1)?.join(' | '));
   };
@@ -94,35 +155,20 @@ test('the running router on recorded answers', { timeout: 3_600_000 }, async (t)
   await router.request('DELETE', '/admin/settings/routing.goal.cloud_share');
   alwaysRight = true;
   await run('auto, threshold .7, the cloud always right', {});
-  console.log(
-    table(
-      [
-        `${played.length} recorded answers`,
-        'cloud share',
-        'right',
-        'rescue',
-        'harm',
-        'right of what stayed',
-        'WLR',
-        'first token p50 / p95 ms',
-        'total p50 ms',
-      ],
-      rows,
-    ),
-  );
+  console.log(table([`${played.length} recorded answers`, ...columns], rows));
 });
 
 async function askAll(
   router: TestRouter,
   played: readonly Played[],
   body: Readonly<Record<string, unknown>>,
-  alwaysRight: boolean,
+  { atOnce, isCloudRight }: { readonly atOnce: number; readonly isCloudRight: (id: string) => boolean },
 ): Promise<readonly Answered[]> {
   const left = [...played];
   const answers: Answered[] = [];
   const work = async (): Promise<void> => {
     for (let next = left.shift(); next !== undefined; next = left.shift())
-      answers.push(await ask(router, next, body, alwaysRight));
+      answers.push(await ask(router, next, body, isCloudRight));
   };
   await Promise.all(Array.from({ length: atOnce }, work));
   return answers;
@@ -132,7 +178,7 @@ async function ask(
   router: TestRouter,
   { one, trace, truth }: Played,
   body: Readonly<Record<string, unknown>>,
-  alwaysRight: boolean,
+  cloudRight: (id: string) => boolean,
 ): Promise<Answered> {
   const { request } = one;
   const { chunks, firstMs, totalMs } = await streamed(router, { ...chatBody(request), ...body, stream: true });
@@ -147,7 +193,7 @@ async function ask(
     id: one.id,
     isRight: areRight(callsIn(chunks), truth, request.tools),
     wasLocalRight: areRight(callsOfTrace(trace, request), truth, request.tools),
-    isCloudRight: alwaysRight || isCloudRight(one.id),
+    isCloudRight: cloudRight(one.id),
     route,
     isEscalated: list.some((each) => at(each, 'outcome') === 'escalated'),
     localMs,

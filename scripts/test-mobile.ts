@@ -1,7 +1,7 @@
 /**
  * The phone's tests: installs the app's own packages where its lockfile has changed, then its types, its lint, its
- * manifest and its Jest suite. With `LFO_TEST_FULL=1` also what takes minutes: the bundle, the native project, Kotlin
- * and the screens (`scripts/mobile/`).
+ * manifest and its Jest suite. With `LFO_TEST_FULL=1` also what takes minutes: the bundle, the native project, Kotlin,
+ * Hermes, the screens and Termux (`scripts/mobile/`).
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -56,6 +56,6 @@ run('manifest', app, process.execPath, join(root, 'scripts', 'mobile', 'manifest
 run('Jest', app, bin('jest'), '--ci');
 
 if (process.env['LFO_TEST_FULL'] === '1') {
-  for (const name of ['kotlin', 'bundle', 'hermes', 'screens'])
+  for (const name of ['kotlin', 'bundle', 'hermes', 'screens', 'termux'])
     run(name, app, process.execPath, join(root, 'scripts', 'mobile', `${name}.ts`));
 }

@@ -41,6 +41,7 @@ const others: readonly (readonly [tab: string, scene: string])[] = [
   ['models', 'serving'],
   ['models', 'downloading'],
   ['models', 'download-paused'],
+  ['models', 'download-waits'],
   ['models', 'download-failed'],
   ['models', 'checking'],
   ['settings', 'serving'],
@@ -90,7 +91,12 @@ for (const colorScheme of ['light', 'dark'] as const) {
       const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
       if (overflow !== 0) faults.push(`${where}: ${String(overflow)} pixels beside the screen`);
       count += 1;
-      if (all && width === 360) await page.screenshot({ path: join(site, `${tab}-${scene}-${colorScheme}.png`) });
+      if (all) {
+        // Whole, where a phone scrolls.
+        await page.setViewportSize({ width, height: 1800 });
+        await page.screenshot({ path: join(site, `${tab}-${scene}-${colorScheme}-${width}.png`) });
+        await page.setViewportSize({ width, height: 860 });
+      }
       const isForReadme =
         width === 412 &&
         ((tab === 'serve' && scene === 'serving') ||

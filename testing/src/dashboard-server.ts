@@ -14,6 +14,7 @@ import type { VerifyKey } from '@lfo/router/src/core/identity.ts';
 import type { RequestRow } from '@lfo/router/src/records/tables.ts';
 import { beginAttempt, beginTrace, type RequestTrace } from '@lfo/router/src/core/trace.ts';
 import { createDashboard } from '@lfo/router/src/admin/dashboard.ts';
+import { Wakes } from '@lfo/router/src/backends/wake.ts';
 import { Devices } from '@lfo/router/src/fleet/devices.ts';
 import { openRouterKey } from '@lfo/router/src/fleet/router-key.ts';
 import { singleKey } from '@lfo/router/src/keys/verify-key.ts';
@@ -40,9 +41,19 @@ function noDevices(dataDir: string): Devices {
     log: pino({ level: 'silent' }),
     registry: { list: async () => [], save: async () => {}, seen: async () => {} },
     keys: () => openRouterKey(dataDir),
-    config: { listen: 'off', models: [], dial: [], heartbeatMs: 20_000, graceMs: 10_000, legacy: false },
+    config: {
+      listen: 'off',
+      models: [],
+      dial: [],
+      heartbeatMs: 20_000,
+      graceMs: 10_000,
+      legacy: false,
+      advertise: false,
+      plaintext: false,
+    },
     members: { add() {}, remove() {}, setDraining: () => false, view: () => ({ backends: [] }), onEjected() {} },
     random: () => 0,
+    wakes: new Wakes(clock),
     version: '0.1.0',
   });
 }

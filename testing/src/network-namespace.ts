@@ -5,6 +5,9 @@ import type { TestContext } from 'node:test';
 
 /** Where everything that leaves arrives; a public address by its range, reserved for documentation. */
 export const canaryAddress = '203.0.113.9';
+/** Addresses of the local network at which other machines of it are played, and the router's there. */
+export const lanAddresses = ['192.168.77.20', '192.168.77.21', '192.168.77.22'] as const;
+export const routerLanAddress = '192.168.77.2';
 /** An address of the local network that takes packets and never answers. */
 export const silentLanAddress = '192.168.77.9';
 
@@ -28,8 +31,8 @@ export function namespaceProblem(): string | undefined {
 }
 
 /**
- * A network of two namespaces: the inner one has loopback, a LAN on which nobody answers, and one way out, which leads
- * to the canary. Its name server is the canary as well. Nothing in it reaches the machine it runs on.
+ * A network of two namespaces: the inner one has loopback, a LAN on which nobody answers but what a test starts there,
+ * and one way out, which leads to the canary. Its name server is the canary as well. Nothing in it reaches the machine it runs on.
  */
 export class CanaryNetwork {
   readonly #inner: string;
@@ -73,6 +76,11 @@ export class CanaryNetwork {
     return ['ip', 'netns', 'exec', this.#inner, program, ...args];
   }
 
+  /** The command line that runs a program on another machine of the local network. */
+  onLan(program: string, ...args: readonly string[]): readonly [string, ...string[]] {
+    return ['ip', 'netns', 'exec', this.#canary, program, ...args];
+  }
+
   /** IP packets, over IPv4 or IPv6, that have reached the canary since it opened; nobody needs to ask for neighbours. */
   packets(): number {
     return received(this.#canary, 'canary0') - this.#chatter;
@@ -108,7 +116,8 @@ export class CanaryNetwork {
     connect(inner, 'lan0', canary, 'lan1');
     ip('-n', inner, 'addr', 'add', `${outside.router}/24`, 'dev', 'out0');
     ip('-n', inner, 'addr', 'add', `${outside.router6}/64`, 'dev', 'out0', 'nodad');
-    ip('-n', inner, 'addr', 'add', '192.168.77.2/24', 'dev', 'lan0');
+    ip('-n', inner, 'addr', 'add', `${routerLanAddress}/24`, 'dev', 'lan0');
+    for (const address of lanAddresses) ip('-n', canary, 'addr', 'add', `${address}/24`, 'dev', 'lan1');
     for (const address of [`${outside.canary}/24`, `${canaryAddress}/32`])
       ip('-n', canary, 'addr', 'add', address, 'dev', 'canary0');
     ip('-n', canary, 'addr', 'add', `${outside.canary6}/64`, 'dev', 'canary0', 'nodad');

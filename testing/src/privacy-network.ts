@@ -7,9 +7,10 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { Pool } from 'undici';
+import * as z from 'zod';
 
 import type { Mutation } from './mutate.ts';
-import { CanaryNetwork, canaryAddress, silentLanAddress } from './network-namespace.ts';
+import { CanaryNetwork, canaryAddress, routerLanAddress, silentLanAddress } from './network-namespace.ts';
 import { tinyGguf } from './tiny-gguf.ts';
 
 /** What a test sends: `raw` as it is, or `body` as JSON. */
@@ -31,9 +32,17 @@ export interface PrivacyNetwork {
   /** Kills the process of the embedded model. */
   readonly killModel: () => void;
   readonly signal: (name: NodeJS.Signals) => void;
+  /** Pairs a device host, a process of another machine of the local network, and starts it; resolves when it serves. */
+  readonly startDevice: (name: string) => Promise<PrivacyDevice>;
   /** Resolves with the exit code. */
   readonly ended: Promise<number | null>;
   readonly output: () => string;
+}
+
+/** A device of that network: its name there, and its process. */
+export interface PrivacyDevice {
+  readonly name: string;
+  readonly signal: (name: NodeJS.Signals) => void;
 }
 
 const port = 8080;
@@ -49,17 +58,24 @@ export async function startPrivacyNetwork(
   const network = await CanaryNetwork.open(t);
   const folder = mkdtempSync(join(tmpdir(), 'lfo-privacy-'));
   const socketPath = join(folder, 'router.sock');
-  const start = (env: Readonly<Record<string, string>>, ...args: readonly string[]) => {
-    const [program, ...rest] = network.inside(process.execPath, ...args);
+  const startAt = (
+    [program, ...rest]: readonly [string, ...string[]],
+    env: Readonly<Record<string, string>>,
+    isGroup = false,
+  ) => {
     const child = spawn(program, rest, {
       cwd: folder,
       env: { PATH: process.env['PATH'], HOME: folder, ...env },
+      detached: isGroup,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     child.stdout.setEncoding('utf8');
     child.stderr.setEncoding('utf8');
     return child;
   };
+  const start = (env: Readonly<Record<string, string>>, ...args: readonly string[]) =>
+    startAt(network.inside(process.execPath, ...args), env);
+  const devices: ReturnType<typeof start>[] = [];
 
   const server = start({}, scene, socketPath, String(port));
   const [origin]: unknown[] = await once(server.stdout, 'data');
@@ -81,6 +97,7 @@ export async function startPrivacyNetwork(
   const pool = new Pool('http://localhost', { connect: { socketPath }, connections: 64 });
   t.after(async () => {
     await pool.destroy();
+    for (const { pid } of devices) if (isAlive(pid)) process.kill(-(pid ?? 0), 'SIGKILL');
     for (const child of [router, server]) child.kill('SIGKILL');
     await ended;
     rmSync(folder, { recursive: true, force: true });
@@ -95,6 +112,29 @@ export async function startPrivacyNetwork(
     ended,
     output: () => output,
     signal: (name) => void router.kill(name),
+    async startDevice(name) {
+      const pairing = await pool.request({ path: '/admin/devices/pairings', method: 'POST' });
+      const { uri } = z.object({ uri: z.string() }).parse(await pairing.body.json());
+      const args = [main, 'device', '--engine', 'scripted', '--model', 'tiny', '--tokens-per-second', '400', '--json'];
+      const to = ['--pair', uri, '--router', `${routerLanAddress}:4870`, '--name', name];
+      const child = startAt(
+        network.onLan(process.execPath, ...args, ...to),
+        {
+          LFO_DATA_DIR: join(folder, name),
+          LFO_LOCAL_MODEL: 'none',
+        },
+        true,
+      );
+      devices.push(child);
+      let said = '';
+      child.stdout.on('data', (text: string) => (said += text));
+      child.stderr.on('data', (text: string) => (said += text));
+      while (!said.includes('"event":"connected"')) {
+        await Promise.race([once(child.stdout, 'data'), once(child, 'exit')]);
+        if (child.exitCode !== null) throw new Error(`The device did not start: ${said}`);
+      }
+      return { name, signal: (signal) => void process.kill(-(child.pid ?? 0), signal) };
+    },
     killModel() {
       for (const pid of childrenOf(router.pid)) process.kill(pid, 'SIGKILL');
     },
@@ -115,6 +155,15 @@ export async function startPrivacyNetwork(
       }
     },
   };
+}
+
+/** Whether a process of the group is left: the command of a device has one of its own. */
+function isAlive(pid: number | undefined): boolean {
+  try {
+    return pid !== undefined && process.kill(-pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 /** Short budgets, so that a silent backend costs little time; breakers and budgets that never close the way out. */

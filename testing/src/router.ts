@@ -55,7 +55,7 @@ export interface TestRouter {
 }
 
 /** Starts one; without options it has no backend at all. */
-export async function startRouter(t: TestContext, options: TestRouterOptions = {}): Promise<TestRouter> {
+export async function startRouter(t: Pick<TestContext, 'after'>, options: TestRouterOptions = {}): Promise<TestRouter> {
   const folder = mkdtempSync(join(tmpdir(), 'lfo-router-'));
   if (options.yaml !== undefined) writeFileSync(join(folder, 'lfo.yaml'), options.yaml);
   const env = {

@@ -18,8 +18,8 @@ export class ScriptedUpstream {
   readonly #queued: Script[] = [];
   #waiting: (() => void)[] = [];
 
-  /** Listens on a free port; close it after use. */
-  static async start(script?: Script): Promise<ScriptedUpstream> {
+  /** Listens, on a free port unless one is named; close it after use. */
+  static async start(script?: Script, port = 0): Promise<ScriptedUpstream> {
     const sockets = new Map<Socket, number>();
     let connections = 0;
     const server = createServer({ keepAliveTimeout: 60_000 });
@@ -28,7 +28,7 @@ export class ScriptedUpstream {
       socket.on('error', () => undefined);
       socket.on('close', () => sockets.delete(socket));
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     const upstream = new ScriptedUpstream(server, sockets);
     if (script !== undefined) upstream.always(script);
     return upstream;

@@ -12,8 +12,20 @@ export interface TcpProxy {
   readonly connections: () => number;
 }
 
+/** How a cable is: TCP shows a lost packet as a pause, after which everything comes at once and in order. */
+export interface Cable {
+  /** One way. */
+  readonly delayMs: number;
+  /** Of packets, 0..1. */
+  readonly lost: number;
+  /** Until a lost packet is sent again. */
+  readonly resentAfterMs: number;
+  /** 0..1, uniform. */
+  readonly random: () => number;
+}
+
 /** Passes connections on to a port of this machine until the test is over. */
-export async function tcpProxy(t: TestContext, toPort: number): Promise<TcpProxy> {
+export async function tcpProxy(t: TestContext, toPort: number, cable?: Cable): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let connections = 0;
   let isSilent = false;
@@ -28,8 +40,19 @@ export async function tcpProxy(t: TestContext, toPort: number): Promise<TcpProxy
         to.destroy();
         pairs.delete(pair);
       });
+      let freeAtMs = 0;
+      const underWay: Buffer[] = [];
       from.on('data', (chunk: Buffer) => {
-        if (!isSilent) to.write(chunk);
+        if (isSilent) return;
+        if (cable === undefined) {
+          to.write(chunk);
+          return;
+        }
+        const resentMs = cable.random() < cable.lost ? cable.resentAfterMs : 0;
+        freeAtMs = Math.max(freeAtMs, performance.now() + cable.delayMs + resentMs);
+        underWay.push(chunk);
+        // Timers of different lengths may change places; what they carry must not.
+        setTimeout(() => to.write(underWay.shift() ?? ''), freeAtMs - performance.now());
       });
     }
   });

@@ -2,13 +2,15 @@ import * as crypto from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
-import { DeviceHost, type EngineRequest, observed, scriptedEngine, type ScriptedAnswer } from '@lfo/device-core';
+import { DeviceHost, observed, scriptedEngine } from '@lfo/device-core';
+import type { Engine, EngineRequest, ModelOpener, ScriptedAnswer } from '@lfo/device-core';
 import {
   answerHandshake,
   dialHandshake,
   framedChannel,
   keyPair,
   keyText,
+  maxFrameBytes,
   nodePrimitives,
   pairingCode,
   pairingKey,
@@ -27,6 +29,8 @@ export interface TestDeviceOptions {
   readonly model?: string;
   readonly slots?: number;
   readonly answer?: (request: EngineRequest) => ScriptedAnswer;
+  /** Instead of a scripted model. */
+  readonly opened?: { readonly engine: Pick<Engine, 'name' | 'version'>; readonly openModel: ModelOpener };
 }
 
 /** One link of a test device. */
@@ -51,18 +55,21 @@ export class TestDevice {
   /** Public key of its router. */
   routerKey: Uint8Array | undefined;
 
-  constructor(t: TestContext, { name = 'Test phone', model = 'tiny', slots = 2, answer }: TestDeviceOptions = {}) {
+  constructor(
+    t: Pick<TestContext, 'after'>,
+    { name = 'Test phone', model = 'tiny', slots = 2, answer, opened }: TestDeviceOptions = {},
+  ) {
     const engine = scriptedEngine({ clock, ...(answer === undefined ? {} : { answer }) });
+    const openModel: ModelOpener = (onProgress, signal) =>
+      engine.load(
+        { id: model, path: `/${model}` },
+        { contextTokens: 2048, slots, gpu: 'none' },
+        (done, total) => onProgress({ phase: 'load', done, total }),
+        signal,
+      );
     this.host = new DeviceHost({
       identity: { boot: crypto.randomBytes(16).toString('base64url'), name, app: 'test 1', os: 'none' },
-      engine,
-      openModel: (onProgress, signal) =>
-        engine.load(
-          { id: model, path: `/${model}` },
-          { contextTokens: 2048, slots, gpu: 'none' },
-          (done, total) => onProgress({ phase: 'load', done, total }),
-          signal,
-        ),
+      ...(opened ?? { engine, openModel }),
       clock,
     });
     this.host.load();
@@ -87,6 +94,17 @@ export class TestDevice {
   async dial(port: number, host = '127.0.0.1'): Promise<TestLink> {
     if (this.routerKey === undefined) throw new TypeError('not paired');
     return await this.#dial(port, host, { purpose: 'known', peerKey: this.routerKey });
+  }
+
+  /** Dials without handshake and encryption. */
+  async dialPlainly(t: TestContext, port: number): Promise<TestLink> {
+    const socket = connect({ host: '127.0.0.1', port, noDelay: true });
+    t.after(() => socket.destroy());
+    await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+    const ended = new Promise<string>((resolve) => {
+      this.host.serve(observed(framedChannel(streamCarrier(socket), maxFrameBytes), clock, resolve));
+    });
+    return { socket, ended };
   }
 
   /** Waits to be dialled; the URI pairs with it. */

@@ -1,5 +1,5 @@
 /** The native halves of the libraries, for tests: what is computed is fake, what runs in JavaScript is the libraries' own. */
-import { DeviceEventEmitter, Linking } from 'react-native';
+import { DeviceEventEmitter, Linking, NativeModules } from 'react-native';
 import type { FakeCactus } from './fake-cactus';
 import type { FakeCamera } from './fake-camera';
 
@@ -28,3 +28,19 @@ Object.assign(Linking, {
   getInitialURL: async () => null,
   addEventListener: (type: string, run: (event: unknown) => void) => DeviceEventEmitter.addListener(type, run),
 });
+
+/** react-native-zeroconf's native half: what is heard on the network is what a test says. */
+const scans: string[] = [];
+export const fakeZeroconf = {
+  scans,
+  heard(event: 'Resolved' | 'Remove' | 'Error', service: object | string): void {
+    DeviceEventEmitter.emit(`RNZeroconf${event}`, service);
+  },
+};
+NativeModules['RNZeroconf'] = {
+  addListener() {},
+  removeListeners() {},
+  scan: (type: string, protocol: string, domain: string) =>
+    void fakeZeroconf.scans.push(`${type}.${protocol}.${domain}`),
+  stop: () => void fakeZeroconf.scans.push('stop'),
+};

@@ -314,6 +314,17 @@ describe('Settings', () => {
     expect(asked.list).toEqual([effect]);
   });
 
+  test('work with the screen off is asked for where Android does not allow it', async () => {
+    let asked = 0;
+    const phone = new Asked().phone('serving');
+    await open({ ...phone, background: { isAllowed: () => false, ask: () => void (asked += 1) } }, 'settings');
+    await press('Let it work with the screen off');
+    expect(asked).toBe(1);
+    screen.unmount();
+    await open(phone, 'settings');
+    expect(screen.getByLabelText('With the screen off: allowed to work on')).toBeTruthy();
+  });
+
   test('a name is kept once it is whole, and an empty one is none', async () => {
     const asked = new Asked();
     await open(asked.phone('serving'), 'settings');

@@ -6,4 +6,5 @@ export * from './host/host.ts';
 export * from './link/redial.ts';
 export * from './link/router-call.ts';
 export * from './session/kept-answers.ts';
+export * from './shipped-models.ts';
 export type { LoadProgress, ModelOpener } from './host/hosted-model.ts';

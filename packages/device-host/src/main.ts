@@ -54,12 +54,26 @@ function terminalHost(): ModelsCommandHost {
         abort.abort(new ModelError('stopped', 'Stopped. What was fetched is kept; run it again to go on.'));
       // Kept: a library of the engine ends the process at a signal that nobody listens to any more.
       process.on('SIGINT', stop).on('SIGTERM', stop);
+      whenAlone(env.LFO_LAUNCHER_PID, stop);
       return abort.signal;
     },
     print: (line) => process.stdout.write(`${line}\n`),
     progress,
   };
 }
+
+/** Who was killed cannot pass a signal on: a device host whose `lfo` has gone ends too. */
+function whenAlone(launcher: string | undefined, run: () => void): void {
+  if (launcher === undefined || process.ppid !== Number(launcher)) return;
+  const look = setInterval(() => {
+    if (process.ppid === Number(launcher)) return;
+    clearInterval(look);
+    run();
+  }, aloneMs);
+  look.unref();
+}
+
+const aloneMs = 1_000;
 
 /** Where a device host keeps its key and its router. */
 function deviceDirOf(env: NodeJS.ProcessEnv): string {

@@ -3,6 +3,7 @@ export * from './carrier.ts';
 export * from './channel.ts';
 export * from './clock.ts';
 export * from './frame.ts';
+export * from './identity/advertisement.ts';
 export * from './identity/identity.ts';
 export * from './identity/pairing-uri.ts';
 export * from './link.ts';

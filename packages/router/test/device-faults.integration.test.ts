@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import type { ScriptedAnswer } from '@lfo/device-core';
 import { blackHole } from '@lfo/testing/faults/black-hole.ts';
 import { startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
+import { randomFrom } from '@lfo/testing/fleet/simulation.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { tcpProxy } from '@lfo/testing/tcp-proxy.ts';
@@ -125,6 +126,77 @@ describe('faults of devices', { timeout: 300_000 }, () => {
       answers.map(({ status }) => status),
       answers.map(() => 200),
     );
+  });
+
+  test('a cable of 200 ms that loses every twentieth packet: every answer is whole', async (t) => {
+    const router = await startRouter(t, { env });
+    const words = Array.from({ length: 40 }, (_, n) => `w${n} `);
+    const answer = (): ScriptedAnswer => ({ parts: words.map((each) => ({ k: 'text', text: each })), partMs: 10 });
+    const random = randomFrom(11);
+    const cable = { delayMs: 100, lost: 0.05, resentAfterMs: 400, random };
+    const far = new TestDevice(t, { name: 'far', slots: 4, answer });
+    const { id } = await joined(router, far, async (port) => (await tcpProxy(t, port, cable)).port);
+    const answers = await Promise.all(Array.from({ length: 8 }, () => ask(router)));
+    for (const { status, json } of answers) assert.deepEqual([status, contentOf(json)], [200, words.join('')]);
+    const shown = await router.request('GET', `/admin/devices/${id}`);
+    assert.ok(Number(at(shown.json, 'rtt_ms')) >= 190, String(at(shown.json, 'rtt_ms')));
+    assert.equal(at(shown.json, 'session', 'resumes'), 0);
+  });
+
+  test('fault 33: a client that reads nothing does not hold up another answer of the same device', async (t) => {
+    const router = await startRouter(t, { env });
+    const long = Array.from({ length: 2_000 }, () => ({ k: 'text', text: 'x'.repeat(2_000) }) as const);
+    await joined(
+      router,
+      new TestDevice(t, {
+        slots: 2,
+        answer: ({ messages }) => (messages[0]?.content === 'long' ? { parts: long } : text('short')()),
+      }),
+    );
+    // Out of its slow start: both slots are given.
+    await ask(router);
+    const { port } = new URL(router.app.url);
+    const slow = connect(Number(port), '127.0.0.1').on('error', () => undefined);
+    t.after(() => slow.destroy());
+    const body = JSON.stringify(asking('long', { model: 'lfo-local', stream: true }));
+    slow.pause();
+    slow.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const began = performance.now();
+    for (let turn = 0; turn < 5; turn++) assert.equal(contentOf((await ask(router)).json), 'short');
+    assert.ok(performance.now() - began < 5_000);
+    slow.destroy();
+  });
+
+  test('a background request that has not begun gives its slot to an interactive one, and is answered after it', async (t) => {
+    const router = await startRouter(t, { env });
+    const order: string[] = [];
+    const { id } = await joined(
+      router,
+      new TestDevice(t, {
+        slots: 1,
+        answer: ({ messages }) => {
+          order.push(messages[0]?.content ?? '');
+          return { parts: [{ k: 'text', text: 'done' }], prefillMs: messages[0]?.content === 'later' ? 1_500 : 50 };
+        },
+      }),
+    );
+    // Out of its slow start, so that only its slot is in the way.
+    await ask(router);
+    const later = router.chat(asking('later', { model: 'lfo-local' }), { 'x-lfo-lane': 'background' });
+    await eventually(() => (order.includes('later') ? true : undefined), 'the background request');
+    const began = performance.now();
+    const now = await router.chat(asking('now', { model: 'lfo-local' }));
+    assert.equal(now.status, 200, now.text);
+    assert.ok(performance.now() - began < 1_200);
+    const { status, json } = await later;
+    assert.deepEqual([status, contentOf(json)], [200, 'done']);
+    assert.deepEqual(order.slice(1), ['later', 'now', 'later']);
+    assert.equal(at(json, 'lfo_metadata', 'attempts', 'length'), 1, 'what was preempted is no attempt');
+    const shown = await router.request('GET', `/admin/devices/${id}`);
+    assert.equal(at(shown.json, 'last_error'), null);
   });
 
   test('1,000 hostile connections leave memory flat, and a device joins all the same', async (t) => {

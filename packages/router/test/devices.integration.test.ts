@@ -166,6 +166,83 @@ describe('paired devices', { timeout: 180_000 }, () => {
     assert.equal((await router.request('POST', '/admin/devices/pairings', {})).status, 409);
   });
 
+  test('plaintext: a program of this machine joins without a key, and answers', async (t) => {
+    const router = await startRouter(t, { yaml: 'fleet: { listen: "127.0.0.1:0", plaintext: true }\n' });
+    const port = await eventually(async () => {
+      const { json } = await router.request('GET', '/admin/devices');
+      return Number(at(json, 'port')) || undefined;
+    }, 'the port');
+    const device = new TestDevice(t, { name: 'Debug it' });
+    const link = await device.dialPlainly(t, port);
+    const { id, name } = await deviceOf(router, 'ready');
+    assert.deepEqual([id, name], ['plain-debug-it', 'debug-it']);
+    assert.equal((await router.chat(asking('Count.', { model: 'tiny@debug-it' }))).status, 200);
+    link.socket.destroy();
+    await deviceOf(router, 'offline');
+    // A device with a key goes on being served beside it.
+    await paired(router, new TestDevice(t, { name: 'with a key' }));
+  });
+
+  test('what a route would take is told of each device, and the clients of a device are told apart by no name', async (t) => {
+    const router = await startRouter(t, { env });
+    const asked: (string | undefined)[] = [];
+    const answer = ({ prefixKey }: { readonly prefixKey?: string }) => {
+      asked.push(prefixKey);
+      return { parts: [{ k: 'text', text: 'x' } as const] };
+    };
+    const one = await paired(router, new TestDevice(t, { name: 'one', answer }));
+    const two = await paired(router, new TestDevice(t, { name: 'two' }));
+    await router.request('POST', `/admin/devices/${two.id}/drain`, {});
+    const { json } = await router.request('POST', '/v1/route', asking('x', { model: 'lfo-local' }));
+    const candidates: unknown = at(json, 'candidates');
+    assert.ok(Array.isArray(candidates));
+    const found = candidates.map((each: unknown) => [
+      at(each, 'backend'),
+      typeof at(each, 'predicted_ms'),
+      at(each, 'skipped'),
+    ]);
+    assert.deepEqual(found, [
+      [one.id, 'number', undefined],
+      [two.id, 'object', 'draining'],
+    ]);
+    await router.chat(asking('x', { model: 'lfo-local' }));
+    assert.match(asked[0] ?? '0123456789abcdef', /^[0-9a-f]{16}$/);
+  });
+
+  test('what prompts begin with is read by a device that has just come, before it is asked', async (t) => {
+    const router = await startRouter(t, { env });
+    const instructions = 'You answer questions about the house. '.repeat(20);
+    const messages = (question: string) => [
+      { role: 'system', content: instructions },
+      { role: 'user', content: question },
+    ];
+    await paired(router, new TestDevice(t, { name: 'one' }));
+    for (const question of ['a', 'b', 'c'])
+      assert.equal((await router.chat({ model: 'lfo-local', messages: messages(question) })).status, 200);
+    const read: number[] = [];
+    const answer = (request: { readonly messages: readonly unknown[] }) => {
+      read.push(request.messages.length);
+      return { parts: [{ k: 'text', text: 'x' } as const] };
+    };
+    await paired(router, new TestDevice(t, { name: 'two', answer }));
+    await eventually(() => (read.length > 0 ? true : undefined), 'the prompt');
+    assert.deepEqual(read, [1], 'the instructions alone, once');
+  });
+
+  test('how a device is woken is set by its owner, within his own network', async (t) => {
+    const router = await startRouter(t, { env });
+    const { id } = await paired(router, new TestDevice(t));
+    const set = (wake: unknown) => router.request('PATCH', `/admin/devices/${id}`, { wake });
+    for (const bad of [{ mac: 'x' }, { mac: '02:00:5e:10:00:ff', broadcast: '8.8.8.8' }, { timeout_ms: 1 }]) {
+      assert.equal((await set(bad)).status, 400, JSON.stringify(bad));
+    }
+    const unknown = await set({});
+    assert.deepEqual([unknown.status, at(unknown.json, 'error', 'param')], [400, 'wake.mac']);
+    const known = await set({ mac: '02:00:5e:10:00:ff', broadcast: '127.0.0.1' });
+    assert.deepEqual(at(known.json, 'wake'), { mac: '02:00:5e:10:00:ff', broadcast: '127.0.0.1', timeout_ms: 60_000 });
+    assert.equal(at((await set(null)).json, 'wake'), null);
+  });
+
   test('names are changed and kept unique', async (t) => {
     const router = await startRouter(t, { env });
     const one = new TestDevice(t);

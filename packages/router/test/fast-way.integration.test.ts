@@ -283,13 +283,20 @@ function unkept(pool: BackendPool): BackendPool {
   return {
     acquire: (attempt, choice) => pool.acquire(attempt, choice),
     hasCandidate: (attempt, choice) => pool.hasCandidate(attempt, choice),
+    predict: () => new Map(),
+    wake() {},
     view: () => pool.view(),
     snapshot: () => ({ ...pool.snapshot() }),
   };
 }
 
 const noFigures = {
-  devices: { devices: [], refused: new Map<string, number>(), pairings: new Map<string, number>() },
+  devices: {
+    devices: [],
+    refused: new Map<string, number>(),
+    pairings: new Map<string, number>(),
+    wakes: new Map<string, number>(),
+  },
   records: { pending: 0, written: 0, dropped: 0, degraded: false },
   captures: { dropped: 0 },
   expiring: [],

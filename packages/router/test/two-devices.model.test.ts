@@ -1,47 +1,19 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { test, type TestContext } from 'node:test';
 
 import { type LfoProcess, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
-import { namespaceProblem } from '@lfo/testing/network-namespace.ts';
+import { type MachineOnCable, machineOnCable } from '@lfo/testing/machine-on-cable.ts';
 import { modelsDir } from '@lfo/testing/npm-start.ts';
 import { type Answer, asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 
 const model = 'smollm2-135m';
 
-/** A machine of its own on a cable to this one; without rights for that, this one. */
-interface Machine {
-  /** Of the router, as it is seen from there. */
-  readonly routerHost: string;
-  /** Becomes the command that runs there. */
-  readonly under: readonly string[];
-}
-
-function machine(t: TestContext, index: number): Machine {
-  if (namespaceProblem() !== undefined) return { routerHost: '127.0.0.1', under: [] };
-  const name = `lfo-dev${index}-${process.pid}`;
-  const here = `lfo${index}-${process.pid}`;
-  const ip = (...args: readonly string[]): void => void execFileSync('ip', args, { stdio: 'ignore' });
-  ip('netns', 'add', name);
-  t.after(() => ip('netns', 'del', name));
-  ip('link', 'add', here, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name);
-  ip('addr', 'add', `10.77.${index}.1/24`, 'dev', here);
-  ip('link', 'set', here, 'up');
-  ip('-n', name, 'addr', 'add', `10.77.${index}.2/24`, 'dev', 'eth0');
-  ip('-n', name, 'link', 'set', 'eth0', 'up');
-  ip('-n', name, 'link', 'set', 'lo', 'up');
-  return {
-    routerHost: `10.77.${index}.1`,
-    under: ['ip', 'netns', 'exec', name],
-  };
-}
-
 async function join(
   t: TestContext,
   router: TestRouter,
   name: string,
-  { routerHost, under }: Machine,
+  { routerHost, under }: MachineOnCable,
 ): Promise<LfoProcess> {
   const { json } = await router.request('POST', '/admin/devices/pairings', {});
   const port = /[?&]p=(\d+)/.exec(String(at(json, 'uri')))?.[1] ?? '';
@@ -63,7 +35,7 @@ async function join(
 
 test('two devices on cables of their own both answer, and nothing is lost', async (t) => {
   const router = await startRouter(t, { env: { LFO_FLEET_LISTEN: '0.0.0.0:0' } });
-  const machines = [machine(t, 1), machine(t, 2)] as const;
+  const machines = [machineOnCable(t, 1), machineOnCable(t, 2)] as const;
   const devices = [await join(t, router, 'one', machines[0]), await join(t, router, 'two', machines[1])];
   const ask = (at: number) => router.chat(asking(`Say ${at}.`, { model: 'lfo-local', max_tokens: 16 }));
 

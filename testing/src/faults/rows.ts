@@ -69,4 +69,6 @@ export const faultRows: readonly FaultRow[] = [
   { row: 65, fault: 'two signals at once; SIGTERM while answers are written down' },
   { row: 67, fault: 'a later call of one answer is bad' },
   { row: 68, fault: 'everything at once' },
+  { row: 69, fault: 'link of a device lost in mid-answer', elsewhere: devices },
+  { row: 70, fault: 'two hosts with one key', elsewhere: devices },
 ];

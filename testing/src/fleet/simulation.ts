@@ -160,6 +160,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     queueWaitMs: Infinity,
     random,
   });
+  const byBackend = new Map(devices.map((device) => [device.backend, device]));
   for (const { backend } of devices) pool.add(backend, 1, true);
   const capacity = specs.reduce((sum, { prefill, decode }) => sum + 1 / (meanPrompt / prefill + meanOut / decode), 0);
   const latencies: number[] = [];
@@ -183,7 +184,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
       return;
     }
     const leasedMs = clock.nowMs();
-    const device = devices.find(({ backend }) => backend === lease.backend);
+    const device = byBackend.get(lease.backend);
     let firstTokenMs = 0;
     device?.work(
       job,

@@ -9,6 +9,8 @@ export interface LfoHostModule {
   memory(): { readonly freeMb: number; readonly totalMb: number; readonly diskFreeMb: number };
   /** Whether battery optimisation leaves the app alone. */
   isUnrestricted(): boolean;
+  /** Android asks the owner for that. */
+  askUnrestricted(): void;
   /** Starts the foreground service, or gives its notification another text. */
   show(text: string): void;
   hide(): void;

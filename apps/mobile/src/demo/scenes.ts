@@ -166,6 +166,7 @@ export function demoOf(name: string): Phone {
       pause: done,
       remove: () => {},
     },
+    background: { isAllowed: () => name !== 'fresh', ask: () => {} },
     address: () => '192.168.1.23',
     subscribe: () => () => {},
     discover(onFound) {

@@ -80,11 +80,18 @@ async function open(): Promise<Phone> {
     if (what === 'network') shelf.networkChanged(host.view.settings.downloadsOnCellular);
   });
   AppState.addEventListener('change', (state) => {
-    if (state === 'active') host.lookAgain();
+    if (state !== 'active') return;
+    host.lookAgain();
+    // What was changed in Android's settings meanwhile.
+    for (const run of changed) run();
   });
   return {
     host,
     shelf,
+    background: {
+      isAllowed: () => lfoHost?.isUnrestricted() ?? false,
+      ask: () => lfoHost?.askUnrestricted(),
+    },
     address: () => machine.address,
     discover: discoverRouters,
     subscribe(run) {

@@ -49,15 +49,15 @@ function Model({ model, state, isChosen, phone: { host, shelf } }: ModelProps) {
       {isChosen && state.kind === 'ready' && <Notice text="This phone serves this model." />}
       <View style={{ gap: 8 }}>
         {(state.kind === 'absent' || state.kind === 'failed') && (
-          <Button label={`Fetch ${title}`} kind="tonal" onPress={fetchIt} />
+          <Button label={`Fetch ${title}`} text="Fetch" kind="tonal" onPress={fetchIt} />
         )}
         {state.kind === 'fetching' && (
-          <Button label={`Pause fetching ${title}`} kind="tonal" onPress={() => void shelf.pause(id)} />
+          <Button label={`Pause fetching ${title}`} text="Pause" kind="tonal" onPress={() => void shelf.pause(id)} />
         )}
-        {state.kind === 'paused' && <Button label={`Go on fetching ${title}`} onPress={fetchIt} />}
-        {state.kind === 'ready' && !isChosen && <Button label={`Serve ${title}`} onPress={choose} />}
+        {state.kind === 'paused' && <Button label={`Go on fetching ${title}`} text="Go on" onPress={fetchIt} />}
+        {state.kind === 'ready' && !isChosen && <Button label={`Serve ${title}`} text="Serve" onPress={choose} />}
         {(state.kind === 'ready' || state.kind === 'paused') && !(isChosen && host.view.settings.isOn) && (
-          <Button label={`Remove ${title}`} kind="text" onPress={() => shelf.remove(id)} />
+          <Button label={`Remove ${title}`} text="Remove" kind="text" onPress={() => shelf.remove(id)} />
         )}
       </View>
     </Card>

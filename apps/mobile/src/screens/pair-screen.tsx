@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'react';
 import { StyleSheet, Text, View } from 'react-native';
 import { CodeScanner } from './code-scanner';
-import { Body, Button, Card, Field, Notice, Page, Reading } from './parts';
+import { Body, Button, Card, Code, Field, Notice, Page, Reading } from './parts';
 import type { FoundRouter, Phone } from './phone';
 import { linkSentence, linkWord, pairingSentence } from './serve-state';
 import { useTheme } from './theme';
@@ -36,10 +36,9 @@ export function PairScreen({ phone, link }: { readonly phone: Phone; readonly li
         <Notice text={pairingSentence(outcome)} isProblem={outcome !== 'paired'} />
       )}
       <Card title="With a router">
-        <Body dim>
-          On the machine that runs LFO: lfo devices pair. It shows a picture to scan and a code to type, good for five
-          minutes.
-        </Body>
+        <Body dim>On the machine that runs LFO:</Body>
+        <Code text="lfo devices pair" />
+        <Body dim>It shows a picture to scan and a code to type, good for five minutes.</Body>
         {isScanning ? (
           <CodeScanner onCode={scanned} />
         ) : (
@@ -87,7 +86,6 @@ export function PairScreen({ phone, link }: { readonly phone: Phone; readonly li
 
 /** The other way round: a router that is to dial this phone. */
 function Shown({ phone: { host, address } }: { readonly phone: Phone }) {
-  const theme = useTheme();
   const { shown } = host.view;
   const at = address();
   if (shown === undefined)
@@ -103,9 +101,7 @@ function Shown({ phone: { host, address } }: { readonly phone: Phone }) {
   return (
     <View style={styles.found}>
       <Body dim>On the router, within five minutes:</Body>
-      <Text selectable style={[styles.command, { color: theme.text, backgroundColor: theme.ground }]}>
-        {`lfo devices pair --dial ${at ?? ''}:5555 --code ${shown.code}`}
-      </Text>
+      <Code text={`lfo devices pair --dial ${at ?? ''}:5555 --code ${shown.code}`} />
       <Button label="Do not pair" kind="text" onPress={() => host.endPairing()} />
     </View>
   );
@@ -113,6 +109,5 @@ function Shown({ phone: { host, address } }: { readonly phone: Phone }) {
 
 const styles = StyleSheet.create({
   found: { gap: 8 },
-  print: { fontSize: 22, fontWeight: '600', letterSpacing: 1, fontVariant: ['tabular-nums'] },
-  command: { fontSize: 15, lineHeight: 22, padding: 12, borderRadius: 12, fontFamily: 'monospace' },
+  print: { fontSize: 19, fontWeight: '600', fontVariant: ['tabular-nums'] },
 });

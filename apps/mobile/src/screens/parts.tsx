@@ -1,5 +1,5 @@
 import type { ReactNode } from 'react';
-import { Pressable, ScrollView, StyleSheet, Switch, Text, TextInput, View } from 'react-native';
+import { Platform, Pressable, ScrollView, StyleSheet, Switch, Text, TextInput, View } from 'react-native';
 import { useTheme } from './theme';
 
 /** A screen's page: large title, then cards. */
@@ -51,7 +51,10 @@ export function Reading({ name, value }: { readonly name: string; readonly value
 }
 
 interface ButtonProps {
+  /** Read aloud, and shown where there is no `text`. */
   readonly label: string;
+  /** Shorter, where what is around the button says the rest. */
+  readonly text?: string;
   readonly onPress: () => void;
   readonly kind?: 'filled' | 'tonal' | 'text';
   /** What it does, where the label alone does not say. */
@@ -59,7 +62,7 @@ interface ButtonProps {
   readonly disabled?: boolean;
 }
 
-export function Button({ label, onPress, kind = 'filled', hint, disabled = false }: ButtonProps) {
+export function Button({ label, text = label, onPress, kind = 'filled', hint, disabled = false }: ButtonProps) {
   const theme = useTheme();
   const ground = { filled: theme.accent, tonal: theme.tint, text: 'transparent' }[kind];
   const ink = kind === 'filled' ? theme.onAccent : theme.accent;
@@ -73,7 +76,7 @@ export function Button({ label, onPress, kind = 'filled', hint, disabled = false
       onPress={onPress}
       style={({ pressed }) => [styles.button, { backgroundColor: ground, opacity: disabled ? 0.6 : pressed ? 0.8 : 1 }]}
     >
-      <Text style={[styles.buttonText, { color: ink }]}>{label}</Text>
+      <Text style={[styles.buttonText, { color: ink }]}>{text}</Text>
     </Pressable>
   );
 }
@@ -88,6 +91,16 @@ export function Notice({ text, isProblem = false }: { readonly text: string; rea
     >
       <Text style={[styles.body, { color: isProblem ? theme.warn : theme.good }]}>{text}</Text>
     </View>
+  );
+}
+
+/** What is to be typed or compared letter by letter. */
+export function Code({ text }: { readonly text: string }) {
+  const theme = useTheme();
+  return (
+    <Text selectable style={[styles.code, { color: theme.text, backgroundColor: theme.ground }]}>
+      {text}
+    </Text>
   );
 }
 
@@ -141,8 +154,9 @@ export function Toggle({ label, about, value, onChange }: ToggleProps) {
         accessibilityLabel={`${label}. ${about}`}
         value={value}
         onValueChange={onChange}
-        trackColor={{ true: theme.accent, false: theme.dim }}
-        thumbColor={theme.card}
+        trackColor={{ true: theme.accent, false: theme.line }}
+        thumbColor={value ? theme.onAccent : theme.dim}
+        {...(Platform.OS === 'web' ? { activeThumbColor: theme.onAccent } : {})}
       />
     </View>
   );
@@ -226,8 +240,9 @@ const styles = StyleSheet.create({
   },
   reading: { flexDirection: 'row', justifyContent: 'space-between', gap: 16 },
   button: { minHeight: 56, borderRadius: 28, paddingHorizontal: 24, alignItems: 'center', justifyContent: 'center' },
-  buttonText: { fontSize: 18, fontWeight: '600' },
+  buttonText: { fontSize: 18, fontWeight: '600', textAlign: 'center' },
   notice: { borderRadius: 16, padding: 16 },
+  code: { fontSize: 15, lineHeight: 22, padding: 12, borderRadius: 12, fontFamily: 'monospace' },
   field: { gap: 6 },
   label: { fontSize: 15 },
   input: { minHeight: 56, borderRadius: 12, borderWidth: 1, paddingHorizontal: 16, fontSize: 18 },
@@ -236,10 +251,11 @@ const styles = StyleSheet.create({
   steps: { flexDirection: 'row', flexWrap: 'wrap', gap: 8, marginTop: 4 },
   step: {
     minHeight: 48,
-    minWidth: 64,
+    minWidth: 48,
+    flexGrow: 1,
     borderRadius: 12,
     borderWidth: 1,
-    paddingHorizontal: 14,
+    paddingHorizontal: 8,
     alignItems: 'center',
     justifyContent: 'center',
   },

@@ -16,6 +16,8 @@ export interface Phone {
     'view' | 'start' | 'stop' | 'pair' | 'unpair' | 'showPairing' | 'endPairing' | 'choose' | 'setPaused' | 'lookAgain'
   >;
   readonly shelf: Pick<ModelShelf, 'models' | 'freeMegabytes' | 'stateOf' | 'fetch' | 'pause' | 'remove'>;
+  /** Whether Android lets the app work on with the screen off, and the question to its owner. */
+  readonly background: { isAllowed(): boolean; ask(): void };
   /** Of this phone on the local network. */
   readonly address: () => string | undefined;
   readonly subscribe: (run: () => void) => () => void;

@@ -179,6 +179,7 @@ function linkedState({ routers, removedBy, settings }: PhoneView): ServeState {
   if (removedBy !== undefined && routers.length === 0)
     return {
       ...waiting,
+      picture: 'attention',
       sentence: `${removedBy} has removed this phone. Pair it again to go on.`,
       next: 'pair',
       isProblem: true,
@@ -189,15 +190,20 @@ function linkedState({ routers, removedBy, settings }: PhoneView): ServeState {
   if (isDialled(router) && !settings.listens)
     return {
       ...waiting,
+      picture: 'attention',
       sentence: `${nameOf(router)} dials this phone, and may not: allow it in Settings.`,
       next: 'settings',
       isProblem: true,
     };
   if (isDialled(router)) return { ...waiting, sentence, next: 'stop' };
-  const mustPair = router.state.kind === 'ended' || ('code' in router.state && router.state.code === 'unknown_key');
-  return { ...waiting, sentence, next: mustPair ? 'pair' : 'retry', ...(mustPair ? { isProblem: true } : {}) };
+  const code = 'code' in router.state ? router.state.code : '';
+  const mustPair = router.state.kind === 'ended' || code === 'unknown_key';
+  const state = { ...waiting, sentence, next: mustPair ? 'pair' : 'retry' } as const;
+  return mustPair || ownersConcern.has(code) ? { ...state, picture: 'attention', isProblem: true } : state;
 }
 
+/** Time alone does not mend these. */
+const ownersConcern: ReadonlySet<string> = new Set(['duplicate_identity', 'unsupported_version']);
 const nameOf = ({ router }: RouterView): string => (router.name === '' ? 'The router' : router.name);
 const isDialled = ({ state }: RouterView): boolean => state.kind === 'ended' && state.code === 'dialled';
 
@@ -205,7 +211,7 @@ const isDialled = ({ state }: RouterView): boolean => state.kind === 'ended' && 
 export function linkSentence(view: RouterView): string {
   const { router, state } = view;
   const name = nameOf(view);
-  const at = `${router.hosts[0] ?? 'its address'}:${router.port}`;
+  const at = router.hosts[0] ?? 'its address';
   if (state.kind === 'connected') return `${name} is connected.`;
   if (state.kind === 'connecting') return `Connecting to ${name}.`;
   switch (state.code) {

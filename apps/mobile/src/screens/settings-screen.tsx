@@ -1,6 +1,6 @@
 import { useState } from 'react';
 import { View } from 'react-native';
-import { Body, Button, Card, Field, Page, Steps, Toggle } from './parts';
+import { Body, Button, Card, Field, Page, Reading, Steps, Toggle } from './parts';
 import type { Phone } from './phone';
 import { licences } from './licences';
 
@@ -14,7 +14,7 @@ const slots = [1, 2, 3, 4].map((value) => ({ value, text: String(value) }));
 const contexts = [2048, 4096, 8192].map((value) => ({ value, text: value.toLocaleString('en') }));
 
 /** What the owner decides: limits first, since they are what makes a phone trustworthy. */
-export function SettingsScreen({ phone: { host } }: { readonly phone: Phone }) {
+export function SettingsScreen({ phone: { host, background } }: { readonly phone: Phone }) {
   const { settings, routers } = host.view;
   const [name, setName] = useState(settings.name);
   const choose = (changes: Parameters<typeof host.choose>[0]): void => void host.choose(changes);
@@ -67,6 +67,14 @@ export function SettingsScreen({ phone: { host } }: { readonly phone: Phone }) {
           value={settings.startsOnBoot}
           onChange={(startsOnBoot) => choose({ startsOnBoot })}
         />
+        {background.isAllowed() ? (
+          <Reading name="With the screen off" value="allowed to work on" />
+        ) : (
+          <>
+            <Body dim>Android may stop this app once the screen is off, to save battery.</Body>
+            <Button label="Let it work with the screen off" kind="tonal" onPress={() => background.ask()} />
+          </>
+        )}
         <Toggle
           label="Routers may dial this phone"
           about="On TCP port 5555. Only paired routers get further."
@@ -97,6 +105,7 @@ export function SettingsScreen({ phone: { host } }: { readonly phone: Phone }) {
             <Body>{router.name === '' ? router.id : router.name}</Body>
             <Button
               label={`Unpair ${router.name === '' ? router.id : router.name}`}
+              text="Unpair"
               kind="text"
               hint="Both sides forget each other"
               onPress={() => void host.unpair(router.id)}

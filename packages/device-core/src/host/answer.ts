@@ -42,6 +42,7 @@ export class Answer {
   readonly #abort = new AbortController();
   #reason: EngineError | undefined;
   #resume: (() => void) | undefined;
+  #hasBegun = false;
   #prefill = { done: 0, total: 0 };
   #lastProgressMs = -Infinity;
 
@@ -72,6 +73,13 @@ export class Answer {
   end(error: EngineError): void {
     this.#reason ??= error;
     this.#abort.abort(error);
+  }
+
+  /** Gives its slot to another request, unless something of it has been said. */
+  giveWay(): boolean {
+    if (this.#hasBegun || this.signal.aborted) return false;
+    this.end(new EngineError('preempted', 'An interactive request took its place.', true));
+    return true;
   }
 
   /** The link takes writes again. */
@@ -116,6 +124,7 @@ export class Answer {
       throwIfAborted(this.signal);
       heartbeat.record();
       if (event.k === 'done') return event;
+      this.#hasBegun = true;
       this.#outbox.push(event);
       if (this.#outbox.full) await this.#untilDrained();
     }

@@ -29,6 +29,8 @@ export interface DeviceIdentity {
   /** Program and version. */
   readonly app: string;
   readonly os: string;
+  /** By which it can be woken, where it sleeps at all. */
+  readonly wake?: { readonly mac: string };
 }
 
 export interface HostOptions {
@@ -151,7 +153,7 @@ export class DeviceHost implements SessionHost {
 
   hello(): MessageOf<DeviceMessage, 'hello'> {
     const { identity, engine } = this.#options;
-    const { boot, name, app, os } = identity;
+    const { boot, name, app, os, wake } = identity;
     return {
       t: 'hello',
       v: [...protocolVersions],
@@ -164,6 +166,7 @@ export class DeviceHost implements SessionHost {
       max_frame: maxFrameBytes,
       features: ['lanes', 'count', 'prefill', 'load', 'embed'],
       boot,
+      ...(wake === undefined ? {} : { wake }),
     };
   }
 

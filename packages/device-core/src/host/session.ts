@@ -274,7 +274,7 @@ export class Session {
     const { clock, heartbeat, queue } = this.#host;
     const onRead = (tokens: number): void => this.#wasRead(request, tokens);
     const answer = new Answer(request, { outlet: this.#outlet(id), clock, heartbeat, onRead });
-    const place = queue.enter(answer.signal, request.lane);
+    const place = queue.enter(answer.signal, request.lane, () => answer.giveWay());
     if (place === undefined)
       return this.#refuseAnswer(id, new EngineError('busy', 'The queue of the device is full.', true));
     this.#answers.set(id, answer);
@@ -284,7 +284,7 @@ export class Session {
   }
 
   /** The whole prompt is in the cache now, as far as this host knows. */
-  #wasRead({ prefix }: MessageOf<RouterMessage, 'complete'>, tokens: number): void {
+  #wasRead({ prefix }: Pick<MessageOf<RouterMessage, 'complete'>, 'prefix'>, tokens: number): void {
     const whole = prefix?.at(-1);
     if (whole === undefined) return;
     this.#warm.delete(whole.h);
@@ -365,7 +365,7 @@ export class Session {
 
   /** Reads a prompt into the cache when there is nothing better to do; its one token is thrown away. */
   async #prefill(
-    { id, model, messages, tools, prefix_key }: MessageOf<RouterMessage, 'prefill'>,
+    { id, model, messages, tools, prefix_key, prefix }: MessageOf<RouterMessage, 'prefill'>,
     { link, gone }: Attached,
   ): Promise<void> {
     const { queue } = this.#host;
@@ -379,7 +379,11 @@ export class Session {
       await place?.turn;
       const prompt = { messages, tools, ...(prefix_key === undefined ? {} : { prefixKey: prefix_key }) };
       const run = this.#host.modelFor(model).run({ ...prompt, stop: [], maxTokens: 1 }, signal, () => {});
-      for await (const event of run) if (event.k === 'done') break;
+      for await (const event of run) {
+        if (event.k !== 'done') continue;
+        this.#wasRead({ prefix }, event.usage.prompt_tokens);
+        break;
+      }
       link.send({ t: 'ok', id });
     } catch (error) {
       if (!signal.aborted) link.send(errorMessage(error, id));

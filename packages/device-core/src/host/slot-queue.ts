@@ -13,6 +13,9 @@ export interface Place {
 /** Interactive requests go before those that may wait. */
 export type Lane = 'interactive' | 'background';
 
+/** Asked of a request that runs in the background when another wants its slot: ends it, unless it has begun to answer. */
+type GiveWay = () => boolean;
+
 interface Waiter {
   readonly lane: Lane;
   readonly start: () => void;
@@ -24,6 +27,8 @@ export class SlotQueue {
   readonly #queueMax: number;
   readonly #onChange: () => void;
   readonly #waiting: Waiter[] = [];
+  /** Of background requests that run and have not been asked to give way. */
+  readonly #yielding = new Set<GiveWay>();
   #slots = 0;
   #active = 0;
 
@@ -51,8 +56,11 @@ export class SlotQueue {
     this.#startNext();
   }
 
-  /** Takes a place; `undefined` when the queue is full. */
-  enter(signal: AbortSignal, lane: Lane = 'interactive'): Place | undefined {
+  /**
+   * Takes a place; `undefined` when the queue is full. An interactive request that finds no slot free takes that of one
+   * in the background that gives way.
+   */
+  enter(signal: AbortSignal, lane: Lane = 'interactive', giveWay?: GiveWay): Place | undefined {
     if (!this.hasFreeSlot && this.#waiting.length >= this.#queueMax) return undefined;
     const position = this.hasFreeSlot ? 0 : this.#placeIn(lane) + 1;
     let leave = (): void => {};
@@ -62,6 +70,7 @@ export class SlotQueue {
         lane,
         start: () => {
           state = 'running';
+          if (lane === 'background' && giveWay !== undefined) this.#yielding.add(giveWay);
           signal.removeEventListener('abort', onAbort);
           resolve();
         },
@@ -77,6 +86,7 @@ export class SlotQueue {
       };
       leave = () => {
         if (state === 'left') return;
+        if (giveWay !== undefined) this.#yielding.delete(giveWay);
         if (state === 'running') this.#active--;
         else this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
         state = 'left';
@@ -88,6 +98,7 @@ export class SlotQueue {
       this.#waiting.splice(this.#placeIn(lane), 0, waiter);
     });
     this.#startNext();
+    if (position > 0 && lane === 'interactive') this.#makeWay();
     this.#onChange();
     return { position, turn, leave };
   }
@@ -96,6 +107,13 @@ export class SlotQueue {
   failWaiting(reason: unknown): void {
     for (const waiter of this.#waiting.splice(0)) waiter.fail(reason);
     this.#onChange();
+  }
+
+  #makeWay(): void {
+    for (const giveWay of this.#yielding) {
+      this.#yielding.delete(giveWay);
+      if (giveWay()) return;
+    }
   }
 
   /** Where a request of the lane joins those that wait. */

@@ -2,10 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { hostname, platform, release } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DeviceHost, Gates, Redialling } from '@lfo/device-core';
-import { fingerprint, pairingKey, readPairingCode, readPairingUri, type HandshakeTarget } from '@lfo/protocol';
+import {
+  fingerprint,
+  pairingKey,
+  readPairingCode,
+  readPairingUri,
+  routerId,
+  type HandshakeTarget,
+} from '@lfo/protocol';
 import { Command } from 'commander';
 import { systemClock } from '../clock.ts';
 import { dial } from './dial.ts';
+import { findRouters, type FoundRouter, hardwareAddress } from './discovery.ts';
 import { DeviceFolder, type KnownRouter, primitives } from './device-folder.ts';
 import { FurtherRouters } from './further-routers.ts';
 import { chooseEngine, serverAddress, type EngineWanted } from './engine-choice.ts';
@@ -49,7 +57,10 @@ interface Flags {
 export function deviceCommand(host: DeviceCommandHost): Command {
   return new Command('device')
     .description('serve a model of this machine to a router on another')
-    .option('--router <host[:port]>', 'address of the router; the link that pairs names it too')
+    .option(
+      '--router <host[:port]>',
+      'address of the router; a link names it, with a code alone it is looked for by mDNS',
+    )
     .option('--pair <link|code>', 'pair first, with what "lfo devices pair" shows there')
     .option('--listen <host:port>', 'wait to be dialled by the router instead, and show it a link')
     .option('--engine <engine>', 'what answers: llama, scripted, or the address of a server here', 'llama')
@@ -78,27 +89,34 @@ async function runDevice(flags: Flags, host: DeviceCommandHost): Promise<number>
   const wanted = engineWanted(flags, host);
   if (typeof wanted === 'string') return usage(wanted);
   const folder = new DeviceFolder(flags.dir);
-  const pairing = flags.pair === undefined ? undefined : pairingOf(flags.pair, flags.router);
-  if (typeof pairing === 'string') return usage(pairing);
-  const listen = flags.listen ?? (pairing === undefined ? folder.router?.listen : undefined);
+  const wanting = flags.pair === undefined ? undefined : pairingOf(flags.pair, flags.router);
+  if (typeof wanting === 'string') return usage(wanting);
+  const listen = flags.listen ?? (wanting === undefined ? folder.router?.listen : undefined);
   const listenAt = listen === undefined ? undefined : addressOf(listen);
   if (listen !== undefined && listenAt?.port === undefined) return usage(`--listen ${listen}: expected host:port.`);
   const known = folder.router;
-  const first = pairing ?? (known === undefined || known.host === undefined ? undefined : routerAt(known));
+  const signal = host.signal();
+  const pairing = wanting === undefined || wanting.host !== '' ? wanting : await pairingNearby(wanting, signal);
+  if (typeof pairing === 'string') return failed(pairing);
+  const moved = pairing === undefined && flags.router !== undefined ? addressOf(flags.router) : undefined;
+  if (flags.router !== undefined && pairing === undefined && moved === undefined)
+    return usage(`--router ${flags.router}: expected host or host:port.`);
+  const first = pairing ?? (known === undefined ? undefined : routerAt({ ...known, ...moved }));
   if (first === undefined && listenAt === undefined)
     return usage(
       'This device has no router yet: run "lfo devices pair" there, and this with --pair and what it shows.',
     );
-  const signal = host.signal();
   const gates = new Gates(systemClock);
   const vitals = vitalsOf(flags.vitalsFile, (isPaused) => gates.setPaused(isPaused));
   const { engine, openModel } = await chooseEngine(wanted);
+  const mac = hardwareAddress();
   const device = new DeviceHost({
     identity: {
       boot: randomBytes(16).toString('base64url'),
       name: flags.name,
       app: 'lfo-device-host/0.1.0',
       os: `${platform()} ${release()}`,
+      ...(mac === undefined ? {} : { wake: { mac } }),
     },
     engine,
     openModel,
@@ -151,6 +169,8 @@ async function dialUntil(first: RouterAt, { folder, device, say, signal, further
         isConnected = true;
         if (at.target.purpose === 'pair') say('paired', 'Paired.', {});
         at = { host, port, others: [], target: { purpose: 'known', peerKey: key } };
+        const kept = folder.router;
+        if (kept?.host !== host || kept.port !== port) folder.keep({ key, host, port });
         say('connected', `Serving ${host}:${port}.`, { host, port });
       },
       onRouters: (routers) => further.told(routers),
@@ -168,12 +188,47 @@ async function dialUntil(first: RouterAt, { folder, device, say, signal, further
       folder.forget();
       further.forget();
     }
+    const moved = mayHaveMoved.has(code) ? await elsewhere(at, signal) : undefined;
+    if (moved !== undefined) {
+      at = moved;
+      continue;
+    }
     const again = redialling.after(code, isConnected ? systemClock.nowMs() - startedMs : 0);
     say('lost', sentenceOf(code, at), { code });
     if (again.type === 'never' || at.target.purpose === 'pair') return 3;
     await delay(again.afterMs, undefined, { signal }).catch(() => undefined);
   }
   return 0;
+}
+
+/** How a dial ends where another machine, or none, has the address now. */
+const mayHaveMoved: ReadonlySet<string> = new Set(['unreachable', 'handshake_failed']);
+
+/** Where a known router is announced now, if that is another address; who it is its key proves. */
+async function elsewhere({ host, port, target }: RouterAt, signal: AbortSignal): Promise<RouterAt | undefined> {
+  if (target.purpose !== 'known') return undefined;
+  const id = routerId(primitives, target.peerKey);
+  const found = await findRouters(signal, (router) => router.id === id);
+  const router = found.find((each) => each.id === id);
+  if (router === undefined || (router.port === port && router.hosts.includes(host))) return undefined;
+  const [first, ...others] = router.hosts;
+  return first === undefined ? undefined : { host: first, others, port: router.port, target };
+}
+
+/** The one router nearby that has a code open; what is wrong where there is not one. */
+async function pairingNearby(wanting: RouterAt, signal: AbortSignal): Promise<RouterAt | string> {
+  const found = (await findRouters(signal, () => false)).filter(({ isPairing }) => isPairing);
+  const [router, second] = found;
+  if (router === undefined)
+    return 'No router that has a code open was found on this network: add --router host:port, as "lfo devices pair" shows it there.';
+  if (second !== undefined)
+    return `Several routers on this network have a code open: add --router with one of ${found.map(shownRouter).join(', ')}.`;
+  const [host, ...others] = router.hosts;
+  return { host, others, port: router.port, target: wanting.target };
+}
+
+function shownRouter({ name, hosts: [host], port }: FoundRouter): string {
+  return `${bracketed(host)}:${port} (${name})`;
 }
 
 /** Waits to be dialled, invites a router while there is none, and ends when it is told to or its router removes it. */
@@ -233,7 +288,8 @@ interface RouterAt {
   readonly target: HandshakeTarget;
 }
 
-function routerAt({ key, host = '', port = defaultPort }: KnownRouter): RouterAt {
+function routerAt({ key, host, port = defaultPort }: KnownRouter): RouterAt | undefined {
+  if (host === undefined) return undefined;
   return { host, others: [], port, target: { purpose: 'known', peerKey: key } };
 }
 
@@ -251,8 +307,9 @@ function pairingOf(text: string, router: string | undefined): RouterAt | string 
   }
   const secret = readPairingCode(text);
   if (secret === undefined) return '--pair: neither a link (lfo://pair?…) nor a code of 26 characters.';
-  if (address === undefined) return 'A code alone does not say where the router is: add --router host:port.';
   const target = { purpose: 'pair', psk: pairingKey(primitives, secret) } as const;
+  // Looked for nearby.
+  if (address === undefined) return { host: '', others: [], port: defaultPort, target };
   return { host: address.host, others: [], port: address.port ?? defaultPort, target };
 }
 
@@ -331,6 +388,11 @@ type Say = (event: string, sentence: string, fields: Readonly<Record<string, str
 
 function sayer(isJson: boolean, print: (line: string) => void): Say {
   return (event, sentence, fields) => print(isJson ? JSON.stringify({ event, ...fields }) : sentence);
+}
+
+function failed(sentence: string): number {
+  process.stderr.write(`${sentence}\n`);
+  return 1;
 }
 
 function usage(sentence: string): number {

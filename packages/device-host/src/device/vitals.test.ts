@@ -79,3 +79,20 @@ test('a file is read each second; what does not fit is left out, and while it is
   vitals.stop();
   assert.equal(clock.pendingTimers, 0);
 });
+
+test("Termux's own words are taken as they are: charge, plug, and the heat of the battery", (t) => {
+  const read = (text: string): ReturnType<typeof fileReadings> =>
+    fileReadings(join(machine(t, { 'vitals.json': text }), 'vitals.json'));
+  const told = (percentage: number, plugged: string, temperature: number): string =>
+    JSON.stringify({ health: 'GOOD', percentage, plugged, status: 'DISCHARGING', temperature, current: -233_500 });
+  assert.deepEqual(read(told(63, 'UNPLUGGED', 29.6)), {
+    battery: { pct: 63, charging: false },
+    thermal: { status: 0 },
+  });
+  assert.deepEqual(read(told(63, 'PLUGGED_AC', 29.6))?.battery, { pct: 63, charging: true });
+  const heats = [37.9, 38, 40, 43, 46, 60].map((celsius) => read(told(50, 'UNPLUGGED', celsius))?.thermal?.status);
+  assert.deepEqual(heats, [0, 1, 2, 3, 4, 4]);
+  assert.deepEqual(read('{"percentage":20,"plugged":"UNPLUGGED"}'), { battery: { pct: 20, charging: false } });
+  // termux-battery-status without the app Termux:API prints nothing.
+  assert.equal(read(''), undefined);
+});

@@ -26,6 +26,15 @@ const vitalsFile = z.object({
   paused: z.boolean().optional().catch(undefined),
 });
 
+/** What Termux:API's `termux-battery-status` prints. */
+const termuxBattery = z.object({
+  percentage: z.number().min(0).max(100),
+  plugged: z.string(),
+  temperature: z.number().optional(),
+});
+/** Celsius of a phone's battery from which on it is light, moderate, severe and critical heat. */
+const batteryHeat = [38, 40, 43, 46];
+
 /** Reads what the machine says each second and tells of changes; its timers end with `stop`. */
 export class PolledVitals implements Vitals {
   readonly #read: () => Readings | undefined;
@@ -77,14 +86,24 @@ export class PolledVitals implements Vitals {
   }
 }
 
-/** What a file says, which something else writes: Termux from `termux-battery-status`. `undefined` while it is none. */
+/** What a file says, which something else writes, in our words or in Termux's. `undefined` while it is none. */
 export function fileReadings(file: string): Readings | undefined {
   try {
-    const { data } = vitalsFile.safeParse(JSON.parse(readFileSync(file, 'utf8')));
-    return defined(data ?? {});
+    const told: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    const termux = termuxBattery.safeParse(told);
+    return termux.success ? termuxReadings(termux.data) : defined(vitalsFile.safeParse(told).data ?? {});
   } catch {
     return undefined;
   }
+}
+
+function termuxReadings({ percentage, plugged, temperature }: z.infer<typeof termuxBattery>): Readings {
+  return {
+    battery: { pct: percentage, charging: plugged !== 'UNPLUGGED' },
+    ...(temperature === undefined
+      ? {}
+      : { thermal: { status: batteryHeat.filter((celsius) => temperature >= celsius).length } }),
+  };
 }
 
 /** What Linux says under `/sys` and `/proc`. */

@@ -1,6 +1,8 @@
+import type { ShippedModel } from '@lfo/device-core';
+
 /** A model LFO knows by name. */
 export interface CatalogueModel {
-  readonly id: string;
+  readonly id: ShippedModel;
   /** Name of its file in the models folder. */
   readonly file: string;
   readonly bytes: number;

@@ -12,6 +12,8 @@ const prompt = {
   prefix_key: z.string().optional(),
 };
 
+/** Hashes of the prompt's beginning up to so many messages: what the device reports as warm. */
+const prefix = z.array(z.object({ h: z.string(), messages: count })).optional();
 /** Others of the same owner, which the device dials as known. */
 const routers = z.array(
   z.object({ name: z.string(), key: z.string(), hosts: z.array(z.string()), port: z.number().int() }),
@@ -53,13 +55,12 @@ export const routerMessage = z.discriminatedUnion('t', [
     scores: wantedScores.optional(),
     /** Relative to receipt. */
     deadline_ms: z.number().positive().optional(),
-    /** Hashes of the prompt's beginning up to so many messages: what the device reports as warm. */
-    prefix: z.array(z.object({ h: z.string(), messages: count })).optional(),
+    prefix,
   }),
   /** Everything numbered below `n` has arrived. */
   z.object({ t: z.literal('ack'), id: requestId, n: count }),
   z.object({ t: z.literal('count'), ...prompt }),
-  z.object({ t: z.literal('prefill'), ...prompt }),
+  z.object({ t: z.literal('prefill'), ...prompt, prefix }),
   /** Vectors of these texts; answered by `embedded`. `truncate` cuts a text that is too long instead of refusing it. */
   z.object({
     t: z.literal('embed'),

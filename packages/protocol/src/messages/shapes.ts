@@ -130,20 +130,23 @@ export const bye = z.object({
 });
 
 /** Codes of `bye`. */
-export type ByeCode =
-  | 'closing'
-  | 'restarting'
-  | 'replaced'
-  | 'revoked'
-  | 'unpaired'
-  | 'duplicate_identity'
-  | 'unsupported_version'
-  | 'bad_hello'
-  | 'no_hello'
-  | 'silent'
-  | 'write_stalled'
-  | 'bad_frame'
-  | 'frame_too_large'
-  | 'bad_json'
-  | 'bad_message'
-  | 'busy';
+export const byeCodes = [
+  'closing',
+  'restarting',
+  'replaced',
+  'revoked',
+  'unpaired',
+  'duplicate_identity',
+  'unsupported_version',
+  'bad_hello',
+  'no_hello',
+  'silent',
+  'write_stalled',
+  'bad_frame',
+  'frame_too_large',
+  'bad_json',
+  'bad_message',
+  'busy',
+] as const;
+
+export type ByeCode = (typeof byeCodes)[number];

@@ -41,11 +41,11 @@ test('any record is a sign of life, and a pong tells the round-trip time', () =>
   clock.advance(20_000);
   clock.advance(50);
   liveness.heard();
-  liveness.pong(1);
+  liveness.pong(2);
   assert.equal(liveness.rttMs, 50);
   clock.advance(20_000);
   clock.advance(100);
-  liveness.pong(2);
+  liveness.pong(3);
   assert.equal(liveness.rttMs, 50 + 0.2 * 50);
 });
 
@@ -82,4 +82,31 @@ test('a link that has ended keeps no timer', () => {
   liveness.stop();
   liveness.setBusy(true);
   assert.equal(clock.pendingTimers, 0);
+});
+
+test('a side that stood still itself reads first what has come meanwhile', () => {
+  let timer: (() => void) | undefined;
+  let nowMs = 0;
+  const silent: number[] = [];
+  const liveness = new Liveness({
+    clock: {
+      nowMs: () => nowMs,
+      schedule(_ms, run) {
+        timer = run;
+        return () => (timer = undefined);
+      },
+    },
+    periodMs: 20_000,
+    pingsIdle: true,
+    ping() {},
+    onSilent: () => silent.push(nowMs),
+  });
+  liveness.start();
+  nowMs = 3_600_000;
+  timer?.();
+  assert.deepEqual(silent, []);
+  liveness.heard();
+  nowMs += 50;
+  timer?.();
+  assert.deepEqual(silent, []);
 });

@@ -6,6 +6,9 @@ export const busyDeadMs = 15_000;
 /** Idle, the link is dead after so many periods of silence. */
 export const idleDeadPeriods = 2.5;
 const rttWeight = 0.2;
+/** A timer this late means that this side stood still, not that the other did: what came meanwhile is read first. */
+const stalledMs = 100;
+const catchUpMs = 50;
 
 export interface LivenessOptions {
   readonly clock: Clock;
@@ -27,6 +30,7 @@ export class Liveness {
   #pinged: { readonly n: number; readonly atMs: number } | undefined;
   #rttMs: number | undefined;
   #cancel: (() => void) | undefined;
+  #dueMs = 0;
   #isStopped = false;
 
   constructor(options: LivenessOptions) {
@@ -91,14 +95,19 @@ export class Liveness {
 
   #arm(): void {
     if (this.#isStopped) return;
-    const { clock } = this.#options;
     this.#cancel?.();
-    const dueMs = Math.min(this.#deadAtMs(), this.#pingAtMs());
-    this.#cancel = clock.schedule(Math.max(0, dueMs - clock.nowMs()), () => this.#fired());
+    this.#wait(Math.max(0, Math.min(this.#deadAtMs(), this.#pingAtMs()) - this.#options.clock.nowMs()));
+  }
+
+  #wait(ms: number): void {
+    const { clock } = this.#options;
+    this.#dueMs = clock.nowMs() + ms;
+    this.#cancel = clock.schedule(ms, () => this.#fired());
   }
 
   #fired(): void {
     const nowMs = this.#options.clock.nowMs();
+    if (nowMs - this.#dueMs >= stalledMs) return this.#wait(catchUpMs);
     if (nowMs >= this.#deadAtMs()) {
       this.stop();
       return this.#options.onSilent();
@@ -108,7 +117,7 @@ export class Liveness {
   }
 
   #ping(): void {
-    const n = this.#pings++;
+    const n = ++this.#pings;
     this.#pinged = { n, atMs: this.#options.clock.nowMs() };
     this.#options.ping(n);
   }

@@ -1,7 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { wake } from '../config/backend-schema.ts';
 import { readPairingCode, readPairingUri } from '@lfo/protocol';
 import { renderSVG } from 'uqr';
 import { z } from 'zod';
+import { camelKeys } from '../config/camel-keys.ts';
 import { LfoError, RequestError } from '../core/errors.ts';
 import type { Devices, DialTarget } from '../fleet/devices.ts';
 import type { Pairing } from '../core/devices.ts';
@@ -18,6 +20,16 @@ const pairingBody = z.union([
 const changeBody = z.strictObject({
   name: z.string().optional(),
   dial: z.strictObject({ host, port }).nullable().optional(),
+  // What is left out stays; the hardware address may be the device's own word.
+  wake: z
+    .strictObject({
+      mac: wake.shape.mac.exactOptional(),
+      broadcast: wake.shape.broadcast.unwrap().exactOptional(),
+      timeout_ms: wake.shape.timeout_ms.unwrap().exactOptional(),
+    })
+    .transform(camelKeys)
+    .nullable()
+    .optional(),
 });
 
 interface Named {
@@ -29,10 +41,11 @@ export function addDevices(app: FastifyInstance, { devices, readBody }: AdminDep
   app.get('/admin/devices', () => ({ devices: devices.list(), port: devices.port ?? null }));
   app.get<Named>('/admin/devices/:id', ({ params: { id } }) => devices.view(id));
   app.patch<Named>('/admin/devices/:id', (request) => {
-    const { name, dial } = read(changeBody, readBody(request));
+    const { name, dial, wake: waking } = read(changeBody, readBody(request));
     return devices.change(request.params.id, {
       ...(name === undefined ? {} : { name }),
       ...(dial === undefined ? {} : { dial }),
+      ...(waking === undefined ? {} : { wake: waking }),
     });
   });
   app.delete<Named>('/admin/devices/:id', ({ params: { id } }, reply) => {

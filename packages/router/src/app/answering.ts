@@ -1,3 +1,4 @@
+import type { Wakes } from '../backends/wake.ts';
 import type { OverriddenConfig } from '../config/overridden.ts';
 import type { Devices } from '../fleet/devices.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
@@ -26,7 +27,7 @@ export function openAnswering(
   options: AppOptions & { readonly config: OverriddenConfig },
   local: readonly TierMember[],
   { records, signatures, peers }: State,
-  host: HostProcess,
+  host: HostProcess & { readonly wakes: Wakes },
   shutdown: Shutdown,
 ): Answering {
   const { clock, logger: log } = options;

@@ -1,3 +1,4 @@
+import { Wakes } from '../backends/wake.ts';
 import { OverriddenConfig } from '../config/overridden.ts';
 import type { FleetRouter } from '../core/devices.ts';
 import { keyRevoked } from '../core/errors.ts';
@@ -18,14 +19,15 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const options = { ...given, config: new OverriddenConfig(given.config) };
   const config = options.config.current();
   const shutdown = new Shutdown(clock, log);
-  const { members: local, embedded } = createLocalTier(config, { clock, log, ...host });
+  const wakes = new Wakes(clock);
+  const { members: local, embedded } = createLocalTier(config, { clock, log, wakes, ...host });
   // The model's process starts on its way while the larger part of the router is still read.
   const parts = await import('./parts.ts');
 
   let load = () => ({ inFlight: 0, waiting: 0 });
   let place = (): { fleet?: FleetRouter } => ({});
   const state = parts.openState(options, host, shutdown, () => ({ ...load(), ...place() }));
-  const answering = parts.openAnswering(options, local, state, host, shutdown);
+  const answering = parts.openAnswering(options, local, state, { ...host, wakes }, shutdown);
   const { records, peers, signatures } = state;
   const { fleet, devices, retries, learning, steered } = answering;
   place = () => (devices.address === undefined ? {} : { fleet: devices.address });

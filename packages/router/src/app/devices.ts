@@ -1,5 +1,6 @@
 import type { KeyPair } from '@lfo/protocol';
 import { Devices, type FleetMembers } from '../fleet/devices.ts';
+import type { Wakes } from '../backends/wake.ts';
 import { openRouterKey } from '../fleet/router-key.ts';
 import { PairingTable } from '../records/pairing-table.ts';
 import { DeviceTable } from '../records/device-table.ts';
@@ -12,7 +13,12 @@ export function openDevices(
   { config, clock, logger: log }: AppOptions,
   records: Records,
   members: FleetMembers,
-  { random, build, peers }: Pick<HostProcess, 'random' | 'build'> & { readonly peers: RouterPeers },
+  {
+    random,
+    build,
+    peers,
+    wakes,
+  }: Pick<HostProcess, 'random' | 'build'> & { readonly peers: RouterPeers; readonly wakes: Wakes },
 ): Devices {
   const { dataDir, fleet } = config.current();
   let keys: KeyPair | undefined;
@@ -24,6 +30,7 @@ export function openDevices(
     config: fleet,
     members,
     random,
+    wakes,
     version: build?.version ?? 'unknown',
     ...(peers.store === undefined ? {} : { pairingRegistry: new PairingTable(records.store) }),
     peers: {

@@ -3,6 +3,7 @@ import { embeddedBackend } from '../backends/engines/device/embedded-backend.ts'
 import { createOpenAiCompatibleBackend } from '../backends/engines/openai-compatible/backend.ts';
 import { opaqueIds } from '../backends/opaque-ids.ts';
 import { createLocalClient } from '../backends/http/local-client.ts';
+import type { Wakes } from '../backends/wake.ts';
 import type { Backend } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { LfoConfig } from '../config/config.ts';
@@ -29,6 +30,7 @@ export interface LocalTierDeps {
   readonly childEnv: Readonly<Record<string, string | undefined>>;
   /** Further options of the model's child; tests choose the scripted engine with them. */
   readonly childOptions?: Readonly<Record<string, unknown>>;
+  readonly wakes: Wakes;
 }
 
 /** Everything that answers on the user's own network: the embedded model, and model servers behind a local client. */
@@ -44,9 +46,12 @@ export function createLocalTier(config: LfoConfig, deps: LocalTierDeps): LocalTi
       clock: deps.clock,
       connectMs: config.budgets.local.connectMs,
     });
-    const { clock } = deps;
+    const { clock, wakes } = deps;
+    const { limits } = config;
     const opaque = opaqueIds(config.server.authToken);
-    const backend = createOpenAiCompatibleBackend(server, { client, clock, limits: config.limits, opaque });
+    const wake = server.kind === 'openai-compatible' ? server.wake : undefined;
+    const sleeper = wake === undefined ? {} : { sleeper: wakes.sleeper(() => wake) };
+    const backend = createOpenAiCompatibleBackend(server, { client, clock, limits, opaque, ...sleeper });
     return { backend, concurrency: server.concurrency };
   });
   // One text at a time is read there; its host queues four more.

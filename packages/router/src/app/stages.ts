@@ -126,5 +126,10 @@ function compiledRules(current: () => LfoConfig['routing']['rules']): () => read
 export async function explain(request: ChatRequest, signal: Cancellation, stages: Stages): Promise<RouteExplanation> {
   const fleet = stages.pool.view();
   const { features, decision } = await stages.route(request, fleet, signal);
-  return explainRoute(features, fleet, decision);
+  const { promptTokens, promptTokensFrom, warmTokens, warmBackend } = features;
+  const size = { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
+  const local = decision.attempts.find(({ tier }) => tier === 'local');
+  const predicted =
+    local === undefined ? new Map() : stages.pool.predict(local, { request, signal, exclude: new Set(), ...size });
+  return explainRoute(features, fleet, decision, predicted);
 }

@@ -7,6 +7,8 @@ export function tieredPool(pools: Readonly<Record<Tier, BackendPool>>): BackendP
   return {
     acquire: (attempt, choice) => pools[attempt.tier].acquire(attempt, choice),
     hasCandidate: (attempt, choice) => pools[attempt.tier].hasCandidate(attempt, choice),
+    predict: (attempt, choice) => pools[attempt.tier].predict(attempt, choice),
+    wake: (attempt, asked) => pools[attempt.tier].wake(attempt, asked),
     snapshot() {
       const [local, cloud] = [pools.local.snapshot(), pools.cloud.snapshot()];
       if (joined?.local !== local || joined.cloud !== cloud) {

@@ -27,6 +27,8 @@ export interface Member {
   busyUntilMs: number;
   /** Runs out: what it has goes on, nothing new comes. */
   isDraining: boolean;
+  /** The most that a device among these members is believed of its own speed. */
+  readonly most: () => Pick<Rates, 'prefillRate' | 'decodeRate'>;
 }
 
 /** Why a backend cannot take a request: the request will never do, or not now, or only after a wait. */
@@ -85,7 +87,8 @@ export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: nu
     return skip('open', 'has failed repeatedly and is left alone for a while', breaker.waitMs);
   if (breaker.state === 'half-open' && breaker.waitMs > 0)
     return skip('open', 'is being probed by another request', 1000);
-  if (member.running.size >= placesOf(member)) return skip('full', 'has as many requests as it may have');
+  if (countedRunning(member, asked.request) >= placesOf(member))
+    return skip('full', 'has as many requests as it may have');
   if (member.busyUntilMs > nowMs) return skip('held', 'takes nothing for a moment', member.busyUntilMs - nowMs);
   if (asked.request.hints.lane === 'background' && backend.load?.(offer.model).isCharging === false)
     return skip('held', 'runs on battery, which background requests do not use');
@@ -133,16 +136,30 @@ const lacks: Readonly<Record<Lack, [kind: SkipKind, why: string]>> = {
 };
 
 /** How fast the member runs the model: as measured, and as it says where little was. */
-export function ratesOf({ backend, rates }: Member, model: string): Rates {
+export function ratesOf({ backend, rates, most }: Member, model: string): Rates {
   const { prefillRate, decodeRate } = backend.status();
   const reported = {
     ...(prefillRate === undefined ? {} : { prefillRate }),
     ...(decodeRate === undefined ? {} : { decodeRate }),
   };
-  return rates.get(model)?.read(reported) ?? unmeasured.read(reported);
+  const believed = backend.label === undefined ? {} : most();
+  return (rates.get(model) ?? unmeasured).read(reported, believed);
 }
 
 const unmeasured = new RateEstimator();
+
+/** Requests that keep this one waiting there: an interactive one takes the place of one in the background. */
+function countedRunning(member: Member, request: ChatRequest): number {
+  let count = 0;
+  for (const running of member.running) if (!givesWay(member, running, request)) count++;
+  return count;
+}
+
+/** It would end for this request, and be queued again. */
+export function givesWay({ backend }: Member, running: RunningRequest, { hints }: ChatRequest): boolean {
+  if (running.isBackground !== true || hints.lane === 'background') return false;
+  return running.firstTokenMs === undefined && backend.preempts === true;
+}
 
 /** Requests it may be given at once now. */
 export function placesOf({ maxInFlight, slowStart }: Member): number {

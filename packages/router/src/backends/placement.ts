@@ -9,7 +9,7 @@ import {
   workLeft,
 } from '../core/predicted-work.ts';
 import { type CandidateLoad, predictedMs, type RequestSize } from './balance.ts';
-import { type Member, placesOf, ratesOf } from './eligibility.ts';
+import { givesWay, type Member, placesOf, ratesOf } from './eligibility.ts';
 
 /** Assumed where nobody's speed is known: all are alike then. */
 export const assumedRates: KnownRates = { prefillRate: 200, decodeRate: 20, fixedMs: 0 };
@@ -68,7 +68,9 @@ function loadOf(member: Member, model: string, rates: KnownRates, context: Place
   const { choice, nowMs, placed } = context;
   const said = backend.load?.(model);
   const own: WorkLeft[] = [];
-  for (const request of running) own.push(workLeft(request, rates, nowMs));
+  for (const request of running) {
+    if (!givesWay(member, request, choice.request)) own.push(workLeft(request, rates, nowMs));
+  }
   for (const work of placed?.get(member) ?? []) own.push(work);
   const { warmBackend, warmTokens = 0 } = choice;
   const counted = warmBackend === backend.id ? warmTokens : 0;

@@ -39,7 +39,7 @@ import { FairQueue } from './fair-queue.ts';
 import { byModel } from './model-order.ts';
 import { noBackendError, overloadedError } from './no-backend.ts';
 import { assumedRates, type Placeable, placeAt, type PlacementContext, queueMsOf } from './placement.ts';
-import { RateEstimator } from './rate-estimator.ts';
+import { mostSaid, RateEstimator } from './rate-estimator.ts';
 
 export interface PoolOptions {
   readonly clock: Clock;
@@ -110,6 +110,9 @@ export class Pool implements BackendPool {
   readonly #means = { out: 128, outWithTools: 128, prompt: 400 };
   /** The rates of the quickest, looked for now and then. */
   #quickest = { rates: assumedRates, untilMs: -Infinity };
+  /** What devices are believed of their speed, by the speeds measured here. */
+  #most: ReturnType<Member['most']> = {};
+  #mostUntilMs = -Infinity;
   #list: readonly Member[] = [];
   #view: { readonly view: FleetView; readonly untilMs: number } | undefined;
   #cancelLook: (() => void) | undefined;
@@ -141,6 +144,7 @@ export class Pool implements BackendPool {
       lateStarts: 0,
       busyUntilMs: -Infinity,
       isDraining: known?.isDraining ?? false,
+      most: () => this.#most,
     });
     this.#changed();
   }
@@ -262,6 +266,29 @@ export class Pool implements BackendPool {
       const skip = skipOf(member, attempt, asked, nowMs);
       return skip === undefined || skip.kind === 'full' || skip.kind === 'held';
     });
+  }
+
+  predict(attempt: Attempt, choice: PoolChoice): ReadonlyMap<string, number> {
+    const context = this.#contextFor(choice, undefined);
+    const found = new Map<string, number>();
+    for (const member of this.#candidates(attempt)) {
+      const skip = skipOf(member, attempt, choice, context.nowMs);
+      if (skip !== undefined && skip.kind !== 'full') continue;
+      const { model } = offerAt(member.backend, attempt, choice.request);
+      found.set(member.backend.id, placeAt(member, model, skip !== undefined, context).ms);
+    }
+    return found;
+  }
+
+  wake(attempt: Attempt, asked: Asked): void {
+    const nowMs = this.#options.clock.nowMs();
+    const away: Member[] = [];
+    for (const member of this.#candidates(attempt)) {
+      const kind = skipOf(member, attempt, asked, nowMs)?.kind;
+      if (kind === undefined || kind === 'full' || kind === 'held' || kind === 'loading') return;
+      if (kind === 'down') away.push(member);
+    }
+    for (const { backend } of away) backend.wake?.();
   }
 
   async acquire(attempt: Attempt, choice: PoolChoice): Promise<Lease> {
@@ -446,7 +473,8 @@ export class Pool implements BackendPool {
     // Behind others it may wait in the backend's own queue, which is no time of reading.
     const isAtOnce = member.running.size < (backend.status().slots ?? 1);
     const expectedTokens = this.#expectedOut(request);
-    const running: RunningRequest = { promptTokens, expectedTokens, startMs: clock.nowMs() };
+    const lane = request.hints.lane === 'background' ? { isBackground: true } : {};
+    const running: RunningRequest = { promptTokens, expectedTokens, startMs: clock.nowMs(), ...lane };
     member.running.add(running);
     member.lastPick = ++this.#picks;
     let isDone = false;
@@ -463,7 +491,7 @@ export class Pool implements BackendPool {
         permit.settle(outcome);
         if (backend.label !== undefined) this.#noteDevice(member, outcome, wasHalfOpen, timing, predictedMs);
         if (timing !== undefined) this.#noteSize(request, timing);
-        if (timing !== undefined && isAtOnce) noteTiming(member, model, timing);
+        if (timing !== undefined && isAtOnce) this.#noteTiming(member, model, timing);
         if (error instanceof BackendError && error.retryAfterMs !== undefined) {
           const untilMs = clock.nowMs() + error.retryAfterMs;
           if (error.fault === 'busy') member.busyUntilMs = untilMs;
@@ -494,6 +522,25 @@ export class Pool implements BackendPool {
     if (member.lateStarts < lateStarts) return;
     member.lateStarts = 0;
     member.breaker.eject();
+  }
+
+  #noteTiming({ rates }: Member, model: string, timing: AnswerTiming): void {
+    const known = rates.get(model) ?? new RateEstimator();
+    if (rates.size < maxRated) rates.set(model, known);
+    known.addFirstToken(timing.promptTokens - timing.cachedTokens, timing.firstTokenMs);
+    if (timing.answer !== undefined) known.addAnswer(timing.answer.tokens, timing.answer.ms);
+    const nowMs = this.#options.clock.nowMs();
+    if (nowMs < this.#mostUntilMs) return;
+    this.#mostUntilMs = nowMs + quickestMs;
+    const measured = this.#list.flatMap((member) => Array.from(member.rates.values(), (each) => each.read()));
+    const [prefillRate, decodeRate] = [
+      medianOf(measured.map((each) => each.prefillRate)),
+      medianOf(measured.map((each) => each.decodeRate)),
+    ];
+    this.#most = mostSaid({
+      ...(prefillRate === undefined ? {} : { prefillRate }),
+      ...(decodeRate === undefined ? {} : { decodeRate }),
+    });
   }
 
   #noteSize({ tools }: PoolChoice['request'], { promptTokens, answer }: AnswerTiming): void {
@@ -665,11 +712,9 @@ function markOf({ backend, breaker, running, maxInFlight, isDraining, notBeforeM
 /** Models whose rates are kept for one backend. */
 const maxRated = 100;
 
-function noteTiming({ rates }: Member, model: string, timing: AnswerTiming): void {
-  const known = rates.get(model) ?? new RateEstimator();
-  if (rates.size < maxRated) rates.set(model, known);
-  known.addFirstToken(timing.promptTokens - timing.cachedTokens, timing.firstTokenMs);
-  if (timing.answer !== undefined) known.addAnswer(timing.answer.tokens, timing.answer.ms);
+function medianOf(rates: readonly (number | undefined)[]): number | undefined {
+  const known = rates.filter((rate) => rate !== undefined).toSorted((one, other) => one - other);
+  return known[Math.floor(known.length / 2)];
 }
 
 function canWaitFor(skips: readonly Skip[]): boolean {

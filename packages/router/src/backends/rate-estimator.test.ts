@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { deviceVectors } from '@lfo/testing/device-vectors.ts';
 import * as fc from 'fast-check';
-import { RateEstimator } from './rate-estimator.ts';
+import * as z from 'zod';
+import { mostSaid, RateEstimator } from './rate-estimator.ts';
 
 const near = (actual: number | undefined, expected: number, share = 0.05): void => {
   assert.ok(actual !== undefined && Math.abs(actual - expected) <= expected * share, `${actual} is not ${expected}`);
@@ -63,16 +65,48 @@ test('answers give the rate of writing by their tokens, and short ones none', ()
   assert.equal(rates.read().decodeRate, 10);
 });
 
-test('what a device says of itself counts within bounds until there are three samples', () => {
+test('what a device says of itself counts within bounds, and then while it is near what was seen', () => {
   const rates = new RateEstimator();
   assert.deepEqual(rates.read({ prefillRate: 1e9, decodeRate: 0.001 }), { prefillRate: 5000, decodeRate: 0.2 });
   rates.addFirstToken(100, 1000);
   assert.equal(rates.read({ prefillRate: 150 }).prefillRate, 150);
   assert.equal(rates.read({ prefillRate: 900 }).prefillRate, 100);
-  rates.addFirstToken(200, 2000);
-  rates.addFirstToken(300, 3000);
-  near(rates.read({ prefillRate: 150 }).prefillRate, 100);
 });
+
+const speeds = z.object({ prefill: z.number().nullable(), decode: z.number().nullable() });
+const { rates: vectors } = deviceVectors(
+  'trust',
+  z.object({
+    rates: z.array(
+      z.object({
+        own: z.object({ prefill: z.number(), decode: z.number(), samples: z.int() }).nullable(),
+        fleet_median: speeds.nullable(),
+        said: speeds,
+        taken: speeds,
+      }),
+    ),
+  }),
+);
+for (const { own, fleet_median: median, said, taken } of vectors) {
+  test(`of a device that says ${JSON.stringify(said)} where ${JSON.stringify(own ?? median)} is known`, () => {
+    const rates = new RateEstimator();
+    for (let sample = 1; sample <= (own?.samples ?? 0); sample++) {
+      rates.addFirstToken(100 * sample, ((100 * sample) / (own?.prefill ?? 1)) * 1000);
+      rates.addAnswer(11, (10 / (own?.decode ?? 1)) * 1000);
+    }
+    const most = median === null ? {} : mostSaid({ prefillRate: median.prefill ?? 0, decodeRate: median.decode ?? 0 });
+    const { prefillRate, decodeRate } = rates.read(
+      { prefillRate: said.prefill ?? 0, decodeRate: said.decode ?? 0 },
+      most,
+    );
+    const isNear = (is: number | undefined, wanted: number | null): void => {
+      if (wanted === null) assert.equal(is, undefined);
+      else near(is, wanted);
+    };
+    isNear(prefillRate, taken.prefill);
+    isNear(decodeRate, taken.decode);
+  });
+}
 
 test('whatever is measured, what is read is finite and positive', () => {
   const sample = fc.record({ tokens: fc.double(), ms: fc.double(), answer: fc.boolean() });

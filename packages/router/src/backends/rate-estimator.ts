@@ -13,8 +13,7 @@ const leastDecode = 8;
 /** Nothing takes less. */
 const leastMs = 0.001;
 
-/** A backend's own word counts until there are so many samples of ours. */
-const ownSamples = 3;
+type Speeds = Pick<Rates, 'prefillRate' | 'decodeRate'>;
 
 const plausible = { prefill: [1, 5000], decode: [0.2, 300] } as const;
 
@@ -29,7 +28,6 @@ export class RateEstimator {
   readonly #short = { n: 0, x: 0, y: 0 };
   #prefills = 0;
   readonly #written = { tokens: 0, ms: 0 };
-  #decodes = 0;
 
   /** A prompt of which so many tokens were not cached had its first token after `ms`, queueing not included. */
   addFirstToken(uncachedTokens: number, ms: number): void {
@@ -55,21 +53,20 @@ export class RateEstimator {
   /** An answer of so many tokens took `ms` from its first to its last. */
   addAnswer(tokens: number, ms: number): void {
     if (!Number.isFinite(tokens) || !Number.isFinite(ms) || tokens < leastDecode || ms < leastMs) return;
-    this.#decodes++;
     this.#written.tokens = this.#written.tokens * fading + tokens - 1;
     this.#written.ms = this.#written.ms * fading + ms;
   }
 
   /**
-   * What is known now. Rates that the backend reports fill in within plausible bounds until there are samples enough, and
-   * afterwards only where they are near what was seen.
+   * What is known now. Rates that the backend reports fill in within plausible bounds, up to `most`, until there is a
+   * sample of ours, and afterwards only where they are near what was seen.
    */
-  read(reported: Pick<Rates, 'prefillRate' | 'decodeRate'> = {}): Rates {
+  read(reported: Speeds = {}, most: Speeds = {}): Rates {
     const { rate, fixedMs } = this.#fit();
     const { tokens, ms } = this.#written;
     const decode = ms === 0 ? undefined : (tokens / ms) * 1000;
-    const prefillRate = settled(rate, this.#prefills, reported.prefillRate, plausible.prefill);
-    const decodeRate = settled(decode, this.#decodes, reported.decodeRate, plausible.decode);
+    const prefillRate = settled(rate, bounded(reported.prefillRate, plausible.prefill, most.prefillRate));
+    const decodeRate = settled(decode, bounded(reported.decodeRate, plausible.decode, most.decodeRate));
     return {
       ...(prefillRate === undefined ? {} : { prefillRate }),
       ...(fixedMs === undefined ? {} : { fixedMs }),
@@ -100,20 +97,32 @@ export class RateEstimator {
   }
 }
 
+/** The most that a device is believed of itself where the speed of others like it is known. */
+export function mostSaid(median: Speeds): Speeds {
+  const times = (rate: number | undefined): number | undefined => (rate === undefined ? undefined : 4 * rate);
+  const [prefillRate, decodeRate] = [times(median.prefillRate), times(median.decodeRate)];
+  return {
+    ...(prefillRate === undefined ? {} : { prefillRate }),
+    ...(decodeRate === undefined ? {} : { decodeRate }),
+  };
+}
+
 /** Relative spread of prompt lengths below which the fixed cost cannot be told from the rate. */
 const leastSpread = 0.02;
 
 /** However noisy the samples, reading takes this share of the time to the first token of long prompts at least. */
 const leastShare = 0.2;
 
-function settled(
-  own: number | undefined,
-  samples: number,
-  reported: number | undefined,
-  [least, most]: readonly [number, number],
-): number | undefined {
-  const said = reported === undefined || !(reported > 0) ? undefined : Math.min(most, Math.max(least, reported));
-  if (own === undefined) return said;
-  if (samples >= ownSamples || said === undefined) return own;
+/** What is seen wins over a word that is not near it. */
+function settled(own: number | undefined, said: number | undefined): number | undefined {
+  if (own === undefined || said === undefined) return own ?? said;
   return said >= own / 2 && said <= own * 2 ? said : own;
+}
+
+function bounded(
+  said: number | undefined,
+  [least, most]: readonly [number, number],
+  mostHere = Infinity,
+): number | undefined {
+  return said === undefined || !(said > 0) ? undefined : Math.min(mostHere, most, Math.max(least, said));
 }

@@ -38,6 +38,7 @@ export function childEnvironment({ env }: Terminal, { dataDir, embedded, offline
     ...withoutSecrets(env),
     LFO_MODELS_DIR: embedded.modelsDir,
     LFO_DATA_DIR: dataDir,
+    LFO_LAUNCHER_PID: String(process.pid),
     ...(embedded.modelBaseUrl === undefined ? {} : { LFO_MODEL_BASE_URL: embedded.modelBaseUrl }),
     ...(offline ? { LFO_OFFLINE: '1' } : {}),
   };

@@ -11,6 +11,12 @@ interface PairFlags {
   readonly code?: string;
 }
 
+interface SetFlags {
+  readonly dial?: string;
+  readonly wakeMac?: string;
+  readonly wakeBroadcast?: string;
+}
+
 /** Writes the device host to a file. */
 export type Pack = (command: Command, out: string) => Promise<void>;
 
@@ -61,13 +67,18 @@ export function addDevices(program: Command, withDevices: WithDevices, pack: Pac
       const { changeDevice } = await import('./devices.ts');
       await withDevices(self, (context) => changeDevice(device, { name }, context));
     });
-  command('set', 'where a device is dialled', 'lfo devices set kitchen --dial 192.168.1.20:4870')
+  command('set', 'where a device is dialled, and how it is woken', 'lfo devices set kitchen --dial 192.168.1.20:4870')
     .argument('<device>', 'its name, id or the beginning of either')
-    .requiredOption('--dial <host:port>', 'its address')
-    .action(async (device: string, { dial }: { readonly dial: string }, self: Command) => {
-      const { changeDevice, dialAddress } = await import('./devices.ts');
-      const { host, port } = dialAddress(dial);
-      await withDevices(self, (context) => changeDevice(device, { dial: { host, port } }, context));
+    .option('--dial <host:port>', 'its address')
+    .option(
+      '--wake-mac <mac>',
+      'wake it by this hardware address when nothing else is up; auto: as it says itself, off: never',
+    )
+    .option('--wake-broadcast <address>', 'where the packet that wakes it is sent (default: 255.255.255.255)')
+    .action(async (device: string, flags: SetFlags, self: Command) => {
+      const { changeDevice, settingsOf } = await import('./devices.ts');
+      const change = settingsOf(flags);
+      await withDevices(self, (context) => changeDevice(device, change, context));
     });
   devices
     .command('pack')

@@ -192,8 +192,30 @@ const done = {
   remove: 'removed; its key is no longer valid',
 } as const;
 
+/** What `devices set` is to change. */
+export function settingsOf({
+  dial,
+  wakeMac: mac,
+  wakeBroadcast: broadcast,
+}: {
+  readonly dial?: string;
+  readonly wakeMac?: string;
+  readonly wakeBroadcast?: string;
+}): JsonObject {
+  if (dial === undefined && mac === undefined && broadcast === undefined)
+    throw new CliError('Nothing to set: give --dial host:port, --wake-mac or --wake-broadcast.', exitCodes.usage);
+  const wake =
+    mac === 'off'
+      ? null
+      : { ...(mac === undefined || mac === 'auto' ? {} : { mac }), ...(broadcast === undefined ? {} : { broadcast }) };
+  return {
+    ...(dial === undefined ? {} : { dial: dialAddress(dial) }),
+    ...(mac === undefined && broadcast === undefined ? {} : { wake }),
+  };
+}
+
 /** `host:port` of a device. */
-export function dialAddress(text: string): { readonly host: string; readonly port: number } {
+function dialAddress(text: string): JsonObject {
   const [, host = '', port = ''] = /^(\[[^\]]+\]|[^\s:]+):(\d{1,5})$/.exec(text) ?? [];
   if (host !== '') return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) };
   throw new CliError(`--dial: ${text} is no host:port.`, exitCodes.usage);

@@ -17,6 +17,11 @@ export function isPrivateHost(host: string): boolean {
   return isLoopback(bare) || !bare.includes('.') || /\.(local|lan|home|internal|localhost|home\.arpa)$/.test(bare);
 }
 
+/** Where a packet that wakes a machine may go: the user's own network. */
+export function isPrivateBroadcast(address: string): boolean {
+  return address === '255.255.255.255' || (isIP(address) === 4 && isPrivateHost(address));
+}
+
 function privateRanges(): BlockList {
   const list = new BlockList();
   list.addSubnet('127.0.0.0', 8);

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { isPrivateBroadcast } from './addresses.ts';
 import { camelKeys } from './camel-keys.ts';
 
 const name = z
@@ -10,6 +11,25 @@ const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https a
 const concurrency = z.int().min(1).max(100_000).default(1000).describe('Requests at once.');
 const embeddingModels = models.default([]).describe('Models that turn texts into vectors, for `/v1/embeddings`.');
 const fallbackModels = models.default([]).describe('Other models of this backend, tried in order when one fails.');
+
+/** Wake-on-LAN of a machine; the same for a server and for a device. */
+export const wake = z.strictObject({
+  mac: z
+    .string()
+    .regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i, 'must be six bytes in hex with colons')
+    .describe('Hardware address of the machine.'),
+  broadcast: z
+    .ipv4()
+    .refine(isPrivateBroadcast, 'must be private, link-local, loopback or 255.255.255.255')
+    .default('255.255.255.255')
+    .describe('Where the packet is sent.'),
+  timeout_ms: z
+    .int()
+    .min(1_000)
+    .max(600_000)
+    .default(60_000)
+    .describe('How long it may take to come; it counts as loading until then.'),
+});
 
 const openAiCompatibleEntry = z
   .strictObject({
@@ -45,6 +65,12 @@ const openAiCompatibleEntry = z
         'Where the engine says how busy it is, in the format of Prometheus; default: `/metrics` of a local `vllm`, `sglang` or `dynamo`.',
       ),
     fallback_models: fallbackModels,
+    wake: wake
+      .transform(camelKeys)
+      .exactOptional()
+      .describe(
+        'Wakes the machine of a local server when a request wants it and nothing else of the local tier is up.',
+      ),
   })
   .transform(camelKeys)
   .describe('A server that speaks the OpenAI API: Ollama, llama-server, LM Studio, vLLM, OpenRouter …');

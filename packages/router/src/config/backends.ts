@@ -47,6 +47,8 @@ function resolveEntry(entry: BackendEntry, index: number, env: Environment, find
     }
     return resolved;
   }
+  if (entry.kind === 'openai-compatible' && entry.wake !== undefined && entry.tier === 'cloud')
+    findings.problem(['backends', index, 'wake'], 'is for servers of the local tier');
   noteTier(entry.name, entry.tier, entry.baseUrl, findings);
   const { apiKey, baseUrl, ...rest } = entry;
   return { ...rest, baseUrl: addressOf(entry.kind, baseUrl), apiKeys: splitKeys(apiKey) };

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { hostAndPort } from './addresses.ts';
+import { hostAndPort, isLoopback } from './addresses.ts';
 import { backendEntry } from './backend-schema.ts';
 import { camelKeys } from './camel-keys.ts';
 import { rulesSchema } from './rules-schema.ts';
@@ -369,15 +369,27 @@ const fleet = z
       .max(64)
       .exactOptional()
       .describe('What devices call this router; default: the name of the machine.'),
+    advertise: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Whether devices of the same network find this router by mDNS (`_lfo._tcp`) while it listens beyond its own machine.',
+      ),
     models: names
       .default([])
       .describe(
-        'Models of devices that may be asked for by their plain id; `<model>@<device>` and the aliases reach all others.',
+        'Models of devices that may be asked for by their plain id, beside those of `lfo models list`; `<model>@<device>` and the aliases reach all others.',
       ),
     legacy: z
       .boolean()
       .default(false)
       .describe('Whether programs of this machine may ask by one line of JSON over the fleet port, without a key.'),
+    plaintext: z
+      .boolean()
+      .default(false)
+      .describe(
+        'For debugging: programs of this machine may join as devices without handshake and encryption; `listen` must be an address of this machine alone.',
+      ),
     dial: z
       .array(dialAddress)
       .default([])
@@ -405,6 +417,11 @@ const fleet = z
       .describe(
         'Thermal status (0 none to 6 shut-down) from which devices are to take nothing; default: as each owner says.',
       ),
+  })
+  .superRefine(({ plaintext, listen }, context) => {
+    if (!plaintext || isLoopback(hostAndPort(listen)?.host ?? '')) return;
+    const message = 'needs listen to be an address of this machine alone, such as 127.0.0.1:4870';
+    context.addIssue({ code: 'custom', path: ['plaintext'], message });
   })
   .transform(camelKeys);
 

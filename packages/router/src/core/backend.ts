@@ -27,6 +27,10 @@ export interface Backend {
   load?(model: string): BackendLoad;
   /** Number of weights of one of its models; absent for backends whose models the operator has chosen by hand. */
   weightsOf?(model: string): number | undefined;
+  /** A background request that runs there without a word yet gives its place to an interactive one; absent: it does not. */
+  readonly preempts?: boolean;
+  /** Wakes its machine where that is possible and it is away; its status says `loading` until it is up or given up. */
+  readonly wake?: (() => void) | undefined;
   /** What the pool knows without asking. Cheap: called for every request. */
   status(): BackendStatus;
   /**
@@ -269,6 +273,10 @@ export interface BackendPool {
   acquire(attempt: Attempt, choice: PoolChoice): Promise<Lease>;
   /** Whether some backend could take the attempt, at once or when it has room. */
   hasCandidate(attempt: Attempt, asked: Omit<PoolChoice, 'signal'>): boolean;
+  /** Predicted milliseconds to the last token at each backend that could be given the attempt, full ones included, by id. */
+  predict(attempt: Attempt, choice: PoolChoice): ReadonlyMap<string, number>;
+  /** Wakes a sleeping machine that could take the attempt, where no other backend is up that could. */
+  wake(attempt: Attempt, asked: Omit<PoolChoice, 'signal'>): void;
   view(): FleetView;
   /**
    * As `view`, and up to 100 ms old: the same object until a member comes, goes, or changes its state, its breaker, its

@@ -15,6 +15,8 @@ export interface DeviceView {
   readonly engine: { readonly name?: string | undefined; readonly version?: string | undefined } | null;
   readonly address: string | null;
   readonly dial: DialAddress | null;
+  /** How it is woken when a request wants it and nothing else is up. */
+  readonly wake: { readonly mac: string; readonly broadcast: string; readonly timeout_ms: number } | null;
   readonly created: string;
   readonly last_seen: string | null;
   readonly models: readonly DeviceModelView[];

@@ -4,6 +4,14 @@ export interface DialAddress {
   readonly port: number;
 }
 
+/** How a device is woken; what is absent is as usual. */
+export interface DeviceWake {
+  /** Six bytes in hex with colons. */
+  readonly mac: string;
+  readonly broadcast?: string;
+  readonly timeoutMs?: number;
+}
+
 /** A paired device as the registry keeps it. The key is the identity; times are Unix milliseconds. */
 export interface DeviceRecord {
   /** `dev-` and its fingerprint. */
@@ -16,6 +24,7 @@ export interface DeviceRecord {
   readonly lastSeenMs?: number;
   readonly lastAddress?: string;
   readonly dial?: DialAddress;
+  readonly wake?: DeviceWake;
   /** Its owner lets it finish what it has and gives it nothing new, at any router; absent: no. */
   readonly isDraining?: boolean;
 }
@@ -78,6 +87,8 @@ export interface FleetFigures {
   readonly refused: ReadonlyMap<string, number>;
   /** Pairings that have ended, by how. */
   readonly pairings: ReadonlyMap<string, number>;
+  /** Machines of the local tier that were woken, by how that ended. */
+  readonly wakes: ReadonlyMap<string, number>;
 }
 
 /** What is measured of one paired device. */

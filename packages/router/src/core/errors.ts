@@ -109,6 +109,9 @@ export class BackendError extends LfoError {
   }
 }
 
+/** An interactive request took the place of one in the background, which is queued again as if it had never run. */
+export const preemptedCode = 'preempted';
+
 const backendFaults: Readonly<
   Record<BackendFault, { code: string; status: number; retryable: boolean; counts: boolean }>
 > = {

@@ -75,6 +75,8 @@ export interface RouteExplanation {
   readonly steering?: ThresholdView;
   readonly promptTokens: number;
   readonly promptTokensFrom: 'count' | 'bound' | 'estimate';
+  /** What the prompt probably has, where `promptTokens` is but a bound; absent: `promptTokens`. */
+  readonly expectedTokens?: number;
   /** Of these, already in the local model's cache; 0 when unknown. */
   readonly warmTokens?: number;
   /** What a local attempt is expected to be worth; absent: nobody asks, or too little is known. */
@@ -107,6 +109,8 @@ export interface RouteCandidate {
   readonly skipped?: string;
   /** Until its first token; absent until its rate of reading has been measured. */
   readonly wait?: PredictedWait;
+  /** Predicted work, by which the local tier is balanced: to its last token, penalties included; absent: not asked now. */
+  readonly predictedMs?: number;
 }
 
 /** How ready the process is to answer; reasons are for those who hold a key. */

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { shippedModels } from '@lfo/device-core';
+import { deviceVectors } from '@lfo/testing/device-vectors.ts';
+import * as z from 'zod';
 import { findListed, intersectModes, listModels, resolveModel, type ModelServer } from './model-directory.ts';
 
 const servers: readonly ModelServer[] = [
@@ -99,4 +102,33 @@ test('a device is reached by model@device and captures no name of another', () =
     backend: 'dev-1',
     model: 'tiny',
   });
+});
+
+const { plain_ids: plainIds } = deviceVectors(
+  'trust',
+  z.object({
+    plain_ids: z.object({
+      configured: z.array(z.string()),
+      cloud: z.array(z.string()),
+      'fleet.models': z.array(z.string()),
+      served: z.array(z.string()),
+      not_served: z.array(z.string()),
+    }),
+  }),
+);
+
+test('the plain ids of devices are those of the catalogue and of fleet.models, where nobody else has them', () => {
+  const { configured, cloud, served, not_served: refused } = plainIds;
+  const plainModels = [...shippedModels, ...plainIds['fleet.models']];
+  const others: ModelServer[] = [
+    { id: 'desk', tier: 'local', models: configured },
+    { id: 'gemini', tier: 'cloud', models: cloud },
+  ];
+  for (const model of served)
+    assert.equal(resolveModel(model, [phone([model], plainModels), ...others])?.backend, 'dev-1', model);
+  for (const model of refused) {
+    // Also where the operator allows it.
+    for (const allowed of [plainModels, [...plainModels, ...refused.filter((each) => each !== 'other')]])
+      assert.notEqual(resolveModel(model, [phone([model], allowed), ...others])?.backend, 'dev-1', model);
+  }
 });

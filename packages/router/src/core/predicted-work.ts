@@ -7,6 +7,8 @@ export interface RunningRequest {
   readonly expectedTokens: number;
   /** Monotonic. */
   readonly startMs: number;
+  /** Of work that may wait. */
+  readonly isBackground?: boolean;
   /** Monotonic; absent while nothing has been answered. */
   firstTokenMs?: number;
 }

@@ -31,6 +31,9 @@ export interface OpenResponse {
   readonly pace: ResponsePace;
 }
 
+/** Of text and code in most languages. */
+const bytesPerToken = 4;
+
 /** Long bodies leave in slices, to tell a slow reader from one that does not read. */
 const sliceBytes = 65_536;
 
@@ -243,7 +246,11 @@ function gone(): Delivery {
 function contextOf({ clock }: OpenResponse, trace: RequestTrace): AnswerContext {
   return {
     createdS: Math.floor(trace.startedAtMs / 1000),
-    promptTokens: () => trace.promptTokens,
+    // A bound counts bytes: clients would show four times the prompt until the answer's end.
+    promptTokens: () =>
+      trace.promptTokensFrom === 'bound' && trace.promptTokens !== undefined
+        ? Math.ceil(trace.promptTokens / bytesPerToken)
+        : trace.promptTokens,
     elapsedMs: () => clock.nowMs() - trace.startMs,
   };
 }

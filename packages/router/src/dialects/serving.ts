@@ -14,6 +14,7 @@ import type { ReadEmbedding } from './embedding.ts';
 import { type FindModel, modelFinder } from './find-model.ts';
 import { answerMetadata } from './metadata.ts';
 import { type NameRule, nameRuleFinder } from './names.ts';
+import { PromptCounts } from './prompt-counts.ts';
 import { canonicalHead } from './prompt-head.ts';
 import type { ReaderDeps, Received } from './reading.ts';
 import { openWriter, type ResponsePace, sendFailure, sendWhole } from './respond.ts';
@@ -60,6 +61,7 @@ export class Serving {
   readonly reading: ReaderDeps;
   /** Sessions in which a request with tools runs, and how many. */
   readonly #working = new Map<string, number>();
+  readonly #counts = new PromptCounts();
   /** Refuses before the body is read. */
   readonly admit: onRequestHookHandler;
 
@@ -87,10 +89,13 @@ export class Serving {
     return this.deps.models().filter(({ id }) => models === undefined || models.includes(id));
   }
 
-  /** Tokens of a prompt, as routing measures it. Runs no model and leaves no record. */
+  /** Tokens of a prompt, as the local model counts them, or an estimate. Runs no model and leaves no record. */
   async countTokens({ request }: ReadRequest, reply: FastifyReply): Promise<number> {
-    const { promptTokens } = await this.deps.explain(request, departureSignal(reply));
-    return promptTokens;
+    const signal = departureSignal(reply);
+    return await this.#counts.count(request, async (part) => {
+      const { promptTokens, expectedTokens = promptTokens } = await this.deps.explain(part, signal);
+      return expectedTokens;
+    });
   }
 
   /**

@@ -9,7 +9,7 @@ import { primitives } from './router-key.ts';
 /** Shows a device as it is now. */
 export function deviceView(device: PairedDevice, clock: Clock, pooled: BackendView | undefined): DeviceView {
   const { record, backend, hello, link } = device;
-  const { id, name, publicKey, dial, createdMs, lastSeenMs, lastAddress } = record;
+  const { id, name, publicKey, dial, createdMs, lastSeenMs, lastAddress, wake } = record;
   const key = publicKey === undefined ? undefined : readKeyText(publicKey);
   const { state, code, why } = stateOf(device, pooled);
   const { lastError } = backend;
@@ -26,6 +26,10 @@ export function deviceView(device: PairedDevice, clock: Clock, pooled: BackendVi
     engine: hello?.engine ?? null,
     address: link?.address ?? lastAddress ?? null,
     dial: dial ?? null,
+    wake:
+      wake === undefined
+        ? null
+        : { mac: wake.mac, broadcast: wake.broadcast ?? '255.255.255.255', timeout_ms: wake.timeoutMs ?? 60_000 },
     created: new Date(createdMs).toISOString(),
     last_seen: isoOf(link === undefined ? lastSeenMs : clock.wallMs()),
     models: backend.offers.map((offer): DeviceModelView => {

@@ -1,13 +1,17 @@
+import { createHmac } from 'node:crypto';
 import { hostname } from 'node:os';
+import { shippedModels } from '@lfo/device-core';
 import { deviceId, keyText, maxPairingHosts, pairingCode, pairingKey, pairingUri, routerId } from '@lfo/protocol';
 import type { Channel, KeyPair } from '@lfo/protocol';
 import { hostAndPort } from '../config/addresses.ts';
 import type { FleetConfig } from '../config/config.ts';
 import type { Backend, BackendView, FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
+import type { Wakes, WakeTarget } from '../backends/wake.ts';
 import type {
   DeviceRecord,
   DeviceRegistry,
+  DeviceWake,
   DialAddress,
   FleetFigures,
   FleetPeers,
@@ -23,11 +27,13 @@ import type { DeviceView } from '../core/device-view.ts';
 import { deviceView, figuresOf } from './device-view.ts';
 import { dial } from './dial.ts';
 import { Diallers } from './diallers.ts';
+import { Advertiser } from './advertiser.ts';
 import { afterHello, type Hello } from './first-message.ts';
-import { FleetListener } from './listener.ts';
+import { FleetListener, type SecuredLink } from './listener.ts';
 import type { AnswerLine } from './original-line.ts';
 import { ownAddresses } from './own-addresses.ts';
 import { PairedDevice } from './paired-device.ts';
+import { PrefixBook } from '../backends/engines/device/prefix-book.ts';
 import type { GreetingKind } from '../backends/engines/device/session-keeper.ts';
 import { Pairings } from './pairings.ts';
 import { RefusedLinks } from './refused-links.ts';
@@ -58,6 +64,7 @@ export interface DevicesOptions {
   readonly members: FleetMembers;
   /** 0..1, uniform. */
   readonly random: () => number;
+  readonly wakes: Wakes;
   /** Of LFO. */
   readonly version: string;
   /** Absent: no other router has this registry. */
@@ -91,10 +98,12 @@ export class Devices {
   readonly #refused: RefusedLinks;
   readonly #diallers: Diallers;
   readonly #results = new Map<string, number>();
+  readonly #prefixes = new PrefixBook();
   #port: number | undefined;
   #opening: Promise<void> | undefined;
   #isClosed = false;
   #answerOriginal: AnswerLine | undefined;
+  #advertiser: Advertiser | undefined;
 
   constructor(options: DevicesOptions) {
     this.#options = options;
@@ -111,6 +120,7 @@ export class Devices {
       onEnd: (pairing) => {
         const { state, wrong } = pairing;
         this.#share(pairing);
+        this.#advertiser?.setPairing(this.pairings.keys().length > 0);
         count(this.#results, state);
         if (state === 'locked') log.warn({ wrong }, 'Too many wrong codes: open pairings have ended. Start another.');
       },
@@ -131,6 +141,7 @@ export class Devices {
         }
         this.#greet(channel, peerKey, address, proven);
       },
+      ...(options.config.plaintext ? { onPlain: (link) => this.#greetPlain(link) } : {}),
       onRefused: (reason, address) => this.#refused.add(reason, address),
       answerOriginal: () => this.#answerOriginal,
       onGuess: () => this.pairings.guessed(),
@@ -167,7 +178,7 @@ export class Devices {
 
   async #listenIfWanted(): Promise<void> {
     const { listen } = this.#options.config;
-    const isWanted = this.#devices.size > 0 || this.#answerOriginal !== undefined;
+    const isWanted = this.#devices.size > 0 || this.#answerOriginal !== undefined || this.#options.config.plaintext;
     if (listen !== 'off' && (listen !== 'auto' || isWanted)) await this.#listen();
   }
 
@@ -236,6 +247,7 @@ export class Devices {
       devices: Array.from(this.#devices.values(), (device) => figuresOf(device, pooled.get(device.id))),
       refused: this.#refused.totals,
       pairings: this.#results,
+      wakes: this.#options.wakes.results,
     };
   }
 
@@ -249,10 +261,14 @@ export class Devices {
     return this.#port;
   }
 
-  /** Changes name and dial address. @throws LfoError */
+  /** Changes name, dial address and how it is woken; its own hardware address is used where none is given. @throws LfoError */
   change(
     id: string,
-    { name, dial: address }: { readonly name?: string; readonly dial?: DialAddress | null },
+    {
+      name,
+      dial: address,
+      wake,
+    }: { readonly name?: string; readonly dial?: DialAddress | null; readonly wake?: Partial<DeviceWake> | null },
   ): DeviceView {
     const device = this.#find(id);
     if (name !== undefined && name !== device.record.name) {
@@ -273,7 +289,11 @@ export class Devices {
       device.record = address === null ? rest : { ...rest, dial: address };
       this.#diallers.set(device.id, keyOf(device.record), address ?? undefined, device.link !== undefined);
     }
-    this.#registrar.save(device.record);
+    if (wake !== undefined) {
+      const { wake: known, ...rest } = device.record;
+      device.record = wake === null ? rest : { ...rest, wake: this.#wakeOf(device, { ...known, ...wake }) };
+    }
+    this.#save(device.record);
     return deviceView(device, this.#options.clock, this.#pooled().get(id));
   }
 
@@ -283,7 +303,7 @@ export class Devices {
     this.#drain(device, isDraining);
     const { isDraining: _was, ...rest } = device.record;
     device.record = isDraining ? { ...rest, isDraining } : rest;
-    this.#registrar.save(device.record);
+    this.#save(device.record);
   }
 
   #drain(device: PairedDevice, isDraining: boolean): void {
@@ -315,6 +335,7 @@ export class Devices {
     await this.#listen();
     const { pairing, secret } = this.pairings.open(lifetimeMs);
     this.#share(pairing);
+    this.#advertiser?.setPairing(true);
     const hosts = ownAddresses(hostAndPort(config.listen)?.host).slice(0, maxPairingHosts);
     const uri = pairingUri({
       role: 'router',
@@ -369,11 +390,21 @@ export class Devices {
   /** Takes nobody new and dials nobody; links that are up stay until their backends close. */
   stop(): void {
     this.#isClosed = true;
+    this.#advertiser?.stop();
     this.#listener.stop();
     this.#diallers.close();
     this.pairings.close();
     this.#refused.flush();
     this.#registrar.close();
+  }
+
+  #wakeOf({ hello }: PairedDevice, { mac = hello?.wake?.mac, ...more }: Partial<DeviceWake>): DeviceWake {
+    if (mac !== undefined) return { ...more, mac };
+    throw new LfoError('The device does not say its hardware address: give wake.mac.', {
+      code: 'invalid_request',
+      status: 400,
+      param: 'wake.mac',
+    });
   }
 
   #pooled(): ReadonlyMap<string, BackendView> {
@@ -395,12 +426,16 @@ export class Devices {
   }
 
   async #open(): Promise<void> {
-    const { config, log } = this.#options;
+    const { clock, config, log, keys } = this.#options;
     const { host, port } = hostAndPort(config.listen) ?? { host: undefined, port: fleetPort };
     const bound = await this.#listener.listen(host, port);
     this.#port = bound.port;
     const at = { port: bound.port, ...(bound.wasTaken ? { wanted: port } : {}) };
     log.info(at, 'Devices can dial this router; "fleet.listen: off" closes the port.');
+    if (config.plaintext) log.warn('fleet.plaintext: programs of this machine join as devices without a key.');
+    if (!config.advertise || this.#isClosed) return;
+    const router = { id: routerId(primitives, keys().public), name: this.#name };
+    this.#advertiser = new Advertiser({ clock, log, router, port: bound.port, listenHost: host });
   }
 
   #find(id: string): PairedDevice {
@@ -438,13 +473,14 @@ export class Devices {
     const device = this.#devices.get(id);
     if (device === undefined) this.#admit(record);
     else device.record = record;
-    this.#registrar.save(record);
+    this.#save(record);
     return record;
   }
 
   #admit(record: DeviceRecord): void {
     const { clock, log, members, config, keys, version } = this.#options;
     const router = { id: routerId(primitives, keys().public), name: this.#name, version };
+    const plainModels = [...shippedModels, ...config.models];
     const device: PairedDevice = new PairedDevice({
       clock,
       record,
@@ -456,7 +492,10 @@ export class Devices {
           ...(config.maxThermal === undefined ? {} : { max_thermal: config.maxThermal }),
         },
         names: { router, device: () => device.record.name, routers: () => this.#others },
-        label: () => ({ name: device.record.name, plainModels: config.models }),
+        label: () => ({ name: device.record.name, plainModels }),
+        sleeper: this.#options.wakes.sleeper(() => wakeTarget(device.record.wake)),
+        prefixes: this.#prefixes,
+        prefixKey: (clientKey) => prefixKeyOf(keys().secret, clientKey),
         lost: { state: 'down', detail: 'The device is not connected.' },
         onBye: (code) => {
           if (code !== 'unpaired') return;
@@ -468,7 +507,7 @@ export class Devices {
       onLost: (_device, code, livedMs) => {
         log.info({ device: device.id, name: device.record.name, end: code }, 'device lost');
         device.record = { ...device.record, lastSeenMs: clock.wallMs() };
-        this.#registrar.seen(device.record);
+        if (!isPlain(device.record)) this.#registrar.seen(device.record);
         this.#diallers.lost(device.id, code, livedMs);
       },
     });
@@ -480,7 +519,7 @@ export class Devices {
 
   #forget(device: PairedDevice, code: 'revoked' | 'closing'): void {
     const { publicKey: _key, dial: _dial, isDraining: _draining, ...record } = device.record;
-    this.#registrar.save(record);
+    this.#save(record);
     this.#leave(device, code);
   }
 
@@ -512,13 +551,36 @@ export class Devices {
     );
   }
 
+  /** For debugging, from this machine alone: the device is who it says it is, and nothing of it is kept. */
+  #greetPlain({ channel, address, proven }: Omit<SecuredLink, 'secured'>): void {
+    const { clock } = this.#options;
+    afterHello(
+      channel,
+      clock,
+      (taken, hello) => {
+        proven();
+        const said = firstName(hello.name, () => false);
+        const id = `${plainPrefix}${said}`;
+        const name = firstName(hello.name, (wanted) => this.#isTaken(wanted));
+        if (!this.#devices.has(id)) this.#admit({ id, name, createdMs: clock.wallMs() });
+        const device = this.#find(id);
+        this.#connect(device, taken, hello, address);
+      },
+      (code) => this.#refused.add(code, address),
+    );
+  }
+
+  #save(record: DeviceRecord): void {
+    if (!isPlain(record)) this.#registrar.save(record);
+  }
+
   #connect(device: PairedDevice, channel: Channel, hello: Hello, address: string): void {
     const { clock, log } = this.#options;
     const isNew = device.record.name === device.id;
     const name = isNew ? firstName(hello.name, (wanted) => this.#isTaken(wanted)) : device.record.name;
     device.record = { ...device.record, name, lastSeenMs: clock.wallMs(), lastAddress: address };
-    if (isNew) this.#registrar.save(device.record);
-    else this.#registrar.seen(device.record);
+    if (isNew) this.#save(device.record);
+    else if (!isPlain(device.record)) this.#registrar.seen(device.record);
     if (isNew) log.info({ device: device.id, name }, 'device paired');
     device.take(channel, address);
   }
@@ -552,6 +614,9 @@ const greetings: Readonly<Record<GreetingKind | 'conflict', string>> = {
   conflict: 'device in conflict',
 };
 
+/** Of ids of devices without a key. */
+const plainPrefix = 'plain-';
+
 /** Routers that a device serves at most. */
 const maxRouters = 8;
 /** Port of the fleet. */
@@ -561,6 +626,20 @@ const dialLifetimeMs = 60_000;
 
 function keyOf({ publicKey }: DeviceRecord): Uint8Array | undefined {
   return publicKey === undefined ? undefined : new Uint8Array(Buffer.from(publicKey, 'base64url'));
+}
+
+function wakeTarget(wake: DeviceWake | undefined): WakeTarget | undefined {
+  if (wake === undefined) return undefined;
+  return { mac: wake.mac, broadcast: wake.broadcast ?? '255.255.255.255', timeoutMs: wake.timeoutMs ?? 60_000 };
+}
+
+function isPlain({ id }: DeviceRecord): boolean {
+  return id.startsWith(plainPrefix);
+}
+
+/** What a device may share its prefix cache by: it tells clients apart without knowing who they are. */
+function prefixKeyOf(secret: Uint8Array, clientKey: string): string {
+  return createHmac('sha256', secret).update(clientKey).digest('hex').slice(0, 16);
 }
 
 function count(counts: Map<string, number>, key: string): void {

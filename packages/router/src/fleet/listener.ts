@@ -1,8 +1,9 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { answerHandshake, framedChannel, runHandshake, streamCarrier } from '@lfo/protocol';
+import { answerHandshake, framedChannel, maxFrameBytes, runHandshake, streamCarrier } from '@lfo/protocol';
 import type { Channel, HandshakeFailure, KeyPair, Primitives, Secured } from '@lfo/protocol';
 import type { Clock } from '../core/clock.ts';
 import { type AnswerLine, takeOriginalLine } from './original-line.ts';
+import { takePlainLink } from './plain-link.ts';
 
 /** Links that have not said `hello` yet; the oldest goes for a newer one. */
 export const maxUnproven = 64;
@@ -31,6 +32,8 @@ export interface ListenerOptions {
   readonly onRefused: (reason: string, address: string) => void;
   /** Answers the original's wire for connections of this machine; absent: nobody does. */
   readonly answerOriginal?: () => AnswerLine | undefined;
+  /** Takes links of this machine that carry messages without encryption; absent: nobody does. */
+  readonly onPlain?: (link: Omit<SecuredLink, 'secured'>) => void;
   /** A pairing was tried with a wrong secret. */
   readonly onGuess: (address: string) => void;
 }
@@ -79,7 +82,7 @@ export class FleetListener {
   }
 
   #accept(socket: Socket): void {
-    const { clock, primitives, keys, pairings, isKnown, onSecured, onRefused, onGuess } = this.#options;
+    const { clock, primitives, keys, pairings, isKnown, onSecured, onPlain, onRefused, onGuess } = this.#options;
     const address = plainAddress(socket.remoteAddress);
     if (!this.#mayBegin()) {
       onRefused('rate_limited', address);
@@ -110,10 +113,16 @@ export class FleetListener {
           onFailed: refused,
         },
       });
+    const begin = (): void => {
+      if (onPlain === undefined || !isOwnMachine(address)) return handshake();
+      const plain = (): void =>
+        onPlain({ channel: framedChannel(streamCarrier(socket), maxFrameBytes), address, proven });
+      takePlainLink(socket, plain, handshake);
+    };
     const original = isOwnMachine(address) ? this.#options.answerOriginal?.() : undefined;
-    if (original === undefined) return handshake();
+    if (original === undefined) return begin();
     socket.on('error', () => {});
-    takeOriginalLine(socket, clock, original, handshake);
+    takeOriginalLine(socket, clock, original, begin);
   }
 
   #mayBegin(): boolean {

@@ -1,8 +1,9 @@
 import { networkInterfaces } from 'node:os';
+import { privateInterfaces } from '../backends/private-interfaces.ts';
 
 /** Addresses of this machine that a device may reach, private ones first; just the one it listens on where it is one. */
 export function ownAddresses(listenHost?: string): readonly string[] {
-  if (listenHost !== undefined && !['0.0.0.0', '::', '[::]'].includes(listenHost)) return [listenHost];
+  if (listenHost !== undefined && !isEveryAddress(listenHost)) return [listenHost];
   const found = Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
     .filter(({ internal, address }) => !internal && !/^fe80:/i.test(address));
@@ -16,4 +17,14 @@ export function ownAddresses(listenHost?: string): readonly string[] {
         : 3;
   const hosts = found.toSorted((one, other) => rank(one) - rank(other)).map(({ address }) => address);
   return hosts.length === 0 ? ['127.0.0.1'] : [...new Set(hosts)];
+}
+
+/** Addresses on which this router may be announced. */
+export function announcedAddresses(listenHost?: string): readonly string[] {
+  const own = privateInterfaces();
+  return listenHost === undefined || isEveryAddress(listenHost) ? own : own.filter((address) => address === listenHost);
+}
+
+function isEveryAddress(host: string): boolean {
+  return ['0.0.0.0', '::', '[::]'].includes(host);
 }

@@ -91,6 +91,8 @@ function play(script: Play): Scene {
       view: () => ({ backends: [] }),
       snapshot: () => ({ backends: [] }),
       hasCandidate: (attempt, { exclude }) => !exclude.has(attempt.tier),
+      predict: () => new Map(),
+      wake() {},
       async acquire(attempt, { exclude, signal }) {
         signal.throwIfAborted();
         if (exclude.has(attempt.tier)) throw new NoBackendError('none', { reason: 'local_unavailable', skipped: [] });

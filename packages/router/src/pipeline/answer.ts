@@ -171,11 +171,15 @@ async function makePlan(
   const { promptTokens, promptTokensFrom, warmTokens, warmBackend } = features;
   const size = { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
   const attempts = stages.gate.policy === 'observe' ? decision.attempts.map(observed) : decision.attempts;
+  const local = attempts.find(({ tier }) => tier === 'local');
+  if (local !== undefined) pool.wake(local, { request, exclude: none, ...size });
   const plan = new Plan(attempts, retries, (attempt, exclude) =>
     pool.hasCandidate(attempt, { request, exclude, ...size }),
   );
   return { plan, size, ...(decision.lane === undefined ? {} : { lane: decision.lane }) };
 }
+
+const none: ReadonlySet<string> = new Set();
 
 /** Nothing is held back; the verdict is only recorded. */
 function observed(attempt: PlannedAttempt): PlannedAttempt {

@@ -128,6 +128,13 @@ export class AttemptNotes {
     if (reason !== undefined) leadWith(this.#trace, reason);
   }
 
+  /** It never ran: its place was taken before it had begun. */
+  withdrawn(): void {
+    const { attempts } = this.#trace;
+    const at = attempts.indexOf(this.attempt);
+    if (at !== -1) attempts.splice(at, 1);
+  }
+
   /** @param isFinal nothing follows: what was spent here is what the request has cost */
   failed(
     error: unknown,

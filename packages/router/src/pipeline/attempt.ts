@@ -14,7 +14,7 @@ import {
 import { type Clock, sleep } from '../core/clock.ts';
 import type { ConfidenceEstimator, ConfidenceSession } from '../core/confidence.ts';
 import type { GateConfig, LimitsConfig, TierBudgets } from '../config/config.ts';
-import { BackendError, LfoError } from '../core/errors.ts';
+import { BackendError, LfoError, preemptedCode } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import { type Flow, type Sink, type Source, sourceOf } from '../core/flow.ts';
 import type { Reason } from '../core/reason.ts';
@@ -164,7 +164,8 @@ export class Attempt {
     } catch (error) {
       const isCancelled = this.#options.call.signal.aborted;
       const isFinal = isCancelled || writer.committed;
-      this.#notes.failed(error, this.#gate, this.#usage, isFinal, isCancelled);
+      if (!isFinal && isBackendError(error) && error.code === preemptedCode) this.#notes.withdrawn();
+      else this.#notes.failed(error, this.#gate, this.#usage, isFinal, isCancelled);
       const end: AttemptEnd = { type: 'failed', error };
       this.#finish(end, outcomeOf(error, isBackendError), error);
       return end;

@@ -1,5 +1,5 @@
 import type { Attempt as PlannedAttempt } from '../core/backend.ts';
-import { BackendError, LfoError, NoBackendError } from '../core/errors.ts';
+import { BackendError, LfoError, NoBackendError, preemptedCode } from '../core/errors.ts';
 import type { Tier } from '../core/request.ts';
 
 /** Decides whether a backend that has failed a request is worth another call of it. */
@@ -102,6 +102,7 @@ export class Plan {
    */
   failed(step: Step, error: unknown, backend: string | undefined): boolean {
     if (!(error instanceof LfoError)) return false;
+    if (error.code === preemptedCode) return this.#plan(step.attempt, 0);
     this.#note(error);
     if (backend === undefined) return error instanceof NoBackendError && this.#passedOver(step, error);
     if (error.code === fatalCode) return false;

@@ -1,4 +1,5 @@
-import type { DeviceRecord, DeviceRegistry } from '../core/devices.ts';
+import type { DeviceRecord, DeviceRegistry, DeviceWake } from '../core/devices.ts';
+import { isJsonObject, type JsonValue } from '../core/json.ts';
 import type { DeviceRow, Store } from './tables.ts';
 
 /** The paired devices in the database. */
@@ -27,7 +28,8 @@ export class DeviceTable implements DeviceRegistry {
   }
 }
 
-function rowOf({ id, publicKey, name, createdMs, lastSeenMs, lastAddress, dial, isDraining }: DeviceRecord): DeviceRow {
+function rowOf(record: DeviceRecord): DeviceRow {
+  const { id, publicKey, name, createdMs, lastSeenMs, lastAddress, dial, isDraining, wake } = record;
   return {
     id,
     public_key: publicKey ?? null,
@@ -37,12 +39,14 @@ function rowOf({ id, publicKey, name, createdMs, lastSeenMs, lastAddress, dial, 
     last_address: lastAddress ?? null,
     dial_host: dial?.host ?? null,
     dial_port: dial?.port ?? null,
+    wake: wake === undefined ? null : JSON.stringify(wake),
     draining: isDraining === true ? 1 : 0,
   };
 }
 
 function recordOf(row: DeviceRow): DeviceRecord {
   const { id, name, dial_host: host, dial_port: port } = row;
+  const wake = row.wake === null ? undefined : wakeOf(JSON.parse(row.wake));
   return {
     id,
     name,
@@ -52,5 +56,16 @@ function recordOf(row: DeviceRow): DeviceRecord {
     ...(row.last_address === null ? {} : { lastAddress: row.last_address }),
     ...(host === null || port === null ? {} : { dial: { host, port } }),
     ...(row.draining === 1 ? { isDraining: true } : {}),
+    ...(wake === undefined ? {} : { wake }),
+  };
+}
+
+function wakeOf(said: JsonValue): DeviceWake | undefined {
+  if (!isJsonObject(said) || typeof said['mac'] !== 'string') return undefined;
+  const { mac, broadcast, timeoutMs } = said;
+  return {
+    mac,
+    ...(typeof broadcast === 'string' ? { broadcast } : {}),
+    ...(typeof timeoutMs === 'number' ? { timeoutMs } : {}),
   };
 }

@@ -258,6 +258,8 @@ export interface DeviceRow {
   readonly last_address: string | null;
   readonly dial_host: string | null;
   readonly dial_port: number | null;
+  /** JSON: `mac`, and `broadcast` and `timeout_ms` where they are not the usual. */
+  readonly wake: string | null;
   readonly draining: 0 | 1;
 }
 

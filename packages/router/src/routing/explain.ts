@@ -2,13 +2,22 @@ import type { Attempt, FleetView } from '../core/backend.ts';
 import { lackOf, type Lack } from '../core/can-serve.ts';
 import type { RouteCandidate, RouteExplanation } from '../core/exchange.ts';
 import type { Decision, RequestFeatures } from '../core/routing.ts';
+import { estimatePromptTokens } from './prompt-size.ts';
 import { candidatesOf, isFull, isReady, predictedWait, type Candidate } from './suitability.ts';
 
 /** Says a decision in words and names the backends behind each attempt; nothing has been run. */
-export function explainRoute(features: RequestFeatures, fleet: FleetView, decision: Decision): RouteExplanation {
+export function explainRoute(
+  features: RequestFeatures,
+  fleet: FleetView,
+  decision: Decision,
+  predicted: ReadonlyMap<string, number> = new Map(),
+): RouteExplanation {
   const { promptTokens, promptTokensFrom, warmTokens, limits } = features;
   const [first] = decision.attempts;
-  const explained = decision.attempts.map((attempt) => ({ attempt, found: candidates(attempt, features, fleet) }));
+  const explained = decision.attempts.map((attempt) => ({
+    attempt,
+    found: candidates(attempt, features, fleet, predicted),
+  }));
   const all = explained.flatMap(({ found }) => found);
   return {
     mode: decision.mode ?? features.mode,
@@ -23,6 +32,7 @@ export function explainRoute(features: RequestFeatures, fleet: FleetView, decisi
     threshold: limits.confidenceThreshold,
     promptTokens,
     promptTokensFrom,
+    ...(promptTokensFrom === 'bound' && { expectedTokens: estimatePromptTokens(features.request) }),
     warmTokens,
     limits,
     ...(features.expected !== undefined && { expected: features.expected }),
@@ -31,7 +41,12 @@ export function explainRoute(features: RequestFeatures, fleet: FleetView, decisi
   };
 }
 
-function candidates(attempt: Attempt, features: RequestFeatures, fleet: FleetView): readonly RouteCandidate[] {
+function candidates(
+  attempt: Attempt,
+  features: RequestFeatures,
+  fleet: FleetView,
+  predicted: ReadonlyMap<string, number>,
+): readonly RouteCandidate[] {
   const { backend: only, model, tier, isStandIn } = attempt;
   return candidatesOf(fleet, tier, features.request)
     .filter(({ backend: { id, models } }) => {
@@ -42,11 +57,11 @@ function candidates(attempt: Attempt, features: RequestFeatures, fleet: FleetVie
       backend,
       offer: isStandIn === true && model !== undefined ? { ...offer, model } : offer,
     }))
-    .map((found) => candidate(found, features))
+    .map((found) => candidate(found, features, predicted.get(found.backend.id)))
     .toSorted((one, other) => Number(one.skipped !== undefined) - Number(other.skipped !== undefined));
 }
 
-function candidate(found: Candidate, features: RequestFeatures): RouteCandidate {
+function candidate(found: Candidate, features: RequestFeatures, predictedMs: number | undefined): RouteCandidate {
   const { backend, offer } = found;
   const { status, breaker, inFlight, maxInFlight } = backend;
   const skipped = whySkipped(found, features);
@@ -64,6 +79,7 @@ function candidate(found: Candidate, features: RequestFeatures): RouteCandidate 
     isFull: isFull(backend),
     ...(offer.pausedMs !== undefined && { pausedMs: offer.pausedMs }),
     ...(wait !== undefined && { wait }),
+    ...(predictedMs !== undefined && { predictedMs }),
   };
 }
 

@@ -18,7 +18,7 @@ const backend: BackendView = {
 };
 
 const quiet: Gauged = {
-  devices: { devices: [], refused: new Map(), pairings: new Map() },
+  devices: { devices: [], refused: new Map(), pairings: new Map(), wakes: new Map() },
   fleet: { backends: [] },
   inFlight: 3,
   waiting: 1,

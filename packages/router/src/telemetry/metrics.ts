@@ -302,6 +302,7 @@ export class Metrics {
     };
     totals('fleet_refused_total', 'Links that came to nothing.', 'reason', ({ refused }) => refused);
     totals('pairings_total', 'Pairings that have ended.', 'result', ({ pairings }) => pairings);
+    totals('wakes_total', 'Machines that were woken.', 'result', ({ wakes }) => wakes);
   }
 
   /** A counter with labels that somebody else counts. */

@@ -32,7 +32,7 @@ export interface DemoOptions {
 }
 
 /** Six devices as a home may have them; each pace is that of a small model on such a machine. */
-const devices: readonly DemoSpec[] = [
+export const demoDevices: readonly DemoSpec[] = [
   { name: 'Laptop', os: 'Linux 6.8', slots: 2, prefill: 900, decode: 45, battery: 93, isCharging: true },
   { name: 'Gaming PC', os: 'Windows 11', slots: 2, prefill: 1800, decode: 80 },
   { name: 'Pixel 9', os: 'Android 16', slots: 1, prefill: 260, decode: 18, battery: 71, heatMinutes: 1 },
@@ -46,7 +46,7 @@ const recorded: readonly {
   readonly model: string;
   readonly pace: number;
   readonly device: string;
-}[] = devices.map(({ name, decode }) => ({
+}[] = demoDevices.map(({ name, decode }) => ({
   backend: name.toLowerCase().replaceAll(' ', '-'),
   model: 'demo-words',
   pace: 30 / decode,
@@ -86,7 +86,7 @@ export async function demo(options: DemoOptions, context: DemoContext): Promise<
     startup,
   });
   const client = new RouterClient(app.url, undefined);
-  const fleet = devices.map((spec) => new DemoDevice(spec, clock, random));
+  const fleet = demoDevices.map((spec) => new DemoDevice(spec, clock, random));
   try {
     for (const device of fleet) {
       const { uri } = await client.send('POST', '/admin/devices/pairings', {});
@@ -115,7 +115,8 @@ export async function demo(options: DemoOptions, context: DemoContext): Promise<
 
 function sayStarted(url: string, { json }: DemoOptions, terminal: Terminal): void {
   const dashboard = `${url}/dashboard/now`;
-  if (json) return printLine(terminal, JSON.stringify({ event: 'started', url, dashboard, devices: devices.length }));
+  if (json)
+    return printLine(terminal, JSON.stringify({ event: 'started', url, dashboard, devices: demoDevices.length }));
   const { bold, dim } = coloursFor(terminal);
   printLine(terminal, `Six scripted devices answer at ${url}/v1. Look at them: ${bold(dashboard)}`);
   printLine(

@@ -96,7 +96,16 @@ function rounded(value: number | null): number | null {
   return value === null ? null : Math.round(value * 1e4) / 1e4;
 }
 
-function candidateBody({ inFlight, maxInFlight, isFull, pausedMs, skipped, wait, ...candidate }: RouteCandidate) {
+function candidateBody({
+  inFlight,
+  maxInFlight,
+  isFull,
+  pausedMs,
+  skipped,
+  wait,
+  predictedMs,
+  ...candidate
+}: RouteCandidate) {
   return {
     ...candidate,
     in_flight: inFlight,
@@ -104,6 +113,7 @@ function candidateBody({ inFlight, maxInFlight, isFull, pausedMs, skipped, wait,
     is_full: isFull,
     ...(pausedMs !== undefined && { paused_ms: Math.ceil(pausedMs) }),
     ...(skipped !== undefined && { skipped }),
+    predicted_ms: predictedMs === undefined ? null : Math.round(predictedMs),
     predicted_wait_ms: wait === undefined ? null : Math.round(wait.totalMs),
     ...(wait !== undefined && {
       predicted_wait: {

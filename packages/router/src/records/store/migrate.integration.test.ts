@@ -207,6 +207,7 @@ for (const { name, skip, create } of databases) {
           '020-limits',
           '021-peers',
           '030-roll-up-by-batch',
+          '031-wake',
           '050-sites',
           '099-of-a-newer-release',
         ],

@@ -6,6 +6,7 @@ import { judgements } from './migrations/004-judgements.ts';
 import { limits } from './migrations/020-limits.ts';
 import { peers } from './migrations/021-peers.ts';
 import { rollUpByBatch } from './migrations/030-roll-up-by-batch.ts';
+import { wake } from './migrations/031-wake.ts';
 import { sites } from './migrations/050-sites.ts';
 import { isPostgres } from './postgres-dialect.ts';
 
@@ -18,6 +19,7 @@ const steps = [
   { name: '020-limits', up: limits },
   { name: '021-peers', up: peers },
   { name: '030-roll-up-by-batch', up: rollUpByBatch },
+  { name: '031-wake', up: wake },
   { name: '050-sites', up: sites },
 ] as const;
 

@@ -19,7 +19,11 @@ export interface WirePrompt {
  * Translates what the model reads.
  * @throws BackendError `rejected` where a message holds more than text.
  */
-export function wirePrompt(request: ChatRequest, backend: string): WirePrompt {
+export function wirePrompt(
+  request: ChatRequest,
+  backend: string,
+  prefixKey: (clientKey: string) => string = (clientKey) => clientKey,
+): WirePrompt {
   const { clientKey } = request.hints;
   return {
     messages: request.messages.map((message) => wireMessage(message, backend)),
@@ -28,7 +32,7 @@ export function wirePrompt(request: ChatRequest, backend: string): WirePrompt {
       ...(description === undefined ? {} : { description }),
       ...(parameters === undefined ? {} : { parameters: { ...parameters } }),
     })),
-    ...(clientKey === undefined ? {} : { prefix_key: clientKey }),
+    ...(clientKey === undefined ? {} : { prefix_key: prefixKey(clientKey) }),
   };
 }
 
@@ -45,6 +49,8 @@ export function completeMessage(
     readonly capabilities: Capabilities;
     /** The device tells what it has in its cache. */
     readonly wantsPrefixes?: boolean;
+    /** What stands for a client's key towards it. */
+    readonly prefixKey?: ((clientKey: string) => string) | undefined;
   },
 ): Complete {
   const { sampling, toolChoice, responseFormat } = request;
@@ -56,7 +62,7 @@ export function completeMessage(
     id: target.id,
     model: call.model,
     lane: request.hints.lane ?? 'interactive',
-    ...wirePrompt(request, target.backend),
+    ...wirePrompt(request, target.backend, target.prefixKey),
     ...(toolChoice === undefined ? {} : { tool_choice: wireToolChoice(toolChoice) }),
     ...(responseFormat === undefined ? {} : { response_format: wireFormat(responseFormat) }),
     ...(sampling.maxTokens === undefined ? {} : { max_tokens: sampling.maxTokens }),

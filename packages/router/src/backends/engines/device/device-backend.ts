@@ -12,13 +12,15 @@ import type {
 } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
 import type { FleetRouter } from '../../../core/devices.ts';
-import { BackendError } from '../../../core/errors.ts';
+import { BackendError, preemptedCode } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import type { Embedder } from '../../../core/embedding.ts';
 import { embedderOf } from './device-embedder.ts';
+import type { Sleeper } from '../../wake.ts';
 import { linkFault } from './device-fault.ts';
 import { DeviceLink, type LinkNames, type Policy } from './device-link.ts';
+import type { PrefixBook } from './prefix-book.ts';
 import { type GreetingKind, SessionKeeper } from './session-keeper.ts';
 
 export interface DeviceBackendOptions {
@@ -40,6 +42,10 @@ export interface DeviceBackendOptions {
   readonly names?: LinkNames;
   /** What its gates are asked to keep to. */
   readonly policy?: Policy;
+  /** What stands for a client's key where the device tells prefix caches apart; absent on a pipe: the key's id itself. */
+  readonly prefixKey?: (clientKey: string) => string;
+  /** What prompts usually begin with, of all devices; absent on a pipe. */
+  readonly prefixes?: PrefixBook;
   /** How clients name it; absent for the embedded model. */
   readonly label?: () => DeviceLabel;
   /** How long a session outlives its link; default 0, as on a pipe. */
@@ -56,6 +62,8 @@ export interface DeviceBackendOptions {
   readonly onLost?: (code: string) => void;
   /** Fields of its messages were cut or left out. */
   readonly onClipped?: (fields: readonly string[]) => void;
+  /** Its machine, which may sleep; absent: it does not. */
+  readonly sleeper?: Sleeper;
   /** Frees what keeps the device connected; called once, by `close`. */
   readonly release?: () => Promise<void>;
 }
@@ -87,7 +95,7 @@ export class DeviceBackend implements Backend {
 
   /** Serves from now on over this channel, once the device has introduced itself there; it goes on where it was. */
   attach(channel: Channel): void {
-    const { clock, heartbeatMs, graceMs = 0, names, policy, onBye, onClipped } = this.#options;
+    const { clock, heartbeatMs, graceMs = 0, names, policy, prefixKey, prefixes, onBye, onClipped } = this.#options;
     const link: DeviceLink = new DeviceLink({
       backend: this.id,
       link: routerLink(channel, clock),
@@ -97,6 +105,8 @@ export class DeviceBackend implements Backend {
       ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
       ...(names === undefined ? {} : { names }),
       ...(policy === undefined ? {} : { policy }),
+      ...(prefixKey === undefined ? {} : { prefixKey }),
+      ...(prefixes === undefined ? {} : { prefixes }),
       ...(onBye === undefined ? {} : { onBye }),
       ...(onClipped === undefined ? {} : { onClipped }),
       greet: (hello, greeted) => {
@@ -105,7 +115,10 @@ export class DeviceBackend implements Backend {
         if (greeting.kind === 'conflict') {
           this.#link = undefined;
           this.#options.onConflict?.();
-        } else this.#options.onGreeted?.(hello, greeting.older ?? greeting.kind);
+        } else {
+          this.#options.sleeper?.isUp();
+          this.#options.onGreeted?.(hello, greeting.older ?? greeting.kind);
+        }
         return greeting;
       },
       onClosed: (greeted, isForGood) => this.#keeper.closed(greeted, isForGood),
@@ -188,6 +201,16 @@ export class DeviceBackend implements Backend {
     return this.#infos();
   }
 
+  get preempts(): boolean {
+    return this.#link?.hello?.features.includes('lanes') === true;
+  }
+
+  /** Where it is away and its hardware address is known. */
+  get wake(): (() => void) | undefined {
+    const { sleeper } = this.#options;
+    return sleeper?.canWake === true && this.#link === undefined ? () => sleeper.wake() : undefined;
+  }
+
   /** What to show while no device is connected. */
   describe(status: BackendStatus): void {
     this.#down = status;
@@ -251,7 +274,7 @@ export class DeviceBackend implements Backend {
   }
 
   status(): BackendStatus {
-    if (this.#link === undefined) return this.#down;
+    if (this.#link === undefined) return this.#options.sleeper?.isWaking === true ? waking : this.#down;
     const { hello, state, progress } = this.#link;
     if (hello === undefined || state === undefined) return { state: 'loading', detail: 'The device is starting.' };
     const [model] = state.models;
@@ -271,9 +294,10 @@ export class DeviceBackend implements Backend {
     call.signal.throwIfAborted();
     try {
       if (this.#link === undefined) throw linkFault('unreachable', this.id);
+      this.#options.prefixes?.note(request, call.model);
       yield* this.#link.complete(request, call, this.capabilitiesOf(call.model)).events();
     } catch (error) {
-      if (error instanceof BackendError && error.fault !== 'rejected')
+      if (error instanceof BackendError && error.fault !== 'rejected' && error.code !== preemptedCode)
         this.#lastError = { code: error.code, message: error.message, atMs: this.#options.clock.wallMs() };
       throw error;
     }
@@ -308,6 +332,7 @@ export class DeviceBackend implements Backend {
   close(): Promise<void> {
     this.#link?.close('closing');
     this.#keeper.end();
+    this.#options.sleeper?.close();
     this.#down = { state: 'down', detail: 'The router is stopping.' };
     this.#closing ??= this.#options.release?.() ?? Promise.resolve();
     return this.#closing;
@@ -317,6 +342,8 @@ export class DeviceBackend implements Backend {
     return this.#link?.offers ?? [];
   }
 }
+
+const waking: BackendStatus = { state: 'loading', detail: 'The device is being woken.' };
 
 function isChat({ caps }: ModelOffer): boolean {
   return !caps.includes('embedding');

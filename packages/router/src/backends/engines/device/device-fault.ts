@@ -1,5 +1,5 @@
 import type { DeviceErrorCode } from '@lfo/protocol';
-import { BackendError, type BackendErrorInit } from '../../../core/errors.ts';
+import { BackendError, type BackendErrorInit, preemptedCode } from '../../../core/errors.ts';
 
 /** What a device's error means to the router. */
 type Meaning = Omit<BackendErrorInit, 'backend'> & {
@@ -13,7 +13,7 @@ const meanings: Readonly<Record<DeviceErrorCode, Meaning>> = {
   memory: { fault: 'busy' },
   paused: { fault: 'busy' },
   draining: { fault: 'busy' },
-  preempted: { fault: 'busy' },
+  preempted: { fault: 'busy', code: preemptedCode },
   thermal: { fault: 'busy' },
   battery: { fault: 'busy' },
   no_model: { fault: 'busy', code: 'local_model_unavailable' },
@@ -57,7 +57,8 @@ export function deviceFault(
     ...meaning,
     backend,
     ...(meaning.fault === 'rejected' ? { retryable } : {}),
-    ...(meaning.fault === 'busy' ? { retryAfterMs } : {}),
+    // Whose place was taken waits for the next; its device is as good as before.
+    ...(meaning.fault === 'busy' && code !== 'preempted' ? { retryAfterMs } : {}),
   });
 }
 

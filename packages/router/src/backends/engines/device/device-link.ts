@@ -1,5 +1,5 @@
+import { Liveness, maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
 import type { Cancellation } from '../../../core/abort.ts';
-import { maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
 import type { ByeCode, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
 import type { CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
 import type { Clock } from '../../../core/clock.ts';
@@ -8,7 +8,7 @@ import type { ChatRequest } from '../../../core/request.ts';
 import { completeMessage, wirePrompt } from './complete-message.ts';
 import { DeviceCall } from './device-call.ts';
 import { deviceFault, linkFault } from './device-fault.ts';
-import { LinkWatch } from './link-watch.ts';
+import type { PrefixBook } from './prefix-book.ts';
 import type { RouterSession } from './router-session.ts';
 import type { GreetedLink, Greeting } from './session-keeper.ts';
 
@@ -22,7 +22,7 @@ const mostUnanswered = 2;
 export const countMs = 400;
 
 /** What of the features of a device is used. */
-const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed', 'routers']);
+const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed', 'prefill', 'routers']);
 /** After such a word the device does not return to its session. */
 const lastWords: ReadonlySet<string> = new Set([
   'closing',
@@ -57,6 +57,10 @@ export interface LinkOptions {
   readonly onEnd: (code: string) => void;
   /** Absent on a pipe. */
   readonly names?: LinkNames;
+  /** What stands for a client's key towards the device; absent: the key's id itself. */
+  readonly prefixKey?: (clientKey: string) => string;
+  /** What prompts usually begin with: read by a device that has just come and has nothing to do. */
+  readonly prefixes?: PrefixBook;
   /** May tighten the gates of the device's owner. */
   readonly policy?: Policy;
   /** The device said `bye`; the link ends. */
@@ -84,7 +88,7 @@ export class DeviceLink {
   readonly #cancelHello: () => void;
   readonly #greeted: GreetedLink;
   #session: RouterSession | undefined;
-  #watch: LinkWatch | undefined;
+  #watch: Liveness | undefined;
   #unanswered = 0;
   /** A count went unanswered, and nothing was heard since. */
   #isDeaf = false;
@@ -95,6 +99,9 @@ export class DeviceLink {
   #state: MessageOf<DeviceMessage, 'state'> | undefined;
   #foreign: ReadonlyMap<string, number> = new Map();
   #progress: MessageOf<DeviceMessage, 'progress'> | undefined;
+  /** Beginnings of prompts it was asked to read, and the request under way. */
+  readonly #prefilled = new Set<string>();
+  #prefilling: number | undefined;
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -156,6 +163,7 @@ export class DeviceLink {
       backend,
       capabilities,
       wantsPrefixes: this.#options.names !== undefined,
+      prefixKey: this.#options.prefixKey,
     });
     const running = new DeviceCall(backend, request, call, {
       onAbandon: () => session.abandon(id),
@@ -170,11 +178,11 @@ export class DeviceLink {
 
   /** Undefined where the device cannot tell, or not in time. @throws the signal's reason */
   async count(request: ChatRequest, model: string, signal: Cancellation): Promise<PromptCount | undefined> {
-    const { backend, link, clock } = this.#options;
+    const { backend, link, clock, prefixKey } = this.#options;
     signal.throwIfAborted();
     if (link.closed || this.#session === undefined || this.#isDeaf) return undefined;
     const id = this.#session.takeId();
-    refuseTooLarge(backend, () => link.send({ t: 'count', id, model, ...wirePrompt(request, backend) }));
+    refuseTooLarge(backend, () => link.send({ t: 'count', id, model, ...wirePrompt(request, backend, prefixKey) }));
     return await new Promise((resolve, reject) => {
       const settle: CountSettled = (count) => {
         cancelLimit();
@@ -269,15 +277,16 @@ export class DeviceLink {
         return this.#embeds.get(message.id)?.(undefined, message);
       case 'error':
         this.#answered(message);
+        this.#prefillEnded(message.id);
         this.#embeds.get(message.id ?? -1)?.(deviceFault(this.#options.backend, message), undefined);
         return this.#counts.get(message.id ?? -1)?.(undefined);
       case 'ping':
         this.#options.link.send({ t: 'pong', n: message.n });
         return;
       case 'pong':
-        return this.#watch?.ponged(message.n);
+        return this.#watch?.pong(message.n);
       case 'ok':
-        return;
+        return this.#prefillEnded(message.id);
     }
   }
 
@@ -307,12 +316,14 @@ export class DeviceLink {
       features: hello.features.filter((feature) => usedFeatures.has(feature) && (feature !== 'resume' || graceMs > 0)),
     });
     for (const request of greeting.again) link.send(request);
-    this.#watch = new LinkWatch({
+    this.#watch = new Liveness({
       clock,
-      heartbeatMs,
+      periodMs: heartbeatMs,
+      pingsIdle: true,
       ping: (n) => link.send({ t: 'ping', n }),
       onSilent: () => this.#silent('silent'),
     });
+    this.#watch.start();
     this.#watch.setBusy(greeting.session.waitedFor > 0);
   }
 
@@ -327,6 +338,34 @@ export class DeviceLink {
       ]),
     );
     if (state.code !== 'loading') this.#progress = undefined;
+    this.#prefill(state);
+  }
+
+  /** One beginning of prompts for each slot, while the device has nothing to do and is not on battery. */
+  #prefill({ accepting, battery, models: [model] }: MessageOf<DeviceMessage, 'state'>): void {
+    const { prefixes, link, backend, prefixKey } = this.#options;
+    const session = this.#session;
+    if (prefixes === undefined || session === undefined || this.#hello?.features.includes('prefill') !== true) return;
+    const isIdle = model !== undefined && model.resident && model.active + model.queued === 0 && session.running === 0;
+    if (!accepting || !isIdle || battery?.charging === false || this.#prefilling !== undefined) return;
+    if (this.#prefilled.size >= model.slots) return;
+    const warm = new Set(model.warm?.map(({ h }) => h));
+    const next = prefixes.next(model.id, (hash) => warm.has(hash) || this.#prefilled.has(hash));
+    if (next === undefined) return;
+    const { hash, request } = next;
+    this.#prefilled.add(hash);
+    this.#prefilling = session.takeId();
+    const prompt = wirePrompt(request, backend, prefixKey);
+    const prefix = [{ h: hash, messages: request.messages.length }];
+    refuseTooLarge(backend, () =>
+      link.send({ t: 'prefill', id: this.#prefilling ?? 0, model: model.id, ...prompt, prefix }),
+    );
+  }
+
+  #prefillEnded(id: number | undefined): void {
+    if (id === undefined || id !== this.#prefilling) return;
+    this.#prefilling = undefined;
+    if (this.#state !== undefined) this.#prefill(this.#state);
   }
 
   #progressed(progress: MessageOf<DeviceMessage, 'progress'>): void {
@@ -356,7 +395,7 @@ export class DeviceLink {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#cancelHello();
-    this.#watch?.close();
+    this.#watch?.stop();
     for (const settle of this.#counts.values()) settle(undefined);
     for (const settle of this.#embeds.values()) settle(linkFault('lostBefore', this.#options.backend), undefined);
     const { onEnd, onClosed } = this.#options;

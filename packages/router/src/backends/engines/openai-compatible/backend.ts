@@ -10,6 +10,7 @@ import { type Flow, type Sink, type Source, sourceOf, tellLater } from '../../..
 import type { ChatRequest, Tier } from '../../../core/request.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { type KeyPermit, KeyRing } from '../../key-ring.ts';
+import type { Sleeper } from '../../wake.ts';
 import { openAiEmbedder } from './embeddings.ts';
 import { type OpaqueIds, opaqueIds } from '../../opaque-ids.ts';
 import { headersForLfo, loadIn, modelsOfLfo } from './another-lfo.ts';
@@ -27,6 +28,8 @@ export interface OpenAiCompatibleDependencies {
   readonly client: HttpClient;
   readonly clock: Clock;
   readonly limits: Pick<LimitsConfig, 'upstreamEventBytes' | 'answerBytes'>;
+  /** Its machine, where it may be woken. */
+  readonly sleeper?: Sleeper;
   /** What engines and other LFOs are told instead of names of keys and conversations. */
   readonly opaque?: OpaqueIds;
 }
@@ -70,6 +73,8 @@ const outForEgress: BackendStatus = {
 function isWithoutList(error: unknown): boolean {
   return error instanceof BackendError && (error.fault === 'rejected' || error.fault === 'bad_answer');
 }
+
+const waking: BackendStatus = { state: 'loading', detail: 'Its machine is being woken.' };
 
 class OpenAiCompatibleBackend implements Backend {
   readonly id: string;
@@ -158,12 +163,19 @@ class OpenAiCompatibleBackend implements Backend {
   status(): BackendStatus {
     const foreign = this.#foreign;
     if (foreign === undefined || this.#dependencies.clock.nowMs() >= foreign.untilMs) {
-      return { ...this.#status, active: this.#active };
+      const isComing = this.#status.state === 'down' && this.#dependencies.sleeper?.isWaking === true;
+      return { ...this.#status, ...(isComing ? waking : {}), active: this.#active };
     }
     const { running, waiting } = foreign;
     // Without a queue there is room, however much is running.
     const slots = foreign.slots ?? (waiting > 0 ? Math.max(1, running) : this.#active + running + 1);
     return { ...this.#status, active: this.#active + running, queued: waiting, slots };
+  }
+
+  /** Only where its machine may be woken. */
+  get wake(): (() => void) | undefined {
+    const { sleeper } = this.#dependencies;
+    return sleeper === undefined ? undefined : () => sleeper.wake();
   }
 
   /** Ours among them are counted by ourselves, up to date. */
@@ -233,6 +245,7 @@ class OpenAiCompatibleBackend implements Backend {
   }
 
   close(): Promise<void> {
+    this.#dependencies.sleeper?.close();
     return this.#dependencies.client.close();
   }
 
@@ -241,6 +254,7 @@ class OpenAiCompatibleBackend implements Backend {
     if (this.#status === outForEgress) return;
     if (this.#status.state === 'down') this.#features.forget();
     this.#status = { state: 'ready' };
+    this.#dependencies.sleeper?.isUp();
   }
 
   /** Whoever sent a prompt out of the network gets none until somebody has looked. */

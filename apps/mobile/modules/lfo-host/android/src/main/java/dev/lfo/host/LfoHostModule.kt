@@ -3,10 +3,13 @@ package dev.lfo.host
 import android.app.ActivityManager
 import android.content.ComponentCallbacks2
 import android.content.Context
+import android.content.Intent
 import android.content.res.Configuration
+import android.net.Uri
 import android.os.Build
 import android.os.PowerManager
 import android.os.StatFs
+import android.provider.Settings
 import expo.modules.kotlin.modules.Module
 import expo.modules.kotlin.modules.ModuleDefinition
 import java.io.File
@@ -53,6 +56,11 @@ class LfoHostModule : Module() {
       )
     }
     Function<Boolean>("isUnrestricted") { power.isIgnoringBatteryOptimizations(context.packageName) }
+    /** Android asks the owner whether battery optimisation is to leave the app alone. */
+    Function<Unit>("askUnrestricted") {
+      val question = Intent(Settings.ACTION_REQUEST_IGNORE_BATTERY_OPTIMIZATIONS, Uri.parse("package:${context.packageName}"))
+      context.startActivity(question.addFlags(Intent.FLAG_ACTIVITY_NEW_TASK))
+    }
 
     Function("show") { text: String -> HostService.show(context, text) }
     Function<Unit>("hide") { HostService.hide(context) }

@@ -1,0 +1,113 @@
+/**
+ * What idle devices cost a router: `node bench/device/idle.ts [--devices 100] [--seconds 60]`, and `--devices 0` what it
+ * costs without any. The router is a process of its own; the devices are here, each on a socket and a session of its own, and do nothing but live.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { isJsonObject, parseJson } from '@lfo/router/src/core/json.ts';
+import { checkout } from '@lfo/testing/npm-start.ts';
+import { at } from '@lfo/testing/sse.ts';
+import { TestDevice } from '@lfo/testing/test-device.ts';
+import { Closers } from './closers.ts';
+
+const { values } = parseArgs({
+  options: { devices: { type: 'string', default: '100' }, seconds: { type: 'string', default: '60' } },
+});
+const count = Number(values.devices);
+const seconds = Number(values.seconds);
+/** Clock ticks of the kernel a second. */
+const ticks = 100;
+const folder = mkdtempSync(join(tmpdir(), 'lfo-idle-'));
+const closers = new Closers();
+
+const router = spawn(process.execPath, [join(checkout, 'packages/router/bin/lfo.js'), 'serve', '--json'], {
+  cwd: folder,
+  env: {
+    PATH: process.env['PATH'],
+    HOME: folder,
+    LFO_DATA_DIR: join(folder, 'data'),
+    LFO_LOCAL_MODEL: 'none',
+    LFO_FLEET_LISTEN: '127.0.0.1:0',
+    PORT: '0',
+  },
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
+
+try {
+  const url = await new Promise<string>((resolve) => {
+    createInterface({ input: router.stdout }).on('line', (line) => {
+      const said = line.startsWith('{') ? parseJson(line) : undefined;
+      if (isJsonObject(said) && typeof said['url'] === 'string') resolve(said['url']);
+    });
+  });
+  const pid = Number(
+    readFileSync(`/proc/${router.pid}/task/${router.pid}/children`, 'utf8').trim().split(' ')[0] || router.pid,
+  );
+  const send = async (method: string, path: string): Promise<unknown> => {
+    const response = await fetch(`${url}${path}`, {
+      method,
+      ...(method === 'POST' ? { headers: { 'content-type': 'application/json' }, body: '{}' } : {}),
+    });
+    return await response.json();
+  };
+  const first = await quiet(pid);
+  for (let n = 0; n < count; n++) {
+    let pairing = await send('POST', '/admin/devices/pairings');
+    // A few may be open at once; the one before may not be through yet.
+    for (; at(pairing, 'uri') === undefined; pairing = await send('POST', '/admin/devices/pairings')) await pause(50);
+    const device = new TestDevice(closers, { name: `device ${n}` });
+    await device.pair(String(at(pairing, 'uri')));
+  }
+  for (;;) {
+    const list = await send('GET', '/admin/devices');
+    const devices = isJsonObject(list) && Array.isArray(list['devices']) ? list['devices'] : [];
+    if (devices.filter((each) => isJsonObject(each) && each['state'] === 'ready').length === count) break;
+    await pause(200);
+  }
+  await pause(3_000);
+  const before = await quiet(pid);
+  const began = { ticks: cpuTicks(pid), ms: performance.now() };
+  await pause(seconds * 1_000);
+  const core = (cpuTicks(pid) - began.ticks) / ticks / ((performance.now() - began.ms) / 1_000);
+  const after = residentMb(pid);
+  process.stdout.write(
+    `${JSON.stringify({ devices: count, core_percent: round(100 * core), memory_mb: { without: first, with: before, after }, grown_mb: round(before - first) })}\n`,
+  );
+} finally {
+  await closers.close();
+  router.kill('SIGTERM');
+  if (router.exitCode === null) await once(router, 'exit');
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** The least of some moments: what was allocated for the moment goes with a collection. */
+async function quiet(pid: number): Promise<number> {
+  let least = Infinity;
+  for (let n = 0; n < 20; n++) {
+    least = Math.min(least, residentMb(pid));
+    await pause(250);
+  }
+  return round(least);
+}
+
+function residentMb(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}
+
+function cpuTicks(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

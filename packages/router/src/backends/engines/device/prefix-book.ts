@@ -1,0 +1,72 @@
+import { prefixHashes } from '../../../core/prefix-hashes.ts';
+import { type ChatRequest, textOf } from '../../../core/request.ts';
+
+/** Beginnings of prompts that are kept; the least used goes. */
+const mostKept = 16;
+/** A shorter one is read in no time, a longer one is not kept. */
+const leastChars = 256;
+const mostChars = 65_536;
+/** One that was seen once may never come again. */
+const leastUses = 2;
+
+interface Prefix {
+  /** Its messages and tools alone. */
+  readonly request: ChatRequest;
+  uses: number;
+}
+
+/** What most prompts begin with: instructions and tools. A device that has just come can read them before it is asked. */
+export class PrefixBook {
+  readonly #prefixes = new Map<string, Prefix>();
+
+  /** A request that is about to be answered by this model. */
+  note(request: ChatRequest, model: string): void {
+    const messages = instructionsOf(request);
+    if (messages.length === 0 && request.tools.length === 0) return;
+    const chars = charsOf(messages, request.tools);
+    if (chars < leastChars || chars > mostChars) return;
+    const prefix = { ...request, messages };
+    const key = messages.length === 0 ? undefined : prefixHashes(model, prefix).at(-1);
+    if (key === undefined) return;
+    const known = this.#prefixes.get(key);
+    if (known !== undefined) {
+      known.uses++;
+      return;
+    }
+    this.#prefixes.set(key, { request: prefix, uses: 1 });
+    if (this.#prefixes.size > mostKept) this.#dropLeastUsed();
+  }
+
+  /** The most used beginning for this model that is neither in the cache nor was asked for. */
+  next(
+    model: string,
+    isKnown: (hash: string) => boolean,
+  ): { readonly hash: string; readonly request: ChatRequest } | undefined {
+    let best: { readonly hash: string; readonly request: ChatRequest; readonly uses: number } | undefined;
+    for (const { request, uses } of this.#prefixes.values()) {
+      const hash = prefixHashes(model, request).at(-1);
+      if (hash === undefined || uses < leastUses || uses <= (best?.uses ?? 0) || isKnown(hash)) continue;
+      best = { hash, request, uses };
+    }
+    return best;
+  }
+
+  #dropLeastUsed(): void {
+    let least: readonly [string, number] | undefined;
+    for (const [key, { uses }] of this.#prefixes) if (least === undefined || uses < least[1]) least = [key, uses];
+    if (least !== undefined) this.#prefixes.delete(least[0]);
+  }
+}
+
+function instructionsOf({ messages }: ChatRequest): ChatRequest['messages'] {
+  const end = messages.findIndex(({ role }) => role !== 'system' && role !== 'developer');
+  return end === -1 ? messages : messages.slice(0, end);
+}
+
+function charsOf(messages: ChatRequest['messages'], tools: ChatRequest['tools']): number {
+  let chars = 0;
+  for (const message of messages) chars += textOf(message).length;
+  for (const { name, description = '', parameters } of tools)
+    chars += name.length + description.length + (parameters === undefined ? 0 : JSON.stringify(parameters).length);
+  return chars;
+}
