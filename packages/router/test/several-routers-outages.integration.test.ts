@@ -101,6 +101,10 @@ for (const kind of ['PostgreSQL', 'Redis'] as const) {
           }
         });
         await Promise.all(small64);
+        // A store that was emptied answers.
+        const state = trouble === 'emptied' ? 'answering' : 'away';
+        const metrics = await (await fetch(`${site.routers.urls[0]}/metrics`, { headers })).text();
+        assert.match(metrics, new RegExp(`lfo_limits_store\\{state="${state}"\\} 1`));
         await delay(500);
         await finish();
         await delay(1_500);
