@@ -1,8 +1,8 @@
 /**
  * What several routers cost on one PostgreSQL: `node bench/scale/scale.ts [--parts cpu,stores,idle] [--rounds 3]
- * [--requests 1500] [--seconds 5] [--idle 20] [--json]`
+ * [--requests 1000] [--seconds 5] [--idle 20] [--json]`
  *
- * `cpu`: CPU of a request with 1, 2 and 4 routers, the same load over all of them, in turns. `stores`: takes with their
+ * `cpu`: CPU of a request with 1, 2 and 4 routers, as much load for each of them, in turns. `stores`: takes with their
  * settlement a second, and their times, of one hot key. `idle`: transactions a second and router, and CPU, of routers that
  * nobody asks.
  */
@@ -29,7 +29,7 @@ const { values: options } = parseArgs({
   options: {
     parts: { type: 'string', default: 'cpu,stores,idle' },
     rounds: { type: 'string', default: '3' },
-    requests: { type: 'string', default: '1500' },
+    requests: { type: 'string', default: '1000' },
     seconds: { type: 'string', default: '5' },
     idle: { type: 'string', default: '20' },
     json: { type: 'boolean', default: false },
@@ -39,7 +39,9 @@ const parts = new Set(options.parts.split(','));
 const main = fileURLToPath(new URL('../../packages/router/src/main.ts', import.meta.url));
 const key = 'the-key-of-the-bench-of-several-routers';
 const sizes = [1, 2, 4] as const;
+/** For each router. */
 const atOnce = 16;
+const warmed = 2_500;
 const clients = 64;
 
 interface Router {
@@ -93,18 +95,20 @@ async function startRouters(
   return routers;
 }
 
-/** The same requests over 1, 2 and 4 routers in turns: ratios within a round. */
+/** As much for each of 1, 2 and 4 routers, in turns: ratios within a round. */
 async function cpuOfRequests(): Promise<object> {
   const stage = new Stage();
   try {
     const origin = await stage.upstream();
     const fleets = new Map<number, readonly Router[]>();
     for (const size of sizes) fleets.set(size, await startRouters(stage, origin, size, await postgres.database()));
-    for (const [size, routers] of fleets) await loaded(routers, 600 * size);
+    // A third of the first 2,000 requests of a process is V8 compiling.
+    for (const [size, routers] of fleets) await loaded(routers, warmed * size);
     const samples = new Map<number, number[]>(sizes.map((size) => [size, []]));
     for (let round = 0; round < Number(options.rounds); round++) {
       const turns = round % 2 === 0 ? sizes : sizes.toReversed();
-      for (const size of turns) samples.get(size)?.push(await loaded(fleets.get(size) ?? [], Number(options.requests)));
+      for (const size of turns)
+        samples.get(size)?.push(await loaded(fleets.get(size) ?? [], Number(options.requests) * size));
     }
     const ones = samples.get(1) ?? [];
     return sizes.map((size) => ({
@@ -139,7 +143,7 @@ async function loaded(routers: readonly Router[], requests: number): Promise<num
       if (answer?.statusCode !== 200) throw new Error(`status ${answer?.statusCode}: ${text}`);
     }
   };
-  await Promise.all(Array.from({ length: atOnce }, (_each, index) => worker(index)));
+  await Promise.all(Array.from({ length: atOnce * routers.length }, (_each, index) => worker(index)));
   // Rows are written a moment later, and are part of it.
   await new Promise((resolve) => setTimeout(resolve, 500));
   const cpuUs = ((cpu() - before) / requests) * 1000;

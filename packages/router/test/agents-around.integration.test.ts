@@ -172,7 +172,7 @@ describe('two lanes', () => {
       const ask = (content: string, session: string, more: object = {}) =>
         router.chat(
           { model: 'lfo-local', messages: [{ role: 'user', content }], ...more },
-          { 'x-lfo-session': session },
+          { 'x-session-affinity': session },
         );
       const known = chatsOf(local).length;
       const task = ask('The task', 'one', { tools: [{ type: 'function', function: { name: 'run' } }] });

@@ -28,6 +28,7 @@ const rules = `
     - { name: legal-stays-home, when: { content: "(?i)contract" }, then: { require: local } }
     - { name: team-far, when: { header: { x-team: "far*" } }, then: { prefer: cloud } }
     - { name: project, when: { metadata: { project: "a*" } }, then: { forbid: local } }
+    - { name: exact, when: { tools: true }, then: { goal: { quality: 0.98 } } }
 `;
 
 test('rules decide, are named in the answer and in /v1/route, and leave a 400 where nothing is left', async (t) => {
@@ -56,6 +57,12 @@ test('rules decide, are named in the answer and in /v1/route, and leave a 400 wh
   const { mode, rules: voted, routing_reason: reason } = JSON.parse(text);
   const expected = [{ name: 'legal-stays-home', vote: 'require', tier: 'local' }];
   assert.deepEqual([mode, reason, voted], ['local', 'rule', expected]);
+
+  const tools = [{ type: 'function', function: { name: 'f' } }];
+  const exact = await request('POST', '/v1/route', ask('Hello', { model: 'claude-haiku-9', tools }));
+  const { rules: goals, requested_model: asked, name_rule: rule } = JSON.parse(exact.text);
+  assert.deepEqual(goals, [{ name: 'exact', vote: 'goal', quality: 0.98 }]);
+  assert.deepEqual([asked, rule], ['claude-haiku-9', '*haiku*']);
 
   const refused = await chat(ask('A contract', { model: 'lfo-cloud' }));
   assert.deepEqual([refused.status, JSON.parse(refused.text).error.code], [400, 'mode_conflict']);

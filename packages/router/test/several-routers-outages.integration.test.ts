@@ -3,6 +3,7 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startBalanced, withoutNginx } from '@lfo/testing/balanced-routers.ts';
 import { ownerKey, type Site, startSite } from '@lfo/testing/balanced-site.ts';
+import { until } from '@lfo/testing/faults/keyed-process.ts';
 import { assertFigure, assertWithin } from '@lfo/testing/figure.ts';
 import { type PostgresServer, startPostgres, withoutPostgres } from '@lfo/testing/postgres.ts';
 import { startRedis, withoutRedis } from '@lfo/testing/redis.ts';
@@ -66,8 +67,17 @@ for (const kind of ['PostgreSQL', 'Redis'] as const) {
       // Each router has seen both keys before anything happens.
       const busy = await site.key({ requestsPerDay: 1_000_000 });
       const small = await site.key({ requestsPerDay: limit });
-      const each = site.routers.urls.flatMap((url) => [busy, small].map((key) => site.chat(key, {}, url)));
-      for (const { status, text } of await Promise.all(each)) assert.equal(status, 200, text);
+      const headers = { authorization: `Bearer ${ownerKey}` };
+      let asked = 0;
+      for (const url of site.routers.urls) {
+        await until('it knows of all', async () => {
+          const view: unknown = await (await fetch(`${url}/admin/routers`, { headers })).json();
+          return at(view, 'routers', 'length') === routers;
+        });
+        await until('it counts', async () => (await site.chat(busy, {}, url)).status === 200);
+        await until('it counts', async () => (await site.chat(small, {}, url)).status === 200);
+        asked++;
+      }
       const store = redis ?? postgres;
       const isHung = trouble === 'hung';
       const begin = async (): Promise<void> => {
@@ -91,11 +101,15 @@ for (const kind of ['PostgreSQL', 'Redis'] as const) {
           }
         });
         await Promise.all(small64);
+        // A store that was emptied answers.
+        const state = trouble === 'emptied' ? 'answering' : 'away';
+        const metrics = await (await fetch(`${site.routers.urls[0]}/metrics`, { headers })).text();
+        assert.match(metrics, new RegExp(`lfo_limits_store\\{state="${state}"\\} 1`));
         await delay(500);
         await finish();
         await delay(1_500);
       });
-      const total = passed + routers;
+      const total = passed + asked;
       t.diagnostic(`${JSON.stringify([...load.statuses])}; ${total} of ${limit} by the small key`);
       assert.deepEqual([...load.statuses.keys()], [200]);
       assertWithin(t, `longest request with ${kind} ${trouble}`, load.longestMs, waitMs);
@@ -121,7 +135,7 @@ test(
       const url = await postgres.database();
       const began = await startBalanced(t, {
         routers,
-        yaml: 'backends: []\n',
+        yaml: 'backends:\n  - { name: far, kind: openai-compatible, tier: cloud, base_url: "http://127.0.0.1:9/v1", models: [big] }\n',
         env: { DATABASE_URL: url, LFO_AUTH_TOKEN: ownerKey },
       });
       const client = new Client(url);
@@ -172,7 +186,6 @@ test('an idle router asks the database for two transactions a second at most', o
   const site = await startSite(t, { databaseUrl: await postgres.database() });
   const client = new Client(site.databaseUrl);
   await client.connect();
-  t.after(() => client.end());
   const transactions = async (): Promise<number> => {
     await client.query('select pg_stat_clear_snapshot()');
     const { rows } = await client.query(
@@ -180,10 +193,59 @@ test('an idle router asks the database for two transactions a second at most', o
     );
     return Number(at(rows[0], 'count'));
   };
-  await delay(6_000);
+  await delay(12_000);
   const [before, from] = [await transactions(), performance.now()];
   await delay(scaled({ always: 6_000, full: 30_000 }));
   const count = (await transactions()) - before;
+  await client.end();
   const each = count / ((performance.now() - from) / 1_000) / routers;
   assertFigure(t, { what: 'transactions a second of an idle router', value: each, unit: '/s', bound: 2, is: 'most' });
 });
+
+test(
+  'a router that is killed loses what it had in hand and nothing else; every answer but its last is on record',
+  options,
+  async (t) => {
+    const postgres = await postgresOf(t);
+    const site = await startSite(t, { databaseUrl: await postgres.database(), answerMs: 20 });
+    const clients = 12;
+    const answered: { readonly id: string; readonly router: string; readonly atMs: number }[] = [];
+    const lost: string[] = [];
+    const end = { isHere: false };
+    const client = async (): Promise<void> => {
+      while (!end.isHere) {
+        const {
+          status,
+          router = '',
+          text,
+        } = await site.chat(ownerKey).catch((error: unknown) => ({ status: 0, router: '', text: String(error) }));
+        if (status === 200) {
+          const id = String(at(JSON.parse(text), 'lfo_metadata', 'request_id'));
+          answered.push({ id, router, atMs: performance.now() });
+        } else lost.push(`${status} of ${router}: ${text.slice(0, 100)}`);
+        await delay(10);
+      }
+    };
+    const running = Array.from({ length: clients }, client);
+    await delay(1_500);
+    await site.routers.kill(1);
+    const killedMs = performance.now();
+    await delay(2_500);
+    end.isHere = true;
+    await Promise.all(running);
+    t.diagnostic(`${answered.length} answered, ${lost.length} lost`);
+    assert.ok(lost.length <= clients, lost.join('\n'));
+    const ids = async (): Promise<ReadonlyMap<string, string | null>> => {
+      const rows = await site.store.db.selectFrom('requests').select(['id', 'router']).execute();
+      return new Map(rows.map(({ id, router }) => [id, router]));
+    };
+    const alive = answered.filter(({ router }) => router !== 'r1');
+    await until('all of the others are on record', async () => {
+      const stored = await ids();
+      return alive.every(({ id, router }) => stored.get(id) === router);
+    });
+    const stored = await ids();
+    const ages = answered.flatMap(({ id, atMs }) => (stored.has(id) ? [] : [killedMs - atMs]));
+    assertWithin(t, 'rows that went with a killed router, at most so old', Math.max(0, ...ages), 150);
+  },
+);

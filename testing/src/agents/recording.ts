@@ -74,6 +74,7 @@ const toldHeaders = [
   'content-type',
   'user-agent',
   'x-goog-api-client',
+  'x-session-affinity',
   'x-stainless-timeout',
 ];
 

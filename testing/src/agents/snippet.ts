@@ -22,13 +22,6 @@ export function snippetUnder(page: string, heading: string): Snippet {
   return { language: found[1], text: found[2], file };
 }
 
-/** All blocks of a language, in order. */
-export function snippetsOf(page: string, language: string): readonly string[] {
-  return [...page.matchAll(/^```(\w+)\n([^]*?)\n```$/gm)].flatMap(([, found, text = '']) =>
-    found === language ? [text] : [],
-  );
-}
-
 /** The same for a router at another address and another model than the page's. */
 export function pointedAt(text: string, base: string, model: string): string {
   return text.replaceAll('http://localhost:8080', base).replaceAll('lfo-auto', model);

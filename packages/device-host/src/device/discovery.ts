@@ -47,11 +47,18 @@ export function findRouters(
     });
     const cancels = [
       systemClock.schedule(askAgainMs, () => asked.forEach(({ browser }) => browser.update())),
-      systemClock.schedule(lookMs, finish),
+      waited(lookMs, finish),
     ];
     signal.addEventListener('abort', finish, { once: true });
-    if (signal.aborted) finish();
+    // Without a network there is nobody to wait for.
+    if (signal.aborted || asked.length === 0) finish();
   });
+}
+
+/** Keeps the process alive, as the machine's clock does not: sockets that could not be had would let it end. */
+function waited(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, ms);
+  return () => clearTimeout(timer);
 }
 
 /** What the packets of anybody on the network were read as. */

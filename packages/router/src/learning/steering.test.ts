@@ -123,3 +123,12 @@ test('a new day has its own money', async () => {
   clock.advance(86_400_000);
   assert.equal(steering.limits().spend, undefined);
 });
+
+test('a goal of a rule has the threshold that the same goal for all would have, and none with too few labels', async () => {
+  const rows = labelled(600);
+  const { steering } = await steeringOn({ quality: 0.8 }, { rows });
+  assert.equal(steering.thresholdFor({ quality: 0.8 }), steering.view().threshold);
+  assert.ok((steering.thresholdFor({ quality: 0.99 }) ?? 0) > steering.view().threshold);
+  const { steering: young } = await steeringOn({}, { rows: labelled(neededLabels - 1) });
+  assert.equal(young.thresholdFor({ quality: 0.8 }), undefined);
+});

@@ -1,3 +1,5 @@
+// Rules say `then` in the file, and nobody awaits one.
+/* oxlint-disable unicorn/no-thenable */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
@@ -8,6 +10,7 @@ import type { BackendView } from '../core/backend.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { defaultPolicies } from './policies.ts';
 import { createRoute, type Routed } from './route.ts';
+import { compileRules } from './rules.ts';
 import { cloudView, fleetOf, localView } from './routing-fixture.ts';
 
 const limits = { maxLocalTokens: 1500, firstTokenBudgetMs: 1000, confidenceThreshold: 0.7 };
@@ -89,4 +92,27 @@ test('a decision that was kept is the one that would be made anew, with the same
     { numRuns: scaled({ always: 2_000, full: 100_000 }), seed: 61 },
   );
   assert.ok(kept > 500, String(kept));
+});
+
+test('the goal of a rule that matches is the threshold, unless the request names one or too little is known', async () => {
+  const rules = compileRules([{ name: 'exact', when: { tools: true }, then: { goal: { quality: 0.98 } } }]);
+  const asked: object[] = [];
+  const routeWith = (threshold: number | undefined) =>
+    createRoute({
+      ...options,
+      rules: () => rules,
+      thresholdFor(goal) {
+        asked.push(goal);
+        return threshold;
+      },
+    });
+  const fleet = fleetOf(localView({}), cloudView({}));
+  const tools = [{ name: 'f' }];
+  const thresholdOf = async (threshold: number | undefined, change: Partial<ChatRequest>) =>
+    (await routeWith(threshold)(chatRequest(change), fleet, live)).features.limits.confidenceThreshold;
+  assert.equal(await thresholdOf(0.93, { tools }), 0.93);
+  assert.deepEqual(asked, [{ quality: 0.98 }]);
+  assert.equal(await thresholdOf(0.93, {}), 0.7);
+  assert.equal(await thresholdOf(undefined, { tools }), 0.7);
+  assert.equal(await thresholdOf(0.93, { tools, hints: { mode: 'auto', confidenceThreshold: 0.2 } }), 0.2);
 });

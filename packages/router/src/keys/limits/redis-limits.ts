@@ -28,12 +28,14 @@ const commandMs = 500;
 /** Counts in Redis or Valkey: one script a call, on one hash a key. */
 export class RedisLimits implements SharedLimitStore {
   readonly #options: RedisLimitsOptions;
-  #client: Promise<Redis> | undefined;
+  readonly #client: Promise<Redis>;
   #sha: string | undefined;
   #isEvalOnly = false;
 
   constructor(options: RedisLimitsOptions) {
     this.#options = options;
+    // The first request is not to wait for it.
+    this.#client = this.#connect();
   }
 
   async take(ask: LimitAsk, known: Known): Promise<SharedAnswer> {
@@ -65,7 +67,7 @@ export class RedisLimits implements SharedLimitStore {
   }
 
   async close(): Promise<void> {
-    (await this.#client?.catch(() => undefined))?.disconnect();
+    (await this.#client.catch(() => undefined))?.disconnect();
   }
 
   /** Asks once more with what the database knows where Redis has no such key. */
@@ -87,7 +89,7 @@ export class RedisLimits implements SharedLimitStore {
     seeds: readonly (string | number)[],
     rest: readonly (string | number)[],
   ): Promise<readonly string[]> {
-    const client = await (this.#client ??= this.#connect());
+    const client = await this.#client;
     const args = [1, `lfo:limits:${keyId}`, what, this.#options.router, ...seeds, ...rest];
     if (!this.#isEvalOnly && this.#sha !== undefined) {
       try {
