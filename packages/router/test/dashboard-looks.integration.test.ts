@@ -37,7 +37,8 @@ async function busyScene(t: TestContext): Promise<{ readonly scene: Scene; reado
     'playground',
     'elsewhere',
   ];
-  return { scene, paths: [...views, ...[escalated, failed, tool].map((id) => `requests/${id}`)] };
+  const pages = [escalated, failed, tool].map((id) => `requests/${id}`);
+  return { scene, paths: [...views, `compare?a=${escalated}&b=${tool}`, ...pages] };
 }
 
 describe('how the dashboard looks', { skip: noBrowser }, () => {
@@ -63,12 +64,34 @@ describe('how the dashboard looks', { skip: noBrowser }, () => {
           const overflow = Number(await page.evaluate('document.documentElement.scrollWidth - innerWidth'));
           assert.ok(overflow <= 0, `${seen}: ${overflow} px too wide`);
           if (pictures === undefined) continue;
-          const name = path.startsWith('requests/') ? `request-${paths.indexOf(path)}` : path;
+          const name = path.startsWith('requests/') ? `request-${paths.indexOf(path)}` : path.replace(/\?.*/, '');
           await page.screenshot({ path: join(pictures, `${name}-${colorScheme}-${width}.png`), fullPage: true });
         }
         assert.deepEqual([foreign, faults], [[], []]);
         await page.context().close();
       }
+    }
+  });
+
+  test('so is every view that has nothing to show yet', async (t) => {
+    const { url } = await startScene(t);
+    for (const [colorScheme, width] of [
+      ['light', 1440],
+      ['dark', 390],
+    ] as const) {
+      const { page, faults } = await openPage(t, browser(), url, { colorScheme, viewport: { width, height: 900 } });
+      for (const path of ['now', 'requests', 'trends', 'confidence', 'keys', 'errors', 'playground', 'compare']) {
+        await page.goto(`/dashboard/${path}`);
+        await page.locator('.card, .empty').first().waitFor();
+        const seen = `${path}, ${colorScheme}, ${width} px`;
+        assert.deepEqual([seen, await accessibilityFaults(page)], [seen, []]);
+        const overflow = Number(await page.evaluate('document.documentElement.scrollWidth - innerWidth'));
+        assert.ok(overflow <= 0, `${seen}: ${overflow} px too wide`);
+        if (pictures !== undefined)
+          await page.screenshot({ path: join(pictures, `empty-${path}-${colorScheme}-${width}.png`) });
+      }
+      assert.deepEqual(faults, []);
+      await page.context().close();
     }
   });
 

@@ -73,7 +73,7 @@ function ThemeChoice() {
         value={theme.value}
         onChange={({ currentTarget: { value } }) => chooseTheme(value === 'light' || value === 'dark' ? value : 'auto')}
       >
-        <option value="auto">System colours</option>
+        <option value="auto">Auto</option>
         <option value="light">Light</option>
         <option value="dark">Dark</option>
       </select>

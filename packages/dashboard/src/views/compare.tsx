@@ -42,6 +42,8 @@ function Both({ a, b }: { a: string; b: string }) {
   );
 }
 
+const places = ['First', 'Second'] as const;
+
 function Beside({ bodies }: { bodies: readonly [RequestBody, RequestBody] }) {
   const facts = bodies.map(
     (body) =>
@@ -54,11 +56,13 @@ function Beside({ bodies }: { bodies: readonly [RequestBody, RequestBody] }) {
   return (
     <>
       <div class="two">
-        {bodies.map(({ request }) => (
-          <section key={request.id} class="card" aria-label={`Request of ${dayAndTime(request.timeMs)}`}>
+        {bodies.map(({ request }, index) => (
+          <section key={request.id} class="card" aria-label={`${places[index]} request`}>
             <div class="card-head">
               <h2>
-                <Link to={`/requests/${request.id}`}>{dayAndTime(request.timeMs)}</Link>
+                <Link to={`/requests/${request.id}`}>
+                  {places[index]}: {dayAndTime(request.timeMs)}
+                </Link>
               </h2>
               <RouteBadge request={request} />
             </div>
@@ -72,9 +76,9 @@ function Beside({ bodies }: { bodies: readonly [RequestBody, RequestBody] }) {
             <thead>
               <tr>
                 <th scope="col">What</th>
-                {bodies.map(({ request }) => (
+                {bodies.map(({ request }, index) => (
                   <th key={request.id} scope="col">
-                    {dayAndTime(request.timeMs)}
+                    {places[index]}
                   </th>
                 ))}
               </tr>

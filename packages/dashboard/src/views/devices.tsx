@@ -200,7 +200,7 @@ function DeviceActions({ device: { id, name, state }, onChange }: { device: Devi
     <div class="actions">
       {mode === 'idle' && (
         <>
-          <Link to={`/requests?backend=${encodeURIComponent(id)}`}>Its requests</Link>
+          <Link to={`/requests?backend=${encodeURIComponent(id)}`}>Requests</Link>
           <button type="button" onClick={() => setMode('rename')}>
             Rename
           </button>

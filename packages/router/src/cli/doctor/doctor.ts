@@ -5,7 +5,7 @@ import type { LfoConfig } from '../../config/config.ts';
 import type { RouterClient } from '../router-client.ts';
 import { coloursFor, exitCodes, printLine, type Terminal } from '../terminal.ts';
 import { checkBackends, checkClock } from './backends.ts';
-import { broken, passed, type Check } from './check.ts';
+import { advised, passed, type Check } from './check.ts';
 import { checkRunning } from './running.ts';
 import { checkWaits } from './waits.ts';
 import type { Archive } from '../../records/archive.ts';
@@ -87,7 +87,7 @@ export function reportChecks(terminal: Terminal, checks: readonly Check[], json:
 
 function checkConfiguration({ file, warnings }: LfoConfig): Check[] {
   const [warning] = warnings;
-  if (warning !== undefined) return warnings.map((each) => broken('config', each, 'lfo config check'));
+  if (warning !== undefined) return warnings.map((each) => advised('config', each, 'lfo config check'));
   return [passed('config', file ?? 'defaults and environment')];
 }
 
