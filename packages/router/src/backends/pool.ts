@@ -167,6 +167,7 @@ export class Pool implements BackendPool {
   #changed(): void {
     this.#list = Array.from(this.#members.values());
     this.#view = undefined;
+    this.#snapshot = undefined;
     this.#serveWaiting(Infinity);
   }
 
