@@ -71,7 +71,8 @@ export function agentBody() {
       content: `const answer = ${step};\n// a line of the file\n`.repeat(42),
     });
   }
-  return { messages: messages.slice(0, 20), tools, tool_choice: 'auto', max_completion_tokens: 4096, temperature: 0.2 };
+  // It ends with the result of a call, as a conversation does whose next answer is asked for.
+  return { messages, tools, tool_choice: 'auto', max_completion_tokens: 4096, temperature: 0.2 };
 }
 
 const unary = { isStream: false, concurrency: atOnce, requests: 2000 } as const;

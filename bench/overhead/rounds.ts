@@ -25,6 +25,14 @@ export class Results {
   }
 }
 
+export interface Rounds {
+  readonly rounds: number;
+  readonly warm: number;
+  readonly share: number;
+  /** A system has failed in a cell, and is not asked for it again; absent: the first failure ends it all. */
+  readonly onFailure?: (system: System, cell: Cell, error: unknown) => void;
+}
+
 /**
  * Sends each cell through each system that has a model for it, in turns within a round, the order rotating.
  * `share` of the requests of a cell, and `warm` of them before the first round.
@@ -32,23 +40,36 @@ export class Results {
 export async function measureInTurns(
   systems: readonly System[],
   cells: readonly Cell[],
-  { rounds, warm, share }: { readonly rounds: number; readonly warm: number; readonly share: number },
+  { rounds, warm, share, onFailure }: Rounds,
 ): Promise<Results> {
   const results = new Results();
-  const able = ({ only, model }: Cell): readonly System[] =>
-    systems.filter(({ name, models }) => {
+  const failed = new Set<string>();
+  const measure = async (system: System, cell: Cell, requests: number): Promise<Sample | undefined> => {
+    const key = `${cell.name}|${system.name}`;
+    if (failed.has(key)) return undefined;
+    try {
+      return await load(system, cell, Math.max(cell.concurrency, requests));
+    } catch (error) {
+      if (onFailure === undefined) throw error;
+      failed.add(key);
+      onFailure(system, cell, error);
+      return undefined;
+    }
+  };
+  const able = ({ only, model, isStream }: Cell): readonly System[] =>
+    systems.filter(({ name, models, isUnaryOnly }) => {
       const speaks = only === undefined || name === 'lfo' || name === 'before';
-      return speaks && models[model] !== undefined;
+      return speaks && models[model] !== undefined && !(isStream && isUnaryOnly === true);
     });
   for (const cell of cells) {
     const before = Math.ceil(warm * share * (cell.isStream ? 0.2 : 1));
-    if (before > 0) for (const system of able(cell)) await load(system, cell, Math.max(cell.concurrency, before));
+    if (before > 0) for (const system of able(cell)) await measure(system, cell, before);
   }
   for (let round = 0; round < rounds; round++) {
     for (const cell of cells) {
-      const requests = Math.max(cell.concurrency, Math.ceil(cell.requests * share));
       for (const system of rotated(able(cell), round)) {
-        results.add(cell, system.name, await load(system, cell, requests));
+        const sample = await measure(system, cell, Math.ceil(cell.requests * share));
+        if (sample !== undefined) results.add(cell, system.name, sample);
       }
     }
   }

@@ -17,6 +17,8 @@ export interface System {
   /** What it calls the model of a cell; absent: it cannot be asked for that. */
   readonly models: Readonly<Partial<Record<Cell['model'], string>>>;
   readonly headers?: Readonly<Partial<Record<Cell['model'], Readonly<Record<string, string>>>>>;
+  /** Its streams cannot be measured. */
+  readonly isUnaryOnly?: true;
 }
 
 /** The same for each: a yardstick passes on whatever it is asked for. */

@@ -59,6 +59,8 @@ const server = createServer((request, response) => {
   request.setEncoding('latin1').on('data', (text: string) => (body += text));
   request.on('end', () => answer(request.method ?? '', request.url ?? '', body, response));
 });
+// A client that takes a connection up again just as it is closed would be measured failing.
+server.keepAliveTimeout = 120_000;
 server.listen(0, '127.0.0.1', () => {
   const address = server.address();
   if (address !== null && typeof address === 'object') process.stdout.write(`http://127.0.0.1:${address.port}\n`);

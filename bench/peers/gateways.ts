@@ -42,6 +42,8 @@ export const peers: readonly Peer[] = [
         origin,
         pid,
         models: { local: 'bench', gemini: 'gemini-bench' },
+        // It answers a stream of this upstream with 500 (`TypeError: immutable`), on Node 20 and 24 alike.
+        isUnaryOnly: true,
         headers: { local: to('openai', '/v1'), gemini: to('google', '/v1beta') },
       };
     },
@@ -67,10 +69,10 @@ export const peers: readonly Peer[] = [
   },
   {
     name: 'litellm',
-    version: '1.106.4',
+    version: '1.106.12',
     async start(stage, folder, upstream) {
-      const home = join(folder, 'litellm-1.106.4');
-      installed(home, () => python(home, 'litellm[proxy]==1.106.4'));
+      const home = join(folder, 'litellm-1.106.12');
+      installed(home, () => python(home, 'litellm[proxy]==1.106.12'));
       const config = join(stage.folder, 'litellm.yaml');
       writeFileSync(config, litellmConfig(upstream));
       const port = await freePort();
@@ -104,6 +106,7 @@ function litellmConfig(upstream: string): string {
   return `model_list:
   - { model_name: bench, litellm_params: { model: openai/bench, api_base: "${upstream}/v1", api_key: bench-key } }
   - { model_name: gemini-bench, litellm_params: { model: gemini/gemini-bench, api_base: "${upstream}/v1beta", api_key: bench-key } }
+general_settings: { dangerously_permit_weak_or_unset_master_key: true }
 litellm_settings: { telemetry: false }
 `;
 }

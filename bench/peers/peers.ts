@@ -48,7 +48,15 @@ try {
     }
   }
   const systems = [...(nginx === undefined ? [] : [nginx]), dispatch, lfo, ...others];
-  const results = await measureInTurns(systems, chosen, { rounds, warm: Number(options.warm), share });
+  const results = await measureInTurns(systems, chosen, {
+    rounds,
+    warm: Number(options.warm),
+    share,
+    onFailure(system, cell, error) {
+      if (system === lfo) throw error;
+      absent.push(`${system.name} in "${cell.name}": ${String(error).slice(0, 200)}`);
+    },
+  });
   console.log(`${machineLine(rounds, Number(options.warm) * share)}\n`);
   table(rowsOf(systems, chosen, results));
   console.log('');

@@ -6,7 +6,9 @@ import { thisPhone } from './host/this-phone';
 
 /** The task of the foreground service: while it lasts, timers run with the screen off. The service ends it. */
 AppRegistry.registerHeadlessTask('LfoHost', () => async () => {
-  await thisPhone();
+  const { host } = await thisPhone();
+  // Started with the phone, though its owner had stopped it before.
+  if (!host.view.settings.isOn) return await host.stop();
   await new Promise<never>(() => {});
 });
 

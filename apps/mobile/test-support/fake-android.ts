@@ -3,7 +3,17 @@
  * Kotlin, and a battery, heat, memory and network that the test decides.
  */
 import { createHash, webcrypto } from 'node:crypto';
-import { createWriteStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { get, type ClientRequest } from 'node:http';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -202,23 +212,26 @@ export class FakeAndroid {
       const begun = Number(resumeData ?? 0);
       const headers = resumeData === undefined ? {} : { range: `bytes=${resumeData}-` };
       const request = get(from.replace(hubAddress, this.hub), { headers }, (response) => {
-        const file = createWriteStream(path, { flags: resumeData === undefined ? 'w' : 'a' });
+        // Written at once, as a FileOutputStream does.
+        const file = openSync(path, resumeData === undefined ? 'w' : 'a');
+        response.on('close', () => closeSync(file));
         let written = begun;
         const total = begun + Number(response.headers['content-length'] ?? -1);
         response.on('data', (data: Buffer) => {
-          file.write(data);
+          writeSync(file, data);
           written += data.length;
           const data_ = { totalBytesWritten: written, totalBytesExpectedToWrite: total };
           this.#module('ExponentFileSystem')?.emit('expo-file-system.downloadProgress', { uuid: id, data: data_ });
         });
-        response.on('error', (error) => file.end(() => reject(error)));
-        response.on('end', () => file.end(() => resolve({ uri, status: response.statusCode ?? 0 })));
+        response.on('error', reject);
+        response.on('end', () => resolve({ uri, status: response.statusCode ?? 0 }));
       });
       request.on('error', reject);
       const end = (): void => {
+        // First: what the end of the connection says then is not heard.
+        resolve(null);
         request.removeAllListeners('error').on('error', () => {});
         request.destroy();
-        resolve(null);
       };
       this.#calls.set(id, { request, path, end });
     });

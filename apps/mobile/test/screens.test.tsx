@@ -322,7 +322,7 @@ describe('Settings', () => {
     expect(asked).toBe(1);
     screen.unmount();
     await open(phone, 'settings');
-    expect(screen.getByLabelText('With the screen off: allowed to work on')).toBeTruthy();
+    expect(screen.getByLabelText('With the screen off: works on')).toBeTruthy();
   });
 
   test('a name is kept once it is whole, and an empty one is none', async () => {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { act, fireEvent, render, screen } from '@testing-library/react-native';
-import { AppState } from 'react-native';
+import { AppRegistry, AppState } from 'react-native';
 import { App } from '../src/app';
 import { discoverRouters } from '../src/host/discovery';
 import { thisPhone } from '../src/host/this-phone';
@@ -145,7 +145,7 @@ describe('the whole app as its owner uses it, with a real router and a hub on th
     expect(android.asksToBeUnrestricted).toBe(1);
     android.isUnrestricted = true;
     await act(async () => onState?.('active'));
-    await screen.findByLabelText('With the screen off: allowed to work on', {}, wait);
+    await screen.findByLabelText('With the screen off: works on', {}, wait);
     await act(async () => {
       fireEvent(screen.getByLabelText(/^Start when the phone starts/), 'valueChange', true);
     });
@@ -153,6 +153,16 @@ describe('the whole app as its owner uses it, with a real router and a hub on th
     await press(`Unpair ${(await thisPhone()).host.view.routers[0]?.router.name}`);
     await says('No router is paired.');
     expect(await router.devices()).toEqual([]);
+  });
+
+  test('started after a boot, a phone that its owner had stopped ends its service', async () => {
+    const tasks = jest.spyOn(AppRegistry, 'registerHeadlessTask');
+    jest.requireActual('../src/start');
+    const { host } = await thisPhone();
+    await host.stop();
+    android.notice = 'Starting';
+    await tasks.mock.calls[0]?.[1]()({});
+    expect(android.notice).toBeUndefined();
   });
 
   test('what is heard on the network is shown as it is, and forgotten when it leaves', () => {

@@ -10,10 +10,13 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
+import { startRouter } from '@lfo/testing/router.ts';
+import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { scaled } from '@lfo/testing/test-scale.ts';
 import { frame, type OpenaiAnswer, openaiChunks, openaiCompletion } from '@lfo/testing/upstream/openai-answer.ts';
 import * as fc from 'fast-check';
 import { pino } from 'pino';
+import { Pool } from 'undici';
 
 import { createFleet } from '../src/app/fleet.ts';
 import { modelLister } from '../src/app/model-list.ts';
@@ -480,4 +483,80 @@ test('the fast way and the slow way send, answer, record and count the same', { 
   t.diagnostic(`statuses: ${JSON.stringify(Object.fromEntries(statuses))}`);
   assert.ok((statuses.get(200) ?? 0) > 500, 'many are answered');
   assert.ok(statuses.size >= 5, 'and many are not');
+});
+
+/** Everything of an answer but when it came, and that something like it had come before. */
+function timeless(text: string, id: string): string {
+  return text
+    .replaceAll(id, 'ID')
+    .replaceAll(/call_[0-9a-f]{16}_/g, 'call_ID_')
+    .replaceAll(/,"prefix_reuse":[\d.]+/g, '')
+    .replaceAll(/"(created|latency_ms|overhead_ms|first_token_ms|held_ms)":(?:[\d.]+|null)/g, '"$1":0');
+}
+
+/** Pings keep a slow machine's stream open, wherever they fall. */
+const withoutPings = (text: string): string => text.replaceAll(': waiting\n\n', '');
+
+test('over sockets both ways are the same to the client and to the backend', { timeout: 600_000 }, async (t) => {
+  let plays: Play[] = [];
+  const upstream = await ScriptedUpstream.start(async (exchange) => {
+    if (exchange.request.method === 'GET') return exchange.json(200, { data: [] });
+    const current = plays.shift();
+    // Not by a reset: whether a kept connection was lost or a request refused, nobody could say.
+    if (current === undefined || current.fault === 'refused') return exchange.json(503, { error: { message: 'no' } });
+    const { status, type, bytes, isCut } = bytesOf(current, exchange.request.text.includes('"stream":true'));
+    exchange.head(status, { 'content-type': type });
+    for (const part of dividedAt(bytes, current.parts)) await exchange.write(part);
+    if (isCut) exchange.reset();
+    else exchange.finish();
+  });
+  t.after(() => upstream.close());
+  const router = await startRouter(t, {
+    yaml: `backends:
+  - { name: near, kind: openai-compatible, tier: local, base_url: "${upstream.origin}/v1", models: [small] }
+  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${upstream.origin}/v1", api_key: key, models: [large] }
+breaker: { failures: 10000 }
+retry: { max_retries: 0 }
+`,
+  });
+  const pool = new Pool(router.app.url);
+  t.after(() => pool.destroy());
+  const ask = async (payload: string) => {
+    const chats = () => upstream.requests.filter(({ method }) => method === 'POST');
+    const before = chats().length;
+    const {
+      statusCode,
+      headers: given,
+      body,
+    } = await pool.request({
+      method: 'POST',
+      path: '/v1/chat/completions',
+      headers: { 'content-type': 'application/json' },
+      body: payload,
+    });
+    const text = withoutPings(timeless(await body.text(), String(given['x-request-id'])));
+    const sent = chats()
+      .slice(before)
+      .map(({ json }) => json);
+    return { statusCode, text, sent };
+  };
+  // Until its rate is known a local server is asked for streams alone.
+  const long: OpenaiAnswer = { deltas: Array.from({ length: 20 }, () => 'word ') };
+  const sound = { answer: long, fault: 'none', status: 200, at: 1, parts: 12 } as const;
+  for (let round = 0; round < 4; round++) {
+    plays = [sound];
+    await ask(JSON.stringify({ model: 'small', messages: [{ role: 'user', content: 'x'.repeat(400) }], stream: true }));
+  }
+  const named = fc.constantFrom('lfo-local', 'lfo-cloud', 'small', 'large');
+  const unlimited = play.filter(({ fault, status }) => fault !== 'limited' && status !== 401 && status !== 403);
+  const property = fc.asyncProperty(request, named, unlimited, async (body, model, one) => {
+    // A whole answer of a local server may be asked for either way, by what is known of its speed at that moment.
+    const isLocal = model === 'lfo-local' || model === 'small';
+    const text = JSON.stringify({ ...body, model, ...(isLocal && { stream: true }) });
+    plays = [one];
+    const quick = await ask(text);
+    plays = [one];
+    assert.deepEqual(quick, await ask(text.replaceAll(/"(model|messages|stream)":/g, '"$1" :')));
+  });
+  await fc.assert(property, { numRuns: scaled({ always: 100, full: 500 }), seed: 20_261_129, endOnFailure: true });
 });

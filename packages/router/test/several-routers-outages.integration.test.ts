@@ -101,6 +101,10 @@ for (const kind of ['PostgreSQL', 'Redis'] as const) {
           }
         });
         await Promise.all(small64);
+        // A store that was emptied answers.
+        const state = trouble === 'emptied' ? 'answering' : 'away';
+        const metrics = await (await fetch(`${site.routers.urls[0]}/metrics`, { headers })).text();
+        assert.match(metrics, new RegExp(`lfo_limits_store\\{state="${state}"\\} 1`));
         await delay(500);
         await finish();
         await delay(1_500);
@@ -197,3 +201,51 @@ test('an idle router asks the database for two transactions a second at most', o
   const each = count / ((performance.now() - from) / 1_000) / routers;
   assertFigure(t, { what: 'transactions a second of an idle router', value: each, unit: '/s', bound: 2, is: 'most' });
 });
+
+test(
+  'a router that is killed loses what it had in hand and nothing else; every answer but its last is on record',
+  options,
+  async (t) => {
+    const postgres = await postgresOf(t);
+    const site = await startSite(t, { databaseUrl: await postgres.database(), answerMs: 20 });
+    const clients = 12;
+    const answered: { readonly id: string; readonly router: string; readonly atMs: number }[] = [];
+    const lost: string[] = [];
+    const end = { isHere: false };
+    const client = async (): Promise<void> => {
+      while (!end.isHere) {
+        const {
+          status,
+          router = '',
+          text,
+        } = await site.chat(ownerKey).catch((error: unknown) => ({ status: 0, router: '', text: String(error) }));
+        if (status === 200) {
+          const id = String(at(JSON.parse(text), 'lfo_metadata', 'request_id'));
+          answered.push({ id, router, atMs: performance.now() });
+        } else lost.push(`${status} of ${router}: ${text.slice(0, 100)}`);
+        await delay(10);
+      }
+    };
+    const running = Array.from({ length: clients }, client);
+    await delay(1_500);
+    await site.routers.kill(1);
+    const killedMs = performance.now();
+    await delay(2_500);
+    end.isHere = true;
+    await Promise.all(running);
+    t.diagnostic(`${answered.length} answered, ${lost.length} lost`);
+    assert.ok(lost.length <= clients, lost.join('\n'));
+    const ids = async (): Promise<ReadonlyMap<string, string | null>> => {
+      const rows = await site.store.db.selectFrom('requests').select(['id', 'router']).execute();
+      return new Map(rows.map(({ id, router }) => [id, router]));
+    };
+    const alive = answered.filter(({ router }) => router !== 'r1');
+    await until('all of the others are on record', async () => {
+      const stored = await ids();
+      return alive.every(({ id, router }) => stored.get(id) === router);
+    });
+    const stored = await ids();
+    const ages = answered.flatMap(({ id, atMs }) => (stored.has(id) ? [] : [killedMs - atMs]));
+    assertWithin(t, 'rows that went with a killed router, at most so old', Math.max(0, ...ages), 150);
+  },
+);

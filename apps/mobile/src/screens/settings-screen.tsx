@@ -68,11 +68,16 @@ export function SettingsScreen({ phone: { host, background } }: { readonly phone
           onChange={(startsOnBoot) => choose({ startsOnBoot })}
         />
         {background.isAllowed() ? (
-          <Reading name="With the screen off" value="allowed to work on" />
+          <Reading name="With the screen off" value="works on" />
         ) : (
           <>
             <Body dim>Android may stop this app once the screen is off, to save battery.</Body>
-            <Button label="Let it work with the screen off" kind="tonal" onPress={() => background.ask()} />
+            <Button
+              label="Let it work with the screen off"
+              text="Let it work on"
+              kind="tonal"
+              onPress={() => background.ask()}
+            />
           </>
         )}
         <Toggle

@@ -22,7 +22,7 @@ export async function openOperations(
   config: LfoConfig,
   options: AppOptions & { readonly peers: RouterPeers; readonly store: Store },
   build: HostProcess['build'] = unknownBuild,
-  look: () => Omit<Gauged, 'spans' | 'expiring'>,
+  look: () => Omit<Gauged, 'spans' | 'expiring' | 'limitsStore'>,
 ): Promise<Operations> {
   const store = config.databaseUrl === undefined ? options.store : undefined;
   const keys = await openKeys(config, { ...options, store, mostUsd: costsOf(config).most });
@@ -31,6 +31,7 @@ export async function openOperations(
   const metrics = new Metrics({ ...build, router: options.peers.name }, () => ({
     ...look(),
     spans: tracing?.exporter.status() ?? noSpans,
+    limitsStore: keys.limitsStore(),
     expiring: keys.ring.expiring(options.clock.wallMs()),
   }));
   return {

@@ -343,6 +343,9 @@ export class Pool implements BackendPool {
     choice: PoolChoice,
     placed: Map<Member, WorkLeft[]> | undefined,
   ): { readonly lease: Lease } | { readonly skips: readonly Skip[] } {
+    const only = this.#onlyServer(attempt, choice);
+    const sole = only?.breaker.tryAcquire();
+    if (only !== undefined && sole !== undefined) return { lease: this.#leaseOf(only, sole, attempt, choice) };
     const context = this.#contextFor(choice, placed);
     const { placeable, skips } = this.#placeable(attempt, choice, context);
     const { modelOrder = [], firstTokenBudgetMs = 10_000 } = this.#options;
@@ -364,6 +367,14 @@ export class Pool implements BackendPool {
       left = left.filter((other) => other !== refused);
     }
     return { skips };
+  }
+
+  /** The one server that could be asked at all, where it has a place: there is nothing to compare. */
+  #onlyServer(attempt: Attempt, choice: PoolChoice): Member | undefined {
+    if (choice.request.hints.lane === 'background') return undefined;
+    const [only, other] = this.#candidates(attempt);
+    if (only === undefined || other !== undefined || only.backend.label !== undefined) return undefined;
+    return skipOf(only, attempt, choice, this.#options.clock.nowMs()) === undefined ? only : undefined;
   }
 
   /** A background request leaves one place of the fleet free where there are two. */
@@ -456,6 +467,10 @@ export class Pool implements BackendPool {
   }
 
   #leaseFor({ member, firstTokenMs }: Placeable, permit: Permit, attempt: Attempt, choice: PoolChoice): Lease {
+    return this.#leaseOf(member, permit, attempt, choice, firstTokenMs);
+  }
+
+  #leaseOf(member: Member, permit: Permit, attempt: Attempt, choice: PoolChoice, firstTokenMs?: number): Lease {
     const session = sessionOf(choice);
     if (session !== undefined && member.backend.affinity === undefined) this.#remember(session, member.backend.id);
     return this.#lease(member, permit, attempt, choice, firstTokenMs);

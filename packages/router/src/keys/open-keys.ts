@@ -25,6 +25,8 @@ export interface Keys {
   readonly ring: KeyRing;
   /** Calls back after each change of any key. */
   onChange(run: () => void): void;
+  /** Whether the store that counts limits for several routers answers; undefined: this process counts. */
+  limitsStore(): boolean | undefined;
   /** A last write. */
   close(): Promise<void>;
 }
@@ -98,6 +100,7 @@ export async function openKeys(config: LfoConfig, options: KeyOptions): Promise<
     refs: new KeyRefs(config.server.authToken, watch, clock),
     ring: watch,
     onChange: (run) => listeners.push(run),
+    limitsStore: () => limits.isAnswering,
     close,
   };
 }

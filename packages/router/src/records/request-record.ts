@@ -221,10 +221,10 @@ function fieldsOf(trace: RequestTrace, outcome: RequestOutcome | undefined): Req
     total_ms: since(trace.endMs),
     first_token_ms: since(trace.firstTokenMs),
     committed_ms: since(trace.committedMs),
-    queue_ms: sum(trace.attempts.map(({ startMs, leasedMs }) => span(startMs, leasedMs))),
+    queue_ms: sumOf(trace.attempts, ({ startMs, leasedMs }) => span(startMs, leasedMs)),
     local_ms: tierMs(trace.attempts, 'local'),
     cloud_ms: tierMs(trace.attempts, 'cloud'),
-    held_ms: sum(trace.attempts.map(({ heldMs }) => heldMs)),
+    held_ms: sumOf(trace.attempts, ({ heldMs }) => heldMs),
     overhead_ms: trace.overheadMs === undefined ? null : round(trace.overheadMs),
     warnings: [...trace.warnings.keys()],
     ...waitsOf(trace),
@@ -271,7 +271,7 @@ function jsonOrNull(value: JsonObject | null): string | null {
 }
 
 function tierMs(attempts: readonly AttemptTrace[], tier: Tier): number | null {
-  return sum(attempts.filter((attempt) => attempt.tier === tier).map(({ leasedMs, endMs }) => span(leasedMs, endMs)));
+  return sumOf(attempts, (attempt) => (attempt.tier === tier ? span(attempt.leasedMs, attempt.endMs) : undefined));
 }
 
 function span(from: number | undefined, to: number | undefined): number | undefined {
@@ -279,9 +279,13 @@ function span(from: number | undefined, to: number | undefined): number | undefi
 }
 
 /** `null` when nothing is known. */
-function sum(values: readonly (number | undefined)[]): number | null {
-  const known = values.filter((value) => value !== undefined);
-  return known.length === 0 ? null : round(known.reduce((total, value) => total + value, 0));
+function sumOf(attempts: readonly AttemptTrace[], ms: (attempt: AttemptTrace) => number | undefined): number | null {
+  let total: number | null = null;
+  for (const attempt of attempts) {
+    const value = ms(attempt);
+    if (value !== undefined) total = (total ?? 0) + value;
+  }
+  return total === null ? null : round(total);
 }
 
 /** What a column of integers holds; what is beyond stopped every later write or read. */

@@ -1,5 +1,6 @@
 import { usesTools } from '../core/can-serve.ts';
-import { textOf, type ChatRequest } from '../core/request.ts';
+import { isJsonObject, type JsonValue } from '../core/json.ts';
+import { type ChatRequest, textOf, type ToolSpec } from '../core/request.ts';
 import { estimateTokens } from './estimate-tokens.ts';
 
 /**
@@ -12,7 +13,7 @@ export function boundPromptTokens(request: ChatRequest): number | undefined {
   let bytes = templateTokens(request);
   for (const text of textsOf(request)) bytes += Buffer.byteLength(text);
   const tools = toolsJson(request);
-  return bytes + Buffer.byteLength(tools) + 2 * structuralSigns(tools);
+  return tools === '' ? bytes : bytes + Buffer.byteLength(tools) + 2 * signsOf(request.tools);
 }
 
 /** What the prompt probably has, by the estimator; images, audio and files count a flat sum each. */
@@ -48,15 +49,30 @@ function mediaParts(request: ChatRequest): number {
   return request.messages.reduce((sum, m) => sum + m.content.filter((part) => part.type !== 'text').length, 0);
 }
 
-function structuralSigns(json: string): number {
-  let signs = 0;
-  for (let index = 0; index < json.length; index++) if (isStructural(json.charCodeAt(index))) signs++;
+/** Structural signs of the tools as JSON, at most. */
+function signsOf(tools: readonly ToolSpec[]): number {
+  let signs = 2;
+  for (const { parameters } of tools) signs += signsATool + structuralSigns(parameters ?? null);
   return signs;
 }
 
-/** `,` `:` `[` `]` `{` `}` */
-function isStructural(code: number): boolean {
-  return code === 0x2c || code === 0x3a || code === 0x5b || code === 0x5d || code === 0x7b || code === 0x7d;
+/** Of its own members, and the comma after it. */
+const signsATool = 10;
+
+/** Braces, brackets, commas and colons of a value as JSON; those inside strings are none. */
+function structuralSigns(value: JsonValue): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  let signs = 1;
+  if (isJsonObject(value)) {
+    for (const key in value) {
+      const member = value[key];
+      signs += 2 + (typeof member === 'object' ? structuralSigns(member) : 0);
+    }
+  } else {
+    for (const item of value) signs += 1 + (typeof item === 'object' ? structuralSigns(item) : 0);
+  }
+  // The last member has no comma after it; an empty one has its other bracket all the same.
+  return signs === 1 ? 2 : signs;
 }
 
 /** Default system prompts run to 60 tokens, instructions for tools to 250; role, marks and line ends of a turn to 12. */

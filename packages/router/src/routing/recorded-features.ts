@@ -1,4 +1,5 @@
 import type { FleetView } from '../core/backend.ts';
+import type { PredictedWait } from '../core/predicted-wait.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { RequestFeatures } from '../core/routing.ts';
 import { contentOf, usesTools } from '../core/can-serve.ts';
@@ -16,11 +17,14 @@ export function recordedFeatures(features: RequestFeatures, fleet: FleetView): J
 /** The same with the candidates of both tiers that could be asked. */
 export function recordedOf(features: RequestFeatures, local: readonly Candidate[], cloudReady: number): JsonObject {
   const { request, warmTokens, limits, expected } = features;
-  const waits = local
-    .map((candidate) => ({ backend: candidate.backend.id, wait: predictedWait(candidate, features) }))
-    .flatMap(({ backend, wait }) => (wait === undefined ? [] : [{ backend, ...wait }]))
-    .toSorted((one, other) => one.totalMs - other.totalMs);
-  const [least] = waits;
+  let least: (PredictedWait & { readonly backend: string }) | undefined;
+  let full = 0;
+  for (const candidate of local) {
+    const { backend } = candidate;
+    if (isFull(backend)) full++;
+    const wait = predictedWait(candidate, features);
+    if (wait !== undefined && wait.totalMs < (least?.totalMs ?? Infinity)) least = { backend: backend.id, ...wait };
+  }
   const { images, remoteImages, audio } = contentOf(request);
   return {
     requested_model: request.model,
@@ -40,7 +44,7 @@ export function recordedOf(features: RequestFeatures, local: readonly Candidate[
       predicted_prefill_ms: Math.round(least.prefillMs),
     }),
     local_ready: local.length,
-    local_full: local.filter(({ backend }) => isFull(backend)).length,
+    local_full: full,
     cloud_ready: cloudReady,
     ...(expected !== undefined && {
       expected_right: Math.round(expected.right * 1000) / 1000,

@@ -21,6 +21,8 @@ export interface Gauged {
     readonly dropped: number;
     readonly degraded: boolean;
   };
+  /** Whether the store that counts limits for several routers answers; absent: this process counts. */
+  readonly limitsStore?: boolean | undefined;
   /** Of the prompts and answers kept by `records.capture`. */
   readonly captures: { readonly dropped: number };
   readonly spans: { readonly sent: number; readonly dropped: number };
@@ -222,6 +224,12 @@ export class Metrics {
     this.#counted('spans_dropped_total', 'Spans that were lost.', () => look().spans.dropped);
     this.#gauge('key_expires_timestamp_seconds', 'Unix time at which a key in force expires.', ['key'], (add) => {
       for (const { name, expiresMs } of look().expiring) add([name], expiresMs / 1000);
+    });
+    this.#gauge('limits_store', '1 at the state of the store that counts for several routers.', ['state'], (add) => {
+      const isAnswering = look().limitsStore;
+      if (isAnswering === undefined) return;
+      add(['answering'], isAnswering ? 1 : 0);
+      add(['away'], isAnswering ? 0 : 1);
     });
     this.#fleetGauges();
     this.#deviceMetrics();

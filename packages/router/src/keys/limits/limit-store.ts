@@ -54,6 +54,8 @@ export type LimitAnswer =
 
 /** Who counts: this process alone, or a store that several routers share. */
 export interface LimitStore {
+  /** Whether the store that counts for several routers answers, as far as is known; absent: this process counts. */
+  readonly isAnswering?: boolean;
   /** Takes one request's place and what it may use, or refuses; nothing comes between looking and taking. */
   take(ask: LimitAsk): LimitAnswer | Promise<LimitAnswer>;
   /** A key as it was last seen, without waiting; `undefined` where it never was. */
