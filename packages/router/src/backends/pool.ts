@@ -74,7 +74,6 @@ export class Pool implements BackendPool {
    * request at a time until it has proven itself.
    */
   add(backend: Backend, maxInFlight: number, isFresh = false): void {
-    this.#snapshot = undefined;
     const known = this.#members.get(backend.id);
     const breaker = this.#breakers.get(backend.id) ?? this.#breakerFor(backend);
     this.#breakers.set(backend.id, breaker);
@@ -113,6 +112,7 @@ export class Pool implements BackendPool {
   #changed(): void {
     this.#list = Array.from(this.#members.values());
     this.#view = undefined;
+    this.#snapshot = undefined;
     this.#line.serve(Infinity);
   }
 
