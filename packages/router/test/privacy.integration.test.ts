@@ -129,8 +129,8 @@ async function localPackets({ ask, network }: PrivacyNetwork, asked: readonly As
 const guards = {
   construction: {
     file: '/router/src/app/fleet.ts',
-    find: "request.hints.mode === 'local' ? localStages : allStages",
-    replace: 'allStages',
+    find: "request.hints.mode === 'local' || members.cloud.length === 0 ? localStages : bothStages",
+    replace: 'bothStages',
   },
   policy: { file: '/router/src/routing/policies.ts', find: "if (mode === 'auto')", replace: 'if (true)' },
   address: { file: '/router/src/backends/http/local-client.ts', find: "tier: 'local'", replace: "tier: 'cloud'" },

@@ -2,12 +2,13 @@ import type { Wakes } from '../backends/wake.ts';
 import type { OverriddenConfig } from '../config/overridden.ts';
 import type { Devices } from '../fleet/devices.ts';
 import { RetryBudget } from '../pipeline/retry.ts';
-import { createCloudTier } from './cloud-tier.ts';
+import { followBackends } from './backend-changes.ts';
+import { cloudMaker } from './cloud-tier.ts';
 import { openDevices } from './devices.ts';
 import { CalibrationsInForce } from './estimator.ts';
 import { createFleet, type Fleet } from './fleet.ts';
 import { type Learning, openLearning } from './learning.ts';
-import type { TierMember } from './local-tier.ts';
+import { localServer, type TierMember } from './local-tier.ts';
 import type { AppOptions, HostProcess } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
 import type { State } from './state.ts';
@@ -32,13 +33,21 @@ export function openAnswering(
 ): Answering {
   const { clock, logger: log } = options;
   const config = options.config.current();
-  const cloud = createCloudTier(config, { clock, ...signatures });
+  const cloudMember = cloudMaker(config, { clock, ...signatures });
+  const cloud = config.backends.flatMap((backend) => cloudMember(backend) ?? []);
   const retries = new RetryBudget(config.retry, host.random);
   const heads = new CalibrationsInForce(config, log);
   const steered = openSteering(options, options.config, records, host.random, heads);
   const learning = openLearning(clock, heads, records.labels, steered.steering);
   const fleet = createFleet({ local, cloud }, options, retries, learning, host.random);
   shutdown.add('backends', 'backends', () => fleet.close());
+  const { wakes } = host;
+  const stopFollowing = followBackends(options, fleet, (backend) =>
+    backend.kind !== 'gemini' && backend.tier === 'local'
+      ? localServer(backend, config, { clock, wakes })
+      : cloudMember(backend),
+  );
+  shutdown.add('observers', 'backend changes', async () => stopFollowing());
   const devices = openDevices(options, records, fleet, { ...host, peers });
   shutdown.add('observers', 'devices', () => devices.stop());
   return { fleet, devices, retries, learning, steered };

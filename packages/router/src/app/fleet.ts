@@ -3,7 +3,7 @@ import { Hedging } from '../pipeline/hedging.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
 import { tieredPool } from './tiered-pool.ts';
 import type { Backend, FleetView } from '../core/backend.ts';
-import type { ChatRequest } from '../core/request.ts';
+import type { ChatRequest, Tier } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
 import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
@@ -14,11 +14,11 @@ import { poolOf, stagesOver } from './stages.ts';
 export interface Fleet {
   /** Everyone in it now, in order of preference. */
   readonly members: readonly TierMember[];
-  /** Takes a backend of the local tier in, or changes how many requests it is given at once. */
+  /** Takes a backend in, or changes how many requests it is given at once. */
   add(backend: Backend, concurrency: number, isFresh?: boolean): void;
   /** Calls whenever a device is left alone for its failures or its slowness. */
   onEjected(run: (id: string, why: string) => void): void;
-  /** Gives a backend of the local tier no more requests; what runs on it goes on. */
+  /** Gives a backend no more requests; what runs on it goes on. */
   remove(id: string): void;
   /** Calls after each change of membership; the returned function stops it. */
   onChange(run: () => void): () => void;
@@ -33,7 +33,7 @@ export interface Fleet {
   close(): Promise<void>;
 }
 
-/** Joins both tiers; without a cloud there is but one set of stages. */
+/** Joins both tiers; as long as there is no cloud, requests are handed the stages of the local one. */
 export function createFleet(
   tiers: { readonly local: readonly TierMember[]; readonly cloud: readonly TierMember[] },
   options: AppOptions,
@@ -47,45 +47,47 @@ export function createFleet(
     local: poolOf(local, options, (id, why) => ejected(id, why)),
     cloud: poolOf(cloud, options),
   };
-  let nearby = local;
+  const members: Record<Tier, readonly TierMember[]> = { local, cloud };
   const listeners = new Set<() => void>();
-  const changed = (next: readonly TierMember[]): void => {
-    nearby = next;
+  const change = (tier: Tier, next: readonly TierMember[]): void => {
+    members[tier] = next;
     for (const listener of listeners) listener();
   };
-  const counter = (id: string) => nearby.find(({ backend }) => backend.id === id)?.backend;
+  const counter = (id: string) => members.local.find(({ backend }) => backend.id === id)?.backend;
   const hedging = new Hedging(() => {
     const { gate, routing } = options.config.current();
     return { ...gate, usdPerSecond: routing.usdPerSecond };
   });
   const localStages = stagesOver(pools.local, options, retries, counter, learning, random);
-  const allStages =
-    cloud.length === 0
-      ? localStages
-      : stagesOver(tieredPool(pools), options, retries, counter, learning, random, hedging);
+  const bothStages = stagesOver(tieredPool(pools), options, retries, counter, learning, random, hedging);
   return {
     get members() {
-      return [...nearby, ...cloud];
+      return [...members.local, ...members.cloud];
     },
     onEjected: (run) => void (ejected = run),
     add(backend, concurrency, isFresh) {
-      pools.local.add(backend, concurrency, isFresh);
-      changed([...nearby.filter((member) => member.backend.id !== backend.id), { backend, concurrency }]);
+      const { tier } = backend;
+      pools[tier].add(backend, concurrency, isFresh);
+      change(tier, [...members[tier].filter((member) => member.backend.id !== backend.id), { backend, concurrency }]);
     },
     remove(id) {
-      pools.local.remove(id);
-      changed(nearby.filter(({ backend }) => backend.id !== id));
+      for (const tier of ['local', 'cloud'] as const) {
+        if (!members[tier].some(({ backend }) => backend.id === id)) continue;
+        pools[tier].remove(id);
+        const left = members[tier].filter(({ backend }) => backend.id !== id);
+        change(tier, left);
+      }
     },
     onChange(run) {
       listeners.add(run);
       return () => void listeners.delete(run);
     },
-    stagesFor: (request) => (request.hints.mode === 'local' ? localStages : allStages),
-    view: () => allStages.pool.view(),
+    stagesFor: (request) => (request.hints.mode === 'local' || members.cloud.length === 0 ? localStages : bothStages),
+    view: () => bothStages.pool.view(),
     waiting: () => pools.local.waiting + pools.cloud.waiting,
     setDraining: (id, isDraining) => pools.local.setDraining(id, isDraining) || pools.cloud.setDraining(id, isDraining),
     async close() {
-      await Promise.all([...nearby, ...cloud].map(({ backend }) => backend.close()));
+      await Promise.all([...members.local, ...members.cloud].map(({ backend }) => backend.close()));
     },
   };
 }

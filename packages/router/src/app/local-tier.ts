@@ -6,7 +6,7 @@ import { createLocalClient } from '../backends/http/local-client.ts';
 import type { Wakes } from '../backends/wake.ts';
 import type { Backend } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
-import type { LfoConfig } from '../config/config.ts';
+import type { HttpBackendConfig, LfoConfig } from '../config/config.ts';
 import type { Logger } from '../core/logger.ts';
 
 /** A backend and how many requests it is given at once. */
@@ -38,22 +38,7 @@ export function createLocalTier(config: LfoConfig, deps: LocalTierDeps): LocalTi
   const servers = config.backends.flatMap((backend) =>
     backend.kind !== 'gemini' && backend.tier === 'local' ? [backend] : [],
   );
-  const members = servers.map((server): TierMember => {
-    const origins = [server.baseUrl, ...(server.metricsUrl === undefined ? [] : [server.metricsUrl])];
-    const client = createLocalClient({
-      backend: server.name,
-      origins: new Set(origins.map((url) => new URL(url).origin)),
-      clock: deps.clock,
-      connectMs: config.budgets.local.connectMs,
-    });
-    const { clock, wakes } = deps;
-    const { limits } = config;
-    const opaque = opaqueIds(config.server.authToken);
-    const wake = server.kind === 'openai-compatible' ? server.wake : undefined;
-    const sleeper = wake === undefined ? {} : { sleeper: wakes.sleeper(() => wake) };
-    const backend = createOpenAiCompatibleBackend(server, { client, clock, limits, opaque, ...sleeper });
-    return { backend, concurrency: server.concurrency };
-  });
+  const members = servers.map((server) => localServer(server, config, deps));
   // One text at a time is read there; its host queues four more.
   if (config.embedded.embeddingModel !== undefined) {
     members.push({ backend: startEmbedded(config, deps, true), concurrency: 4 });
@@ -62,6 +47,27 @@ export function createLocalTier(config: LfoConfig, deps: LocalTierDeps): LocalTi
   const embedded = startEmbedded(config, deps, false);
   // Its host queues four more than it has slots; the rest waits here, where it can still go elsewhere.
   return { members: [{ backend: embedded, concurrency: config.embedded.slots }, ...members], embedded };
+}
+
+/** A model server behind a client that reaches private addresses alone. */
+export function localServer(
+  server: HttpBackendConfig,
+  config: LfoConfig,
+  { clock, wakes }: Pick<LocalTierDeps, 'clock' | 'wakes'>,
+): TierMember {
+  const origins = [server.baseUrl, ...(server.metricsUrl === undefined ? [] : [server.metricsUrl])];
+  const client = createLocalClient({
+    backend: server.name,
+    origins: new Set(origins.map((url) => new URL(url).origin)),
+    clock,
+    connectMs: config.budgets.local.connectMs,
+  });
+  const { limits } = config;
+  const opaque = opaqueIds(config.server.authToken);
+  const wake = server.kind === 'openai-compatible' ? server.wake : undefined;
+  const sleeper = wake === undefined ? {} : { sleeper: wakes.sleeper(() => wake) };
+  const backend = createOpenAiCompatibleBackend(server, { client, clock, limits, opaque, ...sleeper });
+  return { backend, concurrency: server.concurrency };
 }
 
 /** A model in a process of its own, so that none waits for the other's crash or load. */

@@ -1,45 +1,18 @@
-import type {
-  AnswerTiming,
-  Attempt,
-  Backend,
-  BackendPool,
-  BackendView,
-  FleetView,
-  Lease,
-  Outcome,
-  PoolChoice,
-} from '../core/backend.ts';
+import type { Attempt, Backend, BackendPool, FleetView, Lease, PoolChoice } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BreakerConfig } from '../config/config.ts';
-import { conversationOf } from '../core/conversation.ts';
 import { BackendError } from '../core/errors.ts';
-import {
-  type KnownRates,
-  knownRates,
-  type MeanRequest,
-  outLeft,
-  type RunningRequest,
-  type WorkLeft,
-} from '../core/predicted-work.ts';
-import { homeOf } from './affinity.ts';
-import { choose } from './balance.ts';
-import { type BreakerRules, CircuitBreaker, type EjectionReason, type Permit } from './breaker.ts';
-import {
-  type Asked,
-  type Member,
-  offerAt,
-  offersOf,
-  pausedMs,
-  placesOf,
-  ratesOf,
-  type Skip,
-  skipOf,
-} from './eligibility.ts';
-import { FairQueue } from './fair-queue.ts';
+import { outLeft, type RunningRequest, type WorkLeft } from '../core/predicted-work.ts';
+import { CircuitBreaker, type EjectionReason, type Permit } from './breaker.ts';
+import { deviceBreakerOf, newSlowStart, noteDevice } from './device-conduct.ts';
+import { type Asked, type Member, offerAt, placesOf, ratesOf, type Skip, skipOf } from './eligibility.ts';
+import { Measured } from './measured.ts';
+import { markOf, viewOf } from './member-view.ts';
 import { byModel } from './model-order.ts';
 import { noBackendError, overloadedError } from './no-backend.ts';
-import { assumedRates, type Placeable, placeAt, type PlacementContext, queueMsOf } from './placement.ts';
-import { mostSaid, RateEstimator } from './rate-estimator.ts';
+import { type Placeable, placeAt, type PlacementContext } from './placement.ts';
+import { bestFor, enforcersFirst, enforcersOf, isMeant, preferredFirst, withComputedHome } from './preference.ts';
+import { canWaitFor, type Picked, WaitingLine } from './waiting-line.ts';
 
 export interface PoolOptions {
   readonly clock: Clock;
@@ -58,38 +31,12 @@ export interface PoolOptions {
   readonly onEjected?: (backend: string, why: EjectionReason) => void;
 }
 
-/** A device that fails three times in a row is left alone, ever longer while it flaps. */
-const deviceBreaker: BreakerConfig = { failures: 3, openMs: 10_000, maxOpenMs: 300_000 };
-const deviceProbeMs = 30_000;
-const deviceHealthyMs = 5 * 60_000;
-/** So many answers in a row that begin this much later than predicted count as three failures. */
-const lateStarts = 3;
-const lateTimes = 4;
-const lateMs = 1_000;
-/** Answers that a device which is new or just back owes before it counts as any other. */
-const slowStartAnswers = 3;
 /** Up to so many members each is looked at; of more, two at random. */
 const scannedAtMost = 8;
 const sampled = 2;
-/** Weight of the newest request in the means. */
-const meanWeight = 0.2;
 /** With many members a view is not made anew for each request. */
 const viewedAtOnce = 32;
 const viewMs = 100;
-/** How long the quickest member stays it. */
-const quickestMs = 1_000;
-
-interface Waiter {
-  readonly attempt: Attempt;
-  readonly choice: PoolChoice;
-  readonly dueMs: number;
-  readonly resolve: (lease: Lease) => void;
-  readonly reject: (reason: unknown) => void;
-}
-
-/** How often waiting requests look again: backends load and breakers time out without a word. */
-const lookAgainMs = 100;
-
 /** Conversations whose backend is remembered; the oldest are forgotten first. */
 const maxSessions = 10_000;
 
@@ -103,24 +50,23 @@ export class Pool implements BackendPool {
   /** Outlives membership: a device that comes and goes keeps its record. */
   readonly #breakers = new Map<string, CircuitBreaker>();
   readonly #sessions = new Map<string, string>();
-  readonly #waiting = new FairQueue<Waiter>();
-  /** Of background requests: they go when no other waits. */
-  readonly #patient = new FairQueue<Waiter>();
-  /** Expected length of an answer, and means of all requests. */
-  readonly #means = { out: 128, outWithTools: 128, prompt: 400 };
-  /** The rates of the quickest, looked for now and then. */
-  #quickest = { rates: assumedRates, untilMs: -Infinity };
-  /** What devices are believed of their speed, by the speeds measured here. */
-  #most: ReturnType<Member['most']> = {};
-  #mostUntilMs = -Infinity;
+  readonly #line: WaitingLine;
+  readonly #measured: Measured;
   #list: readonly Member[] = [];
   #view: { readonly view: FleetView; readonly untilMs: number } | undefined;
-  #cancelLook: (() => void) | undefined;
   #picks = 0;
   #snapshot: { readonly view: FleetView; readonly madeMs: number; readonly marks: readonly number[] } | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#measured = new Measured(options.clock, () => this.#list);
+    this.#line = new WaitingLine({
+      clock: options.clock,
+      get queueWaitMs() {
+        return options.queueWaitMs;
+      },
+      pick: (...asked) => this.#pick(...asked),
+    });
   }
 
   /**
@@ -128,7 +74,6 @@ export class Pool implements BackendPool {
    * request at a time until it has proven itself.
    */
   add(backend: Backend, maxInFlight: number, isFresh = false): void {
-    this.#snapshot = undefined;
     const known = this.#members.get(backend.id);
     const breaker = this.#breakers.get(backend.id) ?? this.#breakerFor(backend);
     this.#breakers.set(backend.id, breaker);
@@ -144,7 +89,7 @@ export class Pool implements BackendPool {
       lateStarts: 0,
       busyUntilMs: -Infinity,
       isDraining: known?.isDraining ?? false,
-      most: () => this.#most,
+      most: () => this.#measured.most,
     });
     this.#changed();
   }
@@ -167,34 +112,23 @@ export class Pool implements BackendPool {
   #changed(): void {
     this.#list = Array.from(this.#members.values());
     this.#view = undefined;
-    this.#serveWaiting(Infinity);
+    this.#snapshot = undefined;
+    this.#line.serve(Infinity);
   }
 
   #breakerFor(backend: Backend): CircuitBreaker {
-    const { breaker: config, clock, onEjected } = this.#options;
-    if (backend.label === undefined) return new CircuitBreaker(config, clock);
-    const rules: BreakerRules = {
-      ...deviceBreaker,
-      probeMs: deviceProbeMs,
-      healthyMs: deviceHealthyMs,
-      mayOpen: () => this.#mayEject(),
-      onEjected: (why) => onEjected?.(backend.id, why),
-    };
-    return new CircuitBreaker(rules, clock);
-  }
-
-  /** At most half of the devices that are connected are out at once. */
-  #mayEject(): boolean {
-    const connected = this.#list.filter(
-      ({ backend }) => backend.label?.() !== undefined && backend.status().state !== 'down',
+    const { breaker, clock, onEjected } = this.#options;
+    if (backend.label === undefined) return new CircuitBreaker(breaker, clock);
+    return deviceBreakerOf(
+      clock,
+      () => this.#list,
+      (why) => onEjected?.(backend.id, why),
     );
-    const out = connected.filter(({ breaker }) => breaker.state !== 'closed').length;
-    return out + 1 <= Math.floor(connected.length / 2);
   }
 
   /** Requests that wait for a backend. */
   get waiting(): number {
-    return this.#waiting.size + this.#patient.size;
+    return this.#line.size;
   }
 
   view(): FleetView {
@@ -203,7 +137,7 @@ export class Pool implements BackendPool {
     const view = {
       backends: this.#list
         .filter(({ backend }) => backend.chats !== false)
-        .map((member) => this.#viewOf(member, nowMs)),
+        .map((member) => viewOf(member, this.waiting, this.#measured.means, nowMs)),
     };
     this.#view = this.#list.length > viewedAtOnce ? { view, untilMs: nowMs + viewMs } : undefined;
     return view;
@@ -223,40 +157,6 @@ export class Pool implements BackendPool {
     let at = 0;
     for (const member of this.#members.values()) if (markOf(member, nowMs) !== marks[at++]) return false;
     return true;
-  }
-
-  #viewOf(member: Member, nowMs: number): BackendView {
-    const { backend, breaker, running, maxInFlight, isDraining, slowStart } = member;
-    const rates = ratesOf(member, backend.models[0] ?? '');
-    const status = { ...backend.status(), ...rates };
-    const device = backend.label?.();
-    const queueMs = queueMsOf(member, this.waiting, this.#meansNow, nowMs);
-    const { handicapMs } = breaker;
-    const isOut = breaker.state === 'open';
-    return {
-      id: backend.id,
-      tier: backend.tier,
-      models: backend.models,
-      capabilities: backend.capabilities,
-      offers: offersOf(backend).map((offer) => {
-        // While a model that may stand in is free, the backend can be asked.
-        const asked = [offer.model, ...(backend.standIns ?? [])];
-        const leftMs = Math.min(...asked.map((model) => pausedMs(member, model, nowMs)));
-        const rated = { ...offer, rates: ratesOf(member, offer.model) };
-        return leftMs > 0 ? { ...rated, pausedMs: leftMs } : rated;
-      }),
-      ...(backend.standIns === undefined ? {} : { standIns: backend.standIns }),
-      ...(device === undefined ? {} : { device }),
-      status,
-      breaker: breaker.state,
-      inFlight: running.size,
-      maxInFlight,
-      ...(queueMs === undefined ? {} : { queueMs }),
-      ...(isOut ? { ejectedMs: breaker.waitMs } : {}),
-      ...(handicapMs > 0 ? { handicapMs } : {}),
-      ...(slowStart.left > 0 ? { isSlowStart: true } : {}),
-      isDraining,
-    };
   }
 
   /** Whether some backend could take the attempt, at once or when it has room. */
@@ -299,7 +199,7 @@ export class Pool implements BackendPool {
     // Something better than waiting stands behind a gated attempt.
     if (attempt.gated) throw overloadedError(attempt, picked.skips);
     if (this.waiting >= this.#options.queue) throw overloadedError(attempt, picked.skips);
-    return await this.#wait(attempt, choice);
+    return await this.#line.wait(attempt, choice);
   }
 
   #candidates(attempt: Attempt): readonly Member[] {
@@ -309,16 +209,12 @@ export class Pool implements BackendPool {
     return pinned !== undefined && isMeant(pinned, attempt) ? [pinned] : [];
   }
 
-  #pick(
-    attempt: Attempt,
-    choice: PoolChoice,
-    placed?: Map<Member, WorkLeft[]>,
-  ): { readonly lease: Lease } | { readonly skips: readonly Skip[] } {
+  #pick(attempt: Attempt, choice: PoolChoice, placed?: Map<Member, WorkLeft[]>): Picked {
     return attempt.tier === 'cloud' ? this.#pickInOrder(attempt, choice) : this.#pickByWork(attempt, choice, placed);
   }
 
   /** Providers differ in price, terms and quality: theirs is the order of the configuration, not of the load. */
-  #pickInOrder(attempt: Attempt, choice: PoolChoice): { readonly lease: Lease } | { readonly skips: readonly Skip[] } {
+  #pickInOrder(attempt: Attempt, choice: PoolChoice): Picked {
     const nowMs = this.#options.clock.nowMs();
     const skips: Skip[] = [];
     const eligible = this.#candidates(attempt).filter((member) => {
@@ -337,11 +233,7 @@ export class Pool implements BackendPool {
    * The model first, then the member with the least predicted work, one that is full included: where that is best, the
    * request waits for it, and is placed anew whenever a place frees.
    */
-  #pickByWork(
-    attempt: Attempt,
-    choice: PoolChoice,
-    placed: Map<Member, WorkLeft[]> | undefined,
-  ): { readonly lease: Lease } | { readonly skips: readonly Skip[] } {
+  #pickByWork(attempt: Attempt, choice: PoolChoice, placed: Map<Member, WorkLeft[]> | undefined): Picked {
     const only = this.#onlyServer(attempt, choice);
     const sole = only?.breaker.tryAcquire();
     if (only !== undefined && sole !== undefined) return { lease: this.#leaseOf(only, sole, attempt, choice) };
@@ -379,7 +271,7 @@ export class Pool implements BackendPool {
   /** A background request leaves one place of the fleet free where there are two. */
   #mustLeaveRoom({ request }: PoolChoice, free: readonly Placeable[]): boolean {
     if (request.hints.lane !== 'background') return false;
-    if (this.#waiting.size > 0) return true;
+    if (this.#line.hasUrgent) return true;
     let places = 0;
     for (const { member } of free) places += placesOf(member) - member.running.size;
     const taken = this.#list.reduce((sum, { running }) => sum + running.size, 0);
@@ -392,9 +284,9 @@ export class Pool implements BackendPool {
       choice,
       placed,
       nowMs: this.#options.clock.nowMs(),
-      means: this.#meansNow,
-      assumed: this.#quickestRates(),
-      size: { prompt: choice.promptTokens, out: this.#expectedOut(choice.request) },
+      means: this.#measured.means,
+      assumed: this.#measured.quickestRates(),
+      size: { prompt: choice.promptTokens, out: this.#measured.expectedOut(choice.request) },
       preferred: session === undefined ? undefined : this.#sessions.get(session),
     };
   }
@@ -443,28 +335,6 @@ export class Pool implements BackendPool {
     return { placeable, skips };
   }
 
-  #quickestRates(): KnownRates {
-    const nowMs = this.#options.clock.nowMs();
-    if (nowMs < this.#quickest.untilMs) return this.#quickest.rates;
-    let rates: KnownRates | undefined;
-    for (const member of this.#list) {
-      if (member.backend.tier !== 'local') continue;
-      const known = knownRates(ratesOf(member, member.backend.models[0] ?? ''));
-      if (known !== undefined && known.decodeRate > (rates?.decodeRate ?? 0)) rates = known;
-    }
-    this.#quickest = { rates: rates ?? assumedRates, untilMs: nowMs + quickestMs };
-    return this.#quickest.rates;
-  }
-
-  get #meansNow(): MeanRequest {
-    return { prompt: this.#means.prompt, out: this.#means.out };
-  }
-
-  #expectedOut({ tools, sampling }: PoolChoice['request']): number {
-    const usual = tools.length > 0 ? this.#means.outWithTools : this.#means.out;
-    return Math.min(usual, sampling.maxTokens ?? Infinity);
-  }
-
   #leaseFor({ member, firstTokenMs }: Placeable, permit: Permit, attempt: Attempt, choice: PoolChoice): Lease {
     return this.#leaseOf(member, permit, attempt, choice, firstTokenMs);
   }
@@ -487,7 +357,7 @@ export class Pool implements BackendPool {
     const { model } = offerAt(backend, attempt, request);
     // Behind others it may wait in the backend's own queue, which is no time of reading.
     const isAtOnce = member.running.size < (backend.status().slots ?? 1);
-    const expectedTokens = this.#expectedOut(request);
+    const expectedTokens = this.#measured.expectedOut(request);
     const lane = request.hints.lane === 'background' ? { isBackground: true } : {};
     const running: RunningRequest = { promptTokens, expectedTokens, startMs: clock.nowMs(), ...lane };
     member.running.add(running);
@@ -504,66 +374,18 @@ export class Pool implements BackendPool {
         member.running.delete(running);
         const wasHalfOpen = member.breaker.state === 'half-open';
         permit.settle(outcome);
-        if (backend.label !== undefined) this.#noteDevice(member, outcome, wasHalfOpen, timing, predictedMs);
-        if (timing !== undefined) this.#noteSize(request, timing);
-        if (timing !== undefined && isAtOnce) this.#noteTiming(member, model, timing);
+        if (backend.label !== undefined) noteDevice(member, outcome, wasHalfOpen, timing, predictedMs);
+        if (timing !== undefined) this.#measured.noteSize(request, timing);
+        if (timing !== undefined && isAtOnce) this.#measured.noteTiming(member, model, timing);
         if (error instanceof BackendError && error.retryAfterMs !== undefined) {
           const untilMs = clock.nowMs() + error.retryAfterMs;
           if (error.fault === 'busy') member.busyUntilMs = untilMs;
           else if (error.fault === 'rate_limit')
             member.notBeforeMs.set(error.model, Math.max(untilMs, member.notBeforeMs.get(error.model) ?? 0));
         }
-        this.#serveWaiting(1);
+        this.#line.serve(1);
       },
     };
-  }
-
-  /** Slow start and late answers count for devices: their speed is theirs, and nobody looks after them. */
-  #noteDevice(
-    member: Member,
-    outcome: Outcome,
-    wasHalfOpen: boolean,
-    timing: AnswerTiming | undefined,
-    predictedMs: number,
-  ): void {
-    if (outcome === 'success') {
-      if (wasHalfOpen) member.slowStart = newSlowStart();
-      const { left } = member.slowStart;
-      member.slowStart = { left: Math.max(0, left - 1), isProven: true };
-    }
-    if (timing === undefined || !Number.isFinite(predictedMs)) return;
-    const isLate = timing.firstTokenMs > lateTimes * predictedMs && timing.firstTokenMs > predictedMs + lateMs;
-    member.lateStarts = isLate ? member.lateStarts + 1 : 0;
-    if (member.lateStarts < lateStarts) return;
-    member.lateStarts = 0;
-    member.breaker.eject();
-  }
-
-  #noteTiming({ rates }: Member, model: string, timing: AnswerTiming): void {
-    const known = rates.get(model) ?? new RateEstimator();
-    if (rates.size < maxRated) rates.set(model, known);
-    known.addFirstToken(timing.promptTokens - timing.cachedTokens, timing.firstTokenMs);
-    if (timing.answer !== undefined) known.addAnswer(timing.answer.tokens, timing.answer.ms);
-    const nowMs = this.#options.clock.nowMs();
-    if (nowMs < this.#mostUntilMs) return;
-    this.#mostUntilMs = nowMs + quickestMs;
-    const measured = this.#list.flatMap((member) => Array.from(member.rates.values(), (each) => each.read()));
-    const [prefillRate, decodeRate] = [
-      medianOf(measured.map((each) => each.prefillRate)),
-      medianOf(measured.map((each) => each.decodeRate)),
-    ];
-    this.#most = mostSaid({
-      ...(prefillRate === undefined ? {} : { prefillRate }),
-      ...(decodeRate === undefined ? {} : { decodeRate }),
-    });
-  }
-
-  #noteSize({ tools }: PoolChoice['request'], { promptTokens, answer }: AnswerTiming): void {
-    const means = this.#means;
-    means.prompt += meanWeight * (promptTokens - means.prompt);
-    if (answer === undefined) return;
-    if (tools.length > 0) means.outWithTools += meanWeight * (answer.tokens - means.outWithTools);
-    else means.out += meanWeight * (answer.tokens - means.out);
   }
 
   #remember(session: string, backend: string): void {
@@ -572,131 +394,6 @@ export class Pool implements BackendPool {
     if (this.#sessions.size <= maxSessions) return;
     for (const oldest of this.#sessions.keys()) return void this.#sessions.delete(oldest);
   }
-
-  #wait(attempt: Attempt, choice: PoolChoice): Promise<Lease> {
-    const { clock, queueWaitMs } = this.#options;
-    return new Promise((resolve, reject) => {
-      const waiter: Waiter = { attempt, choice, resolve, reject, dueMs: clock.nowMs() + queueWaitMs };
-      const onAbort = (): void => {
-        this.#queueOf(waiter).delete(ownerOf(waiter), waiter, false);
-        reject(choice.signal.reason);
-      };
-      choice.signal.addEventListener('abort', onAbort, { once: true });
-      this.#queueOf(waiter).add(ownerOf(waiter), waiter);
-      this.#lookLater();
-    });
-  }
-
-  #lookLater(): void {
-    if (this.#cancelLook !== undefined || this.waiting === 0) return;
-    this.#cancelLook = this.#options.clock.schedule(lookAgainMs, () => {
-      this.#cancelLook = undefined;
-      this.#serveWaiting(Infinity);
-      this.#lookLater();
-    });
-  }
-
-  #queueOf({ choice }: Waiter): FairQueue<Waiter> {
-    return choice.request.hints.lane === 'background' ? this.#patient : this.#waiting;
-  }
-
-  /** Serves waiting requests in turn, at most so many; those that can no longer be served hear why. */
-  #serveWaiting(atMost: number): void {
-    if (this.waiting === 0) return;
-    const placed = new Map<Member, WorkLeft[]>();
-    const served = this.#serve(this.#waiting, atMost, placed);
-    this.#serve(this.#patient, atMost - served, placed);
-  }
-
-  #serve(queue: FairQueue<Waiter>, atMost: number, placed: Map<Member, WorkLeft[]>): number {
-    let served = 0;
-    for (const { owner, item: waiter } of queue.inOrder()) {
-      if (served >= atMost) return served;
-      const picked = this.#pick(waiter.attempt, waiter.choice, placed);
-      if ('lease' in picked) {
-        served++;
-        queue.delete(owner, waiter, true);
-        waiter.resolve(picked.lease);
-        continue;
-      }
-      const refusal = this.#refusalOf(waiter, picked.skips);
-      if (refusal === undefined) continue;
-      queue.delete(owner, waiter, false);
-      waiter.reject(refusal);
-    }
-    return served;
-  }
-
-  #refusalOf(waiter: Waiter, skips: readonly Skip[]): Error | undefined {
-    if (!canWaitFor(skips)) return noBackendError(waiter.attempt, skips);
-    const isLate = this.#options.clock.nowMs() >= waiter.dueMs && !skips.some(({ kind }) => kind === 'loading');
-    return isLate ? overloadedError(waiter.attempt, skips) : undefined;
-  }
-}
-
-/** Where a JSON schema is asked for, backends that hold an answer to it come before those that are asked in words. */
-function enforcersFirst(members: readonly Member[], attempt: Attempt, { request }: PoolChoice): readonly Member[] {
-  if (request.responseFormat?.type !== 'json_schema') return members;
-  const enforces = (member: Member): boolean => enforcesSchema(member, attempt, request);
-  return members.toSorted((one, other) => Number(enforces(other)) - Number(enforces(one)));
-}
-
-/** Whether an attempt may be made at the member at all. */
-function isMeant({ backend }: Member, { tier, embeds, avoid }: Attempt): boolean {
-  if (backend.tier !== tier || avoid?.includes(backend.id) === true) return false;
-  return embeds === true || backend.chats !== false;
-}
-
-/** The one that a rule prefers, where it has a place; else the best, or of several alike the conversation's own. */
-function bestFor(placeable: readonly Placeable[], { prefer }: Attempt): Placeable | undefined {
-  const preferred = placeable.find(({ member, isFull }) => member.backend.id === prefer && !isFull);
-  if (preferred !== undefined) return preferred;
-  const best = bestOf(placeable);
-  if (best?.member.backend.affinity !== 'strict') return best;
-  return placeable.find(({ member, isFull, isOfSession }) => isOfSession && !isFull && isStrict(member)) ?? best;
-}
-
-function isStrict({ backend }: Member): boolean {
-  return backend.affinity === 'strict';
-}
-
-/** Marks where the conversation belongs among those for which that is computed. */
-function withComputedHome(placeable: readonly Placeable[], { request }: PoolChoice): readonly Placeable[] {
-  const alike = placeable.filter(({ member }) => member.backend.affinity !== undefined);
-  if (alike.length < 2) return placeable;
-  const strict = alike.filter(({ member }) => isStrict(member));
-  const candidates = (strict.length > 0 ? strict : alike).map((one) => ({ one, ...loadOf(one.member) }));
-  const home = homeOf(candidates, conversationOf(request));
-  return placeable.map((one) => (one === home?.one ? { ...one, isOfSession: true } : one));
-}
-
-function loadOf({ backend, running }: Member): { readonly id: string; readonly load: number; readonly queued: number } {
-  const { active = 0, queued = 0 } = backend.status();
-  return { id: backend.id, load: Math.max(running.size, active + queued), queued };
-}
-
-/** The one that a rule prefers, then the others as they were. */
-function preferredFirst(members: readonly Member[], { prefer }: Attempt): readonly Member[] {
-  if (prefer === undefined) return members;
-  return members.toSorted((one, other) => Number(other.backend.id === prefer) - Number(one.backend.id === prefer));
-}
-
-/** Those alone, where there are any. */
-function enforcersOf(placeable: readonly Placeable[], attempt: Attempt, { request }: PoolChoice): readonly Placeable[] {
-  if (request.responseFormat?.type !== 'json_schema') return placeable;
-  const able = placeable.filter(({ member }) => enforcesSchema(member, attempt, request));
-  return able.length > 0 ? able : placeable;
-}
-
-function enforcesSchema({ backend }: Member, attempt: Attempt, request: PoolChoice['request']): boolean {
-  return offerAt(backend, attempt, request).capabilities.jsonSchema;
-}
-
-/** The best of those that are left. One that is full counts only where its speed is known. */
-function bestOf(left: readonly Placeable[]): Placeable | undefined {
-  const best = choose(left);
-  if (best === undefined || !best.isFull || best.isMeasured) return best;
-  return choose(left.filter(({ isFull }) => !isFull)) ?? best;
 }
 
 function workOf({ size }: PlacementContext): WorkLeft {
@@ -707,38 +404,8 @@ function full({ member }: Placeable): Skip {
   return { backend: member.backend.id, kind: 'full', why: 'has as many requests as it may have' };
 }
 
-function newSlowStart(): Member['slowStart'] {
-  return { left: slowStartAnswers, isProven: false };
-}
-
 /** How old what is decided over may be. */
 const snapshotMs = 100;
-
-/** A number that changes with whatever of a member forbids or favours it. One that is full has no lasting mark. */
-function markOf({ backend, breaker, running, maxInFlight, isDraining, notBeforeMs }: Member, nowMs: number): number {
-  const { state, active = 0, queued = 0, slots = Infinity } = backend.status();
-  if (Math.max(running.size, active + queued) >= Math.min(maxInFlight, slots)) return Number.NaN;
-  let paused = 0;
-  for (const untilMs of notBeforeMs.values()) if (untilMs > nowMs) paused++;
-  const open = breaker.state === 'closed' ? 0 : breaker.state === 'open' ? 1 : 2;
-  return (state === 'ready' ? 0 : state === 'loading' ? 1 : 2) + open * 3 + (isDraining ? 9 : 0) + paused * 18;
-}
-
-/** Models whose rates are kept for one backend. */
-const maxRated = 100;
-
-function medianOf(rates: readonly (number | undefined)[]): number | undefined {
-  const known = rates.filter((rate) => rate !== undefined).toSorted((one, other) => one - other);
-  return known[Math.floor(known.length / 2)];
-}
-
-function canWaitFor(skips: readonly Skip[]): boolean {
-  return skips.some(({ kind }) => kind === 'full' || kind === 'held' || kind === 'loading');
-}
-
-function ownerOf({ choice }: Waiter): string {
-  return choice.request.hints.clientKey ?? '';
-}
 
 function sessionOf({ request: { hints } }: PoolChoice): string | undefined {
   return hints.sessionKey === undefined ? undefined : `${hints.clientKey ?? ''}\n${hints.sessionKey}`;

@@ -17,11 +17,12 @@ test('a reload takes over what can change while requests run, and names what nee
   );
   assert.deepEqual(handle.reload(), {
     type: 'applied',
-    changed: ['routing.max_local_tokens', 'log_level'],
-    restart: ['server.port', 'embedded', 'backends', 'data_dir'],
+    changed: ['routing.max_local_tokens', 'backends', 'log_level'],
+    restart: ['server.port', 'embedded', 'data_dir'],
   });
   const { routing, server, logLevel, backends } = handle.current();
-  assert.deepEqual([routing.maxLocalTokens, server.port, logLevel, backends], [7, 8080, 'debug', []]);
+  const names = backends.map(({ name }) => name);
+  assert.deepEqual([routing.maxLocalTokens, server.port, logLevel, names], [7, 8080, 'debug', ['gemini']]);
 });
 
 test('of one group some settings are taken over and others wait for a restart', (t) => {

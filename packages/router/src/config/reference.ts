@@ -85,7 +85,7 @@ function backendSections(backends: JsonObject): string[] {
   return alternatives.flatMap((alternative) => {
     const node = objectOf(alternative);
     const kind = objectOf(objectOf(node['properties'])['kind'])['const'];
-    return section(`backends[] of kind ${text(kind)}`, node, true);
+    return section(`backends[] of kind ${text(kind)}`, node);
   });
 }
 

@@ -452,7 +452,7 @@ export const configFile = z
       .default({})
       .describe('Prices by model, in US dollars a million tokens; they go before the list prices LFO ships with.')
       .meta(atStart),
-    backends: z.array(backendEntry).default([]).describe('Further backends, in order of preference.').meta(atStart),
+    backends: z.array(backendEntry).default([]).describe('Further backends, in order of preference.'),
     data_dir: z.string().min(1).exactOptional().describe('Folder of the database and the models.').meta(atStart),
     database_url: z
       .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgresql:// address' })

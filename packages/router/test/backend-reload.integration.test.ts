@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { until } from '@lfo/testing/faults/keyed-process.ts';
+import { asking, startRouter } from '@lfo/testing/router.ts';
+import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
+import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
+
+test('a backend that is added to or removed from lfo.yaml is live after a reload; what runs on it goes on', async (t) => {
+  const one = await ScriptedUpstream.start(answerWith({ deltas: ['one'], logprobs: [-0.01] }));
+  const other = await ScriptedUpstream.start(answerWith({ deltas: ['o', 't', 'her'], paceMs: 300 }));
+  const cloud = await ScriptedUpstream.start(answerWith({ deltas: ['cloud'] }));
+  t.after(() => Promise.all([one.close(), other.close(), cloud.close()]));
+  const entry = (name: string, tier: string, origin: string): string =>
+    `  - { name: ${name}, kind: openai-compatible, tier: ${tier}, base_url: "${origin}/v1", models: [${name}-model] }\n`;
+  const first = entry('one', 'local', one.origin);
+  const router = await startRouter(t, { yaml: `backends:\n${first}` });
+  const reload = (...entries: readonly string[]): void => {
+    writeFileSync(join(router.folder, 'lfo.yaml'), `backends:\n${entries.join('')}`);
+    const { type } = router.config.reload();
+    assert.equal(type, 'applied');
+  };
+  const models = async (): Promise<string> => (await router.request('GET', '/v1/models')).text;
+  const asked = (model: string) => router.chat(asking('Hello', { model }));
+  assert.equal((await asked('lfo-cloud')).status, 503);
+
+  reload(first, entry('other', 'local', other.origin), entry('far', 'cloud', cloud.origin));
+  await until('both are listed', async () => /other-model/.test(await models()) && /far-model/.test(await models()));
+  assert.match((await asked('lfo-cloud')).text, /"content":"cloud"/);
+
+  const running = asked('other-model');
+  await until('it runs', async () => other.requests.some(({ method }) => method === 'POST'));
+  reload(first);
+  await until('both are gone', async () => !/other-model|far-model/.test(await models()));
+  const answer = await running;
+  assert.deepEqual([answer.status, /"content":"other"/.test(answer.text)], [200, true]);
+  assert.equal((await asked('other-model')).status, 404);
+  assert.equal((await asked('lfo-cloud')).status, 503);
+  assert.match((await asked('lfo-auto')).text, /"content":"one"/);
+});
