@@ -59,7 +59,7 @@ try {
   await pool.destroy();
   // Until every stream was open, and the collector had seen a few, it had to grow.
   const settled = memory.slice(Math.floor(memory.length / 2));
-  const grownMb = Math.max(...settled, first) - first;
+  const grownMb = Math.max(...settled) - (settled[0] ?? 0);
   console.log(
     `${streams} streams of ${chunks} chunks, ${options['per-second']} a second, ${(tookMs / 1000).toFixed(0)} s`,
   );
