@@ -81,7 +81,7 @@ test(
     const models = createServer((socket) => {
       const body = '{"object":"list","data":[{"id":"m","object":"model"}]}';
       socket.on('error', () => {});
-      if (!isUp) return void socket.destroy();
+      if (!isUp) socket.destroy();
       socket.once('data', () =>
         socket.end(
           `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
