@@ -40,7 +40,7 @@ const packages: Readonly<Record<string, Package>> = {
     name: '@lfo/device-host',
     description: 'Serves a model of this machine to an LFO router on another.',
     programs: ['lfo-device-host'],
-    bin: ['lfo-device.js', 'own-node.js'],
+    bin: ['lfo-device.js', 'own-node.js', 'make-folder.js'],
     // Node would be larger than all the rest: the machine's own has to do, or one that its owner asks npm for.
     dependencies: {},
     readme: 'docs/devices.md',
@@ -49,7 +49,7 @@ const packages: Readonly<Record<string, Package>> = {
     name: '@lfo/lfo',
     description: 'One OpenAI-compatible endpoint in front of local and cloud models.',
     programs,
-    bin: ['lfo.js', 'own-node.js', 'bundle-stamp.js'],
+    bin: ['lfo.js', 'own-node.js', 'make-folder.js', 'bundle-stamp.js'],
     dependencies: { node: readManifest('package.json').dependencies['node'] ?? '24' },
     readme: 'README.md',
   },

@@ -1,10 +1,11 @@
 // Plain JavaScript that old versions of Node can read.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import module, { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from './make-folder.js';
 
 /**
  * As `npm start` has it: the young generation grows to 134 MB otherwise and is never given back, for no gain in time.
@@ -25,9 +26,11 @@ function keepCompiledCode() {
   // Who names a data folder wants nothing written elsewhere.
   const usual = LFO_DATA_DIR ? join(LFO_DATA_DIR, 'cache') : join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'lfo');
   const folder = resolve(NODE_COMPILE_CACHE || usual);
+  // A data folder is made by the commands that write to it.
+  if (!NODE_COMPILE_CACHE && LFO_DATA_DIR && !existsSync(LFO_DATA_DIR)) return;
   try {
     // Compiled code is run as it is found: nobody else may write there.
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
   } catch {
     return;
   }

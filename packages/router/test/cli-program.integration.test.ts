@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -138,14 +138,16 @@ test('doctor tells what a running LFO says of itself: that it cannot answer, and
   assert.match(stdout, /\nNot ready: ready, twin\.\n$/);
 });
 
-test('what has no effect in this version says so: the scope device', { timeout: 60_000 }, async (t) => {
+test('what opens nothing says so, as the page on keys does: the scope device', { timeout: 60_000 }, async (t) => {
   const cwd = workingFolder(t);
   const env = {};
   const created = await runLfo(t, ['keys', 'create', '--name', 'phone', '--scope', 'device'], { cwd, env });
   assert.equal(created.code, 0);
-  assert.match(created.stderr, /The scope device has no effect/);
+  assert.match(created.stderr, /The scope device opens nothing: a device joins by pairing/);
   const { stdout } = await runLfo(t, ['doctor', '--offline'], { cwd, env });
-  assert.match(stdout, /✓ database +SQLite, 1 key; the scope device of 1 has no effect in this version/);
+  assert.match(stdout, /✓ database +SQLite, 1 key; the scope device of 1 opens nothing: devices join by pairing/);
+  const page = readFileSync(new URL('../../../docs/keys.md', import.meta.url), 'utf8');
+  assert.match(page, /`--scope device` \| nothing: a device joins by \[pairing\]/);
 });
 
 test('doctor tries each key, a stream and a tool call, and never shows a key', async (t) => {
@@ -276,7 +278,7 @@ test('what a model says moves no cursor and sets no title', async (t) => {
 
 test('a locked database is waited for, then told in one sentence', { timeout: 90_000 }, async (t) => {
   const cwd = workingFolder(t);
-  assert.equal((await runLfo(t, ['keys', 'list'], { cwd })).code, 0);
+  assert.equal((await runLfo(t, ['db', 'migrate'], { cwd })).code, 0);
   const other = new DatabaseSync(join(cwd, 'data', 'lfo.db'));
   t.after(() => other.close());
   other.exec('BEGIN EXCLUSIVE');
@@ -328,3 +330,22 @@ async function fakeServer(
   assert.ok(typeof address === 'object' && address !== null);
   return `http://127.0.0.1:${address.port}`;
 }
+
+test('a data folder that cannot be made is told in one sentence, and what only reads makes none', async (t) => {
+  const cwd = workingFolder(t);
+  for (const LFO_DATA_DIR of [join(cwd, 'none', 'yet'), '/proc/nope']) {
+    const ran = (...args: string[]) => runLfo(t, args, { cwd, env: { LFO_DATA_DIR } });
+    const looks = [['config', 'show'], ['keys', 'list'], ['models', 'list'], ['stats'], ['doctor', '--offline']];
+    const [shown, keys, models, stats] = await Promise.all(looks.map((args) => ran(...args)));
+    assert.deepEqual([shown?.code, keys?.code, models?.code, stats?.code], [0, 0, 0, 1]);
+    assert.match(keys?.stdout ?? '', /No keys yet/);
+    assert.match(stats?.stderr ?? '', /^Nothing is recorded yet: [^\n]+\n$/);
+    assert.ok(!existsSync(LFO_DATA_DIR));
+  }
+  const { code, stderr } = await runLfo(t, ['keys', 'create', '--name', 'x'], {
+    cwd,
+    env: { LFO_DATA_DIR: '/proc/nope' },
+  });
+  assert.equal(code, 1);
+  assert.match(stderr, /^The data folder \/proc\/nope cannot be made \(E[A-Z]+\): [^\n]+\n$/);
+});

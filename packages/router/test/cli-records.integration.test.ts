@@ -194,9 +194,9 @@ test('what an operator can cause is told in one sentence, without a stack', asyn
       /^\S+copy\.db cannot be written \(ENOENT\): name a file in a folder/,
     ],
     [
-      ['keys', 'list'],
+      ['keys', 'create', '--name', 'x'],
       { LFO_DATA_DIR: join(cwd, 'file', 'data') },
-      /^ENOTDIR: not a directory, .*\. See lfo doctor\.$/,
+      /^The data folder \S+ cannot be made \(ENOTDIR\): name one that you may write to/,
     ],
     [
       ['keys', 'list'],

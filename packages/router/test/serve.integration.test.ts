@@ -76,20 +76,22 @@ test(
   'LFO is called ready once something can answer; until then it says what is wrong and how to mend it',
   { timeout: 120_000 },
   async (t) => {
+    // It keeps its port throughout: another process would take one that was given back.
+    let isUp = false;
     const models = createServer((socket) => {
       const body = '{"object":"list","data":[{"id":"m","object":"model"}]}';
       socket.on('error', () => {});
+      if (!isUp) socket.destroy();
       socket.once('data', () =>
         socket.end(
           `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
         ),
       );
     });
-    const listen = (port: number) => new Promise<void>((resolve) => models.listen(port, '127.0.0.1', resolve));
-    await listen(0);
+    await new Promise<void>((resolve) => models.listen(0, '127.0.0.1', resolve));
+    t.after(() => models.close());
     const address = models.address();
     assert.ok(typeof address === 'object' && address !== null);
-    await new Promise((resolve) => models.close(resolve));
     const cwd = workingFolder(t);
     const server = `{ name: near, kind: openai-compatible, tier: local, base_url: "http://127.0.0.1:${address.port}/v1" }`;
     writeFileSync(join(cwd, 'lfo.yaml'), `backends: [${server}]\n`);
@@ -99,10 +101,9 @@ test(
     assert.match(missing, /Fix: [A-Z]/);
     // What is wrong with the file now is another thing to say.
     writeFileSync(join(cwd, 'model.gguf'), 'no model at all');
-    await listen(address.port);
-    t.after(() => models.close());
+    isUp = true;
     await lfo.output(/"msg":"LFO is ready\."/);
-    models.close();
+    isUp = false;
     await lfo.output(/ready\.[^]*cannot answer: [^\n]*(model\.gguf|near)/);
   },
 );

@@ -1,8 +1,9 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { featuresVersion } from '../confidence/features/features.ts';
 import type { Calibration } from '../confidence/heads/calibration.ts';
 import type { LfoConfig } from '../config/config.ts';
+import { createDataFolder } from '../config/data-folder.ts';
 import { calibrate, type CalibrationResult } from '../learning/calibrate.ts';
 import type { JudgedAnswerRow } from '../records/queries/judged.ts';
 import { calibrationsFolder, shippedHeads } from './estimator.ts';
@@ -19,7 +20,7 @@ export function calibrateFrom(judged: readonly JudgedAnswerRow[]): readonly Cali
 /** Writes what was learned where a running router finds it within a minute; the name of the file. */
 export function writeCalibration(config: Pick<LfoConfig, 'dataDir'>, result: CalibrationResult): string {
   const folder = calibrationsFolder(config);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  createDataFolder(folder);
   const name = `${result.model.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, '-')}.json`;
   const file = join(folder, name);
   writeFileSync(`${file}.new`, `${JSON.stringify(calibrationFile(result))}\n`, { mode: 0o600 });

@@ -15,7 +15,8 @@ export const deviceHostBinary: string = fileURLToPath(
  * ours.
  */
 export async function deviceHost(terminal: Terminal, config: LfoConfig, args: readonly string[]): Promise<number> {
-  createDataFolder(config.dataDir);
+  // Nothing is made by looking.
+  if (args[0] !== 'models' || args[1] !== 'list') createDataFolder(config.dataDir);
   const child = spawn(process.execPath, [deviceHostBinary, ...args], {
     stdio: 'inherit',
     env: childEnvironment(terminal, config),

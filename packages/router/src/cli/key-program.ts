@@ -39,7 +39,7 @@ export function addKeys(program: Command, withKeyStore: WithKeyStore): void {
     .addOption(
       new Option(
         '--scope <scope...>',
-        'what it opens: chat the API, admin the dashboard and metrics; device has no effect in this version',
+        'what it opens: chat the API, admin the dashboard and metrics; device nothing: devices join by pairing',
       )
         .choices(['chat', 'admin', 'device'])
         .default(['chat']),

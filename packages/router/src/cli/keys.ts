@@ -45,7 +45,9 @@ export async function createKey(
     ...(options.expires === undefined ? {} : { expiresMs: expiryOf(options.expires, clock.wallMs()) }),
   });
   if (options.scope.includes('device')) {
-    terminal.errors.write('The scope device has no effect: this version links no devices.\n');
+    terminal.errors.write(
+      'The scope device opens nothing: a device joins by pairing ("lfo devices pair"), not by a key.\n',
+    );
   }
   if (json) printLine(terminal, JSON.stringify({ key: text, ...described(key, clock.wallMs()) }));
   else {

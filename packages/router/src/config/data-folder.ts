@@ -1,11 +1,25 @@
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { isNativeError } from 'node:util/types';
+import { makeFolder } from '../../bin/make-folder.js';
+import { LfoError } from '../core/errors.ts';
 
-/** Makes the data folder if it is missing, for its owner alone (0700); a folder that exists is left as it is. */
+/**
+ * Makes the data folder if it is missing, for its owner alone (0700); a folder that exists is left as it is.
+ * @throws LfoError where it cannot be made
+ */
 export function createDataFolder(path: string): void {
   if (existsSync(path)) return;
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  chmodSync(path, 0o700);
+  try {
+    makeFolder(path);
+    chmodSync(path, 0o700);
+  } catch (error) {
+    const code = isNativeError(error) && 'code' in error ? String(error.code) : 'unknown';
+    throw new LfoError(
+      `The data folder ${path} cannot be made (${code}): name one that you may write to by LFO_DATA_DIR or data_dir.`,
+      { code: 'data_folder_unavailable', status: 500, cause: error },
+    );
+  }
 }
 
 /** Makes a file for its owner alone (0600) before anything is written to it, and narrows one that was wider. */

@@ -15,7 +15,7 @@ export interface KeyIdentity {
   readonly limits?: KeyLimits;
 }
 
-/** What a key opens: the API, what operators see and change, or a device's link. */
+/** What a key opens: the API, or what operators see and change. `device` opens nothing; stored keys may have it. */
 export type Scope = 'chat' | 'admin' | 'device';
 
 /** Ceilings of one key; absent: none. A minute begins with its first request, a day at midnight UTC. */

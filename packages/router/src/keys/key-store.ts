@@ -6,7 +6,7 @@ import { type KeyChange, KeyTable } from './key-table.ts';
 import { type KeyUse, keyUse } from './key-use.ts';
 import type { ManagedKey } from './managed-key.ts';
 import type { Store } from '../records/tables.ts';
-import { openStore } from '../records/store/open-store.ts';
+import { isNewStore, openStore } from '../records/store/open-store.ts';
 
 export type { KeyChange, KeyUse };
 
@@ -27,8 +27,13 @@ export type NewKey = Pick<ManagedKey, 'name' | 'scopes' | 'tiers' | 'models' | '
 
 /** Opens the database of this configuration for its keys; a router that runs sees each change within a second. */
 export function openKeyStore(config: LfoConfig): KeyStore {
-  createDataFolder(config.dataDir);
-  return keyStoreOver(openStore(config), config.dataDir);
+  const keys = keyStoreOver(openStore(config), config.dataDir);
+  // Nothing is made by looking.
+  return {
+    ...keys,
+    list: async () => (isNewStore(config) ? [] : keys.list()),
+    use: async () => (isNewStore(config) ? new Map<string, KeyUse>() : keys.use()),
+  };
 }
 
 /** The same over a database that is open already; closing it closes that. */
@@ -38,7 +43,10 @@ export function keyStoreOver(store: Store, dataDir: string): KeyStore {
   /** The copy says to a router that starts on this machine that there are keys. */
   const copying = async <T>(result: T): Promise<T> => {
     // The database has it already, and a new key is shown only now: a folder that is full must not swallow it.
-    await copy.write({ readMs: systemClock.wallMs(), keys: await table.list() }).catch(() => undefined);
+    try {
+      createDataFolder(dataDir);
+      await copy.write({ readMs: systemClock.wallMs(), keys: await table.list() });
+    } catch {}
     return result;
   };
   return {

@@ -22,7 +22,8 @@ export async function checkDatabase(
       const keys = await store.list();
       const inert = keys.filter(({ scopes, revokedMs }) => scopes.includes('device') && revokedMs === undefined);
       const count = `${keys.length} ${keys.length === 1 ? 'key' : 'keys'}`;
-      const note = inert.length === 0 ? '' : `; the scope device of ${inert.length} has no effect in this version`;
+      const note =
+        inert.length === 0 ? '' : `; the scope device of ${inert.length} opens nothing: devices join by pairing`;
       return passed(name, `${databaseUrl === undefined ? 'SQLite' : 'PostgreSQL'}, ${count}${note}`);
     } finally {
       await store.close();

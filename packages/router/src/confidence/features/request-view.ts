@@ -71,23 +71,56 @@ export function viewRequest(request: ChatRequest, weights: WordWeights): Request
   return { question, conversation: viewConversation(said), tools, weights };
 }
 
+/** Read when it is asked for, and once: the judge of a text needs a fifth of what the judge of a call does. */
+function once<T>(read: () => T): () => T {
+  let known: { readonly value: T } | undefined;
+  return () => (known ??= { value: read() }).value;
+}
+
 function viewConversation(said: string): Conversation {
+  const spaced = once(() => ` ${plain(said)} `);
+  const stems = once(() => new Set(stemsOf(said)));
+  const numbers = once(() => numbersIn(said));
+  const months = once(() => monthsIn(said));
+  const otherScript = once(() => hasOtherScript(said));
   return {
-    plain: ` ${plain(said)} `,
-    stems: new Set(stemsOf(said)),
-    numbers: numbersIn(said),
-    months: monthsIn(said),
-    hasOtherScript: hasOtherScript(said),
+    get plain() {
+      return spaced();
+    },
+    get stems() {
+      return stems();
+    },
+    get numbers() {
+      return numbers();
+    },
+    get months() {
+      return months();
+    },
+    get hasOtherScript() {
+      return otherScript();
+    },
   };
 }
 
 function viewQuestion(text: string, request: ChatRequest, weights: WordWeights): Question {
+  const stems = once(() => new Map(stemsOf(text).map((stem) => [stem, weights.of(stem)])));
+  const sentences = once(() => text.split(sentencePattern).map((sentence) => viewSentence(sentence, weights)));
+  const grams = once(() => gramsOf(text));
+  const comparable = once(() => isComparable(text, request.tools));
   return {
     text,
-    stems: new Map(stemsOf(text).map((stem) => [stem, weights.of(stem)])),
-    sentences: text.split(sentencePattern).map((sentence) => viewSentence(sentence, weights)),
-    grams: gramsOf(text),
-    isComparable: isComparable(text, request.tools),
+    get stems() {
+      return stems();
+    },
+    get sentences() {
+      return sentences();
+    },
+    get grams() {
+      return grams();
+    },
+    get isComparable() {
+      return comparable();
+    },
   };
 }
 
@@ -96,14 +129,27 @@ function viewSentence(sentence: string, weights: WordWeights): Sentence {
     ...stemsOf(part),
     ...Array.from(part.matchAll(figurePattern), ([number]) => `#${Number(number.replaceAll(',', ''))}`),
   ];
-  return {
-    text: sentence,
-    words: new Map(wordsOf(sentence).map((word) => [word, word.startsWith('#') ? numberWeight : weights.of(word)])),
-    clauses: sentence
+  const words = once(
+    () => new Map(wordsOf(sentence).map((word) => [word, word.startsWith('#') ? numberWeight : weights.of(word)])),
+  );
+  const clauses = once(() =>
+    sentence
       .split(clausePattern)
       .map((clause) => new Set(wordsOf(clause)))
       .filter((clause) => clause.size > 0),
-    entities: entitiesIn(sentence),
+  );
+  const entities = once(() => entitiesIn(sentence));
+  return {
+    text: sentence,
+    get words() {
+      return words();
+    },
+    get clauses() {
+      return clauses();
+    },
+    get entities() {
+      return entities();
+    },
   };
 }
 
