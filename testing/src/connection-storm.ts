@@ -25,8 +25,12 @@ const order = z.object({ port: z.number(), clients: z.number() });
 parentPort?.on('message', (message: unknown) => {
   const { port, clients } = order.safeParse(message).data ?? {};
   if (port === undefined || clients === undefined) return;
-  void ask(port, clients).then((done) => parentPort?.postMessage(done));
+  void report(port, clients);
 });
+
+async function report(port: number, clients: number): Promise<void> {
+  parentPort?.postMessage(await ask(port, clients));
+}
 
 async function ask(port: number, clients: number): Promise<StormOutcome> {
   const done = { answered: 0, lost: 0 };

@@ -2,14 +2,6 @@ import { type AddressInfo, connect, Server } from 'node:net';
 
 import type { Clock } from '../core/clock.ts';
 
-/** What a listening TCP server of Node is beneath; documented nowhere, so each part may be absent. */
-interface Beneath {
-  readonly _handle?: {
-    readonly listen?: (backlog: number) => number;
-    readonly getpeername?: (out: object) => number;
-  } | null;
-}
-
 /** Node's own, given back where the door could not be held shut. */
 const usualBacklog = 511;
 const longestMs = 2_000;
@@ -26,7 +18,8 @@ const longestMs = 2_000;
 export async function closeListener(server: Server, clock: Clock): Promise<void> {
   const untilMs = clock.nowMs() + longestMs;
   const own = ownAddress(server);
-  while (own !== undefined && clock.nowMs() < untilMs) {
+  if (own === undefined) return close(server);
+  while (clock.nowMs() < untilMs) {
     // Node accepts one connection in a turn of the event loop.
     await new Promise((resolve) => setImmediate(resolve));
     if (await closesWhileBlocked(server, own)) return;
@@ -36,21 +29,28 @@ export async function closeListener(server: Server, clock: Clock): Promise<void>
 
 /** Nothing but the ticks below runs between the first line and the last, so Node accepts nothing meanwhile. */
 async function closesWhileBlocked(server: Server, own: Pick<AddressInfo, 'address' | 'port'>): Promise<boolean> {
-  const { _handle: listener }: Beneath = server as Beneath;
-  if (listener?.listen?.(0) !== 0) return false;
+  const setBacklog = beneath(server, 'listen');
+  if (setBacklog?.(0) !== 0) return false;
   const plug = connect({ host: own.address, port: own.port });
   plug.on('error', () => undefined);
   try {
     // Node connects in the next tick.
     await new Promise<void>((resolve) => process.nextTick(resolve));
-    const { _handle: connection }: Beneath = plug as Beneath;
-    const isIn = connection?.getpeername?.({}) === 0;
+    const isIn = beneath(plug, 'getpeername')?.({}) === 0;
     if (isIn) close(server);
-    else listener.listen(usualBacklog);
+    else setBacklog(usualBacklog);
     return isIn;
   } finally {
     plug.destroy();
   }
+}
+
+/** A call of the system's socket under one of Node's; these are documented nowhere, so each may be absent. */
+function beneath(socket: object, name: string): ((argument: unknown) => unknown) | undefined {
+  const handle: unknown = Reflect.get(socket, '_handle');
+  if (typeof handle !== 'object' || handle === null) return undefined;
+  const call: unknown = Reflect.get(handle, name);
+  return typeof call === 'function' ? (argument): unknown => Reflect.apply(call, handle, [argument]) : undefined;
 }
 
 /** Where this process reaches its own listener. */
