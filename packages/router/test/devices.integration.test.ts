@@ -77,6 +77,27 @@ describe('paired devices', { timeout: 180_000 }, () => {
     assert.doesNotMatch(router.log(), /s=[0-9A-Z]{26}/);
   });
 
+  test('a model is taken out of memory and brought back, by whom it concerns alone', async (t) => {
+    const router = await startRouter(t, { env });
+    const { id } = await paired(router, new TestDevice(t));
+    const isResident = (wanted: boolean) =>
+      eventually(
+        async () => {
+          const { json } = await router.request('GET', `/admin/devices/${id}`);
+          return (at(json, 'models', 0, 'resident') ?? false) === wanted ? true : undefined;
+        },
+        `the model is ${wanted ? 'in' : 'out of'} memory`,
+      );
+    assert.equal((await router.request('POST', `/admin/devices/${id}/unload`)).status, 204);
+    await isResident(false);
+    assert.equal((await router.chat(asking('x', { model: 'lfo-local' }))).status, 503);
+    assert.equal((await router.request('POST', `/admin/devices/${id}/load`)).status, 204);
+    await isResident(true);
+    await deviceOf(router, 'ready');
+    assert.equal((await router.chat(asking('x', { model: 'lfo-local' }))).status, 200);
+    assert.equal((await router.request('POST', '/admin/devices/nobody/unload')).status, 404);
+  });
+
   test('a removed device hears revoked within a second, leaves the models, and is unknown from then on', async (t) => {
     const router = await startRouter(t, { env });
     const device = new TestDevice(t);

@@ -67,7 +67,7 @@ describe('security: bind and auth', () => {
       '/HEALTH',
       '//health',
       '/%2e%2e',
-      '/v1/models?key=1',
+      '/v1/models?api_key=1',
     ]) {
       assert.deepEqual([path, (await router.request('GET', path)).status], [path, 401]);
     }
@@ -139,7 +139,11 @@ describe('security: bind and auth', () => {
     for (const header of ['authorization', 'x-api-key', 'x-goog-api-key']) {
       assert.equal((await router.request('GET', '/v1/models', undefined, { [header]: 'wrong' })).status, 401);
     }
-    assert.equal((await router.request('GET', `/v1/models?key=${key}&api_key=${key}`)).status, 401);
+    assert.equal((await router.request('GET', `/v1/models?api_key=${key}&token=${key}`)).status, 401);
+    for (const headers of [{}, bearer(key)]) {
+      const inUrl = await router.request('GET', `/v1/models?key=${key}`, undefined, headers);
+      assert.deepEqual([inUrl.status, at(inUrl.json, 'error', 'code')], [400, 'key_in_url'], 'proxies write it down');
+    }
     assert.equal((await router.chat(asking('Hi', { api_key: key, key }))).status, 401);
   });
 });

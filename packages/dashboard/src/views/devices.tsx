@@ -181,7 +181,16 @@ function LastError({ device: { last_error: last } }: { device: DeviceView }) {
   );
 }
 
-function DeviceActions({ device: { id, name, state }, onChange }: { device: DeviceView; onChange: () => void }) {
+/** States of a device that listens. */
+const canLoad: ReadonlySet<DeviceView['state']> = new Set(['ready', 'paused', 'draining']);
+
+function DeviceActions({
+  device: { id, name, state, models },
+  onChange,
+}: {
+  device: DeviceView;
+  onChange: () => void;
+}) {
   const [mode, setMode] = useState<'idle' | 'rename' | 'remove'>('idle');
   const [error, setError] = useState<string | undefined>(undefined);
   const path = `/admin/devices/${encodeURIComponent(id)}`;
@@ -196,6 +205,9 @@ function DeviceActions({ device: { id, name, state }, onChange }: { device: Devi
     }
   };
   const isDraining = state === 'draining';
+  const [model] = models;
+  // A device whose model is not in memory offers none.
+  const loading = !canLoad.has(state) ? undefined : model?.resident === true ? 'unload' : 'load';
   return (
     <div class="actions">
       {mode === 'idle' && (
@@ -205,8 +217,13 @@ function DeviceActions({ device: { id, name, state }, onChange }: { device: Devi
             Rename
           </button>
           <button type="button" onClick={() => void act('POST', `${path}/${isDraining ? 'resume' : 'drain'}`, {})}>
-            {isDraining ? 'Take requests again' : 'Drain'}
+            {isDraining ? 'Resume' : 'Drain'}
           </button>
+          {loading !== undefined && (
+            <button type="button" onClick={() => void act('POST', `${path}/${loading}`, {})}>
+              {loading === 'load' ? 'Load model' : 'Unload model'}
+            </button>
+          )}
           <button type="button" class="danger" onClick={() => setMode('remove')}>
             Remove
           </button>

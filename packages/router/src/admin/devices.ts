@@ -59,6 +59,13 @@ export function addDevices(app: FastifyInstance, { devices, readBody }: AdminDep
     });
   }
 
+  for (const action of ['load', 'unload'] as const) {
+    app.post<Named>(`/admin/devices/:id/${action}`, async ({ params: { id } }, reply) => {
+      await devices.setLoaded(id, action === 'load');
+      return reply.status(204).send();
+    });
+  }
+
   app.post('/admin/devices/pairings', (request, reply) =>
     begin(devices, read(pairingBody, bodyOf(request, readBody)), reply),
   );

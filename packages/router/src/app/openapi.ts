@@ -120,6 +120,8 @@ const adminRoutes = (): Readonly<Record<string, object>> =>
     admin('delete', device, 'Revokes the key of a device.', 204, 404),
     admin('post', `${device}/drain`, 'Gives a device nothing new.', 204, 404),
     admin('post', `${device}/resume`, 'Uses a device again.', 204, 404),
+    admin('post', `${device}/load`, 'Has a device read its model into memory.', 204, 404, 409, 503),
+    admin('post', `${device}/unload`, 'Has a device give the memory of its model back.', 204, 404, 409, 503),
   ]);
 
 /**

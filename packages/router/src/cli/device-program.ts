@@ -20,7 +20,7 @@ interface SetFlags {
 /** Writes the device host to a file. */
 export type Pack = (command: Command, out: string) => Promise<void>;
 
-/** Adds `devices pair|list|rename|drain|resume|remove|set|pack`. */
+/** Adds `devices pair|list|rename|drain|resume|load|unload|remove|set|pack`. */
 export function addDevices(program: Command, withDevices: WithDevices, pack: Pack): void {
   const devices = program
     .command('devices')
@@ -90,9 +90,11 @@ export function addDevices(program: Command, withDevices: WithDevices, pack: Pac
   const actions = {
     drain: 'let it finish what it has and give it nothing new',
     resume: 'use it again',
+    load: 'have it read its model into memory',
+    unload: 'have it give the memory of its model back, once what runs has ended',
     remove: 'end its key: it must be paired again',
   } as const;
-  for (const action of ['drain', 'resume', 'remove'] as const) {
+  for (const action of ['drain', 'resume', 'load', 'unload', 'remove'] as const) {
     command(action, actions[action], `lfo devices ${action} kitchen`)
       .argument('<device>', 'its name, id or the beginning of either')
       .action(async (device: string, _flags, self: Command) => {

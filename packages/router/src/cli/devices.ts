@@ -173,10 +173,10 @@ export async function changeDevice(which: string, change: JsonObject, context: D
   return exitCodes.done;
 }
 
-/** Drains, resumes or removes a device. */
+/** Drains, resumes or removes a device, or has it load or unload its model. */
 export async function actOnDevice(
   which: string,
-  action: 'drain' | 'resume' | 'remove',
+  action: keyof typeof done,
   { terminal, client, json }: DevicesContext,
 ): Promise<number> {
   const path = await pathOf(which, client);
@@ -189,6 +189,8 @@ export async function actOnDevice(
 const done = {
   drain: 'given nothing new until lfo devices resume',
   resume: 'in use again',
+  load: 'reading its model into memory',
+  unload: 'giving the memory of its model back; lfo devices load brings it back',
   remove: 'removed; its key is no longer valid',
 } as const;
 

@@ -306,6 +306,22 @@ export class Devices {
     this.#save(device.record);
   }
 
+  /**
+   * Has its model brought into memory, or out of it to give the memory back.
+   * @throws LfoError unknown_device, model_not_loadable; BackendError where the device is away or refuses
+   */
+  async setLoaded(id: string, isLoaded: boolean): Promise<void> {
+    const { backend, record } = this.#find(id);
+    const [offer] = backend.offers;
+    if (backend.hello !== undefined && !backend.takesLoads) {
+      throw new LfoError(`${record.name} keeps its model as it is: its app loads and unloads nothing when asked.`, {
+        code: 'model_not_loadable',
+        status: 409,
+      });
+    }
+    await backend.setLoaded(offer?.id ?? '', isLoaded);
+  }
+
   #drain(device: PairedDevice, isDraining: boolean): void {
     if (device.isDraining === isDraining) return;
     device.isDraining = isDraining;

@@ -156,12 +156,23 @@ export class DeviceBackend implements Backend {
     return this.#keeper.session;
   }
 
-  /** Tells the device that its router gives it nothing new, or does so again. */
+  /** Whether the device loads and unloads its model when it is asked to. */
+  get takesLoads(): boolean {
+    return this.#link?.takesLoads === true;
+  }
+
+  /** As `DeviceLink` has it. @throws BackendError */
+  async setLoaded(model: string, isLoaded: boolean): Promise<void> {
+    if (this.#link === undefined) throw linkFault('unreachable', this.id);
+    await this.#link.setLoaded(model, isLoaded);
+  }
+
   /** Tells a connected device of the other routers of its owner. */
   sayRouters(routers: readonly FleetRouter[]): void {
     this.#link?.sayRouters(routers);
   }
 
+  /** Tells the device that its router gives it nothing new, or does so again. */
   sayDrain(on: boolean): void {
     this.#link?.sayDrain(on);
   }

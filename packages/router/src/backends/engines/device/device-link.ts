@@ -20,9 +20,11 @@ const defaultHeartbeatMs = 20_000;
 const mostUnanswered = 2;
 /** A count that takes longer is not worth waiting for: an estimate does. */
 export const countMs = 400;
+/** Longest wait for a device's word that it loads or unloads its model. */
+const loadMs = 5_000;
 
 /** What of the features of a device is used. */
-const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed', 'prefill', 'routers']);
+const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed', 'prefill', 'load', 'routers']);
 /** After such a word the device does not return to its session. */
 const lastWords: ReadonlySet<string> = new Set([
   'closing',
@@ -84,6 +86,8 @@ export interface LinkNames {
 export class DeviceLink {
   readonly #options: LinkOptions;
   readonly #counts = new Map<number, CountSettled>();
+  /** Requests to load or unload that wait for their `ok`. */
+  readonly #loads = new Map<number, (error?: Error) => void>();
   readonly #embeds = new Map<number, EmbedSettled>();
   readonly #cancelHello: () => void;
   readonly #greeted: GreetedLink;
@@ -229,13 +233,40 @@ export class DeviceLink {
     });
   }
 
-  /** For the device's screen. */
+  /** Whether the device loads and unloads its model when it is asked to. */
+  get takesLoads(): boolean {
+    return this.#hello?.features.includes('load') === true;
+  }
+
+  /**
+   * Has the model brought into memory, or out of it once what runs has ended; resolves when the device has understood.
+   * @throws BackendError where it refuses, leaves or says nothing in time
+   */
+  async setLoaded(model: string, isLoaded: boolean): Promise<void> {
+    const { backend, link, clock } = this.#options;
+    const session = this.#session;
+    if (link.closed || session === undefined) throw linkFault('unreachable', backend);
+    const id = session.takeId();
+    link.send({ t: isLoaded ? 'load' : 'unload', id, model });
+    await new Promise<void>((resolve, reject) => {
+      const settle = (error?: Error): void => {
+        cancelLimit();
+        this.#loads.delete(id);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const cancelLimit = clock.schedule(loadMs, () => settle(linkFault('unreachable', backend)));
+      this.#loads.set(id, settle);
+    });
+  }
+
   /** Tells of the other routers of its owner, where it wants to know. */
   sayRouters(routers: readonly FleetRouter[]): void {
     if (this.#hello?.features.includes('routers') !== true) return;
     this.#options.link.send({ t: 'routers', routers: wireRouters(routers) });
   }
 
+  /** For the device's screen. */
   sayDrain(on: boolean): void {
     if (!this.#options.link.closed) this.#options.link.send({ t: 'drain', on });
   }
@@ -278,6 +309,7 @@ export class DeviceLink {
       case 'error':
         this.#answered(message);
         this.#prefillEnded(message.id);
+        this.#loads.get(message.id ?? -1)?.(deviceFault(this.#options.backend, message));
         this.#embeds.get(message.id ?? -1)?.(deviceFault(this.#options.backend, message), undefined);
         return this.#counts.get(message.id ?? -1)?.(undefined);
       case 'ping':
@@ -286,6 +318,7 @@ export class DeviceLink {
       case 'pong':
         return this.#watch?.pong(message.n);
       case 'ok':
+        this.#loads.get(message.id)?.();
         return this.#prefillEnded(message.id);
     }
   }
@@ -397,6 +430,7 @@ export class DeviceLink {
     this.#cancelHello();
     this.#watch?.stop();
     for (const settle of this.#counts.values()) settle(undefined);
+    for (const settle of this.#loads.values()) settle(linkFault('lostBefore', this.#options.backend));
     for (const settle of this.#embeds.values()) settle(linkFault('lostBefore', this.#options.backend), undefined);
     const { onEnd, onClosed } = this.#options;
     onEnd(code);
