@@ -450,8 +450,7 @@ export const configFile = z
     prices: z
       .record(z.string().min(1), price)
       .default({})
-      .describe('Prices by model, in US dollars a million tokens; they go before the list prices LFO ships with.')
-      .meta(atStart),
+      .describe('Prices by model, in US dollars a million tokens; they go before the list prices LFO ships with.'),
     backends: z.array(backendEntry).default([]).describe('Further backends, in order of preference.'),
     data_dir: z.string().min(1).exactOptional().describe('Folder of the database and the models.').meta(atStart),
     database_url: z
