@@ -7,6 +7,14 @@ import type { ServerConfig } from '../config/config.ts';
 /** Codes of a machine without IPv6. */
 const noIpv6: ReadonlySet<unknown> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']);
 
+const twins = new WeakMap<Server, Server>();
+
+/** All that take connections for a server that `listen` has opened. */
+export function listenersOf(server: Server): readonly Server[] {
+  const twin = twins.get(server);
+  return twin === undefined ? [server] : [server, twin];
+}
+
 /**
  * Listens and resolves with the server's base URL. On loopback both of its addresses are taken, since `localhost` is
  * either, by the machine: were the other one free, another program could take it and receive requests meant for us.
@@ -28,6 +36,7 @@ export async function listen(
   const url = await app.listen({ host: '127.0.0.1', port });
   try {
     await listenTwin(twin, Number(new URL(url).port || 80));
+    twins.set(app.server, twin);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     // A port the system chose may be taken there by chance.
