@@ -1,10 +1,10 @@
 /**
- * What several routers cost on one PostgreSQL: `node bench/scale/scale.ts [--parts cpu,stores,idle] [--rounds 3]
+ * What several routers cost on one PostgreSQL: `node bench/scale/scale.ts [--parts cpu,stores,idle,rows] [--rounds 3]
  * [--requests 1000] [--seconds 5] [--idle 20] [--json]`
  *
  * `cpu`: CPU of a request with 1, 2 and 4 routers, as much load for each of them, in turns. `stores`: takes with their
  * settlement a second, and their times, of one hot key. `idle`: transactions a second and router, and CPU, of routers that
- * nobody asks.
+ * nobody asks. `rows`: what a request leaves in the database, and the connections of a router under load.
  */
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
@@ -27,7 +27,7 @@ import { listening, Stage } from '../overhead/systems.ts';
 
 const { values: options } = parseArgs({
   options: {
-    parts: { type: 'string', default: 'cpu,stores,idle' },
+    parts: { type: 'string', default: 'cpu,stores,idle,rows' },
     rounds: { type: 'string', default: '3' },
     requests: { type: 'string', default: '1000' },
     seconds: { type: 'string', default: '5' },
@@ -57,6 +57,7 @@ try {
   if (parts.has('cpu')) result['cpu'] = await cpuOfRequests();
   if (parts.has('stores')) result['stores'] = await takes();
   if (parts.has('idle')) result['idle'] = await idleCosts();
+  if (parts.has('rows')) result['rows'] = await costOfRows();
   print(result);
 } finally {
   await postgres.stop();
@@ -261,6 +262,55 @@ async function idleCosts(): Promise<object> {
     }
   }
   return rows;
+}
+
+/** What one router leaves in its database, after a start that fills the first pages. */
+async function costOfRows(): Promise<object> {
+  const stage = new Stage();
+  try {
+    const url = await postgres.database();
+    const routers = await startRouters(stage, await stage.upstream(), 1, url);
+    const client = new Client(url);
+    await client.connect();
+    const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1_500));
+    const look = async (): Promise<Stored> => {
+      await settled();
+      const { rows } = await client.query<Stored>(
+        `select (select count(*) from requests)::int as rows, pg_total_relation_size('requests')::int as requests,
+           pg_database_size(current_database())::int as database`,
+      );
+      return rows[0] ?? { rows: Number.NaN, requests: Number.NaN, database: Number.NaN };
+    };
+    await loaded(routers, warmed);
+    const before = await look();
+    let connections = 0;
+    const watching = setInterval(() => {
+      void client
+        .query<{ count: number }>("select count(*)::int from pg_stat_activity where application_name like 'lfo%'")
+        .then(({ rows }) => (connections = Math.max(connections, rows[0]?.count ?? 0)));
+    }, 100);
+    await loaded(routers, 4 * warmed);
+    clearInterval(watching);
+    const after = await look();
+    await client.end();
+    const count = after.rows - before.rows;
+    return [
+      {
+        rows: count,
+        'bytes a row, indexes included': Math.round((after.requests - before.requests) / count),
+        'bytes a row, all tables': Math.round((after.database - before.database) / count),
+        'connections at most': connections,
+      },
+    ];
+  } finally {
+    await stage.end();
+  }
+}
+
+interface Stored {
+  readonly rows: number;
+  readonly requests: number;
+  readonly database: number;
 }
 
 async function transactions(client: Client): Promise<number> {

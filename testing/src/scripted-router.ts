@@ -43,6 +43,7 @@ export const scriptedModels: readonly ListedModel[] = [
 export const serverDefaults: ServerConfig = {
   host: '127.0.0.1',
   port: 0,
+  ollamaVersion: '0.30.0',
   allowedHosts: [],
   allowedOrigins: [],
   trustedProxies: [],

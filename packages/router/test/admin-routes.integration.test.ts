@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { test, type TestContext } from 'node:test';
+import { createGunzip } from 'node:zlib';
 import { startDashboard, type DashboardServerOptions } from '@lfo/testing/dashboard-server.ts';
 import { recordedDays } from '../src/records/sample-days.ts';
 import { at } from '@lfo/testing/sse.ts';
@@ -217,6 +218,29 @@ test('the live stream tells requests as they end, and who comes back only what i
   assert.ok(missed.includes('event: missed') && missed.includes(second) && !missed.includes(first));
   const stranger = await readLive(url, { 'last-event-id': 'other:1' }, (text) => text.includes('event: status'));
   assert.ok(stranger.includes('event: snapshot') && stranger.includes(first));
+});
+
+test('the live stream is compressed for who takes that, and each event leaves at once', async (t) => {
+  const { live, chat, listen } = await start(t);
+  const begin = (n: number): void => {
+    const request = { id: `r${n}`, model: 'a-model', stream: false, hints: { mode: 'auto' as const } };
+    live.begin(request, beginTrace(request, { startMs: n, startedAtMs: n }, 0.7));
+  };
+  for (let n = 0; n < 200; n++) begin(n);
+  const { body, headers } = await send(`${await listen()}/dashboard/api/live`, {
+    headers: { 'accept-encoding': 'gzip, deflate' },
+  });
+  assert.equal(headers['content-encoding'], 'gzip');
+  let bytes = 0;
+  let text = '';
+  let later: string | undefined;
+  const plain = body.on('data', (chunk: Buffer) => (bytes += chunk.length)).pipe(createGunzip());
+  for await (const chunk of plain) {
+    text += String(chunk);
+    if (later === undefined && text.includes('event: status')) later = await chat();
+    if (later !== undefined && text.includes(later)) break;
+  }
+  assert.ok(text.length > 100_000 && bytes < 30_000, `${bytes} bytes of ${text.length}`);
 });
 
 /** Opens a live stream whose reader takes nothing, and fills the way to it. */

@@ -6,6 +6,8 @@ import { until } from '@lfo/testing/faults/keyed-process.ts';
 import { asking, startRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
+import { KeyTable } from '../src/keys/key-table.ts';
+import { SqliteStore } from '../src/records/store/sqlite-store.ts';
 
 test('a backend that is added to or removed from lfo.yaml is live after a reload; what runs on it goes on', async (t) => {
   const one = await ScriptedUpstream.start(answerWith({ deltas: ['one'], logprobs: [-0.01] }));
@@ -38,4 +40,35 @@ test('a backend that is added to or removed from lfo.yaml is live after a reload
   assert.equal((await asked('other-model')).status, 404);
   assert.equal((await asked('lfo-cloud')).status, 503);
   assert.match((await asked('lfo-auto')).text, /"content":"one"/);
+});
+
+test('money is counted and reserved by the prices in force, of a backend that came with a reload too', async (t) => {
+  const cloud = await ScriptedUpstream.start(
+    answerWith({ deltas: ['4'], usage: { prompt_tokens: 30, completion_tokens: 100, total_tokens: 130 }, paceMs: 300 }),
+  );
+  t.after(() => cloud.close());
+  const router = await startRouter(t);
+  const store = new SqliteStore(join(router.folder, 'data', 'lfo.db'));
+  t.after(() => store.close());
+  const limits = { usdPerDay: 1 };
+  const { text } = await new KeyTable(store).create({ name: 'ci', scopes: ['chat'], limits }, Date.now());
+  const reload = (perMillion: number): void => {
+    writeFileSync(
+      join(router.folder, 'lfo.yaml'),
+      `prices: { big: { prompt: ${perMillion}, cached: ${perMillion}, completion: ${perMillion} } }
+backends:
+  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [big] }
+`,
+    );
+    assert.equal(router.config.reload().type, 'applied');
+  };
+  const ask = () =>
+    router.chat(asking('Hello', { model: 'lfo-cloud', max_tokens: 100 }), { authorization: `Bearer ${text}` });
+  reload(1);
+  await until('it may answer', async () => (await ask()).status === 200);
+  // At this price one answer reserves more than is left once another runs.
+  reload(10_000);
+  const [one, other] = await Promise.all([ask(), ask()]);
+  assert.deepEqual(new Set([one.status, other.status]), new Set([200, 429]));
+  assert.match(one.text + other.text, /"cost_usd":1\.3/);
 });

@@ -13,6 +13,9 @@ import { BackendError, LfoError, NoBackendError } from '../src/core/errors.ts';
 import type { InferenceEvent } from '../src/core/events.ts';
 import type { ChatRequest } from '../src/core/request.ts';
 import type { Talk, TalkCall, Understood, Wire } from './wires/talk.ts';
+import { geminiArray } from './wires/gemini.ts';
+import { openaiChat } from './wires/openai-chat.ts';
+import { openaiCompletions } from './wires/openai-completions.ts';
 import { wires } from './wires/wires.ts';
 
 // The contract of a dialect, which each of them passes: the same conversation reaches the pipeline as the same request, the
@@ -214,9 +217,10 @@ function meant({ messages, tools, toolChoice, responseFormat, sampling, hints: {
   return { messages, tools, toolChoice, schema, limit, temperature, stop, mode };
 }
 
-for (const wire of wires) {
+for (const wire of [...wires, geminiArray, openaiCompletions]) {
+  const isTextOnly = wire.isTextOnly === true;
   describe(wire.name, () => {
-    for (const [name, asks] of Object.entries(talks)) {
+    for (const [name, asks] of Object.entries(isTextOnly ? {} : talks)) {
       test(`${name} reaches the pipeline as it does on the first wire`, async (t) => {
         const playing = await scene(t);
         const [chat] = wires;
@@ -235,6 +239,7 @@ for (const wire of wires) {
     }
 
     for (const [name, { events, is }] of Object.entries(answers)) {
+      if (isTextOnly && (is.calls.length > 0 || is.thought !== '')) continue;
       test(`${name} is understood, whole as in a stream`, async (t) => {
         const playing = await scene(t);
         playing.script = () => fromEvents(events);
@@ -362,6 +367,115 @@ for (const wire of wires) {
     });
   });
 }
+
+const scored: readonly InferenceEvent[] = [
+  start,
+  {
+    type: 'token-scores',
+    about: 'text',
+    scores: [
+      {
+        token: '4',
+        id: 19,
+        logprob: -0.25,
+        top: [
+          { token: '4', logprob: -0.25 },
+          { token: '5', logprob: -2 },
+        ],
+      },
+    ],
+  },
+  ...said('4'),
+  finish(),
+];
+
+test('scores of tokens are given on every wire that asks for them, whole as in a stream', async (t) => {
+  const playing = await scene(t);
+  playing.script = () => fromEvents(scored);
+  const post = async (path: string, body: object): Promise<string> => {
+    const sent = await fetch(playing.base + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const text = await sent.text();
+    assert.equal(sent.status, 200, text);
+    return text;
+  };
+  const model = 'lfo-auto';
+  const messages = [{ role: 'user', content: '2+2?' }];
+  const contents = [{ parts: [{ text: '2+2?' }] }];
+  const generationConfig = { responseLogprobs: true, logprobs: 1 };
+  const gemini = `/v1beta/models/${model}`;
+  const asked: readonly (readonly [path: string, body: object, says: RegExp])[] = [
+    ['/v1/chat/completions', { model, messages, logprobs: true, top_logprobs: 1 }, /"token":"4","logprob":-0\.25/],
+    ['/v1/chat/completions', { model, messages, logprobs: true, stream: true }, /"token":"4","logprob":-0\.25/],
+    ['/v1/completions', { model, prompt: '2+2?', logprobs: 1 }, /"token_logprobs":\[-0\.25\]/],
+    ['/v1/responses', { model, input: '2+2?', top_logprobs: 1 }, /"token":"4","logprob":-0\.25/],
+    ['/v1/responses', { model, input: '2+2?', top_logprobs: 1, stream: true }, /"token":"4","logprob":-0\.25/],
+    [`${gemini}:generateContent`, { contents, generationConfig }, /"token":"4","tokenId":19,"logProbability":-0\.25/],
+    [`${gemini}:streamGenerateContent?alt=sse`, { contents, generationConfig }, /"logProbability":-0\.25/],
+    [`${gemini}:streamGenerateContent`, { contents, generationConfig }, /"logProbability":-0\.25/],
+  ];
+  for (const [path, body, says] of asked) {
+    assert.match(await post(path, body), says, path);
+    assert.doesNotMatch(await post(path, body), /"5"/, 'no more alternatives than were asked for');
+  }
+  for (const wire of wires) assert.doesNotMatch((await send(playing.base, wire)).text, /-0\.25/, wire.name);
+});
+
+test('of several choices one is given, which a warning says, or they are refused by name', async (t) => {
+  const playing = await scene(t);
+  const post = (path: string, body: object): Promise<Response> =>
+    fetch(playing.base + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  for (const wire of [openaiChat, openaiCompletions]) {
+    for (const isStream of [false, true]) {
+      const response = await post(wire.path('lfo-auto', isStream), { ...wire.body(talk, 'lfo-auto', isStream), n: 3 });
+      assert.match(response.headers.get('x-lfo-warning') ?? '', /\bn: one choice is given/);
+      const text = await response.text();
+      assert.equal((isStream ? wire.stream(text) : wire.whole(text)).text, 'It is 4.');
+    }
+  }
+  const refused = await post('/v1beta/models/lfo-auto:generateContent', {
+    contents: [{ parts: [{ text: 'a' }] }],
+    generationConfig: { candidateCount: 2 },
+  });
+  assert.deepEqual([refused.status, /only one candidate is given/.test(await refused.text())], [400, true]);
+});
+
+test('embeddings fail in the envelope of their wire', async (t) => {
+  const playing = await scene(t, {
+    limits: { bodyBytes: 2000 },
+    verifyKey: (key) => (key === 'good' ? { id: 'good', scopes: ['chat'] } : undefined),
+  });
+  const [chat, , , gemini, ollama] = wires;
+  const of = (model: string, text: string): readonly (readonly [Wire | undefined, string, object])[] => [
+    [chat, '/v1/embeddings', { model, input: text }],
+    [ollama, '/api/embed', { model, input: text }],
+    [ollama, '/api/embeddings', { model, prompt: text }],
+    [gemini, `/v1beta/models/${model}:embedContent`, { content: { parts: [{ text }] } }],
+    [gemini, `/v1beta/models/${model}:batchEmbedContents`, { requests: [{ content: { parts: [{ text }] } }] }],
+  ];
+  const check = async (status: number, key: string, asked: ReturnType<typeof of>): Promise<void> => {
+    for (const [wire, path, body] of asked) {
+      const response = await fetch(playing.base + path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
+        body: JSON.stringify(body),
+      });
+      const text = await response.text();
+      assert.equal(response.status, status, `${path}: ${text}`);
+      assert.ok((wire?.error(text).code ?? '').length > 0, text);
+    }
+  };
+  await check(401, 'bad', of('nobody', 'a'));
+  await check(404, 'good', of('nobody', 'a'));
+  await check(413, 'good', of('nobody', 'word '.repeat(1000)));
+});
 
 test('Responses fit OpenAI’s document, in every event and with every answer', async (t) => {
   const assertFits = openApiValidator();

@@ -673,3 +673,9 @@ test('local is a promise on every wire: nothing reaches the cloud, whatever fail
   }
   assert.equal(chats(), wires.length);
 });
+
+test('clients of Ollama are told the version that is configured', async (t) => {
+  const { app } = scriptedRouter({ server: { ollamaVersion: '0.99.1' } });
+  t.after(() => app.close());
+  assert.deepEqual((await app.inject({ url: '/api/version' })).json(), { version: '0.99.1' });
+});

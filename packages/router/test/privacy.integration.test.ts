@@ -99,7 +99,7 @@ const listings: readonly Asked[] = [
   { path: '/api/show', body: { model: 'far-model' } },
 ];
 
-/** The ways to ask for vectors, and the older way to ask for a text. */
+/** The ways to ask for vectors. */
 function embeddings(model: string, headers: Readonly<Record<string, string>>): readonly Asked[] {
   const content = { parts: [{ text: 'Hello' }] };
   return [
@@ -109,6 +109,21 @@ function embeddings(model: string, headers: Readonly<Record<string, string>>): r
     { path: `/v1beta/models/${model}:embedContent`, body: { content }, headers },
     { path: `/v1beta/models/${model}:batchEmbedContents`, body: { requests: [{ model, content }] }, headers },
   ];
+}
+
+/** The older way to ask for a text, whole and as a stream. */
+function completions(
+  words: readonly string[],
+  model: string,
+  headers: Readonly<Record<string, string>>,
+): readonly Asked[] {
+  return words.flatMap((prompt) =>
+    [false, true].map((stream) => ({
+      path: '/v1/completions',
+      body: { model, prompt, max_tokens: 16, stream },
+      headers,
+    })),
+  );
 }
 
 /** The three ways to ask for a mode take turns. */
@@ -250,6 +265,11 @@ describe('the privacy promise', { concurrency: 3 }, () => {
         );
         assert.equal(await localPackets(scene, local), 0, `${wire.name} in local`);
       }
+      const continued = [
+        ...completions(failing, 'lfo-local', {}),
+        ...completions(failing, 'lfo-auto', { 'x-lfo-mode': 'local' }),
+      ];
+      assert.equal(await localPackets(scene, continued), 0, 'completions in local');
       assert.equal(await localPackets(scene, countings('lfo-local')), 0, 'counting in local');
       assert.equal(await localPackets(scene, listings), 0, 'listing');
       assert.equal(await localPackets(scene, embeddings('near-embed', {})), 0, 'embedding by a local model');
@@ -266,10 +286,10 @@ describe('the privacy promise', { concurrency: 3 }, () => {
         await ask(on(wire, 'Hello', 'lfo-cloud', false));
         assert.ok(network.packets() > before, `${wire.name} in cloud sends packets`);
       }
-      for (const asked of embeddings('far-embed', {})) {
+      for (const asked of [...completions(['Hello'], 'lfo-cloud', {}), ...embeddings('far-embed', {})]) {
         const before = network.packets();
         await ask(asked);
-        assert.ok(network.packets() > before, `${asked.path} by a cloud model sends packets`);
+        assert.ok(network.packets() > before, `${asked.path} in cloud sends packets`);
       }
     },
   );

@@ -70,7 +70,10 @@ test(
   { skip, timeout: 170_000 },
   async (t) => {
     const there = await setUp(t, { drainMs: 2_500 });
-    const long = answerWith({ deltas: Array.from({ length: 40 }, (_each, index) => `${index} `), paceMs: 50 });
+    // Of two seconds, and of ten.
+    const pieces = scaled({ always: 40, full: 200 });
+    const long = answerWith({ deltas: Array.from({ length: pieces }, (_each, index) => `${index} `), paceMs: 50 });
+    const whole = new RegExp(String.raw`\b${pieces - 1} [^]*\[DONE\]`);
     there.cloud.always(async (exchange) =>
       (at(exchange.request.json, 'stream') === true ? long : answeredSlowly)(exchange),
     );
@@ -83,7 +86,7 @@ test(
       while (!end.isHere || answers < wanted) {
         try {
           const { status, text, router } = await there.chat(ownerKey, isStream ? { stream: true } : {});
-          if (isStream) streams.push(/39 [^]*\[DONE\]/.test(text));
+          if (isStream) streams.push(whole.test(text));
           else answers++;
           if (status !== 200) failures.push(`${status} of ${router}: ${text.slice(0, 200)}`);
         } catch (error) {

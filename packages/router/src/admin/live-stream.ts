@@ -1,4 +1,5 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
+import { constants, createGzip, type Gzip } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
 import { LfoError } from '../core/errors.ts';
 import { presentedKey } from '../server/guard.ts';
@@ -45,17 +46,25 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
       };
       reply.hijack();
       const { raw } = reply;
+      const isCompressed = takesGzip(headers);
       raw.writeHead(200, {
         ...securityHeaders,
         'content-type': 'text/event-stream; charset=utf-8',
         'cache-control': 'no-store',
+        vary: 'accept-encoding',
+        ...(isCompressed && { 'content-encoding': 'gzip' }),
         'x-accel-buffering': 'no',
         'x-request-id': request.id,
         // Else the socket would outlive the stream, and a closing server waits for it.
         connection: 'close',
       });
       const { reader } = request.query;
-      const end = follow(raw, headers['last-event-id'], isAllowed, typeof reader === 'string' ? reader : undefined);
+      const end = follow(
+        new EventBody(raw, isCompressed),
+        headers['last-event-id'],
+        isAllowed,
+        typeof reader === 'string' ? reader : undefined,
+      );
       const unwatch = deps.rowsOfOthers.watch();
       open.add(end);
       raw.once('close', () => {
@@ -68,7 +77,7 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
 
   /** Tells a reader of every change until it leaves, may not go on, or takes nothing; the returned function ends it. */
   function follow(
-    raw: ServerResponse,
+    body: EventBody,
     lastId: string | string[] | undefined,
     isAllowed: () => boolean,
     reader: string | undefined,
@@ -94,34 +103,67 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
 
     function send(name: string, sequence: number | undefined, data: unknown): void {
       const id = sequence === undefined ? '' : `id: ${epoch}:${sequence}\n`;
-      raw.write(`event: ${name}\n${id}data: ${JSON.stringify(data)}\n\n`);
-      if (raw.writableLength > maxBacklogBytes) raw.destroy();
+      body.write(`event: ${name}\n${id}data: ${JSON.stringify(data)}\n\n`);
     }
 
-    /** What a reader has not taken by now it would never take: waiting for it would keep the stream open. */
     function end(): void {
       if (isOver) return;
       isOver = true;
       cancel();
       unsubscribe();
       unwatch();
-      if (raw.writableNeedDrain) raw.destroy();
-      else raw.end();
+      body.end();
     }
 
     function tick(): void {
-      const isBlocked = raw.writableNeedDrain;
+      const { isBlocked } = body;
       if (!isAllowed() || (isBlocked && wasBlocked)) return end();
       wasBlocked = isBlocked;
       live.refresh();
-      const body = statusBody(deps);
-      const latest = JSON.stringify(body);
-      if (latest !== status) send('status', undefined, body);
-      else if (ticks % heartbeatTicks === 0) raw.write(': alive\n\n');
+      const now = statusBody(deps);
+      const latest = JSON.stringify(now);
+      if (latest !== status) send('status', undefined, now);
+      else if (ticks % heartbeatTicks === 0) body.write(': alive\n\n');
       status = latest;
       ticks++;
       cancel = clock.schedule(tickMs, tick);
     }
+  }
+}
+
+function takesGzip(headers: IncomingHttpHeaders): boolean {
+  return /\bgzip\b/.test(headers['accept-encoding'] ?? '');
+}
+
+/** The way to one reader, compressed where it takes that: 200 requests are 270 kB as they are. */
+class EventBody {
+  readonly #raw: ServerResponse;
+  readonly #gzip: Gzip | undefined;
+
+  constructor(raw: ServerResponse, isCompressed: boolean) {
+    this.#raw = raw;
+    if (!isCompressed) return;
+    // Each event leaves at once rather than when a block is full.
+    const gzip = createGzip({ flush: constants.Z_SYNC_FLUSH });
+    gzip.pipe(raw);
+    raw.once('close', () => gzip.destroy());
+    this.#gzip = gzip;
+  }
+
+  /** The reader has yet to take what was written. */
+  get isBlocked(): boolean {
+    return this.#raw.writableNeedDrain || this.#gzip?.writableNeedDrain === true;
+  }
+
+  write(text: string): void {
+    (this.#gzip ?? this.#raw).write(text);
+    if (this.#raw.writableLength + (this.#gzip?.writableLength ?? 0) > maxBacklogBytes) this.#raw.destroy();
+  }
+
+  /** What a reader has not taken by now it would never take: waiting for it would keep the stream open. */
+  end(): void {
+    if (this.isBlocked) this.#raw.destroy();
+    else (this.#gzip ?? this.#raw).end();
   }
 }
 

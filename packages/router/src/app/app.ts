@@ -66,7 +66,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     keys.onChange(() => chats.endUnless((keyId) => mayGoOn(keys.ring, keyId, clock.wallMs()), keyRevoked));
 
     const server = parts.openHttp(options, { ...shown, dashboard, chats, loop, shutdown });
-    const url = await listen(server, config.server);
+    const url = await listen(server, config.server, parts.ollamaPort(config.server, log));
     addServerEnd(shutdown, { server, chats, config: options.config, clock, beforeDrain: () => void peers.beat() });
     void devices.start();
     const needsKey = keys.verifyKey(undefined) === undefined;

@@ -1,6 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 
 import { isLoopback } from '../config/addresses.ts';
+import type { ServerConfig } from '../config/config.ts';
+import type { Logger } from '../core/logger.ts';
+import type { FurtherPort } from '../server/listen.ts';
 
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import { keyStoreOver } from '../keys/key-store.ts';
@@ -143,6 +146,21 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
   dashboard.addTo(server);
   if (original !== undefined) devices.serveOriginal((line) => original.answer(server, line));
   return server;
+}
+
+/** Where clients of Ollama look, if the operator wants them served there. */
+export function ollamaPort({ ollamaPort: port }: ServerConfig, log: Logger): FurtherPort | undefined {
+  if (port === undefined) return undefined;
+  return {
+    port,
+    done: (error) =>
+      error === undefined
+        ? log.info({ port }, 'Clients of Ollama are answered at this port too.')
+        : log.warn(
+            { port, err: error },
+            'The port of server.ollama_port is taken, by Ollama itself if it runs here: end it, or leave the setting out. LFO answers at its own port alone.',
+          ),
+  };
 }
 
 /** Places of those that are ready, as each says or is given. */

@@ -5,7 +5,7 @@ import type { RequestSink } from '../core/sink.ts';
 import { type Keys, openKeys } from '../keys/open-keys.ts';
 import { type Gauged, Metrics } from '../telemetry/metrics.ts';
 import type { RouterPeers } from '../records/open-peers.ts';
-import { costsOf } from '../records/costs.ts';
+import { costsInForce } from '../records/costs.ts';
 import type { Store } from '../records/tables.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 
@@ -25,7 +25,7 @@ export async function openOperations(
   look: () => Omit<Gauged, 'spans' | 'expiring' | 'limitsStore'>,
 ): Promise<Operations> {
   const store = config.databaseUrl === undefined ? options.store : undefined;
-  const keys = await openKeys(config, { ...options, store, mostUsd: costsOf(config).most });
+  const keys = await openKeys(config, { ...options, store, mostUsd: costsInForce(options.config).most });
   const tracing = openTracing(config.telemetry, options.clock, build.version);
   const noSpans = { sent: 0, dropped: 0 };
   const metrics = new Metrics({ ...build, router: options.peers.name }, () => ({

@@ -2,7 +2,7 @@
 export { PrefixReuse } from '../pipeline/prefix-reuse.ts';
 export { Chats } from '../pipeline/serve-chat.ts';
 export { openAnswering } from './answering.ts';
-export { openDashboard, openHttp } from './http.ts';
+export { ollamaPort, openDashboard, openHttp } from './http.ts';
 export { keepWatch } from './keep-watch.ts';
 export { openShadows } from './learning.ts';
 export { openOperations } from './operations.ts';

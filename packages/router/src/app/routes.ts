@@ -14,7 +14,7 @@ import { openApiDocument } from './openapi.ts';
 /** What the HTTP side of the router is built from. */
 export interface HttpDeps
   extends
-    Omit<DialectDeps, 'limits'>,
+    Omit<DialectDeps, 'limits' | 'ollamaVersion'>,
     Pick<ServerDeps, 'sessionAuth' | 'onRefusal' | 'router'>,
     Partial<Pick<ServerDeps, 'verifyKey'>> {
   readonly config: Pick<LfoConfig, 'server' | 'limits'>;
@@ -41,7 +41,7 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
     ...(deps.devicePackage && { openRoute: { path: devicePackagePath, isOpen: deps.devicePackage.isOffered } }),
     errorBody: dialectErrorBody,
     addRoutes(app) {
-      addDialectRoutes(app, { ...deps, limits: config.limits });
+      addDialectRoutes(app, { ...deps, limits: config.limits, ollamaVersion: config.server.ollamaVersion });
       addServiceRoutes(app, deps);
     },
   });

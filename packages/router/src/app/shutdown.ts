@@ -1,13 +1,15 @@
 import type { Server } from 'node:http';
-import { Server as NetServer } from 'node:net';
 
 import type { FastifyInstance } from 'fastify';
 
+import type { ServerConfig } from '../config/config.ts';
 import type { ConfigHandle } from '../config/handle.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import { shuttingDown } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';
+import { closeListener } from '../server/close-listener.ts';
+import { listenersOf } from '../server/listen.ts';
 
 /** The way out, in this order; what is registered for one step ends together. */
 const steps = ['drain', 'observers', 'requests', 'deliveries', 'backends'] as const;
@@ -84,6 +86,7 @@ const lastFramesMs = 500;
 const lullMs = 500;
 /** Streams that go on are waited for afterwards. */
 const longestLullMs = 2_000;
+const lookMs = 50;
 
 /**
  * Goes on as before for a while, so that balancers notice; then takes no new connections, and waits for those that are
@@ -98,9 +101,8 @@ export async function drain(
   if (drainMs === 0) return;
   const never = new AbortController().signal;
   await sleep(clock, drainMs, never);
-  await quietTurn(server, clock);
   // HTTP's own way would close at once whatever connection is between two requests.
-  closeListener(server);
+  await Promise.all(listenersOf(server).map((listener) => closeListener(listener, clock)));
   const untilMs = clock.nowMs() + Math.min(longestLullMs, graceMs);
   for (let quietMs = 0; quietMs < lullMs && clock.nowMs() < untilMs; quietMs += lookMs) {
     await sleep(clock, lookMs, never);
@@ -108,33 +110,26 @@ export async function drain(
   }
 }
 
-const lookMs = 50;
-
-function closeListener(server: NetServer): void {
-  // oxlint-disable-next-line typescript/unbound-method
-  const { close } = NetServer.prototype;
-  close.call(server);
+/**
+ * An answer that began before the drain has promised that its connection is kept, so a balancer may send the next request
+ * there. Waits until each such connection was used once more, or was dropped as unused, for as long as the drain took.
+ */
+async function leaveKeptConnections(
+  server: Server,
+  chats: Pick<Chats, 'size'>,
+  { longestMs, untilMs }: { readonly longestMs: number; readonly untilMs: number },
+  clock: Clock,
+): Promise<void> {
+  const never = new AbortController().signal;
+  for (let quietMs = 0; quietMs < longestMs && clock.nowMs() < untilMs; quietMs += lookMs) {
+    if ((await connectionsOf(server)) === 0) return;
+    await sleep(clock, lookMs, never);
+    if (chats.size > 0) quietMs = -lookMs;
+  }
 }
 
-/** Shorter turns of the event loop have had nothing to do. */
-const quietTurnMs = 0.2;
-const longestWaitMs = 1_000;
-
-/**
- * Resolves right after a turn of the event loop that was short and brought no connection. The system resets connections
- * that it has taken and this process has not when the listener closes: then there is none.
- */
-async function quietTurn(server: NetServer, clock: Clock): Promise<void> {
-  let arrived = 0;
-  const count = (): void => void arrived++;
-  server.on('connection', count);
-  const untilMs = clock.nowMs() + longestWaitMs;
-  for (let isQuiet = false; !isQuiet && clock.nowMs() < untilMs;) {
-    const [before, fromMs] = [arrived, clock.nowMs()];
-    await new Promise((resolve) => setImmediate(resolve));
-    isQuiet = arrived === before && clock.nowMs() - fromMs < quietTurnMs;
-  }
-  server.off('connection', count);
+function connectionsOf(server: Server): Promise<number> {
+  return new Promise((resolve) => server.getConnections((_error, count) => resolve(count)));
 }
 
 /** The last steps of the server: it drains, as long as the configuration says then, and its requests come to their end. */
@@ -160,15 +155,25 @@ export function addServerEnd(
     return drain(server, chats, { drainMs, graceMs: shutdownGraceMs }, clock);
   });
   shutdown.add('requests', 'requests', () =>
-    endRequests(server, chats, config.current().server.shutdownGraceMs, clock).finally(() => chats.settle()),
+    endRequests(server, chats, config.current().server, clock).finally(() => chats.settle()),
   );
 }
 
 /** Closes the listener, lets running chats come to their end within the grace, then ends them and every connection. */
-export async function endRequests(server: FastifyInstance, chats: Chats, graceMs: number, clock: Clock): Promise<void> {
+export async function endRequests(
+  server: FastifyInstance,
+  chats: Chats,
+  { drainMs, shutdownGraceMs: graceMs }: Pick<ServerConfig, 'drainMs' | 'shutdownGraceMs'>,
+  clock: Clock,
+): Promise<void> {
+  const untilMs = clock.nowMs() + graceMs;
+  if (drainMs > 0) {
+    await chats.drained(graceMs);
+    await leaveKeptConnections(server.server, chats, { longestMs: drainMs, untilMs }, clock);
+  }
   // A listener that was closed before is no failure.
   const stopped = server.close().catch(() => undefined);
-  await chats.drained(graceMs);
+  await chats.drained(Math.max(0, untilMs - clock.nowMs()));
   chats.endUnless(() => false, shuttingDown);
   await chats.drained(lastFramesMs);
   const connections: Server = server.server;

@@ -15,7 +15,7 @@ import { explainRoute } from '../routing/explain.ts';
 import { defaultPolicies } from '../routing/policies.ts';
 import { createRoute, type ExpectedOf } from '../routing/route.ts';
 import { candidatesOf } from '../routing/suitability.ts';
-import { costsOf } from '../records/costs.ts';
+import { costsInForce } from '../records/costs.ts';
 import type { CostOf } from '../pipeline/attempt-notes.ts';
 import { type CompiledRule, compileRules } from '../routing/rules.ts';
 
@@ -78,7 +78,7 @@ export function stagesOver(
       thresholdFor: learning.thresholdFor,
       loopTier: learning.loopTier,
       wantsExpected: () => config.current().routing.predictGain,
-      expected: expectedWorth(() => config.current().routing.usdPerSecond, learning, costsOf(config.current()).spent),
+      expected: expectedWorth(() => config.current().routing.usdPerSecond, learning, costsInForce(config).spent),
       wantsLocalTime: () => rules().length > 0,
       countTokens: async (id, request, signal) => await counter(id)?.countTokens?.(request, signal),
     }),

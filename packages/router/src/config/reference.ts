@@ -33,7 +33,7 @@ wins over the defaults. A \`.env\` file in the working folder counts as environm
 over it. \`lfo config show\` prints what is in force, \`lfo config check\` says what is wrong and in which line.
 
 A change of the file, or \`SIGHUP\`, is taken over while requests run: at once where the tables say so, else at the next
-restart, and the log names what waits for that. A broken file leaves the old configuration in force, and the log says why.
+restart, and the log names what waits for that. Backends that are added, changed or removed count at once, and so do prices. A broken file leaves the old configuration in force, and the log says why.
 `;
 
 const example = `LFO reads \`lfo.yaml\` in the working folder, or the file named by \`LFO_CONFIG\`. Keys are spelled in snake_case; an

@@ -39,6 +39,19 @@ const server = z
       .describe('Address to listen on; beyond loopback a key is required.')
       .meta(atStart),
     port: z.int().min(0).max(65_535).default(8080).describe('Port to listen on; 0 picks a free one.').meta(atStart),
+    ollama_port: z
+      .int()
+      .min(1)
+      .max(65_535)
+      .exactOptional()
+      .describe('Port to listen on as well, for clients that look for Ollama at its own, 11434, and nowhere else.')
+      .meta(atStart),
+    ollama_version: z
+      .string()
+      .regex(/^\d+\.\d+\.\d+$/, 'must be three numbers such as 0.30.0')
+      .default('0.30.0')
+      .describe("Version that Ollama's clients are told; some refuse an old one.")
+      .meta(atStart),
     auth_token: z
       .string()
       .regex(/^[\x21-\x7e]+$/, 'must be visible ASCII without spaces')
@@ -450,8 +463,7 @@ export const configFile = z
     prices: z
       .record(z.string().min(1), price)
       .default({})
-      .describe('Prices by model, in US dollars a million tokens; they go before the list prices LFO ships with.')
-      .meta(atStart),
+      .describe('Prices by model, in US dollars a million tokens; they go before the list prices LFO ships with.'),
     backends: z.array(backendEntry).default([]).describe('Further backends, in order of preference.'),
     data_dir: z.string().min(1).exactOptional().describe('Folder of the database and the models.').meta(atStart),
     database_url: z

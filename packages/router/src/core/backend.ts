@@ -3,7 +3,7 @@ import type { Clock } from './clock.ts';
 import type { ModelIdentity } from './confidence.ts';
 import type { Embedder } from './embedding.ts';
 import type { BackendError } from './errors.ts';
-import type { InferenceEvent } from './events.ts';
+import type { InferenceEvent, Usage } from './events.ts';
 import type { Source } from './flow.ts';
 import type { ChatRequest, Tier } from './request.ts';
 import type { ViaHop } from './trace.ts';
@@ -153,6 +153,8 @@ export interface CallContext {
   warn(param: string, why: string): void;
   /** The backend is alive though silent (queued, prefill): extends the first-token budget. */
   keepAlive(): void;
+  /** The backend works on the request no more, though not all of its answer has been taken yet. */
+  finished?(usage: Usage): void;
   /** Whether the client has seen nothing of the answer and another backend could take the request now; absent: no. */
   mayFailOver?(): boolean;
   /** The backend was away in the middle of the request and goes on with it. */

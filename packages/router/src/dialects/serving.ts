@@ -23,6 +23,8 @@ import type { ReadRequest } from './wire.ts';
 /** What the clients' wires need of the rest. */
 export interface DialectDeps {
   readonly limits: LimitsConfig;
+  /** What Ollama's clients are told: numbers, and recent ones, or some refuse. */
+  readonly ollamaVersion: string;
   readonly clock: Clock;
   readonly log: Logger;
   /** The operator's numbers of the moment for a response. */

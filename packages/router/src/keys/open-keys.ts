@@ -74,7 +74,7 @@ export async function openKeys(config: LfoConfig, options: KeyOptions): Promise<
   const ledger = new StoredUsageLedger(store, clock);
   peers.follow('keys', () => void watch.look());
   const started = Promise.all([watch.start(), ledger.start(), peers.start()]);
-  const limits = openLimits(config, { clock, log, ledger, store, router: peers.id, routers: () => peers.count });
+  const limits = openLimits(config, { clock, log, ledger, store, router: peers.id, routers: () => peers.mostOfLate });
   const close = async (): Promise<void> => {
     watch.stop();
     await limits.close();

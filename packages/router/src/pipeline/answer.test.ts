@@ -44,6 +44,8 @@ interface Play {
   readonly attempts?: readonly PlannedAttempt[];
   /** The cloud begins so long after the local attempt. */
   readonly hedgeMs?: number;
+  /** The client takes the end of the answer when this has come. */
+  readonly reads?: Promise<void>;
 }
 
 const gatedThenCloud: readonly PlannedAttempt[] = [
@@ -150,7 +152,7 @@ function play(script: Play): Scene {
     write(events) {
       written.push(...events);
       committed ||= request.stream && events.some(({ type }) => type.endsWith('-delta') || type === 'tool-call-start');
-      return undefined;
+      return events.some(({ type }) => type === 'finish') ? script.reads : undefined;
     },
     end: async () => ({ status: 200 }),
     fail: async () => ({ status: 500 }),
@@ -285,6 +287,21 @@ describe('answer', () => {
     assert.equal(said(scene), 'Canberra');
     assert.deepEqual(scene.outcomes, { local: ['failure'], cloud: ['success'] });
     assert.equal(scene.trace.attempts[0]?.usage?.estimated, true);
+  });
+
+  test('a backend that has finished gives its place back though the client has yet to read', async () => {
+    const reading = Promise.withResolvers<void>();
+    const scene = play({
+      local: textAnswer([-0.01, -0.01]),
+      attempts: [{ tier: 'local', gated: false }],
+      reads: reading.promise,
+    });
+    await settle();
+    assert.deepEqual(scene.outcomes['local'], ['success']);
+    assert.equal(scene.result, 'running');
+    scene.client.abort(new Error('left'));
+    await scene.done;
+    assert.deepEqual(scene.outcomes['local'], ['success'], 'once');
   });
 
   test('a stream that is cut after its commit ends in its error', async () => {

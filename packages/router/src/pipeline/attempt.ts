@@ -15,7 +15,7 @@ import { type Clock, sleep } from '../core/clock.ts';
 import type { ConfidenceEstimator, ConfidenceSession } from '../core/confidence.ts';
 import type { GateConfig, LimitsConfig, TierBudgets } from '../config/config.ts';
 import { BackendError, LfoError, preemptedCode } from '../core/errors.ts';
-import type { InferenceEvent } from '../core/events.ts';
+import type { InferenceEvent, Usage } from '../core/events.ts';
 import { type Flow, type Sink, type Source, sourceOf } from '../core/flow.ts';
 import type { Reason } from '../core/reason.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
@@ -130,6 +130,7 @@ export class Attempt {
   #firstMs: number | undefined;
   #lastMs = 0;
   #hasWaitedForClient = false;
+  #isGivenBack = false;
   /** One batch, whose time tells neither reading from writing. */
   #isWhole = false;
   #isSampled: boolean | undefined;
@@ -277,7 +278,14 @@ export class Attempt {
     if (end.type !== 'answered') this.#abort.abort(attemptOver);
     this.#upstream?.close();
     this.#abort.release();
-    this.#lease?.done(outcome, error, this.#timing());
+    this.#giveBack(outcome, error);
+  }
+
+  /** Frees the backend's place, once: it may have finished long before the client has taken its answer. */
+  #giveBack(outcome: Outcome, error?: unknown, usage: Usage | undefined = this.#notes.attempt.usage): void {
+    if (this.#isGivenBack) return;
+    this.#isGivenBack = true;
+    this.#lease?.done(outcome, error, this.#timing(usage));
   }
 
   #noteTime(events: readonly InferenceEvent[]): void {
@@ -288,8 +296,8 @@ export class Attempt {
   }
 
   /** What the attempt tells of the backend's speed; nothing without its own count of the prompt. */
-  #timing(): AnswerTiming | undefined {
-    const { usage, leasedMs } = this.#notes.attempt;
+  #timing(usage: Usage | undefined): AnswerTiming | undefined {
+    const { leasedMs } = this.#notes.attempt;
     const firstMs = this.#firstMs;
     if (
       this.#isWhole ||
@@ -342,6 +350,10 @@ export class Attempt {
         promptTokens: size.promptTokens,
         // The judge has a word for it; and a stop sequence may well end an answer before it begins.
         refusesEmpty: !this.#step.attempt.gated && request.sampling.stop.length === 0,
+        finished: (usage) => {
+          this.#hasWaitedForClient = true;
+          this.#giveBack('success', undefined, usage);
+        },
         ...(wholeMs !== undefined && { wholeMs }),
         // Never of a cloud, where nothing is sent but requests.
         ...(wholeMs !== undefined && backend.tier === 'local' && { isDown: () => isDown(backend, this.#abort.signal) }),

@@ -4,6 +4,7 @@ import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 import { type Cancellation, childOf } from '../core/abort.ts';
 import { BackendError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
+import { sourceOf } from '../core/flow.ts';
 import {
   type AnswerTaker,
   type Batch,
@@ -446,4 +447,41 @@ test('of a batch nothing is lost, and nothing after its finish is taken', async 
   const run = readAll([[start, text('a'), text('b'), finish, text('c')]]);
   await settle();
   assert.deepEqual(run.events, [start, text('a'), text('b'), finish]);
+});
+
+test('an end that comes while the words before it are being taken is told at once', async () => {
+  const clock = new FakeClock();
+  const told: number[] = [];
+  const taking = Promise.withResolvers<void>();
+  const answer = new UpstreamAnswer(
+    () =>
+      sourceOf((to) => {
+        queueMicrotask(() => [[start, text('a')], [text('b')], [finish]].forEach((batch) => to.put(batch)));
+        return { pause() {}, resume() {}, stop() {} };
+      }),
+    {
+      backend: 'b',
+      clock,
+      abort: childOf(new AbortController().signal),
+      promptTokens: 7,
+      budgets: { ...slow, firstTokenMs: 1000 },
+      limits: { answerBytes: 1000, answerTokens: 100 },
+      finished: ({ completionTokens }) => told.push(completionTokens),
+    },
+  );
+  const taken: InferenceEvent[] = [];
+  const read = answer.read({
+    dueMs: Infinity,
+    take: (events) => (taken.push(...events), taking.promise),
+    due: () => undefined,
+  });
+  await settle();
+  assert.deepEqual([taken.length, told], [2, [1]]);
+  taking.resolve();
+  await read;
+  assert.equal(
+    taken.at(-1),
+    taken.find(({ type }) => type === 'finish'),
+  );
+  answer.close();
 });

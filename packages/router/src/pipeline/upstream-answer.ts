@@ -22,12 +22,14 @@ export interface UpstreamOptions {
   readonly refusesEmpty?: boolean;
   /** The answer comes in one piece, for which it has so much longer than for a first token; Infinity: as long as in all. */
   readonly wholeMs?: number;
+  /** Told that the backend has finished while what it said before is still being taken. */
+  readonly finished?: (usage: Usage) => void;
   /** Asked now and then while an answer in one piece is waited for, which gives no sign of life itself. */
   readonly isDown?: () => Promise<boolean>;
 }
 
 /** The part of a call's context that the reader owns. */
-export type UpstreamContext = Pick<CallContext, 'signal' | 'clock' | 'keepAlive'>;
+export type UpstreamContext = Pick<CallContext, 'signal' | 'clock' | 'keepAlive' | 'finished'>;
 
 export type Batch = readonly InferenceEvent[];
 /** Whoever an answer is read for. */
@@ -98,7 +100,13 @@ export class UpstreamAnswer implements Sink<Batch> {
     if (signal.aborted) return Promise.reject(signal.reason);
     this.#taker = taker;
     signal.addEventListener('abort', this.#onAbort);
-    this.#flow = pipe(this.#run({ signal, clock, keepAlive: () => this.#keptAlive() }), this);
+    const context = {
+      signal,
+      clock,
+      keepAlive: () => this.#keptAlive(),
+      finished: (usage: Usage) => this.#finishedAhead(usage),
+    };
+    this.#flow = pipe(this.#run(context), this);
     this.#arm();
     return this.#ended.promise;
   }
@@ -107,6 +115,8 @@ export class UpstreamAnswer implements Sink<Batch> {
     if (this.#isOver) return;
     if (this.#isTaking) {
       this.#kept.push(events);
+      const last = events.find(({ type }) => type === 'finish');
+      if (last?.type === 'finish') this.#finishedAhead(last.usage);
       return;
     }
     try {
@@ -140,11 +150,19 @@ export class UpstreamAnswer implements Sink<Batch> {
     if (taken === undefined) return this.#goOn();
     this.#isTaking = true;
     this.#flow?.pause();
+    const last = events === 'due' ? undefined : events.at(-1);
+    if (last?.type === 'finish') this.#finishedAhead(last.usage);
     this.#timer.set(this.#budget.totalDueMs);
     taken.then(
       () => this.#taken(),
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  /** Where nothing is being taken the end is told in the same turn; an empty answer is an error, told once it is taken. */
+  #finishedAhead(usage: Usage): void {
+    if (this.#isOver || !this.#isTaking || !this.#meter.hasAnswer) return;
+    this.#options.finished?.(boundedUsage(usage));
   }
 
   #taken(): void {

@@ -1,4 +1,5 @@
 import type { BackendConfig, LfoConfig } from '../config/config.ts';
+import type { ConfigHandle } from '../config/handle.ts';
 import { costUsd, shippedPrices, withPrices } from './prices.ts';
 import type { Usage } from '../core/events.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
@@ -58,6 +59,26 @@ export function costsOf({
       const unpriced = reached[costs.indexOf(undefined)];
       return { usd: Math.max(0, ...costs.map((cost) => cost ?? dearest(usage))), unpriced };
     },
+  };
+}
+
+/** The costs by the configuration in force, whichever that is when they are asked for. */
+export function costsInForce(config: ConfigHandle): Costs {
+  let seen = config.current();
+  let costs = costsOf(seen);
+  const current = (): Costs => {
+    const now = config.current();
+    if (now !== seen) {
+      seen = now;
+      costs = costsOf(now);
+    }
+    return costs;
+  };
+  return {
+    spent: (attempts) => current().spent(attempts),
+    avoided: (trace) => current().avoided(trace),
+    charged: (attempts) => current().charged(attempts),
+    most: (model, usage) => current().most(model, usage),
   };
 }
 

@@ -16,6 +16,8 @@ export interface RouterPeers {
   readonly name: string;
   /** Living routers, this one included. */
   readonly count: number;
+  /** Those included that have gone a moment ago; `undefined`: not known yet. */
+  readonly mostOfLate: number | undefined;
   /** Few connections for short questions; absent where there is no database to share. */
   readonly store?: PostgresStore;
   list(): readonly RouterView[];
@@ -63,6 +65,9 @@ export function openPeers(config: LfoConfig, options: OpenPeersOptions): RouterP
     get count() {
       return peers.count;
     },
+    get mostOfLate() {
+      return peers.mostOfLate;
+    },
     list: () => peers.list(),
     fleets: () => peers.fleets(),
     onFleets: (run) => peers.onFleets(run),
@@ -93,6 +98,7 @@ function alone(
     id,
     name,
     count: 1,
+    mostOfLate: 1,
     list: () => [{ id, name, version, config, startedMs, seenMs: clock.wallMs(), ...look() }],
     follow() {},
     fleets: () => [],

@@ -1,4 +1,4 @@
-import { costsOf } from './costs.ts';
+import { costsInForce } from './costs.ts';
 import type { ConfigHandle } from '../config/handle.ts';
 import type { Clock } from '../core/clock.ts';
 import type { LabelSink } from '../core/judgement.ts';
@@ -55,7 +55,7 @@ export interface Records extends RequestSink {
 /** The database never decides whether LFO serves: what it cannot take is counted and said. */
 export function openRecords({ config, clock, logger: log, router, peers }: RecordsOptions): Records {
   const store = openStore(config.current());
-  const costs = costsOf(config.current());
+  const costs = costsInForce(config);
   const recorder = new Recorder(store, clock, (health) => {
     switch (health.type) {
       case 'degraded':

@@ -70,6 +70,32 @@ for (const listens of [true, false]) {
   });
 }
 
+for (const listens of [true, false]) {
+  const how = listens ? 'told by the database' : 'asked for twice a second';
+  test(`a router that starts is counted by the others before their next beat, ${how}`, { skip }, async (t) => {
+    const url = await server().database();
+    const first = await router(t, url, 'a', { listens });
+    assert.equal(first.peers.count, 1);
+    if (listens) await until('it listens', async () => first.listener.isListening);
+    // Just after a beat the next one is two seconds away.
+    await first.peers.beat();
+    const startMs = performance.now();
+    await router(t, url, 'b', { listens });
+    const third = await router(t, url, 'c', { listens });
+    assert.equal(third.peers.count, 3);
+    await until('it is counted', async () => first.peers.count === 3);
+    assertWithin(t, `a new router is counted, ${how}`, performance.now() - startMs, 1_000);
+    await third.end();
+    await until('it is missed', async () => first.peers.count === 2);
+    assert.equal(first.peers.mostOfLate, 3, 'shares are cut for those that are about to come back');
+  });
+}
+
+test('a router that has never heard of the others knows no number of them', { skip }, async (t) => {
+  const away = await router(t, 'postgres://nobody@127.0.0.1:1/none', 'a', { listens: false });
+  assert.equal(away.peers.mostOfLate, undefined);
+});
+
 test('a task is one router’s at a time', { skip }, async (t) => {
   const url = await server().database();
   const { store } = await router(t, url, 'a');

@@ -29,7 +29,7 @@ export interface RouterView extends RouterState {
 }
 
 /** What of the shared database others may change while this router runs. */
-export type Topic = 'keys' | 'overrides' | 'devices' | 'sessions';
+export type Topic = 'keys' | 'overrides' | 'devices' | 'sessions' | 'routers';
 
 export interface PeersOptions {
   readonly store: Pick<PostgresStore, 'query'>;
@@ -49,6 +49,8 @@ const beatMs = 2_000;
 const lifeMs = 6_000;
 /** How often changes are looked for where the database cannot tell of them. */
 const pollMs = 500;
+/** How long a router that has gone is reckoned with where things are shared out: longer than a restart takes. */
+const returnMs = 60_000;
 
 const routerRow = z.object({
   id: z.string(),
@@ -81,6 +83,7 @@ export class Peers {
   #name: string;
   #routers: readonly RouterView[] = [];
   #versions: Readonly<Record<string, number>> | undefined;
+  #most: { readonly count: number; readonly untilMs: number } | undefined;
   #isReachable = true;
   #warnedOf = '';
   #beatDueMs = -Infinity;
@@ -93,6 +96,7 @@ export class Peers {
     this.#name = options.name;
     this.#startedMs = options.clock.wallMs();
     options.listener.onNotice((topic) => this.#tell(topic));
+    this.follow('routers', () => void this.beat());
   }
 
   /** The one wished for, or `<name>-2` and so on where a living router has that. */
@@ -103,6 +107,14 @@ export class Peers {
   /** Living routers as last seen, this one included; at least 1. */
   get count(): number {
     return Math.max(1, this.#routers.length);
+  }
+
+  /**
+   * Living routers, those included that went a moment ago and may be about to return: among so many a limit is shared out
+   * that nobody counts for all of them. `undefined`: not known yet.
+   */
+  get mostOfLate(): number | undefined {
+    return this.#most?.count;
   }
 
   /** By name. */
@@ -135,6 +147,8 @@ export class Peers {
   async start(): Promise<void> {
     await this.#claimName().catch(() => undefined);
     await this.#look();
+    // The others are to reckon with it from now on, not from their next beat.
+    await this.#options.store.query(announce, []).catch(() => undefined);
     this.#again();
   }
 
@@ -149,6 +163,7 @@ export class Peers {
 
   /** The state of this router has changed: others are to know now. */
   async beat(): Promise<void> {
+    if (this.#isClosed) return;
     this.#beatDueMs = -Infinity;
     await this.#looking;
     await this.#look();
@@ -201,6 +216,10 @@ export class Peers {
         return { ...router, inFlight, startedMs, seenMs, ...(data === undefined ? {} : { fleet: data }) };
       })
       .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    const nowMs = this.#options.clock.nowMs();
+    if (this.#most === undefined || this.count >= this.#most.count || this.#most.untilMs <= nowMs) {
+      this.#most = { count: this.count, untilMs: nowMs + returnMs };
+    }
     this.#warnOfDifferences();
     this.#compareFleets();
     return { changes };
@@ -264,3 +283,9 @@ const beat = `with beat as (
   ) as routers, ${changesObject}`;
 
 const poll = `select ${changesObject}`;
+
+const announce = `with news as (
+    insert into changes (topic, version) values ('routers', 1)
+    on conflict (topic) do update set version = changes.version + 1 returning topic
+  )
+  select pg_notify('lfo', topic) from news`;

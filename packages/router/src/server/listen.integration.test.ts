@@ -48,3 +48,29 @@ test('security 1: another program on ::1 is not left there to receive our reques
   await assert.rejects(listen(app, { host: '127.0.0.1', port: address.port }), { code: 'EADDRINUSE' });
   await assert.rejects(statusAt(`http://127.0.0.1:${address.port}`));
 });
+
+test('a further port is answered on both addresses of loopback; one that is taken is told and ends nothing', async (t) => {
+  const other = createServer();
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  const address = other.address();
+  assert.ok(address !== null && typeof address === 'object');
+  const { port } = address;
+  const told: unknown[] = [];
+  const further = { port, done: (error?: unknown) => void told.push(error) };
+
+  const first = scriptedRouter();
+  t.after(() => first.app.close());
+  assert.equal(await statusAt(await listen(first.app, { host: '127.0.0.1', port: 0 }, further)), 200);
+  const [refused] = told;
+  assert.ok(refused instanceof Error && 'code' in refused && refused.code === 'EADDRINUSE');
+
+  await new Promise((resolve) => other.close(resolve));
+  const second = scriptedRouter();
+  t.after(() => second.app.close());
+  assert.equal(await statusAt(await listen(second.app, { host: '127.0.0.1', port: 0 }, further)), 200);
+  assert.equal(told[1], undefined);
+  assert.equal(await statusAt(`http://127.0.0.1:${port}`), 200);
+  if (hasIpv6) assert.equal(await statusAt(`http://[::1]:${port}`), 200);
+  await second.app.close();
+  await assert.rejects(statusAt(`http://127.0.0.1:${port}`));
+});

@@ -67,6 +67,28 @@ export const gemini: Wire = {
   },
 };
 
+/** The same without `alt=sse`: a stream is one JSON array. */
+export const geminiArray: Wire = {
+  ...gemini,
+  name: 'gemini, a stream as an array',
+  path: (model, isStream) => `/v1beta/models/${model}:${isStream ? 'streamGenerateContent' : 'generateContent'}`,
+  stream(text) {
+    const bodies: unknown[] = parsed(text);
+    const last = bodies.at(-1);
+    if (typeof last !== 'object' || last === null || !('error' in last)) {
+      return understood(bodies.map((body) => parsed(body)));
+    }
+    gemini.error(last);
+    return {
+      ...understood(
+        bodies.slice(0, -1).map((body) => parsed(body)),
+        true,
+      ),
+      stop: 'failed',
+    };
+  },
+};
+
 function content(turn: Turn): JsonObject {
   if ('user' in turn) {
     const image = { inlineData: { mimeType: 'image/png', data: turn.image ?? '' } };

@@ -47,6 +47,8 @@ export interface Wire {
   readonly name: string;
   /** Whether the wire has a way to ask for thoughts and to show them. */
   readonly showsThoughts: boolean;
+  /** It knows a prompt and a text, neither turns nor calls. */
+  readonly isTextOnly?: true;
   path(model: string, isStream: boolean): string;
   body(talk: Talk, model: string, isStream: boolean): JsonObject;
   whole(body: unknown): Understood;

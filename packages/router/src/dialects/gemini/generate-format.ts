@@ -1,5 +1,5 @@
 import type { LfoError } from '../../core/errors.ts';
-import type { FinishEvent, FinishReason, InferenceEvent, Usage } from '../../core/events.ts';
+import type { FinishEvent, FinishReason, InferenceEvent, TokenScore, Usage } from '../../core/events.ts';
 import { isJsonObject, parseJson } from '../../core/json.ts';
 import type { ChatRequest } from '../../core/request.ts';
 import { CallLedger, cutOff } from '../call-ledger.ts';
@@ -50,7 +50,14 @@ export class GenerateFormat implements AnswerFormat {
           parts.push(callPart(id, name, json, thoughtSignature));
         }
         return {
-          candidates: [{ content: { role: 'model', parts }, finishReason: finishReason(reason), index: 0 }],
+          candidates: [
+            {
+              content: { role: 'model', parts },
+              finishReason: finishReason(reason),
+              index: 0,
+              ...logprobsOf(request, answer.scores),
+            },
+          ],
           usageMetadata: wireUsage(finish.usage),
           modelVersion: model,
           responseId: request.id,
@@ -72,6 +79,8 @@ class GenerateStream implements AnswerStream {
   readonly #texts = { said: new WellFormedText(), thought: new WellFormedText() };
   readonly #calls = new Map<number, { id: string; name: string; signature: string | undefined; json: string }>();
   #hasBegun = false;
+  /** Of text that is yet to leave. */
+  #scores: TokenScore[] = [];
   #finish: FinishEvent | undefined;
 
   constructor(options: GenerateFormatOptions) {
@@ -106,6 +115,9 @@ class GenerateStream implements AnswerStream {
         if (call === undefined) return '';
         return this.#chunk({ parts: [callPart(call.id, call.name, call.json.toWellFormed(), call.signature)] });
       }
+      case 'token-scores':
+        if (event.about === 'text' && this.#options.request.sampling.logprobs) this.#scores.push(...event.scores);
+        return '';
       case 'finish':
         this.#finish = event;
         return '';
@@ -144,9 +156,16 @@ class GenerateStream implements AnswerStream {
     metadata?: AnswerMetadata,
   ): string {
     const { model, request } = this.#options;
+    const scores = this.#scores;
+    this.#scores = [];
     return this.#write({
       candidates: [
-        { content: { role: 'model', parts }, ...(reason !== undefined && { finishReason: reason }), index: 0 },
+        {
+          content: { role: 'model', parts },
+          ...(reason !== undefined && { finishReason: reason }),
+          index: 0,
+          ...logprobsOf(request, scores),
+        },
       ],
       ...(usage !== undefined && { usageMetadata: wireUsage(usage) }),
       modelVersion: model,
@@ -162,6 +181,31 @@ class GenerateStream implements AnswerStream {
     return this.#options.isSse ? `data: ${text}\r\n\r\n` : `${before}${text}`;
   }
 }
+
+/** What `responseLogprobs` asks for, where the model scored its text. */
+function logprobsOf({ sampling }: ChatRequest, scores: readonly TokenScore[]): { readonly logprobsResult?: object } {
+  if (!sampling.logprobs || scores.length === 0) return {};
+  const { topLogprobs = 0 } = sampling;
+  return {
+    logprobsResult: {
+      chosenCandidates: scores.map(scored),
+      ...(topLogprobs > 0 && {
+        topCandidates: scores.map(({ top = [] }) => ({ candidates: top.slice(0, topLogprobs).map(scored) })),
+      }),
+    },
+  };
+}
+
+function scored({ token, logprob, id }: Pick<TokenScore, 'token' | 'logprob' | 'id'>): object {
+  return {
+    token: token.toWellFormed(),
+    ...(id !== undefined && { tokenId: id }),
+    logProbability: Number.isFinite(logprob) ? logprob : impossible,
+  };
+}
+
+/** In the place of minus infinity, which JSON cannot say. */
+const impossible = -9999;
 
 function callPart(id: string, name: string, json: string, signature: string | undefined): object {
   const args = parseJson(json);

@@ -7,16 +7,13 @@ import type { Serving } from '../serving.ts';
 import { readOllamaEmbed, readOllamaEmbeddings } from './embed.ts';
 import { ollamaReaders, type ReadOllama, withoutLatest } from './read.ts';
 
-/** A recent version: clients refuse old ones, and words in its place. */
-const claimedVersion = '0.30.0';
-
 /** Ollama's routes. Models are managed by `lfo models`, not through them. */
 export function addOllamaRoutes(app: FastifyInstance, serving: Serving): void {
   const { clock } = serving.deps;
   const readers = ollamaReaders(serving.reading);
   const startedAt = new Date(clock.wallMs()).toISOString();
 
-  app.get('/api/version', () => ({ version: claimedVersion }));
+  app.get('/api/version', () => ({ version: serving.deps.ollamaVersion }));
   app.get('/api/tags', (request) => ({ models: serving.modelsOf(request).map((model) => tagOf(model, startedAt)) }));
   app.get('/api/ps', (request) => ({
     models: serving

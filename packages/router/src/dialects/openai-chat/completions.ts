@@ -149,7 +149,7 @@ class CompletionFormat implements AnswerFormat {
         const choice = {
           text: this.#echo + answer.text,
           index: 0,
-          logprobs: request.sampling.logprobs ? legacyLogprobs(answer.scores, this.#echo.length) : null,
+          logprobs: legacyScores(request, answer.scores, this.#echo.length),
           finish_reason: legacyReason(reason),
         };
         const head = { id: idOf(request), object: 'text_completion', created: createdS, model: answer.model };
@@ -235,12 +235,16 @@ function legacyReason(reason: FinishReason): Exclude<FinishReason, 'tool_calls'>
   return reason === 'tool_calls' ? 'stop' : reason;
 }
 
-function legacyLogprobs(scores: CollectedAnswer['scores'], startsAt: number): object {
+function legacyScores({ sampling }: ChatRequest, scores: CollectedAnswer['scores'], startsAt: number): object | null {
+  if (!sampling.logprobs) return null;
+  const { topLogprobs = 0 } = sampling;
   let offset = startsAt;
   return {
     tokens: scores.map(({ token }) => token),
     token_logprobs: scores.map(({ logprob }) => logprob),
-    top_logprobs: scores.map(({ top = [] }) => Object.fromEntries(top.map((one) => [one.token, one.logprob]))),
+    top_logprobs: scores.map(({ top = [] }) =>
+      Object.fromEntries(top.slice(0, topLogprobs).map((one) => [one.token, one.logprob])),
+    ),
     text_offset: scores.map(({ token }) => {
       const at = offset;
       offset += token.length;

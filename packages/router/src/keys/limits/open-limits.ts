@@ -19,7 +19,7 @@ export interface LimitOptions {
   readonly store: Store;
   /** No other living router is named so. */
   readonly router: string;
-  readonly routers: () => number;
+  readonly routers: () => number | undefined;
 }
 
 /** Who counts: Redis where it is configured, else PostgreSQL where it is, else this process. */

@@ -65,8 +65,9 @@ class FlakyStore implements SharedLimitStore {
 
 function setUp(
   limits: KeyLimits,
-  { routers = 3, onOutage = 'share' }: { routers?: number; onOutage?: 'share' | 'deny' | 'allow' } = {},
+  { onOutage = 'share', ...more }: { routers?: number | undefined; onOutage?: 'share' | 'deny' | 'allow' } = {},
 ) {
+  const routers = 'routers' in more ? more.routers : 3;
   const clock = new FakeClock();
   const store = new FlakyStore(clock);
   const health: boolean[] = [];
@@ -119,6 +120,13 @@ test('a share is one at least where anything is left, and none where nothing is'
   await none.grants(3);
   none.store.state = 'refusing';
   assert.equal((await none.grants(9)).length, 0);
+});
+
+test('nothing is shared out among routers whose number is not known yet', async () => {
+  const { store, grants, ask } = setUp({ requestsPerMinute: 60 }, { routers: undefined });
+  store.state = 'refusing';
+  assert.equal((await grants(8)).length, 0);
+  assert.equal((await ask()).type, 'unavailable');
 });
 
 test('a store that hangs is waited for three times, then asked once a second', async () => {

@@ -25,8 +25,8 @@ export interface SharedLimitsOptions {
   readonly store: SharedLimitStore;
   readonly clock: Clock;
   readonly ledger: Pick<UsageLedger, 'unwritten'>;
-  /** How many routers live, as far as is known. */
-  readonly routers: () => number;
+  /** Among how many routers a limit is shared out; `undefined`: not known yet. */
+  readonly routers: () => number | undefined;
   /** What limited keys get while the store fails. */
   readonly onOutage: () => 'share' | 'deny' | 'allow';
   /** Longest silence of the store that a request waits through. */
@@ -253,9 +253,11 @@ export class SharedLimits implements LimitStore {
   #takeAlone(account: Account, ask: LimitAsk): LimitAnswer {
     const { clock, routers, onOutage } = this.#options;
     const how = onOutage();
-    if (how === 'deny') return { type: 'unavailable' };
+    const count = routers();
+    // A part of an unknown number of parts is none.
+    if (how === 'deny' || (how === 'share' && count === undefined)) return { type: 'unavailable' };
     const seen = this.#seenNow(ask.keyId);
-    account.outage ??= new OutageShare(clock, routers(), seen && { state: seen, own: account.own });
+    account.outage ??= new OutageShare(clock, count ?? 1, seen && { state: seen, own: account.own });
     const share = account.outage;
     const limits = how === 'allow' ? {} : ask.limits;
     const verdict = share.take({ ...ask, limits });

@@ -468,6 +468,23 @@ test('a reader that takes nothing loses its answer and no other', async () => {
   await assert.rejects(Array.fromAsync(slow), (error) => faultOf(error) === 'unusable');
 });
 
+test('a device that has finished says so before its answer has been read', async () => {
+  const { device, backend, call } = await ready();
+  const finished: number[] = [];
+  const slow = oneByOne(
+    backend.infer(request, { ...call, finished: ({ completionTokens }) => finished.push(completionTokens) }),
+  );
+  const first = slow.next();
+  await settle();
+  device.delta(0, { k: 'text', text: 'a' });
+  await first;
+  device.delta(0, { k: 'text', text: 'b' });
+  device.done(0);
+  await settle();
+  assert.equal(finished.length, 1);
+  assert.equal((await Array.fromAsync(slow)).at(-1)?.type, 'finish');
+});
+
 test('tokens are counted by the device; an abort gives up, a refusal gives no number', async () => {
   const { device, backend } = await ready();
   const counted = backend.countTokens(request, new AbortController().signal);

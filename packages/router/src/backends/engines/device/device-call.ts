@@ -130,8 +130,11 @@ export class DeviceCall implements CallListener {
   #done(message: MessageOf<DeviceMessage, 'done'>): void {
     const { bodyBytes: requestBytes, messages } = this.#request;
     const exchanged = { requestBytes, messages: messages.length, answerBytes: this.#bytes, calls: this.#calls };
-    this.#push(doneEvents(message, exchanged, this.#meter.estimate(tokensOf(requestBytes))));
+    const events = doneEvents(message, exchanged, this.#meter.estimate(tokensOf(requestBytes)));
+    this.#push(events);
     this.#finish({});
+    const last = events.at(-1);
+    if (last?.type === 'finish') this.#context.finished?.(last.usage);
   }
 
   get #mayHaveKilled(): boolean {
