@@ -12,6 +12,8 @@ const longestMs = 2_000;
  * is made one place long, and a connection of our own is put there: if it got the place, nobody else waits, and nobody
  * can come before the close. Whoever tries meanwhile is refused after it, and goes elsewhere.
  *
+ * A connection whose handshake is not over at that moment is still reset, so few should be opened by then.
+ *
  * Where that cannot be done it closes all the same, after two seconds: on systems that connect to themselves later than
  * at once, that is a moment after the last connection.
  */

@@ -42,7 +42,7 @@ export interface ServerDeps {
   readonly quota?: Pick<KeyQuota, 'headers'>;
   /** Name of this router, for every answer; absent: none is told. */
   readonly router?: () => string;
-  /** The process is ending: what still comes is answered, and its connection closed. */
+  /** The process is ending: what still comes is answered, and its connection closed once no new ones are taken. */
   readonly isDraining?: () => boolean;
   /** Told of each request that was refused before it ran. */
   readonly onRefusal?: (refusal: RefusedRequest) => void;
@@ -125,7 +125,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     request.receivedMs = clock.nowMs();
     reply.header('x-request-id', request.id);
     if (deps.router !== undefined) setRaw(reply, { 'x-lfo-router': deps.router() });
-    if (deps.isDraining?.() === true) setRaw(reply, { connection: 'close' });
+    // Not while there is a listener: whoever loses a connection opens another, which the listener's end could reset.
+    if (deps.isDraining?.() === true && !app.server.listening) setRaw(reply, { connection: 'close' });
     const origin = guard.allowedOrigin(request);
     if (origin !== undefined) {
       allowOrigin(request, reply, origin);
