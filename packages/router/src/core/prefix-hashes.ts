@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type ChatRequest, textOf } from './request.ts';
 
 /** Beginnings of a prompt that are worth a hash: the last ones, which a conversation grows by. */
@@ -31,5 +31,5 @@ function chain(model: string, { tools, messages, hints }: ChatRequest): readonly
 }
 
 function digest(before: string, text: string): string {
-  return createHash('sha256').update(before).update(text).digest('hex').slice(0, 16);
+  return hash('sha256', before + text, 'hex').slice(0, 16);
 }
