@@ -3,11 +3,10 @@ import { familyOf, leastScoreToAsk, withOpinion } from '../confidence/opinion.ts
 import { childOf } from '../core/abort.ts';
 import type { Attempt as PlannedAttempt, BackendView } from '../core/backend.ts';
 import { LfoError } from '../core/errors.ts';
-import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
-import { beginTrace } from '../core/trace.ts';
 import { assumedCloudMs, predictedAnswerMs } from '../routing/answer-time.ts';
-import { Attempt, type Call, type PromptSize, type Stages } from './attempt.ts';
+import type { Call, PromptSize, Stages } from './attempt.ts';
+import { attemptAside } from './attempt-aside.ts';
 import type { SparedAnswer } from './attempt-notes.ts';
 
 /** What another model said of an answer. */
@@ -38,26 +37,19 @@ export async function secondOpinion(
   const other = fleet.backends.find((backend) => isOther(backend, held));
   if (other === undefined) return undefined;
   const planned: PlannedAttempt = { tier: 'local', backend: other.id, gated: false, policy: 'observe' };
-  const exclude = new Set<string>();
-  if (!stages.pool.hasCandidate(planned, { request, exclude, ...size })) return undefined;
-
   const over = childOf(call.signal);
   const cloudMs = predictedAnswerMs(fleet, 'cloud', request, size, 'end') ?? assumedCloudMs;
   const cancel = stages.clock.schedule(cloudMs, () => over.abort(tooLate));
-  const { clock } = stages;
-  const trace = beginTrace(request, { startMs: clock.nowMs(), startedAtMs: clock.wallMs() }, call.trace.threshold);
-  const said: InferenceEvent[] = [];
-  const writer = { committed: false, write: (events: readonly InferenceEvent[]) => void said.push(...events) };
-  const own: Call = { ...call, trace, signal: over.signal };
-  const options = { request, call: own, stages, size, hasSpare: false, hasOther: () => false };
-  const end = await new Attempt({ attempt: planned, exclude, delayMs: 0 }, options).run(writer);
+  const { costOf, deadlineMs, trace } = call;
+  const asked = { signal: over.signal, costOf, deadlineMs, threshold: trace.threshold };
+  const aside = await attemptAside(planned, request, asked, stages, size);
   cancel();
   over.release();
-  if (end.type !== 'answered') return undefined;
-  const agreement = agreementOf(request, held.events, said);
+  if (aside?.end.type !== 'answered') return undefined;
+  const agreement = agreementOf(request, held.events, aside.events);
   if (agreement === undefined) return undefined;
   const { agrees } = agreement;
-  const { backend = other.id, model = other.models[0] ?? other.id } = trace;
+  const { backend = other.id, model = other.models[0] ?? other.id } = aside.trace;
   const opinion = { backend, model, agrees, score: withOpinion(score, agrees) };
   noteOpinion(held, opinion);
   return opinion;

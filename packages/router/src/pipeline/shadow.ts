@@ -4,8 +4,9 @@ import { type Clock, sleep } from '../core/clock.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { ChatRequest } from '../core/request.ts';
 import type { RequestFollower, RequestSink } from '../core/sink.ts';
-import { beginTrace, type RequestTrace } from '../core/trace.ts';
-import { Attempt, type Call, type ComparedAnswers, type Stages } from './attempt.ts';
+import type { RequestTrace } from '../core/trace.ts';
+import type { Call, ComparedAnswers, Stages } from './attempt.ts';
+import { attemptAside } from './attempt-aside.ts';
 
 export interface ShadowsOptions {
   readonly clock: Clock;
@@ -100,35 +101,15 @@ export class Shadows implements RequestSink {
   }
 
   async #compare({ request, trace, answer, tier, propensity }: Waiting): Promise<void> {
-    const { clock, stagesFor, costOf, compared, record, spent } = this.#options;
+    const { stagesFor, costOf, compared, record, spent } = this.#options;
     const stages = stagesFor(request);
-    const size = {
-      promptTokens: trace.promptTokens ?? 0,
-      ...(trace.promptTokensFrom !== undefined && { promptTokensFrom: trace.promptTokensFrom }),
-    };
+    const { promptTokens = 0, promptTokensFrom = 'estimate', threshold } = trace;
     const planned: PlannedAttempt = { tier, gated: false, policy: 'shadow' };
-    const exclude = new Set<string>();
-    if (!stages.pool.hasCandidate(planned, { request, exclude, ...size })) return;
-    const own = beginTrace(request, { startMs: clock.nowMs(), startedAtMs: clock.wallMs() }, trace.threshold);
-    const call: Call = {
-      signal: this.#over.signal,
-      deadlineMs: undefined,
-      headDueMs: undefined,
-      hasHead: () => false,
-      trace: own,
-      costOf,
-    };
-    const other: InferenceEvent[] = [];
-    const writer = { committed: false, write: (events: readonly InferenceEvent[]) => void other.push(...events) };
-    const options = {
-      request,
-      call,
-      stages,
-      size: { promptTokensFrom: 'estimate' as const, warmTokens: 0, ...size },
-      hasSpare: false,
-      hasOther: () => false,
-    };
-    const end = await new Attempt({ attempt: planned, exclude, delayMs: 0 }, options).run(writer);
+    const asked = { signal: this.#over.signal, costOf, deadlineMs: undefined, threshold };
+    const size = { promptTokens, promptTokensFrom, warmTokens: 0 };
+    const aside = await attemptAside(planned, request, asked, stages, size);
+    if (aside === undefined) return;
+    const { end, events: other, trace: own } = aside;
     if (tier === 'cloud') spent(costOf(own.attempts) ?? 0);
     if (end.type !== 'answered') return;
     if (tier === 'local') record(own, request.hints.clientKey, trace.attempts.length);
