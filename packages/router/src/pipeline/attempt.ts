@@ -110,7 +110,7 @@ export interface AttemptOptions {
   readonly call: Call;
   readonly stages: Stages;
   readonly size: PromptSize;
-  /** Another answer is ready: gives up in time for it to arrive before the client's deadline, unless bytes have left. */
+  /** Another answer is ready. */
   readonly hasSpare: boolean;
   /** Whether another backend could answer if this one failed now. */
   readonly hasOther: (backend: string) => boolean;
@@ -122,7 +122,7 @@ export class Attempt {
   readonly #options: AttemptOptions;
   readonly #abort: ChildAbort;
   readonly #notes: AttemptNotes;
-  readonly #cancelGiveUp: () => void;
+  #cancelGiveUp: () => void = nothing;
   #lease: Lease | undefined;
   #upstream: UpstreamAnswer | undefined;
   #gate: Gate | undefined;
@@ -143,7 +143,7 @@ export class Attempt {
     this.#abort = childOf(call.signal);
     this.#notes = new AttemptNotes(call.trace, step.attempt, stages.clock, call.costOf);
     if (step.isCallForced === true) this.#notes.attempt.isCallForced = true;
-    this.#cancelGiveUp = hasSpare ? this.#giveUpInTime() : () => undefined;
+    if (hasSpare) this.giveUpInTime();
   }
 
   /** Id of the backend that was leased, if one was. */
@@ -230,16 +230,18 @@ export class Attempt {
     held([], this.#notes.attempt, gate.verdict);
   }
 
-  #giveUpInTime(): () => void {
+  /** Another answer is ready: ends in time for that to arrive before the client's deadline, unless bytes have left. */
+  giveUpInTime(): void {
+    if (this.#isGivenBack) return;
     const { call, stages } = this.#options;
     const { clock } = stages;
     const at = (dueMs: number | undefined, isMet: () => boolean): (() => void) => {
-      if (dueMs === undefined) return () => undefined;
+      if (dueMs === undefined) return nothing;
       const delayMs = Math.max(0, handOverMs(dueMs, call.trace.startMs) - clock.nowMs());
       return clock.schedule(delayMs, () => isMet() || this.#abort.abort(givenUp));
     };
     const cancels = [at(call.deadlineMs, () => false), at(call.headDueMs, () => call.hasHead())];
-    return () => cancels.forEach((cancel) => cancel());
+    this.#cancelGiveUp = () => cancels.forEach((cancel) => cancel());
   }
 
   /** @throws BackendError where text has left: the call that was withheld cannot be answered by anybody else */
@@ -482,3 +484,5 @@ const givenUp = new LfoError('The deadline is near and another answer is ready.'
   code: 'deadline_exceeded',
   status: 504,
 });
+
+function nothing(): void {}

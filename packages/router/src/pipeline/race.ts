@@ -9,7 +9,6 @@ import {
   type AttemptOptions,
   type AttemptWriter,
   type Call,
-  handOverMs,
   type PromptSize,
   type Stages,
 } from './attempt.ts';
@@ -75,7 +74,6 @@ export class Race {
     if (attempt === undefined || this.#writer !== undefined || step.attempt.tier !== 'cloud') {
       return new Attempt(step, options);
     }
-    const giveUpMs = options.hasSpare ? giveUpOf(options.call) : undefined;
     return {
       get backend() {
         return attempt.backend;
@@ -83,7 +81,7 @@ export class Race {
       get model() {
         return attempt.model;
       },
-      run: (writer) => this.#handOver(writer, giveUpMs),
+      run: (writer) => this.#handOver(attempt, writer, options.hasSpare),
     };
   }
 
@@ -136,19 +134,15 @@ export class Race {
   }
 
   /** The local attempt is out: what has come so far is written, and the rest as it comes. */
-  async #handOver(writer: AttemptWriter, giveUpMs: number | undefined): Promise<AttemptEnd> {
-    const { stages, call } = this.#options;
-    const { clock } = stages;
+  async #handOver(attempt: Attempt, writer: AttemptWriter, hasSpare: boolean): Promise<AttemptEnd> {
     this.#winner = 'cloud';
     this.#writer = writer;
-    const giveUp = (): void => void (writer.committed || this.#cloud.abort(tooLate));
-    const cancel = giveUpMs === undefined ? nothing : clock.schedule(Math.max(0, giveUpMs - clock.nowMs()), giveUp);
     if (this.#kept.length > 0) await this.#write(this.#kept.splice(0));
+    if (hasSpare && !writer.committed) attempt.giveUpInTime();
     const end: AttemptEnd = (await this.#running) ?? { type: 'failed', error: hedgeLost };
-    cancel();
     this.#cloud.release();
     const reason = this.#noted?.reason;
-    if (end.type === 'failed' && reason !== undefined) leadWith(call.trace, reason);
+    if (end.type === 'failed' && reason !== undefined) leadWith(this.#options.call.trace, reason);
     return end;
   }
 
@@ -197,15 +191,5 @@ export class Race {
   }
 }
 
-function giveUpOf({ deadlineMs, trace }: Call): number | undefined {
-  return deadlineMs === undefined ? undefined : handOverMs(deadlineMs, trace.startMs);
-}
-
-function nothing(): void {}
-
 /** Of the attempt that came second. */
 export const hedgeLost = new LfoError('Another answer was accepted first.', { code: 'hedge_lost', status: 499 });
-const tooLate = new LfoError('The deadline is near and another answer is ready.', {
-  code: 'deadline_exceeded',
-  status: 504,
-});
