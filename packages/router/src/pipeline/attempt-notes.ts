@@ -189,12 +189,8 @@ export class AttemptNotes {
 
 /** The held answer of an earlier attempt is given after all. */
 export function noteSparedAnswer(trace: RequestTrace, spared: SparedAnswer, nowMs: number, costOf: CostOf): void {
-  noteRoute(trace, spared.attempt);
+  noteHeldAnswer(trace, spared, nowMs, costOf);
   if (!spared.isWhole) spared.attempt.outcome = 'answered';
-  noteConfidence(trace, spared.verdict);
-  trace.committedMs ??= nowMs;
-  trace.firstTokenMs ??= spared.attempt.firstEventMs ?? nowMs;
-  for (const event of spared.events) noteAnswer(trace, event, costOf);
   if (spared.verdict !== undefined || trace.attempts.some(({ tier }) => tier === 'cloud')) {
     noteDegraded(trace, spared.verdict);
   }
@@ -203,19 +199,30 @@ export function noteSparedAnswer(trace: RequestTrace, spared: SparedAnswer, nowM
 /** Another local model gave the same answer as the one held back, which is therefore given. */
 export function noteUpheldAnswer(
   trace: RequestTrace,
-  { attempt, events, verdict }: SparedAnswer,
+  held: SparedAnswer,
   score: number,
   nowMs: number,
   costOf: CostOf,
 ): void {
+  noteHeldAnswer(trace, held, nowMs, costOf);
+  held.attempt.outcome = 'answered';
+  held.attempt.reason = 'second_opinion';
+  held.attempt.score = score;
+  trace.confidence = score;
+  leadWith(trace, 'second_opinion');
+}
+
+/** An answer that was held back is the one the client gets. */
+function noteHeldAnswer(
+  trace: RequestTrace,
+  { attempt, events, verdict }: SparedAnswer,
+  nowMs: number,
+  costOf: CostOf,
+): void {
   noteRoute(trace, attempt);
-  attempt.outcome = 'answered';
-  attempt.reason = 'second_opinion';
-  attempt.score = score;
+  noteConfidence(trace, verdict);
   trace.committedMs ??= nowMs;
   trace.firstTokenMs ??= attempt.firstEventMs ?? nowMs;
-  if (verdict !== undefined) noteConfidence(trace, { ...verdict, score });
-  leadWith(trace, 'second_opinion');
   for (const event of events) noteAnswer(trace, event, costOf);
 }
 
