@@ -1,3 +1,5 @@
+import { logistic } from './heads/head.ts';
+
 /**
  * What agreement and disagreement of an unrelated model add to the log-odds of an answer. Half the logarithms of their
  * likelihood ratios as measured for a 0.5B beside an unrelated 8B on function calls (27 % agree, of those 91 % are right,
@@ -24,5 +26,5 @@ export function familyOf(model: string): string {
 
 function moved(probability: number, logOdds: number): number {
   const clamped = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
-  return 1 / (1 + Math.exp(-(Math.log(clamped / (1 - clamped)) + logOdds)));
+  return logistic(Math.log(clamped / (1 - clamped)) + logOdds);
 }
