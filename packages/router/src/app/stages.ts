@@ -10,7 +10,7 @@ import type { AppOptions } from './running-app.ts';
 import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
 import type { HedgePolicy, Stages } from '../pipeline/attempt.ts';
-import { assumedCloudMs, expectedAttempt, predictedAnswerMs } from '../routing/answer-time.ts';
+import { expectedCosts } from '../routing/answer-time.ts';
 import { explainRoute } from '../routing/explain.ts';
 import { defaultPolicies } from '../routing/policies.ts';
 import { createRoute, type ExpectedOf } from '../routing/route.ts';
@@ -98,13 +98,10 @@ export function stagesOver(
 function expectedWorth(usdPerSecond: () => number, { expectedRight }: Learning, costOf: CostOf): ExpectedOf {
   return (request, fleet, size) => {
     const [candidate] = candidatesOf(fleet, 'local', request);
-    const localMs = predictedAnswerMs(fleet, 'local', request, size, 'end');
-    const until = request.stream ? 'first token' : 'end';
-    const cloudMs = predictedAnswerMs(fleet, 'cloud', request, size, until) ?? assumedCloudMs;
-    if (candidate === undefined || localMs === undefined) return undefined;
+    const costs = expectedCosts(request, size, fleet, costOf);
+    if (candidate === undefined || costs === undefined) return undefined;
     const right = expectedRight(request, candidate.offer.model);
-    const cloudUsd = costOf([expectedAttempt(request, size, fleet)]) ?? 0;
-    return right === undefined ? undefined : { right, localMs, cloudMs, cloudUsd, usdPerSecond: usdPerSecond() };
+    return right === undefined ? undefined : { right, ...costs, usdPerSecond: usdPerSecond() };
   };
 }
 

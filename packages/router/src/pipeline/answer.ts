@@ -153,7 +153,7 @@ async function upheldAnswer(
 function raceFor(plan: Plan, request: ChatRequest, call: Call, stages: Stages, size: PromptSize): Race | undefined {
   const step = plan.behindGate;
   if (step === undefined || stages.hedging === undefined) return undefined;
-  const delayMs = stages.hedging.delayMs(request, size, stages.pool.snapshot(), call.costOf);
+  const delayMs = stages.hedging.delayMs(request, size, () => stages.pool.snapshot(), call.costOf);
   if (delayMs === undefined) return undefined;
   return new Race({ request, call, stages, size, step, delayMs, hasOther: (backend) => plan.hasOther(step, backend) });
 }

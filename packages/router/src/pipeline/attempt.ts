@@ -49,7 +49,7 @@ export interface Stages {
 /** Decides when the cloud is begun beside a local attempt, and learns from how such attempts end. */
 export interface HedgePolicy {
   /** Milliseconds after the local attempt; undefined: not before the verdict. */
-  delayMs(request: ChatRequest, size: PromptSize, fleet: FleetView, costOf: CostOf): number | undefined;
+  delayMs(request: ChatRequest, size: PromptSize, fleet: () => FleetView, costOf: CostOf): number | undefined;
   judged(request: ChatRequest, wasHeldBack: boolean): void;
 }
 

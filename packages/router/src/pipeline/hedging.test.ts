@@ -32,8 +32,14 @@ const fleet: FleetView = {
 
 test('the cloud begins so late that its answer comes when the verdict does', () => {
   const hedging = new Hedging(() => on);
-  assert.equal(hedging.delayMs(chatRequest({ stream: true }), size, fleet, cheap), 13_800 - 500.1);
-  assert.equal(hedging.delayMs(chatRequest({ stream: false }), size, fleet, cheap), 13_800 - 1_300.1);
+  assert.equal(
+    hedging.delayMs(chatRequest({ stream: true }), size, () => fleet, cheap),
+    13_800 - 500.1,
+  );
+  assert.equal(
+    hedging.delayMs(chatRequest({ stream: false }), size, () => fleet, cheap),
+    13_800 - 1_300.1,
+  );
 });
 
 test('it is begun only where the time saved is worth more than the money wasted', () => {
@@ -41,29 +47,48 @@ test('it is begun only where the time saved is worth more than the money wasted'
   const whole = chatRequest({ stream: false });
   // 40 % are held back, each then comes 1.3 s sooner: 0.4 · 0.002 · 1.3 against 0.6 · price.
   assert.equal(
-    hedging.delayMs(whole, size, fleet, () => 0.002),
+    hedging.delayMs(
+      whole,
+      size,
+      () => fleet,
+      () => 0.002,
+    ),
     undefined,
   );
   assert.notEqual(
-    hedging.delayMs(whole, size, fleet, () => 0.0016),
+    hedging.delayMs(
+      whole,
+      size,
+      () => fleet,
+      () => 0.0016,
+    ),
     undefined,
   );
   const dear = new Hedging(() => ({ ...on, usdPerSecond: 0 }));
-  assert.equal(dear.delayMs(whole, size, fleet, cheap), undefined);
+  assert.equal(
+    dear.delayMs(whole, size, () => fleet, cheap),
+    undefined,
+  );
 });
 
 test('what is held back ever more rarely is hedged no longer, with tools and without apart', () => {
   const hedging = new Hedging(() => ({ ...on, hedgeShare: 0.5 }));
   const plain = chatRequest({ stream: false });
   for (let turn = 0; turn < 200; turn++) hedging.judged(plain, false);
-  assert.equal(hedging.delayMs(plain, size, fleet, cheap), undefined);
+  assert.equal(
+    hedging.delayMs(plain, size, () => fleet, cheap),
+    undefined,
+  );
   const tool = { name: 'f', parameters: { type: 'object' } };
-  assert.notEqual(hedging.delayMs(chatRequest({ stream: false, tools: [tool] }), size, fleet, cheap), undefined);
+  assert.notEqual(
+    hedging.delayMs(chatRequest({ stream: false, tools: [tool] }), size, () => fleet, cheap),
+    undefined,
+  );
 });
 
 test('of many requests no more than the share is hedged', () => {
   const hedging = new Hedging(() => on);
-  const granted = Array.from({ length: 1_000 }, () => hedging.delayMs(chatRequest(), size, fleet, cheap)).filter(
+  const granted = Array.from({ length: 1_000 }, () => hedging.delayMs(chatRequest(), size, () => fleet, cheap)).filter(
     (delay) => delay !== undefined,
   );
   assert.ok(granted.length <= 83 && granted.length >= 80, String(granted.length));
@@ -71,11 +96,20 @@ test('of many requests no more than the share is hedged', () => {
 
 test('nothing is hedged that is switched off, has acted, or whose local time nobody knows', () => {
   const request = chatRequest();
-  assert.equal(new Hedging(() => ({ ...on, hedge: false })).delayMs(request, size, fleet, cheap), undefined);
+  assert.equal(
+    new Hedging(() => ({ ...on, hedge: false })).delayMs(request, size, () => fleet, cheap),
+    undefined,
+  );
   const acted = chatRequest({
     messages: [...request.messages, { role: 'tool', toolCallId: 'c', content: [{ type: 'text', text: 'paid' }] }],
   });
-  assert.equal(new Hedging(() => on).delayMs(acted, size, fleet, cheap), undefined);
+  assert.equal(
+    new Hedging(() => on).delayMs(acted, size, () => fleet, cheap),
+    undefined,
+  );
   const unknown = { backends: [backend('local', {}), ...fleet.backends.slice(1)] };
-  assert.equal(new Hedging(() => on).delayMs(request, size, unknown, cheap), undefined);
+  assert.equal(
+    new Hedging(() => on).delayMs(request, size, () => unknown, cheap),
+    undefined,
+  );
 });

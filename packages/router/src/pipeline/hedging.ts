@@ -1,7 +1,7 @@
 import type { GateConfig } from '../config/config.ts';
 import type { FleetView } from '../core/backend.ts';
 import type { ChatRequest } from '../core/request.ts';
-import { assumedCloudMs, expectedAttempt, predictedAnswerMs } from '../routing/answer-time.ts';
+import { expectedCosts } from '../routing/answer-time.ts';
 import type { Call, HedgePolicy, PromptSize } from './attempt.ts';
 
 export interface HedgeConfig extends Pick<GateConfig, 'hedge' | 'hedgeShare'> {
@@ -33,20 +33,18 @@ export class Hedging implements HedgePolicy {
    * Milliseconds after its local attempt at which a request's cloud attempt begins; undefined: not before the verdict.
    * What is granted is spent. A request whose tools have acted is never hedged: two answers to it may be two acts.
    */
-  delayMs(request: ChatRequest, size: PromptSize, fleet: FleetView, costOf: Call['costOf']): number | undefined {
+  delayMs(request: ChatRequest, size: PromptSize, fleet: () => FleetView, costOf: Call['costOf']): number | undefined {
     const { hedge, hedgeShare, usdPerSecond } = this.#config();
     if (!hedge) return undefined;
     this.#tokens = Math.min(burst, this.#tokens + hedgeShare);
     if (this.#tokens < 1 || request.messages.some(({ role }) => role === 'tool')) return undefined;
-    const localMs = predictedAnswerMs(fleet, 'local', request, size, 'end');
-    if (localMs === undefined) return undefined;
-    const until = request.stream ? 'first token' : 'end';
-    const cloudMs = predictedAnswerMs(fleet, 'cloud', request, size, until) ?? assumedCloudMs;
+    const expected = expectedCosts(request, size, fleet(), costOf);
+    if (expected === undefined) return undefined;
+    const { localMs, cloudMs, cloudUsd: usd } = expected;
     // Begun earlier it would save no more, and less would be known of the local answer.
     const delayMs = Math.max(0, localMs - cloudMs);
     const savedMs = Math.min(cloudMs, localMs - delayMs);
     const heldBack = this.#heldBack[kindOf(request)];
-    const usd = costOf([expectedAttempt(request, size, fleet)]) ?? 0;
     if (heldBack * usdPerSecond * (savedMs / 1000) <= (1 - heldBack) * usd) return undefined;
     this.#tokens -= 1;
     return delayMs;

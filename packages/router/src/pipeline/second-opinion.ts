@@ -4,7 +4,7 @@ import { childOf } from '../core/abort.ts';
 import type { Attempt as PlannedAttempt, BackendView } from '../core/backend.ts';
 import { LfoError } from '../core/errors.ts';
 import type { ChatRequest } from '../core/request.ts';
-import { assumedCloudMs, predictedAnswerMs } from '../routing/answer-time.ts';
+import { expectedCloudMs } from '../routing/answer-time.ts';
 import type { Call, PromptSize, Stages } from './attempt.ts';
 import { attemptAside } from './attempt-aside.ts';
 import type { SparedAnswer } from './attempt-notes.ts';
@@ -38,7 +38,7 @@ export async function secondOpinion(
   if (other === undefined) return undefined;
   const planned: PlannedAttempt = { tier: 'local', backend: other.id, gated: false, policy: 'observe' };
   const over = childOf(call.signal);
-  const cloudMs = predictedAnswerMs(fleet, 'cloud', request, size, 'end') ?? assumedCloudMs;
+  const cloudMs = expectedCloudMs(fleet, request, size, 'end');
   const cancel = stages.clock.schedule(cloudMs, () => over.abort(tooLate));
   const { costOf, deadlineMs, trace } = call;
   const asked = { signal: over.signal, costOf, deadlineMs, threshold: trace.threshold };

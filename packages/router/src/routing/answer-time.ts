@@ -1,54 +1,71 @@
-import type { BackendView, FleetView } from '../core/backend.ts';
-import { predictWait } from '../core/predicted-wait.ts';
+import type { FleetView } from '../core/backend.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
+import type { ExpectedWorth, RequestFeatures } from '../core/routing.ts';
 import { type AttemptTrace, newAttempt } from '../core/trace.ts';
-import type { RequestFeatures } from '../core/routing.ts';
+import { candidatesOf, isReady, predictedWait } from './suitability.ts';
 
 /** Of a cloud that has not been measured: answers in one piece teach no rates. */
-export const assumedCloudMs = 2_000;
+const assumedCloudMs = 2_000;
 
 /** Of an answer without a limit of its own. */
 const usualTokens = 128;
 
-/** Tokens that an answer is expected to have. */
-export function expectedTokens({ sampling }: ChatRequest): number {
-  return Math.min(usualTokens, sampling.maxTokens ?? Infinity);
-}
+type Size = Pick<RequestFeatures, 'promptTokens' | 'expectedTokens' | 'warmTokens' | 'warmBackend'>;
 
 /**
- * Milliseconds until the first token of the tier's quickest ready backend, or until its answer is whole; undefined while
- * nothing has been measured there.
+ * What an answer in either tier is expected to take and cost: the local one until it can be judged, the cloud's until its
+ * first token or, not streamed, its end. Undefined while no local time is known.
+ * @param costOf US dollars of attempts; an unknown price counts as none
  */
-export function predictedAnswerMs(
+export function expectedCosts(
+  request: ChatRequest,
+  size: Size,
+  fleet: FleetView,
+  costOf: (attempts: readonly AttemptTrace[]) => number | undefined,
+): Pick<ExpectedWorth, 'localMs' | 'cloudMs' | 'cloudUsd'> | undefined {
+  const localMs = predictedAnswerMs(fleet, 'local', request, size, 'end');
+  if (localMs === undefined) return undefined;
+  const cloudMs = expectedCloudMs(fleet, request, size, request.stream ? 'first token' : 'end');
+  return { localMs, cloudMs, cloudUsd: costOf([expectedAttempt(request, size, fleet)]) ?? 0 };
+}
+
+/** Milliseconds that the cloud would take, or is taken to. */
+export function expectedCloudMs(
+  fleet: FleetView,
+  request: ChatRequest,
+  size: Size,
+  until: 'first token' | 'end',
+): number {
+  return predictedAnswerMs(fleet, 'cloud', request, size, until) ?? assumedCloudMs;
+}
+
+/** Of the quickest backend that could be asked now; undefined while nothing has been measured there. */
+function predictedAnswerMs(
   fleet: FleetView,
   tier: Tier,
   request: ChatRequest,
-  { promptTokens, warmTokens }: Pick<RequestFeatures, 'promptTokens' | 'warmTokens'>,
+  size: Size,
   until: 'first token' | 'end',
 ): number | undefined {
-  const outTokens = until === 'end' ? expectedTokens(request) : 0;
-  const size = { tokens: promptTokens, warmTokens: tier === 'local' ? warmTokens : 0 };
-  const times = fleet.backends.flatMap((backend) => {
-    if (backend.tier !== tier || !isFit(backend)) return [];
-    const wait = predictWait(backend.status, backend.queueMs ?? 0, size);
-    const { decodeRate } = backend.status;
-    if (wait === undefined || (outTokens > 0 && decodeRate === undefined)) return [];
-    return wait.totalMs + (decodeRate === undefined ? 0 : (outTokens / decodeRate) * 1000);
-  });
+  const outTokens = until === 'end' ? answerTokens(request) : 0;
+  const times = candidatesOf(fleet, tier, request)
+    .filter(isReady)
+    .flatMap((candidate) => {
+      const wait = predictedWait(candidate, size);
+      const { decodeRate } = candidate.offer.rates ?? candidate.backend.status;
+      if (wait === undefined || (outTokens > 0 && decodeRate === undefined)) return [];
+      return wait.totalMs + (decodeRate === undefined ? 0 : (outTokens / decodeRate) * 1000);
+    });
   return times.length === 0 ? undefined : Math.min(...times);
 }
 
-function isFit({ status, breaker, isDraining }: BackendView): boolean {
-  return status.state === 'ready' && breaker === 'closed' && isDraining !== true;
+/** What the cloud's answer would be charged as. */
+function expectedAttempt(request: ChatRequest, { promptTokens }: Size, { backends }: FleetView): AttemptTrace {
+  const cloud = backends.find(({ tier }) => tier === 'cloud');
+  const usage = { promptTokens, completionTokens: answerTokens(request) };
+  return { ...newAttempt('cloud', 0), backend: cloud?.id, model: cloud?.models[0], usage };
 }
 
-/** What the cloud's answer would be charged as. */
-export function expectedAttempt(
-  request: ChatRequest,
-  { promptTokens }: Pick<RequestFeatures, 'promptTokens'>,
-  { backends }: FleetView,
-): AttemptTrace {
-  const cloud = backends.find(({ tier }) => tier === 'cloud');
-  const usage = { promptTokens, completionTokens: expectedTokens(request) };
-  return { ...newAttempt('cloud', 0), backend: cloud?.id, model: cloud?.models[0], usage };
+function answerTokens({ sampling }: ChatRequest): number {
+  return Math.min(usualTokens, sampling.maxTokens ?? Infinity);
 }

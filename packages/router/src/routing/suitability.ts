@@ -43,7 +43,10 @@ export function isFull({ inFlight, maxInFlight = Infinity, status }: BackendView
 }
 
 /** Predicted wait for the first token of this request. Undefined until a rate has been measured. */
-export function predictedWait({ backend, offer }: Candidate, features: RequestFeatures): PredictedWait | undefined {
+export function predictedWait(
+  { backend, offer }: Candidate,
+  features: Pick<RequestFeatures, 'promptTokens' | 'expectedTokens' | 'warmTokens' | 'warmBackend'>,
+): PredictedWait | undefined {
   const { promptTokens, expectedTokens = promptTokens, warmTokens, warmBackend = backend.id } = features;
   return predictWait(offer.rates ?? backend.status, backend.queueMs ?? 0, {
     tokens: expectedTokens,
