@@ -2,6 +2,7 @@ import type { Attempt, Backend, BackendPool, FleetView, Lease, PoolChoice } from
 import type { Clock } from '../core/clock.ts';
 import type { BreakerConfig } from '../config/config.ts';
 import { BackendError } from '../core/errors.ts';
+import { setRecent } from '../core/recent.ts';
 import { outLeft, type RunningRequest, type WorkLeft } from '../core/predicted-work.ts';
 import { CircuitBreaker, type EjectionReason, type Permit } from './breaker.ts';
 import { deviceBreakerOf, newSlowStart, noteDevice } from './device-conduct.ts';
@@ -341,7 +342,8 @@ export class Pool implements BackendPool {
 
   #leaseOf(member: Member, permit: Permit, attempt: Attempt, choice: PoolChoice, firstTokenMs?: number): Lease {
     const session = sessionOf(choice);
-    if (session !== undefined && member.backend.affinity === undefined) this.#remember(session, member.backend.id);
+    if (session !== undefined && member.backend.affinity === undefined)
+      setRecent(this.#sessions, session, member.backend.id, maxSessions);
     return this.#lease(member, permit, attempt, choice, firstTokenMs);
   }
 
@@ -386,13 +388,6 @@ export class Pool implements BackendPool {
         this.#line.serve(1);
       },
     };
-  }
-
-  #remember(session: string, backend: string): void {
-    this.#sessions.delete(session);
-    this.#sessions.set(session, backend);
-    if (this.#sessions.size <= maxSessions) return;
-    for (const oldest of this.#sessions.keys()) return void this.#sessions.delete(oldest);
   }
 }
 

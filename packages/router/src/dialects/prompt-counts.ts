@@ -1,4 +1,5 @@
 import { prefixHashes } from '../core/prefix-hashes.ts';
+import { setRecent } from '../core/recent.ts';
 import type { ChatRequest, Message } from '../core/request.ts';
 
 /** Tokens of a whole prompt. */
@@ -19,18 +20,8 @@ export class PromptCounts {
     const first = request.messages.length - hashes.length + at + 1;
     const tokens = begun === undefined ? await whole(request) : begun + (await rest(request, first, whole));
     const last = hashes.at(-1);
-    if (last !== undefined) this.#remember(last, tokens);
+    if (last !== undefined) setRecent(this.#known, last, tokens, mostKnown);
     return tokens;
-  }
-
-  #remember(hash: string, tokens: number): void {
-    this.#known.delete(hash);
-    this.#known.set(hash, tokens);
-    if (this.#known.size <= mostKnown) return;
-    for (const oldest of this.#known.keys()) {
-      this.#known.delete(oldest);
-      break;
-    }
   }
 }
 

@@ -1,4 +1,5 @@
 import type { InferenceEvent } from '../core/events.ts';
+import { setRecent } from '../core/recent.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
 import type { RequestFollower, RequestSink } from '../core/sink.ts';
 import type { RequestTrace } from '../core/trace.ts';
@@ -30,7 +31,8 @@ export class AnsweredCalls implements RequestSink {
         const { route, id: requestId } = trace;
         if (ids === undefined || route === undefined) return;
         const attempt = trace.attempts.findLastIndex(({ outcome }) => outcome === 'answered');
-        for (const id of ids) this.#remember(keyOf(clientKey, id), { requestId, attempt, tier: route });
+        for (const id of ids)
+          setRecent(this.#calls, keyOf(clientKey, id), { requestId, attempt, tier: route }, mostCalls);
       },
     };
   }
@@ -44,16 +46,6 @@ export class AnsweredCalls implements RequestSink {
   loopTier({ messages, hints }: ChatRequest): Tier | undefined {
     const last = messages.at(-1);
     return last?.role === 'tool' ? this.find(hints.clientKey, last.toolCallId)?.tier : undefined;
-  }
-
-  #remember(key: string, call: AnsweredCall): void {
-    this.#calls.delete(key);
-    this.#calls.set(key, call);
-    if (this.#calls.size <= mostCalls) return;
-    for (const oldest of this.#calls.keys()) {
-      this.#calls.delete(oldest);
-      break;
-    }
   }
 }
 

@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import { isJsonObject, parseJson } from '../core/json.ts';
 import type { LabelSink } from '../core/judgement.ts';
 import { type ChatRequest, textOf } from '../core/request.ts';
+import { setRecent } from '../core/recent.ts';
 import type { RequestFollower, RequestSink } from '../core/sink.ts';
 import type { RequestTrace } from '../core/trace.ts';
 import type { AnsweredCalls } from './answered-calls.ts';
@@ -36,8 +37,7 @@ export class LabelWatch implements RequestSink {
         if (key === undefined || status !== 200) return;
         const attempt = trace.attempts.findLastIndex(({ outcome }) => outcome === 'answered');
         if (trace.attempts[attempt]?.judgement === undefined) return;
-        this.#answers.set(key, { requestId: trace.id, attempt, atMs: this.#clock.nowMs() });
-        this.#forgetOldest();
+        setRecent(this.#answers, key, { requestId: trace.id, attempt, atMs: this.#clock.nowMs() }, mostAnswers);
       },
     };
   }
@@ -78,14 +78,6 @@ export class LabelWatch implements RequestSink {
     for (const [attempt, { judgement }] of attempts.entries()) {
       if (judgement?.reason !== 'schema_violation') continue;
       this.#labels.add({ requestId: id, attempt, source: 'schema', label: 0, weight: 1, propensity: 1 });
-    }
-  }
-
-  #forgetOldest(): void {
-    if (this.#answers.size <= mostAnswers) return;
-    for (const oldest of this.#answers.keys()) {
-      this.#answers.delete(oldest);
-      break;
     }
   }
 }

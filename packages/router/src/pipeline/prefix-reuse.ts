@@ -1,4 +1,5 @@
 import type { Logger } from '../core/logger.ts';
+import { setRecent } from '../core/recent.ts';
 import { type ChatRequest, textOf } from '../core/request.ts';
 import type { RequestSink } from '../core/sink.ts';
 import type { RequestTrace } from '../core/trace.ts';
@@ -67,14 +68,7 @@ export class PrefixReuse implements RequestSink {
 
   #session(key: string): Session {
     const session = this.#sessions.get(key) ?? { outlines: [], hasWarned: false };
-    this.#sessions.delete(key);
-    this.#sessions.set(key, session);
-    if (this.#sessions.size > mostSessions) {
-      for (const oldest of this.#sessions.keys()) {
-        this.#sessions.delete(oldest);
-        break;
-      }
-    }
+    setRecent(this.#sessions, key, session, mostSessions);
     return session;
   }
 }
