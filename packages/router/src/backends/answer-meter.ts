@@ -1,3 +1,4 @@
+import { tokensOf } from '../core/token-estimate.ts';
 import type { InferenceEvent, Usage } from '../core/events.ts';
 
 /** Largest answer that is passed on; what goes beyond ends with `length`. */
@@ -55,9 +56,4 @@ export class AnswerMeter {
   estimate(promptTokens: number): Usage {
     return { promptTokens, completionTokens: this.#scores > 0 ? this.#scores : tokensOf(this.#units), estimated: true };
   }
-}
-
-/** A rough count for a text of that many UTF-16 units: English has about four to a token. */
-export function tokensOf(units: number): number {
-  return Math.ceil(units / 4);
 }

@@ -6,6 +6,7 @@ import { retryHeaders, toLfoError } from '../server/error-body.ts';
 import { ClientGoneError, type LfoError } from '../core/errors.ts';
 import type { InferenceEvent } from '../core/events.ts';
 import type { AnswerWriter, Delivery } from '../core/sink.ts';
+import { tokensOf } from '../core/token-estimate.ts';
 import type { RequestTrace } from '../core/trace.ts';
 import { type Head, lfoHeaders, streamHead } from './head.ts';
 import { answerMetadata } from './metadata.ts';
@@ -30,9 +31,6 @@ export interface OpenResponse {
   readonly clock: Clock;
   readonly pace: ResponsePace;
 }
-
-/** Of text and code in most languages. */
-const bytesPerToken = 4;
 
 /** Long bodies leave in slices, to tell a slow reader from one that does not read. */
 const sliceBytes = 65_536;
@@ -249,7 +247,7 @@ function contextOf({ clock }: OpenResponse, trace: RequestTrace): AnswerContext 
     // A bound counts bytes: clients would show four times the prompt until the answer's end.
     promptTokens: () =>
       trace.promptTokensFrom === 'bound' && trace.promptTokens !== undefined
-        ? Math.ceil(trace.promptTokens / bytesPerToken)
+        ? tokensOf(trace.promptTokens)
         : trace.promptTokens,
     elapsedMs: () => clock.nowMs() - trace.startMs,
   };

@@ -19,6 +19,7 @@ import { canonicalHead } from './prompt-head.ts';
 import type { ReaderDeps, Received } from './reading.ts';
 import { openWriter, type ResponsePace, sendFailure, sendWhole } from './respond.ts';
 import type { ReadRequest } from './wire.ts';
+import { tokensOf } from '../core/token-estimate.ts';
 
 /** What the clients' wires need of the rest. */
 export interface DialectDeps {
@@ -230,7 +231,7 @@ export class Serving {
   #admitted({ identity }: FastifyRequest, { bytes, ...ask }: Ask): QuotaTicket | undefined | Promise<QuotaTicket> {
     const { quota } = this.deps;
     if (quota === undefined || identity.limits === undefined) return undefined;
-    return quota.admit(identity, { ...ask, promptTokens: Math.ceil(bytes / bytesPerToken) });
+    return quota.admit(identity, { ...ask, promptTokens: tokensOf(bytes) });
   }
 
   /** The pipeline itself failed, which it must not: nothing more can be said than that. */
@@ -258,9 +259,6 @@ function chatAsk(chat: ChatRequest): Ask {
     ...(maxTokens === undefined ? {} : { maxTokens }),
   };
 }
-
-/** Of a body, envelope included: enough to reserve by; what is paid is the backend's count. */
-const bytesPerToken = 4;
 
 function hasRemoteImages({ messages }: ChatRequest): boolean {
   return messages.some(({ content }) => content.some((part) => part.type === 'image' && !part.url.startsWith('data:')));

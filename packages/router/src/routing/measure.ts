@@ -5,6 +5,7 @@ import type { Clock } from '../core/clock.ts';
 import { resolveModel } from '../core/model-directory.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
 import type { LocalTime, RequestFeatures, RoutingLimits } from '../core/routing.ts';
+import { tokensOf } from '../core/token-estimate.ts';
 import { boundPromptTokens, estimatePromptTokens } from './prompt-size.ts';
 import { candidatesOf, isReady, predictedWait, type Candidate } from './suitability.ts';
 
@@ -80,14 +81,11 @@ export function boundedFeatures(
     limits,
     promptTokens: bound,
     promptTokensFrom: 'bound',
-    expectedTokens: Math.ceil(bound / bytesPerToken),
+    expectedTokens: tokensOf(bound),
     warmTokens: 0,
     ...(loopTier !== undefined && { loopTier }),
   };
 }
-
-/** Of text and code in most languages; only predictions use it. */
-const bytesPerToken = 4;
 
 /** The operator's numbers with what the request itself says. */
 export function limitsFor(request: ChatRequest, limits: RoutingLimits): RoutingLimits {

@@ -1,7 +1,8 @@
 import { BackendError, malformedCall } from '../../../core/errors.ts';
 import type { FinishReason, InferenceEvent, Usage } from '../../../core/events.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../../core/json.ts';
-import { AnswerMeter, tokensOf } from '../../answer-meter.ts';
+import { tokensOf } from '../../../core/token-estimate.ts';
+import { AnswerMeter } from '../../answer-meter.ts';
 import type { Tier } from '../../../core/request.ts';
 import type { ViaHop } from '../../../core/trace.ts';
 import { viaIn } from './another-lfo.ts';
