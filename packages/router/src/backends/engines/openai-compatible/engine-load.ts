@@ -1,7 +1,8 @@
 import { type Cancellation, childOf } from '../../../core/abort.ts';
 import type { Clock } from '../../../core/clock.ts';
 import type { HttpBackendConfig } from '../../../config/config.ts';
-import type { HttpClient, HttpResponse } from '../../http/client.ts';
+import type { HttpClient } from '../../http/client.ts';
+import { readTextBody } from '../../http/json-body.ts';
 
 /** What an engine says of itself. */
 export interface EngineReading {
@@ -16,6 +17,7 @@ const maxBytes = 8 * 1024 * 1024;
 /** After so many failures in a row it is left alone for a while: reading it has stalled engines. */
 const failures = 3;
 const restMs = 30_000;
+
 /** Reads how busy an engine is from its metrics. */
 export class EngineLoad {
   readonly #client: HttpClient;
@@ -56,22 +58,8 @@ export class EngineLoad {
       body.destroy();
       throw new Error(`status ${status}`);
     }
-    return await textOf(body);
+    return await readTextBody(body, { backend: this.#url.host, maxBytes });
   }
-}
-
-async function textOf(body: HttpResponse['body']): Promise<string> {
-  const reads: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const read of body) {
-    bytes += read.length;
-    if (bytes > maxBytes) {
-      body.destroy();
-      throw new Error('too long');
-    }
-    reads.push(read);
-  }
-  return Buffer.concat(reads).toString('latin1');
 }
 
 /** Where the metrics of a backend are; undefined where nobody says. Only those of the own network are read. */
