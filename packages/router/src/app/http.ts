@@ -8,7 +8,7 @@ import type { FurtherPort } from '../server/listen.ts';
 import { createDashboard, type Dashboard } from '../admin/dashboard.ts';
 import { keyStoreOver } from '../keys/key-store.ts';
 import type { FleetView } from '../core/backend.ts';
-import type { LocalLoad } from '../dialects/serving.ts';
+import type { LocalLoad } from '../core/local-load.ts';
 import type { OverriddenConfig } from '../config/overridden.ts';
 import type { Devices } from '../fleet/devices.ts';
 import type { Chats } from '../pipeline/serve-chat.ts';

@@ -19,6 +19,7 @@ import { canonicalHead } from './prompt-head.ts';
 import type { ReaderDeps, Received } from './reading.ts';
 import { openWriter, type ResponsePace, sendFailure, sendWhole } from './respond.ts';
 import type { ReadRequest } from './wire.ts';
+import { type LocalLoad, loadHeader, loadText } from '../core/local-load.ts';
 import { tokensOf } from '../core/token-estimate.ts';
 
 /** What the clients' wires need of the rest. */
@@ -47,13 +48,6 @@ export interface DialectDeps {
   readonly localLoad?: () => LocalLoad;
   /** Why no further chat is admitted; absent: every one is. Cheap: called twice for each. */
   readonly admissionError?: () => LfoError | undefined;
-}
-
-/** Requests at the local tier, those that wait for it, and how many it answers at once. */
-export interface LocalLoad {
-  readonly running: number;
-  readonly waiting: number;
-  readonly slots: number;
 }
 
 /** The way of an answer through HTTP, the same for every wire: admission, quota, the exchange with the pipeline. */
@@ -124,7 +118,8 @@ export class Serving {
   ): void {
     const { deps } = this;
     if (ticket !== undefined && deps.quota !== undefined) setRaw(reply, deps.quota.headers(request.identity));
-    if (read.hints.caller !== undefined && deps.localLoad !== undefined) setRaw(reply, loadHeader(deps.localLoad()));
+    if (read.hints.caller !== undefined && deps.localLoad !== undefined)
+      setRaw(reply, { [loadHeader]: loadText(deps.localLoad()) });
     const keptLocal = ticket?.keptLocal;
     const runs = this.#inLane(keptLocal === undefined ? read : { ...read, hints: { ...read.hints, mode: 'local' } });
     const finished = this.#begun(runs);
@@ -239,10 +234,6 @@ export class Serving {
     this.deps.log.error({ requestId, ...errorFields(error) }, 'chat failed');
     response.destroy();
   }
-}
-
-function loadHeader({ running, waiting, slots }: LocalLoad): Readonly<Record<string, string>> {
-  return { 'x-lfo-load': `running=${running}, waiting=${waiting}, slots=${slots}` };
 }
 
 /** What a request may use at most, the prompt as the size of its body. */

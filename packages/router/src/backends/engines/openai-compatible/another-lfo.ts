@@ -4,7 +4,6 @@ import { isJsonObject, type JsonObject, type JsonValue } from '../../../core/jso
 import type { ChatRequest, Tier } from '../../../core/request.ts';
 import { spanIdOf, traceIdOf } from '../../../core/trace-ids.ts';
 import type { ViaHop } from '../../../core/trace.ts';
-import type { HttpResponse } from '../../http/client.ts';
 import type { OpaqueIds } from '../../opaque-ids.ts';
 import type { ListedModel } from './models.ts';
 
@@ -27,21 +26,6 @@ export function headersForLfo(
       ? {}
       : { 'x-lfo-deadline-ms': String(Math.max(1, Math.round(deadlineMs - clock.nowMs()))) }),
   };
-}
-
-/** How busy another LFO is, as the head of its answer says; undefined where it does not. */
-export function loadIn({ headers }: Pick<HttpResponse, 'headers'>): LfoLoad | undefined {
-  const said = /^running=(\d{1,6}), waiting=(\d{1,6}), slots=(\d{1,6})$/.exec(String(headers['x-lfo-load'] ?? ''));
-  if (said === null) return undefined;
-  const [running = 0, waiting = 0, slots = 0] = said.slice(1).map(Number);
-  return { running, waiting, slots };
-}
-
-/** Requests at its local tier, and how many that answers at once. */
-export interface LfoLoad {
-  readonly running: number;
-  readonly waiting: number;
-  readonly slots: number;
 }
 
 /** The LFOs that an answer came through, by its `lfo_metadata`. */
