@@ -70,7 +70,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
     addServerEnd(shutdown, { server, chats, config: options.config, clock, beforeDrain: () => void peers.beat() });
     void devices.start();
     const needsKey = keys.verifyKey(undefined) === undefined;
-    parts.keepWatch(options, { url, needsKey, local, embedded, loop, shutdown, answering, state });
+    parts.keepWatch(options, { url, needsKey, embedded, loop, shutdown, answering, state });
     return { url, close: () => shutdown.run() };
   } catch (error) {
     await shutdown.run();

@@ -1,8 +1,8 @@
 import type { DeviceBackend } from '../backends/engines/device/device-backend.ts';
 import { keepProbing, keepReadingLoad } from '../backends/probing.ts';
+import type { Backend } from '../core/backend.ts';
 import type { LoopDelay } from '../telemetry/loop-delay.ts';
 import type { Answering } from './answering.ts';
-import type { TierMember } from './local-tier.ts';
 import { keepMarks } from './marks.ts';
 import type { AppOptions } from './running-app.ts';
 import type { Shutdown } from './shutdown.ts';
@@ -15,7 +15,6 @@ export function keepWatch(
   {
     url,
     needsKey,
-    local,
     embedded,
     loop,
     shutdown,
@@ -24,7 +23,6 @@ export function keepWatch(
   }: {
     readonly url: string;
     readonly needsKey: boolean;
-    readonly local: readonly TierMember[];
     readonly embedded: DeviceBackend | undefined;
     readonly loop: LoopDelay;
     readonly shutdown: Shutdown;
@@ -41,11 +39,24 @@ export function keepWatch(
   shutdown.add('observers', 'goals', steered.steering.start());
   loop.start();
   shutdown.add('observers', 'loop delay', () => loop.stop());
-  const servers = local.flatMap(({ backend }) => (backend === embedded ? [] : [backend]));
-  const { hasLooked, stop } = keepProbing(servers, clock);
-  shutdown.add('observers', 'probing', stop);
-  const telling = servers.filter((backend) => backend.readLoad !== undefined);
-  shutdown.add('observers', 'load of engines', keepReadingLoad(telling, clock));
+  // Devices tell of themselves, and of a cloud nothing is asked but answers.
+  const servers = (): readonly Backend[] =>
+    fleet.members.flatMap(({ backend }) =>
+      backend.tier === 'local' && backend !== embedded && backend.label === undefined ? [backend] : [],
+    );
+  const telling = (): readonly Backend[] => servers().filter((backend) => backend.readLoad !== undefined);
+  const probing = keepProbing(servers(), clock);
+  const loads = keepReadingLoad(telling(), clock);
+  const stopFollowing = fleet.onChange(() => {
+    probing.follow(servers());
+    loads.follow(telling());
+  });
+  shutdown.add('observers', 'probing', () => {
+    stopFollowing();
+    probing.stop();
+    loads.stop();
+  });
+  const { hasLooked } = probing;
   const told = { clock, processStartMs, listener, url, needsKey, embedded, fleet: () => fleet.view(), hasLooked };
   shutdown.add('observers', 'start', announceStart(told));
 }

@@ -46,3 +46,20 @@ test('looks at once, often while a server is down, seldom while it is there, and
   await clock.advanceAsync(60_000);
   assert.equal(times.length, 4);
 });
+
+test('who comes later is looked at from then on, and who is gone no longer', async () => {
+  const clock = new FakeClock();
+  const first = probed(clock, []);
+  const later = probed(clock, []);
+  const probing = keepProbing([first.backend], clock);
+  await clock.advanceAsync(1000);
+  probing.follow([first.backend, later.backend]);
+  await clock.advanceAsync(1000);
+  assert.deepEqual([first.times.length, later.times.length], [1, 1]);
+  probing.follow([later.backend]);
+  await clock.advanceAsync(40_000);
+  assert.equal(first.times.length, 1);
+  assert.ok(later.times.length > 2);
+  probing.stop();
+  assert.equal(clock.pendingTimers, 0);
+});

@@ -9,28 +9,10 @@ const downPauseMs = 2000;
 /** How often engines are asked how busy they are. */
 const loadMs = 2000;
 
-/** Asks those that say it how busy they are. Never give it a cloud backend. */
-export function keepReadingLoad(backends: readonly Backend[], clock: Clock): () => void {
-  const ending = new AbortController();
-  const cancels = new Map<string, () => void>();
-  for (const backend of backends) void look(backend);
-  return () => {
-    ending.abort(new Error('stopped'));
-    for (const cancel of cancels.values()) cancel();
-  };
-
-  async function look(backend: Backend): Promise<void> {
-    await backend.readLoad?.(ending.signal);
-    if (ending.signal.aborted) return;
-    cancels.set(
-      backend.id,
-      clock.schedule(loadMs, () => void look(backend)),
-    );
-  }
-}
-
 /** Looks that go on until they are stopped. */
 export interface Probing {
+  /** Looks at these from now on, and at no others. */
+  follow(backends: readonly Backend[]): void;
   /** Whether each has been looked at once. */
   readonly hasLooked: () => boolean;
   readonly stop: () => void;
@@ -41,31 +23,67 @@ export interface Probing {
  * context. Never give it a cloud backend: nothing is sent there but requests.
  */
 export function keepProbing(backends: readonly Backend[], clock: Clock): Probing {
-  const ending = new AbortController();
-  const unseen = new Set(backends);
-  const cancels = new Map<string, () => void>();
-  for (const backend of backends) void look(backend);
+  return keepLooking(backends, clock, async (backend, signal) => {
+    const { state } = await backend.probe(signal);
+    return state === 'ready' ? readyPauseMs : downPauseMs;
+  });
+}
+
+/** Asks those that say it how busy they are. Never give it a cloud backend. */
+export function keepReadingLoad(backends: readonly Backend[], clock: Clock): Probing {
+  return keepLooking(backends, clock, async (backend, signal) => {
+    await backend.readLoad?.(signal);
+    return loadMs;
+  });
+}
+
+/** @param look answers how long until the next look; one that throws was stopped, or is tried again soon */
+function keepLooking(
+  first: readonly Backend[],
+  clock: Clock,
+  look: (backend: Backend, signal: AbortSignal) => Promise<number>,
+): Probing {
+  const looks = new Map<Backend, Look>();
+  const follow = (backends: readonly Backend[]): void => {
+    for (const [backend, { stop }] of looks) {
+      if (backends.includes(backend)) continue;
+      stop();
+      looks.delete(backend);
+    }
+    for (const backend of backends) {
+      if (!looks.has(backend))
+        looks.set(
+          backend,
+          beginLooking((signal) => look(backend, signal), clock),
+        );
+    }
+  };
+  follow(first);
   return {
-    hasLooked: () => unseen.size === 0,
+    follow,
+    hasLooked: () => looks.values().every(({ hasLooked }) => hasLooked()),
+    stop: () => follow([]),
+  };
+}
+
+type Look = Pick<Probing, 'hasLooked' | 'stop'>;
+
+function beginLooking(look: (signal: AbortSignal) => Promise<number>, clock: Clock): Look {
+  const ending = new AbortController();
+  let hasLooked = false;
+  let cancel = (): void => {};
+  const again = async (): Promise<void> => {
+    // What was found is in the backend's status.
+    const pauseMs = await look(ending.signal).catch(() => downPauseMs);
+    hasLooked = true;
+    if (!ending.signal.aborted) cancel = clock.schedule(pauseMs, () => void again());
+  };
+  void again();
+  return {
+    hasLooked: () => hasLooked,
     stop: () => {
       ending.abort(new Error('stopped'));
-      for (const cancel of cancels.values()) cancel();
+      cancel();
     },
   };
-
-  async function look(backend: Backend): Promise<void> {
-    let pauseMs = downPauseMs;
-    try {
-      const { state } = await backend.probe(ending.signal);
-      if (state === 'ready') pauseMs = readyPauseMs;
-    } catch {
-      // What it found is in the backend's status; a probe that throws was stopped, or is tried again.
-    }
-    unseen.delete(backend);
-    if (!ending.signal.aborted)
-      cancels.set(
-        backend.id,
-        clock.schedule(pauseMs, () => void look(backend)),
-      );
-  }
 }
