@@ -30,6 +30,10 @@ test('a backend that is added to or removed from lfo.yaml is live after a reload
   reload(first, entry('other', 'local', other.origin), entry('far', 'cloud', cloud.origin));
   await until('both are listed', async () => /other-model/.test(await models()) && /far-model/.test(await models()));
   assert.match((await asked('lfo-cloud')).text, /"content":"cloud"/);
+  await until('the new server is looked at, as those of the start are', async () =>
+    other.requests.some(({ method, path }) => method === 'GET' && path === '/v1/models'),
+  );
+  assert.ok(cloud.requests.every(({ method }) => method === 'POST'));
 
   const running = asked('other-model');
   await until('it runs', async () => other.requests.some(({ method }) => method === 'POST'));
@@ -65,6 +69,8 @@ backends:
   const ask = () =>
     router.chat(asking('Hello', { model: 'lfo-cloud', max_tokens: 100 }), { authorization: `Bearer ${text}` });
   reload(1);
+  // Until the router has seen that there is a key, everybody is the owner, whom no limit holds.
+  await until('the key is known', async () => (await router.chat(asking('Hello'))).status === 401);
   await until('it may answer', async () => (await ask()).status === 200);
   // At this price one answer reserves more than is left once another runs.
   reload(10_000);
