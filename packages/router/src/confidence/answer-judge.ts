@@ -7,6 +7,7 @@ import type {
 } from '../core/confidence.ts';
 import { mayCall, mustCall } from '../core/can-serve.ts';
 import type { FinishEvent, InferenceEvent } from '../core/events.ts';
+import { fourDigits } from '../core/four-digits.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../core/json.ts';
 import type { Reason } from '../core/reason.ts';
 import type { ChatRequest } from '../core/request.ts';
@@ -86,17 +87,17 @@ class AnswerSession implements ConfidenceSession {
       judge: judgeName,
       ...(score !== undefined && {
         text_tokens: tokens,
-        text_nats: round(surprise),
-        text_worst_nats: worst.map(round),
+        text_nats: fourDigits(surprise),
+        text_worst_nats: worst.map(fourDigits),
       }),
       ...(this.#callScores.tokens > 0 && {
         call_tokens: this.#callScores.tokens,
-        call_nats: round(this.#callScores.surprise),
+        call_nats: fourDigits(this.#callScores.surprise),
       }),
       ...(signs !== undefined && {
         calls: this.#calls.length,
-        grounded: signs.grounded === undefined ? null : round(signs.grounded),
-        left_out: signs.uncoveredTerms === undefined ? null : round(signs.uncoveredTerms),
+        grounded: signs.grounded === undefined ? null : fourDigits(signs.grounded),
+        left_out: signs.uncoveredTerms === undefined ? null : fourDigits(signs.uncoveredTerms),
         few_calls: signs.fewCalls,
         repaired: signs.repaired,
       }),
@@ -219,11 +220,6 @@ class AnswerSession implements ConfidenceSession {
       ? { type: 'commit', score, reason: 'confident' }
       : { type: 'escalate', score, reason: belowReason };
   }
-}
-
-/** As fine as any replay needs. */
-function round(value: number): number {
-  return Math.round(value * 1e4) / 1e4;
 }
 
 /** Text pieces without a score after which none is expected to come. */

@@ -1,3 +1,4 @@
+import { fourDigits } from '../core/four-digits.ts';
 import type { RequestTrace } from '../core/trace.ts';
 import { egressOf, milliseconds } from './metadata.ts';
 
@@ -13,7 +14,7 @@ export function lfoHeaders(trace: RequestTrace, isDecided = true): Head {
   const head: Head = { 'x-request-id': trace.id, 'x-lfo-egress': egress };
   if (trace.route !== undefined) head['x-lfo-route'] = trace.route;
   if (trace.reason !== undefined) head['x-lfo-reason'] = trace.reason;
-  if (trace.confidence !== undefined) head['x-lfo-confidence'] = String(Math.round(trace.confidence * 1e4) / 1e4);
+  if (trace.confidence !== undefined) head['x-lfo-confidence'] = String(fourDigits(trace.confidence));
   if (trace.overheadMs !== undefined) head['x-lfo-overhead-ms'] = String(milliseconds(trace.overheadMs));
   if (trace.warnings.size > 0) head['x-lfo-warning'] = warningHeader(trace.warnings);
   return head;

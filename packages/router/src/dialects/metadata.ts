@@ -1,4 +1,5 @@
 import type { FinishEvent } from '../core/events.ts';
+import { fourDigits } from '../core/four-digits.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import { isEstimated } from './usage.ts';
 
@@ -94,9 +95,8 @@ function optionalMilliseconds(value: number | undefined): number | null {
   return value === undefined ? null : milliseconds(value);
 }
 
-/** To four digits, as in the header: more would pretend to a precision no judge has. */
 function score(value: number | undefined): number | null {
-  return value === undefined ? null : Math.round(value * 10_000) / 10_000;
+  return value === undefined ? null : fourDigits(value);
 }
 
 /** Never negative, to the hundredth. */

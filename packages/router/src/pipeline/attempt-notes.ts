@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts';
 import type { FinalVerdict, ModelIdentity } from '../core/confidence.ts';
 import { BackendError, LfoError } from '../core/errors.ts';
 import type { InferenceEvent, Usage } from '../core/events.ts';
+import { fourDigits } from '../core/four-digits.ts';
 import type { Judgement } from '../core/judgement.ts';
 import type { Reason } from '../core/reason.ts';
 import { type AttemptTrace, beginAttempt, type RequestTrace, type ViaHop } from '../core/trace.ts';
@@ -37,7 +38,7 @@ export function noteDecision(trace: RequestTrace, { features, decision, recorded
       : {
           ...recorded,
           ...(rules !== undefined && { rules }),
-          ...(prefixReuse !== undefined && { prefix_reuse: Math.round(prefixReuse * 1e4) / 1e4 }),
+          ...(prefixReuse !== undefined && { prefix_reuse: fourDigits(prefixReuse) }),
         };
   trace.threshold = features.limits.confidenceThreshold;
   trace.reason = decision.reasons[0];

@@ -7,6 +7,7 @@ import type {
 } from '../../core/confidence.ts';
 import { mayCall, mustCall } from '../../core/can-serve.ts';
 import type { InferenceEvent } from '../../core/events.ts';
+import { fourDigits } from '../../core/four-digits.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../core/json.ts';
 import type { Reason } from '../../core/reason.ts';
 import type { ChatRequest } from '../../core/request.ts';
@@ -104,15 +105,15 @@ class HeadsSession implements ConfidenceSession {
       ...(this.#chosen?.isPrior === true && { prior: true }),
       ...(calls.length > 0 && { calls: calls.length, repaired: calls.some((call) => call.repaired) }),
       ...(read?.score !== undefined && {
-        values: round(read.score.values),
-        no_tool_fits: round(read.score.noToolFits),
-        more_calls: round(read.score.moreCalls),
+        values: fourDigits(read.score.values),
+        no_tool_fits: fourDigits(read.score.noToolFits),
+        more_calls: fourDigits(read.score.moreCalls),
       }),
       ...(read !== undefined && rounded(read.features.answer)),
       ...(read !== undefined && listed(read.features.values)),
-      ...(opening !== undefined && { opening_worst_nats: opening.worst.map(round) }),
+      ...(opening !== undefined && { opening_worst_nats: opening.worst.map(fourDigits) }),
       ...(text !== undefined && rounded(text)),
-      ...(score !== undefined && { text_score: round(score) }),
+      ...(score !== undefined && { text_score: fourDigits(score) }),
       ...(this.#reader.handOff && { handed_off: true }),
     };
   }
@@ -225,19 +226,16 @@ class HeadsSession implements ConfidenceSession {
   }
 }
 
-/** As fine as any replay needs. */
-function round(value: number): number {
-  return Math.round(value * 1e4) / 1e4;
-}
-
 function rounded(features: Features): JsonObject {
-  return Object.fromEntries(Object.entries(features).map(([name, value]) => [name, round(value)]));
+  return Object.fromEntries(Object.entries(features).map(([name, value]) => [name, fourDigits(value)]));
 }
 
 /** One list a feature, one entry a call. */
 function listed(calls: readonly Features[]): JsonObject {
   const names = new Set(calls.flatMap((features) => Object.keys(features)));
-  return Object.fromEntries(Array.from(names, (name) => [name, calls.map((features) => round(features[name] ?? 0))]));
+  return Object.fromEntries(
+    Array.from(names, (name) => [name, calls.map((features) => fourDigits(features[name] ?? 0))]),
+  );
 }
 
 const estimatorName = 'answer-heads';

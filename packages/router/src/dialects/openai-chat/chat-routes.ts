@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { RequestError } from '../../core/errors.ts';
 import type { RouteCandidate, RouteExplanation } from '../../core/exchange.ts';
+import { fourDigits } from '../../core/four-digits.ts';
 import type { ThresholdView } from '../../core/goals.ts';
 import { isJsonObject } from '../../core/json.ts';
 import { reasons } from '../../core/reason.ts';
@@ -93,7 +94,7 @@ function steeringBody({ from, binding, goals }: ThresholdView) {
 }
 
 function rounded(value: number | null): number | null {
-  return value === null ? null : Math.round(value * 1e4) / 1e4;
+  return value === null ? null : fourDigits(value);
 }
 
 function candidateBody({
