@@ -22,17 +22,20 @@ export class PrefixBook {
   /** A request that is about to be answered by this model. */
   note(request: ChatRequest, model: string): void {
     const messages = instructionsOf(request);
-    if (messages.length === 0 && request.tools.length === 0) return;
-    const chars = charsOf(messages, request.tools);
-    if (chars < leastChars || chars > mostChars) return;
+    if (messages.length === 0) return;
     const prefix = { ...request, messages };
-    const key = messages.length === 0 ? undefined : prefixHashes(model, prefix).at(-1);
+    // The request's own hashes are there already; those of a long conversation do not go back to its beginning.
+    const key =
+      prefixHashes(model, request).at(messages.length - request.messages.length - 1) ??
+      prefixHashes(model, prefix).at(-1);
     if (key === undefined) return;
     const known = this.#prefixes.get(key);
     if (known !== undefined) {
       known.uses++;
       return;
     }
+    const chars = charsOf(prefix);
+    if (chars < leastChars || chars > mostChars) return;
     this.#prefixes.set(key, { request: prefix, uses: 1 });
     if (this.#prefixes.size > mostKept) this.#dropLeastUsed();
   }
@@ -63,7 +66,7 @@ function instructionsOf({ messages }: ChatRequest): ChatRequest['messages'] {
   return end === -1 ? messages : messages.slice(0, end);
 }
 
-function charsOf(messages: ChatRequest['messages'], tools: ChatRequest['tools']): number {
+function charsOf({ messages, tools }: ChatRequest): number {
   let chars = 0;
   for (const message of messages) chars += textOf(message).length;
   for (const { name, description = '', parameters } of tools)

@@ -63,7 +63,7 @@ export class GeminiTransport {
    * @throws RefusedError for an error answer; BackendError for what is no answer at all
    */
   async *generate(call: GeminiCall): AsyncGenerator<AnswerChunk[], void> {
-    const response = await this.#send(call, true);
+    const response = await this.#send(call, this.#urlOf(call.model, true));
     const body = await peek(response.body);
     if (body.isJson) yield this.#whole(await this.#readText(body.bytes), call.model);
     else if (isEventStream(response)) yield* this.#streamed(body.bytes, call.model);
@@ -75,20 +75,21 @@ export class GeminiTransport {
 
   /** As `generate`, in one piece. */
   async complete(call: GeminiCall): Promise<AnswerChunk[]> {
-    const response = await this.#send(call, false);
+    const response = await this.#send(call, this.#urlOf(call.model, false));
     const text = await this.#readText(response.body);
     if (/^[\s\uFEFF]*[[{]/.test(text)) return this.#whole(text, call.model);
     if (!isEventStream(response)) throw this.#noJson();
     const frames = this.#frames();
-    const chunks = this.#chunks(frames.read(Buffer.from(text)), call.model);
+    const chunks: AnswerChunk[] = [];
+    this.#read(frames.read(Buffer.from(text)), chunks, call.model);
     if (frames.error !== undefined) throw frames.error;
     return chunks;
   }
 
-  async #send(call: GeminiCall, stream: boolean): Promise<HttpResponse> {
+  async #send(call: GeminiCall, url: URL): Promise<HttpResponse> {
     const response = await this.#options.client.send({
       method: 'POST',
-      url: this.#urlOf(call.model, stream),
+      url,
       headers: { 'content-type': 'application/json', ...this.#credentials(call.secret) },
       body: call.body,
       signal: call.signal,
@@ -102,14 +103,8 @@ export class GeminiTransport {
    * @throws RefusedError for an error answer; BackendError for what is no answer at all
    */
   async embed(call: GeminiCall): Promise<JsonValue | undefined> {
-    const response = await this.#options.client.send({
-      method: 'POST',
-      url: new URL(`${this.#base}/models/${encodeURIComponent(bareModelName(call.model))}:batchEmbedContents`),
-      headers: { 'content-type': 'application/json', ...this.#credentials(call.secret) },
-      body: call.body,
-      signal: call.signal,
-    });
-    if (response.status >= 400) throw new RefusedError(await this.#readRefusal(response, call.model));
+    const model = encodeURIComponent(bareModelName(call.model));
+    const response = await this.#send(call, new URL(`${this.#base}/models/${model}:batchEmbedContents`));
     return parseJson(await this.#readText(response.body));
   }
 
@@ -141,8 +136,7 @@ export class GeminiTransport {
       const chunks: AnswerChunk[] = [];
       let failure: unknown;
       try {
-        for (const { data } of frames.read(read))
-          if (data !== '[DONE]') chunks.push(this.#chunk(parseJson(data), model));
+        this.#read(frames.read(read), chunks, model);
       } catch (error) {
         failure = error;
       }
@@ -157,8 +151,9 @@ export class GeminiTransport {
     return new SseReader({ backend: this.#backend, maxEventBytes: this.#options.limits.upstreamEventBytes });
   }
 
-  #chunks(frames: readonly SseEvent[], model: string): AnswerChunk[] {
-    return frames.filter(({ data }) => data !== '[DONE]').map(({ data }) => this.#chunk(parseJson(data), model));
+  /** Adds what the frames say; what came before one that is broken stays. */
+  #read(frames: readonly SseEvent[], chunks: AnswerChunk[], model: string): void {
+    for (const { data } of frames) if (data !== '[DONE]') chunks.push(this.#chunk(parseJson(data), model));
   }
 
   /** Without `alt=sse`, as behind some proxies, a stream is an array of chunks. */
