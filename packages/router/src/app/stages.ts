@@ -9,7 +9,7 @@ import type { ChatRequest } from '../core/request.ts';
 import type { AppOptions } from './running-app.ts';
 import type { Learning } from './learning.ts';
 import type { TierMember } from './local-tier.ts';
-import type { HedgePolicy, Stages } from '../pipeline/attempt.ts';
+import { type HedgePolicy, promptSizeOf, type Stages } from '../pipeline/attempt.ts';
 import { expectedCosts } from '../routing/answer-time.ts';
 import { explainRoute } from '../routing/explain.ts';
 import { defaultPolicies } from '../routing/policies.ts';
@@ -123,10 +123,10 @@ function compiledRules(current: () => LfoConfig['routing']['rules']): () => read
 export async function explain(request: ChatRequest, signal: Cancellation, stages: Stages): Promise<RouteExplanation> {
   const fleet = stages.pool.view();
   const { features, decision } = await stages.route(request, fleet, signal);
-  const { promptTokens, promptTokensFrom, warmTokens, warmBackend } = features;
-  const size = { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
   const local = decision.attempts.find(({ tier }) => tier === 'local');
   const predicted =
-    local === undefined ? new Map() : stages.pool.predict(local, { request, signal, exclude: new Set(), ...size });
+    local === undefined
+      ? new Map()
+      : stages.pool.predict(local, { request, signal, exclude: new Set(), ...promptSizeOf(features) });
   return explainRoute(features, fleet, decision, predicted);
 }

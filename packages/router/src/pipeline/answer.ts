@@ -13,6 +13,7 @@ import {
   type HeldBack,
   handOverMs,
   type PromptSize,
+  promptSizeOf,
   type Stages,
 } from './attempt.ts';
 import { noteDecision, noteSparedAnswer, noteUpheldAnswer, type SparedAnswer } from './attempt-notes.ts';
@@ -168,8 +169,7 @@ async function makePlan(
   const routed = routing instanceof Promise ? await routing : routing;
   noteDecision(call.trace, routed);
   const { features, decision } = routed;
-  const { promptTokens, promptTokensFrom, warmTokens, warmBackend } = features;
-  const size = { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
+  const size = promptSizeOf(features);
   const attempts = stages.gate.policy === 'observe' ? decision.attempts.map(observed) : decision.attempts;
   const local = attempts.find(({ tier }) => tier === 'local');
   if (local !== undefined) pool.wake(local, { request, exclude: none, ...size });

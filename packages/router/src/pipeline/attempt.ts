@@ -104,6 +104,11 @@ export interface HeldBack {
 /** How long the prompt is, and how that is known. */
 export type PromptSize = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom' | 'warmTokens' | 'warmBackend'>;
 
+/** Without the rest of what was measured. */
+export function promptSizeOf({ promptTokens, promptTokensFrom, warmTokens, warmBackend }: RequestFeatures): PromptSize {
+  return { promptTokens, promptTokensFrom, warmTokens, ...(warmBackend === undefined ? {} : { warmBackend }) };
+}
+
 /** What one try is made of beside its step. */
 export interface AttemptOptions {
   readonly request: ChatRequest;
