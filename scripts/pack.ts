@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
 import { bundle, programs, root } from './bundle.ts';
 
@@ -69,6 +69,7 @@ async function pack(which: string, file: string): Promise<void> {
     writeFileSync(join(folder, 'THIRD-PARTY-LICENSES.md'), licencesOf(inside));
     writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifestOf(wanted), null, 2)}\n`);
     if (which === 'lfo') await pack('device', join(folder, 'dist/device.tgz'));
+    mkdirSync(dirname(file), { recursive: true });
     copyFileSync(npmPack(folder), file);
   } finally {
     rmSync(folder, { recursive: true, force: true });
