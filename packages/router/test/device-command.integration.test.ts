@@ -21,7 +21,7 @@ test('a machine joins by one command, answers, comes back by itself, and ends wh
   for (const file of ['device.key', 'router.json']) {
     assert.equal(statSync(join(cwd, 'data', 'device', file)).mode & 0o777, 0o600);
   }
-  const answer = await router.chat(asking('Count.', { model: 'lfo-local' }));
+  const answer = await until(() => router.chat(asking('Count.', { model: 'lfo-local' })));
   assert.equal(answer.status, 200);
   assert.equal(at(answer.json, 'lfo_metadata', 'device', 'name'), 'laptop');
   assert.equal(answer.headers['x-lfo-egress'], 'none');

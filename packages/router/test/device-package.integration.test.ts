@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { runLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { asking, startRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
+import { eventually } from '@lfo/testing/test-device.ts';
 import { request } from 'undici';
 
 const token = 'token-of-the-operator';
@@ -84,8 +85,10 @@ test('the line that "lfo devices pair" prints makes a device of a machine withou
     device.on('close', () => reject(new Error(output)));
   });
   await connected;
-  const answer = await router.chat(asking('Count.', { model: 'tiny@laptop' }), authorization);
-  assert.equal(answer.status, 200, answer.text);
+  const answer = await eventually(async () => {
+    const asked = await router.chat(asking('Count.', { model: 'tiny@laptop' }), authorization);
+    return asked.status === 200 ? asked : undefined;
+  }, 'an answer of the device');
   assert.equal(at(answer.json, 'lfo_metadata', 'device', 'name'), 'laptop');
 
   const installed = join(home, '.lfo-device/node_modules');
