@@ -1,12 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type DeviceHost, type OtherRouter, Redialling } from '@lfo/device-core';
-import { keyText, readKeyText } from '@lfo/protocol';
+import { keyText, maxPairingHosts, maxRouters, readKeyText } from '@lfo/protocol';
 import { systemClock } from '../clock.ts';
 import type { DeviceFolder, FurtherRouter } from './device-folder.ts';
 import { dial } from './dial.ts';
-
-/** Routers that one device serves at most, the one it was paired with included. */
-const maxRouters = 8;
 
 export interface FurtherRoutersOptions {
   readonly folder: DeviceFolder;
@@ -40,7 +37,7 @@ export class FurtherRouters {
     const read = routers.flatMap(({ key: text, hosts, port }): FurtherRouter[] => {
       const key = readKeyText(text);
       const isUsable = key !== undefined && text !== own && hosts.length > 0 && port > 0 && port < 65_536;
-      return isUsable ? [{ key, hosts: hosts.slice(0, maxRouters), port }] : [];
+      return isUsable ? [{ key, hosts: hosts.slice(0, maxPairingHosts), port }] : [];
     });
     for (const router of read) {
       const served = this.#served.get(keyText(router.key));

@@ -1,7 +1,16 @@
 import { createHmac } from 'node:crypto';
 import { hostname } from 'node:os';
 import { shippedModels } from '@lfo/device-core';
-import { deviceId, keyText, maxPairingHosts, pairingCode, pairingKey, pairingUri, routerId } from '@lfo/protocol';
+import {
+  deviceId,
+  keyText,
+  maxPairingHosts,
+  maxRouters,
+  pairingCode,
+  pairingKey,
+  pairingUri,
+  routerId,
+} from '@lfo/protocol';
 import type { Channel, KeyPair } from '@lfo/protocol';
 import { hostAndPort } from '../config/addresses.ts';
 import type { FleetConfig } from '../config/config.ts';
@@ -632,9 +641,6 @@ const greetings: Readonly<Record<GreetingKind | 'conflict', string>> = {
 
 /** Of ids of devices without a key. */
 const plainPrefix = 'plain-';
-
-/** Routers that a device serves at most. */
-const maxRouters = 8;
 /** Port of the fleet. */
 export const fleetPort = 4870;
 /** Time a dialled pairing may take, all its addresses together. */
