@@ -1,4 +1,4 @@
-import { Liveness, maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
+import { lastWords, Liveness, maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
 import type { Cancellation } from '../../../core/abort.ts';
 import type { ByeCode, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
 import type { CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
@@ -25,15 +25,6 @@ const loadMs = 5_000;
 
 /** What of the features of a device is used. */
 const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed', 'prefill', 'load', 'routers']);
-/** After such a word the device does not return to its session. */
-const lastWords: ReadonlySet<string> = new Set([
-  'closing',
-  'restarting',
-  'replaced',
-  'revoked',
-  'unpaired',
-  'duplicate_identity',
-]);
 
 /** What a device answers to texts. */
 type Embedded = Pick<MessageOf<DeviceMessage, 'embedded'>, 'vectors' | 'tokens'>;
