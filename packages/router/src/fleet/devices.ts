@@ -16,7 +16,7 @@ import { hostAndPort } from '../config/addresses.ts';
 import type { FleetConfig } from '../config/config.ts';
 import type { Backend, BackendView, FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
-import type { Wakes, WakeTarget } from '../backends/wake.ts';
+import type { Wakes } from '../backends/wake.ts';
 import type {
   DeviceRecord,
   DeviceRegistry,
@@ -207,8 +207,8 @@ export class Devices {
       return;
     }
     if (device === undefined) return this.#admit(stored);
-    const { dial: before } = device.record;
-    const { lastSeenMs, lastAddress } = device.record;
+    const { isDraining: wasDraining } = device;
+    const { dial: before, lastSeenMs, lastAddress } = device.record;
     const seen = {
       ...(lastSeenMs === undefined ? {} : { lastSeenMs }),
       ...(lastAddress === undefined ? {} : { lastAddress }),
@@ -217,15 +217,17 @@ export class Devices {
     const { dial: after } = stored;
     if (before?.host !== after?.host || before?.port !== after?.port)
       this.#diallers.set(device.id, keyOf(device.record), after, device.link !== undefined);
-    this.#drain(device, stored.isDraining === true);
+    if (device.isDraining !== wasDraining) this.#tellDraining(device);
   }
 
   /** Where devices can dial this router; undefined while they cannot. */
   get address(): FleetRouter | undefined {
     if (this.#port === undefined) return undefined;
-    const { config, keys } = this.#options;
-    const hosts = ownAddresses(hostAndPort(config.listen)?.host).slice(0, maxPairingHosts);
-    return { name: this.#name, key: keyText(keys().public), hosts, port: this.#port };
+    return { name: this.#name, key: keyText(this.#options.keys().public), hosts: this.#hosts, port: this.#port };
+  }
+
+  get #hosts(): readonly string[] {
+    return ownAddresses(hostAndPort(this.#options.config.listen)?.host).slice(0, maxPairingHosts);
   }
 
   #tellOthers(): void {
@@ -309,9 +311,9 @@ export class Devices {
   /** Gives it nothing new, or does so again. @throws LfoError unknown_device */
   setDraining(id: string, isDraining: boolean): void {
     const device = this.#find(id);
-    this.#drain(device, isDraining);
-    const { isDraining: _was, ...rest } = device.record;
+    const { isDraining: was = false, ...rest } = device.record;
     device.record = isDraining ? { ...rest, isDraining } : rest;
+    if (isDraining !== was) this.#tellDraining(device);
     this.#save(device.record);
   }
 
@@ -331,11 +333,9 @@ export class Devices {
     await backend.setLoaded(offer?.id ?? '', isLoaded);
   }
 
-  #drain(device: PairedDevice, isDraining: boolean): void {
-    if (device.isDraining === isDraining) return;
-    device.isDraining = isDraining;
-    this.#options.members.setDraining(device.id, isDraining);
-    device.backend.sayDrain(isDraining);
+  #tellDraining({ id, isDraining, backend }: PairedDevice): void {
+    this.#options.members.setDraining(id, isDraining);
+    backend.sayDrain(isDraining);
   }
 
   /** Revokes its key: its links end at once and it must pair again. @throws LfoError unknown_device */
@@ -361,10 +361,9 @@ export class Devices {
     const { pairing, secret } = this.pairings.open(lifetimeMs);
     this.#share(pairing);
     this.#advertiser?.setPairing(true);
-    const hosts = ownAddresses(hostAndPort(config.listen)?.host).slice(0, maxPairingHosts);
     const uri = pairingUri({
       role: 'router',
-      hosts,
+      hosts: this.#hosts,
       port: this.#port ?? 0,
       key: keys().public,
       secret,
@@ -518,7 +517,7 @@ export class Devices {
         },
         names: { router, device: () => device.record.name, routers: () => this.#others },
         label: () => ({ name: device.record.name, plainModels }),
-        sleeper: this.#options.wakes.sleeper(() => wakeTarget(device.record.wake)),
+        sleeper: this.#options.wakes.sleeper(() => device.wake),
         prefixes: this.#prefixes,
         prefixKey: (clientKey) => prefixKeyOf(keys().secret, clientKey),
         lost: { state: 'down', detail: 'The device is not connected.' },
@@ -532,13 +531,13 @@ export class Devices {
       onLost: (_device, code, livedMs) => {
         log.info({ device: device.id, name: device.record.name, end: code }, 'device lost');
         device.record = { ...device.record, lastSeenMs: clock.wallMs() };
-        if (!isPlain(device.record)) this.#registrar.seen(device.record);
+        this.#seen(device.record);
         this.#diallers.lost(device.id, code, livedMs);
       },
     });
     this.#devices.set(record.id, device);
     members.add(device.backend, 1);
-    this.#drain(device, record.isDraining === true);
+    if (device.isDraining) this.#tellDraining(device);
     this.#diallers.set(record.id, keyOf(record), record.dial, false);
   }
 
@@ -599,13 +598,17 @@ export class Devices {
     if (!isPlain(record)) this.#registrar.save(record);
   }
 
+  #seen(record: DeviceRecord): void {
+    if (!isPlain(record)) this.#registrar.seen(record);
+  }
+
   #connect(device: PairedDevice, channel: Channel, hello: Hello, address: string): void {
     const { clock, log } = this.#options;
     const isNew = device.record.name === device.id;
     const name = isNew ? firstName(hello.name, (wanted) => this.#isTaken(wanted)) : device.record.name;
     device.record = { ...device.record, name, lastSeenMs: clock.wallMs(), lastAddress: address };
     if (isNew) this.#save(device.record);
-    else if (!isPlain(device.record)) this.#registrar.seen(device.record);
+    else this.#seen(device.record);
     if (isNew) log.info({ device: device.id, name }, 'device paired');
     device.take(channel, address);
   }
@@ -648,11 +651,6 @@ const dialLifetimeMs = 60_000;
 
 function keyOf({ publicKey }: DeviceRecord): Uint8Array | undefined {
   return publicKey === undefined ? undefined : new Uint8Array(Buffer.from(publicKey, 'base64url'));
-}
-
-function wakeTarget(wake: DeviceWake | undefined): WakeTarget | undefined {
-  if (wake === undefined) return undefined;
-  return { mac: wake.mac, broadcast: wake.broadcast ?? '255.255.255.255', timeoutMs: wake.timeoutMs ?? 60_000 };
 }
 
 function isPlain({ id }: DeviceRecord): boolean {
