@@ -1,18 +1,7 @@
 import { createHmac } from 'node:crypto';
-import { hostname } from 'node:os';
 import { shippedModels } from '@lfo/device-core';
-import {
-  deviceId,
-  keyText,
-  maxPairingHosts,
-  maxRouters,
-  pairingCode,
-  pairingKey,
-  pairingUri,
-  routerId,
-} from '@lfo/protocol';
+import { deviceId, keyText, maxRouters, pairingCode, pairingKey, pairingUri, routerId } from '@lfo/protocol';
 import type { Channel, KeyPair } from '@lfo/protocol';
-import { hostAndPort } from '../config/addresses.ts';
 import type { FleetConfig } from '../config/config.ts';
 import type { Backend, BackendView, FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
@@ -36,11 +25,10 @@ import type { DeviceView } from '../core/device-view.ts';
 import { deviceView, figuresOf } from './device-view.ts';
 import { dial } from './dial.ts';
 import { Diallers } from './diallers.ts';
-import { Advertiser } from './advertiser.ts';
 import { afterHello, type Hello } from './first-message.ts';
+import { FleetPort } from './fleet-port.ts';
 import { FleetListener, type SecuredLink } from './listener.ts';
 import type { AnswerLine } from './original-line.ts';
-import { ownAddresses } from './own-addresses.ts';
 import { PairedDevice } from './paired-device.ts';
 import { PrefixBook } from '../backends/engines/device/prefix-book.ts';
 import type { GreetingKind } from '../backends/engines/device/session-keeper.ts';
@@ -103,16 +91,13 @@ export class Devices {
   readonly #options: DevicesOptions;
   readonly #devices = new Map<string, PairedDevice>();
   readonly #registrar: Registrar;
-  readonly #listener: FleetListener;
+  readonly #port: FleetPort;
   readonly #refused: RefusedLinks;
   readonly #diallers: Diallers;
   readonly #results = new Map<string, number>();
   readonly #prefixes = new PrefixBook();
-  #port: number | undefined;
-  #opening: Promise<void> | undefined;
   #isClosed = false;
   #answerOriginal: AnswerLine | undefined;
-  #advertiser: Advertiser | undefined;
 
   constructor(options: DevicesOptions) {
     this.#options = options;
@@ -129,12 +114,12 @@ export class Devices {
       onEnd: (pairing) => {
         const { state, wrong } = pairing;
         this.#share(pairing);
-        this.#advertiser?.setPairing(this.pairings.keys().length > 0);
+        this.#port.setPairing(this.pairings.keys().length > 0);
         count(this.#results, state);
         if (state === 'locked') log.warn({ wrong }, 'Too many wrong codes: open pairings have ended. Start another.');
       },
     });
-    this.#listener = new FleetListener({
+    const listener = new FleetListener({
       clock,
       primitives,
       get keys() {
@@ -155,6 +140,7 @@ export class Devices {
       answerOriginal: () => this.#answerOriginal,
       onGuess: () => this.pairings.guessed(),
     });
+    this.#port = new FleetPort({ ...options, listener });
     this.#diallers = new Diallers({
       clock,
       random,
@@ -188,7 +174,7 @@ export class Devices {
   async #listenIfWanted(): Promise<void> {
     const { listen } = this.#options.config;
     const isWanted = this.#devices.size > 0 || this.#answerOriginal !== undefined || this.#options.config.plaintext;
-    if (listen !== 'off' && (listen !== 'auto' || isWanted)) await this.#listen();
+    if (listen !== 'off' && (listen !== 'auto' || isWanted)) await this.#port.open();
   }
 
   /** Another router, or this one, has changed the registry. A database that is away is read when it says so again. */
@@ -222,12 +208,7 @@ export class Devices {
 
   /** Where devices can dial this router; undefined while they cannot. */
   get address(): FleetRouter | undefined {
-    if (this.#port === undefined) return undefined;
-    return { name: this.#name, key: keyText(this.#options.keys().public), hosts: this.#hosts, port: this.#port };
-  }
-
-  get #hosts(): readonly string[] {
-    return ownAddresses(hostAndPort(this.#options.config.listen)?.host).slice(0, maxPairingHosts);
+    return this.#port.address;
   }
 
   #tellOthers(): void {
@@ -269,7 +250,7 @@ export class Devices {
 
   /** Port it listens on; absent while it does not. */
   get port(): number | undefined {
-    return this.#port;
+    return this.#port.number;
   }
 
   /** Changes name, dial address and how it is woken; its own hardware address is used where none is given. @throws LfoError */
@@ -357,17 +338,17 @@ export class Devices {
         },
       );
     }
-    await this.#listen();
+    await this.#port.open();
     const { pairing, secret } = this.pairings.open(lifetimeMs);
     this.#share(pairing);
-    this.#advertiser?.setPairing(true);
+    this.#port.setPairing(true);
     const uri = pairingUri({
       role: 'router',
-      hosts: this.#hosts,
-      port: this.#port ?? 0,
+      hosts: this.#port.hosts,
+      port: this.#port.number ?? 0,
       key: keys().public,
       secret,
-      name: this.#name,
+      name: this.#port.name,
     });
     return { pairing, uri, code: pairingCode(secret) };
   }
@@ -414,8 +395,7 @@ export class Devices {
   /** Takes nobody new and dials nobody; links that are up stay until their backends close. */
   stop(): void {
     this.#isClosed = true;
-    this.#advertiser?.stop();
-    this.#listener.stop();
+    this.#port.stop();
     this.#diallers.close();
     this.pairings.close();
     this.#refused.flush();
@@ -433,33 +413,6 @@ export class Devices {
 
   #pooled(): ReadonlyMap<string, BackendView> {
     return new Map(this.#options.members.view().backends.map((view) => [view.id, view]));
-  }
-
-  get #name(): string {
-    return Array.from(this.#options.config.name ?? hostname())
-      .slice(0, 64)
-      .join('');
-  }
-
-  #listen(): Promise<void> {
-    this.#opening ??= this.#open().catch((error: unknown) => {
-      this.#opening = undefined;
-      throw error;
-    });
-    return this.#opening;
-  }
-
-  async #open(): Promise<void> {
-    const { clock, config, log, keys } = this.#options;
-    const { host, port } = hostAndPort(config.listen) ?? { host: undefined, port: fleetPort };
-    const bound = await this.#listener.listen(host, port);
-    this.#port = bound.port;
-    const at = { port: bound.port, ...(bound.wasTaken ? { wanted: port } : {}) };
-    log.info(at, 'Devices can dial this router; "fleet.listen: off" closes the port.');
-    if (config.plaintext) log.warn('fleet.plaintext: programs of this machine join as devices without a key.');
-    if (!config.advertise || this.#isClosed) return;
-    const router = { id: routerId(primitives, keys().public), name: this.#name };
-    this.#advertiser = new Advertiser({ clock, log, router, port: bound.port, listenHost: host });
   }
 
   #find(id: string): PairedDevice {
@@ -503,7 +456,7 @@ export class Devices {
 
   #admit(record: DeviceRecord): void {
     const { clock, log, members, config, keys, version } = this.#options;
-    const router = { id: routerId(primitives, keys().public), name: this.#name, version };
+    const router = { id: routerId(primitives, keys().public), name: this.#port.name, version };
     const plainModels = [...shippedModels, ...config.models];
     const device: PairedDevice = new PairedDevice({
       clock,
@@ -644,8 +597,6 @@ const greetings: Readonly<Record<GreetingKind | 'conflict', string>> = {
 
 /** Of ids of devices without a key. */
 const plainPrefix = 'plain-';
-/** Port of the fleet. */
-export const fleetPort = 4870;
 /** Time a dialled pairing may take, all its addresses together. */
 const dialLifetimeMs = 60_000;
 
