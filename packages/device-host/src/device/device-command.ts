@@ -19,6 +19,7 @@ import { FurtherRouters } from './further-routers.ts';
 import { chooseEngine, serverAddress, type EngineWanted } from './engine-choice.ts';
 import { installHint, startedAs } from './install-hint.ts';
 import { RouterListener } from './listen.ts';
+import { type Say, sayer } from './say.ts';
 import { fileReadings, linuxReadings, PolledVitals } from './vitals.ts';
 
 const defaultPort = 4870;
@@ -382,12 +383,6 @@ function sentenceOf(code: string, { host, port }: RouterAt): string {
     default:
       return `The link has ended (${code}).`;
   }
-}
-
-type Say = (event: string, sentence: string, fields: Readonly<Record<string, string | number>>) => void;
-
-function sayer(isJson: boolean, print: (line: string) => void): Say {
-  return (event, sentence, fields) => print(isJson ? JSON.stringify({ event, ...fields }) : sentence);
 }
 
 function failed(sentence: string): number {

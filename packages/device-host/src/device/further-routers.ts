@@ -4,11 +4,12 @@ import { keyText, maxPairingHosts, maxRouters, readKeyText } from '@lfo/protocol
 import { systemClock } from '../clock.ts';
 import type { DeviceFolder, FurtherRouter } from './device-folder.ts';
 import { dial } from './dial.ts';
+import type { Say } from './say.ts';
 
 export interface FurtherRoutersOptions {
   readonly folder: DeviceFolder;
   readonly device: DeviceHost;
-  readonly say: (event: string, sentence: string, fields: Readonly<Record<string, string | number>>) => void;
+  readonly say: Say;
   /** Aborts when the device is to end. */
   readonly signal: AbortSignal;
 }
