@@ -17,6 +17,7 @@ import type {
   Pairing,
   PairingRegistry,
 } from '../core/devices.ts';
+import { codeOf } from '../core/error-code.ts';
 import { LfoError } from '../core/errors.ts';
 import { randomToken } from '../core/id.ts';
 import type { Logger } from '../core/logger.ts';
@@ -156,7 +157,7 @@ export class Devices {
     try {
       await this.#start();
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : 'internal';
+      const code = codeOf(error) ?? 'internal';
       this.#options.log.error({ code }, 'Devices cannot dial this router: see fleet.listen and lfo doctor.');
     }
   }

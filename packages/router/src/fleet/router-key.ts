@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { keyPair, keyText, nodePrimitives, readKeyText, type KeyPair, type Primitives } from '@lfo/protocol';
 import { createDataFolder } from '../config/data-folder.ts';
+import { codeOf } from '../core/error-code.ts';
 import { LfoError } from '../core/errors.ts';
 
 /** Noise by OpenSSL. */
@@ -40,6 +41,6 @@ function writeNew(dataDir: string, file: string): void {
     writeFileSync(file, `${keyText(primitives.random(32))}\n`, { mode: 0o600, flag: 'wx' });
   } catch (error) {
     // Another router of this folder was quicker: its key is ours.
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    if (codeOf(error) !== 'EEXIST') throw error;
   }
 }
