@@ -122,7 +122,6 @@ export class FleetListener {
     };
     const original = isOwnMachine(address) ? this.#options.answerOriginal?.() : undefined;
     if (original === undefined) return begin();
-    socket.on('error', () => {});
     takeOriginalLine(socket, clock, original, begin);
   }
 
