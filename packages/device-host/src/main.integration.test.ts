@@ -48,6 +48,17 @@ test('exit codes tell done, failed and wrong usage; a failure is one line', { ti
   assert.match(failed.err, /^No model is called "no-such-model".*\n$/);
 });
 
+test('a folder that cannot be made ends a command instead of stopping it for ever', { timeout }, async () => {
+  const ended = await Promise.all([
+    run(['models', 'pull', model], { LFO_MODELS_DIR: '/proc/nope/models' }),
+    run(['device', '--router', '127.0.0.1:9'], { LFO_DATA_DIR: '/proc/nope' }),
+  ]);
+  for (const { code, err } of ended) {
+    assert.equal(code, 1);
+    assert.match(err, /mkdir '\/proc\/nope'/);
+  }
+});
+
 test('a pull waits for the one that is fetching, and takes over when that is gone', { timeout }, async () => {
   await using hub = await scriptedHub(tinyGguf());
   const lock = join(modelsDir, 'owner--name--model.gguf.lock');

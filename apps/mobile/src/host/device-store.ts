@@ -1,4 +1,4 @@
-import { keyPair, keyText, readKeyText, routerId, type KeyPair, type Primitives } from '@lfo/protocol';
+import { keyPair, keyText, maxRouters, readKeyText, routerId, type KeyPair, type Primitives } from '@lfo/protocol';
 import * as z from 'zod';
 
 /** Where small secrets are kept; Android encrypts it with a key of its keystore. Values are at most 2 KB. */
@@ -55,9 +55,6 @@ export const defaultSettings: Settings = {
   slots: 1,
   contextTokens: 4096,
 };
-
-/** Most routers that one device serves (device protocol 1, section 4). */
-export const maxRouters = 8;
 
 const names = { key: 'lfo.device.key', routers: 'lfo.routers', settings: 'lfo.settings' } as const;
 const routerName = (id: string): string => `lfo.router.${id}`;

@@ -1,7 +1,7 @@
 import { callRouter, Redialling, type DeviceHost, type RouterCall } from '@lfo/device-core';
-import { readKeyText, type Carrier, type Clock, type HandshakeTarget, type Primitives } from '@lfo/protocol';
+import { maxRouters, readKeyText, type Carrier, type Clock, type HandshakeTarget, type Primitives } from '@lfo/protocol';
 import type { MessageOf, RouterMessage } from '@lfo/protocol';
-import { maxRouters, newRouter, type DeviceStore, type KnownRouter } from './device-store';
+import { newRouter, type DeviceStore, type KnownRouter } from './device-store';
 
 type Welcome = MessageOf<RouterMessage, 'welcome'>;
 

@@ -1,7 +1,15 @@
 import { serveOver, type DeviceHost, type RouterCall } from '@lfo/device-core';
-import { answerHandshake, pairingCode, pairingKey, pairingUri, pairingSecretBytes, routerId } from '@lfo/protocol';
+import {
+  answerHandshake,
+  maxRouters,
+  pairingCode,
+  pairingKey,
+  pairingUri,
+  pairingSecretBytes,
+  routerId,
+} from '@lfo/protocol';
 import type { Carrier, Clock, Primitives } from '@lfo/protocol';
-import { maxRouters, newRouter, type DeviceStore, type KnownRouter } from './device-store';
+import { newRouter, type DeviceStore, type KnownRouter } from './device-store';
 
 /** Where `ANDROID_HOST` dials by default. */
 export const listenPort = 5555;

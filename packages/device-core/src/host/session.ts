@@ -1,4 +1,4 @@
-import { base64url, Liveness, maxFrameBytes, protocolVersions } from '@lfo/protocol';
+import { base64url, lastWords, Liveness, maxFrameBytes, protocolVersions } from '@lfo/protocol';
 import type { ByeCode, Clock, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
 import { every } from '../clock.ts';
 import { EngineError, type LoadedModel } from '../engine/engine.ts';
@@ -40,16 +40,6 @@ export interface SessionHost {
   /** @throws EngineError `no_model` when the name is not that of a model in memory. */
   modelFor(name: string): LoadedModel;
 }
-
-/** After such a word of either side the session is over: nobody returns to it. */
-const lastWords: ReadonlySet<string> = new Set([
-  'closing',
-  'restarting',
-  'replaced',
-  'revoked',
-  'unpaired',
-  'duplicate_identity',
-]);
 
 /** Beginnings of prompts that are told of. */
 const mostWarm = 16;

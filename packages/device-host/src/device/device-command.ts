@@ -19,6 +19,7 @@ import { FurtherRouters } from './further-routers.ts';
 import { chooseEngine, serverAddress, type EngineWanted } from './engine-choice.ts';
 import { installHint, startedAs } from './install-hint.ts';
 import { RouterListener } from './listen.ts';
+import { type Say, sayer } from './say.ts';
 import { fileReadings, linuxReadings, PolledVitals } from './vitals.ts';
 
 const defaultPort = 4870;
@@ -211,8 +212,7 @@ async function elsewhere({ host, port, target }: RouterAt, signal: AbortSignal):
   const found = await findRouters(signal, (router) => router.id === id);
   const router = found.find((each) => each.id === id);
   if (router === undefined || (router.port === port && router.hosts.includes(host))) return undefined;
-  const [first, ...others] = router.hosts;
-  return first === undefined ? undefined : { host: first, others, port: router.port, target };
+  return foundAt(router, target);
 }
 
 /** The one router nearby that has a code open; what is wrong where there is not one. */
@@ -223,8 +223,11 @@ async function pairingNearby(wanting: RouterAt, signal: AbortSignal): Promise<Ro
     return 'No router that has a code open was found on this network: add --router host:port, as "lfo devices pair" shows it there.';
   if (second !== undefined)
     return `Several routers on this network have a code open: add --router with one of ${found.map(shownRouter).join(', ')}.`;
-  const [host, ...others] = router.hosts;
-  return { host, others, port: router.port, target: wanting.target };
+  return foundAt(router, wanting.target);
+}
+
+function foundAt({ hosts: [host, ...others], port }: FoundRouter, target: HandshakeTarget): RouterAt {
+  return { host, others, port, target };
 }
 
 function shownRouter({ name, hosts: [host], port }: FoundRouter): string {
@@ -382,12 +385,6 @@ function sentenceOf(code: string, { host, port }: RouterAt): string {
     default:
       return `The link has ended (${code}).`;
   }
-}
-
-type Say = (event: string, sentence: string, fields: Readonly<Record<string, string | number>>) => void;
-
-function sayer(isJson: boolean, print: (line: string) => void): Say {
-  return (event, sentence, fields) => print(isJson ? JSON.stringify({ event, ...fields }) : sentence);
 }
 
 function failed(sentence: string): number {

@@ -1,8 +1,9 @@
 import * as crypto from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { keyPair, keyText, nodePrimitives, readKeyText, type KeyPair, type Primitives } from '@lfo/protocol';
 import * as z from 'zod';
+import { makeFolder } from '../make-folder.ts';
 
 /** Noise by OpenSSL. */
 export const primitives: Primitives = nodePrimitives(crypto);
@@ -45,7 +46,7 @@ export class DeviceFolder {
   /** Makes the folder (0700) and the key (0600) where they are not there. @throws Error where the key cannot be read */
   constructor(folder: string) {
     this.#folder = folder;
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
     chmodSync(folder, 0o700);
     const file = join(folder, 'device.key');
     if (!existsSync(file)) writeFileSync(file, `${keyText(primitives.random(32))}\n`, { mode: 0o600, flag: 'wx' });

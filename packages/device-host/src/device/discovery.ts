@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
-import { advertisedType, type Advertisement, readAdvertisement } from '@lfo/protocol';
+import { advertisedType, type Advertisement, maxPairingHosts, readAdvertisement } from '@lfo/protocol';
 import { Bonjour } from 'bonjour-service';
 import { systemClock } from '../clock.ts';
 
@@ -8,8 +8,6 @@ import { systemClock } from '../clock.ts';
 const lookMs = 2_000;
 /** One lost packet is usual on wireless networks. */
 const askAgainMs = 700;
-/** More addresses than a router names in a link. */
-const mostHosts = 8;
 
 /** A router that announces itself; whether it is the one that is meant its key or its code proves. */
 export interface FoundRouter extends Advertisement {
@@ -72,7 +70,7 @@ interface Announced {
 function routerOf({ port, txt, addresses, referer }: Announced): FoundRouter | undefined {
   const said = readAdvertisement(typeof txt === 'object' && txt !== null ? { ...txt } : {});
   const hosts = [referer?.address, ...(Array.isArray(addresses) ? addresses : [])].filter(isNearby);
-  const [host, ...others] = [...new Set(hosts)].slice(0, mostHosts);
+  const [host, ...others] = [...new Set(hosts)].slice(0, maxPairingHosts);
   if (said === undefined || host === undefined || typeof port !== 'number' || port < 1 || port > 65_535)
     return undefined;
   return { ...said, hosts: [host, ...others], port };

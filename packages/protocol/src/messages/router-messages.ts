@@ -14,6 +14,8 @@ const prompt = {
 
 /** Hashes of the prompt's beginning up to so many messages: what the device reports as warm. */
 const prefix = z.array(z.object({ h: z.string(), messages: count })).optional();
+/** Most routers that one device serves, the one it was paired with included. */
+export const maxRouters = 8;
 /** Others of the same owner, which the device dials as known. */
 const routers = z.array(
   z.object({ name: z.string(), key: z.string(), hosts: z.array(z.string()), port: z.number().int() }),

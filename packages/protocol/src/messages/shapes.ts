@@ -150,3 +150,13 @@ export const byeCodes = [
 ] as const;
 
 export type ByeCode = (typeof byeCodes)[number];
+
+/** After such a word of either side the session is over: nobody returns to it. */
+export const lastWords: ReadonlySet<string> = new Set<ByeCode>([
+  'closing',
+  'restarting',
+  'replaced',
+  'revoked',
+  'unpaired',
+  'duplicate_identity',
+]);

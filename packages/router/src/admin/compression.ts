@@ -10,7 +10,12 @@ const compressors = { br: promisify(brotliCompress), gzip: promisify(gzip) };
 /** The best encoding that the header `accept-encoding` names; undefined where it names none. */
 export function acceptedEncoding(header: string | string[] | undefined): Encoding | undefined {
   const accepted = String(header ?? '');
-  return /\bbr\b/.test(accepted) ? 'br' : /\bgzip\b/.test(accepted) ? 'gzip' : undefined;
+  return /\bbr\b/.test(accepted) ? 'br' : acceptsGzip(accepted) ? 'gzip' : undefined;
+}
+
+/** Whether the header `accept-encoding` names gzip. */
+export function acceptsGzip(header: string | string[] | undefined): boolean {
+  return /\bgzip\b/.test(String(header ?? ''));
 }
 
 /** Compresses off the event loop. */

@@ -18,8 +18,8 @@ const pairingBody = z.union([
   z.strictObject({ expires_in_ms: z.int().min(1_000).max(600_000).optional() }),
 ]);
 const changeBody = z.strictObject({
-  name: z.string().optional(),
-  dial: z.strictObject({ host, port }).nullable().optional(),
+  name: z.string().exactOptional(),
+  dial: z.strictObject({ host, port }).nullable().exactOptional(),
   // What is left out stays; the hardware address may be the device's own word.
   wake: z
     .strictObject({
@@ -29,7 +29,7 @@ const changeBody = z.strictObject({
     })
     .transform(camelKeys)
     .nullable()
-    .optional(),
+    .exactOptional(),
 });
 
 interface Named {
@@ -40,14 +40,9 @@ interface Named {
 export function addDevices(app: FastifyInstance, { devices, readBody }: AdminDeps): void {
   app.get('/admin/devices', () => ({ devices: devices.list(), port: devices.port ?? null }));
   app.get<Named>('/admin/devices/:id', ({ params: { id } }) => devices.view(id));
-  app.patch<Named>('/admin/devices/:id', (request) => {
-    const { name, dial, wake: waking } = read(changeBody, readBody(request));
-    return devices.change(request.params.id, {
-      ...(name === undefined ? {} : { name }),
-      ...(dial === undefined ? {} : { dial }),
-      ...(waking === undefined ? {} : { wake: waking }),
-    });
-  });
+  app.patch<Named>('/admin/devices/:id', (request) =>
+    devices.change(request.params.id, read(changeBody, readBody(request))),
+  );
   app.delete<Named>('/admin/devices/:id', ({ params: { id } }, reply) => {
     devices.remove(id);
     return reply.status(204).send();

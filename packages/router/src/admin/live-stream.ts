@@ -1,9 +1,10 @@
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { constants, createGzip, type Gzip } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
 import { LfoError } from '../core/errors.ts';
 import { presentedKey } from '../server/guard.ts';
 import { statusBody } from './api-bodies.ts';
+import { acceptsGzip } from './compression.ts';
 import type { AdminDeps } from './deps.ts';
 import { securityHeaders } from './pages.ts';
 
@@ -46,7 +47,7 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
       };
       reply.hijack();
       const { raw } = reply;
-      const isCompressed = takesGzip(headers);
+      const isCompressed = acceptsGzip(headers['accept-encoding']);
       raw.writeHead(200, {
         ...securityHeaders,
         'content-type': 'text/event-stream; charset=utf-8',
@@ -129,10 +130,6 @@ export function addLiveStream(app: FastifyInstance, deps: AdminDeps, epoch: stri
       cancel = clock.schedule(tickMs, tick);
     }
   }
-}
-
-function takesGzip(headers: IncomingHttpHeaders): boolean {
-  return /\bgzip\b/.test(headers['accept-encoding'] ?? '');
 }
 
 /** The way to one reader, compressed where it takes that: 200 requests are 270 kB as they are. */

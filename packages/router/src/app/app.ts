@@ -30,7 +30,10 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
   const answering = parts.openAnswering(options, local, state, { ...host, wakes }, shutdown);
   const { records, peers, signatures } = state;
   const { fleet, devices, retries, learning, steered } = answering;
-  place = () => (devices.address === undefined ? {} : { fleet: devices.address });
+  place = () => {
+    const { address } = devices;
+    return address === undefined ? {} : { fleet: address };
+  };
 
   try {
     const loop = new LoopDelay(clock);

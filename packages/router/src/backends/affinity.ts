@@ -1,3 +1,5 @@
+import { fnv1a } from '../core/fnv1a.ts';
+
 /** One of several that a conversation may be given to. */
 export interface AffinityCandidate {
   readonly id: string;
@@ -21,7 +23,7 @@ export function homeOf<Candidate extends AffinityCandidate>(
   candidates: readonly Candidate[],
   conversation: string,
 ): Candidate | undefined {
-  const hash = hashOf(conversation);
+  const hash = mixed(fnv1a(conversation));
   const ranked = candidates.toSorted((one, other) => scoreOf(hash, other.id) - scoreOf(hash, one.id));
   const total = candidates.reduce((sum, { load }) => sum + load, 0);
   const bound = Math.max(quietLoad, (loadBound * total) / candidates.length);
@@ -30,14 +32,7 @@ export function homeOf<Candidate extends AffinityCandidate>(
 }
 
 function scoreOf(conversation: number, id: string): number {
-  return mixed(conversation ^ hashOf(id));
-}
-
-/** FNV-1a over UTF-16 units; 32 bits. */
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return mixed(hash);
+  return mixed(conversation ^ mixed(fnv1a(id)));
 }
 
 /** The finaliser of MurmurHash3: every bit depends on all. */

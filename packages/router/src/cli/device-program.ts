@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { DevicesContext, PairOptions } from './devices.ts';
+import type { DevicesContext, PairOptions, SetOptions } from './devices.ts';
 
 /** Runs a command with a client of the running router. */
 export type WithDevices = (command: Command, run: (context: DevicesContext) => Promise<number>) => Promise<void>;
@@ -9,12 +9,6 @@ interface PairFlags {
   readonly wait?: boolean;
   readonly dial?: string;
   readonly code?: string;
-}
-
-interface SetFlags {
-  readonly dial?: string;
-  readonly wakeMac?: string;
-  readonly wakeBroadcast?: string;
 }
 
 /** Writes the device host to a file. */
@@ -75,7 +69,7 @@ export function addDevices(program: Command, withDevices: WithDevices, pack: Pac
       'wake it by this hardware address when nothing else is up; auto: as it says itself, off: never',
     )
     .option('--wake-broadcast <address>', 'where the packet that wakes it is sent (default: 255.255.255.255)')
-    .action(async (device: string, flags: SetFlags, self: Command) => {
+    .action(async (device: string, flags: SetOptions, self: Command) => {
       const { changeDevice, settingsOf } = await import('./devices.ts');
       const change = settingsOf(flags);
       await withDevices(self, (context) => changeDevice(device, change, context));

@@ -194,16 +194,15 @@ const done = {
   remove: 'removed; its key is no longer valid',
 } as const;
 
-/** What `devices set` is to change. */
-export function settingsOf({
-  dial,
-  wakeMac: mac,
-  wakeBroadcast: broadcast,
-}: {
+/** Flags of `devices set`. */
+export interface SetOptions {
   readonly dial?: string;
   readonly wakeMac?: string;
   readonly wakeBroadcast?: string;
-}): JsonObject {
+}
+
+/** What `devices set` is to change. */
+export function settingsOf({ dial, wakeMac: mac, wakeBroadcast: broadcast }: SetOptions): JsonObject {
   if (dial === undefined && mac === undefined && broadcast === undefined)
     throw new CliError('Nothing to set: give --dial host:port, --wake-mac or --wake-broadcast.', exitCodes.usage);
   const wake =

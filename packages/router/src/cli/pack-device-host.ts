@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { codeOf } from '../core/error-code.ts';
 import { CliError, exitCodes, printLine, type Terminal } from './terminal.ts';
 
 /** Writes the device host to a file, and says how a machine without LFO installs it. */
@@ -14,8 +15,8 @@ export async function packDeviceHost(
   try {
     writeFileSync(file, bytes);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
-    throw new CliError(`${file} cannot be written${code}: name another with --out.`);
+    const code = codeOf(error);
+    throw new CliError(`${file} cannot be written${code === undefined ? '' : ` (${code})`}: name another with --out.`);
   }
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   if (json) printLine(terminal, JSON.stringify({ file, bytes: bytes.length, sha256 }));

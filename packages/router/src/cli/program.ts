@@ -84,7 +84,11 @@ export function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void
       const options = all(command);
       const pause = (ms: number): Promise<void> => sleep(deps.clock, ms, new AbortController().signal);
       const json = options.json === true;
-      done(await withClient(options, load, (client) => run({ terminal: deps.terminal, client, json, pause })));
+      done(
+        await withClient(options, await load(options), (client) =>
+          run({ terminal: deps.terminal, client, json, pause }),
+        ),
+      );
     },
     async (command, out) => {
       const { packDeviceHost } = await import('./pack-device-host.ts');
@@ -202,7 +206,7 @@ function addTalking(program: Command, deps: ProgramDeps, load: Load, all: All, d
       const { ask, chat } = await import('./chat.ts');
       const settings = { mode: options.mode ?? 'auto', json: options.json === true };
       done(
-        await withClient(options, load, (client) =>
+        await withClient(options, await load(options), (client) =>
           question === undefined ? chat(terminal, client, settings) : ask(terminal, client, settings, question),
         ),
       );
@@ -217,7 +221,11 @@ function addTalking(program: Command, deps: ProgramDeps, load: Load, all: All, d
       const options = { ...all(command), ...(router === undefined ? {} : { url: router }) };
       const number = Number(port);
       if (!Number.isInteger(number) || number < 0 || number > 65_535) throw new CliError(`--port ${port}: no port.`, 2);
-      done(await withClient(options, load, (client) => bridge(terminal, client, deps.clock, { host, port: number })));
+      done(
+        await withClient(options, await load(options), (client) =>
+          bridge(terminal, client, deps.clock, { host, port: number }),
+        ),
+      );
     });
   withExample(program.command('explain'), 'lfo explain "What is 2+2?"')
     .description('where a prompt would go, and why')
@@ -229,7 +237,7 @@ function addTalking(program: Command, deps: ProgramDeps, load: Load, all: All, d
       const options = all(command);
       const { explain } = await import('./explain.ts');
       const settings = { mode: options.mode ?? 'auto', json: options.json === true };
-      done(await withClient(options, load, (client) => explain(terminal, client, prompt, settings)));
+      done(await withClient(options, await load(options), (client) => explain(terminal, client, prompt, settings)));
     });
 }
 
@@ -254,7 +262,7 @@ function addLaunch(program: Command, { terminal }: ProgramDeps, load: Load, all:
       const { model, configOnly = false, restore = false } = flags;
       const settings = { agent, args, configOnly, restore, ...(model === undefined ? {} : { model }) };
       const run = (client: RouterClient): Promise<number> => launch(terminal, config, client, settings);
-      done(await withClient(options, async () => config, run));
+      done(await withClient(options, config, run));
     });
 }
 
@@ -285,13 +293,7 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
       if (agent !== undefined) return done(await doctorClient(deps, config, options, agent));
       const live = options.offline !== true && !config.offline;
       const settings = { json: options.json === true, live, machine, openKeys: openKeyStore, openArchive };
-      done(
-        await withClient(
-          options,
-          async () => config,
-          (client) => doctor(terminal, config, client, clock, settings),
-        ),
-      );
+      done(await withClient(options, config, (client) => doctor(terminal, config, client, clock, settings)));
     });
   const config = withExample(program.command('config'), 'lfo config show').description('the configuration in force');
   for (const name of ['check', 'show'] as const) {
@@ -336,20 +338,19 @@ async function doctorClient(
     return reportChecks(terminal, checks, json);
   };
   try {
-    return await withClient(options, async () => config, check);
+    return await withClient(options, config, check);
   } finally {
     await archive.close();
   }
 }
 
 async function withClient(
-  options: Common,
-  load: Load,
+  { url }: Common,
+  config: LfoConfig,
   use: (client: RouterClient) => Promise<number>,
 ): Promise<number> {
-  const config = await load(options);
   const { addressOf, RouterClient } = await import('./router-client.ts');
-  const client = new RouterClient(options.url ?? addressOf(config), config.server.authToken);
+  const client = new RouterClient(url ?? addressOf(config), config.server.authToken);
   try {
     return await use(client);
   } finally {

@@ -1,4 +1,3 @@
-import { isNativeError } from 'node:util/types';
 import type { AppOptions, RunningApp } from '../app/running-app.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import { createDataFolder } from '../config/data-folder.ts';
@@ -6,6 +5,7 @@ import { createConfigHandle, type ReloadableConfig } from '../config/handle.ts';
 import { secretsOf } from '../config/show.ts';
 import { watchFile } from '../config/watch.ts';
 import type { LfoConfig } from '../config/config.ts';
+import { codeOf } from '../core/error-code.ts';
 import type { Logger } from '../core/logger.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { logReporter, terminalReporter } from './startup-reporter.ts';
@@ -71,7 +71,7 @@ async function start({ startApp }: ServeContext, options: AppOptions): Promise<R
   try {
     return await startApp(options);
   } catch (error) {
-    const code = isNativeError(error) && 'code' in error ? error.code : undefined;
+    const code = codeOf(error);
     if (code === 'EADDRINUSE')
       throw new CliError(
         `Port ${port} is taken: stop the other program, or choose another port with PORT=${port + 1}.`,

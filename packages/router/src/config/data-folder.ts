@@ -1,7 +1,7 @@
 import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { isNativeError } from 'node:util/types';
 import { makeFolder } from '../../bin/make-folder.js';
+import { codeOf } from '../core/error-code.ts';
 import { LfoError } from '../core/errors.ts';
 
 /**
@@ -14,7 +14,7 @@ export function createDataFolder(path: string): void {
     makeFolder(path);
     chmodSync(path, 0o700);
   } catch (error) {
-    const code = isNativeError(error) && 'code' in error ? String(error.code) : 'unknown';
+    const code = codeOf(error) ?? 'unknown';
     throw new LfoError(
       `The data folder ${path} cannot be made (${code}): name one that you may write to by LFO_DATA_DIR or data_dir.`,
       { code: 'data_folder_unavailable', status: 500, cause: error },

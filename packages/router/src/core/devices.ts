@@ -58,7 +58,8 @@ export interface DeviceRegistry {
   seen(record: Pick<DeviceRecord, 'id' | 'lastSeenMs' | 'lastAddress'>): Promise<void>;
 }
 
-export type PairingState = 'open' | 'used' | 'expired' | 'locked' | 'cancelled' | 'failed';
+export const pairingStates = ['open', 'used', 'expired', 'locked', 'cancelled', 'failed'] as const;
+export type PairingState = (typeof pairingStates)[number];
 
 /** One invitation to pair, without its secret. */
 export interface Pairing {

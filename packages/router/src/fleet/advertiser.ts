@@ -1,6 +1,7 @@
 import { Bonjour } from 'bonjour-service';
 import { advertisedType, type Advertisement, advertisementText } from '@lfo/protocol';
 import type { Clock } from '../core/clock.ts';
+import { codeOf } from '../core/error-code.ts';
 import type { Logger } from '../core/logger.ts';
 import { announcedAddresses } from './own-addresses.ts';
 
@@ -86,7 +87,7 @@ export class Advertiser {
     this.#announced.get(address)?.destroy();
     if (this.#hasFailed) return;
     this.#hasFailed = true;
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'internal';
+    const code = codeOf(error) ?? 'internal';
     this.#options.log.warn({ code }, 'The router cannot be announced by mDNS: devices are told its address.');
   }
 }

@@ -8,8 +8,8 @@ import { primitives } from './router-key.ts';
 
 /** Shows a device as it is now. */
 export function deviceView(device: PairedDevice, clock: Clock, pooled: BackendView | undefined): DeviceView {
-  const { record, backend, hello, link } = device;
-  const { id, name, publicKey, dial, createdMs, lastSeenMs, lastAddress, wake } = record;
+  const { record, backend, hello, link, wake } = device;
+  const { id, name, publicKey, dial, createdMs, lastSeenMs, lastAddress } = record;
   const key = publicKey === undefined ? undefined : readKeyText(publicKey);
   const { state, code, why } = stateOf(device, pooled);
   const { lastError } = backend;
@@ -26,10 +26,7 @@ export function deviceView(device: PairedDevice, clock: Clock, pooled: BackendVi
     engine: hello?.engine ?? null,
     address: link?.address ?? lastAddress ?? null,
     dial: dial ?? null,
-    wake:
-      wake === undefined
-        ? null
-        : { mac: wake.mac, broadcast: wake.broadcast ?? '255.255.255.255', timeout_ms: wake.timeoutMs ?? 60_000 },
+    wake: wake === undefined ? null : { mac: wake.mac, broadcast: wake.broadcast, timeout_ms: wake.timeoutMs },
     created: new Date(createdMs).toISOString(),
     last_seen: isoOf(link === undefined ? lastSeenMs : clock.wallMs()),
     models: backend.offers.map((offer): DeviceModelView => {

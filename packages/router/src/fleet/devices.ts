@@ -1,13 +1,11 @@
 import { createHmac } from 'node:crypto';
-import { hostname } from 'node:os';
 import { shippedModels } from '@lfo/device-core';
-import { deviceId, keyText, maxPairingHosts, pairingCode, pairingKey, pairingUri, routerId } from '@lfo/protocol';
+import { deviceId, keyText, maxRouters, pairingCode, pairingKey, pairingUri, routerId } from '@lfo/protocol';
 import type { Channel, KeyPair } from '@lfo/protocol';
-import { hostAndPort } from '../config/addresses.ts';
 import type { FleetConfig } from '../config/config.ts';
 import type { Backend, BackendView, FleetView } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
-import type { Wakes, WakeTarget } from '../backends/wake.ts';
+import type { Wakes } from '../backends/wake.ts';
 import type {
   DeviceRecord,
   DeviceRegistry,
@@ -19,6 +17,7 @@ import type {
   Pairing,
   PairingRegistry,
 } from '../core/devices.ts';
+import { codeOf } from '../core/error-code.ts';
 import { LfoError } from '../core/errors.ts';
 import { randomToken } from '../core/id.ts';
 import type { Logger } from '../core/logger.ts';
@@ -27,11 +26,10 @@ import type { DeviceView } from '../core/device-view.ts';
 import { deviceView, figuresOf } from './device-view.ts';
 import { dial } from './dial.ts';
 import { Diallers } from './diallers.ts';
-import { Advertiser } from './advertiser.ts';
 import { afterHello, type Hello } from './first-message.ts';
+import { FleetPort } from './fleet-port.ts';
 import { FleetListener, type SecuredLink } from './listener.ts';
 import type { AnswerLine } from './original-line.ts';
-import { ownAddresses } from './own-addresses.ts';
 import { PairedDevice } from './paired-device.ts';
 import { PrefixBook } from '../backends/engines/device/prefix-book.ts';
 import type { GreetingKind } from '../backends/engines/device/session-keeper.ts';
@@ -94,16 +92,13 @@ export class Devices {
   readonly #options: DevicesOptions;
   readonly #devices = new Map<string, PairedDevice>();
   readonly #registrar: Registrar;
-  readonly #listener: FleetListener;
+  readonly #port: FleetPort;
   readonly #refused: RefusedLinks;
   readonly #diallers: Diallers;
   readonly #results = new Map<string, number>();
   readonly #prefixes = new PrefixBook();
-  #port: number | undefined;
-  #opening: Promise<void> | undefined;
   #isClosed = false;
   #answerOriginal: AnswerLine | undefined;
-  #advertiser: Advertiser | undefined;
 
   constructor(options: DevicesOptions) {
     this.#options = options;
@@ -120,12 +115,12 @@ export class Devices {
       onEnd: (pairing) => {
         const { state, wrong } = pairing;
         this.#share(pairing);
-        this.#advertiser?.setPairing(this.pairings.keys().length > 0);
+        this.#port.setPairing(this.pairings.keys().length > 0);
         count(this.#results, state);
         if (state === 'locked') log.warn({ wrong }, 'Too many wrong codes: open pairings have ended. Start another.');
       },
     });
-    this.#listener = new FleetListener({
+    const listener = new FleetListener({
       clock,
       primitives,
       get keys() {
@@ -146,6 +141,7 @@ export class Devices {
       answerOriginal: () => this.#answerOriginal,
       onGuess: () => this.pairings.guessed(),
     });
+    this.#port = new FleetPort({ ...options, listener });
     this.#diallers = new Diallers({
       clock,
       random,
@@ -161,7 +157,7 @@ export class Devices {
     try {
       await this.#start();
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : 'internal';
+      const code = codeOf(error) ?? 'internal';
       this.#options.log.error({ code }, 'Devices cannot dial this router: see fleet.listen and lfo doctor.');
     }
   }
@@ -179,7 +175,7 @@ export class Devices {
   async #listenIfWanted(): Promise<void> {
     const { listen } = this.#options.config;
     const isWanted = this.#devices.size > 0 || this.#answerOriginal !== undefined || this.#options.config.plaintext;
-    if (listen !== 'off' && (listen !== 'auto' || isWanted)) await this.#listen();
+    if (listen !== 'off' && (listen !== 'auto' || isWanted)) await this.#port.open();
   }
 
   /** Another router, or this one, has changed the registry. A database that is away is read when it says so again. */
@@ -198,8 +194,8 @@ export class Devices {
       return;
     }
     if (device === undefined) return this.#admit(stored);
-    const { dial: before } = device.record;
-    const { lastSeenMs, lastAddress } = device.record;
+    const { isDraining: wasDraining } = device;
+    const { dial: before, lastSeenMs, lastAddress } = device.record;
     const seen = {
       ...(lastSeenMs === undefined ? {} : { lastSeenMs }),
       ...(lastAddress === undefined ? {} : { lastAddress }),
@@ -208,15 +204,12 @@ export class Devices {
     const { dial: after } = stored;
     if (before?.host !== after?.host || before?.port !== after?.port)
       this.#diallers.set(device.id, keyOf(device.record), after, device.link !== undefined);
-    this.#drain(device, stored.isDraining === true);
+    if (device.isDraining !== wasDraining) this.#tellDraining(device);
   }
 
   /** Where devices can dial this router; undefined while they cannot. */
   get address(): FleetRouter | undefined {
-    if (this.#port === undefined) return undefined;
-    const { config, keys } = this.#options;
-    const hosts = ownAddresses(hostAndPort(config.listen)?.host).slice(0, maxPairingHosts);
-    return { name: this.#name, key: keyText(keys().public), hosts, port: this.#port };
+    return this.#port.address;
   }
 
   #tellOthers(): void {
@@ -258,7 +251,7 @@ export class Devices {
 
   /** Port it listens on; absent while it does not. */
   get port(): number | undefined {
-    return this.#port;
+    return this.#port.number;
   }
 
   /** Changes name, dial address and how it is woken; its own hardware address is used where none is given. @throws LfoError */
@@ -300,9 +293,9 @@ export class Devices {
   /** Gives it nothing new, or does so again. @throws LfoError unknown_device */
   setDraining(id: string, isDraining: boolean): void {
     const device = this.#find(id);
-    this.#drain(device, isDraining);
-    const { isDraining: _was, ...rest } = device.record;
+    const { isDraining: was = false, ...rest } = device.record;
     device.record = isDraining ? { ...rest, isDraining } : rest;
+    if (isDraining !== was) this.#tellDraining(device);
     this.#save(device.record);
   }
 
@@ -322,11 +315,9 @@ export class Devices {
     await backend.setLoaded(offer?.id ?? '', isLoaded);
   }
 
-  #drain(device: PairedDevice, isDraining: boolean): void {
-    if (device.isDraining === isDraining) return;
-    device.isDraining = isDraining;
-    this.#options.members.setDraining(device.id, isDraining);
-    device.backend.sayDrain(isDraining);
+  #tellDraining({ id, isDraining, backend }: PairedDevice): void {
+    this.#options.members.setDraining(id, isDraining);
+    backend.sayDrain(isDraining);
   }
 
   /** Revokes its key: its links end at once and it must pair again. @throws LfoError unknown_device */
@@ -348,18 +339,17 @@ export class Devices {
         },
       );
     }
-    await this.#listen();
+    await this.#port.open();
     const { pairing, secret } = this.pairings.open(lifetimeMs);
     this.#share(pairing);
-    this.#advertiser?.setPairing(true);
-    const hosts = ownAddresses(hostAndPort(config.listen)?.host).slice(0, maxPairingHosts);
+    this.#port.setPairing(true);
     const uri = pairingUri({
       role: 'router',
-      hosts,
-      port: this.#port ?? 0,
+      hosts: this.#port.hosts,
+      port: this.#port.number ?? 0,
       key: keys().public,
       secret,
-      name: this.#name,
+      name: this.#port.name,
     });
     return { pairing, uri, code: pairingCode(secret) };
   }
@@ -406,8 +396,7 @@ export class Devices {
   /** Takes nobody new and dials nobody; links that are up stay until their backends close. */
   stop(): void {
     this.#isClosed = true;
-    this.#advertiser?.stop();
-    this.#listener.stop();
+    this.#port.stop();
     this.#diallers.close();
     this.pairings.close();
     this.#refused.flush();
@@ -425,33 +414,6 @@ export class Devices {
 
   #pooled(): ReadonlyMap<string, BackendView> {
     return new Map(this.#options.members.view().backends.map((view) => [view.id, view]));
-  }
-
-  get #name(): string {
-    return Array.from(this.#options.config.name ?? hostname())
-      .slice(0, 64)
-      .join('');
-  }
-
-  #listen(): Promise<void> {
-    this.#opening ??= this.#open().catch((error: unknown) => {
-      this.#opening = undefined;
-      throw error;
-    });
-    return this.#opening;
-  }
-
-  async #open(): Promise<void> {
-    const { clock, config, log, keys } = this.#options;
-    const { host, port } = hostAndPort(config.listen) ?? { host: undefined, port: fleetPort };
-    const bound = await this.#listener.listen(host, port);
-    this.#port = bound.port;
-    const at = { port: bound.port, ...(bound.wasTaken ? { wanted: port } : {}) };
-    log.info(at, 'Devices can dial this router; "fleet.listen: off" closes the port.');
-    if (config.plaintext) log.warn('fleet.plaintext: programs of this machine join as devices without a key.');
-    if (!config.advertise || this.#isClosed) return;
-    const router = { id: routerId(primitives, keys().public), name: this.#name };
-    this.#advertiser = new Advertiser({ clock, log, router, port: bound.port, listenHost: host });
   }
 
   #find(id: string): PairedDevice {
@@ -495,7 +457,7 @@ export class Devices {
 
   #admit(record: DeviceRecord): void {
     const { clock, log, members, config, keys, version } = this.#options;
-    const router = { id: routerId(primitives, keys().public), name: this.#name, version };
+    const router = { id: routerId(primitives, keys().public), name: this.#port.name, version };
     const plainModels = [...shippedModels, ...config.models];
     const device: PairedDevice = new PairedDevice({
       clock,
@@ -509,7 +471,7 @@ export class Devices {
         },
         names: { router, device: () => device.record.name, routers: () => this.#others },
         label: () => ({ name: device.record.name, plainModels }),
-        sleeper: this.#options.wakes.sleeper(() => wakeTarget(device.record.wake)),
+        sleeper: this.#options.wakes.sleeper(() => device.wake),
         prefixes: this.#prefixes,
         prefixKey: (clientKey) => prefixKeyOf(keys().secret, clientKey),
         lost: { state: 'down', detail: 'The device is not connected.' },
@@ -523,13 +485,13 @@ export class Devices {
       onLost: (_device, code, livedMs) => {
         log.info({ device: device.id, name: device.record.name, end: code }, 'device lost');
         device.record = { ...device.record, lastSeenMs: clock.wallMs() };
-        if (!isPlain(device.record)) this.#registrar.seen(device.record);
+        this.#seen(device.record);
         this.#diallers.lost(device.id, code, livedMs);
       },
     });
     this.#devices.set(record.id, device);
     members.add(device.backend, 1);
-    this.#drain(device, record.isDraining === true);
+    if (device.isDraining) this.#tellDraining(device);
     this.#diallers.set(record.id, keyOf(record), record.dial, false);
   }
 
@@ -590,13 +552,17 @@ export class Devices {
     if (!isPlain(record)) this.#registrar.save(record);
   }
 
+  #seen(record: DeviceRecord): void {
+    if (!isPlain(record)) this.#registrar.seen(record);
+  }
+
   #connect(device: PairedDevice, channel: Channel, hello: Hello, address: string): void {
     const { clock, log } = this.#options;
     const isNew = device.record.name === device.id;
     const name = isNew ? firstName(hello.name, (wanted) => this.#isTaken(wanted)) : device.record.name;
     device.record = { ...device.record, name, lastSeenMs: clock.wallMs(), lastAddress: address };
     if (isNew) this.#save(device.record);
-    else if (!isPlain(device.record)) this.#registrar.seen(device.record);
+    else this.#seen(device.record);
     if (isNew) log.info({ device: device.id, name }, 'device paired');
     device.take(channel, address);
   }
@@ -632,21 +598,11 @@ const greetings: Readonly<Record<GreetingKind | 'conflict', string>> = {
 
 /** Of ids of devices without a key. */
 const plainPrefix = 'plain-';
-
-/** Routers that a device serves at most. */
-const maxRouters = 8;
-/** Port of the fleet. */
-export const fleetPort = 4870;
 /** Time a dialled pairing may take, all its addresses together. */
 const dialLifetimeMs = 60_000;
 
 function keyOf({ publicKey }: DeviceRecord): Uint8Array | undefined {
   return publicKey === undefined ? undefined : new Uint8Array(Buffer.from(publicKey, 'base64url'));
-}
-
-function wakeTarget(wake: DeviceWake | undefined): WakeTarget | undefined {
-  if (wake === undefined) return undefined;
-  return { mac: wake.mac, broadcast: wake.broadcast ?? '255.255.255.255', timeoutMs: wake.timeoutMs ?? 60_000 };
 }
 
 function isPlain({ id }: DeviceRecord): boolean {

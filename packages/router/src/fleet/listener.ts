@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { answerHandshake, framedChannel, maxFrameBytes, runHandshake, streamCarrier } from '@lfo/protocol';
 import type { Channel, HandshakeFailure, KeyPair, Primitives, Secured } from '@lfo/protocol';
 import type { Clock } from '../core/clock.ts';
+import { codeOf } from '../core/error-code.ts';
 import { type AnswerLine, takeOriginalLine } from './original-line.ts';
 import { takePlainLink } from './plain-link.ts';
 
@@ -55,7 +56,7 @@ export class FleetListener {
     try {
       return { port: await this.#bind(host, port), wasTaken: false };
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') || port === 0) throw error;
+      if (codeOf(error) !== 'EADDRINUSE' || port === 0) throw error;
       return { port: await this.#bind(host, 0), wasTaken: true };
     }
   }
@@ -121,7 +122,6 @@ export class FleetListener {
     };
     const original = isOwnMachine(address) ? this.#options.answerOriginal?.() : undefined;
     if (original === undefined) return begin();
-    socket.on('error', () => {});
     takeOriginalLine(socket, clock, original, begin);
   }
 

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../core/clock.ts';
+import { takeFirstBytes } from './first-bytes.ts';
 
 const maxLineBytes = 1024 * 1024;
 const sendMs = 10_000;
@@ -15,17 +16,10 @@ export type AnswerLine = (line: string) => Promise<string>;
  * and closed; anything else goes on as it came.
  */
 export function takeOriginalLine(socket: Socket, clock: Clock, answer: AnswerLine, otherwise: () => void): void {
-  socket.once('data', (first) => {
-    const bytes = Buffer.from(first);
-    if (bytes[0] === brace) return readLine(socket, clock, bytes, answer);
-    socket.pause();
-    socket.unshift(bytes);
-    otherwise();
-    socket.resume();
-  });
+  takeFirstBytes(socket, 1, (first) => (first[0] === brace ? readLine(socket, clock, answer) : otherwise()));
 }
 
-function readLine(socket: Socket, clock: Clock, first: Buffer, answer: AnswerLine): void {
+function readLine(socket: Socket, clock: Clock, answer: AnswerLine): void {
   const cancel = clock.schedule(sendMs, () => socket.destroy());
   const parts: Buffer[] = [];
   let size = 0;
@@ -42,5 +36,4 @@ function readLine(socket: Socket, clock: Clock, first: Buffer, answer: AnswerLin
   };
   socket.once('close', cancel);
   socket.on('data', take);
-  take(first);
 }

@@ -1,6 +1,7 @@
 import type { Channel } from '@lfo/protocol';
 import { DeviceBackend, type DeviceBackendOptions } from '../backends/engines/device/device-backend.ts';
 import type { GreetingKind } from '../backends/engines/device/session-keeper.ts';
+import type { WakeTarget } from '../backends/wake.ts';
 import type { Clock } from '../core/clock.ts';
 import type { DeviceRecord } from '../core/devices.ts';
 import type { Hello } from './first-message.ts';
@@ -29,7 +30,6 @@ export class PairedDevice {
   readonly backend: DeviceBackend;
   /** As the registry is to keep it. */
   record: DeviceRecord;
-  isDraining = false;
   readonly #clipped = new Map<string, number>();
   readonly #ends = new Map<string, number>();
   readonly #resumes = new Map<string, number>();
@@ -74,6 +74,18 @@ export class PairedDevice {
 
   get id(): string {
     return this.record.id;
+  }
+
+  /** It is given nothing new. */
+  get isDraining(): boolean {
+    return this.record.isDraining === true;
+  }
+
+  /** How it is woken; undefined: not at all. */
+  get wake(): WakeTarget | undefined {
+    if (this.record.wake === undefined) return undefined;
+    const { mac, broadcast = '255.255.255.255', timeoutMs = 60_000 } = this.record.wake;
+    return { mac, broadcast, timeoutMs };
   }
 
   get link(): Pick<Link, 'address' | 'sinceMs'> | undefined {

@@ -1,8 +1,10 @@
 import * as crypto from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { keyPair, keyText, nodePrimitives, readKeyText, type KeyPair, type Primitives } from '@lfo/protocol';
+import { makeFolder } from '../../bin/make-folder.js';
 import { createDataFolder } from '../config/data-folder.ts';
+import { codeOf } from '../core/error-code.ts';
 import { LfoError } from '../core/errors.ts';
 
 /** Noise by OpenSSL. */
@@ -34,12 +36,12 @@ export function openRouterKey(dataDir: string): KeyPair {
 function writeNew(dataDir: string, file: string): void {
   createDataFolder(dataDir);
   const folder = join(dataDir, 'fleet');
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   chmodSync(folder, 0o700);
   try {
     writeFileSync(file, `${keyText(primitives.random(32))}\n`, { mode: 0o600, flag: 'wx' });
   } catch (error) {
     // Another router of this folder was quicker: its key is ours.
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    if (codeOf(error) !== 'EEXIST') throw error;
   }
 }

@@ -103,20 +103,14 @@ export class Steering implements RequestSink {
   }
 
   /** The threshold that a rule's goal asks for; undefined while there are too few labels, or none reaches it. */
-  thresholdFor({ quality, risk }: AnswerGoal): number | undefined {
-    const key = `${quality} ${risk}`;
-    if (!this.#asked.has(key)) this.#asked.set(key, this.#thresholdOf({ quality, risk }));
+  thresholdFor(goal: AnswerGoal): number | undefined {
+    const key = `${goal.quality} ${goal.risk}`;
+    if (!this.#asked.has(key)) {
+      const { quality, risk } = this.#find(goal);
+      const found = [quality?.threshold, risk?.threshold].filter((threshold) => threshold !== undefined);
+      this.#asked.set(key, found.length === 0 ? undefined : Math.max(...found));
+    }
     return this.#asked.get(key);
-  }
-
-  #thresholdOf({ quality, risk }: { readonly quality: number | undefined; readonly risk: number | undefined }) {
-    const { rows } = this.#data;
-    if (!labelsOf(rows, this.#options.routing().confidenceThreshold).isEnough) return undefined;
-    const found = [
-      quality === undefined ? undefined : thresholdForQuality(rows, quality, this.#options.random)?.threshold,
-      risk === undefined ? undefined : thresholdForRisk(rows, risk)?.threshold,
-    ].filter((threshold) => threshold !== undefined);
-    return found.length === 0 ? undefined : Math.max(...found);
   }
 
   /** What the threshold is now, why, and how each goal stands. */
@@ -165,18 +159,19 @@ export class Steering implements RequestSink {
       this.#asked.clear();
       const own = data.scores.length >= ownScores ? data.scores : [...data.scores, ...this.#options.calibrationScores];
       this.#sorted = own.toSorted((a, b) => a - b);
-      this.#find(this.#options.routing().goal);
+      this.#found = this.#find(this.#options.routing().goal);
     } catch (error) {
       if (!this.#hasFailed) this.#options.onError(error);
       this.#hasFailed = true;
     }
   }
 
-  #find({ quality, risk }: Goals): void {
+  /** What reaches a goal by the records; nothing does while there are too few labels. */
+  #find({ quality, risk }: AnswerGoal): Found {
     const { rows } = this.#data;
     const isEnough = labelsOf(rows, this.#options.routing().confidenceThreshold).isEnough;
     const { random } = this.#options;
-    this.#found = {
+    return {
       quality: quality === undefined || !isEnough ? undefined : thresholdForQuality(rows, quality, random),
       risk: risk === undefined || !isEnough ? undefined : thresholdForRisk(rows, risk),
     };
@@ -190,7 +185,7 @@ export class Steering implements RequestSink {
     if (pace !== undefined) this.#spend.aim(pace);
     if (seen === this.#goalsSeen) return;
     this.#goalsSeen = seen;
-    this.#find(goal);
+    this.#found = this.#find(goal);
   }
 
   #threshold(goal: Goals): { readonly threshold: number; readonly binding: GoalName | null } {

@@ -1,3 +1,4 @@
+import { fnvNext, fnvStart } from '../core/fnv1a.ts';
 import type { Logger } from '../core/logger.ts';
 import { setRecent } from '../core/recent.ts';
 import { type ChatRequest, textOf } from '../core/request.ts';
@@ -114,7 +115,7 @@ class OutlineWriter {
     let hash = this.#hash;
     let chars = this.#chars;
     for (let i = 0; i < text.length; i++) {
-      hash = Math.imul(hash ^ text.charCodeAt(i), fnvPrime);
+      hash = fnvNext(hash, text.charCodeAt(i));
       if (++chars % blockChars !== 0) continue;
       if (this.#blocks.length < mostBlocks) this.#blocks.push(hash >>> 0);
       hash = fnvStart;
@@ -127,9 +128,6 @@ class OutlineWriter {
     return { blocks: Uint32Array.from(this.#blocks), chars: this.#chars, parts: this.#parts };
   }
 }
-
-const fnvStart = 0x811c9dc5;
-const fnvPrime = 0x01000193;
 
 function sharedBlocks(one: Uint32Array, other: Uint32Array): number {
   const most = Math.min(one.length, other.length);

@@ -19,28 +19,32 @@ export class DeviceTable implements DeviceRegistry {
     await this.#store.append('devices', [rowOf(record)], 'replace');
   }
 
-  async seen({ id, lastSeenMs, lastAddress }: Pick<DeviceRecord, 'id' | 'lastSeenMs' | 'lastAddress'>): Promise<void> {
-    const seen = {
-      last_seen_ms: lastSeenMs === undefined ? null : Math.round(lastSeenMs),
-      last_address: lastAddress ?? null,
-    };
-    await this.#store.db.updateTable('devices').set(seen).where('id', '=', id).execute();
+  async seen(record: Seen & Pick<DeviceRecord, 'id'>): Promise<void> {
+    await this.#store.db.updateTable('devices').set(seenOf(record)).where('id', '=', record.id).execute();
   }
 }
 
 function rowOf(record: DeviceRecord): DeviceRow {
-  const { id, publicKey, name, createdMs, lastSeenMs, lastAddress, dial, isDraining, wake } = record;
+  const { id, publicKey, name, createdMs, dial, isDraining, wake } = record;
   return {
     id,
     public_key: publicKey ?? null,
     name,
     created_ms: Math.round(createdMs),
-    last_seen_ms: lastSeenMs === undefined ? null : Math.round(lastSeenMs),
-    last_address: lastAddress ?? null,
+    ...seenOf(record),
     dial_host: dial?.host ?? null,
     dial_port: dial?.port ?? null,
     wake: wake === undefined ? null : JSON.stringify(wake),
     draining: isDraining === true ? 1 : 0,
+  };
+}
+
+type Seen = Pick<DeviceRecord, 'lastSeenMs' | 'lastAddress'>;
+
+function seenOf({ lastSeenMs, lastAddress }: Seen): Pick<DeviceRow, 'last_seen_ms' | 'last_address'> {
+  return {
+    last_seen_ms: lastSeenMs === undefined ? null : Math.round(lastSeenMs),
+    last_address: lastAddress ?? null,
   };
 }
 

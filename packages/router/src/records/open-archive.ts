@@ -1,9 +1,9 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { isNativeError } from 'node:util/types';
 import { sql } from 'kysely';
 import { type Archive, ArchiveError } from './archive.ts';
 import type { LfoConfig } from '../config/config.ts';
+import { codeOf } from '../core/error-code.ts';
 import { createPrivateFile } from '../config/data-folder.ts';
 import type { Store } from './tables.ts';
 import { readCapture } from './capture.ts';
@@ -96,7 +96,7 @@ export function openArchive(config: Pick<LfoConfig, 'databaseUrl' | 'dataDir'>):
       try {
         createPrivateFile(target);
       } catch (error) {
-        const code = isNativeError(error) && 'code' in error ? String(error.code) : 'unknown';
+        const code = codeOf(error) ?? 'unknown';
         throw new ArchiveError(`${target} cannot be written (${code}): name a file in a folder that you may write to.`);
       }
       try {

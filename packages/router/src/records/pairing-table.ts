@@ -1,8 +1,8 @@
 import * as z from 'zod';
-import type { Pairing, PairingRegistry } from '../core/devices.ts';
+import { type Pairing, type PairingRegistry, pairingStates } from '../core/devices.ts';
 import type { Store } from './tables.ts';
 
-const states = z.enum(['open', 'used', 'expired', 'locked', 'cancelled', 'failed']);
+const states = z.enum(pairingStates);
 /** Whoever waits for a pairing asks for its end until then. */
 const keptMs = 3_600_000;
 

@@ -28,7 +28,7 @@ export function recordedDays(
     const ageMs = (spanMs * (index + random())) / count;
     const timeMs = Math.floor(nowMs - (spanMs < dayMs ? ageMs : crowded(ageMs, spanMs)));
     const key = keys[Math.floor(keys.length * ((index * 0.618) % 1) ** 2)] ?? 'owner';
-    return { ...rowAt(timeMs, index, locals, random), client_key: key };
+    return rowAt(timeMs, index, key, storyOf(locals, random));
   });
 }
 
@@ -88,8 +88,7 @@ function storyOf(locals: readonly SampleLocal[], random: () => number): Story {
   };
 }
 
-function rowAt(timeMs: number, index: number, locals: readonly SampleLocal[], random: () => number): RequestRow {
-  const story = storyOf(locals, random);
+function rowAt(timeMs: number, index: number, key: string, story: Story): RequestRow {
   const { fate, local, promptTokens, completionTokens, score } = story;
   const [first, second] = attemptsOf(story);
   const last = second ?? first;
@@ -100,7 +99,7 @@ function rowAt(timeMs: number, index: number, locals: readonly SampleLocal[], ra
   return {
     id: idAt(timeMs, index),
     time_ms: timeMs,
-    client_key: 'owner',
+    client_key: key,
     mode: 'auto',
     stream: 1,
     status: hasFailed ? 502 : 200,

@@ -237,7 +237,7 @@ export interface LabelRow {
   readonly because: string | null;
 }
 
-/** A paired device. */
+/** How an invitation to pair stands. */
 export interface PairingRow {
   readonly id: string;
   readonly state: string;
@@ -247,7 +247,7 @@ export interface PairingRow {
   readonly why: string | null;
 }
 
-/** One paired device. */
+/** A paired device. */
 export interface DeviceRow {
   readonly id: string;
   /** `null` once the device was removed. */

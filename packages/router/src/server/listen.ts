@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 
 import type { ServerConfig } from '../config/config.ts';
+import { codeOf } from '../core/error-code.ts';
 
 /** Codes of a machine without IPv6. */
 const noIpv6: ReadonlySet<unknown> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']);
@@ -94,8 +95,4 @@ function listenAt(app: FastifyInstance, server: Server, host: string, port: numb
       resolve();
     });
   });
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -41,12 +41,7 @@ export const demoDevices: readonly DemoSpec[] = [
   { name: 'Raspberry Pi 5', os: 'Linux 6.6 aarch64', slots: 1, prefill: 60, decode: 5, heatMinutes: 2 },
 ];
 /** The same in the records of the two days before. */
-const recorded: readonly {
-  readonly backend: string;
-  readonly model: string;
-  readonly pace: number;
-  readonly device: string;
-}[] = demoDevices.map(({ name, decode }) => ({
+const recorded = demoDevices.map(({ name, decode }) => ({
   backend: name.toLowerCase().replaceAll(' ', '-'),
   model: 'demo-words',
   pace: 30 / decode,

@@ -1,12 +1,10 @@
-import { statSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Clock } from '../../core/clock.ts';
 import type { LfoConfig } from '../../config/config.ts';
 import type { RouterClient } from '../router-client.ts';
 import { coloursFor, exitCodes, printLine, type Terminal } from '../terminal.ts';
 import { checkBackends, checkClock } from './backends.ts';
 import { advised, passed, type Check } from './check.ts';
-import { checkRunning } from './running.ts';
+import { answerOf, checkRunning } from './running.ts';
 import { checkWaits } from './waits.ts';
 import type { Archive } from '../../records/archive.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
@@ -42,27 +40,25 @@ export async function doctor(
   options: DoctorOptions,
 ): Promise<number> {
   const database = await checkDatabase(config, options.openKeys);
+  const devices = await answerOf(client, '/admin/devices');
   const checks = [
     checkRuntime(terminal.nodeVersion),
     ...checkConfiguration(config),
     checkEngine(config, options.machine),
     await checkModel(config, terminal),
     await checkPort(config, client),
-    await checkFleetPort(config, client),
+    await checkFleetPort(config, devices),
     checkDataFolder(config.dataDir),
     checkDisk(config.dataDir),
     database,
     ...(options.live ? await checkBackends(config, clock) : [checkClock(undefined, clock)]),
-    ...(await checkRunning(client)),
+    ...(await checkRunning(client, devices)),
     ...(database.ok ? await waitsOf(config, clock, options) : []),
   ];
   return reportChecks(terminal, checks, options.json, 'Ready.');
 }
 
-/** Nothing is made by looking: without a database nothing was ever predicted. */
 async function waitsOf(config: LfoConfig, clock: Clock, { openArchive }: DoctorOptions): Promise<readonly Check[]> {
-  const file = join(config.dataDir, 'lfo.db');
-  if (config.databaseUrl === undefined && statSync(file, { throwIfNoEntry: false }) === undefined) return [];
   const archive = await openArchive(config);
   try {
     return await checkWaits(archive, clock.wallMs() - weekMs);

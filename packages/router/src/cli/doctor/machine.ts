@@ -7,11 +7,12 @@ import * as z from 'zod';
 import type { LfoConfig } from '../../config/config.ts';
 import { hostAndPort } from '../../config/addresses.ts';
 import { isModelPath } from '../../config/environment.ts';
-import { isJsonObject, parseJson } from '../../core/json.ts';
+import { type JsonObject, parseJson } from '../../core/json.ts';
 import { childEnvironment, deviceHostBinary } from '../device-host.ts';
 import type { RouterClient } from '../router-client.ts';
 import type { Terminal } from '../terminal.ts';
 import { advised, broken, passed, type Check } from './check.ts';
+import { answerOf } from './running.ts';
 
 /** Whether this Node can run LFO. */
 export function checkRuntime(version: string): Check {
@@ -99,10 +100,7 @@ async function deviceHostOutput(args: readonly string[], config: LfoConfig, term
 /** Whether the port is free, or LFO itself has it. */
 export async function checkPort(config: LfoConfig, client: RouterClient): Promise<Check> {
   const { host, port } = config.server;
-  const status = await client.get('/health', AbortSignal.timeout(2_000)).then(
-    ({ body }) => (isJsonObject(body) ? body['status'] : undefined),
-    () => undefined,
-  );
+  const status = (await answerOf(client, '/health'))?.['status'];
   if (status === 'ok' || status === 'draining') return passed('port', `LFO is running at ${client.url}`);
   const error = await listenOnce(host, port);
   if (error === undefined) return passed('port', `${port} is free`);
@@ -112,17 +110,14 @@ export async function checkPort(config: LfoConfig, client: RouterClient): Promis
   return broken('port', `${host} is not an address of this machine (${error})`, 'correct HOST');
 }
 
-/** Whether devices can dial this router: the port is free, or LFO has it. */
-export async function checkFleetPort(config: LfoConfig, client: RouterClient): Promise<Check> {
+/** Whether devices can dial this router: the port is free, or the LFO that answered `devices` has it. */
+export async function checkFleetPort(config: LfoConfig, devices: JsonObject | undefined): Promise<Check> {
   const name = 'fleet';
   const { listen } = config.fleet;
   if (listen === 'off') return passed(name, 'devices cannot dial this router: fleet.listen is off');
   const { host, port } = hostAndPort(listen) ?? { host: '::', port: 4870 };
-  const running = await client.get('/admin/devices', AbortSignal.timeout(2_000)).then(
-    ({ body }) => (isJsonObject(body) && typeof body['port'] === 'number' ? body['port'] : undefined),
-    () => undefined,
-  );
-  if (running !== undefined) return passed(name, `devices dial port ${running}`);
+  const running = devices?.['port'];
+  if (typeof running === 'number') return passed(name, `devices dial port ${running}`);
   const error = await listenOnce(host, port);
   if (error === undefined || (error === 'EAFNOSUPPORT' && (await listenOnce('0.0.0.0', port)) === undefined)) {
     return passed(name, listen === 'auto' ? `${port} is free; it opens when pairing begins` : `${port} is free`);

@@ -5,11 +5,10 @@ import { advised, broken, passed, type Check } from './check.ts';
 
 const withinMs = 2_000;
 
-/** What the LFO that runs at this address says of itself; nothing where none does. */
-export async function checkRunning(client: RouterClient): Promise<Check[]> {
+/** What the LFO that runs at this address says of itself and of its devices; nothing where none does. */
+export async function checkRunning(client: RouterClient, devices: JsonObject | undefined): Promise<Check[]> {
   const ready = await answerOf(client, '/ready');
   if (ready === undefined || typeof ready['status'] !== 'string') return [];
-  const devices = await answerOf(client, '/admin/devices');
   return [readiness(ready), ...(devices === undefined ? [] : devicesOf(devices['devices']))];
 }
 
@@ -54,7 +53,8 @@ function textOf(value: JsonValue | undefined): string {
   return typeof value === 'string' ? plainText(value) : '';
 }
 
-async function answerOf(client: RouterClient, path: string): Promise<JsonObject | undefined> {
+/** What the LFO that runs at this address answers; undefined where none does. */
+export async function answerOf(client: RouterClient, path: string): Promise<JsonObject | undefined> {
   try {
     const { body } = await client.get(path, AbortSignal.timeout(withinMs));
     return isJsonObject(body) ? body : undefined;

@@ -25,7 +25,7 @@ export async function checkWaits(archive: Archive, sinceMs: number): Promise<Che
       ),
     ];
   } catch (error) {
-    // The check of the database says what is wrong with it.
+    // There is none yet, or the check of the database says what is wrong with it.
     if (error instanceof ArchiveError) return [];
     throw error;
   }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import * as z from 'zod';
+import { makeFolder } from '../../../bin/make-folder.js';
 import { parseJson } from '../../core/json.ts';
 import { CliError } from '../terminal.ts';
 import type { AgentFile } from './agents.ts';
@@ -50,7 +51,7 @@ export class Backups {
       written: digest(text),
     }));
     // The backup first: whatever comes then can be undone.
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    makeFolder(this.#folder);
     if (entries.length > 0) writeFileSync(this.#file(agent), JSON.stringify(entries), { mode: 0o600 });
     for (const { path, text } of changed) {
       mkdirSync(dirname(path), { recursive: true });

@@ -1,3 +1,5 @@
+import { fnv1a } from '../../core/fnv1a.ts';
+
 /** Small seeded generator of numbers in [0, 1) (mulberry32, public domain, Tommy Ettinger). */
 export function seededRandom(seed: number): () => number {
   let state = seed;
@@ -9,12 +11,9 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
-/** FNV-1a of a text, 32 bits unsigned: folds and draws that depend on the id alone. */
+/** FNV-1a of a text with its bits mixed, 32 bits unsigned: folds and draws that depend on the id alone. */
 export function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index += 1) {
-    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-  }
+  let hash = fnv1a(text);
   hash ^= hash >>> 15;
   hash = Math.imul(hash, 0x2c1b3c6d);
   hash ^= hash >>> 12;

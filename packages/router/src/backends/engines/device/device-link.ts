@@ -1,4 +1,4 @@
-import { Liveness, maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
+import { lastWords, Liveness, maxFrameBytes, MessageTooLargeError, protocolVersions } from '@lfo/protocol';
 import type { Cancellation } from '../../../core/abort.ts';
 import type { ByeCode, DeviceMessage, Link, MessageOf, ModelOffer, RouterMessage } from '@lfo/protocol';
 import type { CallContext, Capabilities, PromptCount } from '../../../core/backend.ts';
@@ -25,21 +25,26 @@ const loadMs = 5_000;
 
 /** What of the features of a device is used. */
 const usedFeatures: ReadonlySet<string> = new Set(['count', 'resume', 'lanes', 'embed', 'prefill', 'load', 'routers']);
-/** After such a word the device does not return to its session. */
-const lastWords: ReadonlySet<string> = new Set([
-  'closing',
-  'restarting',
-  'replaced',
-  'revoked',
-  'unpaired',
-  'duplicate_identity',
-]);
 
 /** What a device answers to texts. */
 type Embedded = Pick<MessageOf<DeviceMessage, 'embedded'>, 'vectors' | 'tokens'>;
-type EmbedSettled = (error: unknown, embedded: Embedded | undefined) => void;
 type Hello = MessageOf<DeviceMessage, 'hello'>;
-type CountSettled = (count: PromptCount | undefined) => void;
+/** What answers a question that is no request. */
+type Reply = MessageOf<DeviceMessage, 'counted' | 'embedded' | 'ok'>;
+
+/** A question that waits for its reply. */
+interface Question {
+  readonly take: (reply: Reply) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+/** How long a reply is waited for; absent: as long as the link lasts. */
+interface Patience {
+  readonly signal?: Cancellation;
+  readonly limitMs?: number;
+  /** The time is over. */
+  readonly onLate?: () => void;
+}
 
 export interface LinkOptions {
   readonly backend: string;
@@ -85,10 +90,7 @@ export interface LinkNames {
 /** One device on one link, from its `hello` to the end of the link; its calls belong to its session. */
 export class DeviceLink {
   readonly #options: LinkOptions;
-  readonly #counts = new Map<number, CountSettled>();
-  /** Requests to load or unload that wait for their `ok`. */
-  readonly #loads = new Map<number, (error?: Error) => void>();
-  readonly #embeds = new Map<number, EmbedSettled>();
+  readonly #questions = new Map<number, Question>();
   readonly #cancelHello: () => void;
   readonly #greeted: GreetedLink;
   #session: RouterSession | undefined;
@@ -182,30 +184,19 @@ export class DeviceLink {
 
   /** Undefined where the device cannot tell, or not in time. @throws the signal's reason */
   async count(request: ChatRequest, model: string, signal: Cancellation): Promise<PromptCount | undefined> {
-    const { backend, link, clock, prefixKey } = this.#options;
+    const { backend, link, prefixKey } = this.#options;
     signal.throwIfAborted();
     if (link.closed || this.#session === undefined || this.#isDeaf) return undefined;
     const id = this.#session.takeId();
     refuseTooLarge(backend, () => link.send({ t: 'count', id, model, ...wirePrompt(request, backend, prefixKey) }));
-    return await new Promise((resolve, reject) => {
-      const settle: CountSettled = (count) => {
-        cancelLimit();
-        signal.removeEventListener('abort', onAbort);
-        this.#counts.delete(id);
-        resolve(count);
-      };
-      const onAbort = (): void => {
-        reject(signal.reason);
-        settle(undefined);
-        link.send({ t: 'cancel', id });
-      };
-      const cancelLimit = clock.schedule(countMs, () => {
-        settle(undefined);
-        this.#isDeaf = true;
-        link.send({ t: 'cancel', id });
-      });
-      this.#counts.set(id, settle);
-      signal.addEventListener('abort', onAbort, { once: true });
+    const onLate = (): void => {
+      this.#isDeaf = true;
+      link.send({ t: 'cancel', id });
+    };
+    const read = (reply: Reply): PromptCount | undefined => (reply.t === 'counted' ? countOf(reply) : undefined);
+    return await this.#reply(id, read, { signal, limitMs: countMs, onLate }).catch(() => {
+      signal.throwIfAborted();
+      return undefined;
     });
   }
 
@@ -217,20 +208,7 @@ export class DeviceLink {
     if (link.closed || session === undefined) throw linkFault('unreachable', backend);
     const id = session.takeId();
     refuseTooLarge(backend, () => link.send({ t: 'embed', id, model, inputs: [...inputs], truncate }));
-    return await new Promise((resolve, reject) => {
-      const onAbort = (): void => {
-        link.send({ t: 'cancel', id });
-        settle(signal.reason, undefined);
-      };
-      const settle: EmbedSettled = (error, embedded) => {
-        signal.removeEventListener('abort', onAbort);
-        this.#embeds.delete(id);
-        if (embedded === undefined) reject(error);
-        else resolve(embedded);
-      };
-      this.#embeds.set(id, settle);
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
+    return await this.#reply(id, (reply) => (reply.t === 'embedded' ? reply : undefined), { signal });
   }
 
   /** Whether the device loads and unloads its model when it is asked to. */
@@ -243,20 +221,51 @@ export class DeviceLink {
    * @throws BackendError where it refuses, leaves or says nothing in time
    */
   async setLoaded(model: string, isLoaded: boolean): Promise<void> {
-    const { backend, link, clock } = this.#options;
+    const { backend, link } = this.#options;
     const session = this.#session;
     if (link.closed || session === undefined) throw linkFault('unreachable', backend);
     const id = session.takeId();
     link.send({ t: isLoaded ? 'load' : 'unload', id, model });
-    await new Promise<void>((resolve, reject) => {
-      const settle = (error?: Error): void => {
+    await this.#reply(id, (reply) => (reply.t === 'ok' ? reply : undefined), { limitMs: loadMs });
+  }
+
+  /**
+   * Waits for what answers a question that was sent. Rejects with what the device refuses it by, with a fault where the
+   * link ends or the time is over, and with the signal's reason, of which the device is told.
+   */
+  #reply<Answer>(
+    id: number,
+    read: (reply: Reply) => Answer | undefined,
+    { signal, limitMs, onLate }: Patience,
+  ): Promise<Answer> {
+    const { backend, link, clock } = this.#options;
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
         cancelLimit();
-        this.#loads.delete(id);
-        if (error === undefined) resolve();
-        else reject(error);
+        signal?.removeEventListener('abort', onAbort);
+        this.#questions.delete(id);
       };
-      const cancelLimit = clock.schedule(loadMs, () => settle(linkFault('unreachable', backend)));
-      this.#loads.set(id, settle);
+      const fail = (error: unknown): void => {
+        end();
+        reject(error);
+      };
+      const onAbort = (): void => {
+        fail(signal?.reason);
+        link.send({ t: 'cancel', id });
+      };
+      const onLimit = (): void => {
+        fail(linkFault('unreachable', backend));
+        onLate?.();
+      };
+      const cancelLimit = limitMs === undefined ? () => {} : clock.schedule(limitMs, onLimit);
+      const take = (reply: Reply): void => {
+        const answer = read(reply);
+        if (answer === undefined) return;
+        end();
+        resolve(answer);
+      };
+      this.#questions.set(id, { take, fail });
+      signal?.addEventListener('abort', onAbort, { once: true });
     });
   }
 
@@ -303,22 +312,19 @@ export class DeviceLink {
       case 'done':
         return this.#answered(message);
       case 'counted':
-        return this.#counts.get(message.id)?.(countOf(message));
       case 'embedded':
-        return this.#embeds.get(message.id)?.(undefined, message);
+        return this.#questions.get(message.id)?.take(message);
       case 'error':
         this.#answered(message);
         this.#prefillEnded(message.id);
-        this.#loads.get(message.id ?? -1)?.(deviceFault(this.#options.backend, message));
-        this.#embeds.get(message.id ?? -1)?.(deviceFault(this.#options.backend, message), undefined);
-        return this.#counts.get(message.id ?? -1)?.(undefined);
+        return this.#questions.get(message.id ?? -1)?.fail(deviceFault(this.#options.backend, message));
       case 'ping':
         this.#options.link.send({ t: 'pong', n: message.n });
         return;
       case 'pong':
         return this.#watch?.pong(message.n);
       case 'ok':
-        this.#loads.get(message.id)?.();
+        this.#questions.get(message.id)?.take(message);
         return this.#prefillEnded(message.id);
     }
   }
@@ -429,10 +435,8 @@ export class DeviceLink {
     this.#isOver = true;
     this.#cancelHello();
     this.#watch?.stop();
-    for (const settle of this.#counts.values()) settle(undefined);
-    for (const settle of this.#loads.values()) settle(linkFault('lostBefore', this.#options.backend));
-    for (const settle of this.#embeds.values()) settle(linkFault('lostBefore', this.#options.backend), undefined);
-    const { onEnd, onClosed } = this.#options;
+    const { backend, onEnd, onClosed } = this.#options;
+    for (const { fail } of this.#questions.values()) fail(linkFault('lostBefore', backend));
     onEnd(code);
     onClosed(this.#greeted, lastWords.has(code));
   }
