@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { freePort } from '@lfo/testing/free-port.ts';
 import { runLfo, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { type Answer, asking, startRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
@@ -160,12 +160,4 @@ async function untilSo<T>(look: () => Promise<T>, isSo: (value: T) => boolean): 
     if (isSo(value)) return value;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
