@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before } from 'node:test';
 import { Client } from 'pg';
+import { childrenOf } from './process-group.ts';
 
 /** A PostgreSQL server of its own, in a temporary folder, behind a Unix socket. */
 export interface PostgresServer {
@@ -112,16 +113,6 @@ function sent(pid: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
 function binaries(): string | undefined {
   const [newest] = globSync('/usr/lib/postgresql/*/bin/postgres').toSorted().toReversed();
   return newest === undefined ? undefined : dirname(newest);
-}
-
-/** proc(5); none of a process that has ended. */
-function childrenOf(pid: number | undefined): readonly number[] {
-  if (pid === undefined) return [];
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
 }
 
 /** PostgreSQL refuses to run as root: its own account is used then. */

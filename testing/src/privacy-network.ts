@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -11,6 +11,7 @@ import * as z from 'zod';
 
 import type { Mutation } from './mutate.ts';
 import { CanaryNetwork, canaryAddress, routerLanAddress, silentLanAddress } from './network-namespace.ts';
+import { childrenOf } from './process-group.ts';
 import { tinyGguf } from './tiny-gguf.ts';
 
 /** What a test sends: `raw` as it is, or `body` as JSON. */
@@ -180,12 +181,4 @@ budgets:
 backends:
 ${local('near', origin)}${local('closed', 'http://127.0.0.1:1')}${local('silent', `http://${silentLanAddress}:9`)}${local('named', 'http://models.example:9')}${local('foreign', `http://${canaryAddress}:80`)}  - { name: far, kind: openai-compatible, tier: cloud, base_url: "http://${canaryAddress}:80/v1", models: [far-model], embedding_models: [far-embed], api_key: another-key-for-nobody }
 `;
-}
-
-function childrenOf(pid: number | undefined): readonly number[] {
-  if (pid === undefined) return [];
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    .split(' ')
-    .map(Number)
-    .filter((child) => child > 0);
 }
