@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 
-import { hello, startRig, subjects } from '@lfo/testing/faults/subject.ts';
+import { hello, startRig, subjects, textOf } from '@lfo/testing/faults/subject.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
@@ -31,11 +31,6 @@ backends:
 const content = (answer: { json: unknown }): unknown => at(answer.json, 'choices', 0, 'message', 'content');
 const metadata = (answer: { json: unknown }, ...path: (string | number)[]): unknown =>
   at(answer.json, 'lfo_metadata', ...path);
-const textOf = (answer: { readonly chunks: readonly unknown[] }): string =>
-  answer.chunks
-    .map((chunk) => at(chunk, 'choices', 0, 'delta', 'content'))
-    .filter((piece) => typeof piece === 'string')
-    .join('');
 const chats = (upstream: ScriptedUpstream) =>
   upstream.exchanges.filter(({ request }) => request.path.endsWith('/chat/completions'));
 
