@@ -6,7 +6,7 @@ import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import type { Script } from '@lfo/testing/upstream/exchange.ts';
-import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
+import { answerWith, deltaFrame } from '@lfo/testing/upstream/openai-answer.ts';
 
 interface Tiers {
   readonly router: TestRouter;
@@ -34,17 +34,13 @@ const metadata = (answer: { json: unknown }, ...path: (string | number)[]): unkn
 const chats = (upstream: ScriptedUpstream) =>
   upstream.exchanges.filter(({ request }) => request.path.endsWith('/chat/completions'));
 
-/** One choice of a chunk: its delta, and the natural logs of its tokens. */
-const chunk = (delta: object, logprobs: readonly number[] = [], finish: string | null = null): string => {
-  const scores = logprobs.map((logprob) => ({ token: 'x', logprob, bytes: null, top_logprobs: [] }));
-  const choice = {
-    index: 0,
+/** A delta with the natural logs of its tokens. */
+const chunk = (delta: object, logprobs: readonly number[] = [], finish: string | null = null): string =>
+  deltaFrame(
     delta,
-    logprobs: scores.length === 0 ? null : { content: scores },
-    finish_reason: finish,
-  };
-  return `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'small', choices: [choice] })}\n\n`;
-};
+    logprobs.map((logprob) => ({ token: 'x', logprob })),
+    finish,
+  );
 const text = (piece: string, logprob = -0.01): string => chunk({ content: piece }, [logprob]);
 const call = (index: number, name: string, json: string): string =>
   chunk({ tool_calls: [{ index, id: `c${index}`, type: 'function', function: { name, arguments: json } }] });

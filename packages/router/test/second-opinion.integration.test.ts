@@ -4,7 +4,7 @@ import { asking, startRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import type { Script } from '@lfo/testing/upstream/exchange.ts';
-import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
+import { answerWith, deltaFrame } from '@lfo/testing/upstream/openai-answer.ts';
 
 const tool = {
   type: 'function',
@@ -17,17 +17,14 @@ const tool = {
 
 /** Calls the tool with each of its tokens at this log-probability. */
 function calls(city: string, logprob: number): Script {
-  const frame = (delta: object, finish: string | null, tokens: readonly string[]): string => {
-    const content = tokens.map((token) => ({ token, logprob, bytes: null, top_logprobs: [] }));
-    const choice = { index: 0, delta, finish_reason: finish, logprobs: tokens.length === 0 ? null : { content } };
-    return `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'm', choices: [choice] })}\n\n`;
-  };
+  const model = { model: 'm' };
+  const tokens = ['get', '_weather', '{"', 'city', '":"', city, '"}'].map((token) => ({ token, logprob }));
   const json = `{"city":"${city}"}`;
   const call = { index: 0, id: 'c1', type: 'function', function: { name: 'get_weather', arguments: json } };
   return async (exchange) => {
     exchange.head(200, { 'content-type': 'text/event-stream' });
-    await exchange.write(frame({ tool_calls: [call] }, null, ['get', '_weather', '{"', 'city', '":"', city, '"}']));
-    await exchange.write(`${frame({}, 'tool_calls', [])}data: [DONE]\n\n`);
+    await exchange.write(deltaFrame({ tool_calls: [call] }, tokens, null, model));
+    await exchange.write(`${deltaFrame({}, [], 'tool_calls', model)}data: [DONE]\n\n`);
     exchange.finish();
   };
 }
