@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createServer } from 'node:tls';
 import { describe, test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 
+import { eventually } from '@lfo/testing/faults/subject.ts';
 import { runLfo, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
@@ -446,9 +446,9 @@ describe('security: input', () => {
     const failed = await router.chat(asking('Hi', { model: 'lfo-cloud' }));
     assert.doesNotMatch(failed.text, /planted|script/);
     // The lines of a request are written after its answer.
-    let lines: readonly string[] = [];
-    for (; lines.length < 3; await sleep(20)) lines = router.log().split('\n').filter(Boolean);
-    for (const line of lines) assert.equal(typeof JSON.parse(line), 'object');
+    const lines = (): readonly string[] => router.log().split('\n').filter(Boolean);
+    await eventually('three requests are in the log', () => lines().length >= 3);
+    for (const line of lines()) assert.equal(typeof JSON.parse(line), 'object');
     assert.doesNotMatch(router.log(), /planted|script/);
   });
 });
