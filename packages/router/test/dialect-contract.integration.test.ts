@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, test, type TestContext } from 'node:test';
 import { eventSequence } from '@lfo/testing/answer-events.ts';
+import { startTiers } from '@lfo/testing/both-tiers.ts';
 import { openApiValidator } from '@lfo/testing/openapi-validator.ts';
-import { startRouter } from '@lfo/testing/router.ts';
 import { fromEvents, type ScriptedAnswer, scriptedRouter, someUsage } from '@lfo/testing/scripted-router.ts';
-import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
 import * as fc from 'fast-check';
@@ -484,14 +483,10 @@ test('every wire gets the same verdict of the gate, and leaves one record', { ti
   const unsure = answerWith({ deltas: ['Syd', 'ney', '.'], logprobs: [-1.9, -1.2, -0.9] });
   const sure = answerWith({ deltas: ['It', ' is', ' 4', '.'], logprobs: [-0.05, -0.02, -0.01, -0.02] });
   let isSure = false;
-  const local = await ScriptedUpstream.start((exchange) => (isSure ? sure(exchange) : unsure(exchange)));
-  const cloud = await ScriptedUpstream.start(answerWith({ deltas: ['Can', 'berra.'] }));
-  t.after(() => Promise.all([local.close(), cloud.close()]));
-  const router = await startRouter(t, {
-    yaml: `backends:
-  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [small] }
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [large], api_key: sk-far }
-`,
+  const { router } = await startTiers(t, {
+    local: (exchange) => (isSure ? sure(exchange) : unsure(exchange)),
+    cloud: answerWith({ deltas: ['Can', 'berra.'] }),
+    far: 'models: [large], api_key: sk-far',
   });
   const asks: Talk = { turns: [{ user: 'What is the capital of Australia?' }], maxTokens };
   const recorded: string[] = [];

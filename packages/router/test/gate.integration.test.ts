@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 
+import { startTiers, type Tiers } from '@lfo/testing/both-tiers.ts';
 import { hello, startRig, subjects, textOf } from '@lfo/testing/faults/subject.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
@@ -8,25 +9,9 @@ import { at } from '@lfo/testing/sse.ts';
 import type { Script } from '@lfo/testing/upstream/exchange.ts';
 import { answerWith, deltaFrame } from '@lfo/testing/upstream/openai-answer.ts';
 
-interface Tiers {
-  readonly router: TestRouter;
-  readonly local: ScriptedUpstream;
-  readonly cloud: ScriptedUpstream;
-}
-
 const fromCloud = answerWith({ deltas: ['From', ' the', ' cloud'] });
 
-async function bothTiers(t: TestContext, settings = ''): Promise<Tiers> {
-  const local = await ScriptedUpstream.start();
-  const cloud = await ScriptedUpstream.start(fromCloud);
-  t.after(() => Promise.all([local.close(), cloud.close()]));
-  const yaml = `${settings}
-backends:
-  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [small] }
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [big] }
-`;
-  return { router: await startRouter(t, { yaml }), local, cloud };
-}
+const bothTiers = (t: TestContext, settings = ''): Promise<Tiers> => startTiers(t, { cloud: fromCloud, settings });
 
 const content = (answer: { json: unknown }): unknown => at(answer.json, 'choices', 0, 'message', 'content');
 const metadata = (answer: { json: unknown }, ...path: (string | number)[]): unknown =>

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 
-import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
-import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
+import { startTiers, type Tiers } from '@lfo/testing/both-tiers.ts';
+import { asking, type TestRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { answerWith, type OpenaiAnswer } from '@lfo/testing/upstream/openai-answer.ts';
 
@@ -22,17 +22,8 @@ const calling = (city: string, id = 'call_1'): OpenaiAnswer => ({
   toolCalls: [{ id, name: 'get_weather', argumentDeltas: [`{"city":"${city}"}`] }],
 });
 
-async function bothTiers(t: TestContext, near: OpenaiAnswer, far: OpenaiAnswer, settings = '') {
-  const local = await ScriptedUpstream.start(answerWith(near));
-  const cloud = await ScriptedUpstream.start(answerWith(far));
-  t.after(() => Promise.all([local.close(), cloud.close()]));
-  const yaml = `${settings}
-backends:
-  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [small] }
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [big] }
-`;
-  return { router: await startRouter(t, { yaml }), local, cloud };
-}
+const bothTiers = (t: TestContext, near: OpenaiAnswer, far: OpenaiAnswer, settings = ''): Promise<Tiers> =>
+  startTiers(t, { local: answerWith(near), cloud: answerWith(far), settings });
 
 type Row = Readonly<Record<string, unknown>>;
 

@@ -1,23 +1,24 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
+import { startTiers } from '../both-tiers.ts';
 import { assertWithin } from '../figure.ts';
-import { asking, startRouter } from '../router.ts';
-import { ScriptedUpstream } from '../scripted-upstream.ts';
+import { asking } from '../router.ts';
+import type { ScriptedUpstream } from '../scripted-upstream.ts';
 import { at } from '../sse.ts';
 import { answerWith } from '../upstream/openai-answer.ts';
 import { longPrompt, pacedAnswer } from '../upstream/paced-answer.ts';
 import { faultTest } from './fault-test.ts';
 
 async function rig(t: TestContext) {
-  const near = await ScriptedUpstream.start(pacedAnswer(200));
-  const far = await ScriptedUpstream.start(answerWith({ deltas: ['far'] }));
-  t.after(() => Promise.all([near.close(), far.close()]));
-  const yaml = `gate: { hedge: true, hedge_share: 0.5 }
-backends:
-  - { name: near, kind: openai-compatible, tier: local, base_url: "${near.origin}/v1", models: [small] }
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${far.origin}/v1", models: [big] }
-`;
-  const router = await startRouter(t, { yaml });
+  const {
+    router,
+    local: near,
+    cloud: far,
+  } = await startTiers(t, {
+    local: pacedAnswer(200),
+    cloud: answerWith({ deltas: ['far'] }),
+    settings: 'gate: { hedge: true, hedge_share: 0.5 }',
+  });
   const chats = ({ exchanges }: ScriptedUpstream) =>
     exchanges.filter(({ request }) => request.path.endsWith('/chat/completions'));
   // Nothing is hedged until the local speed is known.
