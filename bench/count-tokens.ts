@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median } from './figures.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -123,8 +124,4 @@ function words(length: number, seed: number): string {
     text += `${some[n % some.length]} `;
   }
   return text;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }

@@ -7,11 +7,12 @@
  * takes about a minute and says of each target whether it is met.
  */
 import { parseArgs } from 'node:util';
+import { median, table } from '../figures.ts';
 import { cells as chatCells } from './cells.ts';
 import { dialectCells, dialectCellsOf, dialectTargets } from './dialect-cells.ts';
 import type { Sample } from './load.ts';
 import { residentMbOf } from './process-tree.ts';
-import { machineLine, measureInTurns, median, type Results, rowsOf, table } from './rounds.ts';
+import { machineLine, measureInTurns, type Results, rowsOf } from './rounds.ts';
 import { Stage, type System } from './systems.ts';
 import { judged } from './targets.ts';
 

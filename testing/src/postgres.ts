@@ -100,6 +100,15 @@ export function postgresOfFile(): () => PostgresServer {
   };
 }
 
+/** Transactions in the database of a connection so far, its own included. */
+export async function transactionsOf(client: Client): Promise<number> {
+  await client.query('select pg_stat_clear_snapshot()');
+  const { rows } = await client.query<{ count: string }>(
+    'select xact_commit + xact_rollback as count from pg_stat_database where datname = current_database()',
+  );
+  return Number(rows[0]?.count);
+}
+
 /** A process of a connection may end between being listed and being reached: that is no error. */
 function sent(pid: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
   try {
