@@ -158,6 +158,13 @@ export async function startPrivacyNetwork(
   };
 }
 
+/** Asks all of it at once; the packets that this has sent out, once no more come. */
+export async function packetsOf({ ask, network }: PrivacyNetwork, asked: readonly Asked[]): Promise<number> {
+  const before = network.packets();
+  await Promise.all(asked.map(ask));
+  return (await network.quiet(300)) - before;
+}
+
 /** Whether a process of the group is left: the command of a device has one of its own. */
 function isAlive(pid: number | undefined): boolean {
   try {
