@@ -16,6 +16,7 @@ import { type TriedAgent, triedAgents } from '../testing/src/agents/agents.ts';
 import { type Recording, startRecorder } from '../testing/src/agents/recording.ts';
 import { runAgent } from '../testing/src/agents/run-agent.ts';
 import { freePort } from '../testing/src/free-port.ts';
+import { listenTo } from '../testing/src/listen-to.ts';
 
 const { values: options } = parseArgs({
   options: { only: { type: 'string', default: '' }, keep: { type: 'boolean', default: false } },
@@ -93,14 +94,7 @@ async function startRouter(): Promise<{ readonly base: string; stop(): void }> {
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  let output = '';
-  await new Promise<void>((resolve, reject) => {
-    child.once('exit', () => reject(new Error('The router did not start.')));
-    child.stdout.on('data', (bytes: Buffer) => {
-      output += bytes.toString();
-      if (output.includes('LFO is ready')) resolve();
-    });
-  });
+  await listenTo(child).until(/LFO is ready/);
   return { base: `http://127.0.0.1:${port}`, stop: () => void child.kill('SIGTERM') };
 }
 

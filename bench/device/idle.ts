@@ -7,10 +7,10 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { isJsonObject, parseJson } from '@lfo/router/src/core/json.ts';
+import { isJsonObject } from '@lfo/router/src/core/json.ts';
+import { listenTo } from '@lfo/testing/listen-to.ts';
 import { checkout } from '@lfo/testing/npm-start.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { TestDevice } from '@lfo/testing/test-device.ts';
@@ -39,12 +39,7 @@ const router = spawn(process.execPath, [join(checkout, 'packages/router/bin/lfo.
 });
 
 try {
-  const url = await new Promise<string>((resolve) => {
-    createInterface({ input: router.stdout }).on('line', (line) => {
-      const said = line.startsWith('{') ? parseJson(line) : undefined;
-      if (isJsonObject(said) && typeof said['url'] === 'string') resolve(said['url']);
-    });
-  });
+  const [, url = ''] = await listenTo(router).until(/"url":"(http[^"]+)"/);
   // Past the launcher, where that has started another.
   const [launcher = 0, pid = launcher] = treeOf(router.pid ?? 0);
   const send = async (method: string, path: string): Promise<unknown> => {

@@ -1,5 +1,4 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
 import * as z from 'zod';
 
+import { listenTo } from './listen-to.ts';
 import type { Mutation } from './mutate.ts';
 import { CanaryNetwork, canaryAddress, routerLanAddress, silentLanAddress } from './network-namespace.ts';
 import { childrenOf } from './process-group.ts';
@@ -70,17 +70,15 @@ export async function startPrivacyNetwork(
       detached: isGroup,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    child.stdout.setEncoding('utf8');
-    child.stderr.setEncoding('utf8');
-    return child;
+    return { child, heard: listenTo(child) };
   };
   const start = (env: Readonly<Record<string, string>>, ...args: readonly string[]) =>
     startAt(network.inside(process.execPath, ...args), env);
-  const devices: ReturnType<typeof start>[] = [];
+  const devices: ChildProcess[] = [];
 
-  const server = start({}, scene, socketPath, String(port));
-  const [origin]: unknown[] = await once(server.stdout, 'data');
-  writeFileSync(join(folder, 'lfo.yaml'), configuration(String(origin).trim()));
+  const { child: server, heard: served } = start({}, scene, socketPath, String(port));
+  const [origin] = await served.until(/http:\S+(?=\s)/);
+  writeFileSync(join(folder, 'lfo.yaml'), configuration(origin));
   writeFileSync(join(folder, 'broken.gguf'), tinyGguf());
 
   const env = {
@@ -90,10 +88,7 @@ export async function startPrivacyNetwork(
     LFO_OFFLINE: '1',
     LFO_TEST_MUTATIONS: JSON.stringify(mutations),
   };
-  const router = start(env, ...(mutations.length === 0 ? [] : ['--import', mutate]), main, 'serve');
-  let output = '';
-  router.stdout.on('data', (text: string) => (output += text));
-  router.stderr.on('data', (text: string) => (output += text));
+  const { child: router, heard } = start(env, ...(mutations.length === 0 ? [] : ['--import', mutate]), main, 'serve');
   const ended = new Promise<number | null>((resolve) => router.on('exit', resolve));
   const pool = new Pool('http://localhost', { connect: { socketPath }, connections: 64 });
   t.after(async () => {
@@ -103,22 +98,19 @@ export async function startPrivacyNetwork(
     await ended;
     rmSync(folder, { recursive: true, force: true });
   });
-  while (!output.includes('LFO is ready')) {
-    await Promise.race([once(router.stdout, 'data'), ended]);
-    if (router.exitCode !== null) throw new Error(`The router did not start: ${output}`);
-  }
+  await heard.until(/LFO is ready/);
 
   return {
     network,
     ended,
-    output: () => output,
+    output: heard.text,
     signal: (name) => void router.kill(name),
     async startDevice(name) {
       const pairing = await pool.request({ path: '/admin/devices/pairings', method: 'POST' });
       const { uri } = z.object({ uri: z.string() }).parse(await pairing.body.json());
       const args = [main, 'device', '--engine', 'scripted', '--model', 'tiny', '--tokens-per-second', '400', '--json'];
       const to = ['--pair', uri, '--router', `${routerLanAddress}:4870`, '--name', name];
-      const child = startAt(
+      const { child, heard: said } = startAt(
         network.onLan(process.execPath, ...args, ...to),
         {
           LFO_DATA_DIR: join(folder, name),
@@ -127,13 +119,7 @@ export async function startPrivacyNetwork(
         true,
       );
       devices.push(child);
-      let said = '';
-      child.stdout.on('data', (text: string) => (said += text));
-      child.stderr.on('data', (text: string) => (said += text));
-      while (!said.includes('"event":"connected"')) {
-        await Promise.race([once(child.stdout, 'data'), once(child, 'exit')]);
-        if (child.exitCode !== null) throw new Error(`The device did not start: ${said}`);
-      }
+      await said.until(/"event":"connected"/);
       return { name, signal: (signal) => void process.kill(-(child.pid ?? 0), signal) };
     },
     killModel() {
