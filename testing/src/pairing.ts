@@ -9,6 +9,14 @@ export interface Invitation {
   readonly port: number;
 }
 
+/** Where devices are heard, which is a moment after HTTP is. */
+export function devicePort(router: TestRouter, headers: Record<string, string> = {}): Promise<number> {
+  return eventually(async () => {
+    const port = at((await router.request('GET', '/admin/devices', undefined, headers)).json, 'port');
+    return typeof port === 'number' ? port : undefined;
+  }, 'the port for devices');
+}
+
 /** Opens one. */
 export async function invited(router: TestRouter): Promise<Invitation> {
   const { json } = await router.request('POST', '/admin/devices/pairings', {});

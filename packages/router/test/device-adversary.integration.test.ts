@@ -6,7 +6,7 @@ import { describe, test, type TestContext } from 'node:test';
 
 import { encodeFrame, refusalPayload } from '@lfo/protocol';
 import { startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
-import { invited, throughPort } from '@lfo/testing/pairing.ts';
+import { devicePort, invited, throughPort } from '@lfo/testing/pairing.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { tcpProxy } from '@lfo/testing/tcp-proxy.ts';
@@ -102,10 +102,7 @@ describe('an adversary on the network of devices', { timeout: 120_000 }, () => {
 
   test('a link whose first word is no hello is told so and closed, and a hello that does not fit too', async (t) => {
     const router = await startRouter(t, { yaml: 'fleet: { listen: "127.0.0.1:0", plaintext: true }\n' });
-    const port = await eventually(async () => {
-      const { json } = await router.request('GET', '/admin/devices');
-      return Number(at(json, 'port')) || undefined;
-    }, 'the port');
+    const port = await devicePort(router);
     for (const [said, code] of [
       [{ t: 'ping', n: 1 }, 'no_hello'],
       [{ t: 'hello', v: [1], max_frame: 10 }, 'bad_hello'],
