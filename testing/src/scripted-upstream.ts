@@ -48,6 +48,11 @@ export class ScriptedUpstream {
     return this.exchanges.map(({ request }) => request);
   }
 
+  /** Chats among the exchanges. */
+  get chats(): Exchange[] {
+    return this.exchanges.filter(({ request }) => request.path.endsWith('/chat/completions'));
+  }
+
   /** Connections open now. */
   get openConnections(): number {
     return this.#sockets.size;

@@ -16,8 +16,6 @@ const bothTiers = (t: TestContext, settings = ''): Promise<Tiers> => startTiers(
 const content = (answer: { json: unknown }): unknown => at(answer.json, 'choices', 0, 'message', 'content');
 const metadata = (answer: { json: unknown }, ...path: (string | number)[]): unknown =>
   at(answer.json, 'lfo_metadata', ...path);
-const chats = (upstream: ScriptedUpstream) =>
-  upstream.exchanges.filter(({ request }) => request.path.endsWith('/chat/completions'));
 
 /** A delta with the natural logs of its tokens. */
 const chunk = (delta: object, logprobs: readonly number[] = [], finish: string | null = null): string =>
@@ -257,7 +255,7 @@ describe('who is asked next', () => {
     const answer = await router.chat(asking('Hello', { model: 'lfo-local' }));
     assert.equal(answer.status, 413);
     assert.deepEqual(
-      locals.map((upstream) => chats(upstream).length),
+      locals.map(({ chats }) => chats.length),
       [1, 1, 1],
     );
   });
