@@ -10,6 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { listenTo } from '@lfo/testing/listen-to.ts';
+import { median } from './figures.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -41,10 +43,10 @@ async function measure(name: string, model: string): Promise<void> {
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  let output = '';
-  child.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()));
-  while (!isUp(output, model)) await Promise.race([once(child.stdout, 'data'), once(child, 'exit')]);
-  const origin = /"url":"(http:[^"]+)"/.exec(output)?.[1] ?? '';
+  const heard = listenTo(child);
+  // A server that is not there never becomes ready; nothing has to be for a count.
+  if (model !== 'none') await heard.until(/LFO is ready/);
+  const [, origin = ''] = await heard.until(/"url":"(http:[^"]+)"/);
   try {
     const first: number[] = [];
     for (let run = 0; run < 5; run++) first.push((await count(origin, conversation(`first ${run}`))).ms);
@@ -69,11 +71,6 @@ async function measure(name: string, model: string): Promise<void> {
     await once(child, 'exit');
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/** A server that is not there never becomes ready; nothing has to be for a count. */
-function isUp(output: string, model: string): boolean {
-  return model === 'none' ? /"url":"http/.test(output) : output.includes('LFO is ready');
 }
 
 async function count(
@@ -123,8 +120,4 @@ function words(length: number, seed: number): string {
     text += `${some[n % some.length]} `;
   }
   return text;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }

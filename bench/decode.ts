@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { modelsDir, npmStart, type Product } from '@lfo/testing/npm-start.ts';
 import { modelProcess, processGroup } from '@lfo/testing/process-group.ts';
 import { getLlama, LlamaLogLevel, type LlamaContextSequence, type Token } from 'node-llama-cpp';
+import { median } from './figures.ts';
 
 const { values: options } = parseArgs({
   options: { pairs: { type: 'string', default: '7' }, tokens: { type: 'string', default: '128' } },
@@ -109,10 +110,6 @@ async function routed({ url, pid }: Product): Promise<Run> {
   if (last === undefined || written !== wanted) throw new Error(`${written} tokens came instead of ${wanted}`);
   const texts = all.matchAll(/"content":("(?:[^"\\]|\\.)*")/g);
   return { ...last, text: Array.from(texts, ([, json]) => String(JSON.parse(json ?? '""'))).join('') };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
 function print(name: string, one: Omit<Run, 'text'>, other: Omit<Run, 'text'>): void {

@@ -10,6 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { npmStart, type Product } from '@lfo/testing/npm-start.ts';
 import * as z from 'zod';
+import { quantile } from './figures.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -111,10 +112,6 @@ async function waitsOf({ url }: Product, id: string): Promise<z.output<typeof wa
     if (request.waitMs !== null) return request;
   }
   return { predictedWaitMs: null, waitMs: null };
-}
-
-function quantile(values: readonly number[], share: number): number {
-  return values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? NaN;
 }
 
 function row(name: string, samples: readonly Sample[]): void {

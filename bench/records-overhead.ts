@@ -19,6 +19,7 @@ import { beginAttempt, beginTrace } from '@lfo/router/src/core/trace.ts';
 import { Recorder } from '@lfo/router/src/records/recorder.ts';
 import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';
 import { Pool } from 'undici';
+import { median } from './figures.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -131,9 +132,6 @@ function interval({ on, off }: Times): readonly [number, number] {
 
 const p99 = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? Number.NaN;
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
 /** As routing and judge record them. */
 const sampleFeatures = {

@@ -7,6 +7,7 @@
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { npmStart } from '@lfo/testing/npm-start.ts';
+import { median } from './figures.ts';
 
 const { values: options } = parseArgs({
   options: { runs: { type: 'string', default: '7' }, model: { type: 'string', default: 'qwen2.5-coder-0.5b' } },
@@ -34,10 +35,6 @@ async function measure(): Promise<Sample> {
   } finally {
     product.discard();
   }
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
 function row(name: string, samples: readonly Sample[]): void {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
@@ -9,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 import { prepareRoot, runContained, withoutContainers } from '../testing/src/container.ts';
 import { FakeGemini } from '../testing/src/fake-gemini.ts';
+import { freePort } from '../testing/src/free-port.ts';
 import { filesIn, type Image, layOut } from './image-layout.ts';
 
 const checkout = fileURLToPath(new URL('..', import.meta.url));
@@ -20,15 +20,6 @@ async function finished(child: ChildProcess): Promise<{ readonly code: number | 
   child.stderr?.on('data', (text) => (output += String(text)));
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
   return { code, output };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  assert.ok(typeof address === 'object' && address !== null);
-  await new Promise((resolve) => server.close(resolve));
-  return address.port;
 }
 
 describe('security 26: what the Containerfile makes', { skip: withoutContainers, timeout: 170_000 }, () => {

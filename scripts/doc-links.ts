@@ -9,8 +9,7 @@ export function linksOf(markdown: string): readonly string[] {
 /** Names by which headings of a page can be linked to, as GitHub makes them. */
 export function anchorsOf(markdown: string): ReadonlySet<string> {
   const anchors = new Set<string>();
-  const text = markdown.replaceAll(/^(```|~~~)[^]*?^\1/gm, '');
-  for (const [, heading = ''] of text.matchAll(/^#{1,6}\s+(.+?)\s*#*$/gm)) {
+  for (const [, heading = ''] of withoutBlocks(markdown).matchAll(/^#{1,6}\s+(.+?)\s*#*$/gm)) {
     const plain = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1').replaceAll(/[*`]/g, '');
     const slug = plain
       .toLowerCase()
@@ -25,5 +24,9 @@ export function anchorsOf(markdown: string): ReadonlySet<string> {
 }
 
 function withoutCode(markdown: string): string {
-  return markdown.replaceAll(/^(```|~~~)[^]*?^\1/gm, '').replaceAll(/`[^`\n]*`/g, '');
+  return withoutBlocks(markdown).replaceAll(/`[^`\n]*`/g, '');
+}
+
+function withoutBlocks(markdown: string): string {
+  return markdown.replaceAll(/^(```|~~~)[^]*?^\1/gm, '');
 }

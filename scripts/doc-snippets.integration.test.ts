@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -11,6 +11,7 @@ import { isJsonObject } from '@lfo/router/src/core/json.ts';
 import { startScene } from '@lfo/testing/dashboard-scene.ts';
 import { runLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { withoutPythonSdks } from '@lfo/testing/python-sdks.ts';
+import { outputOf } from '@lfo/testing/run-program.ts';
 import { pythonSdks } from '@lfo/testing/sdks/sdk-folders.ts';
 import { selfSigned } from '@lfo/testing/self-signed.ts';
 import { parse } from 'yaml';
@@ -52,7 +53,7 @@ describe('snippets', () => {
       const file = join(root, 'scripts', `.snippet-${process.pid}-${block.line}.mjs`);
       after(() => rmSync(file, { force: true }));
       writeFileSync(file, here(block.text, url));
-      await finished(process.execPath, [file], root);
+      await outputOf(process.execPath, [file], { cwd: root });
     });
   }
 
@@ -61,7 +62,8 @@ describe('snippets', () => {
       const { url } = await startScene(t);
       const file = join(workingFolder(t), 'snippet.py');
       writeFileSync(file, here(block.text, url));
-      await finished('python3', [file], root, { PYTHONPATH: pythonSdks, OPENAI_API_KEY: 'none' });
+      const env = { ...process.env, PYTHONPATH: pythonSdks, OPENAI_API_KEY: 'none' };
+      await outputOf('python3', [file], { cwd: root, env });
     });
   }
 
@@ -163,9 +165,8 @@ describe('snippets', () => {
         .replaceAll(/\\\n\s*/g, ' ')
         .split('\n')) {
         if (!line.trimStart().startsWith('curl')) continue;
-        await finished('/bin/sh', ['-c', line.replace('curl', 'curl --fail-with-body -sS')], workingFolder(t), {
-          KEY: 'none',
-        });
+        const args = ['-c', line.replace('curl', 'curl --fail-with-body -sS')];
+        await outputOf('/bin/sh', args, { cwd: workingFolder(t), env: { ...process.env, KEY: 'none' } });
       }
     });
   }
@@ -180,12 +181,14 @@ describe('snippets', () => {
     mkdirSync(bin);
     const launcher = join(root, 'packages/router/bin/lfo.js');
     writeFileSync(join(bin, 'lfo'), `#!/bin/sh\nexec "${process.execPath}" "${launcher}" "$@"\n`, { mode: 0o755 });
-    await finished('/bin/sh', ['-e', '-c', drill?.text ?? 'false'], cwd, {
+    const env = {
+      ...process.env,
       PATH: `${bin}:${process.env['PATH'] ?? ''}`,
       LFO_DATA_DIR: join(cwd, 'data'),
       LFO_LOCAL_MODEL: 'none',
       LFO_BUNDLE: 'off',
-    });
+    };
+    await outputOf('/bin/sh', ['-e', '-c', drill?.text ?? 'false'], { cwd, env });
     assert.match(readFileSync(join(cwd, 'keys.json'), 'utf8'), /"name":"kept"/);
     const requests = (file: string): unknown => JSON.parse(readFileSync(join(cwd, file), 'utf8')).requests;
     assert.equal(requests('after.json'), requests('before.json'));
@@ -246,18 +249,4 @@ function faultOfLeaf(command: Program, operands: readonly string[], unknown: rea
 /** The text with this router's address. */
 function here(text: string, url: string): string {
   return text.replaceAll('http://localhost:8080', url).replaceAll('localhost:8080', new URL(url).host);
-}
-
-async function finished(
-  command: string,
-  args: readonly string[],
-  cwd: string,
-  env: Readonly<Record<string, string>> = {},
-): Promise<void> {
-  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
-  const code = await new Promise((resolve) => child.on('close', resolve));
-  assert.equal(code, 0, output);
 }

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -9,6 +8,7 @@ import { questions, startScene } from '@lfo/testing/dashboard-scene.ts';
 import { runLfo, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { promtoolFaults, withoutPromtool } from '@lfo/testing/promtool.ts';
 import { withoutPythonSdks } from '@lfo/testing/python-sdks.ts';
+import { outputOf } from '@lfo/testing/run-program.ts';
 import { pythonSdks } from '@lfo/testing/sdks/sdk-folders.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
@@ -18,7 +18,8 @@ const examples = fileURLToPath(new URL('../examples', import.meta.url));
 
 test('openai-js: one answer and one stream, each with where it came from', async (t) => {
   const { url } = await startScene(t);
-  const output = await run(process.execPath, [join(examples, 'openai-js/ask.mjs'), questions.easy], { LFO_URL: url });
+  const args = [join(examples, 'openai-js/ask.mjs'), questions.easy];
+  const output = await outputOf(process.execPath, args, { env: { ...process.env, LFO_URL: url } });
   assert.match(
     output,
     /^2 \+ 2 equals 4\.\n\(local, ollama, confidence 0\.\d+, confident\)\n2 \+ 2 equals 4\.\n\(local, nothing left: none\)\n$/,
@@ -27,15 +28,16 @@ test('openai-js: one answer and one stream, each with where it came from', async
 
 test('openai-python: the same', { skip: withoutPythonSdks }, async (t) => {
   const { url } = await startScene(t);
-  const env = { LFO_URL: url, PYTHONPATH: pythonSdks };
-  const output = await run('python3', [join(examples, 'openai-python/ask.py'), questions.hard], env);
+  const env = { ...process.env, LFO_URL: url, PYTHONPATH: pythonSdks };
+  const output = await outputOf('python3', [join(examples, 'openai-python/ask.py'), questions.hard], { env });
   assert.match(output, /^The capital of Australia is Canberra\.\n\(cloud, gemini, confidence None, low_confidence\)\n/);
   assert.match(output, /The capital is Sydney\.\n\(local, nothing left: none\)\n$/);
 });
 
 test('agent: calls its tool, gives the result back and ends with an answer', async (t) => {
   const { url } = await startScene(t);
-  const output = await run(process.execPath, [join(examples, 'agent/agent.mjs'), questions.weather], { LFO_URL: url });
+  const args = [join(examples, 'agent/agent.mjs'), questions.weather];
+  const output = await outputOf(process.execPath, args, { env: { ...process.env, LFO_URL: url } });
   assert.match(output, /^step 1: local \(\w+\), get_weather\(\{"city":"Bern"\}\)\n/);
 });
 
@@ -77,14 +79,3 @@ test('grafana: the files are well formed and fit one another', async (t) => {
 test('every configuration among the examples is one that LFO takes', () => {
   for (const file of globSync(join(examples, '*/lfo.yaml'))) loadConfig({ env: { HOME: '/' }, cwd: '/', file });
 });
-
-/** Output of a program that ends well. */
-async function run(command: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
-  const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
-  let [output, errors] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
-  const code = await new Promise((resolve) => child.on('close', resolve));
-  assert.equal(code, 0, errors);
-  return output;
-}

@@ -12,6 +12,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { KeyTable } from '@lfo/router/src/keys/key-table.ts';
 import { PostgresStore } from '@lfo/router/src/records/store/postgres-store.ts';
+import { listenTo } from '@lfo/testing/listen-to.ts';
 import { startPostgres } from '@lfo/testing/postgres.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 
@@ -86,16 +87,8 @@ async function start(name: Name, databaseUrl: string): Promise<string> {
   const main = join(checkouts[name], 'packages/router/src/main.ts');
   const child = spawn(process.execPath, [main, 'serve'], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] });
   running.push(child);
-  let said = '';
-  for await (const part of child.stdout.iterator({ destroyOnReturn: false })) {
-    said += String(part);
-    const url = /"url":"(http:[^"]+)"/.exec(said)?.[1];
-    if (url !== undefined) {
-      child.stdout.resume();
-      return url;
-    }
-  }
-  throw new Error(`${name} ended before it listened: ${said}`);
+  const [, url = ''] = await listenTo(child).until(/"url":"(http:[^"]+)"/);
+  return url;
 }
 
 async function chat(url: string | undefined, key: string): Promise<number> {

@@ -6,9 +6,7 @@
  * `npm run test:agents -- [--only codex] [--keep]`; `--keep` leaves the page and the recordings as they are.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +15,8 @@ import { type AgentUpstream, marker, startAgentUpstream } from '../testing/src/a
 import { type TriedAgent, triedAgents } from '../testing/src/agents/agents.ts';
 import { type Recording, startRecorder } from '../testing/src/agents/recording.ts';
 import { runAgent } from '../testing/src/agents/run-agent.ts';
+import { freePort } from '../testing/src/free-port.ts';
+import { listenTo } from '../testing/src/listen-to.ts';
 
 const { values: options } = parseArgs({
   options: { only: { type: 'string', default: '' }, keep: { type: 'boolean', default: false } },
@@ -94,24 +94,8 @@ async function startRouter(): Promise<{ readonly base: string; stop(): void }> {
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  let output = '';
-  await new Promise<void>((resolve, reject) => {
-    child.once('exit', () => reject(new Error('The router did not start.')));
-    child.stdout.on('data', (bytes: Buffer) => {
-      output += bytes.toString();
-      if (output.includes('LFO is ready')) resolve();
-    });
-  });
+  await listenTo(child).until(/LFO is ready/);
   return { base: `http://127.0.0.1:${port}`, stop: () => void child.kill('SIGTERM') };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 /** What went wrong, if anything did. What it sent in `auto` is kept. */

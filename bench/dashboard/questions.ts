@@ -4,6 +4,7 @@ import { latestOf, type RequestFilter, type trendRanges } from '@lfo/router/src/
 import { StoredHistory } from '@lfo/router/src/records/queries/stored-history.ts';
 import { summary } from '@lfo/router/src/records/queries/summary.ts';
 import { walkRows } from '@lfo/router/src/records/queries/walk.ts';
+import { quantile } from '../figures.ts';
 import type { FilledDatabase } from './databases.ts';
 
 /** How long one question took, the way to the worker or server included. */
@@ -89,9 +90,4 @@ export async function measure({ name, ask }: Question, runs: number): Promise<Me
     turns.push(Math.max(0, delay.max / 1e6 - 1));
   }
   return { question: name, p50Ms: quantile(times, 0.5), p95Ms: quantile(times, 0.95), turnMs: quantile(turns, 0.5) };
-}
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }

@@ -3,14 +3,15 @@
  * `node bench/device/cancel.ts [--model smollm2-135m] [--rounds 20]`. The real model, in a device host behind an encrypted
  * link; the engine's own tokens and the end of its run are timed.
  */
-import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { EngineRequest, LoadedModel, ModelOpener } from '@lfo/device-core';
 import { chooseEngine } from '@lfo/device-host/src/device/engine-choice.ts';
 import { modelsDir } from '@lfo/testing/npm-start.ts';
+import { invited } from '@lfo/testing/pairing.ts';
 import { startRouter } from '@lfo/testing/router.ts';
-import { at } from '@lfo/testing/sse.ts';
 import { TestDevice } from '@lfo/testing/test-device.ts';
+import { quantile } from '../figures.ts';
 import { Closers } from './closers.ts';
 
 const { values } = parseArgs({
@@ -29,14 +30,13 @@ try {
     slots: 1,
     contextTokens: 2048,
     tokensPerSecond: 0,
-    modelsDir: join(modelsDir),
+    modelsDir,
     offline: true,
   });
   const openModel: ModelOpener = async (onProgress, signal) => watched(await chosen.openModel(onProgress, signal));
   const router = await startRouter(closers, { env: { LFO_FLEET_LISTEN: '127.0.0.1:0', LFO_LOG_LEVEL: 'error' } });
-  const { json } = await router.request('POST', '/admin/devices/pairings', {});
   const device = new TestDevice(closers, { opened: { engine: chosen.engine, openModel } });
-  await device.pair(String(at(json, 'uri')));
+  await device.pair((await invited(router)).uri);
   while (
     (await router.chat({ model: 'lfo-local', messages: [{ role: 'user', content: 'Hi' }], max_tokens: 4 })).status !==
     200
@@ -102,12 +102,6 @@ function watched(model: LoadedModel): LoadedModel {
 }
 
 function quantiles(values: readonly number[]): { readonly p50: number; readonly p95: number; readonly most: number } {
-  const sorted = values.toSorted((one, other) => one - other);
-  const at = (share: number): number =>
-    Math.round((sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0) * 10) / 10;
-  return { p50: at(0.5), p95: at(0.95), most: at(1) };
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+  const rounded = (share: number): number => Math.round(quantile(values, share) * 10) / 10;
+  return { p50: rounded(0.5), p95: rounded(0.95), most: rounded(1) };
 }

@@ -7,6 +7,7 @@ import type { Attempt, Backend, BackendStatus, PoolChoice } from '@lfo/router/sr
 import { systemClock } from '@lfo/router/src/core/clock.ts';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { randomFrom } from '@lfo/testing/fleet/simulation.ts';
+import { median } from '../figures.ts';
 
 const attempt: Attempt = { tier: 'local', gated: false };
 const rounds = 9;
@@ -68,11 +69,6 @@ async function measure(count: number): Promise<{ readonly decisionUs: number; re
 function cpuUs(): number {
   const { user, system } = process.cpuUsage();
   return user + system;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((one, other) => one - other);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
 for (const count of [2, 10, 1_000, 10_000]) {

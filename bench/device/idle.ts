@@ -4,15 +4,17 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { isJsonObject, parseJson } from '@lfo/router/src/core/json.ts';
+import { isJsonObject } from '@lfo/router/src/core/json.ts';
+import { listenTo } from '@lfo/testing/listen-to.ts';
 import { checkout } from '@lfo/testing/npm-start.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { TestDevice } from '@lfo/testing/test-device.ts';
+import { residentMbOf, treeOf, wholeCpuMsOf } from '../overhead/process-tree.ts';
 import { Closers } from './closers.ts';
 
 const { values } = parseArgs({
@@ -20,8 +22,6 @@ const { values } = parseArgs({
 });
 const count = Number(values.devices);
 const seconds = Number(values.seconds);
-/** Clock ticks of the kernel a second. */
-const ticks = 100;
 const folder = mkdtempSync(join(tmpdir(), 'lfo-idle-'));
 const closers = new Closers();
 
@@ -39,15 +39,9 @@ const router = spawn(process.execPath, [join(checkout, 'packages/router/bin/lfo.
 });
 
 try {
-  const url = await new Promise<string>((resolve) => {
-    createInterface({ input: router.stdout }).on('line', (line) => {
-      const said = line.startsWith('{') ? parseJson(line) : undefined;
-      if (isJsonObject(said) && typeof said['url'] === 'string') resolve(said['url']);
-    });
-  });
-  const pid = Number(
-    readFileSync(`/proc/${router.pid}/task/${router.pid}/children`, 'utf8').trim().split(' ')[0] || router.pid,
-  );
+  const [, url = ''] = await listenTo(router).until(/"url":"(http[^"]+)"/);
+  // Past the launcher, where that has started another.
+  const [launcher = 0, pid = launcher] = treeOf(router.pid ?? 0);
   const send = async (method: string, path: string): Promise<unknown> => {
     const response = await fetch(`${url}${path}`, {
       method,
@@ -71,10 +65,10 @@ try {
   }
   await pause(3_000);
   const before = await quiet(pid);
-  const began = { ticks: cpuTicks(pid), ms: performance.now() };
+  const began = { cpuMs: wholeCpuMsOf(pid), ms: performance.now() };
   await pause(seconds * 1_000);
-  const core = (cpuTicks(pid) - began.ticks) / ticks / ((performance.now() - began.ms) / 1_000);
-  const after = residentMb(pid);
+  const core = (wholeCpuMsOf(pid) - began.cpuMs) / (performance.now() - began.ms);
+  const after = residentMbOf(pid);
   process.stdout.write(
     `${JSON.stringify({ devices: count, core_percent: round(100 * core), memory_mb: { without: first, with: before, after }, grown_mb: round(before - first) })}\n`,
   );
@@ -89,25 +83,12 @@ try {
 async function quiet(pid: number): Promise<number> {
   let least = Infinity;
   for (let n = 0; n < 20; n++) {
-    least = Math.min(least, residentMb(pid));
+    least = Math.min(least, residentMbOf(pid));
     await pause(250);
   }
   return round(least);
 }
 
-function residentMb(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
-}
-
-function cpuTicks(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return Number(fields[11]) + Number(fields[12]);
-}
-
 function round(value: number): number {
   return Math.round(value * 100) / 100;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -18,6 +18,7 @@ import {
 import { systemClock } from '@lfo/router/src/core/clock.ts';
 import { carrierPair } from '@lfo/testing/carrier-pair.ts';
 import { scriptedHello } from '@lfo/testing/scripted-device.ts';
+import { median } from '../figures.ts';
 
 const primitives = nodePrimitives(crypto);
 const tokens = 1_000;
@@ -71,8 +72,6 @@ for (let round = 0; round < rounds; round++) {
   pipe.push(plain);
   added.push((await cost(true)) - plain);
 }
-const median = (values: readonly number[]): number =>
-  values.toSorted((one, other) => one - other)[values.length >> 1] ?? 0;
 process.stdout.write(
   `${JSON.stringify({ pipe_us: Number(median(pipe).toFixed(1)), added_by_encryption_us: Number(median(added).toFixed(1)) })}\n`,
 );

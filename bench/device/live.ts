@@ -3,11 +3,14 @@
  * six scripted devices is asked the same questions at the same times three times over: by `lfo-local`, which places them by
  * predicted work, and by `model@device` as least connections and taking turns would.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { DemoDevice } from '@lfo/router/src/cli/demo/demo-device.ts';
 import { demoDevices } from '@lfo/router/src/cli/demo/demo.ts';
 import { systemClock } from '@lfo/router/src/core/clock.ts';
+import { percentile } from '@lfo/testing/faults/percentile.ts';
 import { randomFrom } from '@lfo/testing/fleet/simulation.ts';
+import { invited } from '@lfo/testing/pairing.ts';
 import { startRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { Closers } from './closers.ts';
@@ -36,8 +39,7 @@ async function measure(policy: (typeof policies)[number], closers: Closers) {
   for (const spec of demoDevices) {
     const device = new DemoDevice(spec, systemClock, random);
     closers.after(() => device.close());
-    const { json } = await router.request('POST', '/admin/devices/pairings', {});
-    device.join(String(at(json, 'uri')));
+    device.join((await invited(router)).uri);
   }
   let models: readonly string[] = [];
   while (models.length < demoDevices.length) {
@@ -69,17 +71,12 @@ async function measure(policy: (typeof policies)[number], closers: Closers) {
   };
   const startMs = performance.now();
   for (let dueMs = 0; dueMs < seconds * 1_000;) {
-    await pause(dueMs - (performance.now() - startMs));
+    await pause(Math.max(0, dueMs - (performance.now() - startMs)));
     const words = Math.round(40 * Math.exp(arrivals() * 2));
     asked.push(ask('word '.repeat(words), dueMs > seconds * 1_000 * warmUpShare));
     dueMs += (-1_000 / rate) * Math.log(1 - arrivals());
   }
   await Promise.all(asked);
-  const sorted = latencies.toSorted((one, other) => one - other);
-  const quantile = (share: number): number => Math.round((sorted[Math.floor(share * sorted.length)] ?? 0) * 100) / 100;
-  return { answered: latencies.length, failed, p50_s: quantile(0.5), p95_s: quantile(0.95), p99_s: quantile(0.99) };
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
+  const rounded = (share: number): number => Math.round(percentile(latencies, share) * 100) / 100;
+  return { answered: latencies.length, failed, p50_s: rounded(0.5), p95_s: rounded(0.95), p99_s: rounded(0.99) };
 }

@@ -10,18 +10,7 @@ interface Wire {
   readonly more: object;
 }
 
-interface ChatMessage {
-  readonly role: string;
-  readonly content: string | null;
-  readonly tool_calls?: readonly {
-    readonly id: string;
-    readonly function: { readonly name: string; readonly arguments: string };
-  }[];
-  readonly tool_call_id?: string;
-}
-
-const { messages, tools } = agentBody();
-const conversation: readonly ChatMessage[] = messages;
+const { messages: conversation, tools } = agentBody();
 const functions = tools.map(({ function: spec }) => spec);
 const nameOf = (id: string): string =>
   conversation.flatMap(({ tool_calls: calls = [] }) => calls).find((call) => call.id === id)?.function.name ?? '';

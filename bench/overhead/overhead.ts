@@ -7,11 +7,12 @@
  * takes about a minute and says of each target whether it is met.
  */
 import { parseArgs } from 'node:util';
+import { median, table } from '../figures.ts';
 import { cells as chatCells } from './cells.ts';
 import { dialectCells, dialectCellsOf, dialectTargets } from './dialect-cells.ts';
 import type { Sample } from './load.ts';
 import { residentMbOf } from './process-tree.ts';
-import { machineLine, measureInTurns, median, type Results, rowsOf, table } from './rounds.ts';
+import { machineLine, measureInTurns, type Results, rowsOf } from './rounds.ts';
 import { Stage, type System } from './systems.ts';
 import { judged } from './targets.ts';
 
@@ -66,7 +67,7 @@ function report(
       const found = chosen.find((one) => one.name === cell);
       return found === undefined ? undefined : median(results.ratios(found, name, to));
     },
-    { ...process, gated: gatedRatio(results) },
+    { ...process, gated: overCell(results, 'gated stream', 'burst of 64 chunks') },
   );
   const machine = machineLine(rounds, Number(options.warm) * share);
   if (options.json) {
@@ -84,36 +85,29 @@ function report(
   }
 }
 
+/** CPU of one cell over another's through LFO, round by round; not a number where one was not measured. */
+function overCell(results: Results, one: string, other: string): number {
+  const [own = [], others = []] = [one, other].map((name): readonly Sample[] => {
+    const cell = chosen.find((each) => each.name === name);
+    return cell === undefined ? [] : results.samples(cell, 'lfo');
+  });
+  return median(own.map(({ cpuUs }, round) => cpuUs / (others[round]?.cpuUs ?? Number.NaN)));
+}
+
 /** What each wire costs over chat: over its slower way, which is judged, and over its fast one. */
 function dialectRows(results: Results): readonly Readonly<Record<string, string>>[] {
-  const of = (name: string): readonly Sample[] => {
-    const cell = chosen.find((one) => one.name === name);
-    return cell === undefined ? [] : results.samples(cell, 'lfo');
-  };
-  const over = (one: string, other: string): number =>
-    median(of(one).map(({ cpuUs }, round) => cpuUs / (of(other)[round]?.cpuUs ?? Number.NaN)));
   return dialectTargets.flatMap(([size, most, fast]) =>
     dialectCellsOf(size)
-      .filter((name) => of(name).length > 0)
+      .filter((name) => chosen.some((cell) => cell.name === name && results.samples(cell, 'lfo').length > 0))
       .map((name) => {
-        const found = over(name, `schema ${size}`);
+        const found = overCell(results, name, `schema ${size}`);
         return {
           wire: name,
           '× chat by its schema': found.toFixed(2),
           'at most': String(most),
           '': found <= most ? 'pass' : 'MISS',
-          '× chat’s fast path': over(name, fast).toFixed(2),
+          '× chat’s fast path': overCell(results, name, fast).toFixed(2),
         };
       }),
   );
-}
-
-/** The gated stream's CPU over the ungated one's, through LFO. */
-function gatedRatio(results: Results): number | undefined {
-  const [gated, ungated] = ['gated stream', 'burst of 64 chunks'].map((name) =>
-    chosen.find((cell) => cell.name === name),
-  );
-  if (gated === undefined || ungated === undefined) return undefined;
-  const plain = results.samples(ungated, 'lfo');
-  return median(results.samples(gated, 'lfo').map(({ cpuUs }, round) => cpuUs / (plain[round]?.cpuUs ?? Number.NaN)));
 }

@@ -1,4 +1,5 @@
 import { cpus, loadavg } from 'node:os';
+import { median } from '../figures.ts';
 import type { Cell } from './cells.ts';
 import { load, type Sample } from './load.ts';
 import type { System } from './systems.ts';
@@ -102,16 +103,6 @@ export function machineLine(rounds: number, warm: number): string {
   const [cpu] = cpus();
   const load = loadavg()[0]?.toFixed(2);
   return `${cpu?.model}, ${cpus().length} cores, Node ${process.version}, load ${load}, ${rounds} rounds, ${warm} requests before`;
-}
-
-export function table(rows: readonly Readonly<Record<string, string | number>>[]): void {
-  const head = Object.keys(rows[0] ?? {});
-  console.log(`| ${head.join(' | ')} |\n|${head.map(() => '---').join('|')}|`);
-  for (const row of rows) console.log(`| ${Object.values(row).join(' | ')} |`);
-}
-
-export function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 function shown(values: readonly number[]): string {

@@ -8,8 +8,8 @@ const cpuTargets = [
 ] as const;
 
 export interface Measured {
-  /** CPU of the gated stream over the ungated one. */
-  readonly gated: number | undefined;
+  /** CPU of the gated stream over the ungated one; not a number where one was not measured. */
+  readonly gated: number;
   readonly startCpuMs: number;
   readonly idleMb: number;
   readonly afterMb: number;

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, type Stage, type System } from '../overhead/systems.ts';
+import { freePort } from '@lfo/testing/free-port.ts';
+import type { Stage, System } from '../overhead/systems.ts';
 
 /** One gateway, by the package and version that is run. */
 export interface Peer {

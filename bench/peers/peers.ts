@@ -9,9 +9,10 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { table } from '../figures.ts';
 import { cells } from '../overhead/cells.ts';
 import { residentMbOf } from '../overhead/process-tree.ts';
-import { machineLine, measureInTurns, rowsOf, table } from '../overhead/rounds.ts';
+import { machineLine, measureInTurns, rowsOf } from '../overhead/rounds.ts';
 import { Stage, type System } from '../overhead/systems.ts';
 import { leftOut, peers } from './gateways.ts';
 

@@ -18,10 +18,11 @@ import { MemoryLimits } from '@lfo/router/src/keys/limits/memory-limits.ts';
 import { PostgresLimits } from '@lfo/router/src/keys/limits/postgres-limits.ts';
 import { RedisLimits } from '@lfo/router/src/keys/limits/redis-limits.ts';
 import { PostgresStore } from '@lfo/router/src/records/store/postgres-store.ts';
-import { startPostgres } from '@lfo/testing/postgres.ts';
+import { startPostgres, transactionsOf } from '@lfo/testing/postgres.ts';
 import { startRedis, withoutRedis } from '@lfo/testing/redis.ts';
 import { Client } from 'pg';
 import { Pool } from 'undici';
+import { median, quantile, table } from '../figures.ts';
 import { cpuMsOf } from '../overhead/process-tree.ts';
 import { listening, Stage } from '../overhead/systems.ts';
 
@@ -230,9 +231,8 @@ async function measured(store: string, counters: readonly Counter[]): Promise<ob
   await run(1_000, false);
   const seconds = Number(options.seconds);
   const count = await run(seconds * 1_000, true);
-  times.sort((one, other) => one - other);
-  const at = (share: number): number => round2(times[Math.floor(times.length * share)] ?? Number.NaN);
-  return { store, 'takes a second': Math.round(count / seconds), 'p50 ms': at(0.5), 'p99 ms': at(0.99) };
+  const ms = (share: number): number => round2(quantile(times, share));
+  return { store, 'takes a second': Math.round(count / seconds), 'p50 ms': ms(0.5), 'p99 ms': ms(0.99) };
 }
 
 /** What routers do while nobody asks: transactions in the database, and CPU. */
@@ -248,9 +248,9 @@ async function idleCosts(): Promise<object> {
       // Start-up has work of its own, and what was counted is told a second later.
       await new Promise((resolve) => setTimeout(resolve, 12_000));
       const cpu = (): number => routers.reduce((sum, { pid }) => sum + cpuMsOf(pid), 0);
-      const [before, cpuBefore, from] = [await transactions(client), cpu(), performance.now()];
+      const [before, cpuBefore, from] = [await transactionsOf(client), cpu(), performance.now()];
       await new Promise((resolve) => setTimeout(resolve, Number(options.idle) * 1_000));
-      const [after, cpuAfter, seconds] = [await transactions(client), cpu(), (performance.now() - from) / 1_000];
+      const [after, cpuAfter, seconds] = [await transactionsOf(client), cpu(), (performance.now() - from) / 1_000];
       await client.end();
       rows.push({
         routers: size,
@@ -313,14 +313,6 @@ interface Stored {
   readonly database: number;
 }
 
-async function transactions(client: Client): Promise<number> {
-  await client.query('select pg_stat_clear_snapshot()');
-  const { rows } = await client.query<{ count: string }>(
-    'select xact_commit + xact_rollback as count from pg_stat_database where datname = current_database()',
-  );
-  return Number(rows[0]?.count);
-}
-
 function print(found: Readonly<Record<string, unknown>>): void {
   if (options.json) return console.log(JSON.stringify(found));
   for (const [part, rows] of Object.entries(found)) {
@@ -328,17 +320,9 @@ function print(found: Readonly<Record<string, unknown>>): void {
       console.log(`${part}: ${JSON.stringify(rows)}`);
       continue;
     }
-    console.log(
-      `\n${part}\n| ${Object.keys(rows[0] ?? {}).join(' | ')} |\n|${Object.keys(rows[0] ?? {})
-        .map(() => '---')
-        .join('|')}|`,
-    );
-    for (const row of rows) console.log(`| ${Object.values(row).join(' | ')} |`);
+    console.log(`\n${part}`);
+    table(rows);
   }
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 function round2(value: number): number {

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { freePorts } from './free-port.ts';
 import { type Finished, type LfoProcess, startLfo } from './lfo-process.ts';
 
 const nginx = '/usr/sbin/nginx';
@@ -116,21 +116,4 @@ http {
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
   throw new Error('nginx did not start.');
-}
-
-/** Free a moment ago, all at once. */
-async function freePorts(count: number): Promise<number[]> {
-  const probes = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(probes.map((probe) => once(probe, 'listening')));
-  const ports = probes.map((probe) => {
-    const address = probe.address();
-    return address === null || typeof address === 'string' ? 0 : address.port;
-  });
-  await Promise.all(
-    probes.map(async (probe) => {
-      probe.close();
-      await once(probe, 'close');
-    }),
-  );
-  return ports;
 }

@@ -38,14 +38,13 @@ export class CanaryNetwork {
   readonly #inner: string;
   readonly #canary: string;
   readonly #site: string;
-  readonly #hasSite: boolean;
   /** What the kernel itself sent while the interfaces came up. */
   #chatter = 0;
   #siteChatter = 0;
 
   /** Resolves once the kernel has said what it says of a new interface. Gone with its test. */
   static async open(t: TestContext, { withSite = false } = {}): Promise<CanaryNetwork> {
-    const network = new CanaryNetwork(`lfo-${randomUUID().slice(0, 8)}`, withSite);
+    const network = new CanaryNetwork(`lfo-${randomUUID().slice(0, 8)}`);
     t.after(() => network.#remove());
     network.#build();
     if (withSite) network.#buildSite();
@@ -54,11 +53,10 @@ export class CanaryNetwork {
     return network;
   }
 
-  private constructor(name: string, hasSite: boolean) {
+  private constructor(name: string) {
     this.#inner = `${name}-in`;
     this.#canary = `${name}-out`;
     this.#site = `${name}-site`;
-    this.#hasSite = hasSite;
   }
 
   /** The same at the site: a second network, one link away, whose only way out leads to the canary too. */
@@ -105,13 +103,7 @@ export class CanaryNetwork {
 
   #build(): void {
     const [inner, canary] = [this.#inner, this.#canary];
-    for (const name of [inner, canary]) {
-      ip('netns', 'add', name);
-      // The kernel's own chatter on new interfaces would be counted.
-      const quiet = ['router_solicitations', 'accept_dad', 'accept_ra'];
-      for (const key of quiet) ip('netns', 'exec', name, 'sh', '-c', `echo 0 > /proc/sys/net/ipv6/conf/default/${key}`);
-      ip('-n', name, 'link', 'set', 'lo', 'up');
-    }
+    for (const name of [inner, canary]) addNamespace(name);
     connect(inner, 'out0', canary, 'canary0');
     connect(inner, 'lan0', canary, 'lan1');
     ip('-n', inner, 'addr', 'add', `${outside.router}/24`, 'dev', 'out0');
@@ -134,10 +126,7 @@ export class CanaryNetwork {
 
   #buildSite(): void {
     const [inner, canary, name] = [this.#inner, this.#canary, this.#site];
-    ip('netns', 'add', name);
-    const quiet = ['router_solicitations', 'accept_dad', 'accept_ra'];
-    for (const key of quiet) ip('netns', 'exec', name, 'sh', '-c', `echo 0 > /proc/sys/net/ipv6/conf/default/${key}`);
-    ip('-n', name, 'link', 'set', 'lo', 'up');
+    addNamespace(name);
     connect(name, 'out0', canary, 'canary1');
     connect(inner, 'site0', name, 'lan0');
     ip('-n', name, 'addr', 'add', `${site.router}/24`, 'dev', 'out0');
@@ -151,7 +140,7 @@ export class CanaryNetwork {
   }
 
   #remove(): void {
-    for (const name of [this.#inner, this.#canary, ...(this.#hasSite ? [this.#site] : [])]) {
+    for (const name of [this.#inner, this.#canary, this.#site]) {
       try {
         ip('netns', 'del', name);
       } catch {
@@ -163,6 +152,15 @@ export class CanaryNetwork {
 }
 
 const stepMs = 100;
+
+/** With loopback alone. */
+function addNamespace(name: string): void {
+  ip('netns', 'add', name);
+  // The kernel's own chatter on new interfaces would be counted.
+  const quiet = ['router_solicitations', 'accept_dad', 'accept_ra'];
+  for (const key of quiet) ip('netns', 'exec', name, 'sh', '-c', `echo 0 > /proc/sys/net/ipv6/conf/default/${key}`);
+  ip('-n', name, 'link', 'set', 'lo', 'up');
+}
 
 function connect(inner: string, innerLink: string, canary: string, canaryLink: string): void {
   const end = ['type', 'veth', 'peer', 'name', canaryLink, 'netns', canary, 'address', canaryMac];

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before } from 'node:test';
 import { Client } from 'pg';
+import { childrenOf } from './process-group.ts';
 
 /** A PostgreSQL server of its own, in a temporary folder, behind a Unix socket. */
 export interface PostgresServer {
@@ -99,6 +100,15 @@ export function postgresOfFile(): () => PostgresServer {
   };
 }
 
+/** Transactions in the database of a connection so far, its own included. */
+export async function transactionsOf(client: Client): Promise<number> {
+  await client.query('select pg_stat_clear_snapshot()');
+  const { rows } = await client.query<{ count: string }>(
+    'select xact_commit + xact_rollback as count from pg_stat_database where datname = current_database()',
+  );
+  return Number(rows[0]?.count);
+}
+
 /** A process of a connection may end between being listed and being reached: that is no error. */
 function sent(pid: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
   try {
@@ -112,16 +122,6 @@ function sent(pid: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
 function binaries(): string | undefined {
   const [newest] = globSync('/usr/lib/postgresql/*/bin/postgres').toSorted().toReversed();
   return newest === undefined ? undefined : dirname(newest);
-}
-
-/** proc(5); none of a process that has ended. */
-function childrenOf(pid: number | undefined): readonly number[] {
-  if (pid === undefined) return [];
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
 }
 
 /** PostgreSQL refuses to run as root: its own account is used then. */

@@ -1,6 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -9,8 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
 import * as z from 'zod';
 
+import { listenTo } from './listen-to.ts';
 import type { Mutation } from './mutate.ts';
 import { CanaryNetwork, canaryAddress, routerLanAddress, silentLanAddress } from './network-namespace.ts';
+import { childrenOf } from './process-group.ts';
 import { tinyGguf } from './tiny-gguf.ts';
 
 /** What a test sends: `raw` as it is, or `body` as JSON. */
@@ -69,17 +70,15 @@ export async function startPrivacyNetwork(
       detached: isGroup,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    child.stdout.setEncoding('utf8');
-    child.stderr.setEncoding('utf8');
-    return child;
+    return { child, heard: listenTo(child) };
   };
   const start = (env: Readonly<Record<string, string>>, ...args: readonly string[]) =>
     startAt(network.inside(process.execPath, ...args), env);
-  const devices: ReturnType<typeof start>[] = [];
+  const devices: ChildProcess[] = [];
 
-  const server = start({}, scene, socketPath, String(port));
-  const [origin]: unknown[] = await once(server.stdout, 'data');
-  writeFileSync(join(folder, 'lfo.yaml'), configuration(String(origin).trim()));
+  const { child: server, heard: served } = start({}, scene, socketPath, String(port));
+  const [origin] = await served.until(/http:\S+(?=\s)/);
+  writeFileSync(join(folder, 'lfo.yaml'), configuration(origin));
   writeFileSync(join(folder, 'broken.gguf'), tinyGguf());
 
   const env = {
@@ -89,10 +88,7 @@ export async function startPrivacyNetwork(
     LFO_OFFLINE: '1',
     LFO_TEST_MUTATIONS: JSON.stringify(mutations),
   };
-  const router = start(env, ...(mutations.length === 0 ? [] : ['--import', mutate]), main, 'serve');
-  let output = '';
-  router.stdout.on('data', (text: string) => (output += text));
-  router.stderr.on('data', (text: string) => (output += text));
+  const { child: router, heard } = start(env, ...(mutations.length === 0 ? [] : ['--import', mutate]), main, 'serve');
   const ended = new Promise<number | null>((resolve) => router.on('exit', resolve));
   const pool = new Pool('http://localhost', { connect: { socketPath }, connections: 64 });
   t.after(async () => {
@@ -102,22 +98,19 @@ export async function startPrivacyNetwork(
     await ended;
     rmSync(folder, { recursive: true, force: true });
   });
-  while (!output.includes('LFO is ready')) {
-    await Promise.race([once(router.stdout, 'data'), ended]);
-    if (router.exitCode !== null) throw new Error(`The router did not start: ${output}`);
-  }
+  await heard.until(/LFO is ready/);
 
   return {
     network,
     ended,
-    output: () => output,
+    output: heard.text,
     signal: (name) => void router.kill(name),
     async startDevice(name) {
       const pairing = await pool.request({ path: '/admin/devices/pairings', method: 'POST' });
       const { uri } = z.object({ uri: z.string() }).parse(await pairing.body.json());
       const args = [main, 'device', '--engine', 'scripted', '--model', 'tiny', '--tokens-per-second', '400', '--json'];
       const to = ['--pair', uri, '--router', `${routerLanAddress}:4870`, '--name', name];
-      const child = startAt(
+      const { child, heard: said } = startAt(
         network.onLan(process.execPath, ...args, ...to),
         {
           LFO_DATA_DIR: join(folder, name),
@@ -126,13 +119,7 @@ export async function startPrivacyNetwork(
         true,
       );
       devices.push(child);
-      let said = '';
-      child.stdout.on('data', (text: string) => (said += text));
-      child.stderr.on('data', (text: string) => (said += text));
-      while (!said.includes('"event":"connected"')) {
-        await Promise.race([once(child.stdout, 'data'), once(child, 'exit')]);
-        if (child.exitCode !== null) throw new Error(`The device did not start: ${said}`);
-      }
+      await said.until(/"event":"connected"/);
       return { name, signal: (signal) => void process.kill(-(child.pid ?? 0), signal) };
     },
     killModel() {
@@ -155,6 +142,13 @@ export async function startPrivacyNetwork(
       }
     },
   };
+}
+
+/** Asks all of it at once; the packets that this has sent out, once no more come. */
+export async function packetsOf({ ask, network }: PrivacyNetwork, asked: readonly Asked[]): Promise<number> {
+  const before = network.packets();
+  await Promise.all(asked.map(ask));
+  return (await network.quiet(300)) - before;
 }
 
 /** Whether a process of the group is left: the command of a device has one of its own. */
@@ -180,12 +174,4 @@ budgets:
 backends:
 ${local('near', origin)}${local('closed', 'http://127.0.0.1:1')}${local('silent', `http://${silentLanAddress}:9`)}${local('named', 'http://models.example:9')}${local('foreign', `http://${canaryAddress}:80`)}  - { name: far, kind: openai-compatible, tier: cloud, base_url: "http://${canaryAddress}:80/v1", models: [far-model], embedding_models: [far-embed], api_key: another-key-for-nobody }
 `;
-}
-
-function childrenOf(pid: number | undefined): readonly number[] {
-  if (pid === undefined) return [];
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    .split(' ')
-    .map(Number)
-    .filter((child) => child > 0);
 }

@@ -29,6 +29,16 @@ export function processGroup(id: number): GroupMember[] {
     });
 }
 
+/** What a process has started, by proc(5); nothing of one that has ended. */
+export function childrenOf(pid: number | undefined): readonly number[] {
+  if (pid === undefined) return [];
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
 /** The model's process of a running product. */
 export function modelProcess(group: number): GroupMember | undefined {
   return processGroup(group).find(({ command }) => command.includes('lfo-device-host.js child'));

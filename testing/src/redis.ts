@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
+import { freePort } from './free-port.ts';
 
 /** A Redis server of its own on loopback, without a file. */
 export interface RedisServer {
@@ -82,15 +82,4 @@ async function started(server: ChildProcess): Promise<ChildProcess> {
   server.once('exit', () => reject(new Error(`Redis ended before it was ready: ${said}`)));
   await ready;
   return server;
-}
-
-/** Free a moment ago. */
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('There is no free port.');
-  return address.port;
 }

@@ -8,7 +8,7 @@ import { openaiScript } from './upstream/openai-script.ts';
  * chooses what goes wrong (`fault-…`, see `upstream/faults.ts`). Everything received is recorded.
  */
 export class ScriptedUpstream {
-  /** `http://127.0.0.1:port` */
+  /** `http://127.0.0.1:port`, where no other address was named. */
   readonly origin: string;
   /** In order of arrival, model lists included. */
   readonly exchanges: Exchange[] = [];
@@ -18,8 +18,8 @@ export class ScriptedUpstream {
   readonly #queued: Script[] = [];
   #waiting: (() => void)[] = [];
 
-  /** Listens, on a free port unless one is named; close it after use. */
-  static async start(script?: Script, port = 0): Promise<ScriptedUpstream> {
+  /** Listens on loopback, on a free port, unless others are named; close it after use. */
+  static async start(script?: Script, port = 0, host = '127.0.0.1'): Promise<ScriptedUpstream> {
     const sockets = new Map<Socket, number>();
     let connections = 0;
     const server = createServer({ keepAliveTimeout: 60_000 });
@@ -28,7 +28,7 @@ export class ScriptedUpstream {
       socket.on('error', () => undefined);
       socket.on('close', () => sockets.delete(socket));
     });
-    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => server.listen(port, host, resolve));
     const upstream = new ScriptedUpstream(server, sockets);
     if (script !== undefined) upstream.always(script);
     return upstream;
@@ -37,7 +37,7 @@ export class ScriptedUpstream {
   private constructor(server: Server, sockets: Map<Socket, number>) {
     const address = server.address();
     if (address === null || typeof address === 'string') throw new Error('The server is not listening.');
-    this.origin = `http://127.0.0.1:${address.port}`;
+    this.origin = `http://${address.address}:${address.port}`;
     this.#server = server;
     this.#sockets = sockets;
     server.on('request', (incoming, response) => void this.#serve(incoming, response));
@@ -46,6 +46,11 @@ export class ScriptedUpstream {
   /** Requests received so far. */
   get requests(): ReceivedRequest[] {
     return this.exchanges.map(({ request }) => request);
+  }
+
+  /** Chats among the exchanges. */
+  get chats(): Exchange[] {
+    return this.exchanges.filter(({ request }) => request.path.endsWith('/chat/completions'));
   }
 
   /** Connections open now. */

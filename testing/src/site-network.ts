@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
+import { listenTo } from './listen-to.ts';
 import { lies } from './lying-edge.ts';
 import { CanaryNetwork, canaryAddress, siteAddress } from './network-namespace.ts';
 
@@ -43,43 +44,33 @@ export async function startSiteNetwork(t: TestContext): Promise<SiteNetwork> {
     });
     children.push(child);
     ended.push(once(child, 'exit'));
-    return child;
+    const { until } = listenTo(child);
+    return { child, said: (pattern: RegExp) => until(pattern, 60_000) };
   };
   t.after(async () => {
     for (const child of children) child.kill('SIGKILL');
     await Promise.all(ended);
     rmSync(folder, { recursive: true, force: true });
   });
-  const told = async (child: ChildProcess, pattern: RegExp): Promise<string> => {
-    let said = '';
-    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (said += String(text)));
-    for (let look = 0; look < 1_200; look++) {
-      const found = pattern.exec(said);
-      if (found !== null) return found[0];
-      if (child.exitCode !== null) break;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    throw new Error(`${pattern} was not said: ${said}`);
-  };
 
   const site = join(folder, 'site');
   const centre = join(folder, 'centre');
   const sockets = [join(folder, 'site.sock'), join(folder, 'centre.sock')] as const;
   const insideSite = network.insideSite.bind(network);
   const engine = start(insideSite(process.execPath, scene, sockets[0], String(port)), site);
-  const origin = await told(engine, /http:\S+/);
+  const [origin] = await engine.said(/http:\S+(?=\s)/);
   writeFileSync(join(site, 'lfo.yaml'), siteYaml(origin));
   const edge = start(insideSite(process.execPath, main, 'serve'), site, { LFO_AUTH_TOKEN: edgeKey });
   const lying = start(insideSite(process.execPath, liar, siteAddress, String(liarPort)), site);
-  await Promise.all([told(edge, /LFO is ready/), told(lying, /ready/)]);
-  return { network, ask: await startCentre(), signalSite: (name) => void edge.kill(name) };
+  await Promise.all([edge.said(/LFO is ready/), lying.said(/ready/)]);
+  return { network, ask: await startCentre(), signalSite: (name) => void edge.child.kill(name) };
 
   async function startCentre(): Promise<SiteNetwork['ask']> {
     const inside = network.inside.bind(network);
     const own = start(inside(process.execPath, scene, sockets[1], String(port)), centre);
-    await told(own, /http:\S+/);
+    await own.said(/http:\S+(?=\s)/);
     writeFileSync(join(centre, 'lfo.yaml'), centreYaml());
-    await told(start(inside(process.execPath, main, 'serve'), centre), /LFO is ready/);
+    await start(inside(process.execPath, main, 'serve'), centre).said(/LFO is ready/);
     const pool = new Pool('http://localhost', { connect: { socketPath: sockets[1] }, connections: 64 });
     t.after(() => pool.destroy());
     return async (body) => {

@@ -45,3 +45,9 @@ export function at(value: unknown, ...path: readonly (string | number)[]): unkno
   }
   return here;
 }
+
+/** The words of a chat's chunks, one after the other. */
+export function saidIn(chunks: readonly unknown[]): string {
+  const texts = chunks.map((chunk) => at(chunk, 'choices', 0, 'delta', 'content'));
+  return texts.filter((text) => typeof text === 'string').join('');
+}

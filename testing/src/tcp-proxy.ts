@@ -24,8 +24,18 @@ export interface Cable {
   readonly random: () => number;
 }
 
+export interface TcpProxyOptions {
+  readonly cable?: Cable;
+  /** Hears all bytes on their way, before they are passed on. */
+  readonly onBytes?: (bytes: Buffer, isAnswer: boolean) => void;
+}
+
 /** Passes connections on to a port of this machine until the test is over. */
-export async function tcpProxy(t: TestContext, toPort: number, cable?: Cable): Promise<TcpProxy> {
+export async function tcpProxy(
+  t: TestContext,
+  toPort: number,
+  { cable, onBytes }: TcpProxyOptions = {},
+): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let connections = 0;
   let isSilent = false;
@@ -44,6 +54,7 @@ export async function tcpProxy(t: TestContext, toPort: number, cable?: Cable): P
       const underWay: Buffer[] = [];
       from.on('data', (chunk: Buffer) => {
         if (isSilent) return;
+        onBytes?.(chunk, from === upstream);
         if (cable === undefined) {
           to.write(chunk);
           return;

@@ -10,8 +10,8 @@ import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
 import { isJsonObject, parseJson } from '../src/core/json.ts';
-import { type ChatRequest, type Message, textOf } from '../src/core/request.ts';
-import { type Talk, type Turn, parsed } from './wires/talk.ts';
+import { type ChatRequest, type Message, textOf, type ToolCall } from '../src/core/request.ts';
+import { parsed, type Talk, type TalkCall, type Turn } from './wires/talk.ts';
 import { wires } from './wires/wires.ts';
 
 // What real agents sent, by `npm run test:agents`: each request is understood on its own wire, and says the same on every
@@ -165,15 +165,7 @@ function turnOf(message: Message, all: readonly Message[]): readonly Turn[] {
   }
 }
 
-function callOf({
-  id,
-  name,
-  arguments: json,
-}: {
-  readonly id: string;
-  readonly name: string;
-  readonly arguments: string;
-}) {
+function callOf({ id, name, arguments: json }: ToolCall): TalkCall {
   const input = parseJson(json);
   return { id, name, input: isJsonObject(input) ? input : {} };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
-import { startRouter, type TestRouter } from '@lfo/testing/router.ts';
-import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
+import { startTiers, type Tiers } from '@lfo/testing/both-tiers.ts';
+import type { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import type { Script } from '@lfo/testing/upstream/exchange.ts';
 import { answerWith, type OpenaiAnswer } from '@lfo/testing/upstream/openai-answer.ts';
@@ -10,23 +10,14 @@ import { wires } from './wires/wires.ts';
 
 // What agents need around their wires: broken calls are healed, side requests wait, the head of a prompt stays as it was.
 
-interface Tiers {
-  readonly router: TestRouter;
-  readonly local: ScriptedUpstream;
-  readonly cloud: ScriptedUpstream;
-}
-
-async function bothTiers(t: TestContext, settings = ''): Promise<Tiers> {
-  const local = await ScriptedUpstream.start(answerWith({ deltas: ['Near.'] }));
-  const cloud = await ScriptedUpstream.start(answerWith({ deltas: ['Far.'] }));
-  t.after(() => Promise.all([local.close(), cloud.close()]));
-  const yaml = `${settings}
-backends:
-  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [qwen3-coder] }
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [large], api_key: sk-far }
-`;
-  return { router: await startRouter(t, { yaml }), local, cloud };
-}
+const bothTiers = (t: TestContext, settings = ''): Promise<Tiers> =>
+  startTiers(t, {
+    local: answerWith({ deltas: ['Near.'] }),
+    cloud: answerWith({ deltas: ['Far.'] }),
+    near: 'models: [qwen3-coder]',
+    far: 'models: [large], api_key: sk-far',
+    settings,
+  });
 
 const chatsOf = ({ requests }: ScriptedUpstream): readonly unknown[] =>
   requests.filter(({ method }) => method === 'POST').map(({ json }) => json);

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { startTiers, type Tiers, type TiersOptions } from '@lfo/testing/both-tiers.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { refusingOrigin, ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
@@ -12,23 +13,8 @@ const sure = answerWith({ deltas: ['It', ' is', ' 4', '.'], logprobs: [-0.05, -0
 const unsure = answerWith({ deltas: ['Syd', 'ney', '.'], logprobs: [-1.9, -1.2, -0.9] });
 const fromCloud = answerWith({ deltas: ['Canberra'] });
 
-interface Tiers {
-  readonly router: TestRouter;
-  readonly local: ScriptedUpstream;
-  readonly cloud: ScriptedUpstream;
-}
-
-async function bothTiers(t: TestContext, cloudOrigin?: string): Promise<Tiers> {
-  const local = await ScriptedUpstream.start();
-  const cloud = await ScriptedUpstream.start();
-  t.after(() => Promise.all([local.close(), cloud.close()]));
-  cloud.always(fromCloud);
-  const yaml = `backends:
-  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [small] }
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloudOrigin ?? cloud.origin}/v1", models: [big] }
-`;
-  return { router: await startRouter(t, { yaml }), local, cloud };
-}
+const bothTiers = (t: TestContext, more: TiersOptions = {}): Promise<Tiers> =>
+  startTiers(t, { cloud: fromCloud, ...more });
 
 const content = (answer: { json: unknown }): unknown => at(answer.json, 'choices', 0, 'message', 'content');
 const metadata = (answer: { json: unknown }, ...path: (string | number)[]): unknown =>
@@ -80,7 +66,7 @@ describe('one request, end to end', () => {
     assert.equal((await router.chat(asking('What is 2+2?'))).headers['x-lfo-route'], 'cloud');
     const refused = await router.chat(asking('What is 2+2?', { model: 'lfo-local' }));
     assert.deepEqual([refused.status, at(refused.json, 'error', 'code')], [503, 'no_backend_available']);
-    assert.equal(local.requests.filter(({ path }) => path.endsWith('/chat/completions')).length, 0);
+    assert.equal(local.chats.length, 0);
     assert.equal(cloud.requests.length, 1);
     assert.equal((await router.request('POST', '/dashboard/api/fleet/near/resume', {})).status, 204);
     assert.equal((await router.chat(asking('What is 2+2?'))).headers['x-lfo-route'], 'local');
@@ -135,7 +121,7 @@ describe('one request, end to end', () => {
   });
 
   test('with the cloud unreachable the unsure answer is given and marked as degraded', async (t) => {
-    const { router, local } = await bothTiers(t, await refusingOrigin());
+    const { router, local } = await bothTiers(t, { cloudOrigin: await refusingOrigin() });
     local.always(unsure);
     const answer = await router.chat(asking('Capital of Australia?'));
     assert.equal(answer.status, 200);

@@ -1,22 +1,18 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 
 import { encodeFrame, refusalPayload } from '@lfo/protocol';
 import { startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
+import { devicePort, invited, throughPort } from '@lfo/testing/pairing.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
+import { tcpProxy } from '@lfo/testing/tcp-proxy.ts';
 import { eventually, TestDevice } from '@lfo/testing/test-device.ts';
 
 const env = { LFO_FLEET_LISTEN: '127.0.0.1:0' };
-
-async function invited(router: TestRouter): Promise<{ readonly uri: string; readonly port: number }> {
-  const { json } = await router.request('POST', '/admin/devices/pairings', {});
-  const uri = String(at(json, 'uri'));
-  return { uri, port: Number(/p=(\d+)/.exec(uri)?.[1]) };
-}
 
 function stateOf(router: TestRouter, state: string): Promise<unknown> {
   return eventually(async () => {
@@ -28,31 +24,13 @@ function stateOf(router: TestRouter, state: string): Promise<unknown> {
 /** Somebody on the way, who hears what a device sends and may cut the cable after its first frame was answered. */
 async function listenerOnTheWay(t: TestContext, toPort: number, cutsAfterAnswer = false) {
   const heard: Buffer[] = [];
-  const sockets: Socket[] = [];
-  const server = createServer((client) => {
-    const upstream = connect(toPort, '127.0.0.1');
-    sockets.push(client, upstream);
-    for (const socket of [client, upstream]) socket.on('error', () => undefined);
-    client.on('data', (bytes) => {
-      heard.push(bytes);
-      upstream.write(bytes);
-    });
-    upstream.on('data', (bytes) => {
-      if (cutsAfterAnswer) {
-        client.destroy();
-        upstream.destroy();
-      } else client.write(bytes);
-    });
-    client.on('close', () => upstream.destroy());
-    upstream.on('close', () => client.destroy());
+  const proxy = await tcpProxy(t, toPort, {
+    onBytes(bytes, isAnswer) {
+      if (!isAnswer) heard.push(bytes);
+      else if (cutsAfterAnswer) proxy.cut();
+    },
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  const address = server.address();
-  return { port: typeof address === 'object' && address !== null ? address.port : 0, heard };
+  return { port: proxy.port, heard };
 }
 
 describe('an adversary on the network of devices', { timeout: 120_000 }, () => {
@@ -86,7 +64,7 @@ describe('an adversary on the network of devices', { timeout: 120_000 }, () => {
     const { port: through } = await listenerOnTheWay(t, port, true);
     const device = new TestDevice(t);
     await (
-      await device.pair(uri.replace(/p=\d+/, `p=${through}`))
+      await device.pair(throughPort(uri, through))
     ).ended;
     assert.equal(at((await router.request('GET', '/admin/devices')).json, 'devices', 'length'), 0);
     await device.pair(uri);
@@ -99,7 +77,7 @@ describe('an adversary on the network of devices', { timeout: 120_000 }, () => {
     const cwd = workingFolder(t);
     const scripted = ['device', '--engine', 'scripted', '--model', 'tiny', '--json'];
     const { port: through } = await listenerOnTheWay(t, port);
-    const first = startLfo(t, [...scripted, '--pair', uri.replace(/p=\d+/, `p=${through}`)], { cwd });
+    const first = startLfo(t, [...scripted, '--pair', throughPort(uri, through)], { cwd });
     await first.output(/"event":"connected"/);
     first.child.kill('SIGTERM');
     await first.finished;
@@ -124,10 +102,7 @@ describe('an adversary on the network of devices', { timeout: 120_000 }, () => {
 
   test('a link whose first word is no hello is told so and closed, and a hello that does not fit too', async (t) => {
     const router = await startRouter(t, { yaml: 'fleet: { listen: "127.0.0.1:0", plaintext: true }\n' });
-    const port = await eventually(async () => {
-      const { json } = await router.request('GET', '/admin/devices');
-      return Number(at(json, 'port')) || undefined;
-    }, 'the port');
+    const port = await devicePort(router);
     for (const [said, code] of [
       [{ t: 'ping', n: 1 }, 'no_hello'],
       [{ t: 'hello', v: [1], max_frame: 10 }, 'bad_hello'],

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { freePort } from '@lfo/testing/free-port.ts';
 import { runLfo, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
+import { invited } from '@lfo/testing/pairing.ts';
 import { type Answer, asking, startRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
@@ -39,8 +40,7 @@ test('a machine joins by one command, answers, comes back by itself, and ends wh
 
 test('a wrong code is refused with a sentence and exit code 3; no router and no code is wrong usage', async (t) => {
   const router = await startRouter(t, { env: { LFO_FLEET_LISTEN: '127.0.0.1:0' } });
-  const { json } = await router.request('POST', '/admin/devices/pairings', {});
-  const port = /[?&]p=(\d+)/.exec(String(at(json, 'uri')))?.[1] ?? '';
+  const { port } = await invited(router);
   const cwd = workingFolder(t);
   const wrong = 'M2GT-58X4-MPKA-FA59-NANT-SBDE-NW';
   const refused = startLfo(t, [...scripted, '--router', `127.0.0.1:${port}`, '--pair', wrong], { cwd });
@@ -160,12 +160,4 @@ async function untilSo<T>(look: () => Promise<T>, isSo: (value: T) => boolean): 
     if (isSo(value)) return value;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }

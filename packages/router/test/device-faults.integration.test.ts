@@ -7,39 +7,14 @@ import type { ScriptedAnswer } from '@lfo/device-core';
 import { blackHole } from '@lfo/testing/faults/black-hole.ts';
 import { startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { randomFrom } from '@lfo/testing/fleet/simulation.ts';
+import { joined } from '@lfo/testing/pairing.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { tcpProxy } from '@lfo/testing/tcp-proxy.ts';
-import { eventually, TestDevice, type TestLink } from '@lfo/testing/test-device.ts';
+import { eventually, TestDevice } from '@lfo/testing/test-device.ts';
 
 const env = { LFO_FLEET_LISTEN: '127.0.0.1:0' };
 const text = (words: string) => (): ScriptedAnswer => ({ parts: [{ k: 'text', text: words }] });
-
-interface Joined {
-  readonly id: string;
-  readonly link: TestLink;
-}
-
-async function invited(router: TestRouter): Promise<{ readonly uri: string; readonly port: number }> {
-  const { json } = await router.request('POST', '/admin/devices/pairings', {});
-  const uri = String(at(json, 'uri'));
-  return { uri, port: Number(/p=(\d+)/.exec(uri)?.[1]) };
-}
-
-async function joined(
-  router: TestRouter,
-  device: TestDevice,
-  through?: (port: number) => Promise<number>,
-): Promise<Joined> {
-  const { uri, port } = await invited(router);
-  const before = Number(at((await router.request('GET', '/admin/devices')).json, 'devices', 'length'));
-  const link = await device.pair(through === undefined ? uri : uri.replace(/p=\d+/, `p=${await through(port)}`));
-  const id = await eventually(async () => {
-    const added = at((await router.request('GET', '/admin/devices')).json, 'devices', before);
-    return at(added, 'state') === 'ready' ? String(at(added, 'id')) : undefined;
-  }, 'the device');
-  return { id, link };
-}
 
 const ask = (router: TestRouter) => router.chat(asking('x', { model: 'lfo-local' }));
 const contentOf = (json: unknown): unknown => at(json, 'choices', 0, 'message', 'content');
@@ -135,7 +110,7 @@ describe('faults of devices', { timeout: 300_000 }, () => {
     const random = randomFrom(11);
     const cable = { delayMs: 100, lost: 0.05, resentAfterMs: 400, random };
     const far = new TestDevice(t, { name: 'far', slots: 4, answer });
-    const { id } = await joined(router, far, async (port) => (await tcpProxy(t, port, cable)).port);
+    const { id } = await joined(router, far, async (port) => (await tcpProxy(t, port, { cable })).port);
     const answers = await Promise.all(Array.from({ length: 8 }, () => ask(router)));
     for (const { status, json } of answers) assert.deepEqual([status, contentOf(json)], [200, words.join('')]);
     const shown = await router.request('GET', `/admin/devices/${id}`);

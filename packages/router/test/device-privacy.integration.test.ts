@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { namespaceProblem } from '@lfo/testing/network-namespace.ts';
-import { type Asked, type PrivacyNetwork, startPrivacyNetwork } from '@lfo/testing/privacy-network.ts';
+import { type Asked, packetsOf, startPrivacyNetwork } from '@lfo/testing/privacy-network.ts';
 import { asking } from '@lfo/testing/router.ts';
 
 const skip = namespaceProblem() ?? false;
@@ -23,12 +23,6 @@ const rows = [
   { body: asking(text, { stream: true }), headers: { 'x-lfo-mode': 'local' } },
   { body: asking(text, { metadata: { mode: 'local' }, response_format: { type: 'json_object' } }) },
 ]);
-
-async function packetsOf({ ask, network }: PrivacyNetwork, asked: readonly Asked[]): Promise<number> {
-  const before = network.packets();
-  await Promise.all(asked.map(ask));
-  return (await network.quiet(300)) - before;
-}
 
 test(
   'three devices answer over the LAN, fail, freeze and leave with a cloud key configured: local sends no packet beyond it',

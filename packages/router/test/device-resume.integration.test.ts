@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
-import { describe, test, type TestContext } from 'node:test';
+import { describe, test } from 'node:test';
 
 import type { ScriptedAnswer } from '@lfo/device-core';
+import { readAnswer } from '@lfo/testing/answer-reader.ts';
 import { startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
-import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
-import { at, readSse } from '@lfo/testing/sse.ts';
+import { invited, joined } from '@lfo/testing/pairing.ts';
+import { asking, startRouter } from '@lfo/testing/router.ts';
+import { at, saidIn } from '@lfo/testing/sse.ts';
 import { tcpProxy } from '@lfo/testing/tcp-proxy.ts';
-import { eventually, TestDevice, type TestLink } from '@lfo/testing/test-device.ts';
+import { eventually, TestDevice } from '@lfo/testing/test-device.ts';
 
 const env = { LFO_FLEET_LISTEN: '127.0.0.1:0' };
 const words = Array.from({ length: 60 }, (_, n) => `w${n} `);
@@ -15,58 +17,14 @@ const slowly = (partMs: number) => (): ScriptedAnswer => ({
   partMs,
 });
 const whole = words.join('');
-
-interface Joined {
-  readonly id: string;
-  readonly port: number;
-  readonly link: TestLink;
-}
-
-async function joined(router: TestRouter, device: TestDevice): Promise<Joined> {
-  const { json } = await router.request('POST', '/admin/devices/pairings', {});
-  const uri = String(at(json, 'uri'));
-  const before = Number(at((await router.request('GET', '/admin/devices')).json, 'devices', 'length'));
-  const link = await device.pair(uri);
-  const id = await eventually(async () => {
-    const shown = await router.request('GET', '/admin/devices');
-    const added = at(shown.json, 'devices', before);
-    return at(added, 'state') === 'ready' ? String(at(added, 'id')) : undefined;
-  }, 'the device');
-  return { id, port: Number(/p=(\d+)/.exec(uri)?.[1]), link };
-}
-
-/** A streamed answer that is read while it comes. */
-function streamed(t: TestContext, router: TestRouter, model = 'lfo-local') {
-  let text = '';
-  const abort = new AbortController();
-  t.after(() => abort.abort());
-  const over = (async () => {
-    const response = await fetch(`${router.app.url}/v1/chat/completions`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(asking('Count.', { model, stream: true })),
-      signal: abort.signal,
-    });
-    const decoder = new TextDecoder();
-    for await (const chunk of response.body ?? []) text += decoder.decode(chunk, { stream: true });
-    return readSse(text);
-  })();
-  const has = (what: string): Promise<true> =>
-    eventually(() => (text.includes(what) ? true : undefined), `${what} in the answer`);
-  return { over, has, text: () => text };
-}
-
-function contentOf(chunks: readonly unknown[]): string {
-  const texts = chunks.map((chunk) => at(chunk, 'choices', 0, 'delta', 'content'));
-  return texts.filter((text) => typeof text === 'string').join('');
-}
+const question = asking('Count.', { model: 'lfo-local' });
 
 describe('a link lost in the middle of an answer', { timeout: 180_000 }, () => {
   test('fault 69: the device is back within the grace, and no token is lost or doubled', async (t) => {
     const router = await startRouter(t, { env });
     const device = new TestDevice(t, { answer: slowly(20) });
     const { id, port, link } = await joined(router, device);
-    const answer = streamed(t, router);
+    const answer = readAnswer(t, router, question);
     await answer.has('w9 ');
     link.socket.resetAndDestroy();
     await new Promise((resolve) => setTimeout(resolve, 400));
@@ -75,7 +33,7 @@ describe('a link lost in the middle of an answer', { timeout: 180_000 }, () => {
     second.socket.destroy();
     await device.dial(port);
     const { chunks, isDone } = await answer.over;
-    assert.equal(contentOf(chunks), whole);
+    assert.equal(saidIn(chunks), whole);
     assert.equal(isDone, true);
     const metadata = at(
       chunks.findLast((chunk) => at(chunk, 'lfo_metadata') !== undefined),
@@ -108,7 +66,7 @@ describe('a link lost in the middle of an answer', { timeout: 180_000 }, () => {
   test('fault 69: a device that does not return within the grace leaves an error frame, and not before', async (t) => {
     const router = await startRouter(t, { env, yaml: 'fleet: { grace_ms: 1000 }\n' });
     const { link } = await joined(router, new TestDevice(t, { answer: slowly(20) }));
-    const answer = streamed(t, router);
+    const answer = readAnswer(t, router, question);
     await answer.has('w9 ');
     const cutMs = performance.now();
     link.socket.destroy();
@@ -116,7 +74,7 @@ describe('a link lost in the middle of an answer', { timeout: 180_000 }, () => {
     assert.ok(performance.now() - cutMs >= 900);
     assert.equal(isDone, false);
     assert.match(String(at(chunks.at(-1), 'error', 'message')), /went away in the middle/);
-    assert.ok(whole.startsWith(contentOf(chunks)));
+    assert.ok(whole.startsWith(saidIn(chunks)));
     const metrics = await router.request('GET', '/metrics');
     assert.match(metrics.text, /lfo_device_resumes_total\{device="test-phone",result="expired"\} 1/);
   });
@@ -124,7 +82,7 @@ describe('a link lost in the middle of an answer', { timeout: 180_000 }, () => {
   test('with a grace of 0 the answer is given up at once', async (t) => {
     const router = await startRouter(t, { env, yaml: 'fleet: { grace_ms: 0 }\n' });
     const { link } = await joined(router, new TestDevice(t, { answer: slowly(20) }));
-    const answer = streamed(t, router);
+    const answer = readAnswer(t, router, question);
     await answer.has('w9 ');
     const cutMs = performance.now();
     link.socket.destroy();
@@ -134,9 +92,8 @@ describe('a link lost in the middle of an answer', { timeout: 180_000 }, () => {
 
   test('a request that the cable swallowed is sent again to the process of "lfo device" when that is back', async (t) => {
     const router = await startRouter(t, { env });
-    const { json } = await router.request('POST', '/admin/devices/pairings', {});
-    const uri = String(at(json, 'uri'));
-    const proxy = await tcpProxy(t, Number(/p=(\d+)/.exec(uri)?.[1]));
+    const { uri, port } = await invited(router);
+    const proxy = await tcpProxy(t, port);
     const flags = ['--engine', 'scripted', '--model', 'tiny', '--name', 'laptop', '--json'];
     const device = startLfo(t, ['device', ...flags, '--router', `127.0.0.1:${proxy.port}`, '--pair', uri], {
       cwd: workingFolder(t),

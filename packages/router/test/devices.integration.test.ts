@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
 import { runLfo } from '@lfo/testing/lfo-process.ts';
+import { devicePort } from '@lfo/testing/pairing.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { eventually, TestDevice, type TestLink } from '@lfo/testing/test-device.ts';
@@ -189,10 +190,7 @@ describe('paired devices', { timeout: 180_000 }, () => {
 
   test('plaintext: a program of this machine joins without a key, and answers', async (t) => {
     const router = await startRouter(t, { yaml: 'fleet: { listen: "127.0.0.1:0", plaintext: true }\n' });
-    const port = await eventually(async () => {
-      const { json } = await router.request('GET', '/admin/devices');
-      return Number(at(json, 'port')) || undefined;
-    }, 'the port');
+    const port = await devicePort(router);
     const device = new TestDevice(t, { name: 'Debug it' });
     const link = await device.dialPlainly(t, port);
     const { id, name } = await deviceOf(router, 'ready');

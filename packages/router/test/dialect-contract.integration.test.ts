@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, test, type TestContext } from 'node:test';
 import { eventSequence } from '@lfo/testing/answer-events.ts';
+import { startTiers } from '@lfo/testing/both-tiers.ts';
 import { openApiValidator } from '@lfo/testing/openapi-validator.ts';
-import { startRouter } from '@lfo/testing/router.ts';
 import { fromEvents, type ScriptedAnswer, scriptedRouter, someUsage } from '@lfo/testing/scripted-router.ts';
-import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
 import * as fc from 'fast-check';
@@ -178,6 +177,20 @@ async function scene(t: TestContext, options: Parameters<typeof scriptedRouter>[
   return playing;
 }
 
+function post(
+  base: string,
+  path: string,
+  body: object,
+  { headers, ...more }: { readonly headers?: Record<string, string>; readonly signal?: AbortSignal } = {},
+): Promise<Response> {
+  return fetch(base + path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body),
+    ...more,
+  });
+}
+
 interface Sent {
   readonly status: number;
   readonly headers: Headers;
@@ -189,11 +202,7 @@ async function send(
   wire: Wire,
   { asks = talk, model = 'lfo-auto', isStream = false, headers = {} }: Asking = {},
 ): Promise<Sent> {
-  const response = await fetch(base + wire.path(model, isStream), {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify(wire.body(asks, model, isStream)),
-  });
+  const response = await post(base, wire.path(model, isStream), wire.body(asks, model, isStream), { headers });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
@@ -274,11 +283,7 @@ for (const wire of [...wires, geminiArray, openaiCompletions]) {
         yield* said('At last.');
         yield finish();
       };
-      const response = await fetch(playing.base + wire.path('lfo-auto', true), {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(wire.body(talk, 'lfo-auto', true)),
-      });
+      const response = await post(playing.base, wire.path('lfo-auto', true), wire.body(talk, 'lfo-auto', true));
       let text = '';
       const decoder = new TextDecoder();
       assert.ok(response.body !== null);
@@ -299,10 +304,7 @@ for (const wire of [...wires, geminiArray, openaiCompletions]) {
         resolve();
       };
       const abort = new AbortController();
-      const response = await fetch(playing.base + wire.path('lfo-auto', true), {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(wire.body(talk, 'lfo-auto', true)),
+      const response = await post(playing.base, wire.path('lfo-auto', true), wire.body(talk, 'lfo-auto', true), {
         signal: abort.signal,
       });
       await response.body?.getReader().read();
@@ -392,12 +394,8 @@ const scored: readonly InferenceEvent[] = [
 test('scores of tokens are given on every wire that asks for them, whole as in a stream', async (t) => {
   const playing = await scene(t);
   playing.script = () => fromEvents(scored);
-  const post = async (path: string, body: object): Promise<string> => {
-    const sent = await fetch(playing.base + path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
+  const answerTo = async (path: string, body: object): Promise<string> => {
+    const sent = await post(playing.base, path, body);
     const text = await sent.text();
     assert.equal(sent.status, 200, text);
     return text;
@@ -418,29 +416,24 @@ test('scores of tokens are given on every wire that asks for them, whole as in a
     [`${gemini}:streamGenerateContent`, { contents, generationConfig }, /"logProbability":-0\.25/],
   ];
   for (const [path, body, says] of asked) {
-    assert.match(await post(path, body), says, path);
-    assert.doesNotMatch(await post(path, body), /"5"/, 'no more alternatives than were asked for');
+    assert.match(await answerTo(path, body), says, path);
+    assert.doesNotMatch(await answerTo(path, body), /"5"/, 'no more alternatives than were asked for');
   }
   for (const wire of wires) assert.doesNotMatch((await send(playing.base, wire)).text, /-0\.25/, wire.name);
 });
 
 test('of several choices one is given, which a warning says, or they are refused by name', async (t) => {
   const playing = await scene(t);
-  const post = (path: string, body: object): Promise<Response> =>
-    fetch(playing.base + path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
   for (const wire of [openaiChat, openaiCompletions]) {
     for (const isStream of [false, true]) {
-      const response = await post(wire.path('lfo-auto', isStream), { ...wire.body(talk, 'lfo-auto', isStream), n: 3 });
+      const body = { ...wire.body(talk, 'lfo-auto', isStream), n: 3 };
+      const response = await post(playing.base, wire.path('lfo-auto', isStream), body);
       assert.match(response.headers.get('x-lfo-warning') ?? '', /\bn: one choice is given/);
       const text = await response.text();
       assert.equal((isStream ? wire.stream(text) : wire.whole(text)).text, 'It is 4.');
     }
   }
-  const refused = await post('/v1beta/models/lfo-auto:generateContent', {
+  const refused = await post(playing.base, '/v1beta/models/lfo-auto:generateContent', {
     contents: [{ parts: [{ text: 'a' }] }],
     generationConfig: { candidateCount: 2 },
   });
@@ -462,11 +455,7 @@ test('embeddings fail in the envelope of their wire', async (t) => {
   ];
   const check = async (status: number, key: string, asked: ReturnType<typeof of>): Promise<void> => {
     for (const [wire, path, body] of asked) {
-      const response = await fetch(playing.base + path, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
-        body: JSON.stringify(body),
-      });
+      const response = await post(playing.base, path, body, { headers: { authorization: `Bearer ${key}` } });
       const text = await response.text();
       assert.equal(response.status, status, `${path}: ${text}`);
       assert.ok((wire?.error(text).code ?? '').length > 0, text);
@@ -494,14 +483,10 @@ test('every wire gets the same verdict of the gate, and leaves one record', { ti
   const unsure = answerWith({ deltas: ['Syd', 'ney', '.'], logprobs: [-1.9, -1.2, -0.9] });
   const sure = answerWith({ deltas: ['It', ' is', ' 4', '.'], logprobs: [-0.05, -0.02, -0.01, -0.02] });
   let isSure = false;
-  const local = await ScriptedUpstream.start((exchange) => (isSure ? sure(exchange) : unsure(exchange)));
-  const cloud = await ScriptedUpstream.start(answerWith({ deltas: ['Can', 'berra.'] }));
-  t.after(() => Promise.all([local.close(), cloud.close()]));
-  const router = await startRouter(t, {
-    yaml: `backends:
-  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [small] }
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [large], api_key: sk-far }
-`,
+  const { router } = await startTiers(t, {
+    local: (exchange) => (isSure ? sure(exchange) : unsure(exchange)),
+    cloud: answerWith({ deltas: ['Can', 'berra.'] }),
+    far: 'models: [large], api_key: sk-far',
   });
   const asks: Talk = { turns: [{ user: 'What is the capital of Australia?' }], maxTokens };
   const recorded: string[] = [];

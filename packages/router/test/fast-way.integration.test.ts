@@ -185,9 +185,7 @@ class World {
     }
     const { statusCode, headers: given, body: answer } = await asked;
     this.#chats.settle();
-    const id = String(given['x-request-id']);
-    // Calls that came without a usable id have one made of the request's.
-    const named = (value: string): string => value.replaceAll(id, 'ID').replaceAll(/call_[0-9a-f]{16}_/g, 'call_ID_');
+    const named = (value: string): string => nameless(value, String(given['x-request-id']));
     const rows = this.#ended
       .splice(0)
       .map(({ trace, delivery, clientKey }) =>
@@ -485,11 +483,14 @@ test('the fast way and the slow way send, answer, record and count the same', { 
   assert.ok(statuses.size >= 5, 'and many are not');
 });
 
+/** A text without the request's id; calls that came without a usable id have one made of it. */
+function nameless(text: string, id: string): string {
+  return text.replaceAll(id, 'ID').replaceAll(/call_[0-9a-f]{16}_/g, 'call_ID_');
+}
+
 /** Everything of an answer but when it came, and that something like it had come before. */
 function timeless(text: string, id: string): string {
-  return text
-    .replaceAll(id, 'ID')
-    .replaceAll(/call_[0-9a-f]{16}_/g, 'call_ID_')
+  return nameless(text, id)
     .replaceAll(/,"prefix_reuse":[\d.]+/g, '')
     .replaceAll(/"(created|latency_ms|overhead_ms|first_token_ms|held_ms)":(?:[\d.]+|null)/g, '"$1":0');
 }

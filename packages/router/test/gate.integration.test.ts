@@ -1,55 +1,29 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 
-import { hello, startRig, subjects } from '@lfo/testing/faults/subject.ts';
+import { startTiers, type Tiers } from '@lfo/testing/both-tiers.ts';
+import { hello, startRig, subjects, textOf } from '@lfo/testing/faults/subject.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import type { Script } from '@lfo/testing/upstream/exchange.ts';
-import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
-
-interface Tiers {
-  readonly router: TestRouter;
-  readonly local: ScriptedUpstream;
-  readonly cloud: ScriptedUpstream;
-}
+import { answerWith, deltaFrame } from '@lfo/testing/upstream/openai-answer.ts';
 
 const fromCloud = answerWith({ deltas: ['From', ' the', ' cloud'] });
 
-async function bothTiers(t: TestContext, settings = ''): Promise<Tiers> {
-  const local = await ScriptedUpstream.start();
-  const cloud = await ScriptedUpstream.start(fromCloud);
-  t.after(() => Promise.all([local.close(), cloud.close()]));
-  const yaml = `${settings}
-backends:
-  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [small] }
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [big] }
-`;
-  return { router: await startRouter(t, { yaml }), local, cloud };
-}
+const bothTiers = (t: TestContext, settings = ''): Promise<Tiers> => startTiers(t, { cloud: fromCloud, settings });
 
 const content = (answer: { json: unknown }): unknown => at(answer.json, 'choices', 0, 'message', 'content');
 const metadata = (answer: { json: unknown }, ...path: (string | number)[]): unknown =>
   at(answer.json, 'lfo_metadata', ...path);
-const textOf = (answer: { readonly chunks: readonly unknown[] }): string =>
-  answer.chunks
-    .map((chunk) => at(chunk, 'choices', 0, 'delta', 'content'))
-    .filter((piece) => typeof piece === 'string')
-    .join('');
-const chats = (upstream: ScriptedUpstream) =>
-  upstream.exchanges.filter(({ request }) => request.path.endsWith('/chat/completions'));
 
-/** One choice of a chunk: its delta, and the natural logs of its tokens. */
-const chunk = (delta: object, logprobs: readonly number[] = [], finish: string | null = null): string => {
-  const scores = logprobs.map((logprob) => ({ token: 'x', logprob, bytes: null, top_logprobs: [] }));
-  const choice = {
-    index: 0,
+/** A delta with the natural logs of its tokens. */
+const chunk = (delta: object, logprobs: readonly number[] = [], finish: string | null = null): string =>
+  deltaFrame(
     delta,
-    logprobs: scores.length === 0 ? null : { content: scores },
-    finish_reason: finish,
-  };
-  return `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'small', choices: [choice] })}\n\n`;
-};
+    logprobs.map((logprob) => ({ token: 'x', logprob })),
+    finish,
+  );
 const text = (piece: string, logprob = -0.01): string => chunk({ content: piece }, [logprob]);
 const call = (index: number, name: string, json: string): string =>
   chunk({ tool_calls: [{ index, id: `c${index}`, type: 'function', function: { name, arguments: json } }] });
@@ -281,7 +255,7 @@ describe('who is asked next', () => {
     const answer = await router.chat(asking('Hello', { model: 'lfo-local' }));
     assert.equal(answer.status, 413);
     assert.deepEqual(
-      locals.map((upstream) => chats(upstream).length),
+      locals.map(({ chats }) => chats.length),
       [1, 1, 1],
     );
   });

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 
-import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
-import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
+import { startTiers, type Tiers } from '@lfo/testing/both-tiers.ts';
+import { asking, type TestRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { answerWith, type OpenaiAnswer } from '@lfo/testing/upstream/openai-answer.ts';
 
@@ -22,17 +22,8 @@ const calling = (city: string, id = 'call_1'): OpenaiAnswer => ({
   toolCalls: [{ id, name: 'get_weather', argumentDeltas: [`{"city":"${city}"}`] }],
 });
 
-async function bothTiers(t: TestContext, near: OpenaiAnswer, far: OpenaiAnswer, settings = '') {
-  const local = await ScriptedUpstream.start(answerWith(near));
-  const cloud = await ScriptedUpstream.start(answerWith(far));
-  t.after(() => Promise.all([local.close(), cloud.close()]));
-  const yaml = `${settings}
-backends:
-  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [small] }
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [big] }
-`;
-  return { router: await startRouter(t, { yaml }), local, cloud };
-}
+const bothTiers = (t: TestContext, near: OpenaiAnswer, far: OpenaiAnswer, settings = ''): Promise<Tiers> =>
+  startTiers(t, { local: answerWith(near), cloud: answerWith(far), settings });
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -127,7 +118,7 @@ test('at the shadow rate the cloud is asked beside an accepted answer, which get
   const easily = { ...asksWeather, metadata: { confidence_threshold: '0.1' } };
   for (
     let request = 0;
-    request < 600 && !cloud.exchanges.some(({ request: { path } }) => path.endsWith('/chat/completions'));
+    request < 600 && cloud.chats.length === 0;
     request += 1
   )
     await router.chat(easily);

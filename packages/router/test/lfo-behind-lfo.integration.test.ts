@@ -80,12 +80,12 @@ test('an edge answers in mode local, says by which way, and both records name on
   for (const stream of [false, true]) {
     const before = engine.requests.length;
     const body = asking('Capital of Australia?', { model: 'edge/small', stream, logprobs: true });
-    const answer = stream ? await centre.stream(body) : await centre.chat(body);
+    const streamed = stream ? await centre.stream(body) : undefined;
+    const answer = streamed ?? (await centre.chat(body));
     assert.equal(answer.status, 200, answer.text);
     assert.equal(answer.headers['x-lfo-egress'], 'none');
     assert.equal(answer.headers['x-lfo-route'], 'local');
-    const metadata = stream ? at(at(answer, 'chunks'), lastOf(at(answer, 'chunks'))) : answer.json;
-    const via = at(metadata, 'lfo_metadata', 'via');
+    const via = at(streamed?.chunks.at(-1) ?? answer.json, 'lfo_metadata', 'via');
     assert.deepEqual(via, [{ router: 'edge-router', backend: 'near', model: 'small', device: null }]);
     assert.equal(engine.requests.length, before + 1);
     const id = String(answer.headers['x-request-id']);
@@ -98,10 +98,6 @@ test('an edge answers in mode local, says by which way, and both records name on
     assert.notEqual(at(row, 'id'), id);
   }
 });
-
-function lastOf(chunks: unknown): number {
-  return Array.isArray(chunks) ? chunks.length - 1 : 0;
-}
 
 test('in auto the centre judges by the scores of the edge, and escalates to its own cloud alone', async (t) => {
   const { centre, cloud, edgeCloud } = await startSites(t);
@@ -118,10 +114,6 @@ test('in auto the centre judges by the scores of the edge, and escalates to its 
 
 test('the edge is told of the deadline left, the lane, the conversation and the LFOs before it, and says its load', async (t) => {
   const edge = await upstream(t, lyingEdge);
-  edge.always((exchange) => {
-    if (exchange.request.method === 'GET') return lyingEdge(exchange);
-    return lyingEdge(exchange);
-  });
   const yaml = `backends:\n  - { name: edge, kind: lfo, tier: local, base_url: "${edge.origin}" }\n`;
   const centre = await startRouter(t, { yaml });
   await listed(centre, 'honest');
@@ -205,11 +197,9 @@ ${cloudEntry(cloud.origin, 'cloud-model')}`,
       }
       assert.equal(cloud.requests.length, 0, 'nothing goes to the cloud in its place');
       // It is asked no more, honest or not.
-      const asked = edge.requests.length;
       const later = await centre.chat(asking('Hello', { model: 'honest', metadata: { mode: 'local' } }));
       assert.equal(later.status, 503, later.text);
       assert.equal(edge.requests.filter(({ method }) => method === 'POST').length, 1);
-      assert.ok(edge.requests.length >= asked);
       const { text } = await centre.request('GET', '/metrics');
       assert.match(text, /lfo_egress_violations_total\{backend="edge"\} 1/);
     });

@@ -3,10 +3,10 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 
 import { startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
-import { startRouter, type TestRouter } from '@lfo/testing/router.ts';
+import { devicePort } from '@lfo/testing/pairing.ts';
+import { startRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
-import { eventually } from '@lfo/testing/test-device.ts';
 import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
 
 const token = 'token-of-the-operator';
@@ -19,14 +19,6 @@ function askLine(port: number, line: string | Buffer): Promise<string> {
     socket.setEncoding('utf8').on('data', (part: string) => (text += part));
     socket.on('close', () => resolve(text)).on('error', reject);
   });
-}
-
-/** Where devices are heard, which is a moment after HTTP is. */
-function portOf(router: TestRouter, headers = {}): Promise<number> {
-  return eventually(async () => {
-    const port = at((await router.request('GET', '/admin/devices', undefined, headers)).json, 'port');
-    return typeof port === 'number' ? port : undefined;
-  }, 'the port for devices');
 }
 
 function yaml({ origin }: ScriptedUpstream, legacy: boolean): string {
@@ -42,7 +34,7 @@ test('one line of JSON over the fleet port is answered with one line, without a 
   const env = { LFO_FLEET_LISTEN: '127.0.0.1:0', LFO_AUTH_TOKEN: token };
   const router = await startRouter(t, { yaml: yaml(upstream, true), env });
   const admin = { authorization: `Bearer ${token}` };
-  const port = await portOf(router, admin);
+  const port = await devicePort(router, admin);
   const ask = async (line: string | Buffer): Promise<unknown> => JSON.parse(await askLine(port, line));
 
   const answer = await ask(`${JSON.stringify(question)}\r\n`);
@@ -78,7 +70,7 @@ test('without fleet.legacy such a line is a foreign byte and closed', async (t) 
   const upstream = await ScriptedUpstream.start();
   t.after(() => upstream.close());
   const router = await startRouter(t, { yaml: yaml(upstream, false), env: { LFO_FLEET_LISTEN: '127.0.0.1:0' } });
-  const port = await portOf(router);
+  const port = await devicePort(router);
   assert.equal(await askLine(port, `${JSON.stringify(question)}\n`), '');
 });
 

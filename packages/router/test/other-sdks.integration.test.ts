@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { outputOf } from '@lfo/testing/run-program.ts';
 import { jsSdks, pythonSdks } from '@lfo/testing/sdks/sdk-folders.ts';
 import { fromEvents, scriptedRouter, someUsage } from '@lfo/testing/scripted-router.ts';
 import { at } from '@lfo/testing/sse.ts';
@@ -34,13 +33,8 @@ async function ask(t: TestContext, command: (base: string) => readonly string[],
   const base = await router.listen();
   t.after(() => router.app.close());
   const [program = '', ...args] = command(base);
-  const child = spawn(program, args, { env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env } });
-  let [output, problems] = ['', ''];
-  child.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()));
-  child.stderr.on('data', (bytes: Buffer) => (problems += bytes.toString()));
-  const [code]: unknown[] = await once(child, 'close');
-  assert.equal(code, 0, problems);
-  return JSON.parse(output);
+  const own = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
+  return JSON.parse(await outputOf(program, args, { env: { ...own, ...env } }));
 }
 
 const expected = (name: string) => {

@@ -3,7 +3,7 @@ import { describe, test, type TestContext } from 'node:test';
 
 import type { Mutation } from '@lfo/testing/mutate.ts';
 import { namespaceProblem } from '@lfo/testing/network-namespace.ts';
-import { type Asked, type PrivacyNetwork, startPrivacyNetwork } from '@lfo/testing/privacy-network.ts';
+import { type Asked, packetsOf, startPrivacyNetwork } from '@lfo/testing/privacy-network.ts';
 import { asking } from '@lfo/testing/router.ts';
 import { faults } from '@lfo/testing/upstream/faults.ts';
 import type { Talk, Wire } from './wires/talk.ts';
@@ -134,12 +134,6 @@ function inMode(mode: 'local' | 'cloud', body: Body, turn: number): Asked {
   return { body: { ...body, metadata: { ...metadata, mode } } };
 }
 
-async function localPackets({ ask, network }: PrivacyNetwork, asked: readonly Asked[]): Promise<number> {
-  const before = network.packets();
-  await Promise.all(asked.map(ask));
-  return (await network.quiet(300)) - before;
-}
-
 /** The guards, each with what takes it away. */
 const guards = {
   construction: {
@@ -158,12 +152,12 @@ async function packetsWithout(
 ): Promise<{ mode: number; all: number }> {
   const scene = await startPrivacyNetwork(t, mutations);
   const failing = ['fault-500', 'fault-reset-before-head', 'be unsure'];
-  const mode = await localPackets(
+  const mode = await packetsOf(
     scene,
     failing.map((text) => ({ body: asking(text, { model: 'lfo-local' }) })),
   );
   const models = ['named-model', 'foreign-model'];
-  await localPackets(
+  await packetsOf(
     scene,
     models.map((model) => ({ body: asking('Hello', { model }) })),
   );
@@ -182,18 +176,18 @@ describe('the privacy promise', { concurrency: 3 }, () => {
 
       const entries = Object.entries(rows);
       assert.equal(
-        await localPackets(
+        await packetsOf(
           scene,
           entries.map(([, body], turn) => inMode('local', body, turn)),
         ),
         0,
         'rows in local',
       );
-      assert.equal(await localPackets(scene, Object.values(odd)), 0, 'odd requests');
+      assert.equal(await packetsOf(scene, Object.values(odd)), 0, 'odd requests');
       const leaving = entries.map(([, body]) => ({ body: { model: 'lfo-local', ...body }, leaveAfterMs: 50 }));
-      assert.equal(await localPackets(scene, leaving), 0, 'clients that leave');
+      assert.equal(await packetsOf(scene, leaving), 0, 'clients that leave');
       assert.equal(
-        await localPackets(
+        await packetsOf(
           scene,
           entries.map(([, body]) => ({
             body: { model: 'lfo-local', ...body },
@@ -263,23 +257,23 @@ describe('the privacy promise', { concurrency: 3 }, () => {
             { ...on(wire, words, 'lfo-auto', isStream), headers: { 'x-lfo-mode': 'local' } },
           ]),
         );
-        assert.equal(await localPackets(scene, local), 0, `${wire.name} in local`);
+        assert.equal(await packetsOf(scene, local), 0, `${wire.name} in local`);
       }
       const continued = [
         ...completions(failing, 'lfo-local', {}),
         ...completions(failing, 'lfo-auto', { 'x-lfo-mode': 'local' }),
       ];
-      assert.equal(await localPackets(scene, continued), 0, 'completions in local');
-      assert.equal(await localPackets(scene, countings('lfo-local')), 0, 'counting in local');
-      assert.equal(await localPackets(scene, listings), 0, 'listing');
-      assert.equal(await localPackets(scene, embeddings('near-embed', {})), 0, 'embedding by a local model');
+      assert.equal(await packetsOf(scene, continued), 0, 'completions in local');
+      assert.equal(await packetsOf(scene, countings('lfo-local')), 0, 'counting in local');
+      assert.equal(await packetsOf(scene, listings), 0, 'listing');
+      assert.equal(await packetsOf(scene, embeddings('near-embed', {})), 0, 'embedding by a local model');
       const inLocal = { 'x-lfo-mode': 'local' };
       assert.equal(
-        await localPackets(scene, embeddings('far-embed', inLocal)),
+        await packetsOf(scene, embeddings('far-embed', inLocal)),
         0,
         'embedding by a cloud model in local',
       );
-      assert.equal(await localPackets(scene, countings('lfo-cloud')), 0, 'counting for the cloud');
+      assert.equal(await packetsOf(scene, countings('lfo-cloud')), 0, 'counting for the cloud');
 
       for (const wire of wires) {
         const before = network.packets();

@@ -3,8 +3,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createServer } from 'node:tls';
 import { describe, test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 
+import { startTiers, type Tiers } from '@lfo/testing/both-tiers.ts';
+import { eventually } from '@lfo/testing/faults/subject.ts';
 import { runLfo, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
@@ -16,21 +17,12 @@ const key = 'lfo-key-for-tests-0123456789abcdef';
 const withKey = { env: { LFO_AUTH_TOKEN: key } };
 const bearer = (presented: string) => ({ authorization: `Bearer ${presented}` });
 
-/** A router with one upstream of each tier; each records what it is sent. */
-async function bothTiers(
-  t: TestContext,
-  options: { readonly yaml?: string; readonly env?: Readonly<Record<string, string>> } = {},
-) {
-  const local = await ScriptedUpstream.start();
-  const cloud = await ScriptedUpstream.start();
-  t.after(() => Promise.all([local.close(), cloud.close()]));
-  const yaml = `${options.yaml ?? ''}backends:
-  - { name: near, kind: openai-compatible, tier: local, base_url: "${local.origin}/v1", models: [small], capabilities: { images: true } }
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [big], api_key: sk-far-0123456789 }
-`;
-  const router = await startRouter(t, { yaml, ...(options.env !== undefined && { env: options.env }) });
-  return { router, local, cloud };
-}
+const bothTiers = (t: TestContext, settings = ''): Promise<Tiers> =>
+  startTiers(t, {
+    near: 'models: [small], capabilities: { images: true }',
+    far: 'models: [big], api_key: sk-far-0123456789',
+    settings,
+  });
 
 const posts = (upstream: ScriptedUpstream) => upstream.requests.filter(({ method }) => method === 'POST');
 
@@ -286,7 +278,7 @@ describe('security: egress', () => {
   });
 
   test('security 11: where fetching is allowed, local mode and local servers still get no address', async (t) => {
-    const { router, local } = await bothTiers(t, { yaml: 'limits: { fetch_images: true }\n' });
+    const { router, local } = await bothTiers(t, 'limits: { fetch_images: true }');
     const messages = [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'http://192.0.2.1/a.png' } }] }];
     assert.equal((await router.chat({ model: 'lfo-local', messages })).status, 400);
     const auto = await router.chat({ messages });
@@ -446,9 +438,9 @@ describe('security: input', () => {
     const failed = await router.chat(asking('Hi', { model: 'lfo-cloud' }));
     assert.doesNotMatch(failed.text, /planted|script/);
     // The lines of a request are written after its answer.
-    let lines: readonly string[] = [];
-    for (; lines.length < 3; await sleep(20)) lines = router.log().split('\n').filter(Boolean);
-    for (const line of lines) assert.equal(typeof JSON.parse(line), 'object');
+    const lines = (): readonly string[] => router.log().split('\n').filter(Boolean);
+    await eventually('three requests are in the log', () => lines().length >= 3);
+    for (const line of lines()) assert.equal(typeof JSON.parse(line), 'object');
     assert.doesNotMatch(router.log(), /planted|script/);
   });
 });

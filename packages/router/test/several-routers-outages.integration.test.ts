@@ -5,7 +5,7 @@ import { startBalanced, withoutNginx } from '@lfo/testing/balanced-routers.ts';
 import { ownerKey, type Site, startSite } from '@lfo/testing/balanced-site.ts';
 import { until } from '@lfo/testing/faults/keyed-process.ts';
 import { assertFigure, assertWithin } from '@lfo/testing/figure.ts';
-import { type PostgresServer, startPostgres, withoutPostgres } from '@lfo/testing/postgres.ts';
+import { type PostgresServer, startPostgres, transactionsOf, withoutPostgres } from '@lfo/testing/postgres.ts';
 import { startRedis, withoutRedis } from '@lfo/testing/redis.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { scaled } from '@lfo/testing/test-scale.ts';
@@ -186,17 +186,10 @@ test('an idle router asks the database for two transactions a second at most', o
   const site = await startSite(t, { databaseUrl: await postgres.database() });
   const client = new Client(site.databaseUrl);
   await client.connect();
-  const transactions = async (): Promise<number> => {
-    await client.query('select pg_stat_clear_snapshot()');
-    const { rows } = await client.query(
-      'select xact_commit + xact_rollback as count from pg_stat_database where datname = current_database()',
-    );
-    return Number(at(rows[0], 'count'));
-  };
   await delay(12_000);
-  const [before, from] = [await transactions(), performance.now()];
+  const [before, from] = [await transactionsOf(client), performance.now()];
   await delay(scaled({ always: 6_000, full: 30_000 }));
-  const count = (await transactions()) - before;
+  const count = (await transactionsOf(client)) - before;
   await client.end();
   const each = count / ((performance.now() - from) / 1_000) / routers;
   assertFigure(t, { what: 'transactions a second of an idle router', value: each, unit: '/s', bound: 2, is: 'most' });

@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test';
 import { type LfoProcess, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { type MachineOnCable, machineOnCable } from '@lfo/testing/machine-on-cable.ts';
 import { modelsDir } from '@lfo/testing/npm-start.ts';
+import { invited } from '@lfo/testing/pairing.ts';
 import { type Answer, asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 
@@ -15,9 +16,8 @@ async function join(
   name: string,
   { routerHost, under }: MachineOnCable,
 ): Promise<LfoProcess> {
-  const { json } = await router.request('POST', '/admin/devices/pairings', {});
-  const port = /[?&]p=(\d+)/.exec(String(at(json, 'uri')))?.[1] ?? '';
-  const pair = ['--router', `${routerHost}:${port}`, '--pair', String(at(json, 'code'))];
+  const { code, port } = await invited(router);
+  const pair = ['--router', `${routerHost}:${port}`, '--pair', code];
   const device = startLfo(t, ['device', ...pair, '--model', model, '--context', '1024', '--name', name, '--json'], {
     cwd: workingFolder(t),
     under,

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
-import { createServer } from 'node:net';
 import { test, type TestContext } from 'node:test';
 
+import { freePort } from '@lfo/testing/free-port.ts';
 import { asking, startRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 
-/** Listens where magic packets go; `undefined` where the port is not to be had. */
+/** Listens where magic packets go. */
 async function wakePort(t: TestContext): Promise<{ readonly heard: string[] }> {
   const heard: string[] = [];
   const socket = createSocket('udp4');
@@ -18,14 +18,6 @@ async function wakePort(t: TestContext): Promise<{ readonly heard: string[] }> {
     socket.bind(9, '127.0.0.1', resolve);
   });
   return { heard };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 test('a sleeping server of the local tier is woken by a request that wants it, and answers when it has come', async (t) => {

@@ -1,4 +1,5 @@
 import { ScriptedUpstream } from '../scripted-upstream.ts';
+import { at } from '../sse.ts';
 import type { Exchange, ReceivedRequest, Script } from '../upstream/exchange.ts';
 
 /** What each engine answers in its own words. */
@@ -121,7 +122,7 @@ export class FakeEngine {
     this.#chats.push(exchange.request);
     const { model, contextTokens, queue, slots, answerMs } = this.#options;
     const { json, text } = exchange.request;
-    const asked = fieldOf(json, 'model');
+    const asked = at(json, 'model');
     if (asked !== model) return this.#refuse(exchange, this.#shapes.unknownModel(String(asked)));
     const tokens = Math.ceil(text.length / 4);
     if (tokens > contextTokens) return this.#refuse(exchange, this.#shapes.tooLong(tokens, contextTokens));
@@ -149,7 +150,7 @@ export class FakeEngine {
     const { json } = exchange.request;
     const usage = { prompt_tokens: promptTokens, total_tokens: promptTokens + 2, completion_tokens: 2 };
     const head = (object: string) => ({ id: 'chatcmpl-4f1c', object, created: 1_764_000_000, model, ...chunk });
-    if (fieldOf(json, 'stream') !== true) {
+    if (at(json, 'stream') !== true) {
       const message = { role: 'assistant', content: 'It is.', refusal: null, tool_calls: [], reasoning_content: null };
       const choices = [{ index: 0, message, logprobs: null, finish_reason: 'stop', ...finish }];
       return exchange.json(200, { ...head('chat.completion'), choices, usage }, headers);
@@ -296,7 +297,3 @@ const shapesOf: Readonly<Record<FakeEngineKind, Shapes>> = {
   sglang,
   'inference-gateway': inferenceGateway,
 };
-
-function fieldOf(json: unknown, name: string): unknown {
-  return typeof json === 'object' && json !== null ? Object.getOwnPropertyDescriptor(json, name)?.value : undefined;
-}

@@ -1,38 +1,36 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
+import { startTiers } from '../both-tiers.ts';
 import { assertWithin } from '../figure.ts';
-import { asking, startRouter } from '../router.ts';
-import { ScriptedUpstream } from '../scripted-upstream.ts';
+import { asking } from '../router.ts';
 import { at } from '../sse.ts';
 import { answerWith } from '../upstream/openai-answer.ts';
 import { longPrompt, pacedAnswer } from '../upstream/paced-answer.ts';
 import { faultTest } from './fault-test.ts';
 
 async function rig(t: TestContext) {
-  const near = await ScriptedUpstream.start(pacedAnswer(200));
-  const far = await ScriptedUpstream.start(answerWith({ deltas: ['far'] }));
-  t.after(() => Promise.all([near.close(), far.close()]));
-  const yaml = `gate: { hedge: true, hedge_share: 0.5 }
-backends:
-  - { name: near, kind: openai-compatible, tier: local, base_url: "${near.origin}/v1", models: [small] }
-  - { name: far, kind: openai-compatible, tier: cloud, base_url: "${far.origin}/v1", models: [big] }
-`;
-  const router = await startRouter(t, { yaml });
-  const chats = ({ exchanges }: ScriptedUpstream) =>
-    exchanges.filter(({ request }) => request.path.endsWith('/chat/completions'));
+  const {
+    router,
+    local: near,
+    cloud: far,
+  } = await startTiers(t, {
+    local: pacedAnswer(200),
+    cloud: answerWith({ deltas: ['far'] }),
+    settings: 'gate: { hedge: true, hedge_share: 0.5 }',
+  });
   // Nothing is hedged until the local speed is known.
   for (let turn = 0; turn < 3; turn++) {
     const answer = await router.stream(asking(longPrompt, { model: 'lfo-local' }));
     assert.equal(answer.status, 200);
   }
-  assert.equal(chats(far).length, 0);
-  return { router, near, far, chats };
+  assert.equal(far.chats.length, 0);
+  return { router, near, far };
 }
 
 faultTest(
   { row: 38, what: 'the first accepted answer is given alone and the loser is aborted', bound: 'aborted within 50 ms' },
   async (t) => {
-    const { router, near, far, chats } = await rig(t);
+    const { router, near, far } = await rig(t);
     near.always(pacedAnswer(60_000));
     const started = performance.now();
     const answer = await router.stream(asking(longPrompt));
@@ -41,7 +39,7 @@ faultTest(
     assert.doesNotMatch(answer.text, /near /);
     assert.match(answer.text, /far/);
     const before = performance.now();
-    assert.equal(await chats(near).at(-1)?.ended, 'aborted');
+    assert.equal(await near.chats.at(-1)?.ended, 'aborted');
     assertWithin(t, 'local attempt aborted', performance.now() - before, 50);
 
     near.always(pacedAnswer(200));
@@ -53,8 +51,8 @@ faultTest(
     assert.equal(kept.headers['x-lfo-egress'], 'far', 'the cloud was given the prompt, and this is told');
     assert.equal(at(kept.json, 'lfo_metadata', 'attempts', 1, 'hedge'), true);
     assert.equal(at(kept.json, 'lfo_metadata', 'degraded') ?? false, false);
-    assert.equal(chats(far).length, 2);
-    assert.equal(await chats(far).at(-1)?.ended, 'aborted');
+    assert.equal(far.chats.length, 2);
+    assert.equal(await far.chats.at(-1)?.ended, 'aborted');
     assertWithin(t, 'cloud attempt aborted', performance.now() - after, 50);
   },
 );
@@ -62,7 +60,7 @@ faultTest(
 faultTest(
   { row: 38, what: 'what is local, or whose tools have acted, never reaches a cloud early', bound: '0 calls' },
   async (t) => {
-    const { router, near, far, chats } = await rig(t);
+    const { router, near, far } = await rig(t);
     near.always(pacedAnswer(800));
     assert.equal((await router.chat(asking(longPrompt, { model: 'lfo-local' }))).status, 200);
     const acted = {
@@ -79,6 +77,6 @@ faultTest(
       metadata: { confidence_threshold: '0' },
     };
     assert.equal((await router.chat(acted)).status, 200);
-    assert.equal(chats(far).length, 0);
+    assert.equal(far.chats.length, 0);
   },
 );

@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 
 import { asking, startRouter, type TestRouter, type TestRouterOptions } from '../router.ts';
 import { ScriptedUpstream } from '../scripted-upstream.ts';
-import { at } from '../sse.ts';
+import { at, saidIn } from '../sse.ts';
 import type { Exchange, Script } from '../upstream/exchange.ts';
 
 /** One kind of HTTP backend as the fault tests see it: how it is configured and how its wire looks. */
@@ -201,8 +201,7 @@ function wantsStream({ request }: Exchange): boolean {
 export function textOf(answer: { readonly json: unknown; readonly chunks?: readonly unknown[] }): string {
   const whole = at(answer.json, 'choices', 0, 'message', 'content');
   if (typeof whole === 'string') return whole;
-  const pieces = (answer.chunks ?? []).map((chunk) => at(chunk, 'choices', 0, 'delta', 'content'));
-  return pieces.filter((piece) => typeof piece === 'string').join('');
+  return saidIn(answer.chunks ?? []);
 }
 
 /** Fails unless this is the project's error envelope with nothing in it that is nobody's business. */

@@ -122,6 +122,24 @@ export function frame(chunk: unknown): string {
   return `data: ${JSON.stringify(chunk)}\n\n`;
 }
 
+/** A token as a server scores it. */
+export interface TokenScore {
+  readonly token: string;
+  readonly logprob: number;
+}
+
+/** One event with a delta of one's own making, its tokens scored; `more` of the chunk beside it. */
+export function deltaFrame(
+  delta: object,
+  scores: readonly TokenScore[] = [],
+  finish: string | null = null,
+  more: object = {},
+): string {
+  const content = scores.map((score) => ({ ...score, bytes: null, top_logprobs: [] }));
+  const choice = { index: 0, delta, logprobs: content.length === 0 ? null : { content }, finish_reason: finish };
+  return frame({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'small', choices: [choice], ...more });
+}
+
 function finishOf(answer: OpenaiAnswer): string {
   return answer.finishReason ?? (answer.toolCalls === undefined ? 'stop' : 'tool_calls');
 }

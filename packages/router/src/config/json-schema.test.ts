@@ -1,22 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { parse } from 'yaml';
 import { configJsonSchema } from './json-schema.ts';
 import { configReference } from './reference.ts';
-
-function repositoryFile(path: string): string {
-  return readFileSync(new URL(`../../../../${path}`, import.meta.url), 'utf8');
-}
-
-test('lfo.schema.json is current', () => {
-  assert.equal(repositoryFile('packages/router/lfo.schema.json'), `${JSON.stringify(configJsonSchema(), null, 2)}\n`);
-});
-
-test('docs/configuration.md is current', () => {
-  assert.equal(repositoryFile('docs/configuration.md'), configReference());
-});
 
 test('the schema accepts the example of the reference and refuses an unknown key', () => {
   const yaml = /```yaml\n([^`]*)```/.exec(configReference())?.[1];

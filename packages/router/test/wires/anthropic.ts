@@ -7,7 +7,6 @@ type StreamEvent = Anthropic.RawMessageStreamEvent;
 
 export const anthropic: Wire = {
   name: 'anthropic',
-  showsThoughts: true,
   path: () => '/v1/messages',
   body: (talk, model, isStream) => ({
     model,

@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import type { GenerateContentResponse, Part } from '@google/genai';
 import type { JsonObject } from '../../src/core/json.ts';
-import { parsed, type Turn, type Understood, type UnderstoodError, type Wire } from './talk.ts';
+import { parsed, resultText, type Turn, type Understood, type UnderstoodError, untilError, type Wire } from './talk.ts';
 
 /** As it goes over the wire: the SDK's class without its getters. */
 type Body = Pick<GenerateContentResponse, 'candidates' | 'usageMetadata' | 'modelVersion' | 'responseId'>;
 
 export const gemini: Wire = {
   name: 'gemini',
-  showsThoughts: true,
   path: (model, isStream) =>
     `/v1beta/models/${model}:${isStream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`,
   body: (talk) => ({
@@ -41,18 +40,7 @@ export const gemini: Wire = {
         assert.ok(frame.startsWith('data: '), `not a data frame: ${frame}`);
         return frame.slice('data: '.length);
       });
-    const last = frames.at(-1) ?? '{}';
-    if ('error' in parsed(last)) {
-      gemini.error(last);
-      return {
-        ...understood(
-          frames.slice(0, -1).map((frame) => parsed(frame)),
-          true,
-        ),
-        stop: 'failed',
-      };
-    }
-    return understood(frames.map((frame) => parsed(frame)));
+    return read(frames);
   },
   error(body): UnderstoodError {
     const {
@@ -72,22 +60,13 @@ export const geminiArray: Wire = {
   ...gemini,
   name: 'gemini, a stream as an array',
   path: (model, isStream) => `/v1beta/models/${model}:${isStream ? 'streamGenerateContent' : 'generateContent'}`,
-  stream(text) {
-    const bodies: unknown[] = parsed(text);
-    const last = bodies.at(-1);
-    if (typeof last !== 'object' || last === null || !('error' in last)) {
-      return understood(bodies.map((body) => parsed(body)));
-    }
-    gemini.error(last);
-    return {
-      ...understood(
-        bodies.slice(0, -1).map((body) => parsed(body)),
-        true,
-      ),
-      stop: 'failed',
-    };
-  },
+  stream: (text) => read(parsed(text)),
 };
+
+function read(parts: readonly unknown[]): Understood {
+  const { bodies, isCut } = untilError(parts, gemini);
+  return understood(bodies, isCut);
+}
 
 function content(turn: Turn): JsonObject {
   if ('user' in turn) {
@@ -95,9 +74,9 @@ function content(turn: Turn): JsonObject {
     return { role: 'user', parts: [{ text: turn.user }, ...(turn.image === undefined ? [] : [image])] };
   }
   if ('result' in turn) {
-    const { of, result, isError } = turn;
-    const response = { output: isError === true ? `Error: ${result}` : result };
-    return { role: 'user', parts: [{ functionResponse: { id: of.id, name: of.name, response } }] };
+    const { id, name } = turn.of;
+    const response = { output: resultText(turn) };
+    return { role: 'user', parts: [{ functionResponse: { id, name, response } }] };
   }
   return {
     role: 'model',

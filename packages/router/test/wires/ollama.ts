@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import type { JsonObject } from '../../src/core/json.ts';
 import type { ChatResponse } from 'ollama';
-import { functionTools, parsed, type Turn, type Understood, type Wire } from './talk.ts';
+import { functionTools, parsed, resultText, type Turn, type Understood, untilError, type Wire } from './talk.ts';
 
 /** Its dates are texts on the wire. */
 type Line = Omit<ChatResponse, 'created_at'> & { readonly created_at: string };
 
 export const ollama: Wire = {
   name: 'ollama',
-  showsThoughts: true,
   path: () => '/api/chat',
   body: (talk, model, isStream) => ({
     model,
@@ -28,19 +27,8 @@ export const ollama: Wire = {
   whole: (body) => understood([parsed(body)]),
   stream(text) {
     assert.ok(text.endsWith('\n'), 'the last line is whole');
-    const lines = text.trimEnd().split('\n');
-    const last = lines.at(-1) ?? '{}';
-    if ('error' in parsed(last)) {
-      ollama.error(last);
-      return {
-        ...understood(
-          lines.slice(0, -1).map((line) => parsed(line)),
-          true,
-        ),
-        stop: 'failed',
-      };
-    }
-    return understood(lines.map((line) => parsed(line)));
+    const { bodies, isCut } = untilError(text.trimEnd().split('\n'), ollama);
+    return understood(bodies, isCut);
   },
   error(body) {
     const { error, code }: { readonly error: string; readonly code: string } = parsed(body);
@@ -54,9 +42,7 @@ function message(turn: Turn): JsonObject {
     return { role: 'user', content: turn.user, ...(turn.image !== undefined && { images: [turn.image] }) };
   }
   if ('result' in turn) {
-    const { of, result, isError } = turn;
-    const content = isError === true ? `Error: ${result}` : result;
-    return { role: 'tool', content, tool_name: of.name, tool_call_id: of.id };
+    return { role: 'tool', content: resultText(turn), tool_name: turn.of.name, tool_call_id: turn.of.id };
   }
   const calls = (turn.calls ?? []).map(({ id, name, input }) => ({ id, function: { name, arguments: input } }));
   return {

@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict';
 import type { JsonObject, JsonValue } from '../../src/core/json.ts';
-import { readSse } from '@lfo/testing/sse.ts';
 import type OpenAI from 'openai';
-import { errorFields, functionTools, parsed, type Turn, type Understood, type Wire } from './talk.ts';
+import { readChunks } from './openai-chunks.ts';
+import { errorFields, functionTools, parsed, resultText, type Turn, type Understood, type Wire } from './talk.ts';
 
-type Chunk = OpenAI.ChatCompletionChunk;
-type Delta = Chunk['choices'][number]['delta'] & { readonly reasoning_content?: string };
+type Delta = OpenAI.ChatCompletionChunk['choices'][number]['delta'] & { readonly reasoning_content?: string };
 type Message = OpenAI.ChatCompletionMessage & { readonly reasoning_content?: string };
 
 export const openaiChat: Wire = {
   name: 'openai-chat',
-  showsThoughts: true,
   path: () => '/v1/chat/completions',
   body: (talk, model, isStream) => ({
     model,
@@ -46,29 +44,11 @@ export const openaiChat: Wire = {
     };
   },
   stream(text) {
-    const { chunks, isDone } = readSse(text);
+    const { choices, usage, hasFailed } = readChunks<OpenAI.ChatCompletionChunk>(text, 'chat.completion.chunk');
     const calls: { name: string; json: string }[] = [];
     let [said, thought] = ['', ''];
     let stop: Understood['stop'] | undefined;
-    let usage: OpenAI.CompletionUsage | null | undefined;
-    let id: string | undefined;
-    let hasFailed = false;
-    for (const [i, json] of chunks.entries()) {
-      if ('error' in json) {
-        assert.equal(i, chunks.length - 1, 'nothing follows an error');
-        hasFailed = true;
-        continue;
-      }
-      const chunk: Chunk = parsed(json);
-      assert.equal(chunk.object, 'chat.completion.chunk');
-      id ??= chunk.id;
-      assert.equal(chunk.id, id, 'one id for all chunks');
-      const [choice] = chunk.choices;
-      if (choice === undefined) {
-        assert.equal(i, chunks.length - 1, 'the usage comes last');
-        usage = chunk.usage;
-        continue;
-      }
+    for (const [i, choice] of choices.entries()) {
       assert.equal(stop, undefined, 'nothing follows the finish reason but the usage');
       const delta: Delta = choice.delta;
       assert.equal(delta.role, i === 0 ? 'assistant' : undefined, 'the role comes first, and once');
@@ -87,7 +67,6 @@ export const openaiChat: Wire = {
       }
       if (choice.finish_reason !== null) stop = stopOf(choice.finish_reason);
     }
-    assert.equal(isDone, !hasFailed, 'a whole stream ends in [DONE], and no other does');
     assert.ok(hasFailed || stop !== undefined, 'a whole stream has a finish reason');
     return {
       text: said,
@@ -108,11 +87,7 @@ function message(turn: Turn): JsonValue {
     return { role: 'user', content: turn.image === undefined ? turn.user : [text, image] };
   }
   if ('result' in turn) {
-    return {
-      role: 'tool',
-      tool_call_id: turn.of.id,
-      content: turn.isError === true ? `Error: ${turn.result}` : turn.result,
-    };
+    return { role: 'tool', tool_call_id: turn.of.id, content: resultText(turn) };
   }
   const calls = (turn.calls ?? []).map(({ id, name, input }): JsonObject => ({
     id,

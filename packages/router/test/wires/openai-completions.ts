@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { readSse } from '@lfo/testing/sse.ts';
 import type OpenAI from 'openai';
+import { readChunks } from './openai-chunks.ts';
 import { errorFields, parsed, type Understood, type Wire } from './talk.ts';
 
 /** The older form: a prompt goes on as a text. */
 export const openaiCompletions: Wire = {
   name: 'openai-completions',
-  showsThoughts: false,
   isTextOnly: true,
   path: () => '/v1/completions',
   body: (talk, model, isStream) => ({
@@ -23,30 +22,14 @@ export const openaiCompletions: Wire = {
     return understood(choice.text, choice.finish_reason, usage);
   },
   stream(text) {
-    const { chunks, isDone } = readSse(text);
+    const { choices, usage, hasFailed } = readChunks<OpenAI.Completion>(text, 'text_completion');
     let said = '';
     let reason: string | undefined;
-    let usage: OpenAI.CompletionUsage | null | undefined;
-    let hasFailed = false;
-    for (const [i, json] of chunks.entries()) {
-      if ('error' in json) {
-        assert.equal(i, chunks.length - 1, 'nothing follows an error');
-        hasFailed = true;
-        continue;
-      }
-      const chunk: OpenAI.Completion = parsed(json);
-      assert.equal(chunk.object, 'text_completion');
-      const [choice] = chunk.choices;
-      if (choice === undefined) {
-        assert.equal(i, chunks.length - 1, 'the usage comes last');
-        usage = chunk.usage;
-        continue;
-      }
+    for (const choice of choices) {
       assert.equal(reason, undefined, 'nothing follows the finish reason but the usage');
       said += choice.text;
       reason = choice.finish_reason ?? undefined;
     }
-    assert.equal(isDone, !hasFailed, 'a whole stream ends in [DONE], and no other does');
     return understood(said, hasFailed ? 'failed' : reason, usage);
   },
   error: (body) => errorFields(parsed(body).error),

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import type { JsonObject } from '../../src/core/json.ts';
 import type OpenAI from 'openai';
-import { errorFields, functionTools, namedEvents, parsed, type Turn, type Understood, type Wire } from './talk.ts';
+import {
+  errorFields,
+  functionTools,
+  namedEvents,
+  parsed,
+  resultText,
+  type Turn,
+  type Understood,
+  type Wire,
+} from './talk.ts';
 
 type Response = OpenAI.Responses.Response;
 type StreamEvent = OpenAI.Responses.ResponseStreamEvent;
@@ -9,7 +18,6 @@ type Item = OpenAI.Responses.ResponseOutputItem;
 
 export const openaiResponses: Wire = {
   name: 'openai-responses',
-  showsThoughts: true,
   path: () => '/v1/responses',
   body: (talk, model, isStream) => ({
     model,
@@ -43,8 +51,7 @@ function items(turn: Turn): readonly JsonObject[] {
     return [{ type: 'message', role: 'user', content: parts }];
   }
   if ('result' in turn) {
-    const output = turn.isError === true ? `Error: ${turn.result}` : turn.result;
-    return [{ type: 'function_call_output', call_id: turn.of.id, output }];
+    return [{ type: 'function_call_output', call_id: turn.of.id, output: resultText(turn) }];
   }
   const part = { type: 'output_text', text: turn.assistant, annotations: [] };
   return [

@@ -45,8 +45,6 @@ export interface UnderstoodError {
 /** One client wire: how a talk is written on it, and how its answers read. */
 export interface Wire {
   readonly name: string;
-  /** Whether the wire has a way to ask for thoughts and to show them. */
-  readonly showsThoughts: boolean;
   /** It knows a prompt and a text, neither turns nor calls. */
   readonly isTextOnly?: true;
   path(model: string, isStream: boolean): string;
@@ -75,6 +73,19 @@ export function functionTools(
 export function errorFields(value: unknown): UnderstoodError {
   const { code, message }: { readonly code: unknown; readonly message: unknown } = parsed(value);
   return { code: String(code), message: String(message) };
+}
+
+/** A tool's result where the wire has no mark for one that is an error. */
+export function resultText({ result, isError }: Extract<Turn, { readonly result: string }>): string {
+  return isError === true ? `Error: ${result}` : result;
+}
+
+/** The parts of a stream, and whether an error stands in the place of its last one, which is left out and looked at. */
+export function untilError(parts: readonly unknown[], wire: Pick<Wire, 'error'>) {
+  const bodies = parts.map((part) => parsed(part));
+  const isCut = 'error' in (bodies.at(-1) ?? {});
+  if (isCut) wire.error(bodies.pop());
+  return { bodies, isCut };
 }
 
 /** One event of a stream with event names, comments left out. */
