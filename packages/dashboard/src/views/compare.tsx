@@ -7,6 +7,7 @@ import { Link } from '../parts/link.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
 import { Timeline } from '../parts/timeline.tsx';
 import { groupsOf } from './request-facts.ts';
+import { WideTable } from '../parts/wide-table.tsx';
 
 /** Two requests side by side; the address names them. What differs stands out. */
 export function CompareView() {
@@ -71,32 +72,18 @@ function Beside({ bodies }: { bodies: readonly [RequestBody, RequestBody] }) {
         ))}
       </div>
       <section class="card flush">
-        <div class="table-frame whole" tabIndex={0} role="group" aria-label="What is known of both">
-          <table class="wide-table">
-            <thead>
-              <tr>
-                <th scope="col">What</th>
-                {bodies.map(({ request }, index) => (
-                  <th key={request.id} scope="col">
-                    {places[index]}
-                  </th>
-                ))}
+        <WideTable label="What is known of both" columns={[['What'], ...places.map((name) => [name] as const)]}>
+          {names.map((name) => {
+            const [here = '–', there = '–'] = [first.get(name), second.get(name)];
+            return (
+              <tr key={name} class={here === there ? 'same' : ''}>
+                <th scope="row">{name}</th>
+                <td>{here}</td>
+                <td>{there}</td>
               </tr>
-            </thead>
-            <tbody>
-              {names.map((name) => {
-                const [here = '–', there = '–'] = [first.get(name), second.get(name)];
-                return (
-                  <tr key={name} class={here === there ? 'same' : ''}>
-                    <th scope="row">{name}</th>
-                    <td>{here}</td>
-                    <td>{there}</td>
-                  </tr>
-                );
-              })}
-            </tbody>
-          </table>
-        </div>
+            );
+          })}
+        </WideTable>
       </section>
     </>
   );
