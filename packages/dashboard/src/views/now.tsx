@@ -6,7 +6,7 @@ import { useResource } from '../api/resource.ts';
 import { connection, counters, requestRate, requests, status } from '../api/live.ts';
 import { change, count, duration, money, perSecond, percent, plural } from '../format.ts';
 import { Command } from '../parts/command.tsx';
-import { LatencyLegend } from '../parts/latency-bar.tsx';
+import { LatencyLegend, latencyScale } from '../parts/latency-bar.tsx';
 import { Link } from '../parts/link.tsx';
 import { RequestRows, RowHead } from '../parts/request-rows.tsx';
 import { Empty, Loading, Tile, ViewHead } from '../parts/states.tsx';
@@ -155,10 +155,11 @@ function Rows({ list }: { list: HeldList }) {
   const shown = list.shown.value;
   if (shown.length === 0 && connection.value === 'connecting') return <Loading />;
   if (shown.length === 0) return <NoRequests />;
+  const scaleMs = latencyScale(shown);
   return (
     <>
-      <RowHead requests={shown} />
-      <RequestRows requests={shown} />
+      <RowHead scaleMs={scaleMs} />
+      <RequestRows requests={shown} scaleMs={scaleMs} />
       <p class="foot">
         <Link to="/requests">All requests on record</Link>
       </p>
