@@ -5,6 +5,7 @@ import type { LiveCounters } from '@lfo/router/src/records/request-view.ts';
 import { useResource } from '../api/resource.ts';
 import { connection, counters, requestRate, requests, status } from '../api/live.ts';
 import { change, count, duration, money, perSecond, percent, plural } from '../format.ts';
+import { percentile } from '../percentile.ts';
 import { Command } from '../parts/command.tsx';
 import { LatencyLegend, latencyScale } from '../parts/latency-bar.tsx';
 import { Link } from '../parts/link.tsx';
@@ -83,16 +84,13 @@ function runningNote(): string {
 
 /** Of the answers that the page knows: the latest two hundred at most. */
 function LiveLatency() {
-  const times = requests.value
-    .flatMap(({ state, errorCode, totalMs }) =>
-      state === 'done' && errorCode === null && totalMs !== null ? [totalMs] : [],
-    )
-    .toSorted((a, b) => a - b);
-  const p95 = times[Math.ceil(times.length * 0.95) - 1];
+  const times = requests.value.flatMap(({ state, errorCode, totalMs }) =>
+    state === 'done' && errorCode === null && totalMs !== null ? [totalMs] : [],
+  );
   return (
     <Tile
       label="p95 latency"
-      value={duration(p95)}
+      value={duration(percentile(times, 0.95))}
       to="/requests?outcome=ok&sort=slowest"
       note={times.length === 0 ? 'no answer yet' : `of ${plural(times.length, 'answer')}`}
     />
