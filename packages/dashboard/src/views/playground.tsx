@@ -49,11 +49,10 @@ export function PlaygroundView() {
   // As long as the fleet is not known, there may be one.
   const hasCloud = status.value?.backends.some(({ tier }) => tier === 'cloud') ?? true;
   const usable = chosen.filter((mode) => mode !== 'cloud' || hasCloud);
-  const faults = optionFaults();
   const submit = (event: Event): void => {
     event.preventDefault();
     // What was typed a moment ago may not be drawn yet.
-    if (!isRunning && draft.value.trim() !== '' && optionFaults().length === 0) start(draft.value, usable);
+    if (!isRunning && draft.value.trim() !== '' && optionFaults.value.length === 0) start(draft.value, usable);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit(event);
@@ -101,7 +100,7 @@ export function PlaygroundView() {
             <button
               type="submit"
               class="primary"
-              disabled={prompt.trim() === '' || usable.length === 0 || faults.length > 0}
+              disabled={prompt.trim() === '' || usable.length === 0 || optionFaults.value.length > 0}
             >
               Send <kbd>Ctrl ⏎</kbd>
             </button>
