@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import type { Mode } from '@lfo/router/src/core/request.ts';
 import type { RequestBody } from '@lfo/router/src/admin/wire.ts';
 import type { HeldView } from '@lfo/router/src/records/request-view.ts';
-import { chat, type ChatAsk, noAnswer } from '../api/chat.ts';
+import { chat, type ChatAsk, noAnswer, type Turn } from '../api/chat.ts';
 import { ask as askRouter } from '../api/client.ts';
 import { onHeld, status } from '../api/live.ts';
 import { place } from '../navigation.ts';
@@ -19,13 +19,6 @@ const modes: readonly { readonly mode: Mode; readonly about: string }[] = [
 ];
 
 type Runs = Readonly<Partial<Record<Mode, Run>>>;
-
-/** One turn of the conversation so far. */
-interface Turn {
-  readonly role: 'user' | 'assistant' | 'tool';
-  readonly content: string;
-  readonly [name: string]: unknown;
-}
 
 /** Kept while the viewer is elsewhere, to look at a whole decision above all. */
 const draft = signal('');
@@ -146,12 +139,6 @@ function History() {
 /** The answer becomes part of the conversation; results of its calls are written by hand. */
 function goOnWith({ asked, answer }: Run): void {
   const { text, calls } = answer;
-  const prompt = asked.messages.at(-1);
-  const before = turns.value;
-  const question = {
-    role: 'user',
-    content: prompt !== undefined && 'content' in prompt ? String(prompt.content) : '',
-  } as const;
   const said: Turn = {
     role: 'assistant',
     content: text,
@@ -168,7 +155,7 @@ function goOnWith({ asked, answer }: Run): void {
     tool_call_id: id,
     content: `(result of ${name})`,
   }));
-  turns.value = [...before, question, said, ...results];
+  turns.value = [...turns.value, ...asked.messages.slice(-1), said, ...results];
   draft.value = '';
   allRuns.value = {};
   document.querySelector<HTMLElement>('#prompt')?.focus();
@@ -202,8 +189,8 @@ function start(prompt: string, asked: readonly Mode[]): void {
   aborting.value = controller;
   allRuns.value = {};
   const { system, ...options } = optionsBody();
-  const messages = [
-    ...(system === undefined ? [] : [{ role: 'system', content: system }]),
+  const messages: readonly Turn[] = [
+    ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
     ...turns.value,
     { role: 'user', content: prompt },
   ];
