@@ -30,10 +30,7 @@ const aborting = signal<AbortController | undefined>(undefined);
 /** One prompt in each mode, side by side; in `auto` with the local answer that is held back. */
 export function PlaygroundView() {
   useEffect(() => {
-    const { query } = place.value;
-    const asked = query.get('prompt');
-    if (asked !== null && asked !== '') draft.value = asked;
-    const from = query.get('from');
+    const from = place.value.query.get('from');
     if (from !== null && from !== '') void loadRequest(from);
     return onHeld(takeHeld);
   }, []);
