@@ -4,7 +4,7 @@ import type { GroupedSummary } from '@lfo/router/src/records/history.ts';
 import type { LiveCounters } from '@lfo/router/src/records/request-view.ts';
 import { useResource } from '../api/resource.ts';
 import { connection, counters, requestRate, requests, status } from '../api/live.ts';
-import { change, count, duration, money, perSecond, percent, plural } from '../format.ts';
+import { change, changeOfShare, count, duration, money, perSecond, percent, plural } from '../format.ts';
 import { percentile } from '../percentile.ts';
 import { Command } from '../parts/command.tsx';
 import { LatencyLegend, latencyScale } from '../parts/latency-bar.tsx';
@@ -112,7 +112,12 @@ function Today() {
   const since = `fromMs=${from}`;
   const items = [
     ['requests', count(today.requests), change(today.requests, before.requests), `/requests?${since}`],
-    ['local', percent(today.localShare), points(today.localShare, before.localShare), `/requests?route=local&${since}`],
+    [
+      'local',
+      percent(today.localShare),
+      changeOfShare(today.localShare, before.localShare),
+      `/requests?route=local&${since}`,
+    ],
     [
       'p95',
       duration(today.latencyMs.all.p95),
@@ -141,12 +146,6 @@ function Today() {
       ))}
     </dl>
   );
-}
-
-function points(now: number | null, before: number | null): string {
-  if (now === null || before === null) return '';
-  const by = Math.round((now - before) * 100);
-  return by === 0 ? 'as then' : `${by > 0 ? '+' : '−'}${Math.abs(by)} points`;
 }
 
 function Rows({ list }: { list: HeldList }) {
