@@ -68,7 +68,7 @@ export function perSecond(value: number): string {
 
 /** How a number stands beside an earlier one: `+12 %`, `× 8`, `as then`; empty where that says nothing. */
 export function change(now: number | null, before: number | null | undefined): string {
-  if (now === null || before === null || before === undefined || before === 0) return '';
+  if (now === null || Number.isNaN(now) || before === null || before === undefined || before === 0) return '';
   const by = Math.round((now / before - 1) * 100);
   // Percentages of next to nothing are noise.
   return by >= 400 ? `× ${whole.format(now / before)}` : signed(by, '%');
