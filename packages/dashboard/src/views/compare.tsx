@@ -46,13 +46,7 @@ function Both({ a, b }: { a: string; b: string }) {
 const places = ['First', 'Second'] as const;
 
 function Beside({ bodies }: { bodies: readonly [RequestBody, RequestBody] }) {
-  const facts = bodies.map(
-    (body) =>
-      new Map(
-        groupsOf(body).flatMap(([group, rows]) => rows.map(([name, value]) => [`${group}: ${name}`, value] as const)),
-      ),
-  );
-  const [first = new Map<string, string>(), second = new Map<string, string>()] = facts;
+  const [first, second] = [factsOf(bodies[0]), factsOf(bodies[1])];
   const names = [...new Set([...first.keys(), ...second.keys()])];
   return (
     <>
@@ -86,5 +80,11 @@ function Beside({ bodies }: { bodies: readonly [RequestBody, RequestBody] }) {
         </WideTable>
       </section>
     </>
+  );
+}
+
+function factsOf(body: RequestBody): ReadonlyMap<string, string> {
+  return new Map(
+    groupsOf(body).flatMap(([group, rows]) => rows.map(([name, value]) => [`${group}: ${name}`, value] as const)),
   );
 }
