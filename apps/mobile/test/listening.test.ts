@@ -1,21 +1,9 @@
-import { webcrypto } from 'node:crypto';
 import { connect } from 'node:net';
-import { llamaRnEngine } from '../src/engines/llama-rn-engine';
-import { systemClock as clock } from '../src/host/clock';
-import type { ReadyModel } from '../src/host/phone-host';
 import { serveState } from '../src/screens/serve-state';
-import { FakeLlama, llamaBindingNames } from '../test-support/fake-llama';
 import { RouterProcess, until } from '../test-support/router-process';
 import { memorySecrets, startPhone, type TestPhone } from '../test-support/test-phone';
+import { tiny } from '../test-support/tiny-llama';
 
-const random = (length: number): Uint8Array => webcrypto.getRandomValues(new Uint8Array(length));
-const llama = new FakeLlama();
-llama.install(llamaBindingNames);
-const tiny: ReadyModel = {
-  engine: llamaRnEngine({ clock, random }),
-  file: { id: 'tiny', path: '/models/tiny.gguf' },
-  title: 'Tiny',
-};
 const stateOf = ({ host }: TestPhone): ReturnType<typeof serveState> =>
   serveState(host.view, { kind: 'ready', path: '' });
 
