@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { serveState } from '../src/screens/serve-state';
-import { RouterProcess, until } from '../test-support/router-process';
+import { type PairingBody, RouterProcess, until } from '../test-support/router-process';
 import { memorySecrets, startPhone, type TestPhone } from '../test-support/test-phone';
 import { tiny } from '../test-support/tiny-llama';
 
@@ -29,7 +29,7 @@ describe('a phone that waits to be dialled', () => {
   };
   /** The router dials, with a code. */
   const dial = async (code: string): Promise<string> => {
-    const { json } = await router.send('POST', '/admin/devices/pairings', {
+    const { json } = await router.send<PairingBody>('POST', '/admin/devices/pairings', {
       host: '127.0.0.1',
       port: phone.port,
       code,
@@ -37,7 +37,7 @@ describe('a phone that waits to be dialled', () => {
     let state = '';
     await until(
       async () => {
-        ({ state } = (await router.get(`/admin/devices/pairings/${json.id}`)).json);
+        ({ state } = (await router.get<PairingBody>(`/admin/devices/pairings/${json.id}`)).json);
         return state !== 'open';
       },
       () => 'end of the pairing',

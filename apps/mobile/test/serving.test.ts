@@ -53,7 +53,7 @@ describe('a phone and a real router', () => {
     expect(answered).toBe(1);
     expect(notes).toMatchObject([{ answerTokens: 10, outcome: 'answered' }]);
     expect(phone.service.notice).toBe('Serving Tiny');
-    expect(phone.host.view.fingerprint).toBe((await router.devices())[0].fingerprint);
+    expect(phone.host.view.fingerprint).toBe((await router.devices())[0]?.fingerprint);
   });
 
   test('FunctionGemma by Cactus answers a tool call; chat never lands on it', async () => {
