@@ -11,12 +11,42 @@ const launcher = join(root, 'packages', 'router', 'bin', 'lfo.js');
 const bundledNode = join(root, 'node_modules', 'node', 'bin', 'node');
 const node = existsSync(bundledNode) ? bundledNode : process.execPath;
 
-export interface Answer {
+/** An answer, with the body that its reader expects of it where it is JSON. */
+export interface Answer<Body> {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  // biome-ignore lint: the tests read what they expect
-  readonly json: any;
+  readonly json: Body;
   readonly text: string;
+}
+
+export interface ChatBody {
+  readonly choices: readonly [
+    {
+      readonly message: {
+        readonly content: string | null;
+        readonly tool_calls: readonly [{ readonly function: { readonly name: string } }];
+      };
+      readonly finish_reason: string;
+    },
+  ];
+  readonly lfo_metadata: { readonly device: { readonly name: string } };
+  /** In place of all of that. */
+  readonly error: { readonly message: string };
+}
+
+export interface PairingBody {
+  readonly id: string;
+  readonly uri: string;
+  readonly code: string;
+  readonly state: string;
+}
+
+export interface DeviceBody {
+  readonly id: string;
+  readonly name: string;
+  readonly fingerprint: string;
+  readonly state: string;
+  readonly code: string | null;
 }
 
 /** A real router, as its own process: `lfo serve` without a local model, on loopback. */
@@ -75,11 +105,11 @@ export class RouterProcess {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  get(path: string): Promise<Answer> {
+  get<Body>(path: string): Promise<Answer<Body>> {
     return this.send('GET', path);
   }
 
-  send(method: string, path: string, body?: unknown): Promise<Answer> {
+  send<Body>(method: string, path: string, body?: unknown): Promise<Answer<Body>> {
     return new Promise((resolve, reject) => {
       const sent = httpRequest(
         {
@@ -110,7 +140,7 @@ export class RouterProcess {
     });
   }
 
-  chat(content: string, more: Readonly<Record<string, unknown>> = {}): Promise<Answer> {
+  chat(content: string, more: Readonly<Record<string, unknown>> = {}): Promise<Answer<ChatBody>> {
     return this.send('POST', '/v1/chat/completions', {
       model: 'lfo-local',
       messages: [{ role: 'user', content }],
@@ -145,27 +175,23 @@ export class RouterProcess {
 
   /** A pairing's link and typed code. */
   async invite(): Promise<{ readonly uri: string; readonly code: string }> {
-    const { json } = await this.send('POST', '/admin/devices/pairings', {});
-    return { uri: String(json.uri), code: String(json.code) };
+    return (await this.send<PairingBody>('POST', '/admin/devices/pairings', {})).json;
   }
 
-  // biome-ignore lint: the tests read what they expect
-  async devices(): Promise<any[]> {
-    return (await this.get('/admin/devices')).json.devices;
+  async devices(): Promise<readonly DeviceBody[]> {
+    return (await this.get<{ readonly devices: readonly DeviceBody[] }>('/admin/devices')).json.devices;
   }
 
   /** Waits until its one device is so. */
-  async device(state: string): Promise<{ readonly id: string; readonly name: string; readonly code: string | null }> {
-    let last: unknown;
-    await until(
-      async () => {
-        const [device] = await this.devices();
-        last = device;
-        return device?.state === state;
-      },
-      () => `a device that is ${state}: ${JSON.stringify(last)}`,
-    );
-    return (await this.devices())[0];
+  async device(state: string): Promise<DeviceBody> {
+    let found: DeviceBody | undefined;
+    const what = (): string => `a device that is ${state}: ${JSON.stringify(found)}`;
+    await until(async () => {
+      [found] = await this.devices();
+      return found?.state === state;
+    }, what);
+    if (found === undefined) throw new Error(`There was no ${what()}`);
+    return found;
   }
 }
 

@@ -1,28 +1,22 @@
-import { webcrypto } from 'node:crypto';
 import { describeEngine } from '@lfo/device-core/engine-contract';
 import type { EngineEvent, EngineRequest, LoadedModel } from '@lfo/device-core';
 import { cactusEngine } from '../src/engines/cactus-engine';
 import { llamaRnEngine } from '../src/engines/llama-rn-engine';
-import { systemClock as clock } from '../src/host/clock';
-import { FakeLlama, llamaBindingNames } from '../test-support/fake-llama';
 import { fakeCactus } from '../test-support/native-parts';
-
-const random = (length: number): Uint8Array => webcrypto.getRandomValues(new Uint8Array(length));
-const llama = new FakeLlama();
-llama.install(llamaBindingNames);
+import { engineParts, llama } from '../test-support/tiny-llama';
 
 const contextTokens = 500;
 const never = new AbortController().signal;
 
 describeEngine('cactus', async () => ({
-  engine: cactusEngine({ clock, random }),
+  engine: cactusEngine(engineParts),
   model: { id: 'gemma-3-270m-it', path: '/models/gemma-3-270m-it-int8' },
   missing: { id: 'gone', path: '/models/gone' },
   options: { contextTokens, slots: 1, gpu: 'none' },
 }));
 
 describeEngine('llama.rn', async () => ({
-  engine: llamaRnEngine({ clock, random }),
+  engine: llamaRnEngine(engineParts),
   model: { id: 'tiny', path: '/models/tiny.gguf', quant: 'Q4_K_M' },
   missing: { id: 'gone', path: '/models/gone.gguf' },
   options: { contextTokens, slots: 2, gpu: 'none' },
@@ -52,7 +46,7 @@ const theCall = [
 
 describe('FunctionGemma by Cactus', () => {
   const load = (): Promise<LoadedModel> =>
-    cactusEngine({ clock, random }).load(
+    cactusEngine(engineParts).load(
       { id: 'functiongemma-270m-it', path: '/models/functiongemma-270m-it-int8' },
       { contextTokens, slots: 1, gpu: 'none' },
       () => {},
@@ -126,7 +120,7 @@ describe('FunctionGemma by Cactus', () => {
 
 describe('llama.rn', () => {
   const load = (): Promise<LoadedModel> =>
-    llamaRnEngine({ clock, random }).load(
+    llamaRnEngine(engineParts).load(
       { id: 'tiny', path: '/models/tiny.gguf' },
       { contextTokens, slots: 3, gpu: 'none' },
       () => {},

@@ -1,20 +1,8 @@
-import { webcrypto } from 'node:crypto';
-import { llamaRnEngine } from '../src/engines/llama-rn-engine';
-import { systemClock as clock } from '../src/host/clock';
-import type { ReadyModel } from '../src/host/phone-host';
 import { serveState } from '../src/screens/serve-state';
-import { FakeLlama, llamaBindingNames } from '../test-support/fake-llama';
 import { RouterProcess, spoken, until } from '../test-support/router-process';
 import { startPhone, type TestPhone } from '../test-support/test-phone';
+import { llama, tiny } from '../test-support/tiny-llama';
 
-const random = (length: number): Uint8Array => webcrypto.getRandomValues(new Uint8Array(length));
-const llama = new FakeLlama();
-llama.install(llamaBindingNames);
-const tiny: ReadyModel = {
-  engine: llamaRnEngine({ clock, random }),
-  file: { id: 'tiny', path: '/models/tiny.gguf' },
-  title: 'Tiny',
-};
 const wordOf = ({ host }: TestPhone): string => {
   const { picture, word } = serveState(host.view, { kind: 'ready', path: '' });
   return `${word} (${picture})`;

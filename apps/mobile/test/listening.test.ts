@@ -1,21 +1,9 @@
-import { webcrypto } from 'node:crypto';
 import { connect } from 'node:net';
-import { llamaRnEngine } from '../src/engines/llama-rn-engine';
-import { systemClock as clock } from '../src/host/clock';
-import type { ReadyModel } from '../src/host/phone-host';
 import { serveState } from '../src/screens/serve-state';
-import { FakeLlama, llamaBindingNames } from '../test-support/fake-llama';
-import { RouterProcess, until } from '../test-support/router-process';
+import { type PairingBody, RouterProcess, until } from '../test-support/router-process';
 import { memorySecrets, startPhone, type TestPhone } from '../test-support/test-phone';
+import { tiny } from '../test-support/tiny-llama';
 
-const random = (length: number): Uint8Array => webcrypto.getRandomValues(new Uint8Array(length));
-const llama = new FakeLlama();
-llama.install(llamaBindingNames);
-const tiny: ReadyModel = {
-  engine: llamaRnEngine({ clock, random }),
-  file: { id: 'tiny', path: '/models/tiny.gguf' },
-  title: 'Tiny',
-};
 const stateOf = ({ host }: TestPhone): ReturnType<typeof serveState> =>
   serveState(host.view, { kind: 'ready', path: '' });
 
@@ -41,7 +29,7 @@ describe('a phone that waits to be dialled', () => {
   };
   /** The router dials, with a code. */
   const dial = async (code: string): Promise<string> => {
-    const { json } = await router.send('POST', '/admin/devices/pairings', {
+    const { json } = await router.send<PairingBody>('POST', '/admin/devices/pairings', {
       host: '127.0.0.1',
       port: phone.port,
       code,
@@ -49,7 +37,7 @@ describe('a phone that waits to be dialled', () => {
     let state = '';
     await until(
       async () => {
-        ({ state } = (await router.get(`/admin/devices/pairings/${json.id}`)).json);
+        ({ state } = (await router.get<PairingBody>(`/admin/devices/pairings/${json.id}`)).json);
         return state !== 'open';
       },
       () => 'end of the pairing',

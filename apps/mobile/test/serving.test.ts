@@ -1,25 +1,13 @@
-import { webcrypto } from 'node:crypto';
 import { cactusEngine } from '../src/engines/cactus-engine';
-import { llamaRnEngine } from '../src/engines/llama-rn-engine';
-import { systemClock as clock } from '../src/host/clock';
 import type { ReadyModel } from '../src/host/phone-host';
-import { FakeLlama, llamaBindingNames } from '../test-support/fake-llama';
 import { RouterProcess } from '../test-support/router-process';
 import { memorySecrets, startPhone, type TestPhone } from '../test-support/test-phone';
-
-const random = (length: number): Uint8Array => webcrypto.getRandomValues(new Uint8Array(length));
-const llama = new FakeLlama();
-llama.install(llamaBindingNames);
+import { engineParts, llama, tiny } from '../test-support/tiny-llama';
 
 const gemma: ReadyModel = {
-  engine: cactusEngine({ clock, random }),
+  engine: cactusEngine(engineParts),
   file: { id: 'functiongemma-270m-it', path: '/models/functiongemma-270m-it-int8', quant: 'int8' },
   title: 'FunctionGemma 270M',
-};
-const tiny: ReadyModel = {
-  engine: llamaRnEngine({ clock, random }),
-  file: { id: 'tiny', path: '/models/tiny.gguf' },
-  title: 'Tiny',
 };
 const weather = {
   type: 'function',
@@ -65,7 +53,7 @@ describe('a phone and a real router', () => {
     expect(answered).toBe(1);
     expect(notes).toMatchObject([{ answerTokens: 10, outcome: 'answered' }]);
     expect(phone.service.notice).toBe('Serving Tiny');
-    expect(phone.host.view.fingerprint).toBe((await router.devices())[0].fingerprint);
+    expect(phone.host.view.fingerprint).toBe((await router.devices())[0]?.fingerprint);
   });
 
   test('FunctionGemma by Cactus answers a tool call; chat never lands on it', async () => {

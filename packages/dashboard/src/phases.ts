@@ -47,8 +47,13 @@ export function phaseTotals(request: RequestView): readonly { readonly kind: Pha
 }
 
 /** Score of the answer that was given, else of the local one that was not. */
-export function scoreOf(request: RequestView): number | null {
-  return request.confidence ?? request.attempts.findLast(({ tier }) => tier === 'local')?.score ?? null;
+export function scoreOf({ confidence, attempts }: Judged): number | null {
+  return confidence ?? attempts.findLast(({ tier }) => tier === 'local')?.score ?? null;
+}
+
+interface Judged {
+  readonly confidence: number | null;
+  readonly attempts: readonly Pick<AttemptView, 'tier' | 'score'>[];
 }
 
 /** Tried locally first, then answered by the cloud. */

@@ -68,7 +68,7 @@ export class RouterLinks {
   /** Dials every known router. */
   start(): void {
     this.#isOn = true;
-    for (const router of this.#options.store.routers) if (!this.#keepers.has(router.id)) this.#keep(router);
+    for (const router of this.#options.store.routers) if (!this.#keepers.has(router.id)) this.#dial(router);
   }
 
   /** Ends every link with a word. */
@@ -135,6 +135,11 @@ export class RouterLinks {
     this.#options.onChange();
   }
 
+  /** Nothing where no address is known: that router dials this phone. */
+  #dial(router: KnownRouter): void {
+    if (router.hosts.length > 0) this.#keep(router);
+  }
+
   #keep(router: KnownRouter, call?: RouterCall): Keeper {
     const keeper = new Keeper(
       {
@@ -155,13 +160,14 @@ export class RouterLinks {
 
   /** Other routers of the same owner are kept and dialled as known. */
   async #learn(routers: NonNullable<Welcome['routers']>): Promise<void> {
-    const { store, primitives } = this.#options;
+    const { store, primitives, onChange } = this.#options;
     for (const { key: text, name, hosts, port } of routers) {
       const key = readKeyText(text);
       if (key === undefined || store.isKnown(key) || store.routers.length >= maxRouters) continue;
       const router = newRouter(primitives, key, { name, hosts, port });
       await store.keep(router);
-      if (this.#isOn) this.#keep(router);
+      if (this.#isOn) this.#dial(router);
+      onChange();
     }
   }
 }
@@ -234,9 +240,6 @@ class Keeper {
 
   async #run(first: Promise<Ended> | undefined): Promise<void> {
     let running = first;
-    // The router dials where this phone listens and no address is known.
-    if (running === undefined && this.#router.hosts.length === 0)
-      return this.#become({ kind: 'ended', code: 'dialled' });
     while (!this.#isOver) {
       const { code, livedMs } = await (running ?? this.#dial());
       running = undefined;

@@ -10,6 +10,7 @@ const folder = (): Directory => {
   return models;
 };
 const file = (name: string): File => new File(folder(), name);
+const bytesOf = (one: File): number => (one.exists ? one.size : 0);
 const plain = (uri: string): string => decodeURIComponent(uri.replace(/^file:\/\//, '').replace(/\/$/, ''));
 
 /** The phone's own files, in the app's private folder. */
@@ -24,7 +25,7 @@ export function expoFiles(isMetered: () => boolean): ModelFiles {
       return unpacked.exists ? plain(unpacked.uri) : undefined;
     },
     pathOf: (name) => plain(file(name).uri),
-    bytesOf: (name) => (file(name).exists ? file(name).size : 0),
+    bytesOf: (name) => bytesOf(file(name)),
     remove(name) {
       const [one, many] = [file(name), new Directory(folder(), name)];
       if (one.exists) one.delete();
@@ -39,7 +40,7 @@ export function expoFiles(isMetered: () => boolean): ModelFiles {
     unzip: (archive, target) => native.unzip(archive, target),
     download(from, name) {
       const target = file(name);
-      const begun = target.exists ? target.size : 0;
+      const begun = bytesOf(target);
       let report = (_bytes: number, _total: number): void => {};
       // What Android takes a download up by is the length of what is there.
       const task = createDownloadResumable(

@@ -78,9 +78,7 @@ export class ModelShelf {
   async fetch(id: string, onAnyNetwork: boolean): Promise<void> {
     const model = this.#models.find((known) => known.id === id);
     if (model === undefined || this.#downloads.has(id) || this.stateOf(id).kind === 'checking') return;
-    const total = model.megabytes * megabyte;
-    const isHere = this.#files.bytesOf(wholeOf(model)) > 0;
-    const bytes = isHere ? total : this.#files.bytesOf(partOf(model));
+    const { isHere, bytes, total } = this.#begun(model);
     // An archive and what comes out of it are there together for a while.
     const wholeMb = model.megabytes * (model.engine === 'cactus' ? 2 : 1);
     const missingMb = wholeMb - bytes / megabyte + roomMb - this.#files.freeMegabytes();
@@ -97,9 +95,10 @@ export class ModelShelf {
         if (this.stateOf(id).kind === 'fetching')
           this.#become(id, { kind: 'fetching', bytes: done, total: all > 0 ? all : total });
       });
+      if (!isWhole) return;
       // Asking for the rest of a whole file would be refused.
-      if (isWhole) this.#files.rename(partOf(model), wholeOf(model));
-      if (isWhole) await this.#finished(model);
+      this.#files.rename(partOf(model), wholeOf(model));
+      await this.#finished(model);
     } catch (error) {
       const isRefused = error instanceof HubError;
       if (isRefused) this.#files.remove(partOf(model));
@@ -176,9 +175,15 @@ export class ModelShelf {
   #found(model: PhoneModel): ModelState {
     const path = this.#files.find(nameOf(model));
     if (path !== undefined) return { kind: 'ready', path };
-    const total = model.megabytes * megabyte;
-    const bytes = this.#files.bytesOf(wholeOf(model)) > 0 ? total : this.#files.bytesOf(partOf(model));
+    const { bytes, total } = this.#begun(model);
     return bytes > 0 ? { kind: 'paused', bytes, total } : { kind: 'absent' };
+  }
+
+  /** What has come of a model that is not ready. */
+  #begun(model: PhoneModel): { readonly isHere: boolean; readonly bytes: number; readonly total: number } {
+    const total = model.megabytes * megabyte;
+    const isHere = this.#files.bytesOf(wholeOf(model)) > 0;
+    return { isHere, bytes: isHere ? total : this.#files.bytesOf(partOf(model)), total };
   }
 
   #become(id: string, state: ModelState): void {

@@ -29,6 +29,8 @@ export interface ServeState {
   readonly isProblem?: boolean;
 }
 
+const notServing = { picture: 'attention', word: 'Not serving', next: 'models' } as const;
+
 export function serveState(view: PhoneView, model: ModelState): ServeState {
   const { settings, gate } = view;
   if (!settings.isOn) return offState(view);
@@ -36,8 +38,7 @@ export function serveState(view: PhoneView, model: ModelState): ServeState {
   if (fetched !== undefined) return fetched;
   if (gate !== undefined) return pausedState(view);
   const { load, title } = view.model;
-  if (load.kind === 'failed')
-    return { picture: 'attention', word: 'Not serving', sentence: load.message, next: 'models', isProblem: true };
+  if (load.kind === 'failed') return { ...notServing, sentence: load.message, isProblem: true };
   if (load.kind !== 'ready')
     return {
       picture: 'loading',
@@ -52,12 +53,7 @@ export function serveState(view: PhoneView, model: ModelState): ServeState {
 function offState({ settings, model, removedBy }: PhoneView): ServeState {
   const off = { picture: 'off', word: 'Not serving' } as const;
   if (removedBy !== undefined && settings.model !== '')
-    return {
-      ...off,
-      sentence: `${removedBy} has removed this phone. Pair it again to go on.`,
-      next: 'pair',
-      isProblem: true,
-    };
+    return { ...off, sentence: removedSentence(removedBy), next: 'pair', isProblem: true };
   if (settings.model === '') return { ...off, sentence: 'Choose the model that this phone is to run.', next: 'models' };
   return {
     ...off,
@@ -68,13 +64,7 @@ function offState({ settings, model, removedBy }: PhoneView): ServeState {
 
 function fetchState({ settings }: PhoneView, model: ModelState): ServeState | undefined {
   if (settings.model === '')
-    return {
-      picture: 'attention',
-      word: 'Not serving',
-      sentence: 'Choose the model that this phone is to run.',
-      next: 'models',
-      isProblem: true,
-    };
+    return { ...notServing, sentence: 'Choose the model that this phone is to run.', isProblem: true };
   if (model.kind === 'fetching') {
     const fraction = model.total > 0 ? Math.min(1, model.bytes / model.total) : 0;
     const megabytes = (bytes: number): number => Math.round(bytes / 1_048_576);
@@ -96,24 +86,15 @@ function fetchState({ settings }: PhoneView, model: ModelState): ServeState | un
     };
   if (model.kind === 'paused')
     return {
-      picture: 'attention',
-      word: 'Not serving',
+      ...notServing,
       sentence:
         model.waitsForWifi === true
           ? 'The model is fetched on Wi-Fi only. Join one, or allow mobile data in Settings.'
           : 'The download of the model is paused.',
-      next: 'models',
     };
-  if (model.kind === 'failed')
-    return { picture: 'attention', word: 'Not serving', sentence: model.message, next: 'models', isProblem: true };
+  if (model.kind === 'failed') return { ...notServing, sentence: model.message, isProblem: true };
   if (model.kind === 'absent')
-    return {
-      picture: 'attention',
-      word: 'Not serving',
-      sentence: 'The chosen model is not on this phone yet.',
-      next: 'models',
-      isProblem: true,
-    };
+    return { ...notServing, sentence: 'The chosen model is not on this phone yet.', isProblem: true };
   return undefined;
 }
 
@@ -176,32 +157,26 @@ function linkedState({ routers, removedBy, settings }: PhoneView): ServeState {
     return { picture: 'serving', word: 'Serving', sentence: `This phone answers for ${to}.`, next: 'stop' };
   }
   const waiting = { picture: 'waiting', word: 'Waiting for a router' } as const;
+  const needsOwner = { ...waiting, picture: 'attention', isProblem: true } as const;
   if (removedBy !== undefined && routers.length === 0)
-    return {
-      ...waiting,
-      picture: 'attention',
-      sentence: `${removedBy} has removed this phone. Pair it again to go on.`,
-      next: 'pair',
-      isProblem: true,
-    };
+    return { ...needsOwner, sentence: removedSentence(removedBy), next: 'pair' };
   const [router] = routers;
   if (router === undefined) return { ...waiting, sentence: 'No router is paired with this phone yet.', next: 'pair' };
   const sentence = linkSentence(router);
   if (isDialled(router) && !settings.listens)
     return {
-      ...waiting,
-      picture: 'attention',
+      ...needsOwner,
       sentence: `${nameOf(router)} dials this phone, and may not: allow it in Settings.`,
       next: 'settings',
-      isProblem: true,
     };
   if (isDialled(router)) return { ...waiting, sentence, next: 'stop' };
   const code = 'code' in router.state ? router.state.code : '';
   const mustPair = router.state.kind === 'ended' || code === 'unknown_key';
-  const state = { ...waiting, sentence, next: mustPair ? 'pair' : 'retry' } as const;
-  return mustPair || ownersConcern.has(code) ? { ...state, picture: 'attention', isProblem: true } : state;
+  const state = mustPair || ownersConcern.has(code) ? needsOwner : waiting;
+  return { ...state, sentence, next: mustPair ? 'pair' : 'retry' };
 }
 
+const removedSentence = (name: string): string => `${name} has removed this phone. Pair it again to go on.`;
 /** Time alone does not mend these. */
 const ownersConcern: ReadonlySet<string> = new Set(['duplicate_identity', 'unsupported_version']);
 const nameOf = ({ router }: RouterView): string => (router.name === '' ? 'The router' : router.name);

@@ -35,9 +35,16 @@ export interface Answer {
   readonly metadata: AnswerMetadata | undefined;
 }
 
+/** One turn of a conversation. */
+export interface Turn {
+  readonly role: 'system' | 'user' | 'assistant' | 'tool';
+  readonly content: string;
+  readonly [name: string]: unknown;
+}
+
 /** The body of a chat, but for what every question here has. */
 export interface ChatAsk {
-  readonly messages: readonly object[];
+  readonly messages: readonly Turn[];
   readonly [name: string]: unknown;
 }
 

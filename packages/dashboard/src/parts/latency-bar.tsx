@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import type { RequestView } from '@lfo/router/src/records/request-view.ts';
 import { duration } from '../format.ts';
+import { percentile } from '../percentile.ts';
 import { phaseNames, phaseTotals, type PhaseKind } from '../phases.ts';
 
 const kinds: readonly PhaseKind[] = ['queue', 'prefill', 'decode', 'cloud'];
@@ -10,8 +11,8 @@ const scalesMs = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000, 12
 
 /** The scale on which nine in ten of these fit: one for all of them, so that they can be compared. */
 export function latencyScale(requests: readonly RequestView[]): number {
-  const times = requests.flatMap(({ totalMs }) => totalMs ?? []).toSorted((a, b) => a - b);
-  const most = times[Math.ceil(times.length * 0.9) - 1] ?? 0;
+  const times = requests.flatMap(({ totalMs }) => totalMs ?? []);
+  const most = percentile(times, 0.9) ?? 0;
   return scalesMs.find((scale) => scale >= most) ?? 600_000;
 }
 

@@ -5,18 +5,18 @@ import { scoreOf } from '../phases.ts';
 import { RouteBadge } from './badges.tsx';
 import { ConfidenceMeter } from './confidence-meter.tsx';
 import { sentence } from './evidence.tsx';
-import { LatencyBar, latencyScale } from './latency-bar.tsx';
+import { LatencyBar } from './latency-bar.tsx';
 import { Link } from './link.tsx';
 
 /** What the columns of the rows are. */
-export function RowHead({ requests }: { requests: readonly RequestView[] }) {
+export function RowHead({ scaleMs }: { scaleMs: number }) {
   return (
     <div class="row row-head" aria-hidden="true">
       <span>Time</span>
       <span>Route</span>
       <span>Backend and reason</span>
       <span>Confidence</span>
-      <span>Latency, 0 to {onScale(duration(latencyScale(requests)))}</span>
+      <span>Latency, 0 to {onScale(duration(scaleMs))}</span>
       <span class="end">Tokens</span>
     </div>
   );
@@ -32,8 +32,7 @@ function whyOf({ reason, backend, route, threshold, attempts }: RequestView): st
 }
 
 /** One line a request; each leads to its page. */
-export function RequestRows({ requests, among = requests, pick }: RequestRowsProps) {
-  const scaleMs = latencyScale(among);
+export function RequestRows({ requests, scaleMs, pick }: RequestRowsProps) {
   return (
     <ol class="rows">
       {requests.map((request) => (
@@ -45,13 +44,13 @@ export function RequestRows({ requests, among = requests, pick }: RequestRowsPro
 
 interface RequestRowsProps {
   readonly requests: readonly RequestView[];
-  /** All that share the scale of the latency; default: these. */
-  readonly among?: readonly RequestView[];
+  /** Of the latency; `latencyScale` of all rows beside each other. */
+  readonly scaleMs: number;
   /** Lets rows be picked, to be compared. */
   readonly pick?: { readonly picked: readonly string[]; readonly toggle: (id: string) => void } | undefined;
 }
 
-function Row({ request, scaleMs, pick }: { request: RequestView; scaleMs: number } & Pick<RequestRowsProps, 'pick'>) {
+function Row({ request, scaleMs, pick }: { request: RequestView } & Omit<RequestRowsProps, 'requests'>) {
   const { errorCode } = request;
   // A running request is where its latest attempt is.
   const { backend, model } = request.backend === null ? (request.attempts.at(-1) ?? request) : request;

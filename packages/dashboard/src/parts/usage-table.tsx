@@ -4,6 +4,7 @@ import { useResource } from '../api/resource.ts';
 import { keyNames } from '../api/keys.ts';
 import { count, duration, money } from '../format.ts';
 import { Link } from './link.tsx';
+import { WideTable } from './wide-table.tsx';
 
 const dimensions = [
   ['key', 'Key'],
@@ -11,6 +12,8 @@ const dimensions = [
   ['backend', 'Backend'],
   ['device', 'Device'],
 ] as const;
+
+const figures = ['Requests', 'Local', 'Cloud', 'Failed', 'Refused', 'Tokens', 'Spent', 'Saved', 'p50', 'p95'];
 
 /** Who and what it was: requests, errors, tokens, money and latency of each group. `query` names the time. */
 export function UsageTable({ query }: { query: string }) {
@@ -28,47 +31,31 @@ export function UsageTable({ query }: { query: string }) {
           ))}
         </div>
       </div>
-      <div class="table-frame whole" tabIndex={0} role="group" aria-label={`Usage by ${by}`}>
-        <table class="wide-table">
-          <thead>
-            <tr>
-              <th scope="col">{by}</th>
-              {['Requests', 'Local', 'Cloud', 'Failed', 'Refused', 'Tokens', 'Spent', 'Saved', 'p50', 'p95'].map(
-                (name) => (
-                  <th key={name} scope="col" class="end">
-                    {name}
-                  </th>
-                ),
+      <WideTable label={`Usage by ${by}`} columns={[[by], ...figures.map((name) => [name, 'end'] as const)]}>
+        {(value?.groups ?? []).map((group) => (
+          <tr key={group.key ?? ''}>
+            <th scope="row">
+              {group.key === null ? (
+                <span class="dim">none</span>
+              ) : (
+                <Link to={`/requests?${by}=${encodeURIComponent(group.key)}`}>
+                  {by === 'key' ? (keyNames.value.get(group.key) ?? group.key) : group.key}
+                </Link>
               )}
-            </tr>
-          </thead>
-          <tbody>
-            {(value?.groups ?? []).map((group) => (
-              <tr key={group.key ?? ''}>
-                <th scope="row">
-                  {group.key === null ? (
-                    <span class="dim">none</span>
-                  ) : (
-                    <Link to={`/requests?${by}=${encodeURIComponent(group.key)}`}>
-                      {by === 'key' ? (keyNames.value.get(group.key) ?? group.key) : group.key}
-                    </Link>
-                  )}
-                </th>
-                <td class="number end">{count(group.requests)}</td>
-                <td class="number end">{count(group.local)}</td>
-                <td class="number end">{count(group.cloud)}</td>
-                <td class={`number end ${group.failed > 0 ? 'bad' : ''}`}>{count(group.failed)}</td>
-                <td class="number end">{count(group.refused)}</td>
-                <td class="number end">{count(group.promptTokens + group.completionTokens)}</td>
-                <td class="number end">{money(group.costUsd)}</td>
-                <td class="number end">{money(group.savedUsd)}</td>
-                <td class="number end">{duration(group.latencyMs.all.p50)}</td>
-                <td class="number end">{duration(group.latencyMs.all.p95)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+            </th>
+            <td class="number end">{count(group.requests)}</td>
+            <td class="number end">{count(group.local)}</td>
+            <td class="number end">{count(group.cloud)}</td>
+            <td class={`number end ${group.failed > 0 ? 'bad' : ''}`}>{count(group.failed)}</td>
+            <td class="number end">{count(group.refused)}</td>
+            <td class="number end">{count(group.promptTokens + group.completionTokens)}</td>
+            <td class="number end">{money(group.costUsd)}</td>
+            <td class="number end">{money(group.savedUsd)}</td>
+            <td class="number end">{duration(group.latencyMs.all.p50)}</td>
+            <td class="number end">{duration(group.latencyMs.all.p95)}</td>
+          </tr>
+        ))}
+      </WideTable>
     </section>
   );
 }

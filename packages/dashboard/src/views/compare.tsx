@@ -7,6 +7,7 @@ import { Link } from '../parts/link.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
 import { Timeline } from '../parts/timeline.tsx';
 import { groupsOf } from './request-facts.ts';
+import { WideTable } from '../parts/wide-table.tsx';
 
 /** Two requests side by side; the address names them. What differs stands out. */
 export function CompareView() {
@@ -45,13 +46,7 @@ function Both({ a, b }: { a: string; b: string }) {
 const places = ['First', 'Second'] as const;
 
 function Beside({ bodies }: { bodies: readonly [RequestBody, RequestBody] }) {
-  const facts = bodies.map(
-    (body) =>
-      new Map(
-        groupsOf(body).flatMap(([group, rows]) => rows.map(([name, value]) => [`${group}: ${name}`, value] as const)),
-      ),
-  );
-  const [first = new Map<string, string>(), second = new Map<string, string>()] = facts;
+  const [first, second] = [factsOf(bodies[0]), factsOf(bodies[1])];
   const names = [...new Set([...first.keys(), ...second.keys()])];
   return (
     <>
@@ -71,33 +66,25 @@ function Beside({ bodies }: { bodies: readonly [RequestBody, RequestBody] }) {
         ))}
       </div>
       <section class="card flush">
-        <div class="table-frame whole" tabIndex={0} role="group" aria-label="What is known of both">
-          <table class="wide-table">
-            <thead>
-              <tr>
-                <th scope="col">What</th>
-                {bodies.map(({ request }, index) => (
-                  <th key={request.id} scope="col">
-                    {places[index]}
-                  </th>
-                ))}
+        <WideTable label="What is known of both" columns={[['What'], ...places.map((name) => [name] as const)]}>
+          {names.map((name) => {
+            const [here = '–', there = '–'] = [first.get(name), second.get(name)];
+            return (
+              <tr key={name} class={here === there ? 'same' : ''}>
+                <th scope="row">{name}</th>
+                <td>{here}</td>
+                <td>{there}</td>
               </tr>
-            </thead>
-            <tbody>
-              {names.map((name) => {
-                const [here = '–', there = '–'] = [first.get(name), second.get(name)];
-                return (
-                  <tr key={name} class={here === there ? 'same' : ''}>
-                    <th scope="row">{name}</th>
-                    <td>{here}</td>
-                    <td>{there}</td>
-                  </tr>
-                );
-              })}
-            </tbody>
-          </table>
-        </div>
+            );
+          })}
+        </WideTable>
       </section>
     </>
+  );
+}
+
+function factsOf(body: RequestBody): ReadonlyMap<string, string> {
+  return new Map(
+    groupsOf(body).flatMap(([group, rows]) => rows.map(([name, value]) => [`${group}: ${name}`, value] as const)),
   );
 }

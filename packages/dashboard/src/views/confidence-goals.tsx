@@ -3,6 +3,7 @@ import type { GoalView, ThresholdView } from '@lfo/router/src/core/goals.ts';
 import { change } from '../api/client.ts';
 import { useResource } from '../api/resource.ts';
 import { money, percent, score } from '../format.ts';
+import { WideTable } from '../parts/wide-table.tsx';
 
 interface Setting {
   readonly setting: string;
@@ -35,33 +36,19 @@ export function Goals() {
       <h2>
         Threshold {score(threshold.threshold)} <span class="unit">{whyOf(threshold)}</span>
       </h2>
-      <div class="table-frame whole" tabIndex={0} role="group" aria-label="Goals and the threshold">
-        <table class="wide-table">
-          <thead>
-            <tr>
-              <th scope="col">Setting</th>
-              <th scope="col" class="number">
-                Value
-              </th>
-              <th scope="col">From</th>
-              <th scope="col">Stands</th>
-              <th scope="col">
-                <span class="unseen">Change</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {settings.map((setting) => (
-              <Row
-                key={setting.setting}
-                setting={setting}
-                goal={threshold.goals.find(({ goal }) => setting.setting === `routing.goal.${goal}`)}
-                changed={reload}
-              />
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <WideTable
+        label="Goals and the threshold"
+        columns={[['Setting'], ['Value'], ['From'], ['Stands'], [<span class="unseen">Change</span>]]}
+      >
+        {settings.map((setting) => (
+          <Row
+            key={setting.setting}
+            setting={setting}
+            goal={threshold.goals.find(({ goal }) => setting.setting === `routing.goal.${goal}`)}
+            changed={reload}
+          />
+        ))}
+      </WideTable>
       <p class="hint">
         The environment goes before what is set here, and that before the file. Taking it back leaves what the file
         says.

@@ -6,6 +6,7 @@ import { Reliability } from '../charts/reliability.tsx';
 import { count, percent, plural } from '../format.ts';
 import { chosenRange } from '../parts/range-tabs.tsx';
 import { Fact } from '../parts/fact.tsx';
+import { WideTable } from '../parts/wide-table.tsx';
 
 /** What labels say of local answers, wherever they come from. */
 export function Learned() {
@@ -58,39 +59,23 @@ function Groups({ title, groups }: { title: string; groups: readonly LearningGro
   return (
     <section class="card">
       <h2>{title}</h2>
-      <div class="table-frame whole" tabIndex={0} role="group" aria-label={title}>
-        <table class="wide-table">
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col" class="end">
-                Judged
-              </th>
-              <th scope="col" class="end">
-                Stay
-              </th>
-              <th scope="col" class="end">
-                Right
-              </th>
-              <th scope="col">Calibration</th>
-            </tr>
-          </thead>
-          <tbody>
-            {groups.map(({ name, answers, kept, labelled, right, calibration, isPrior }) => (
-              <tr key={name}>
-                <th scope="row">{name === '' ? 'no key' : name}</th>
-                <td class="number end">{count(answers)}</td>
-                <td class="number end">{percent(kept / answers)}</td>
-                <td class="number end">{right === null ? 'no labels' : `${percent(right)} of ${count(labelled)}`}</td>
-                <td>
-                  {calibration ?? 'none'}
-                  {isPrior && ' (a prior, fitted on another model)'}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <WideTable
+        label={title}
+        columns={[['Name'], ['Judged', 'end'], ['Stay', 'end'], ['Right', 'end'], ['Calibration']]}
+      >
+        {groups.map(({ name, answers, kept, labelled, right, calibration, isPrior }) => (
+          <tr key={name}>
+            <th scope="row">{name === '' ? 'no key' : name}</th>
+            <td class="number end">{count(answers)}</td>
+            <td class="number end">{percent(kept / answers)}</td>
+            <td class="number end">{right === null ? 'no labels' : `${percent(right)} of ${count(labelled)}`}</td>
+            <td>
+              {calibration ?? 'none'}
+              {isPrior && ' (a prior, fitted on another model)'}
+            </td>
+          </tr>
+        ))}
+      </WideTable>
     </section>
   );
 }

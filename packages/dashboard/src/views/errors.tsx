@@ -5,6 +5,7 @@ import { Link } from '../parts/link.tsx';
 import { sentence } from '../parts/evidence.tsx';
 import { chosenRange, RangeTabs } from '../parts/range-tabs.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
+import { WideTable } from '../parts/wide-table.tsx';
 
 /** What got no answer, by its cause. */
 export function ErrorsView() {
@@ -37,44 +38,27 @@ function Groups({ groups }: { groups: readonly ErrorGroup[] }) {
   }
   return (
     <section class="card flush">
-      <div class="table-frame whole" tabIndex={0} role="group" aria-label="Errors by cause">
-        <table class="wide-table">
-          <thead>
-            <tr>
-              <th scope="col">Cause</th>
-              <th scope="col">Whose</th>
-              <th scope="col" class="end">
-                Status
-              </th>
-              <th scope="col" class="end">
-                Requests
-              </th>
-              <th scope="col" class="end">
-                Keys
-              </th>
-              <th scope="col">Latest</th>
-            </tr>
-          </thead>
-          <tbody>
-            {groups.map((group) => (
-              <tr key={`${group.code} ${group.status} ${group.source} ${group.isTurnedAway}`}>
-                <th scope="row">
-                  <Link to={`/requests?error=${encodeURIComponent(group.code)}&status=${group.status}`}>
-                    {sentence(group.code)}
-                  </Link>
-                </th>
-                <td>{whoseOf(group)}</td>
-                <td class="number end">{group.status}</td>
-                <td class="number end">{count(group.count)}</td>
-                <td class="number end">{count(group.keys)}</td>
-                <td>
-                  <Link to={`/requests/${group.latestId}`}>{dayAndTime(timeOfId(group.latestId))}</Link>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <WideTable
+        label="Errors by cause"
+        columns={[['Cause'], ['Whose'], ['Status', 'end'], ['Requests', 'end'], ['Keys', 'end'], ['Latest']]}
+      >
+        {groups.map((group) => (
+          <tr key={`${group.code} ${group.status} ${group.source} ${group.isTurnedAway}`}>
+            <th scope="row">
+              <Link to={`/requests?error=${encodeURIComponent(group.code)}&status=${group.status}`}>
+                {sentence(group.code)}
+              </Link>
+            </th>
+            <td>{whoseOf(group)}</td>
+            <td class="number end">{group.status}</td>
+            <td class="number end">{count(group.count)}</td>
+            <td class="number end">{count(group.keys)}</td>
+            <td>
+              <Link to={`/requests/${group.latestId}`}>{dayAndTime(timeOfId(group.latestId))}</Link>
+            </td>
+          </tr>
+        ))}
+      </WideTable>
       <p class="hint">{plural(groups.length, 'cause')}, from the latest 20,000 requests without an answer.</p>
     </section>
   );

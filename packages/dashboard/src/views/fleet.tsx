@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { FleetMember } from '@lfo/router/src/admin/wire.ts';
 import type { GroupedSummary, SummaryGroup } from '@lfo/router/src/records/history.ts';
+import type { AttemptView } from '@lfo/router/src/records/request-view.ts';
 import { post } from '../api/client.ts';
 import { requests, status } from '../api/live.ts';
 import { useResource } from '../api/resource.ts';
@@ -124,10 +125,9 @@ function dayOf(day: SummaryGroup | undefined): readonly (readonly [name: string,
 
 /** Of the requests that the page knows, the latest two hundred. */
 function LastFailure({ id }: { id: string }) {
-  const failed = requests.value.find(({ attempts }) =>
-    attempts.some(({ backend, outcome }) => backend === id && outcome === 'failed'),
-  );
-  const attempt = failed?.attempts.findLast(({ backend, outcome }) => backend === id && outcome === 'failed');
+  const isItsFailure = ({ backend, outcome }: AttemptView): boolean => backend === id && outcome === 'failed';
+  const failed = requests.value.find(({ attempts }) => attempts.some(isItsFailure));
+  const attempt = failed?.attempts.findLast(isItsFailure);
   if (failed === undefined || attempt === undefined) return null;
   return (
     <p class="last-error">

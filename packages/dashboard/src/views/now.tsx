@@ -4,9 +4,10 @@ import type { GroupedSummary } from '@lfo/router/src/records/history.ts';
 import type { LiveCounters } from '@lfo/router/src/records/request-view.ts';
 import { useResource } from '../api/resource.ts';
 import { connection, counters, requestRate, requests, status } from '../api/live.ts';
-import { change, count, duration, money, perSecond, percent, plural } from '../format.ts';
+import { change, changeOfShare, count, duration, money, perSecond, percent, plural } from '../format.ts';
+import { percentile } from '../percentile.ts';
 import { Command } from '../parts/command.tsx';
-import { LatencyLegend } from '../parts/latency-bar.tsx';
+import { LatencyLegend, latencyScale } from '../parts/latency-bar.tsx';
 import { Link } from '../parts/link.tsx';
 import { RequestRows, RowHead } from '../parts/request-rows.tsx';
 import { Empty, Loading, Tile, ViewHead } from '../parts/states.tsx';
@@ -83,16 +84,13 @@ function runningNote(): string {
 
 /** Of the answers that the page knows: the latest two hundred at most. */
 function LiveLatency() {
-  const times = requests.value
-    .flatMap(({ state, errorCode, totalMs }) =>
-      state === 'done' && errorCode === null && totalMs !== null ? [totalMs] : [],
-    )
-    .toSorted((a, b) => a - b);
-  const p95 = times[Math.ceil(times.length * 0.95) - 1];
+  const times = requests.value.flatMap(({ state, errorCode, totalMs }) =>
+    state === 'done' && errorCode === null && totalMs !== null ? [totalMs] : [],
+  );
   return (
     <Tile
       label="p95 latency"
-      value={duration(p95)}
+      value={duration(percentile(times, 0.95))}
       to="/requests?outcome=ok&sort=slowest"
       note={times.length === 0 ? 'no answer yet' : `of ${plural(times.length, 'answer')}`}
     />
@@ -114,7 +112,12 @@ function Today() {
   const since = `fromMs=${from}`;
   const items = [
     ['requests', count(today.requests), change(today.requests, before.requests), `/requests?${since}`],
-    ['local', percent(today.localShare), points(today.localShare, before.localShare), `/requests?route=local&${since}`],
+    [
+      'local',
+      percent(today.localShare),
+      changeOfShare(today.localShare, before.localShare),
+      `/requests?route=local&${since}`,
+    ],
     [
       'p95',
       duration(today.latencyMs.all.p95),
@@ -145,20 +148,15 @@ function Today() {
   );
 }
 
-function points(now: number | null, before: number | null): string {
-  if (now === null || before === null) return '';
-  const by = Math.round((now - before) * 100);
-  return by === 0 ? 'as then' : `${by > 0 ? '+' : '−'}${Math.abs(by)} points`;
-}
-
 function Rows({ list }: { list: HeldList }) {
   const shown = list.shown.value;
   if (shown.length === 0 && connection.value === 'connecting') return <Loading />;
   if (shown.length === 0) return <NoRequests />;
+  const scaleMs = latencyScale(shown);
   return (
     <>
-      <RowHead requests={shown} />
-      <RequestRows requests={shown} />
+      <RowHead scaleMs={scaleMs} />
+      <RequestRows requests={shown} scaleMs={scaleMs} />
       <p class="foot">
         <Link to="/requests">All requests on record</Link>
       </p>

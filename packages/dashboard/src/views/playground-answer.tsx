@@ -5,8 +5,10 @@ import { type Answer, bodyOf } from '../api/chat.ts';
 import { count, duration, rate, score } from '../format.ts';
 import { TierBadge } from '../parts/badges.tsx';
 import { ConfidenceMeter } from '../parts/confidence-meter.tsx';
+import { Fact } from '../parts/fact.tsx';
 import { FeedbackButtons } from '../parts/feedback-buttons.tsx';
 import { Link } from '../parts/link.tsx';
+import { scoreOf } from '../phases.ts';
 import type { Held, Run } from './playground-run.ts';
 
 interface AnswerCardProps {
@@ -115,8 +117,7 @@ function RawJson({ run, mode }: { run: Run; mode: Mode }) {
 function AnswerFacts({ answer, goOn }: { answer: Answer; goOn: (() => void) | undefined }) {
   const { metadata, firstTextMs, totalMs, completionTokens } = answer;
   if (metadata === undefined) return null;
-  const { backend, model, routing_reason: reason, confidence, threshold, attempts } = metadata;
-  const judged = confidence ?? attempts.findLast(({ tier }) => tier === 'local')?.score ?? null;
+  const { backend, model, routing_reason: reason, threshold } = metadata;
   const writeMs = totalMs !== undefined && firstTextMs !== undefined ? totalMs - firstTextMs : undefined;
   const perSecond =
     writeMs !== undefined && writeMs > 0 && completionTokens !== undefined
@@ -128,24 +129,12 @@ function AnswerFacts({ answer, goOn }: { answer: Answer; goOn: (() => void) | un
         {backend} <span class="dim">{model}</span>
       </p>
       {reason !== null && <p class="dim">{reasons[reason]}</p>}
-      <ConfidenceMeter score={judged} threshold={threshold} />
+      <ConfidenceMeter score={scoreOf(metadata)} threshold={threshold} />
       <dl class="facts">
-        <div>
-          <dt>First text</dt>
-          <dd class="number">{duration(firstTextMs)}</dd>
-        </div>
-        <div>
-          <dt>Whole answer</dt>
-          <dd class="number">{duration(totalMs)}</dd>
-        </div>
-        <div>
-          <dt>Completion</dt>
-          <dd class="number">{count(completionTokens)} tokens</dd>
-        </div>
-        <div>
-          <dt>Speed</dt>
-          <dd class="number">{rate(perSecond)}</dd>
-        </div>
+        <Fact name="First text" value={duration(firstTextMs)} />
+        <Fact name="Whole answer" value={duration(totalMs)} />
+        <Fact name="Completion" value={`${count(completionTokens)} tokens`} />
+        <Fact name="Speed" value={rate(perSecond)} />
       </dl>
       <div class="answer-foot">
         <FeedbackButtons id={metadata.request_id} given={undefined} />

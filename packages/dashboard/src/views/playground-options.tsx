@@ -1,4 +1,4 @@
-import { signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals';
 
 /** Everything of a request beside its prompt, as it was typed. */
 const fields = {
@@ -18,7 +18,6 @@ const exampleSchema = '{ "type": "object", "properties": { "answer": { "type": "
 
 /** System text, tools, schema, parameters and threshold; folded until somebody wants them. */
 export function Options() {
-  const faults = optionFaults();
   return (
     <details class="options">
       <summary>System text, tools, schema, parameters, threshold</summary>
@@ -34,7 +33,7 @@ export function Options() {
         <Number name="seed" label="Seed" placeholder="none" />
         <Number name="threshold" label="Threshold, 0 to 1" placeholder="as configured" />
       </div>
-      {faults.map((fault) => (
+      {optionFaults.value.map((fault) => (
         <p key={fault} class="error" role="alert">
           {fault}
         </p>
@@ -88,7 +87,7 @@ function Number({ name, label, placeholder }: { name: FieldName; label: string; 
 }
 
 /** What of the options cannot be sent, in words. */
-export function optionFaults(): readonly string[] {
+export const optionFaults = computed((): readonly string[] => {
   const numbers = [
     ['maxTokens', 'Tokens at most', 1, 1e6],
     ['temperature', 'Temperature', 0, 2],
@@ -105,7 +104,7 @@ export function optionFaults(): readonly string[] {
       return text === '' || (value >= least && value <= most) ? [] : [`${label}: a number from ${least} to ${most}.`];
     }),
   ];
-}
+});
 
 function parsed(text: string): unknown {
   return JSON.parse(text);

@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import type { Mode } from '@lfo/router/src/core/request.ts';
 import type { RequestBody } from '@lfo/router/src/admin/wire.ts';
 import type { HeldView } from '@lfo/router/src/records/request-view.ts';
-import { chat, type ChatAsk, noAnswer } from '../api/chat.ts';
+import { chat, type ChatAsk, noAnswer, type Turn } from '../api/chat.ts';
 import { ask as askRouter } from '../api/client.ts';
 import { onHeld, status } from '../api/live.ts';
 import { place } from '../navigation.ts';
@@ -20,13 +20,6 @@ const modes: readonly { readonly mode: Mode; readonly about: string }[] = [
 
 type Runs = Readonly<Partial<Record<Mode, Run>>>;
 
-/** One turn of the conversation so far. */
-interface Turn {
-  readonly role: 'user' | 'assistant' | 'tool';
-  readonly content: string;
-  readonly [name: string]: unknown;
-}
-
 /** Kept while the viewer is elsewhere, to look at a whole decision above all. */
 const draft = signal('');
 const turns = signal<readonly Turn[]>([]);
@@ -37,10 +30,7 @@ const aborting = signal<AbortController | undefined>(undefined);
 /** One prompt in each mode, side by side; in `auto` with the local answer that is held back. */
 export function PlaygroundView() {
   useEffect(() => {
-    const { query } = place.value;
-    const asked = query.get('prompt');
-    if (asked !== null && asked !== '') draft.value = asked;
-    const from = query.get('from');
+    const from = place.value.query.get('from');
     if (from !== null && from !== '') void loadRequest(from);
     return onHeld(takeHeld);
   }, []);
@@ -49,11 +39,10 @@ export function PlaygroundView() {
   // As long as the fleet is not known, there may be one.
   const hasCloud = status.value?.backends.some(({ tier }) => tier === 'cloud') ?? true;
   const usable = chosen.filter((mode) => mode !== 'cloud' || hasCloud);
-  const faults = optionFaults();
   const submit = (event: Event): void => {
     event.preventDefault();
     // What was typed a moment ago may not be drawn yet.
-    if (!isRunning && draft.value.trim() !== '' && optionFaults().length === 0) start(draft.value, usable);
+    if (!isRunning && draft.value.trim() !== '' && optionFaults.value.length === 0) start(draft.value, usable);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit(event);
@@ -101,7 +90,7 @@ export function PlaygroundView() {
             <button
               type="submit"
               class="primary"
-              disabled={prompt.trim() === '' || usable.length === 0 || faults.length > 0}
+              disabled={prompt.trim() === '' || usable.length === 0 || optionFaults.value.length > 0}
             >
               Send <kbd>Ctrl ⏎</kbd>
             </button>
@@ -147,12 +136,6 @@ function History() {
 /** The answer becomes part of the conversation; results of its calls are written by hand. */
 function goOnWith({ asked, answer }: Run): void {
   const { text, calls } = answer;
-  const prompt = asked.messages.at(-1);
-  const before = turns.value;
-  const question = {
-    role: 'user',
-    content: prompt !== undefined && 'content' in prompt ? String(prompt.content) : '',
-  } as const;
   const said: Turn = {
     role: 'assistant',
     content: text,
@@ -169,7 +152,7 @@ function goOnWith({ asked, answer }: Run): void {
     tool_call_id: id,
     content: `(result of ${name})`,
   }));
-  turns.value = [...before, question, said, ...results];
+  turns.value = [...turns.value, ...asked.messages.slice(-1), said, ...results];
   draft.value = '';
   allRuns.value = {};
   document.querySelector<HTMLElement>('#prompt')?.focus();
@@ -203,8 +186,8 @@ function start(prompt: string, asked: readonly Mode[]): void {
   aborting.value = controller;
   allRuns.value = {};
   const { system, ...options } = optionsBody();
-  const messages = [
-    ...(system === undefined ? [] : [{ role: 'system', content: system }]),
+  const messages: readonly Turn[] = [
+    ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
     ...turns.value,
     { role: 'user', content: prompt },
   ];

@@ -6,7 +6,7 @@ import { type Pages, usePages } from '../api/pages.ts';
 import { dayAndTime, dayName, plural } from '../format.ts';
 import { go, place } from '../navigation.ts';
 import { picked, togglePicked } from '../parts/compare-pick.ts';
-import { LatencyLegend } from '../parts/latency-bar.tsx';
+import { LatencyLegend, latencyScale } from '../parts/latency-bar.tsx';
 import { Link } from '../parts/link.tsx';
 import { RequestRows, RowHead } from '../parts/request-rows.tsx';
 import { Empty, Failure, Loading, ViewHead } from '../parts/states.tsx';
@@ -59,6 +59,7 @@ export function RequestsView() {
 }
 
 function Days({ requests }: { requests: readonly RequestView[] }) {
+  const scaleMs = latencyScale(requests);
   const pick = picked.value === undefined ? undefined : { picked: picked.value, toggle: togglePicked };
   return (
     <section class="card flush" aria-label="Recorded requests">
@@ -89,16 +90,16 @@ function Days({ requests }: { requests: readonly RequestView[] }) {
         </span>
         <LatencyLegend />
       </div>
-      <RowHead requests={requests} />
+      <RowHead scaleMs={scaleMs} />
       {sorting() === 'time' ? (
         daysOf(requests).map(([day, ofDay]) => (
           <section key={day} aria-label={day}>
             <h2 class="day">{day}</h2>
-            <RequestRows requests={ofDay} among={requests} pick={pick} />
+            <RequestRows requests={ofDay} scaleMs={scaleMs} pick={pick} />
           </section>
         ))
       ) : (
-        <RequestRows requests={sorted(requests)} pick={pick} />
+        <RequestRows requests={sorted(requests)} scaleMs={scaleMs} pick={pick} />
       )}
     </section>
   );

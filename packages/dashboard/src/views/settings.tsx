@@ -5,6 +5,7 @@ import { count, score } from '../format.ts';
 import { Link } from '../parts/link.tsx';
 import { Failure, Loading, ViewHead } from '../parts/states.tsx';
 import { Fact } from '../parts/fact.tsx';
+import { WideTable } from '../parts/wide-table.tsx';
 
 /** What is in force: version, router, every setting with its origin, routing rules and calibration. */
 export function SettingsView() {
@@ -85,28 +86,17 @@ function Configuration({ body: { settings, origins } }: { body: SettingsBody }) 
           onInput={({ currentTarget }) => setSought(currentTarget.value)}
         />
       </div>
-      <div class="table-frame whole" tabIndex={0} role="group" aria-label="Settings in force">
-        <table class="wide-table">
-          <thead>
-            <tr>
-              <th scope="col">Setting</th>
-              <th scope="col">Value</th>
-              <th scope="col">From</th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map(([path, value]) => (
-              <tr key={path} class={origins[path] === undefined ? 'dim' : ''}>
-                <th scope="row">
-                  <code>{path}</code>
-                </th>
-                <td>{typeof value === 'string' ? value : JSON.stringify(value)}</td>
-                <td>{originText(origins[path] ?? 'default')}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <WideTable label="Settings in force" columns={[['Setting'], ['Value'], ['From']]}>
+        {rows.map(([path, value]) => (
+          <tr key={path} class={origins[path] === undefined ? 'dim' : ''}>
+            <th scope="row">
+              <code>{path}</code>
+            </th>
+            <td>{typeof value === 'string' ? value : JSON.stringify(value)}</td>
+            <td>{originText(origins[path] ?? 'default')}</td>
+          </tr>
+        ))}
+      </WideTable>
       <p class="hint">
         <code>lfo config show</code> prints the same as a file that can be read again. Secrets are never shown: a
         variable stands for each.

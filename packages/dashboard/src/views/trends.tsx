@@ -115,7 +115,6 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
   const charts = useMemo(() => seriesOf(trends), [trends]);
   const { timesMs, latency, firstToken, marks } = trends;
   const before = useBefore(trends);
-  const beside = (now: number | null, then: number | null | undefined): string => change(now, then ?? null);
   const step = stepLength(trends.stepMs);
   const sums = {
     local: sum(trends.local),
@@ -136,7 +135,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
       </Empty>
     );
   }
-  const p = latency.local.all.p50 === null ? latency.cloud.all : latency.local.all;
+  const tier = latency.local.all.p50 === null ? 'cloud' : 'local';
   const shared = { timesMs, marks, onZoom: zoomTo };
   return (
     <>
@@ -147,7 +146,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
           value={count(all)}
           to="/requests"
           note={`${count(sums.failed)} failed, ${count(sums.refused)} refused, ${count(sums.left)} left`}
-          beside={beside(all, before?.requests)}
+          beside={change(all, before?.requests)}
         />
         <Tile
           label="Local share"
@@ -155,14 +154,14 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
           note={`${count(sums.local)} of ${plural(answered, 'answer')}`}
           to="/requests?route=local"
           tone="local"
-          beside={beside(sums.local / answered, before?.localShare)}
+          beside={change(sums.local / answered, before?.localShare)}
         />
         <Tile
           label="Median latency"
-          value={duration(p.p50)}
-          note={latency.local.all.p50 === null ? 'cloud' : 'local'}
+          value={duration(latency[tier].all.p50)}
+          note={tier}
           to="/requests?sort=slowest"
-          beside={beside(p.p50, before?.latencyMs[latency.local.all.p50 === null ? 'cloud' : 'local'].p50)}
+          beside={change(latency[tier].all.p50, before?.latencyMs[tier].p50)}
         />
         <Tile
           label="Escalated"
@@ -170,7 +169,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
           note={`${duration(sum(trends.escalatedLocalMs))} spent locally first`}
           to="/requests?outcome=escalated"
           tone="cloud"
-          beside={beside(sums.escalated, before?.escalated)}
+          beside={change(sums.escalated, before?.escalated)}
         />
         <Tile
           label="First token"
@@ -187,7 +186,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
           }
           tone="cloud"
           to="/requests?sort=dearest"
-          beside={beside(sum(trends.costUsd), before?.costUsd)}
+          beside={change(sum(trends.costUsd), before?.costUsd)}
         />
       </dl>
       <div class="charts">

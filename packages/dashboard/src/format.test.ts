@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { change, changeOfShare } from './format.ts';
+
+test('a figure beside an earlier one is a percentage, a factor, or nothing where one of them is not known', () => {
+  const seen = [
+    [112, 100],
+    [88, 100],
+    [100, 100],
+    [800, 100],
+    [3, 0],
+    [3, null],
+    [null, 3],
+    [3, undefined],
+    // A share of nothing.
+    [Number.NaN, 0.5],
+  ] as const;
+  assert.deepEqual(
+    seen.map(([now, before]) => change(now, before)),
+    ['+12 %', '−12 %', 'as then', '× 8', '', '', '', '', ''],
+  );
+});
+
+test('a share beside an earlier one is told in points', () => {
+  assert.deepEqual(
+    [changeOfShare(0.53, 0.5), changeOfShare(0.4, 0.5), changeOfShare(0.5, 0.5), changeOfShare(null, 0.5)],
+    ['+3 points', '−10 points', 'as then', ''],
+  );
+});
