@@ -12,11 +12,7 @@ export interface AnswerReader {
 }
 
 /** Asks for a chat and reads it until it ends, or the test does. */
-export function readAnswer(
-  t: TestContext,
-  router: TestRouter,
-  body: Readonly<Record<string, unknown>>,
-): AnswerReader {
+export function readAnswer(t: TestContext, router: TestRouter, body: Readonly<Record<string, unknown>>): AnswerReader {
   let text = '';
   const abort = new AbortController();
   t.after(() => abort.abort());

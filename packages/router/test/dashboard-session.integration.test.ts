@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { assertWithin } from '@lfo/testing/figure.ts';
-import { browserOfSuite, noBrowser, openPage } from '@lfo/testing/browser.ts';
+import { browserOfSuite, lanName, noBrowser, openPage } from '@lfo/testing/browser.ts';
 import { questions, type SceneOptions, startScene, weatherTool } from '@lfo/testing/dashboard-scene.ts';
 import { runLfo } from '@lfo/testing/lfo-process.ts';
 import { recordedDays } from '../src/records/sample-days.ts';
@@ -44,6 +44,17 @@ describe('who and what the dashboard lets in', { skip: noBrowser }, () => {
     await page.goto('/dashboard/now');
     await page.waitForURL('**/dashboard/login');
     assert.deepEqual(foreign, []);
+  });
+
+  test('it works over plain HTTP from another machine, where a browser offers its pages less', async (t) => {
+    const { url } = await startScene(t, { yaml: `server: { allowed_hosts: [${lanName}] }\n` });
+    const { page, faults } = await openPage(t, browser(), url.replace('127.0.0.1', lanName));
+    await page.goto('/dashboard/playground');
+    assert.equal(await page.evaluate('isSecureContext'), false);
+    await page.getByLabel('Prompt').fill(questions.hard);
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.locator('.held-answer.dropped').waitFor();
+    assert.deepEqual(faults, []);
   });
 
   test('a session that ends elsewhere leads to the form and back to where one was', async (t) => {

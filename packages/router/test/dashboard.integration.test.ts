@@ -28,6 +28,25 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     assert.match(await page.locator('.tile').first().innerText(), /Requests\s+1/);
   });
 
+  test('the day so far stays where it is while newer figures come', async (t) => {
+    const { page, ask } = await open(t);
+    await page.clock.install();
+    await ask(questions.easy);
+    await page.goto('/dashboard/now');
+    await page.locator('.today').waitFor();
+    await page.evaluate(`new MutationObserver((changes) => {
+      for (const { removedNodes } of changes)
+        for (const { className } of removedNodes) if (className === 'today') document.title = 'gone';
+    }).observe(document.body, { childList: true, subtree: true })`);
+    for (let minute = 0; minute < 2; minute++) {
+      const yesterday = page.waitForResponse(/api\/usage\?.*until=/);
+      await page.clock.fastForward(60_000);
+      await yesterday;
+    }
+    await page.locator('.today').waitFor();
+    assert.equal(await page.title(), 'Now · LFO');
+  });
+
   test('whatever becomes of a request is shown: kept, escalated, failed over, failed, refused', async (t) => {
     const { page, ask, row } = await open(t);
     await page.goto('/dashboard/now');
@@ -238,6 +257,19 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     await page.goto('/dashboard/now');
     await row(id).filter({ hasText: 'escalated' }).waitFor();
     assert.equal(await page.locator('a.row').count(), 3);
+  });
+
+  test('what is held back of an answer is there too for who was elsewhere meanwhile', async (t) => {
+    const { page } = await open(t);
+    await page.goto('/dashboard/playground');
+    await page.getByLabel('Prompt').fill(questions.hard);
+    await page.getByRole('button', { name: 'Send' }).waitFor();
+    await page.evaluate(`document.querySelector('.ask').requestSubmit();
+      document.querySelector('a[href="/dashboard/now"]').click()`);
+    await page.locator('a.row', { hasText: 'escalated' }).waitFor();
+    await page.goBack();
+    const auto = page.getByRole('region', { name: 'Answer in the mode auto' });
+    await auto.locator('del', { hasText: 'The capital is Sydney.' }).waitFor();
   });
 
   test('what fails in the playground is said there', async (t) => {

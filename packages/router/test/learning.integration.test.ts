@@ -116,12 +116,7 @@ test('under the policy observe a local answer passes whatever the verdict, which
 test('at the shadow rate the cloud is asked beside an accepted answer, which gets its label with its chance', async (t) => {
   const { router, cloud } = await bothTiers(t, calling('Paris'), calling('London'), 'gate: { shadow_rate: 0.02 }');
   const easily = { ...asksWeather, metadata: { confidence_threshold: '0.1' } };
-  for (
-    let request = 0;
-    request < 600 && cloud.chats.length === 0;
-    request += 1
-  )
-    await router.chat(easily);
+  for (let request = 0; request < 600 && cloud.chats.length === 0; request += 1) await router.chat(easily);
   let label: Row | undefined;
   for (let tries = 0; tries < 50 && label === undefined; tries += 1) {
     label = (await rowsOf(router, 'labels', 1)).find(({ source }) => source === 'agreement');

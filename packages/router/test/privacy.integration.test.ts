@@ -268,11 +268,7 @@ describe('the privacy promise', { concurrency: 3 }, () => {
       assert.equal(await packetsOf(scene, listings), 0, 'listing');
       assert.equal(await packetsOf(scene, embeddings('near-embed', {})), 0, 'embedding by a local model');
       const inLocal = { 'x-lfo-mode': 'local' };
-      assert.equal(
-        await packetsOf(scene, embeddings('far-embed', inLocal)),
-        0,
-        'embedding by a cloud model in local',
-      );
+      assert.equal(await packetsOf(scene, embeddings('far-embed', inLocal)), 0, 'embedding by a cloud model in local');
       assert.equal(await packetsOf(scene, countings('lfo-cloud')), 0, 'counting for the cloud');
 
       for (const wire of wires) {

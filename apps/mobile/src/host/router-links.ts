@@ -1,5 +1,12 @@
 import { callRouter, Redialling, type DeviceHost, type RouterCall } from '@lfo/device-core';
-import { maxRouters, readKeyText, type Carrier, type Clock, type HandshakeTarget, type Primitives } from '@lfo/protocol';
+import {
+  maxRouters,
+  readKeyText,
+  type Carrier,
+  type Clock,
+  type HandshakeTarget,
+  type Primitives,
+} from '@lfo/protocol';
 import type { MessageOf, RouterMessage } from '@lfo/protocol';
 import { newRouter, type DeviceStore, type KnownRouter } from './device-store';
 

@@ -10,8 +10,11 @@ export const status = signal<StatusBody | undefined>(undefined);
 export const connection = signal<'connecting' | 'live' | 'lost'>('connecting');
 /** Requests a second over the last ten; `undefined` until that was watched for a moment. */
 export const requestRate = signal<number | undefined>(undefined);
-/** Names this page to the router: requests with it in `x-lfo-watch` show here what is held back of them. */
-export const reader = crypto.randomUUID();
+/**
+ * Names this page to the router: requests with it in `x-lfo-watch` show here what is held back of them.
+ * (`crypto.randomUUID` is not there without TLS on another machine than the router's.)
+ */
+export const reader = Array.from(crypto.getRandomValues(new Uint32Array(4)), String).join('-');
 
 const maxRequests = 200;
 /** Changes are shown this often at most, so that a busy router does not keep the page busy. */

@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { ask } from './client.ts';
 
 /** Something asked of the router: what is known of it, and why it is not. */
@@ -37,4 +37,11 @@ export function useResource<T>(path: string, everyMs?: number): Resource<T> {
     error: isCurrent ? state.error : undefined,
     reload: () => setTurn((before) => before + 1),
   };
+}
+
+/** What was known last, while nothing is: for a resource whose path moves with the time. */
+export function useLatest<T>(value: T | undefined): T | undefined {
+  const latest = useRef(value);
+  latest.current = value ?? latest.current;
+  return latest.current;
 }

@@ -2,7 +2,7 @@ import { useComputed, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { GroupedSummary } from '@lfo/router/src/records/history.ts';
 import type { LiveCounters } from '@lfo/router/src/records/request-view.ts';
-import { useResource } from '../api/resource.ts';
+import { useLatest, useResource } from '../api/resource.ts';
 import { connection, counters, requestRate, requests, status } from '../api/live.ts';
 import { change, changeOfShare, count, duration, money, perSecond, percent, plural } from '../format.ts';
 import { percentile } from '../percentile.ts';
@@ -103,11 +103,13 @@ const dayMs = 86_400_000;
 function Today() {
   const midnight = new Date();
   midnight.setHours(0, 0, 0, 0);
-  // In steps of minutes, so that the address stays the same for one.
-  const nowMs = Math.ceil(Date.now() / 60_000) * 60_000;
   const from = midnight.getTime();
-  const today = useResource<GroupedSummary>(`/dashboard/api/usage?from=${from}&until=${nowMs}`, 30_000).value;
-  const before = useResource<GroupedSummary>(`/dashboard/api/usage?from=${from - dayMs}&until=${nowMs - dayMs}`).value;
+  // In steps of minutes, so that the address stays the same for one.
+  const until = Math.ceil(Date.now() / 60_000) * 60_000 - dayMs;
+  const today = useResource<GroupedSummary>(`/dashboard/api/usage?from=${from}`, 30_000).value;
+  const before = useLatest(
+    useResource<GroupedSummary>(`/dashboard/api/usage?from=${from - dayMs}&until=${until}`).value,
+  );
   if (today === undefined || before === undefined || (today.requests === 0 && before.requests === 0)) return null;
   const since = `fromMs=${from}`;
   const items = [

