@@ -14,7 +14,9 @@ export const requestRate = signal<number | undefined>(undefined);
  * Names this page to the router: requests with it in `x-lfo-watch` show here what is held back of them.
  * (`crypto.randomUUID` is not there without TLS on another machine than the router's.)
  */
-export const reader = Array.from(crypto.getRandomValues(new Uint32Array(4)), String).join('-');
+export const reader = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+  byte.toString(16).padStart(2, '0'),
+).join('');
 
 const maxRequests = 200;
 /** Changes are shown this often at most, so that a busy router does not keep the page busy. */

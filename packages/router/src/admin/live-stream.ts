@@ -16,7 +16,7 @@ const maxStreams = 100;
 const maxBacklogBytes = 1024 * 1024;
 
 /** Chosen by the page at random: nobody else can name it. */
-const readerName = /^[0-9a-f-]{36}$/;
+const readerName = /^[0-9a-f]{32}$/;
 /** Where a reader stood: event ids name the process too, since sequences begin anew with it. */
 const eventId = /^([\w-]+):(\d+)$/;
 
