@@ -128,19 +128,37 @@ for (const [name, content] of [
 }
 
 test('of many who find a dead lock, one at a time works', async () => {
+  for (let round = 0; round < 50; round++) {
+    await writeFile(path(), JSON.stringify({ pid: 4711, host: 'here', beat: 3 }));
+    const clock = new FakeClock();
+    let running = 0;
+    let runs = 0;
+    const work = async (): Promise<void> => {
+      assert.equal(++running, 1);
+      await access(folder);
+      runs++;
+      running--;
+    };
+    const all = Array.from({ length: 8 }, () => withLock(path(), fakeMachine({ clock }), () => {}, never, work));
+    await settleWith(clock, Promise.all(all));
+    assert.equal(runs, 8);
+    assert.deepEqual(await readdir(folder), []);
+  }
+});
+
+test('a dead lock is taken over even where who wanted to remove it died too', async () => {
   await writeFile(path(), JSON.stringify({ pid: 4711, host: 'here', beat: 3 }));
+  await writeFile(`${path()}.turn`, '');
   const clock = new FakeClock();
-  let running = 0;
-  let runs = 0;
-  const work = async (): Promise<void> => {
-    assert.equal(++running, 1);
-    await access(folder);
-    runs++;
-    running--;
-  };
-  const all = Array.from({ length: 8 }, () => withLock(path(), fakeMachine({ clock }), () => {}, never, work));
-  await settleWith(clock, Promise.all(all));
-  assert.equal(runs, 8);
+  const done = withLock(
+    path(),
+    fakeMachine({ clock, staleLockMs: 2000 }),
+    () => {},
+    never,
+    () => Promise.resolve('done'),
+  );
+  assert.equal(await settleWith(clock, done), 'done');
+  assert.deepEqual(await readdir(folder), []);
 });
 
 test('the work is told when its lock was taken away, and the new owner keeps it', async () => {

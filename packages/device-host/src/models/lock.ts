@@ -1,5 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { link, open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { open, readFile, rm, stat, type FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Machine } from './machine.ts';
 import { errnoOf } from './model-error.ts';
@@ -68,10 +67,11 @@ async function acquire(path: string, machine: Machine, onProgress: OnProgress, s
     }
     const progress = parse(text)?.progress;
     if (progress !== undefined) onProgress(progress);
-    if (ownerIsGone(text, machine) || machine.clock.nowMs() - seenAtMs >= machine.staleLockMs) {
-      await removeStale(path, text);
-      continue;
-    }
+    const stoodMs = machine.clock.nowMs() - seenAtMs;
+    const isStale = ownerIsGone(text, machine) || stoodMs >= machine.staleLockMs;
+    if (isStale && (await removeStale(path, text))) continue;
+    // Whoever had the turn to remove it is gone too.
+    if (stoodMs >= 2 * machine.staleLockMs) await rm(turnOf(path), { force: true });
     await pause(machine.clock, pollMs, signal);
   }
 }
@@ -151,20 +151,23 @@ class Lock {
 }
 
 /**
- * Moves the lock aside and looks whether it is the stale one: of several who try, one moves it, and one who moved a
- * fresh lock by being late puts it back.
+ * Removes the lock if it is still the stale one. One at a time: whoever came late would else remove a fresh lock. False
+ * while another does so.
  */
-async function removeStale(path: string, stale: string): Promise<void> {
-  const aside = `${path}.${randomUUID()}`;
+async function removeStale(path: string, stale: string): Promise<boolean> {
+  const turn = turnOf(path);
   try {
-    await rename(path, aside);
+    await (await open(turn, 'wx', 0o600)).close();
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return;
+    if (errnoOf(error) === 'EEXIST') return false;
     throw error;
   }
-  if ((await readIfThere(aside)) !== stale) await link(aside, path).catch(() => {});
-  await rm(aside, { force: true });
+  if ((await readIfThere(path)) === stale) await rm(path, { force: true });
+  await rm(turn, { force: true });
+  return true;
 }
+
+const turnOf = (path: string): string => `${path}.turn`;
 
 function ownerIsGone(text: string, machine: Machine): boolean {
   const content = parse(text);
