@@ -37,11 +37,12 @@ async function scene(
 }
 
 /** The text of an answer, whole or streamed. */
-function textOf({ text }: Answer): string {
-  const bodies = text.startsWith('data:')
-    ? [...text.matchAll(/^data: (\{.*)$/gm)].map(([, json = '']) => json)
-    : [text];
-  return bodies.map((json) => String(at(JSON.parse(json), 'choices', 0, 'text') ?? '')).join('');
+function textOf({ text: body }: Answer): string {
+  const bodies = body.startsWith('data:')
+    ? [...body.matchAll(/^data: (\{.*)$/gm)].map(([, json = '']) => json)
+    : [body];
+  const texts = bodies.map((json) => at(JSON.parse(json), 'choices', 0, 'text'));
+  return texts.filter((text) => typeof text === 'string').join('');
 }
 
 const isWarned = ({ headers }: Answer): boolean => /\bprompt: /.test(String(headers['x-lfo-warning'] ?? ''));

@@ -347,7 +347,7 @@ export class Attempt {
           resumed: () => this.#notes.resumed(),
           cameVia: (hops) => this.#notes.cameVia(hops),
         };
-        warnOfUnused(request, backend, asked.warn);
+        warnOfUnused(request, backend, (param, why) => asked.warn(param, why));
         return wholeMs === undefined ? backend.infer(request, asked) : inOnePiece(backend, request, asked);
       },
       {

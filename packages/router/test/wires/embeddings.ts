@@ -19,7 +19,7 @@ export interface EmbeddingWire {
   body(model: string, texts: readonly string[], dimensions?: number): JsonObject;
   /** Vectors in the order of the texts, and the prompt's tokens where the wire tells. */
   read(body: unknown): { readonly vectors: readonly (readonly number[])[]; readonly tokens: number | undefined };
-  readonly error: Wire['error'];
+  error: Wire['error'];
 }
 
 function openai(format: 'float' | 'base64'): EmbeddingWire {
@@ -39,7 +39,7 @@ function openai(format: 'float' | 'base64'): EmbeddingWire {
       const inOrder = data.toSorted((one, two) => one.index - two.index);
       return { vectors: inOrder.map(({ embedding }) => floats(embedding)), tokens: usage.prompt_tokens };
     },
-    error: openaiChat.error,
+    error: (body) => openaiChat.error(body),
   };
 }
 
@@ -64,7 +64,7 @@ const geminiOne: EmbeddingWire = {
     const { embedding, usageMetadata } = parsed(body);
     return { vectors: [embedding.values], tokens: usageMetadata.promptTokenCount };
   },
-  error: gemini.error,
+  error: (body) => gemini.error(body),
 };
 
 const geminiBatch: EmbeddingWire = {
@@ -84,7 +84,7 @@ const geminiBatch: EmbeddingWire = {
     const all: readonly { readonly values: readonly number[] }[] = embeddings;
     return { vectors: all.map(({ values }) => values), tokens: usageMetadata.promptTokenCount };
   },
-  error: gemini.error,
+  error: (body) => gemini.error(body),
 };
 
 const ollamaEmbed: EmbeddingWire = {
@@ -97,7 +97,7 @@ const ollamaEmbed: EmbeddingWire = {
     const { embeddings, prompt_eval_count: tokens }: EmbedResponse = parsed(body);
     return { vectors: embeddings, tokens };
   },
-  error: ollama.error,
+  error: (body) => ollama.error(body),
 };
 
 /** It tells no usage. */
@@ -109,7 +109,7 @@ const ollamaOlder: EmbeddingWire = {
   path: () => '/api/embeddings',
   body: (model, [prompt = '']) => ({ model, prompt }),
   read: (body) => ({ vectors: [parsed(body).embedding], tokens: undefined }),
-  error: ollama.error,
+  error: (body) => ollama.error(body),
 };
 
 /** The first is what the others are compared with. */

@@ -251,8 +251,10 @@ function mediaPart({ mimeType, data }: z.infer<typeof blob>, param: string): Con
 
 /** What only Google's models are given; the backends say where it is left out. */
 function toGoogle({ tools, safetySettings }: GenerateBody): ChatRequest['google'] {
-  const hosted = (tools ?? []).flatMap(({ functionDeclarations: _, ...others }) =>
-    Object.entries(others).flatMap(([name, settings]) => (isJsonObject(settings) ? [{ [name]: settings }] : [])),
+  const hosted = (tools ?? []).flatMap((tool) =>
+    Object.entries(tool).flatMap(([name, settings]) =>
+      name !== 'functionDeclarations' && isJsonObject(settings) ? [{ [name]: settings }] : [],
+    ),
   );
   if (hosted.length === 0 && !isGiven(safetySettings)) return undefined;
   return { tools: hosted, safetySettings: safetySettings ?? [] };

@@ -291,8 +291,9 @@ class OpenAiCompatibleBackend implements Backend {
     if (load !== undefined) this.#noteLoad(load);
     const { id: requestId, bodyBytes, continuation } = request;
     const isAnswered = way === undefined || (this.isRouter === true && hasWarning(response, 'prompt'));
-    if (continuation !== undefined && isAnswered) warnOfMessage(continuation, call.warn);
-    else if (continuation?.bestOf !== undefined && !wanted.includes('best_of')) warnOfOne(call.warn);
+    const warn: CallContext['warn'] = (param, why) => call.warn(param, why);
+    if (continuation !== undefined && isAnswered) warnOfMessage(continuation, warn);
+    else if (continuation?.bestOf !== undefined && !wanted.includes('best_of')) warnOfOne(warn);
     const context = { backend, tier, model, requestId, bodyBytes, isInfill: way === 'infill' };
     const cameVia: CallContext['cameVia'] = (hops) => call.cameVia?.(hops);
     return { response, reader: new AnswerReader(this.isRouter === true ? { ...context, cameVia } : context) };
