@@ -215,8 +215,11 @@ describe('the middle of a text is filled in', () => {
 
   test('a server that would ignore it is never asked where its entry says so', async (t) => {
     const { complete, asked } = await scene(t, 'ollama-insert', { near: `${near}, capabilities: { infill: false }` });
+    for (let i = 0; i < 3; i++) assert.equal((await complete()).status, 200);
     const answer = await complete({ suffix: ' ago.' });
-    assert.deepEqual([answer.status, at(answer.json, 'error', 'param'), asked()], [400, 'suffix', []]);
+    const { error } = JSON.parse(answer.text);
+    assert.deepEqual([answer.status, error.code, error.param], [400, 'unsupported_by_backend', 'suffix']);
+    assert.equal(asked().length, 3, 'a decision for texts without a gap is none for those with one');
   });
 
   test('Ollama’s own wire: suffix and raw', async (t) => {

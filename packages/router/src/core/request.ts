@@ -177,6 +177,8 @@ export interface RoutingHints {
   readonly headDeadlineMs?: number;
   /** Same value, same conversation: prefers the backend that is warm for it. Scoped to the client key. */
   readonly sessionKey?: string;
+  /** The model as the client named it, where that is another name than the request's. */
+  readonly askedModel?: string;
   /** What the key is called, for rules. */
   readonly clientName?: string;
   /** Headers and metadata as they came, for rules; never recorded. */
