@@ -1,7 +1,7 @@
 /** Runs test files as `node --test` does: each in a process of its own, or many in a few. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
@@ -23,7 +23,7 @@ export interface RunLimits {
 }
 
 export interface FilesRun {
-  /** Relative paths. A run that fails without naming a file has failed in all. */
+  /** Relative paths; what did not come to its end has failed. */
   readonly failed: readonly string[];
   readonly findings: readonly TestFinding[];
 }
@@ -57,19 +57,16 @@ export async function runApart(files: readonly string[], limits: RunLimits): Pro
   });
   const reader = new FindingReader();
   const findings: TestFinding[] = [];
-  let isGood = false;
   events.on('test:pass', (data) => void findings.push(...reader.read({ type: 'test:pass', data })));
   events.on('test:fail', (data) => void findings.push(...reader.read({ type: 'test:fail', data })));
-  events.on('test:summary', (data) => {
-    findings.push(...reader.read({ type: 'test:summary', data }));
-    if (data.file === undefined) isGood = data.success;
-  });
+  events.on('test:summary', (data) => void findings.push(...reader.read({ type: 'test:summary', data })));
   events.compose(spec()).pipe(process.stdout, { end: false });
   await finished(events);
   if (signal.aborted) throw new Error(`The tests did not end within ${limits.deadlineMs / 60_000} minutes.`);
-  if (isGood) return { failed: [], findings };
-  const failed = failedIn(findings);
-  return { failed: failed.length === 0 ? files : failed, findings };
+  // One that leaves in the middle with exit code 0 is no failure to Node.
+  const ended = ran(findings);
+  const left = files.filter((file) => !ended.has(file));
+  return { failed: [...new Set([...failedIn(findings), ...left])], findings };
 }
 
 /**
@@ -104,6 +101,10 @@ function tellsAll({ status, findings }: Shared, files: readonly string[]): boole
   const hasEnded = findings.some(({ kind }) => kind === 'ran');
   const failed = failedIn(findings);
   return hasEnded && (failed.length === 0 ? status === 0 : failed.every((file) => files.includes(file)));
+}
+
+function ran(findings: readonly TestFinding[]): ReadonlySet<string> {
+  return new Set(findings.flatMap((finding) => (finding.kind === 'ran' ? [relative('.', finding.file)] : [])));
 }
 
 function failedIn(findings: readonly TestFinding[]): readonly string[] {
@@ -143,7 +144,7 @@ async function runShared(
   await once(child, 'exit');
   // What a test left behind may keep the pipes open.
   await Promise.race([closed, delay(1_000, undefined, { ref: false })]);
-  const findings = readFileSync(record, 'utf8')
+  const findings = (existsSync(record) ? readFileSync(record, 'utf8') : '')
     .split('\n')
     .filter(Boolean)
     .map((line): TestFinding => JSON.parse(line));

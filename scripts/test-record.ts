@@ -20,12 +20,13 @@ export default async function* testRecord(events: AsyncIterable<TestEvent>): Asy
 export class FindingReader {
   /** Of a file that has its own process the runner says how long it took; of others their tests are summed. */
   readonly #shared = new Map<string, { tests: number; tookMs: number }>();
+  readonly #apart = new Set<string>();
 
   read(event: TestEvent): readonly TestFinding[] {
     if (event.type === 'test:summary') return this.#ran(event);
     if (event.type !== 'test:pass' && event.type !== 'test:fail') return [];
-    this.#sum(event);
     const finding = findingOf(event);
+    if (finding?.kind !== 'empty') this.#sum(event);
     return finding === undefined ? [] : [finding];
   }
 
@@ -38,8 +39,11 @@ export class FindingReader {
   }
 
   #ran({ data: { file, counts, duration_ms: tookMs } }: EventOf<'test:summary'>): readonly TestFinding[] {
-    if (file === undefined) return Array.from(this.#shared, ([shared, sum]) => ({ kind: 'ran', file: shared, ...sum }));
-    this.#shared.delete(file);
+    if (file === undefined) {
+      const shared = [...this.#shared].filter(([each]) => !this.#apart.has(each));
+      return shared.map(([each, sum]) => ({ kind: 'ran', file: each, ...sum }));
+    }
+    this.#apart.add(file);
     return [{ kind: 'ran', file, tests: counts.tests, tookMs: Math.round(tookMs) }];
   }
 }
