@@ -75,7 +75,10 @@ function filesByKind(): Readonly<Record<Kind, readonly string[]>> {
   const model = chosen.filter((file) => file.endsWith('.model.test.ts'));
   const integration = chosen.filter((file) => file.endsWith('.integration.test.ts'));
   const others = new Set([...model, ...integration]);
-  const rank = (file: string): number => longest.findIndex((part) => file.includes(part)) >>> 0;
+  const rank = (file: string): number => {
+    const place = longest.findIndex((part) => file.includes(part));
+    return place === -1 ? longest.length : place;
+  };
   return {
     unit: chosen.filter((file) => !others.has(file)),
     integration: integration.toSorted((a, b) => rank(a) - rank(b)),
