@@ -149,6 +149,7 @@ const bound: ReadonlySet<string> = new Set([
   'context_too_small',
   'tools_unsupported',
   'images_unsupported',
+  'infill_unsupported',
 ]);
 
 function outcomeOf(row: RequestRow, voting: readonly CompiledRule[], tierOf: ReadonlyMap<string, Tier>): Outcome {

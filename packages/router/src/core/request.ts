@@ -26,11 +26,29 @@ export interface ChatRequest {
   readonly includeUsage?: boolean;
   /** Tools came as the deprecated `functions`: the call goes back as `function_call`. */
   readonly legacyFunctions?: boolean;
+  /** The client wants a text gone on with, not answered; `messages` has it as a user's, for models that only answer. */
+  readonly continuation?: Continuation;
+  /** For Google's models alone, in Google's words. */
+  readonly google?: {
+    /** What Google's servers do for a model, each as `{googleSearch: {}}`. */
+    readonly tools: readonly JsonObject[];
+    readonly safetySettings: readonly JsonObject[];
+  };
   readonly hints: RoutingHints;
   /** Size of the body as received, in bytes: an upper bound for its text. */
   readonly bodyBytes: number;
   /** Present where the body may go to an OpenAI-compatible server as it came, but for its model. */
   readonly source?: SourceText | undefined;
+}
+
+/** A text that a model is to go on with, without its template. */
+export interface Continuation {
+  /** Not empty. */
+  readonly prompt: string;
+  /** What comes after the gap that is to be filled, not empty; absent: the text ends with the prompt. */
+  readonly suffix?: string;
+  /** Texts to make, of which the likeliest is given, 2 or more; absent: one. */
+  readonly bestOf?: number;
 }
 
 /** The text of a chat completion's body that holds nothing but what would be written for the request. */

@@ -1,0 +1,40 @@
+import type { Continuation, Sampling } from '../../../core/request.ts';
+import { infillBody } from './infill.ts';
+import type { WireStyle } from './request.ts';
+import type { Way } from './supported-features.ts';
+
+/** Where each way is, from the address of the API with its `/v1`. */
+export function pathOf(way: Way | undefined): string {
+  if (way === undefined) return '/chat/completions';
+  return way === 'infill' ? '/../infill' : '/completions';
+}
+
+/** The body of a request for a text that is to be gone on with. */
+export function textRequestBody(
+  { continuation, sampling }: { readonly continuation: Continuation; readonly sampling: Sampling },
+  model: string,
+  way: Way,
+  { stream, scores, bestOf }: Pick<WireStyle, 'stream' | 'scores'> & { readonly bestOf: boolean },
+): object {
+  // Without an alternative llama-server gives no scores at all.
+  const alternatives = scores ? Math.max(1, (sampling.logprobs ? sampling.topLogprobs : undefined) ?? 1) : undefined;
+  if (way === 'infill')
+    return infillBody(continuation, sampling, { model, stream, ...(alternatives !== undefined && { alternatives }) });
+  return {
+    model,
+    prompt: continuation.prompt,
+    suffix: way === 'suffix' ? continuation.suffix : undefined,
+    best_of: bestOf ? continuation.bestOf : undefined,
+    max_tokens: sampling.maxTokens,
+    temperature: sampling.temperature,
+    top_p: sampling.topP,
+    stop: sampling.stop.length > 0 ? sampling.stop : undefined,
+    seed: sampling.seed,
+    frequency_penalty: sampling.frequencyPenalty,
+    presence_penalty: sampling.presencePenalty,
+    logit_bias: sampling.logitBias,
+    logprobs: alternatives,
+    stream: stream ? true : undefined,
+    stream_options: stream ? { include_usage: true } : undefined,
+  };
+}
