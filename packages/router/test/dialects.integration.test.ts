@@ -696,3 +696,22 @@ test('what manages Ollama’s models says what to use instead', async (t) => {
   }
   assert.equal((await app.inject({ method: 'HEAD', url: '/api/blobs/sha256:0a' })).statusCode, 501);
 });
+
+test('what else the vendors’ APIs have is a 404 in their words, which says what to do instead', async (t) => {
+  const { app } = scriptedRouter({ answer: () => fromEvents([]) });
+  t.after(() => app.close());
+  for (const [path, says, envelope] of [
+    ['/v1/files', /in the messages/, /^\{"error":\{"message"/],
+    ['/v1/batches/b_1', /one by one/, /^\{"error":\{"message"/],
+    ['/v1/conversations', /whole conversation/, /^\{"error":\{"message"/],
+    ['/v1/messages/batches', /one by one/, /^\{"type":"error"/],
+    ['/v1beta/cachedContents', /content itself/, /^\{"error":\{"code":404/],
+    ['/v1beta/interactions', /generateContent/, /^\{"error":\{"code":404/],
+    ['/v1/filesystem', /base URL/, /^\{"error":\{"message"/],
+  ] as const) {
+    const { statusCode, body } = await app.inject({ method: 'POST', url: path, payload: {} });
+    assert.equal(statusCode, 404, path);
+    assert.match(body, says);
+    assert.match(body, envelope);
+  }
+});

@@ -146,6 +146,10 @@ export interface Sampling {
   readonly topP?: number;
   /** At least 1. */
   readonly topK?: number;
+  /** 0..1 */
+  readonly minP?: number;
+  /** Above 0; 1 is none. */
+  readonly repeatPenalty?: number;
   /** `max_completion_tokens`, else `max_tokens`; at least 1; includes reasoning. */
   readonly maxTokens?: number;
   /** At most 5, none empty. */

@@ -1,5 +1,5 @@
 import type { Backend, CallContext } from './backend.ts';
-import type { ChatRequest, Continuation } from './request.ts';
+import type { ChatRequest, Continuation, Sampling } from './request.ts';
 
 type Warn = CallContext['warn'];
 
@@ -25,3 +25,12 @@ export function warnOfGoogleTools({ tools }: NonNullable<ChatRequest['google']>,
   const kinds = tools.flatMap((tool) => Object.keys(tool)).map((name) => name.slice(0, 64));
   if (kinds.length > 0) warn('tools', `tools of the kind ${kinds.join(', ')} are not offered to the model`);
 }
+
+/** Names the settings of sampling that only some engines have. */
+export function warnOfRareSampling({ topK, minP, repeatPenalty }: RareSampling, warn: Warn, why: string): void {
+  if (topK !== undefined) warn('top_k', why);
+  if (minP !== undefined) warn('min_p', why);
+  if (repeatPenalty !== undefined) warn('repeat_penalty', why);
+}
+
+type RareSampling = { readonly [Name in 'topK' | 'minP' | 'repeatPenalty']?: Sampling[Name] | undefined };

@@ -357,11 +357,8 @@ class OpenAiCompatibleBackend implements Backend {
     const style = this.#styleOf(stream, wanted);
     const { continuation, sampling } = request;
     if (way === undefined || continuation === undefined) return requestText(request, call, style);
-    const { scores } = style;
-    const text = { continuation, sampling };
-    return JSON.stringify(
-      textRequestBody(text, call.model, way, { stream, scores, bestOf: wanted.includes('best_of') }),
-    );
+    const bestOf = wanted.includes('best_of');
+    return JSON.stringify(textRequestBody({ continuation, sampling }, call, way, { ...style, bestOf }));
   }
 
   #headersFor(request: ChatRequest, call: CallContext): Readonly<Record<string, string>> | undefined {
@@ -376,6 +373,7 @@ class OpenAiCompatibleBackend implements Backend {
       dialect,
       stream,
       scores: features.includes('scores'),
+      sampler: features.includes('sampler'),
       maxTokensField: features.includes('max_completion_tokens') ? 'max_completion_tokens' : 'max_tokens',
       jsonSchema: capabilities.jsonSchema !== false,
     };
@@ -388,13 +386,16 @@ class OpenAiCompatibleBackend implements Backend {
     shape: RequestShape,
     way: Way | undefined,
   ): readonly Feature[] {
-    const { tier, dialect, capabilities } = this.#config;
+    const { tier, dialect, capabilities, kind } = this.#config;
+    const { topK, minP, repeatPenalty } = sampling;
     const wanted: Feature[] = way === undefined ? [] : [way];
     if (way !== undefined && way !== 'infill' && continuation?.bestOf !== undefined) wanted.push('best_of');
     if ((call.wantScores || sampling.logprobs) && capabilities.logprobs !== false) wanted.push('scores');
     if (way === undefined && sampling.maxTokens !== undefined && tier === 'cloud' && dialect === 'standard') {
       wanted.push('max_completion_tokens');
     }
+    const isRare = topK !== undefined || minP !== undefined || repeatPenalty !== undefined;
+    if (isRare && tier === 'local' && dialect === 'standard' && kind !== 'lfo') wanted.push('sampler');
     return wanted.filter((feature) => this.#features.takes(feature, call.model, shape) !== false);
   }
 

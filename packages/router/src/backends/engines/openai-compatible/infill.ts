@@ -5,7 +5,11 @@ import type { Continuation, Sampling } from '../../../core/request.ts';
 export function infillBody(
   { prompt, suffix = '' }: Continuation,
   sampling: Sampling,
-  { model, stream, alternatives }: { readonly model: string; readonly stream: boolean; readonly alternatives?: number },
+  {
+    model,
+    stream,
+    alternatives,
+  }: { readonly model: string; readonly stream: boolean; readonly alternatives: number | undefined },
 ): object {
   return {
     model,
