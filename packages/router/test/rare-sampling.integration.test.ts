@@ -54,3 +54,60 @@ test('a server that refuses them is asked once more without, and remembered', as
     assert.equal(local.chats.length - before, calls);
   }
 });
+
+test('how much is to be said goes to clouds that take it, and is named where it is not', async (t) => {
+  const { router, local, cloud } = await startTiers(t);
+  const asks: readonly (readonly [string, object])[] = [
+    ['/v1/chat/completions', { messages: body.messages, verbosity: 'low' }],
+    ['/v1/responses', { input: 'Hello', text: { verbosity: 'low' } }],
+  ];
+  for (const [path, more] of asks) {
+    assert.equal(await warning(router, 'lfo-cloud', path, more), '');
+    assert.equal(at(cloud.chats.at(-1)?.request.json, 'verbosity'), 'low');
+    assert.match(await warning(router, 'lfo-local', path, more), /^verbosity: /);
+    assert.equal(at(local.chats.at(-1)?.request.json, 'verbosity'), undefined);
+  }
+  const plain = answerWith({ deltas: ['Hello.'] });
+  cloud.always((exchange) =>
+    /"verbosity"/.test(exchange.request.text)
+      ? exchange.json(400, { error: { message: "Unsupported parameter: 'verbosity'", param: 'verbosity' } })
+      : plain(exchange),
+  );
+  const [path = '', more = {}] = asks[0] ?? [];
+  assert.match(await warning(router, 'lfo-cloud', path, { ...more, max_tokens: 5 }), /^verbosity: /);
+});
+
+test('the stop sequence that ended an answer is told on the wire that has a word for it', async (t) => {
+  let ended: object = { stop_reason: 'END' };
+  const { router } = await startTiers(t, {
+    local: (exchange) => {
+      const choice = { index: 0, delta: { content: 'It is 4.' }, finish_reason: 'stop', ...ended };
+      exchange.head(200, { 'content-type': 'text/event-stream' });
+      const usage = { prompt_tokens: 1, completion_tokens: 1 };
+      exchange.finish(`data: ${JSON.stringify({ model: 'small', choices: [choice], usage })}\n\ndata: [DONE]\n\n`);
+    },
+  });
+  const stopped = async (stream: boolean) => {
+    const asked = {
+      model: 'lfo-local',
+      max_tokens: 9,
+      messages: body.messages,
+      stop_sequences: ['STOP', 'END'],
+      stream,
+    };
+    const { text } = await router.request('POST', '/v1/messages', asked);
+    const says = stream ? /event: message_delta\ndata: (.*)/.exec(text)?.[1] : text;
+    const said = JSON.parse(says ?? '{}');
+    const { stop_reason: reason, stop_sequence: sequence } = stream ? said.delta : said;
+    return [reason, sequence];
+  };
+  for (const [said, expected] of [
+    [{ stop_reason: 'END' }, ['stop_sequence', 'END']],
+    [{ matched_stop: 'STOP' }, ['stop_sequence', 'STOP']],
+    [{ stop_reason: 151_645 }, ['end_turn', null]],
+    [{ stop_reason: 'not asked for' }, ['end_turn', null]],
+  ] as const) {
+    ended = said;
+    for (const stream of [false, true]) assert.deepEqual(await stopped(stream), expected);
+  }
+});

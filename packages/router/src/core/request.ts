@@ -164,6 +164,8 @@ export interface Sampling {
   readonly logprobs: boolean;
   /** 0..20; alternatives per token. */
   readonly topLogprobs?: number;
+  /** How much is said. */
+  readonly verbosity?: 'low' | 'medium' | 'high';
   readonly reasoningEffort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max';
 }
 

@@ -27,10 +27,15 @@ export function warnOfGoogleTools({ tools }: NonNullable<ChatRequest['google']>,
 }
 
 /** Names the settings of sampling that only some engines have. */
-export function warnOfRareSampling({ topK, minP, repeatPenalty }: RareSampling, warn: Warn, why: string): void {
+export function warnOfRareSampling(
+  { topK, minP, repeatPenalty, verbosity }: RareSampling,
+  warn: Warn,
+  why: string,
+): void {
   if (topK !== undefined) warn('top_k', why);
   if (minP !== undefined) warn('min_p', why);
   if (repeatPenalty !== undefined) warn('repeat_penalty', why);
+  if (verbosity !== undefined) warn('verbosity', why);
 }
 
-type RareSampling = { readonly [Name in 'topK' | 'minP' | 'repeatPenalty']?: Sampling[Name] | undefined };
+type RareSampling = { readonly [Name in 'topK' | 'minP' | 'repeatPenalty' | 'verbosity']?: Sampling[Name] | undefined };

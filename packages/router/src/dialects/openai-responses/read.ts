@@ -64,7 +64,6 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
   const isEmpty = !items.some((item) => isSaid(item));
   const messages = isEmpty ? [] : conversation.end('input');
   warnOfLoops(messages, warnings);
-  if (isGiven(body.text?.verbosity)) warnings.set('text.verbosity', 'not used');
   const responseFormat = toResponseFormat(body);
   const request: ChatRequest = {
     id: received.id,
@@ -81,6 +80,7 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
       stop: [],
       logprobs: isGiven(body.top_logprobs) && body.top_logprobs > 0,
       ...(isGiven(body.top_logprobs) && { topLogprobs: body.top_logprobs }),
+      ...(isGiven(body.text?.verbosity) && { verbosity: body.text.verbosity }),
       ...(isGiven(body.reasoning?.effort) && { reasoningEffort: body.reasoning.effort }),
     },
     stream: body.stream === true,

@@ -22,8 +22,8 @@ export function translateGeneration(request: ChatRequest, context: GenerationCon
   if (stop.length > maxStops)
     throw new RequestError(`Gemini takes at most ${maxStops} stop sequences.`, { param: 'stop' });
   if (request.sampling.logitBias !== undefined) context.warn('logit_bias', 'Gemini has no such setting.');
-  const { minP, repeatPenalty } = request.sampling;
-  warnOfRareSampling({ minP, repeatPenalty }, context.warn, 'Gemini has no such setting.');
+  const { minP, repeatPenalty, verbosity } = request.sampling;
+  warnOfRareSampling({ minP, repeatPenalty, verbosity }, context.warn, 'Gemini has no such setting.');
   const thinkingConfig = translateThinking(request.sampling, context);
   return {
     ...(maxTokens === undefined ? {} : { maxOutputTokens: maxTokens }),

@@ -374,6 +374,7 @@ class OpenAiCompatibleBackend implements Backend {
       stream,
       scores: features.includes('scores'),
       sampler: features.includes('sampler'),
+      verbosity: features.includes('verbosity'),
       maxTokensField: features.includes('max_completion_tokens') ? 'max_completion_tokens' : 'max_tokens',
       jsonSchema: capabilities.jsonSchema !== false,
     };
@@ -391,9 +392,10 @@ class OpenAiCompatibleBackend implements Backend {
     const wanted: Feature[] = way === undefined ? [] : [way];
     if (way !== undefined && way !== 'infill' && continuation?.bestOf !== undefined) wanted.push('best_of');
     if ((call.wantScores || sampling.logprobs) && capabilities.logprobs !== false) wanted.push('scores');
-    if (way === undefined && sampling.maxTokens !== undefined && tier === 'cloud' && dialect === 'standard') {
-      wanted.push('max_completion_tokens');
-    }
+    const isForOpenAi = way === undefined && tier === 'cloud' && dialect === 'standard';
+    if (sampling.maxTokens !== undefined && isForOpenAi) wanted.push('max_completion_tokens');
+    if (sampling.verbosity !== undefined && (isForOpenAi || (kind === 'lfo' && way === undefined)))
+      wanted.push('verbosity');
     const isRare = topK !== undefined || minP !== undefined || repeatPenalty !== undefined;
     if (isRare && tier === 'local' && dialect === 'standard' && kind !== 'lfo') wanted.push('sampler');
     return wanted.filter((feature) => this.#features.takes(feature, call.model, shape) !== false);

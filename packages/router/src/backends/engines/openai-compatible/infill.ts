@@ -36,7 +36,7 @@ export function completionOf(value: JsonValue | undefined): JsonValue | undefine
   const choice: JsonObject = {
     text: content,
     ...(Array.isArray(scores) && { logprobs: { content: scores } }),
-    ...(stop === true && { finish_reason: wordFor(value) }),
+    ...(stop === true && { finish_reason: wordFor(value), stop_reason: value['stopping_word'] ?? null }),
   };
   return {
     ...(typeof model === 'string' && { model }),

@@ -21,6 +21,8 @@ export interface WireStyle {
   readonly scores: boolean;
   /** Settings of sampling that local servers know beside OpenAI’s; absent: not. */
   readonly sampler?: boolean;
+  /** OpenAI's newer models take how much is to be said; absent: not. */
+  readonly verbosity?: boolean;
   /** OpenAI's newer models insist on the one, many other servers know only the other. */
   readonly maxTokensField: 'max_completion_tokens' | 'max_tokens';
   readonly dialect: 'standard' | 'google';
@@ -78,8 +80,12 @@ export function requestBody(
 
 function samplingBody({ sampling }: ChatRequest, call: Pick<CallContext, 'warn'>, style: WireStyle): Partial {
   const { logprobs, topLogprobs, logitBias } = sampling;
-  if (!style.sampler)
-    warnOfRareSampling(sampling, (param, why) => call.warn(param, why), 'this backend has no such setting');
+  const { topK, minP, repeatPenalty, verbosity } = sampling;
+  warnOfRareSampling(
+    { ...(style.sampler ? {} : { topK, minP, repeatPenalty }), ...(style.verbosity ? {} : { verbosity }) },
+    (param, why) => call.warn(param, why),
+    'this backend has no such setting',
+  );
   if (logprobs && !style.scores) call.warn('logprobs', 'this backend gives no log-probabilities');
   const takesBias = style.dialect !== 'google';
   if (logitBias !== undefined && !takesBias) call.warn('logit_bias', 'this backend takes no biases');
@@ -95,6 +101,7 @@ function samplingBody({ sampling }: ChatRequest, call: Pick<CallContext, 'warn'>
     logprobs: style.scores ? true : undefined,
     top_logprobs: style.scores && logprobs ? topLogprobs : undefined,
     reasoning_effort: sampling.reasoningEffort,
+    verbosity: style.verbosity ? verbosity : undefined,
     ...(style.sampler ? rareSampling(sampling) : {}),
   };
 }
