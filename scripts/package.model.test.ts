@@ -31,7 +31,9 @@ test('from an empty folder the packed file installs, answers and is sound', asyn
 
   const env = {
     // As somebody has it who has nothing of LFO yet.
-    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(LFO_|PORT$|HOST$)/.test(name))),
+    ...Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => !/^(LFO_|PORT$|HOST$|NODE_COMPILE_CACHE$)/.test(name)),
+    ),
     LFO_DATA_DIR: join(folder, 'data'),
     LFO_MODELS_DIR: modelsDir,
     LFO_LOCAL_MODEL: 'smollm2-135m',

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { type TestContext, test } from 'node:test';
 
 import { allowedSkips } from './allowed-skips.ts';
+import type { FilesRun } from './run-test-files.ts';
 import type { TestFinding } from './test-record.ts';
-import { hiddenBy, onlyIn } from './test-verdict.ts';
+import { hiddenBy, needsOwnProcess, onlyIn } from './test-verdict.ts';
 
 /** Runs test files as `npm test` does: what the runner said, its status, and what is on record. */
 function run(t: TestContext, files: Readonly<Record<string, string>>) {
@@ -39,6 +40,27 @@ function run(t: TestContext, files: Readonly<Record<string, string>>) {
   return { status, stdout, findings, failed: [...new Set(failed)] };
 }
 
+/** Runs test files in one process, as `npm run test:unit` does: which failed, and which came to their end. */
+function runShared(t: TestContext, files: Readonly<Record<string, string>>) {
+  const folder = mkdtempSync(join(tmpdir(), 'lfo-runner-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  for (const [name, source] of Object.entries(files)) writeFileSync(join(folder, name), source);
+  const tests = Object.keys(files).filter((name) => name.endsWith('.test.ts'));
+  const cwd = join(import.meta.dirname, '..');
+  const program = `import { writeFileSync } from 'node:fs';
+    import { runTogether } from ${JSON.stringify(join(import.meta.dirname, 'run-test-files.ts'))};
+    const folder = ${JSON.stringify(folder)};
+    const files = ${JSON.stringify(tests.map((name) => relative(cwd, join(folder, name))))};
+    const result = await runTogether(files, { folder, atOnce: 1, timeoutMs: 5_000, deadlineMs: 20_000 });
+    writeFileSync(folder + '/result', JSON.stringify(result));`;
+  writeFileSync(join(folder, 'program.ts'), program);
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  spawnSync(process.execPath, [join(folder, 'program.ts')], { cwd, env, timeout: 30_000 });
+  const { failed, findings }: FilesRun = JSON.parse(readFileSync(join(folder, 'result'), 'utf8'));
+  const ran = findings.filter(({ kind }) => kind === 'ran').map(({ file }) => basename(file));
+  return { failed: failed.map((file) => basename(file)).toSorted(), ran: ran.toSorted() };
+}
+
 test('a file that leaves something open ends, is said to hold it and fails', (t) => {
   const { status, stdout, failed } = run(t, {
     'held.test.ts': `import { test } from 'node:test'; test('x', () => {}); setInterval(() => {}, 1000);`,
@@ -57,6 +79,30 @@ test('a helper whose hook fails is the failure of the test file that used it', (
   });
   assert.equal(status, 1);
   assert.deepEqual(failed, ['using.test.ts']);
+});
+
+test('of files that share a process each is named that fails, however it does', (t) => {
+  const good = `import { test } from 'node:test'; test('y', () => {});`;
+  const late = `import { test } from 'node:test'; test('x', () => {}); throw new Error('late');`;
+  const helper = `import { test } from 'node:test'; export const use = () => test('h', () => { throw new Error('no'); });`;
+  const { failed, ran } = runShared(t, {
+    'helper.ts': helper,
+    'late.test.ts': late,
+    'leaves.test.ts': `import { test } from 'node:test'; test('x', () => process.exit(0));`,
+    'using.test.ts': `import { use } from './helper.ts'; use();`,
+    'good.test.ts': good,
+    'hooks.test.ts': `import { afterEach, test } from 'node:test';
+afterEach(() => { throw new Error('no'); });
+test('z', () => {});`,
+  });
+  assert.deepEqual(failed, ['hooks.test.ts', 'late.test.ts', 'leaves.test.ts', 'using.test.ts']);
+  assert.deepEqual(ran, ['good.test.ts', 'hooks.test.ts', 'late.test.ts', 'using.test.ts']);
+  assert.deepEqual(runShared(t, { 'late.test.ts': late, 'good.test.ts': good }).failed, ['late.test.ts']);
+});
+
+test('a file whose hooks would be those of its neighbours has a process of its own', () => {
+  assert.ok(needsOwnProcess(`import { before } from 'node:test';\nbefore(() => {});\n`));
+  assert.ok(!needsOwnProcess(`describe('x', () => {\n  before(() => {});\n});\n`));
 });
 
 test('a skip that is not on the list, a test still to do and a file without tests are told', (t) => {

@@ -29,3 +29,11 @@ export function onlyIn(file: string, source: string): readonly string[] {
   const found = /\b(?:test|it|suite|describe)\.only\(|\bonly: true\b/.exec(source);
   return found === null ? [] : [`${file} has "${found[0]}", which leaves other tests out.`];
 }
+
+/**
+ * Whether a test file has to have a process of its own: hooks at its top, which in a shared one would be those of every
+ * file, or timers of the whole process replaced.
+ */
+export function needsOwnProcess(source: string): boolean {
+  return /^(?:before|after)(?:Each)?\(|\bmock\.timers\b/m.test(source);
+}

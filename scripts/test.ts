@@ -4,15 +4,18 @@
  * `LFO_TEST_FULL=1` (`npm run test:full`) runs what takes long too: every file with real weights, and the numbers of
  * `testing/src/test-scale.ts`; a run of all is then written to `docs/test-full.md`.
  *
+ * Unit files share two processes, so that what they import is loaded twice and not once a file; in the full run and
+ * with `CI=true` each has its own. How files are run is told in `run-test-files.ts`.
+ *
  * At most two integration files that failed beside others are run once more, alone, and are named at the end;
  * `LFO_TEST_RERUNS` is another number. With
  * `CI=true` a test that is skipped, still to do or left out by `only` fails the run: see `allowed-skips.ts`.
  */
-import { spawnSync } from 'node:child_process';
 import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join, relative } from 'node:path';
+import { basename, join } from 'node:path';
 
+import { runApart, runTogether, type RunLimits } from './run-test-files.ts';
 import { type KindResult, testPage } from './test-page.ts';
 import type { TestFinding } from './test-record.ts';
 import { hiddenBy, onlyIn } from './test-verdict.ts';
@@ -31,10 +34,21 @@ if (wanted !== 'all' && !kinds.some((kind) => kind === wanted)) {
 const modelFilesOfCi: readonly string[] = ['llama-engine.model.test.ts'];
 /** Timings and memory of model tests suffer from company; sockets hardly do. */
 const concurrency: Readonly<Record<Kind, number>> = { unit: 2, integration: 2, model: 1 };
+/** Begun first, so that none is left to run alone at the end: those that take a minute, by parts of their names. */
+const longest = [
+  '/stress.',
+  '/dashboard-looks.',
+  '/database.',
+  '/several-routers-outages.',
+  '/disk.',
+  '/several-routers.',
+];
 const timeoutMs: Readonly<Record<Kind, number>> = { unit: 60_000, integration: 180_000, model: 600_000 };
 /** For all files of a kind: many times what they take. A run that stands still ends, and says what was running. */
 const deadlineMs: Readonly<Record<Kind, number>> = { unit: 600_000, integration: 2_400_000, model: 1_200_000 };
 const timesLonger = isFull ? 10 : 1;
+/** Of fewer files each is run as it would be alone. */
+const fewestToShare = 10;
 const mostReruns = Number(process.env['LFO_TEST_RERUNS'] ?? 2);
 
 const folder = mkdtempSync(join(tmpdir(), 'lfo-tests-'));
@@ -42,7 +56,7 @@ const filesOf = filesByKind();
 const results: KindResult[] = [];
 const problems: string[] = [];
 const rerun: string[] = [];
-for (const kind of kinds) if (wanted === 'all' || wanted === kind) results.push(runKind(kind));
+for (const kind of kinds) if (wanted === 'all' || wanted === kind) results.push(await runKind(kind));
 rmSync(folder, { recursive: true, force: true });
 if (results.every(({ files }) => files === 0)) throw new Error(`No test file matches ${parts.join(' ')}.`);
 report();
@@ -61,15 +75,19 @@ function filesByKind(): Readonly<Record<Kind, readonly string[]>> {
   const model = chosen.filter((file) => file.endsWith('.model.test.ts'));
   const integration = chosen.filter((file) => file.endsWith('.integration.test.ts'));
   const others = new Set([...model, ...integration]);
+  const rank = (file: string): number => {
+    const place = longest.findIndex((part) => file.includes(part));
+    return place === -1 ? longest.length : place;
+  };
   return {
     unit: chosen.filter((file) => !others.has(file)),
-    integration,
+    integration: integration.toSorted((a, b) => rank(a) - rank(b)),
     model: model.filter((file) => !isLong(file)),
   };
 }
 
 /** Runs all files of a kind and notes what is wrong with them. */
-function runKind(kind: Kind): KindResult {
+async function runKind(kind: Kind): Promise<KindResult> {
   const files = filesOf[kind];
   const startMs = performance.now();
   const result = (findings: readonly TestFinding[], failed: readonly string[]): KindResult => {
@@ -80,48 +98,19 @@ function runKind(kind: Kind): KindResult {
   if (files.length === 0) return result([], []);
   process.stdout.write(`\n${kind}: ${files.length} files\n`);
   if (isStrict) for (const file of files) problems.push(...onlyIn(file, readFileSync(file, 'utf8')));
-  const { failed, findings } = run(kind, files, concurrency[kind]);
+  const limits: RunLimits = {
+    folder,
+    atOnce: concurrency[kind],
+    timeoutMs: timeoutMs[kind] * timesLonger,
+    deadlineMs: deadlineMs[kind] * timesLonger,
+  };
+  const areShared = kind === 'unit' && !isStrict && files.length >= fewestToShare;
+  const { failed, findings } = await (areShared ? runTogether(files, limits) : runApart(files, limits));
   if (isStrict) problems.push(...hiddenBy(findings));
   if (failed.length === 0 || kind !== 'integration' || failed.length > mostReruns) return result(findings, failed);
   process.stdout.write(`\nonce more, alone:\n${failed.map((file) => `  ${file}\n`).join('')}`);
   rerun.push(...failed);
-  return result(findings, run(kind, failed, 1).failed);
-}
-
-/** The files that failed; a runner that fails without naming one has failed in all. One beyond its time ends it all. */
-function run(
-  kind: Kind,
-  files: readonly string[],
-  atOnce: number,
-): { readonly failed: readonly string[]; readonly findings: readonly TestFinding[] } {
-  const record = join(folder, 'record');
-  const { status } = spawnSync(
-    process.execPath,
-    [
-      '--import=./scripts/end-of-tests.ts',
-      '--test',
-      `--test-concurrency=${atOnce}`,
-      `--test-timeout=${timeoutMs[kind] * timesLonger}`,
-      '--test-reporter=spec',
-      '--test-reporter-destination=stdout',
-      '--test-reporter=./scripts/test-record.ts',
-      `--test-reporter-destination=${record}`,
-      ...files,
-    ],
-    { stdio: 'inherit', timeout: deadlineMs[kind] * timesLonger },
-  );
-  if (status === null) throw new Error(`The ${kind} tests did not end within ${deadlineMs[kind] / 60_000} minutes.`);
-  const findings = readFindings(record);
-  const named = findings.filter(({ kind }) => kind === 'failed').map(({ file }) => relative('.', file));
-  if (status === 0) return { failed: [], findings };
-  return { failed: named.length === 0 ? files : [...new Set(named)], findings };
-}
-
-function readFindings(record: string): readonly TestFinding[] {
-  return readFileSync(record, 'utf8')
-    .split('\n')
-    .filter(Boolean)
-    .map((line): TestFinding => JSON.parse(line));
+  return result(findings, (await runApart(failed, { ...limits, atOnce: 1 })).failed);
 }
 
 function report(): void {

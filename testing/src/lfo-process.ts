@@ -56,6 +56,7 @@ export function startLfo(
     env: {
       PATH: process.env['PATH'],
       HOME: cwd,
+      ...compileCache(),
       ...(launcher === ownLauncher ? { LFO_BUNDLE: 'off' } : {}),
       LFO_DATA_DIR: join(cwd, 'data'),
       LFO_LOCAL_MODEL: 'none',
@@ -86,6 +87,15 @@ export function startLfo(
         look();
       }),
   };
+}
+
+/**
+ * Where the runner of the tests keeps compiled code, as a variable for a process that a test starts: with it a start
+ * takes half the time. A process that is to keep its own has another value, or an empty one.
+ */
+export function compileCache(): Readonly<Record<string, string>> {
+  const { NODE_COMPILE_CACHE: folder } = process.env;
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
 }
 
 /** Runs the real command line to its end. */

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
 import * as z from 'zod';
 
+import { compileCache } from './lfo-process.ts';
 import { listenTo } from './listen-to.ts';
 import type { Mutation } from './mutate.ts';
 import { CanaryNetwork, canaryAddress, routerLanAddress, silentLanAddress } from './network-namespace.ts';
@@ -66,7 +67,7 @@ export async function startPrivacyNetwork(
   ) => {
     const child = spawn(program, rest, {
       cwd: folder,
-      env: { PATH: process.env['PATH'], HOME: folder, ...env },
+      env: { PATH: process.env['PATH'], HOME: folder, ...compileCache(), ...env },
       detached: isGroup,
       stdio: ['ignore', 'pipe', 'pipe'],
     });

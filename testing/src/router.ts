@@ -11,6 +11,7 @@ import { createLogger } from '@lfo/router/src/telemetry/log.ts';
 import type { HostProcess, ReadyInfo, RunningApp } from '@lfo/router/src/app/running-app.ts';
 import { Pool } from 'undici';
 
+import { compileCache } from './lfo-process.ts';
 import { readSse, type ReadStream } from './sse.ts';
 
 export interface TestRouterOptions {
@@ -79,7 +80,7 @@ export async function startRouter(t: Pick<TestContext, 'after'>, options: TestRo
     { config, logger, clock: options.clock ?? systemClock, processStartMs: systemClock.nowMs(), startup },
     {
       execPath: process.execPath,
-      childEnv: { PATH, HOME },
+      childEnv: { PATH, HOME, ...compileCache() },
       random: Math.random,
       ...(options.childOptions === undefined ? {} : { childOptions: options.childOptions }),
     },

@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
 import { listenTo } from './listen-to.ts';
+import { compileCache } from './lfo-process.ts';
 import { lies } from './lying-edge.ts';
 import { CanaryNetwork, canaryAddress, siteAddress } from './network-namespace.ts';
 
@@ -39,7 +40,14 @@ export async function startSiteNetwork(t: TestContext): Promise<SiteNetwork> {
     mkdirSync(cwd, { recursive: true });
     const child = spawn(program, args, {
       cwd,
-      env: { PATH: process.env['PATH'], HOME: cwd, LFO_DATA_DIR: join(cwd, 'data'), LFO_LOCAL_MODEL: 'none', ...env },
+      env: {
+        PATH: process.env['PATH'],
+        HOME: cwd,
+        ...compileCache(),
+        LFO_DATA_DIR: join(cwd, 'data'),
+        LFO_LOCAL_MODEL: 'none',
+        ...env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     children.push(child);

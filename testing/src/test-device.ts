@@ -90,10 +90,10 @@ export class TestDevice {
     return await this.#dial(shown.port, host, { purpose: 'pair', psk, expectedKey: shown.key });
   }
 
-  /** Dials the router it is paired with. */
-  async dial(port: number, host = '127.0.0.1'): Promise<TestLink> {
+  /** Dials the router it is paired with; once each has proven who it is, `beforeHello` comes first. */
+  async dial(port: number, host = '127.0.0.1', beforeHello?: () => Promise<unknown>): Promise<TestLink> {
     if (this.routerKey === undefined) throw new TypeError('not paired');
-    return await this.#dial(port, host, { purpose: 'known', peerKey: this.routerKey });
+    return await this.#dial(port, host, { purpose: 'known', peerKey: this.routerKey }, beforeHello);
   }
 
   /** Dials without handshake and encryption. */
@@ -134,15 +134,20 @@ export class TestDevice {
     return { uri, code: pairingCode(secret), port, links };
   }
 
-  async #dial(port: number, host: string, target: HandshakeTarget): Promise<TestLink> {
+  async #dial(
+    port: number,
+    host: string,
+    target: HandshakeTarget,
+    beforeHello?: () => Promise<unknown>,
+  ): Promise<TestLink> {
     const socket = connect({ host, port, noDelay: true });
     await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
     const side = dialHandshake({ primitives, role: 'device', keys: this.keys, target });
-    return { socket, ended: this.#run(socket, side) };
+    return { socket, ended: this.#run(socket, side, beforeHello) };
   }
 
   /** Runs a handshake and then the host. */
-  #run(socket: Socket, side: HandshakeSide): Promise<string> {
+  #run(socket: Socket, side: HandshakeSide, beforeHello?: () => Promise<unknown>): Promise<string> {
     return new Promise((resolve) => {
       runHandshake({
         channel: framedChannel(streamCarrier(socket)),
@@ -153,7 +158,9 @@ export class TestDevice {
           keepKey: async (key) => void (this.routerKey = key),
           onSecured: (channel, { peerKey }) => {
             this.routerKey = peerKey;
-            this.host.serve(observed(channel, clock, resolve), keyText(peerKey));
+            const serve = (): void => this.host.serve(observed(channel, clock, resolve), keyText(peerKey));
+            if (beforeHello === undefined) serve();
+            else void beforeHello().then(serve);
           },
           onFailed: ({ code }) => resolve(code),
         },

@@ -33,17 +33,17 @@ describe('legacy completions', () => {
       body: JSON.stringify(body),
     });
 
-  test('the official SDK, whole and as a stream: the prompt is a user’s message, and a warning says so', async () => {
+  test('the official SDK, whole and as a stream: the prompt is a text, and a user’s message for those who can only answer', async () => {
     const client = new OpenAI({ apiKey: 'none', baseURL: `${base}/v1`, maxRetries: 0 });
     const asked = { model: 'lfo-auto', prompt: 'Once upon', max_tokens: 7, stop: 'END' };
-    const { data, response } = await client.completions.create({ ...asked, echo: true }).withResponse();
+    const data = await client.completions.create({ ...asked, echo: true, suffix: 'a mountain', best_of: 2 });
     assert.deepEqual(
       [data.object, data.model, data.choices[0]?.text, data.choices[0]?.finish_reason, data.usage?.total_tokens],
       ['text_completion', 'tiny', 'Once upon a time 🏔.', 'length', 15],
     );
-    assert.match(response.headers.get('x-lfo-warning') ?? '', /^prompt: /);
     const request = seen.at(-1);
     assert.deepEqual(request?.messages, [{ role: 'user', content: [{ type: 'text', text: 'Once upon' }] }]);
+    assert.deepEqual(request?.continuation, { prompt: 'Once upon', suffix: 'a mountain', bestOf: 2 });
     assert.deepEqual([request?.sampling.maxTokens, request?.sampling.stop], [7, ['END']]);
 
     let text = '';
@@ -68,7 +68,8 @@ describe('legacy completions', () => {
 
   test('what cannot be done names its field', async () => {
     for (const [body, param] of [
-      [{ prompt: 'a', suffix: 'b' }, 'suffix'],
+      [{ prompt: 'a', suffix: 1 }, 'suffix'],
+      [{ prompt: 'a', logit_bias: { a: 1 } }, 'logit_bias.a'],
       [{ prompt: [1, 2] }, 'prompt'],
       [{ prompt: ['a', 'b'] }, 'prompt'],
       [{ prompt: '' }, 'prompt'],

@@ -117,6 +117,17 @@ describe('paired devices', { timeout: 180_000 }, () => {
     assert.equal((await paired(router, device)).name, 'test-phone');
   });
 
+  test('a device that is removed between its handshake and its first word hears revoked too', async (t) => {
+    const router = await startRouter(t, { env });
+    const device = new TestDevice(t);
+    const { id, port, link } = await paired(router, device);
+    link.socket.destroy();
+    await link.ended;
+    const again = await device.dial(port, '127.0.0.1', () => router.request('DELETE', `/admin/devices/${id}`));
+    assert.equal(await again.ended, 'revoked');
+    assert.equal(await (await device.dial(port)).ended, 'unknown_key');
+  });
+
   test('a code serves once, five wrong ones end it, and it expires', async (t) => {
     const router = await startRouter(t, { env });
     const { uri } = await invite(router);

@@ -73,7 +73,8 @@ function fillUp(file: string): void {
 
 /** From some moment on no file of the process may grow: the database's writes fail half-way. */
 async function growthLimit(t: TestContext): Promise<FailingDisk> {
-  const router = await serveKeyed(t);
+  const cwd = workingFolder(t);
+  const router = await serveKeyed(t, { cwd, env: { NODE_COMPILE_CACHE: join(cwd, 'cache') } });
   const limit = (bytes: string): void =>
     void execFileSync('prlimit', ['--pid', String(router.lfo.child.pid), `--fsize=${bytes}:`]);
   return { router, fail: () => limit('8192'), mend: () => limit('unlimited') };

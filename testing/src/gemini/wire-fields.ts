@@ -49,7 +49,15 @@ const published: Readonly<Record<string, Message>> = {
   FileData: { mimeType: 'string', fileUri: 'string' },
   FunctionCall: { id: 'string', name: 'string', args: 'struct' },
   FunctionResponse: { id: 'string', name: 'string', response: 'struct', willContinue: 'bool' },
-  Tool: { functionDeclarations: list(message('FunctionDeclaration')) },
+  Tool: {
+    functionDeclarations: list(message('FunctionDeclaration')),
+    googleSearch: message('GoogleSearch'),
+    urlContext: message('UrlContext'),
+    codeExecution: message('CodeExecution'),
+  },
+  GoogleSearch: {},
+  UrlContext: {},
+  CodeExecution: {},
   FunctionDeclaration: {
     name: 'string',
     description: 'string',

@@ -29,10 +29,9 @@ const samples: { readonly atMs: number; readonly started: number }[] = [];
 
 const heldListeners = new Set<(held: HeldView) => void>();
 
-/** Calls with what is held back of this page's own requests; the returned function ends that. */
-export function onHeld(run: (held: HeldView) => void): () => void {
+/** Calls with what is held back of this page's own requests, whatever view is open. */
+export function onHeld(run: (held: HeldView) => void): void {
   heldListeners.add(run);
-  return () => heldListeners.delete(run);
 }
 
 const known = new Map<string, RequestView>();

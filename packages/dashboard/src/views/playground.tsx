@@ -26,13 +26,13 @@ const turns = signal<readonly Turn[]>([]);
 const chosenModes = signal<readonly Mode[]>(['local', 'auto', 'cloud']);
 const allRuns = signal<Runs>({});
 const aborting = signal<AbortController | undefined>(undefined);
+onHeld(takeHeld);
 
 /** One prompt in each mode, side by side; in `auto` with the local answer that is held back. */
 export function PlaygroundView() {
   useEffect(() => {
     const from = place.value.query.get('from');
     if (from !== null && from !== '') void loadRequest(from);
-    return onHeld(takeHeld);
   }, []);
   const [prompt, chosen, runs] = [draft.value, chosenModes.value, allRuns.value];
   const isRunning = Object.values(runs).some((run) => run?.state === 'running');

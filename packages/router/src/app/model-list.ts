@@ -47,10 +47,12 @@ function withFacts(model: ListedModel, backends: readonly Backend[]): ListedMode
   const usable = serving.filter((backend) => backend.status().state === 'ready');
   const known = (usable.length > 0 ? usable : serving).map((backend) => capabilitiesOf(backend, model));
   const contexts = known.flatMap(({ contextTokens }) => contextTokens ?? []);
+  const outputs = known.flatMap(({ maxOutputTokens }) => maxOutputTokens ?? []);
   const isLocal = serving.length > 0 && serving.every(({ tier }) => tier === 'local');
   return {
     ...model,
     ...(contexts.length > 0 && { contextTokens: Math.max(...contexts) }),
+    ...(outputs.length > 0 && { maxOutputTokens: Math.max(...outputs) }),
     ...(known.length > 0 && { capabilities: namesOf(known) }),
     ...(isLocal && model.aliasOf === undefined && { isLoaded: usable.length > 0 }),
   };
@@ -85,6 +87,7 @@ function namesOf(known: readonly Capabilities[]): readonly ModelCapability[] {
   const names: ModelCapability[] = [];
   if (known.some(({ tools }) => tools)) names.push('tools');
   if (known.some(({ images }) => images)) names.push('vision');
+  if (known.some(({ reasoning }) => reasoning === true)) names.push('reasoning');
   if (known.some(({ jsonSchema }) => jsonSchema)) names.push('structured_output');
   return names;
 }

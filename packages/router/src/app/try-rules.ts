@@ -51,6 +51,7 @@ export async function tryRules(
   };
   const readsText = rules.some(({ needsText }) => needsText);
   for await (const row of archive.requests(settings.filter, settings.limit)) {
+    if (!wasRouted(row)) continue;
     const texts = readsText ? await archive.texts(row.id) : undefined;
     replay(row, texts, rules, tierOf, tally);
   }
@@ -122,6 +123,11 @@ function replay(
   }
 }
 
+/** Rules are asked neither of what was refused as it came nor of texts that become vectors. */
+function wasRouted({ mode, features, status }: RequestRow): boolean {
+  return mode !== '' && (features !== null || status >= 400);
+}
+
 function factsOfRow(row: RequestRow, texts: readonly string[] | undefined): RuleFacts {
   const features = objectOf(row.features);
   const model = features['requested_model'];
@@ -149,6 +155,7 @@ const bound: ReadonlySet<string> = new Set([
   'context_too_small',
   'tools_unsupported',
   'images_unsupported',
+  'infill_unsupported',
 ]);
 
 function outcomeOf(row: RequestRow, voting: readonly CompiledRule[], tierOf: ReadonlyMap<string, Tier>): Outcome {

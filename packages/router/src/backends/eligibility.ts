@@ -37,6 +37,7 @@ export type SkipKind =
   | 'images'
   | 'tools'
   | 'only_tools'
+  | 'infill'
   | 'model'
   | 'excluded'
   | 'draining'
@@ -132,6 +133,7 @@ const lacks: Readonly<Record<Lack, [kind: SkipKind, why: string]>> = {
   context_too_small: ['context', 'its context is too small for the prompt'],
   tools_unsupported: ['tools', 'takes no tools'],
   only_tools: ['only_tools', 'answers only requests that offer tools'],
+  infill_unsupported: ['infill', 'does not fill in the middle of a text'],
   images_unsupported: ['images', 'takes no images, audio or files of this kind'],
 };
 

@@ -9,6 +9,8 @@ interface Verdict {
   readonly code: string;
   readonly status: number;
   readonly reason: Reason;
+  /** The field of the request that nobody takes. */
+  readonly param?: string;
 }
 
 /** Tells why nobody could take an attempt, by the reason nearest to a remedy. */
@@ -48,10 +50,11 @@ function verdictOn({ tier, backend }: Attempt, skips: readonly Skip[]): Verdict 
       'context_too_small',
     );
   }
-  if (only('tools', 'only_tools', 'images', 'context', 'model')) {
+  if (only('tools', 'only_tools', 'infill', 'images', 'context', 'model')) {
     const kind = tried.find((skip) => skip.kind in unsupported)?.kind;
     const [what, reason] = unsupported[kind ?? ''] ?? ['takes content of this kind', 'images_unsupported'];
-    return refusal('unsupported_content', `No ${tier} model here ${what}.`, tier, reason);
+    const param = kind === 'infill' ? 'suffix' : kind === 'images' ? 'messages' : 'tools';
+    return { ...refusal('unsupported_content', `No ${tier} model here ${what}.`, tier, reason), param };
   }
   if (
     tried.some(({ kind }) => kind === 'rate_limited') &&
@@ -76,6 +79,7 @@ function verdictOn({ tier, backend }: Attempt, skips: readonly Skip[]): Verdict 
 const unsupported: Readonly<Record<string, readonly [what: string, localReason: Reason]>> = {
   tools: ['takes tools; leave them out or configure one that does', 'tools_unsupported'],
   only_tools: ['answers without tools; offer some or configure one that does', 'only_tools'],
+  infill: ['fills in the middle of a text; leave suffix out or configure one that does', 'infill_unsupported'],
   images: [
     'takes images, audio or files of this kind; leave them out or configure one that does',
     'images_unsupported',

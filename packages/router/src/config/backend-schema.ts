@@ -46,6 +46,12 @@ const openAiCompatibleEntry = z
         logprobs: z.boolean().exactOptional(),
         json_schema: z.boolean().exactOptional(),
         images: z.boolean().exactOptional(),
+        infill: z
+          .boolean()
+          .exactOptional()
+          .describe(
+            'Whether it fills in the middle of a text (`suffix` of completions); false for those that ignore it.',
+          ),
       })
       .transform(camelKeys)
       .prefault({})

@@ -54,6 +54,10 @@ export interface Backend {
   readonly embedder?: Embedder;
   /** Exact prompt tokens with template and tools, where the backend can count; else `undefined`. */
   countTokens?(request: ChatRequest, signal: Cancellation): Promise<PromptCount | undefined>;
+  /** Goes on with a text as it stands where its server can, and warns where it cannot; absent: it answers it as a message. */
+  readonly goesOnWithTexts?: true;
+  /** Has what Google's own servers do for a model (search, say) done where the request wants it, and says where not; absent: it does not. */
+  readonly runsGoogleTools?: true;
   /** It is another LFO: its models are listed under its name too. */
   readonly isRouter?: true;
   /**
@@ -108,10 +112,16 @@ export interface PromptCount {
 /** What a backend can do; `undefined` means unknown, which never excludes it. */
 export interface Capabilities {
   readonly contextTokens?: number;
+  /** Most tokens of an answer; absent: unknown. */
+  readonly maxOutputTokens?: number;
   readonly tools: boolean;
   /** Answers with calls alone: of no use where the request offers no tools. */
   readonly toolsOnly?: boolean;
   readonly jsonSchema: boolean;
+  /** Fills in the middle of a text, or is not yet known not to; absent: it does not. */
+  readonly infill?: boolean;
+  /** Thinks before it answers; absent: unknown, or it does not. */
+  readonly reasoning?: boolean;
   readonly images: boolean;
   readonly audio: boolean;
   /** Scores of its own tokens, usable by the gate. */

@@ -10,7 +10,12 @@ export interface SizedRequest {
 }
 
 /** What an offer lacks for a request; each is also the reason code of a route. */
-export type Lack = 'images_unsupported' | 'tools_unsupported' | 'only_tools' | 'context_too_small';
+export type Lack =
+  | 'images_unsupported'
+  | 'tools_unsupported'
+  | 'only_tools'
+  | 'infill_unsupported'
+  | 'context_too_small';
 
 /**
  * What a model of a tier lacks for the request; undefined where it can serve it. A JSON schema that it does not enforce
@@ -39,6 +44,7 @@ export function contentLackOf(
   if (content.audio && !capabilities.audio) return 'images_unsupported';
   if (usesTools(request) && !capabilities.tools) return 'tools_unsupported';
   if (capabilities.toolsOnly === true && !mayCall(request)) return 'only_tools';
+  if (request.continuation?.suffix !== undefined && capabilities.infill !== true) return 'infill_unsupported';
   return undefined;
 }
 

@@ -15,6 +15,7 @@ export const reasons = {
   tools_unsupported: 'No local model takes tools.',
   only_tools: 'The local models answer only requests that offer tools.',
   images_unsupported: 'No local model takes this kind of content.',
+  infill_unsupported: 'No local model fills in the middle of a text.',
   json_schema_unsupported: 'No local model enforces a JSON schema.',
   local_unavailable: 'No local backend is ready.',
   local_loading: 'The local model is still loading.',

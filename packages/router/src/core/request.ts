@@ -26,11 +26,29 @@ export interface ChatRequest {
   readonly includeUsage?: boolean;
   /** Tools came as the deprecated `functions`: the call goes back as `function_call`. */
   readonly legacyFunctions?: boolean;
+  /** The client wants a text gone on with, not answered; `messages` has it as a user's, for models that only answer. */
+  readonly continuation?: Continuation;
+  /** For Google's models alone, in Google's words. */
+  readonly google?: {
+    /** What Google's servers do for a model, each as `{googleSearch: {}}`. */
+    readonly tools: readonly JsonObject[];
+    readonly safetySettings: readonly JsonObject[];
+  };
   readonly hints: RoutingHints;
   /** Size of the body as received, in bytes: an upper bound for its text. */
   readonly bodyBytes: number;
   /** Present where the body may go to an OpenAI-compatible server as it came, but for its model. */
   readonly source?: SourceText | undefined;
+}
+
+/** A text that a model is to go on with, without its template. */
+export interface Continuation {
+  /** Not empty. */
+  readonly prompt: string;
+  /** What comes after the gap that is to be filled, not empty; absent: the text ends with the prompt. */
+  readonly suffix?: string;
+  /** Texts to make, of which the likeliest is given, 2 or more; absent: one. */
+  readonly bestOf?: number;
 }
 
 /** The text of a chat completion's body that holds nothing but what would be written for the request. */
@@ -128,6 +146,10 @@ export interface Sampling {
   readonly topP?: number;
   /** At least 1. */
   readonly topK?: number;
+  /** 0..1 */
+  readonly minP?: number;
+  /** Above 0; 1 is none. */
+  readonly repeatPenalty?: number;
   /** `max_completion_tokens`, else `max_tokens`; at least 1; includes reasoning. */
   readonly maxTokens?: number;
   /** At most 5, none empty. */
@@ -142,6 +164,8 @@ export interface Sampling {
   readonly logprobs: boolean;
   /** 0..20; alternatives per token. */
   readonly topLogprobs?: number;
+  /** How much is said. */
+  readonly verbosity?: 'low' | 'medium' | 'high';
   readonly reasoningEffort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max';
 }
 
@@ -159,6 +183,8 @@ export interface RoutingHints {
   readonly headDeadlineMs?: number;
   /** Same value, same conversation: prefers the backend that is warm for it. Scoped to the client key. */
   readonly sessionKey?: string;
+  /** The model as the client named it, where that is another name than the request's. */
+  readonly askedModel?: string;
   /** What the key is called, for rules. */
   readonly clientName?: string;
   /** Headers and metadata as they came, for rules; never recorded. */

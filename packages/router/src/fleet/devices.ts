@@ -1,6 +1,15 @@
 import { createHmac } from 'node:crypto';
 import { shippedModels } from '@lfo/device-core';
-import { deviceId, keyText, maxRouters, pairingCode, pairingKey, pairingUri, routerId } from '@lfo/protocol';
+import {
+  deviceId,
+  keyText,
+  maxRouters,
+  pairingCode,
+  pairingKey,
+  pairingUri,
+  routerId,
+  routerLink,
+} from '@lfo/protocol';
 import type { Channel, KeyPair } from '@lfo/protocol';
 import type { FleetConfig } from '../config/config.ts';
 import type { Backend, BackendView, FleetView } from '../core/backend.ts';
@@ -521,9 +530,8 @@ export class Devices {
       (taken, hello) => {
         proven();
         const device = this.#known(key);
-        // Removed between its handshake and its first word.
-        if (device === undefined) return channel.close('unknown_key');
-        this.#connect(device, taken, hello, address);
+        if (device === undefined) sayRevoked(taken, clock);
+        else this.#connect(device, taken, hello, address);
       },
       none,
     );
@@ -586,6 +594,13 @@ export class Devices {
     const command = `lfo devices pair --dial ${address.host}:${address.port} --code CODE`;
     this.#options.log.warn({ command }, 'A device to dial is configured but not paired: the command pairs it.');
   }
+}
+
+/** To a device that was removed between its handshake and its first word: otherwise it would call again for ever. */
+function sayRevoked(channel: Channel, clock: Clock): void {
+  const link = routerLink(channel, clock);
+  link.listen({ onMessage() {}, onClose() {} });
+  link.close('revoked');
 }
 
 const greetings: Readonly<Record<GreetingKind | 'conflict', string>> = {

@@ -21,6 +21,7 @@ import type { Reason } from '../core/reason.ts';
 import type { ChatRequest, Tier } from '../core/request.ts';
 import type { RequestFeatures } from '../core/routing.ts';
 import type { AnswerWriter, RequestFollower } from '../core/sink.ts';
+import { warnOfUnused } from '../core/unused-fields.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import type { Route } from '../routing/route.ts';
 import { AttemptNotes, type CostOf, type SparedAnswer } from './attempt-notes.ts';
@@ -346,6 +347,7 @@ export class Attempt {
           resumed: () => this.#notes.resumed(),
           cameVia: (hops) => this.#notes.cameVia(hops),
         };
+        warnOfUnused(request, backend, (param, why) => asked.warn(param, why));
         return wholeMs === undefined ? backend.infer(request, asked) : inOnePiece(backend, request, asked);
       },
       {
@@ -355,8 +357,8 @@ export class Attempt {
         clock,
         abort: this.#abort,
         promptTokens: size.promptTokens,
-        // The judge has a word for it; and a stop sequence may well end an answer before it begins.
-        refusesEmpty: !this.#step.attempt.gated && request.sampling.stop.length === 0,
+        // The judge has a word for it.
+        refusesEmpty: !this.#step.attempt.gated && !mayEndAtOnce(request),
         finished: (usage) => {
           this.#hasWaitedForClient = true;
           this.#giveBack('success', undefined, usage);
@@ -466,6 +468,11 @@ function budgetsFor({ tools }: ChatRequest, tier: Tier, { budgets }: Stages): Ti
   const { idleMs, firstTokenMs } = budgets[tier];
   if (tier === 'local' || tools.length === 0) return budgets[tier];
   return { ...budgets[tier], idleMs: Math.max(idleMs, firstTokenMs) };
+}
+
+/** A stop sequence may well end an answer before it begins, and a text may need nothing more. */
+function mayEndAtOnce({ sampling, continuation }: ChatRequest): boolean {
+  return sampling.stop.length > 0 || continuation !== undefined;
 }
 
 function isBackendError(error: unknown): error is BackendError {

@@ -33,6 +33,8 @@ function* textsOf(request: ChatRequest): Generator<string> {
       yield call.arguments;
     }
   }
+  const suffix = request.continuation?.suffix;
+  if (suffix !== undefined) yield suffix;
 }
 
 function toolsJson({ tools, toolChoice }: ChatRequest): string {

@@ -42,6 +42,11 @@ function unsupported(reason: Reason): RequestError {
       code: 'unsupported_by_backend',
       param: 'tools',
     });
+  if (reason === 'infill_unsupported')
+    return new RequestError(
+      'suffix: no allowed model fills in the middle of a text. Leave it out, or ask a server that does: llama-server or Ollama with a model trained for it.',
+      { code: 'unsupported_by_backend', param: 'suffix' },
+    );
   const what = reason === 'tools_unsupported' ? 'tools' : 'this kind of content';
   return new RequestError(`No allowed backend takes ${what}. Use another mode or model, or leave it out.`, {
     code: 'unsupported_by_backend',

@@ -1,4 +1,4 @@
-import type { ListedModel } from '../../core/exchange.ts';
+import type { ListedModel, ModelCapability } from '../../core/exchange.ts';
 
 const largestPage = 1000;
 
@@ -9,7 +9,8 @@ export function anthropicModels(models: readonly ListedModel[]): readonly Listed
     .flatMap((model) => (model.aliasOf === undefined ? [model] : [model, { ...model, id: `claude-${model.id}` }]));
 }
 
-export function anthropicModel({ id, contextTokens, maxOutputTokens }: ListedModel, createdAt: string): object {
+export function anthropicModel(model: ListedModel, createdAt: string): object {
+  const { id, contextTokens, maxOutputTokens, capabilities } = model;
   return {
     type: 'model',
     id,
@@ -17,6 +18,31 @@ export function anthropicModel({ id, contextTokens, maxOutputTokens }: ListedMod
     created_at: createdAt,
     ...(contextTokens !== undefined && { max_input_tokens: contextTokens }),
     ...(maxOutputTokens !== undefined && { max_tokens: maxOutputTokens }),
+    capabilities: capabilities === undefined ? null : supportOf(capabilities),
+  };
+}
+
+/** Every name that its clients know; what belongs to the vendor's own servers is not here. */
+function supportOf(known: readonly ModelCapability[]): object {
+  const has = (name: ModelCapability) => ({ supported: known.includes(name) });
+  const none = { supported: false };
+  const thinks = has('reasoning');
+  return {
+    batch: none,
+    citations: none,
+    code_execution: none,
+    context_management: {
+      ...none,
+      clear_thinking_20251015: null,
+      clear_tool_uses_20250919: null,
+      compact_20260112: null,
+    },
+    effort: { ...thinks, low: thinks, medium: thinks, high: thinks, xhigh: thinks, max: thinks },
+    image_input: has('vision'),
+    pdf_input: none,
+    server_tools: { ...none, code_execution: none, web_search: none },
+    structured_outputs: has('structured_output'),
+    thinking: { ...thinks, types: { adaptive: thinks, between_tools: none, disabled: thinks, enabled: thinks } },
   };
 }
 

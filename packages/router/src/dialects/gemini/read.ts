@@ -136,7 +136,8 @@ function toRequest(body: GenerateBody, received: Received, target: GenerateTarge
   const messages = conversation.end('contents');
   warnOfLoops(messages, warnings);
   const patterns: PatternBudget = { left: patternCharsPerRequest };
-  const { tools, toolChoice, isStrict } = toTools(body, patterns, warnings);
+  const { tools, toolChoice, isStrict } = toTools(body, patterns);
+  const google = toGoogle(body);
   const config = body.generationConfig ?? undefined;
   const responseFormat = toResponseFormat(config, patterns);
   const request: ChatRequest = {
@@ -148,6 +149,7 @@ function toRequest(body: GenerateBody, received: Received, target: GenerateTarge
     ...(responseFormat !== undefined && { responseFormat }),
     sampling: toSampling(config),
     stream: target.isStream,
+    ...(google !== undefined && { google }),
     hints: address.hints,
     bodyBytes: received.body.bytes,
   };
@@ -247,16 +249,23 @@ function mediaPart({ mimeType, data }: z.infer<typeof blob>, param: string): Con
   return { type: 'file', data: url };
 }
 
+/** What only Google's models are given; the backends say where it is left out. */
+function toGoogle({ tools, safetySettings }: GenerateBody): ChatRequest['google'] {
+  const hosted = (tools ?? []).flatMap((tool) =>
+    Object.entries(tool).flatMap(([name, settings]) =>
+      name !== 'functionDeclarations' && isJsonObject(settings) ? [{ [name]: settings }] : [],
+    ),
+  );
+  if (hosted.length === 0 && !isGiven(safetySettings)) return undefined;
+  return { tools: hosted, safetySettings: safetySettings ?? [] };
+}
+
 function toTools(
   body: GenerateBody,
   patterns: PatternBudget,
-  warnings: Warnings,
 ): { tools: FlatTools; toolChoice?: ToolChoice; isStrict: boolean } {
   const tools = new FlatTools();
-  for (const [i, { functionDeclarations, ...others }] of (body.tools ?? []).entries()) {
-    for (const name of Object.keys(others)) {
-      warnings.set('tools', `tools of the kind ${name.slice(0, 64)} are not offered to the model`);
-    }
+  for (const [i, { functionDeclarations }] of (body.tools ?? []).entries()) {
     for (const [j, { name, description, parameters, parametersJsonSchema }] of (functionDeclarations ?? []).entries()) {
       const param = `tools[${i}].functionDeclarations[${j}].parameters`;
       const schema = parametersJsonSchema ?? (isGiven(parameters) ? plainSchema(parameters) : undefined);

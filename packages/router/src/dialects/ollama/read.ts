@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { RequestError } from '../../core/errors.ts';
-import type { ChatRequest, ContentPart, ResponseFormat, Sampling, ToolCall } from '../../core/request.ts';
+import type { ChatRequest, ContentPart, Continuation, ResponseFormat, Sampling, ToolCall } from '../../core/request.ts';
 import { Conversation, textPart } from '../conversation.ts';
 import type { Effort } from '../effort.ts';
 import { isGiven } from '../given.ts';
@@ -21,6 +21,8 @@ const options = z
     top_k: z.number().int().min(0).nullish(),
     seed: z.number().int().nullish(),
     stop: z.union([z.string(), z.array(z.string()).max(64)]).nullish(),
+    min_p: z.number().min(0).max(1).nullish(),
+    repeat_penalty: z.number().min(0).max(10).nullish(),
     num_predict: z.number().int().min(-2).nullish(),
     presence_penalty: z.number().min(-2).max(2).nullish(),
     frequency_penalty: z.number().min(-2).max(2).nullish(),
@@ -119,18 +121,17 @@ export function ollamaReaders(deps: ReaderDeps) {
       if (!parsed.success) throw requestErrorOf(parsed.error);
       const body = parsed.data;
       if (!isGiven(body.prompt) || body.prompt === '') return loadOf(body, 'generate', received, deps);
-      if (isGiven(body.suffix) && body.suffix !== '') {
-        throw new RequestError('suffix: no model here fills in the middle; send the whole prompt.', {
-          param: 'suffix',
-        });
-      }
       const warnings = new Map<string, string>();
-      if (body.raw === true) warnings.set('raw', 'the model’s own template is used');
       if (isGiven(body.template) && body.template !== '') warnings.set('template', 'the model’s own template is used');
       const conversation = new Conversation(warnings);
       conversation.instruction('system', isGiven(body.system) ? [deps.canonicalHead(body.system)] : []);
       conversation.user([textPart(body.prompt), ...pictures(body.images, 'images')]);
-      return toRequest({ body, conversation, param: 'prompt', form: 'generate', warnings }, received, deps);
+      const continuation = continuationOf(body.prompt, body, warnings);
+      return toRequest(
+        { body, conversation, continuation, param: 'prompt', form: 'generate', warnings },
+        received,
+        deps,
+      );
     },
   };
 }
@@ -152,16 +153,35 @@ function loadOf(
   return { doneReason: isUnload ? 'unload' : 'load', model: address.askedModel, form };
 }
 
+/** A prompt without a template, or with what comes after the gap that is to be filled: texts, and nothing beside them. */
+function continuationOf(
+  prompt: string,
+  { suffix, raw, system, images: sent, format }: GenerateBody,
+  warnings: Map<string, string>,
+): Continuation | undefined {
+  const isPlain = (sent ?? []).length === 0 && toResponseFormat(format) === undefined;
+  if (isGiven(suffix) && suffix !== '') {
+    if (!isPlain) throw new RequestError('suffix: not with images or a format; leave one out.', { param: 'suffix' });
+    if (isGiven(system) && system !== '') warnings.set('system', 'not used beside suffix');
+    return { prompt: prompt.toWellFormed(), suffix: suffix.toWellFormed() };
+  }
+  if (raw !== true) return undefined;
+  if (isPlain && (!isGiven(system) || system === '')) return { prompt: prompt.toWellFormed() };
+  warnings.set('raw', 'the model’s own template is used with a system text, images or a format');
+  return undefined;
+}
+
 interface Told {
   readonly body: ChatBody | GenerateBody;
   readonly conversation: Conversation;
+  readonly continuation?: Continuation | undefined;
   readonly param: string;
   readonly form: 'chat' | 'generate';
   readonly warnings: Map<string, string>;
 }
 
 function toRequest(
-  { body, conversation, param, form, warnings }: Told,
+  { body, conversation, continuation, param, form, warnings }: Told,
   received: Received,
   deps: ReaderDeps,
 ): ReadRequest {
@@ -183,6 +203,7 @@ function toRequest(
     ...(responseFormat !== undefined && { responseFormat }),
     sampling: toSampling(body, warnings),
     stream: isStream,
+    ...(continuation !== undefined && { continuation }),
     hints: address.hints,
     bodyBytes: received.body.bytes,
   };
@@ -283,6 +304,8 @@ function toSampling(
     ...(isGiven(sent?.temperature) && { temperature: Math.min(2, sent.temperature) }),
     ...(isGiven(sent?.top_p) && { topP: sent.top_p }),
     ...(isGiven(sent?.top_k) && sent.top_k > 0 && { topK: sent.top_k }),
+    ...(isGiven(sent?.min_p) && sent.min_p > 0 && { minP: sent.min_p }),
+    ...(isGiven(sent?.repeat_penalty) && sent.repeat_penalty > 0 && { repeatPenalty: sent.repeat_penalty }),
     ...(isGiven(limit) && limit > 0 && { maxTokens: limit }),
     stop: given.slice(0, maxStops),
     ...(isGiven(sent?.seed) && { seed: sent.seed }),

@@ -16,7 +16,7 @@ const flag = z.boolean().nullish();
 const tokenLimit = z.number().int().min(1).max(0x7fff_ffff).nullish();
 const penalty = z.number().min(-2).max(2).nullish();
 
-const logitBias = jsonObject
+export const logitBias = jsonObject
   .refine((biases) => Object.keys(biases).length <= maxParts, `must hold at most ${maxParts} tokens`)
   .pipe(z.record(z.string(), z.number().int().min(-100).max(100)));
 

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import { RequestError } from '../../core/errors.ts';
-import type { FinishEvent, FinishReason, InferenceEvent } from '../../core/events.ts';
-import type { ChatRequest } from '../../core/request.ts';
+import type { FinishEvent, FinishReason, InferenceEvent, TokenScore } from '../../core/events.ts';
+import type { ChatRequest, Continuation } from '../../core/request.ts';
 import { errorBody } from '../../server/error-body.ts';
 import { CallLedger, cutOff } from '../call-ledger.ts';
 import { CollectedAnswer } from '../collected-answer.ts';
@@ -14,6 +14,7 @@ import type { Serving } from '../serving.ts';
 import { wireUsage } from '../usage.ts';
 import { WellFormedText } from '../well-formed.ts';
 import type { AnswerContext, AnswerFormat, AnswerStream, ReadRequest, WholeAnswer } from '../wire.ts';
+import { logitBias } from './chat-body.ts';
 import { doneFrame } from './chunk-encoder.ts';
 
 const flag = z.boolean().nullish();
@@ -28,6 +29,7 @@ const completionBody = z.object({
   best_of: z.int().min(0).max(20).nullish(),
   echo: flag,
   frequency_penalty: penalty,
+  logit_bias: logitBias.nullish(),
   logprobs: z.int().min(0).max(5).nullish(),
   max_tokens: z.int().min(0).max(0x7fff_ffff).nullish(),
   n: z.int().min(1).max(128).nullish(),
@@ -46,7 +48,7 @@ type CompletionBody = z.infer<typeof completionBody>;
 /** What a completion is when nobody says how long: the document's own default is 16, which no client expects. */
 const defaultMaxTokens = 256;
 
-/** `POST /v1/completions`, the older form: a prompt goes on as an answer to it. */
+/** `POST /v1/completions`, the older form: a text is gone on with, where the model's server can, or answered. */
 export function addCompletionRoutes(app: FastifyInstance, serving: Serving): void {
   const deps = serving.reading;
   app.post('/v1/completions', { onRequest: serving.admit }, (request, reply) =>
@@ -68,10 +70,11 @@ function readCompletion(received: Received, deps: ReaderDeps): ReadRequest {
   const request: ChatRequest = {
     id: received.id,
     model,
-    messages: [{ role: 'user', content: [{ type: 'text', text: prompt.toWellFormed() }] }],
+    messages: [{ role: 'user', content: [{ type: 'text', text: prompt }] }],
     tools: [],
     sampling: samplingOf(wire),
     stream: isStream,
+    continuation: continuationOf(prompt, wire),
     includeUsage: wire.stream_options?.include_usage === true,
     hints,
     bodyBytes: received.body.bytes,
@@ -83,12 +86,17 @@ function readCompletion(received: Received, deps: ReaderDeps): ReadRequest {
   };
 }
 
-function promptOf({ prompt, suffix }: CompletionBody): string {
-  if (isGiven(suffix) && suffix !== '') {
-    throw new RequestError('suffix: no backend here fills in the middle of a text; leave it out.', { param: 'suffix' });
-  }
+function continuationOf(prompt: string, { suffix, best_of: bestOf, stream }: CompletionBody): Continuation {
+  return {
+    prompt,
+    ...(isGiven(suffix) && suffix !== '' && { suffix: suffix.toWellFormed() }),
+    ...(isGiven(bestOf) && bestOf > 1 && stream !== true && { bestOf }),
+  };
+}
+
+function promptOf({ prompt }: CompletionBody): string {
   const [only, another] = Array.isArray(prompt) ? prompt : [prompt];
-  if (another === undefined && typeof only === 'string' && only !== '') return only;
+  if (another === undefined && typeof only === 'string' && only !== '') return only.toWellFormed();
   const why =
     typeof only === 'number' || Array.isArray(only)
       ? 'token ids mean something else to each model; send the text'
@@ -108,16 +116,17 @@ function samplingOf(wire: CompletionBody): ChatRequest['sampling'] {
     ...(isGiven(wire.seed) && { seed: wire.seed }),
     ...(isGiven(wire.frequency_penalty) && { frequencyPenalty: wire.frequency_penalty }),
     ...(isGiven(wire.presence_penalty) && { presencePenalty: wire.presence_penalty }),
+    ...(isGiven(wire.logit_bias) && { logitBias: wire.logit_bias }),
     logprobs: isGiven(wire.logprobs),
     ...(isGiven(wire.logprobs) && { topLogprobs: wire.logprobs }),
   };
 }
 
 function warningsOf(wire: CompletionBody): Map<string, string> {
-  const warnings = new Map([['prompt', 'given to the model as the message of a user']]);
+  const warnings = new Map<string, string>();
   if ((wire.n ?? 1) > 1) warnings.set('n', 'one choice is given');
-  if ((wire.best_of ?? 1) > 1) warnings.set('best_of', 'one answer is made');
-  if (isGiven(wire.logprobs) && wire.stream === true) warnings.set('logprobs', 'not given in a stream');
+  if ((wire.best_of ?? 1) > 1 && wire.stream === true) warnings.set('best_of', 'one answer is made in a stream');
+  if (isGiven(wire.logprobs) && wire.echo === true) warnings.set('logprobs', 'not given for the prompt itself');
   return warnings;
 }
 
@@ -169,6 +178,10 @@ class CompletionStream implements AnswerStream {
   readonly #text = new WellFormedText();
   readonly #ledger = new CallLedger();
   #echo: string;
+  /** Of tokens not yet said. */
+  #scores: TokenScore[] = [];
+  /** Where the next of them stands. */
+  #offset: number;
   #model: string;
   #finish: FinishEvent | undefined;
 
@@ -176,6 +189,7 @@ class CompletionStream implements AnswerStream {
     this.#request = request;
     this.#createdS = createdS;
     this.#echo = echo;
+    this.#offset = echo.length;
     this.#model = request.model;
   }
 
@@ -186,6 +200,7 @@ class CompletionStream implements AnswerStream {
   encode(event: InferenceEvent): string {
     if (event.type === 'start') this.#model = event.model;
     if (event.type === 'finish') this.#finish = event;
+    if (event.type === 'token-scores' && event.about === 'text') this.#scores.push(...event.scores);
     return event.type === 'text-delta' ? this.#said(this.#text.push(event.text)) : '';
   }
 
@@ -216,7 +231,15 @@ class CompletionStream implements AnswerStream {
   }
 
   #chunk(text: string, reason: string | null, more: object = {}): string {
-    return this.#frame([{ text, index: 0, logprobs: null, finish_reason: reason }], more);
+    return this.#frame([{ text, index: 0, logprobs: this.#takeScores(), finish_reason: reason }], more);
+  }
+
+  #takeScores(): object | null {
+    if (this.#scores.length === 0) return null;
+    const scores = legacyScores(this.#request, this.#scores, this.#offset);
+    this.#offset += this.#scores.reduce((length, { token }) => length + token.length, 0);
+    this.#scores = [];
+    return scores;
   }
 
   #frame(choices: readonly object[], more: { readonly usage?: object } & object): string {
@@ -235,7 +258,7 @@ function legacyReason(reason: FinishReason): Exclude<FinishReason, 'tool_calls'>
   return reason === 'tool_calls' ? 'stop' : reason;
 }
 
-function legacyScores({ sampling }: ChatRequest, scores: CollectedAnswer['scores'], startsAt: number): object | null {
+function legacyScores({ sampling }: ChatRequest, scores: readonly TokenScore[], startsAt: number): object | null {
   if (!sampling.logprobs) return null;
   const { topLogprobs = 0 } = sampling;
   let offset = startsAt;

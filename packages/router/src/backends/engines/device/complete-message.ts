@@ -5,6 +5,7 @@ import { BackendError } from '../../../core/errors.ts';
 import { prefixHashes } from '../../../core/prefix-hashes.ts';
 import { textOf } from '../../../core/request.ts';
 import type { ChatRequest, Message, ResponseFormat, Sampling, ToolChoice } from '../../../core/request.ts';
+import { warnOfRareSampling } from '../../../core/unused-fields.ts';
 
 type Complete = MessageOf<RouterMessage, 'complete'>;
 
@@ -129,7 +130,7 @@ function warnOfUnsupported(
   capabilities: Capabilities,
 ): void {
   if (sampling.logitBias !== undefined) call.warn('logit_bias', 'not supported by the local model');
-  if (sampling.topK !== undefined) call.warn('top_k', 'not supported by the local model');
+  warnOfRareSampling(sampling, (param, why) => call.warn(param, why), 'not supported by the local model');
   if (sampling.reasoningEffort !== undefined) call.warn('reasoning_effort', 'not supported by the local model');
   if (parallelToolCalls === false) call.warn('parallel_tool_calls', 'not supported by the local model');
   if (sampling.logprobs && !capabilities.logprobs) call.warn('logprobs', 'the local engine gives no scores');

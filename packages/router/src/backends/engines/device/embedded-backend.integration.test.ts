@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { oneByOne } from '@lfo/testing/collect.ts';
 import { assertWithin } from '@lfo/testing/figure.ts';
+import { compileCache } from '@lfo/testing/lfo-process.ts';
 import type { CallContext } from '../../../core/backend.ts';
 import { systemClock } from '../../../core/clock.ts';
 import { BackendError } from '../../../core/errors.ts';
@@ -30,7 +31,7 @@ function start(t: TestContext, scripted: Readonly<Record<string, number>> = {}, 
     config: { enabled: true, model: 'tiny', modelsDir: '/nowhere', contextTokens: 100, slots: 1, gpu: 'none' },
     offline: true,
     execPath: process.execPath,
-    env: { PATH: process.env['PATH'] },
+    env: { PATH: process.env['PATH'], ...compileCache() },
     clock: systemClock,
     onLine: (line) => lines.push(line),
     onDown: (detail) => downs.push(detail),

@@ -52,6 +52,7 @@ class GeminiBackend implements Backend {
   readonly id: string;
   readonly tier = 'cloud';
   readonly standIns: readonly string[];
+  readonly runsGoogleTools = true;
   readonly embedder: Embedder;
   readonly #config: GeminiBackendConfig;
   readonly #dependencies: GeminiDependencies;
@@ -88,15 +89,18 @@ class GeminiBackend implements Backend {
   }
 
   capabilitiesOf(model: string): Capabilities {
-    const { tools, logprobs } = traitsOf(model);
+    const { tools, logprobs, thinking } = traitsOf(model);
     const contextTokens = this.#catalogue.contextTokens(model);
+    const maxOutputTokens = this.#catalogue.maxOutputTokens(model);
     return {
       tools,
       jsonSchema: true,
       images: true,
       audio: true,
       logprobs,
+      ...(thinking.type !== 'fixed' && { reasoning: true }),
       ...(contextTokens === undefined ? {} : { contextTokens }),
+      ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
     };
   }
 

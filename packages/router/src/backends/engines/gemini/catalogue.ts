@@ -7,14 +7,18 @@ const listing = z.object({
     z.object({
       name: z.string(),
       inputTokenLimit: z.number().int().positive().optional().catch(undefined),
+      outputTokenLimit: z.number().int().positive().optional().catch(undefined),
       supportedGenerationMethods: z.array(z.string()).optional(),
     }),
   ),
 });
 
+/** Tokens of a prompt and of an answer, where it says. */
+type Limits = Pick<z.infer<typeof listing>['models'][number], 'inputTokenLimit' | 'outputTokenLimit'>;
+
 /** What the provider says of its models, over what the table of families says. */
 export class ModelCatalogue {
-  #contextTokens: ReadonlyMap<string, number> = new Map();
+  #limits: ReadonlyMap<string, Limits> = new Map();
   #names: readonly string[] = [];
 
   /** Models that answer chats, once the list was read. */
@@ -28,14 +32,14 @@ export class ModelCatalogue {
     if (models === undefined) return;
     const chats = models.filter((model) => model.supportedGenerationMethods?.includes('generateContent') !== false);
     this.#names = chats.map(({ name }) => bareModelName(name));
-    this.#contextTokens = new Map(
-      chats.flatMap(({ name, inputTokenLimit }) =>
-        inputTokenLimit === undefined ? [] : [[bareModelName(name), inputTokenLimit]],
-      ),
-    );
+    this.#limits = new Map(chats.map((model) => [bareModelName(model.name), model]));
   }
 
   contextTokens(model: string): number | undefined {
-    return this.#contextTokens.get(bareModelName(model)) ?? traitsOf(model).contextTokens;
+    return this.#limits.get(bareModelName(model))?.inputTokenLimit ?? traitsOf(model).contextTokens;
+  }
+
+  maxOutputTokens(model: string): number | undefined {
+    return this.#limits.get(bareModelName(model))?.outputTokenLimit ?? traitsOf(model).maxOutputTokens;
   }
 }

@@ -25,6 +25,8 @@ export interface ModelTraits {
   readonly modelMayComeLast: boolean;
   /** Tokens of prompt; absent: not known. */
   readonly contextTokens?: number;
+  /** Tokens of an answer; absent: not known. */
+  readonly maxOutputTokens?: number;
 }
 
 /** How reasoning effort is set; the wrong kind is a 400. */
@@ -57,6 +59,7 @@ const gemini3: ModelTraits = {
   systemInstruction: true,
   modelMayComeLast: true,
   contextTokens: 1_048_576,
+  maxOutputTokens: 65_536,
 };
 
 const gemini25: ModelTraits = {
@@ -74,6 +77,7 @@ const gemini20: ModelTraits = {
   signatures: 'none',
   penalties: true,
   validatedCalls: false,
+  maxOutputTokens: 8_192,
 };
 
 const gemini15: ModelTraits = { ...gemini20, responseSchema: 'native' };

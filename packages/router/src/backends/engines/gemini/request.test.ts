@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { deepFreeze } from '@lfo/testing/deep-freeze.ts';
-import { checkRequest } from '@lfo/testing/gemini/check-request.ts';
+import { checkRequest, declarationsOf } from '@lfo/testing/gemini/check-request.ts';
 import { fakeModels } from '@lfo/testing/gemini/fake-models.ts';
 import { RequestError } from '../../../core/errors.ts';
 import type { ChatRequest, Message, Sampling, ToolSpec } from '../../../core/request.ts';
@@ -171,7 +171,7 @@ test('arguments that are no object become one, text beside calls is kept', () =>
 test('names Gemini does not take are mapped one to one, here and in history', () => {
   const odd = ['get weather', 'get_weather', 'get-weather', '1st', 'x'.repeat(80), `${'x'.repeat(80)}y`, 'é'];
   const { body } = translate({ tools: odd.map((name) => ({ name })), toolChoice: { type: 'function', name: 'é' } });
-  const sent = body.tools?.[0]?.functionDeclarations.map(({ name }) => name) ?? [];
+  const sent = declarationsOf(body.tools).map(({ name }) => String(name));
   assert.equal(new Set(sent).size, odd.length);
   assert.deepEqual(sent.slice(1, 3), ['get_weather', 'get-weather']);
   assert.deepEqual(body.toolConfig?.functionCallingConfig, { mode: 'ANY', allowedFunctionNames: [sent.at(-1)] });
@@ -317,4 +317,20 @@ test('a model is found by whole parts of its name; an unknown one is taken for t
   assert.equal(traitsOf('gemini-2.5-flashy').signatures, 'optional');
   assert.equal(traitsOf('my-gemini-2.5-flash').thinking.type, 'fixed');
   assert.equal(traitsOf('gemini-9').signatures, 'required');
+});
+
+test('what Google’s servers do goes to a model without functions, beside functions it is left out by name', () => {
+  const google = {
+    tools: [{ googleSearch: {} }, { urlContext: {} }],
+    safetySettings: [{ category: 'HARM_CATEGORY_HARASSMENT', threshold: 'BLOCK_NONE' }],
+  };
+  const alone = translate({ google });
+  assert.deepEqual(
+    [alone.body.tools, alone.body.safetySettings, alone.warned],
+    [google.tools, google.safetySettings, []],
+  );
+  const beside = translate({ google, tools: [look] });
+  assert.deepEqual([beside.body.tools?.length, beside.warned], [1, ['tools']]);
+  assert.ok(!JSON.stringify(beside.body.tools).includes('googleSearch'));
+  assert.deepEqual(translate({}).body.safetySettings, undefined);
 });

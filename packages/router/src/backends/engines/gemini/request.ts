@@ -14,9 +14,10 @@ export type RequestContext = GenerationContext & Omit<MessageContext, 'modelMayC
  */
 export function translateRequest(request: ChatRequest, context: RequestContext): GenerateContentBody {
   const { traits } = context;
-  const tools = translateTools(request, traits, context.names);
+  const tools = translateTools(request, traits, context.names, context.warn);
   const { names, signatures, sendsIds } = context;
   const { modelMayComeLast } = traits;
+  const { safetySettings = [] } = request.google ?? {};
   const conversation = translateMessages(request.messages, { names, signatures, sendsIds, modelMayComeLast });
   const generationConfig = translateGeneration(request, context);
   const instructions = jsonByInstruction(request, traits)
@@ -28,6 +29,7 @@ export function translateRequest(request: ChatRequest, context: RequestContext):
   return {
     ...placeInstructions(conversation.contents, instructions, traits.systemInstruction),
     ...tools,
+    ...(safetySettings.length === 0 ? {} : { safetySettings }),
     ...(Object.keys(generationConfig).length === 0 ? {} : { generationConfig }),
   };
 }

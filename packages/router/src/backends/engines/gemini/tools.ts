@@ -1,16 +1,26 @@
 import { RequestError } from '../../../core/errors.ts';
+import type { CallContext } from '../../../core/backend.ts';
 import type { ChatRequest, ToolSpec } from '../../../core/request.ts';
+import { warnOfGoogleTools } from '../../../core/unused-fields.ts';
 import type { ModelTraits } from './models.ts';
 import { toolSite, translateParameters } from './schema.ts';
 import type { ToolNames } from './tool-names.ts';
 import type { FunctionCallingConfig, FunctionDeclaration, GenerateContentBody } from './wire.ts';
 
-/** Declarations and calling mode; nothing at all without tools, whatever `tool_choice` says. */
+/**
+ * Declarations and calling mode, whatever `tool_choice` says; without functions what Google's own servers are to do, which
+ * not every model takes beside them.
+ */
 export function translateTools(
   request: ChatRequest,
   traits: ModelTraits,
   names: ToolNames,
+  warn: CallContext['warn'],
 ): Pick<GenerateContentBody, 'tools' | 'toolConfig'> {
+  const { google } = request;
+  const isGoogleAsked = google !== undefined && google.tools.length > 0;
+  if (request.tools.length === 0 && isGoogleAsked && traits.tools) return { tools: google.tools };
+  if (isGoogleAsked) warnOfGoogleTools(google, warn);
   if (request.tools.length === 0) return {};
   if (!traits.tools) {
     throw new RequestError('This model takes no tools; choose a Gemini model or leave the tools out.', {

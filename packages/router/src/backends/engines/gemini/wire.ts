@@ -5,7 +5,9 @@ import type { JsonObject, JsonValue } from '../../../core/json.ts';
 export interface GenerateContentBody {
   readonly contents: readonly Content[];
   readonly systemInstruction?: { readonly parts: readonly Part[] };
-  readonly tools?: readonly { readonly functionDeclarations: readonly FunctionDeclaration[] }[];
+  /** Functions; or, in Google's words, what its own servers do. */
+  readonly tools?: readonly { readonly functionDeclarations: readonly FunctionDeclaration[] }[] | readonly JsonObject[];
+  readonly safetySettings?: readonly JsonObject[];
   readonly toolConfig?: { readonly functionCallingConfig: FunctionCallingConfig };
   readonly generationConfig?: GenerationConfig;
 }

@@ -65,11 +65,14 @@ export function modelsOfLfo(value: JsonValue, listed: readonly ListedModel[], ti
     .map((model) => ({ ...model, ...abilitiesOf(facts.get(model.id)?.['capabilities']) }));
 }
 
-function abilitiesOf(capabilities: JsonValue | undefined): Pick<ListedModel, 'tools' | 'images' | 'jsonSchema'> {
+function abilitiesOf(
+  capabilities: JsonValue | undefined,
+): Pick<ListedModel, 'tools' | 'images' | 'jsonSchema' | 'reasoning'> {
   if (!Array.isArray(capabilities)) return {};
   return {
     tools: capabilities.includes('tools'),
     images: capabilities.includes('vision'),
+    reasoning: capabilities.includes('reasoning'),
     jsonSchema: capabilities.includes('structured_output'),
   };
 }

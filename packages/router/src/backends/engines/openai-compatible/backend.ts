@@ -9,6 +9,7 @@ import type { InferenceEvent } from '../../../core/events.ts';
 import { type Flow, type Sink, type Source, sourceOf, tellLater } from '../../../core/flow.ts';
 import { loadHeader, readLoadText } from '../../../core/local-load.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';
+import { warnOfMessage, warnOfOne } from '../../../core/unused-fields.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { type KeyPermit, KeyRing } from '../../key-ring.ts';
 import type { Sleeper } from '../../wake.ts';
@@ -22,7 +23,8 @@ import { AnswerReader } from './events.ts';
 import { Exchanges, StatusError } from './exchange.ts';
 import { type ListedModel, listedModels } from './models.ts';
 import { requestText, type WireStyle } from './request.ts';
-import { type Feature, type RequestShape, shapeOf, SupportedFeatures } from './supported-features.ts';
+import { type Feature, type RequestShape, shapeOf, SupportedFeatures, type Way } from './supported-features.ts';
+import { pathOf, textRequestBody } from './text-request.ts';
 
 /** What the backend works with; it closes the client. */
 export interface OpenAiCompatibleDependencies {
@@ -83,6 +85,7 @@ class OpenAiCompatibleBackend implements Backend {
   readonly standIns: readonly string[];
   readonly embedder: Embedder;
   readonly scoresOnDemand = true;
+  readonly goesOnWithTexts = true;
   readonly #config: HttpBackendConfig;
   readonly #dependencies: OpenAiCompatibleDependencies;
   readonly #exchanges: Exchanges;
@@ -154,11 +157,20 @@ class OpenAiCompatibleBackend implements Backend {
     return {
       tools: capabilities.tools ?? listed?.tools ?? true,
       jsonSchema: capabilities.jsonSchema ?? listed?.jsonSchema ?? true,
+      infill: capabilities.infill ?? this.#mayInfill(model),
       images,
       audio: images,
       logprobs: capabilities.logprobs ?? this.#features.takes('scores', model, 'plain/stream') ?? true,
+      ...(listed?.reasoning === true && { reasoning: true }),
       ...(contextTokens === undefined ? {} : { contextTokens }),
+      ...(listed?.maxOutputTokens === undefined ? {} : { maxOutputTokens: listed.maxOutputTokens }),
     };
+  }
+
+  /** Until it has refused both ways. */
+  #mayInfill(model: string): boolean {
+    if (this.#config.dialect === 'google') return false;
+    return (['suffix', 'infill'] as const).some((way) => this.#features.takes(way, model, 'text') !== false);
   }
 
   status(): BackendStatus {
@@ -274,10 +286,15 @@ class OpenAiCompatibleBackend implements Backend {
     const model = call.model === '' ? await this.#defaultModel(call.signal) : call.model;
     const { tier, id: backend } = this;
     if (tier === 'local' && isCloudModel(model)) throw egressViolation(backend);
-    const response = await this.#ask(request, { ...call, model }, stream);
+    const { response, way, wanted } = await this.#ask(request, { ...call, model }, stream);
     const load = this.isRouter === true ? readLoadText(String(response.headers[loadHeader] ?? '')) : undefined;
     if (load !== undefined) this.#noteLoad(load);
-    const context = { backend, tier, model, requestId: request.id, bodyBytes: request.bodyBytes };
+    const { id: requestId, bodyBytes, continuation } = request;
+    const isAnswered = way === undefined || (this.isRouter === true && hasWarning(response, 'prompt'));
+    const warn: CallContext['warn'] = (param, why) => call.warn(param, why);
+    if (continuation !== undefined && isAnswered) warnOfMessage(continuation, warn);
+    else if (continuation?.bestOf !== undefined && !wanted.includes('best_of')) warnOfOne(warn);
+    const context = { backend, tier, model, requestId, bodyBytes, isInfill: way === 'infill' };
     const cameVia: CallContext['cameVia'] = (hops) => call.cameVia?.(hops);
     return { response, reader: new AnswerReader(this.isRouter === true ? { ...context, cameVia } : context) };
   }
@@ -286,31 +303,62 @@ class OpenAiCompatibleBackend implements Backend {
    * Asks until the head of an answer comes: with the next key where one is limited or refused, and without the features
    * that the server refuses.
    */
-  async #ask(request: ChatRequest, call: CallContext, stream: boolean): Promise<HttpResponse> {
+  async #ask(request: ChatRequest, call: CallContext, stream: boolean): Promise<Asked> {
     const tried = new Set<string | undefined>();
-    const dropped = new Set<Feature>();
-    const shape = shapeOf(request, stream);
+    const dropped = new Map<Feature, RequestShape>();
     const headers = this.#headersFor(request, call);
     let permit = this.#keys.take(call.model);
     while (true) {
-      const wanted = this.#wantedFeatures(request, call, shape).filter((feature) => !dropped.has(feature));
+      const way = this.#wayOf(request, call.model, dropped);
+      const shape = shapeOf(request, stream, way);
+      const wanted = this.#wantedFeatures(request, call, shape, way).filter((one) => dropped.get(one) !== shape);
       try {
-        const body = requestText(request, call, this.#styleOf(stream, wanted));
-        const answer = await this.#exchanges.send('/chat/completions', permit.secret, call.signal, body, headers);
+        const body = this.#bodyOf(request, call, stream, wanted, way);
+        const response = await this.#exchanges.send(pathOf(way), permit.secret, call.signal, body, headers);
         permit.succeeded();
         for (const feature of wanted) this.#features.learn(feature, call.model, shape, true);
-        for (const feature of dropped) this.#features.learn(feature, call.model, shape, false);
-        return answer;
+        for (const [feature, refusedIn] of dropped) this.#features.learn(feature, call.model, refusedIn, false);
+        return { response, way, wanted };
       } catch (error) {
         if (!(error instanceof StatusError)) throw error;
         const refused = this.#refusedFeatures(error, wanted, call.model, shape);
-        for (const feature of refused) dropped.add(feature);
+        for (const feature of refused) dropped.set(feature, shape);
+        const isKnown = this.#features.takes('suffix', call.model, 'text') === false;
+        if (way !== undefined && refused.includes(way) && (isAboutWay(error) || isKnown)) {
+          this.#features.learn(way, call.model, shape, false);
+        }
         if (refused.length > 0) continue;
         if (!isOfTheKey(error, permit)) throw error.shown;
         tried.add(permit.secret);
         permit = this.#nextKey(call.model, tried, error.shown);
       }
     }
+  }
+
+  /**
+   * How a text that is to be gone on with is asked for; undefined: as a chat.
+   * @throws BackendError where the middle of one is wanted and every way to it was refused
+   */
+  #wayOf({ continuation }: ChatRequest, model: string, dropped: ReadonlyMap<Feature, RequestShape>): Way | undefined {
+    if (continuation === undefined || this.#config.dialect === 'google') return undefined;
+    const ways: readonly Way[] = continuation.suffix === undefined ? ['completions'] : ['suffix', 'infill'];
+    const way = ways.find((one) => !dropped.has(one) && this.#features.takes(one, model, 'text') !== false);
+    if (way === undefined && continuation.suffix !== undefined) throw withoutInfill(this.id);
+    return way;
+  }
+
+  #bodyOf(
+    request: ChatRequest,
+    call: CallContext,
+    stream: boolean,
+    wanted: readonly Feature[],
+    way: Way | undefined,
+  ): string {
+    const style = this.#styleOf(stream, wanted);
+    const { continuation, sampling } = request;
+    if (way === undefined || continuation === undefined) return requestText(request, call, style);
+    const bestOf = wanted.includes('best_of');
+    return JSON.stringify(textRequestBody({ continuation, sampling }, call, way, { ...style, bestOf }));
   }
 
   #headersFor(request: ChatRequest, call: CallContext): Readonly<Record<string, string>> | undefined {
@@ -325,36 +373,52 @@ class OpenAiCompatibleBackend implements Backend {
       dialect,
       stream,
       scores: features.includes('scores'),
+      sampler: features.includes('sampler'),
+      verbosity: features.includes('verbosity'),
       maxTokensField: features.includes('max_completion_tokens') ? 'max_completion_tokens' : 'max_tokens',
       jsonSchema: capabilities.jsonSchema !== false,
     };
   }
 
   /** What this request would ask for that not every server takes, refusals of earlier ones left out. */
-  #wantedFeatures({ sampling }: ChatRequest, call: CallContext, shape: RequestShape): readonly Feature[] {
-    const { tier, dialect, capabilities } = this.#config;
-    const wanted: Feature[] = [];
+  #wantedFeatures(
+    { sampling, continuation }: ChatRequest,
+    call: CallContext,
+    shape: RequestShape,
+    way: Way | undefined,
+  ): readonly Feature[] {
+    const { tier, dialect, capabilities, kind } = this.#config;
+    const { topK, minP, repeatPenalty } = sampling;
+    const wanted: Feature[] = way === undefined ? [] : [way];
+    if (way !== undefined && way !== 'infill' && continuation?.bestOf !== undefined) wanted.push('best_of');
     if ((call.wantScores || sampling.logprobs) && capabilities.logprobs !== false) wanted.push('scores');
-    if (sampling.maxTokens !== undefined && tier === 'cloud' && dialect === 'standard') {
-      wanted.push('max_completion_tokens');
-    }
+    const isForOpenAi = way === undefined && tier === 'cloud' && dialect === 'standard';
+    if (sampling.maxTokens !== undefined && isForOpenAi) wanted.push('max_completion_tokens');
+    if (sampling.verbosity !== undefined && (isForOpenAi || (kind === 'lfo' && way === undefined)))
+      wanted.push('verbosity');
+    const isRare = topK !== undefined || minP !== undefined || repeatPenalty !== undefined;
+    if (isRare && tier === 'local' && dialect === 'standard' && kind !== 'lfo') wanted.push('sampler');
     return wanted.filter((feature) => this.#features.takes(feature, call.model, shape) !== false);
   }
 
   /**
    * Features to try without: those that the refusal names, also in a 500 as older versions of llama-server send it; else,
-   * where the request was refused as such, those that the model has not been seen to take.
+   * where the request was refused as such, those that the model has not been seen to take, the way of it first.
    */
   #refusedFeatures(
-    { shown, named }: StatusError,
+    { shown, named, status }: StatusError,
     wanted: readonly Feature[],
     model: string,
     shape: RequestShape,
   ): readonly Feature[] {
+    const way = wanted.find(isWay);
+    if (way !== undefined && (status === 404 || status === 405 || status === 501)) return [way];
+    if (shown.code === 'context_length_exceeded') return [];
     const isRejected = shown.fault === 'rejected' && (shown.status === 400 || shown.status === 422);
     if (!isRejected && shown.fault !== 'server') return [];
     const blamed = wanted.filter((feature) => named.includes(feature));
     if (blamed.length > 0 || !isRejected) return blamed;
+    if (way !== undefined && this.#features.takes(way, model, shape) === undefined) return [way];
     return wanted.filter((feature) => this.#features.takes(feature, model, shape) === undefined);
   }
 
@@ -392,6 +456,35 @@ class OpenAiCompatibleBackend implements Backend {
       throw error instanceof StatusError ? error.shown : error;
     }
   }
+}
+
+/** An answer's head, and how it was asked for. */
+interface Asked {
+  readonly response: HttpResponse;
+  readonly way: Way | undefined;
+  /** What not every server takes, and this one took. */
+  readonly wanted: readonly Feature[];
+}
+
+function isWay(feature: Feature): feature is Way {
+  return feature === 'completions' || feature === 'suffix' || feature === 'infill';
+}
+
+/** Whether a refusal is about the way itself; any other may be about a model that is not there or the rest of the request. */
+function isAboutWay({ status, named }: StatusError): boolean {
+  return status === 405 || status === 501 || named.includes('suffix');
+}
+
+function withoutInfill(backend: string): BackendError {
+  return new BackendError(
+    'suffix: the backend does not fill in the middle of a text with this model. Leave it out, or ask for a model trained for it.',
+    { fault: 'rejected', code: 'unsupported_by_backend', status: 400, param: 'suffix', backend },
+  );
+}
+
+/** Another LFO says what of the request it did not honour. */
+function hasWarning({ headers }: HttpResponse, param: string): boolean {
+  return String(headers['x-lfo-warning'] ?? '').includes(`${param}: `);
 }
 
 /** Whether another key may do better; the key is told. */

@@ -8,6 +8,7 @@ import type { ViaHop } from '../../../core/trace.ts';
 import { viaIn } from './another-lfo.ts';
 import { checkMetadata, egressViolation, unknownEgress } from './egress.ts';
 import { errorInAnswer } from './errors.ts';
+import { completionOf } from './infill.ts';
 import { scoresOf } from './scores.ts';
 import { ToolCallReader } from './tool-calls.ts';
 import { usageOf } from './usage.ts';
@@ -20,6 +21,8 @@ export interface AnswerContext {
   readonly requestId: string;
   /** Size of the request, for an estimate where the server gives no usage. */
   readonly bodyBytes: number;
+  /** The answer comes in the words of llama-server's `/infill`. */
+  readonly isInfill?: boolean;
   /** The server is another LFO: told of the way the answer came by. */
   readonly cameVia?: (hops: readonly ViaHop[]) => void;
 }
@@ -36,6 +39,7 @@ export class AnswerReader {
   #hasChoice = false;
   #isOver = false;
   #nativeReason: string | undefined;
+  #stopSequence: string | undefined;
   #usage: Usage | undefined;
   /** Another LFO has said where the prompt went. */
   #hasEgress = false;
@@ -51,8 +55,9 @@ export class AnswerReader {
    * Reads one chunk or completion.
    * @throws BackendError when it is an error, or nothing that belongs here
    */
-  read(value: JsonValue | undefined): InferenceEvent[] {
-    const { backend, tier } = this.#context;
+  read(said: JsonValue | undefined): InferenceEvent[] {
+    const { backend, tier, isInfill } = this.#context;
+    const value = isInfill === true ? completionOf(said) : said;
     const metadata = isJsonObject(value) ? value['lfo_metadata'] : undefined;
     // Before an error is: what failed there may have left the network too.
     if (tier === 'local') checkMetadata(metadata, backend);
@@ -97,7 +102,14 @@ export class AnswerReader {
     if (!areCallsComplete && reason !== 'length') throw unreadableCall(backend);
     const usage = this.#usage ?? this.#meter.estimate(tokensOf(this.#context.bodyBytes));
     this.#isOver = true;
-    events.push({ type: 'finish', reason, ...(native === reason ? {} : { nativeReason: native }), usage });
+    const stopped = reason === 'stop' ? this.#stopSequence : undefined;
+    events.push({
+      type: 'finish',
+      reason,
+      ...(native === reason ? {} : { nativeReason: native }),
+      ...(stopped === undefined ? {} : { stopSequence: stopped }),
+      usage,
+    });
     return events;
   }
 
@@ -109,7 +121,7 @@ export class AnswerReader {
 
   #readChoice(choice: JsonObject, events: InferenceEvent[]): void {
     this.#hasChoice = true;
-    const delta = firstObject([choice['delta'] ?? null, choice['message'] ?? null]) ?? {};
+    const delta = firstObject([choice['delta'] ?? null, choice['message'] ?? null]) ?? textDelta(choice);
     const calls = Array.isArray(delta['tool_calls']) ? delta['tool_calls'] : [];
     const scores = scoresOf(choice['logprobs']);
     if (scores.length > 0)
@@ -125,6 +137,7 @@ export class AnswerReader {
     if (isJsonObject(legacyCall)) events.push(...this.#calls.read({ index: 0, function: legacyCall }));
     const native = choice['finish_reason'];
     if (typeof native === 'string' && native !== '') this.#nativeReason = native;
+    this.#stopSequence = stopSequenceIn(choice) ?? this.#stopSequence;
   }
 
   /** Of another LFO: the way the answer came by, and what it thinks of it. */
@@ -147,6 +160,17 @@ export class AnswerReader {
     this.#halfPair = isCutPair ? whole.slice(-1) : '';
     return (isCutPair ? whole.slice(0, -1) : whole).toWellFormed();
   }
+}
+
+/** What a completion says, which is no message. */
+function textDelta({ text }: JsonObject): JsonObject {
+  return typeof text === 'string' ? { content: text } : {};
+}
+
+/** vLLM and SGLang say which text ended the answer, or the id of a token. */
+function stopSequenceIn({ stop_reason: vllm, matched_stop: sglang }: JsonObject): string | undefined {
+  const said = typeof vllm === 'string' ? vllm : sglang;
+  return typeof said === 'string' && said !== '' ? said.toWellFormed() : undefined;
 }
 
 /** Content as a string, or as the text parts some servers write. */

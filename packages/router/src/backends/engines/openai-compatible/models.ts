@@ -5,10 +5,12 @@ export interface ListedModel {
   readonly id: string;
   /** Where the server tells. */
   readonly contextTokens?: number;
+  readonly maxOutputTokens?: number;
   /** Absent: it does not tell. */
   readonly tools?: boolean;
   readonly images?: boolean;
   readonly jsonSchema?: boolean;
+  readonly reasoning?: boolean;
 }
 
 /** Where servers write the context they were started with, most telling first. */
@@ -27,14 +29,26 @@ export function listedModels(value: JsonValue): ListedModel[] {
   return list.flatMap((entry: JsonValue) => {
     if (!isJsonObject(entry) || typeof entry['id'] !== 'string' || entry['id'] === '') return [];
     const contextTokens = contextOf(entry);
-    return [{ id: entry['id'], ...(contextTokens === undefined ? {} : { contextTokens }) }];
+    const maxOutputTokens = lengthIn(entry['max_output_tokens']);
+    return [
+      {
+        id: entry['id'],
+        ...(contextTokens === undefined ? {} : { contextTokens }),
+        ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
+      },
+    ];
   });
 }
 
 function contextOf(entry: JsonObject): number | undefined {
   const meta = isJsonObject(entry['meta']) ? entry['meta']['n_ctx'] : undefined;
   for (const value of [...contextFields.map((field) => entry[field]), meta]) {
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value;
+    const length = lengthIn(value);
+    if (length !== undefined) return length;
   }
   return undefined;
+}
+
+function lengthIn(value: JsonValue | undefined): number | undefined {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : undefined;
 }
