@@ -61,7 +61,7 @@ describe('security 26: what the Containerfile makes', { skip: withoutContainers,
   function start(
     t: TestContext,
     env: Readonly<Record<string, string>>,
-    command = [...image.entrypoint, ...image.cmd],
+    command: readonly string[] = [...image.entrypoint, ...image.cmd],
   ): ChildProcess {
     const dataFolder = mkdtempSync(join(folder, 'data-'));
     const { workdir, user } = image;
