@@ -3,7 +3,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { startTiers, type Tiers, type TiersOptions } from '@lfo/testing/both-tiers.ts';
 import { openApiValidator } from '@lfo/testing/openapi-validator.ts';
 import { withoutReferenceData } from '@lfo/testing/reference-data.ts';
-import type { Answer } from '@lfo/testing/router.ts';
+import { type Answer, startRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { textServer } from '@lfo/testing/upstream/text-servers.ts';
 
@@ -98,6 +98,28 @@ describe('a text is gone on with as it stands', () => {
     for (const body of [{}, { stream: true }, { suffix: ' time.' }, { prompt: 'x'.repeat(50_000) }])
       await complete(body);
     assert.deepEqual(cloud.requests, []);
+  });
+
+  test('by a model behind another LFO, which passes on what could not be done', async (t) => {
+    for (const [server, words, warned] of [
+      ['llama-server', ' a time', false],
+      ['chat-only', 'An answer.', true],
+    ] as const) {
+      const { router: site, asked } = await scene(t, server);
+      const { request } = await startRouter(t, {
+        yaml: `backends: [{ name: site, kind: lfo, tier: local, base_url: "${site.app.url}" }]`,
+      });
+      for (const stream of [false, true]) {
+        const body = { model: 'lfo-local', prompt, max_tokens: 2, logprobs: 1, stream };
+        const answer = await request('POST', '/v1/completions', body);
+        assert.deepEqual([answer.status, textOf(answer), isWarned(answer)], [200, words, warned], answer.text);
+        assert.equal(answer.headers['x-lfo-egress'], 'none');
+        assert.equal(/"token_logprobs":\[-0\.125/.test(answer.text), !warned);
+      }
+      const filled = await request('POST', '/v1/completions', { model: 'lfo-local', prompt, suffix: '.' });
+      assert.equal(filled.status, warned ? 400 : 200, filled.text);
+      assert.equal(asked().includes('/infill'), true);
+    }
   });
 
   test('an end at once is an answer, not a failure', async (t) => {
