@@ -118,6 +118,8 @@ export interface Capabilities {
   /** Answers with calls alone: of no use where the request offers no tools. */
   readonly toolsOnly?: boolean;
   readonly jsonSchema: boolean;
+  /** Goes on with a text as it stands; absent: not said apart from the backend's own `goesOnWithTexts`. */
+  readonly texts?: boolean;
   /** Fills in the middle of a text, or is not yet known not to; absent: it does not. */
   readonly infill?: boolean;
   /** Thinks before it answers; absent: unknown, or it does not. */

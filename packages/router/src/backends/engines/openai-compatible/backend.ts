@@ -9,7 +9,7 @@ import type { InferenceEvent } from '../../../core/events.ts';
 import { type Flow, type Sink, type Source, sourceOf, tellLater } from '../../../core/flow.ts';
 import { loadHeader, readLoadText } from '../../../core/local-load.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';
-import { warnOfMessage, warnOfOne } from '../../../core/unused-fields.ts';
+import { warnOfMessage, warnOfOne, withoutInfill } from '../../../core/unused-fields.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { type KeyPermit, KeyRing } from '../../key-ring.ts';
 import type { Sleeper } from '../../wake.ts';
@@ -473,13 +473,6 @@ function isWay(feature: Feature): feature is Way {
 /** Whether a refusal is about the way itself; any other may be about a model that is not there or the rest of the request. */
 function isAboutWay({ status, named }: StatusError): boolean {
   return status === 405 || status === 501 || named.includes('suffix');
-}
-
-function withoutInfill(backend: string): BackendError {
-  return new BackendError(
-    'suffix: the backend does not fill in the middle of a text with this model. Leave it out, or ask for a model trained for it.',
-    { fault: 'rejected', code: 'unsupported_by_backend', status: 400, param: 'suffix', backend },
-  );
 }
 
 /** Another LFO says what of the request it did not honour. */
