@@ -1,4 +1,5 @@
 import type { Backend, CallContext } from './backend.ts';
+import { BackendError } from './errors.ts';
 import type { ChatRequest, Continuation, Sampling } from './request.ts';
 
 type Warn = CallContext['warn'];
@@ -39,3 +40,11 @@ export function warnOfRareSampling(
 }
 
 type RareSampling = { readonly [Name in 'topK' | 'minP' | 'repeatPenalty' | 'verbosity']?: Sampling[Name] | undefined };
+
+/** The middle of a text is wanted of a model that does not fill it in. */
+export function withoutInfill(backend: string): BackendError {
+  return new BackendError(
+    'suffix: the backend does not fill in the middle of a text with this model. Leave it out, or ask for a model trained for it.',
+    { fault: 'rejected', code: 'unsupported_by_backend', status: 400, param: 'suffix', backend },
+  );
+}
