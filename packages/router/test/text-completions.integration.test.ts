@@ -189,7 +189,9 @@ describe('the middle of a text is filled in', () => {
       ['ollama-insert', '/v1/completions'],
       ['llama-server', '/infill'],
     ] as const) {
-      const { complete, asked, sent } = await scene(t, server);
+      const { complete, asked, sent, router } = await scene(t, server);
+      const { json: before } = await router.request('GET', '/v1/models/tiny');
+      assert.doesNotMatch(JSON.stringify(before), /infill/, 'unknown is not said');
       for (const stream of [false, true]) {
         const answer = await complete({
           suffix: ' ago.',
@@ -205,6 +207,12 @@ describe('the middle of a text is filled in', () => {
         assert.deepEqual([at(sent(), 'suffix') ?? at(sent(), 'input_suffix'), asked().at(-1)], [' ago.', path]);
       }
       assert.equal(asked().length, server === 'llama-server' ? 3 : 2, 'learned once');
+      await t.waitFor(async () => {
+        const { json } = await router.request('GET', '/v1/models/tiny');
+        assert.match(JSON.stringify(at(json, 'capabilities')), /"infill"/);
+      });
+      const shown = await router.request('POST', '/api/show', { model: 'tiny' });
+      assert.match(JSON.stringify(at(shown.json, 'capabilities')), /"insert"/, 'Ollama’s word for it');
     }
   });
 

@@ -46,12 +46,3 @@ describe('texts that are gone on with by Qwen2.5-Coder-0.5B', { concurrency: fal
     assert.equal(said, ' 5,');
   });
 });
-
-test('a model without marks for a gap says so', async (t) => {
-  const engine = llamaEngine();
-  t.after(() => engine.close());
-  const model = await engine.load(await fetched('smollm2-135m'), options, () => {}, never);
-  assert.deepEqual([model.info.caps.includes('text'), model.info.caps.includes('infill')], [true, false]);
-  const events = answer(model, ask('', { text: { prompt: 'a', suffix: 'b' } }));
-  await assert.rejects(events, { code: 'bad_request' });
-});

@@ -95,6 +95,7 @@ const ollamaNames: Readonly<Partial<Record<ModelCapability, string>>> = {
   tools: 'tools',
   vision: 'vision',
   reasoning: 'thinking',
+  infill: 'insert',
 };
 
 function shownModel({ ownedBy, contextTokens, capabilities, embeds }: ListedModel, modifiedAt: string): object {

@@ -157,7 +157,7 @@ class OpenAiCompatibleBackend implements Backend {
     return {
       tools: capabilities.tools ?? listed?.tools ?? true,
       jsonSchema: capabilities.jsonSchema ?? listed?.jsonSchema ?? true,
-      infill: capabilities.infill ?? this.#mayInfill(model),
+      infill: capabilities.infill ?? listed?.infill ?? this.#learnedInfill(model),
       images,
       audio: images,
       logprobs: capabilities.logprobs ?? this.#features.takes('scores', model, 'plain/stream') ?? true,
@@ -167,10 +167,12 @@ class OpenAiCompatibleBackend implements Backend {
     };
   }
 
-  /** Until it has refused both ways. */
-  #mayInfill(model: string): boolean {
+  /** Unknown until it has taken one way or refused both. */
+  #learnedInfill(model: string): boolean | 'unknown' {
     if (this.#config.dialect === 'google') return false;
-    return (['suffix', 'infill'] as const).some((way) => this.#features.takes(way, model, 'text') !== false);
+    const [bySuffix, byInfill] = (['suffix', 'infill'] as const).map((way) => this.#features.takes(way, model, 'text'));
+    if (bySuffix === true || byInfill === true) return true;
+    return bySuffix === false && byInfill === false ? false : 'unknown';
   }
 
   status(): BackendStatus {
