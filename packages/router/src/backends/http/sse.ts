@@ -26,7 +26,7 @@ const CR = 13;
 export class SseReader {
   readonly #options: SseOptions;
   /** From the first character on that is not ASCII: a decoder keeps native memory until a full garbage collection. */
-  #decoder: TextDecoder | undefined;
+  #decoder: InstanceType<typeof TextDecoder> | undefined;
   readonly #parser: EventSourceParser;
   #batch: SseEvent[] = [];
   #isTooLong = false;
