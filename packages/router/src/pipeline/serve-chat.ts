@@ -180,7 +180,7 @@ function followersOf(
 
 /** The same writer; followers see what goes to it. */
 function followed(writer: AnswerWriter, followers: readonly RequestFollower[]): AnswerWriter {
-  return followers.some(({ wrote }) => wrote !== undefined) ? new FollowedWriter(writer, followers) : writer;
+  return followers.some((follower) => follower.wrote !== undefined) ? new FollowedWriter(writer, followers) : writer;
 }
 
 class FollowedWriter implements AnswerWriter {
