@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -81,6 +82,15 @@ test('the compose file makes the image it names, mounts what is there, and lets 
   }
   const settings = loadConfig({ env: { HOME: '/' }, cwd: '/', file: `${root}/deploy/lfo.compose.yaml` });
   assert.deepEqual(settings.warnings, []);
+});
+
+test('the settings of the manifests are ones that LFO takes without a warning', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'lfo-settings-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const { data } = parse(readFileSync(`${root}/deploy/kubernetes/base/configuration.yaml`, 'utf8'));
+  const file = join(folder, 'lfo.yaml');
+  writeFileSync(file, data['lfo.yaml']);
+  assert.deepEqual(loadConfig({ env: { HOME: '/' }, cwd: folder, file }).warnings, []);
 });
 
 test('the balancer of the compose file finds routers that were made anew at another address', () => {
