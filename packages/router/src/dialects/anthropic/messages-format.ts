@@ -40,9 +40,7 @@ export class MessagesFormat implements AnswerFormat {
   whole(): WholeAnswer {
     const answer = new CollectedAnswer(this.#request.model);
     return {
-      get facts() {
-        return answer.facts;
-      },
+      facts: () => answer.facts,
       add: (event) => answer.add(event),
       body: (metadata) => ({ ...this.#message(answer), lfo_metadata: metadata }),
     };

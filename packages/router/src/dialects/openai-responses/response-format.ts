@@ -33,9 +33,7 @@ export class ResponseFormatter implements AnswerFormat {
   whole(context: AnswerContext): WholeAnswer {
     const answer = this.#writer(context);
     return {
-      get facts() {
-        return answer.facts;
-      },
+      facts: () => answer.facts,
       add: (event) => void answer.encode(event),
       body: (metadata) => answer.finished(metadata),
     };
