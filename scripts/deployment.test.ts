@@ -114,6 +114,12 @@ test('the balancer of the compose file finds routers that were made anew at anot
   assert.ok(services.nginx.volumes[0].endsWith(':/etc/nginx/templates/nginx.conf.template:ro'));
 });
 
+for (const file of ['deploy/nginx.conf', 'deploy/nginx.compose.conf']) {
+  test(`${file}: a router whose machine has gone costs a request two seconds, not the minute of nginx`, () => {
+    assert.ok(linesOf(file).includes('proxy_connect_timeout 2s;'));
+  });
+}
+
 test('Docker and Podman leave the same out of images: Docker reads no .containerignore', () => {
   assert.ok(existsSync(`${root}/.dockerignore`));
   assert.equal(existsSync(`${root}/.containerignore`), false);

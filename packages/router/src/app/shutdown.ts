@@ -82,8 +82,11 @@ export class Shutdown {
 /** For error frames to leave, and for requests other than chats. */
 const lastFramesMs = 500;
 
-/** Nothing may come for this long before kept connections are closed: what was on its way has arrived then. */
-const lullMs = 500;
+/**
+ * Nothing may come for this long before kept connections are closed: what was on its way has arrived then. Who found the
+ * door shut tries again after a second, and is to be refused by somebody: nobody answers for a container that has gone.
+ */
+const lullMs = 1_200;
 /** Streams that go on are waited for afterwards. */
 const longestLullMs = 2_000;
 const lookMs = 50;
