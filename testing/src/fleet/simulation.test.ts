@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import { scaled } from '../test-scale.ts';
 import { simulate, type SimulationOptions, type VirtualDevice } from './simulation.ts';
 
+// A process of its own: after other tests of the pool its millions of choices take several times as long.
+
 /** A laptop that throttles, two phones and a board. */
 const unequal: readonly VirtualDevice[] = [
   { prefill: 900, decode: 60, throttledEachMs: 600_000 },
