@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { parse, parseAllDocuments } from 'yaml';
 
 import { prepareRoot, runContained, withoutContainers } from '../testing/src/container.ts';
 import { FakeGemini } from '../testing/src/fake-gemini.ts';
@@ -12,6 +13,30 @@ import { freePort } from '../testing/src/free-port.ts';
 import { filesIn, type Image, layOut } from './image-layout.ts';
 
 const checkout = fileURLToPath(new URL('..', import.meta.url));
+
+interface GivenCommand {
+  readonly file: string;
+  readonly command: readonly string[];
+}
+
+/** What the compose file and the manifests have containers of the image run in place of its own command. */
+function givenCommands(): readonly GivenCommand[] {
+  const compose = join(checkout, 'deploy/compose.yaml');
+  const { services } = parse(readFileSync(compose, 'utf8'), { merge: true });
+  const ofCompose = Object.values<{ image: string; command?: readonly string[] }>(services)
+    .filter(({ image }) => image.startsWith('lfo:'))
+    .map(({ command }) => ({ file: compose, command }));
+  const ofPods = globSync(join(checkout, 'deploy/kubernetes/base/*.yaml')).flatMap((file) =>
+    parseAllDocuments(readFileSync(file, 'utf8'))
+      .flatMap((document) => document.toJS().spec?.template?.spec?.containers ?? [])
+      .map(({ args }: { readonly args?: readonly string[] }) => ({ file, command: args })),
+  );
+  const given = new Map<string, GivenCommand>();
+  for (const { file, command } of [...ofCompose, ...ofPods]) {
+    if (command !== undefined) given.set(`${file} ${command.join(' ')}`, { file: basename(file), command });
+  }
+  return [...given.values()];
+}
 
 /** Code and output of a process that ends. */
 async function finished(child: ChildProcess): Promise<{ readonly code: number | null; readonly output: string }> {
@@ -33,7 +58,11 @@ describe('security 26: what the Containerfile makes', { skip: withoutContainers,
   after(() => rmSync(folder, { recursive: true, force: true }));
 
   /** Runs a command in the container on a port, with data of its own. */
-  function start(t: TestContext, env: Readonly<Record<string, string>>, command = image.cmd): ChildProcess {
+  function start(
+    t: TestContext,
+    env: Readonly<Record<string, string>>,
+    command: readonly string[] = [...image.entrypoint, ...image.cmd],
+  ): ChildProcess {
     const dataFolder = mkdtempSync(join(folder, 'data-'));
     const { workdir, user } = image;
     const child = runContained({ root, workdir, user, dataFolder, command, env: { ...image.env, ...env } });
@@ -43,7 +72,11 @@ describe('security 26: what the Containerfile makes', { skip: withoutContainers,
 
   test('holds no tests, no development packages and no sources of the dashboard', () => {
     assert.deepEqual(filesIn(root, '**/*.test.ts'), []);
-    assert.equal(readdirSync(join(root, 'lfo/node_modules')).includes('oxlint'), false);
+    const packages = readdirSync(join(root, 'lfo/node_modules'));
+    assert.ok(packages.includes('fastify'));
+    for (const name of ['oxlint', 'playwright-core', 'preact']) {
+      assert.equal(packages.includes(name), false, name);
+    }
     assert.deepEqual(readdirSync(join(root, 'lfo/packages/dashboard')), ['package.json']);
   });
 
@@ -93,6 +126,21 @@ describe('security 26: what the Containerfile makes', { skip: withoutContainers,
     assert.equal(code, 0, output);
     assert.doesNotMatch(output, /EROFS|EACCES|"level":"(error|fatal|warn)"/, 'nothing was missing');
   });
+
+  test('makes the first key before there is a router, though it would listen on every address', async (t) => {
+    const command = [...image.entrypoint, 'keys', 'create', '--name', 'me', '--scope', 'chat', 'admin'];
+    const { code, output } = await finished(start(t, { LFO_LOCAL_MODEL: 'none' }, command));
+    assert.equal(code, 0, output);
+    assert.match(output, /^lfo_/m);
+  });
+
+  for (const { file, command } of givenCommands()) {
+    test(`what ${file} gives it as a command is one of lfo: ${command.join(' ')}`, async (t) => {
+      const { code, output } = await finished(start(t, {}, [...image.entrypoint, ...command, '--help']));
+      assert.equal(code, 0, output);
+      assert.match(output, new RegExp(`^Usage: lfo ${command[0]}`, 'm'));
+    });
+  }
 
   test('whatever else it may write, its own files it may not', async (t) => {
     const attempt = "require('fs').writeFileSync('/lfo/x', '')";

@@ -9,6 +9,8 @@ export interface Image {
   readonly workdir: string;
   readonly env: Readonly<Record<string, string>>;
   readonly user: string;
+  /** What every command of the container begins with. */
+  readonly entrypoint: readonly string[];
   readonly cmd: readonly string[];
   readonly healthcheck: readonly string[];
   readonly stopSignal: string;
@@ -30,7 +32,13 @@ export function layOut(checkout: string, folder: string): { readonly image: Imag
   const ignored = ignoredIn(checkout);
   const stages = new Map<string, Stage>();
   let stage: Stage | undefined;
-  const image: Mutable<Omit<Image, 'workdir' | 'env'>> = { user: '', cmd: [], healthcheck: [], stopSignal: 'SIGTERM' };
+  const image: Mutable<Omit<Image, 'workdir' | 'env'>> = {
+    user: '',
+    entrypoint: [],
+    cmd: [],
+    healthcheck: [],
+    stopSignal: 'SIGTERM',
+  };
   for (const [name, rest] of instructions(checkout)) {
     if (name === 'FROM') {
       const [, alias = 'last'] = /\bAS (\S+)$/.exec(rest) ?? [];
@@ -56,6 +64,9 @@ export function layOut(checkout: string, folder: string): { readonly image: Imag
         break;
       case 'USER':
         image.user = rest;
+        break;
+      case 'ENTRYPOINT':
+        image.entrypoint = listOf(rest);
         break;
       case 'CMD':
         image.cmd = listOf(rest);
@@ -86,7 +97,7 @@ function* instructions(checkout: string): Generator<readonly [name: string, rest
 
 /** Whether a path of the checkout is kept out of images. */
 function ignoredIn(checkout: string): (path: string) => boolean {
-  const patterns = readFileSync(join(checkout, '.containerignore'), 'utf8')
+  const patterns = readFileSync(join(checkout, '.dockerignore'), 'utf8')
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'));
   return (path) => patterns.some((pattern) => matchesGlob(path, pattern) || matchesGlob(path, `${pattern}/**`));

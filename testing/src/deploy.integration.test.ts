@@ -70,6 +70,17 @@ test(
   },
 );
 
+test(
+  'so is the one of the compose file, once the image has filled in its name server',
+  { skip: existsSync(nginx) ? false : 'needs nginx' },
+  (t) => {
+    // Older versions know no `resolve`, and would look the names up here.
+    const file = planted(t, join(deploy, 'nginx.compose.conf'), /server r\d:8080 resolve/g, 'server 127.0.0.1:8080');
+    writeFileSync(file, readFileSync(file, 'utf8').replace('${NGINX_LOCAL_RESOLVERS}', '127.0.0.11'));
+    assert.equal(spawnSync(nginx, ['-t', '-q', '-p', tmpdir(), '-c', file]).status, 0);
+  },
+);
+
 const haproxy = '/usr/sbin/haproxy';
 test(
   'the configuration for HAProxy is one, and a planted fault is found',

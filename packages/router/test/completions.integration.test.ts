@@ -69,7 +69,7 @@ describe('legacy completions', () => {
   test('what cannot be done names its field', async () => {
     for (const [body, param] of [
       [{ prompt: 'a', suffix: 1 }, 'suffix'],
-      [{ prompt: 'a', logit_bias: { a: 1 } }, 'logit_bias.a'],
+      [{ prompt: 'a', logit_bias: { 5: 101 } }, 'logit_bias.5'],
       [{ prompt: [1, 2] }, 'prompt'],
       [{ prompt: ['a', 'b'] }, 'prompt'],
       [{ prompt: '' }, 'prompt'],

@@ -168,3 +168,12 @@ for (const wire of embeddingWires) {
     });
   });
 }
+
+test('Ollama’s clients ask with no text for the model alone', async (t) => {
+  const { router, sent } = await scene(t);
+  for (const input of ['', []]) {
+    const answer = await router.request('POST', '/api/embed', { model: 'near-vectors', input });
+    assert.deepEqual([answer.status, at(answer.json, 'embeddings')], [200, []], answer.text);
+  }
+  assert.deepEqual(sent('local'), []);
+});

@@ -260,6 +260,18 @@ for (const wire of [...wires, geminiArray, openaiCompletions]) {
       });
     }
 
+    test('thoughts that nobody asked for are left out, but on the wire that has no way to ask', async (t) => {
+      const playing = await scene(t);
+      playing.script = () => fromEvents(answers['a thought and a text']?.events ?? []);
+      const asks: Talk = { turns: [question], maxTokens };
+      const thought = wire === openaiChat ? 'Two and two.' : '';
+      for (const isStream of [false, true]) {
+        const { text } = await send(playing.base, wire, { asks, isStream });
+        const understood = isStream ? wire.stream(text) : wire.whole(text);
+        assert.deepEqual([understood.thought, understood.text], [thought, '4']);
+      }
+    });
+
     test('whatever events come, a stream says what the whole answer says', async (t) => {
       const playing = await scene(t);
       await fc.assert(

@@ -475,8 +475,11 @@ describe('what agents send', () => {
               tools: [{ type: 'function', name: 'read', parameters: null }],
             },
             { type: 'web_search' },
+            { type: 'image_generation' },
           ],
         },
+        { type: 'web_search_call', id: 'ws_1', status: 'completed' },
+        { type: 'mcp_list_tools', id: 'mcp_1' },
         { role: 'user', content: 'List.' },
       ],
       tool_choice: 'auto',
@@ -486,7 +489,9 @@ describe('what agents send', () => {
       seen[0]?.tools.map(({ name }) => name),
       ['exec', 'files__read'],
     );
-    assert.match(headers.get('x-lfo-warning') ?? '', /web_search/);
+    const warned = headers.get('x-lfo-warning') ?? '';
+    assert.match(warned, /tools: tools of the type web_search, image_generation are not offered/);
+    assert.match(warned, /input: items of the type web_search_call, mcp_list_tools are skipped/);
     const { output } = JSON.parse(text);
     assert.deepEqual(
       output.map((item: JsonObject) => [
@@ -678,4 +683,35 @@ test('clients of Ollama are told the version that is configured', async (t) => {
   const { app } = scriptedRouter({ server: { ollamaVersion: '0.99.1' } });
   t.after(() => app.close());
   assert.deepEqual((await app.inject({ url: '/api/version' })).json(), { version: '0.99.1' });
+});
+
+test('what manages Ollama’s models says what to use instead', async (t) => {
+  const { app } = scriptedRouter({ answer: () => fromEvents([]) });
+  t.after(() => app.close());
+  const managing = { pull: 'POST', push: 'POST', create: 'POST', copy: 'POST', delete: 'DELETE' } as const;
+  for (const [name, method] of Object.entries({ ...managing, 'blobs/sha256:0a': 'POST' } as const)) {
+    const { statusCode, body } = await app.inject({ method, url: `/api/${name}`, payload: {} });
+    assert.deepEqual([statusCode, JSON.parse(body).code], [501, 'not_supported'], name);
+    assert.match(JSON.parse(body).error, /lfo models/);
+  }
+  assert.equal((await app.inject({ method: 'HEAD', url: '/api/blobs/sha256:0a' })).statusCode, 501);
+});
+
+test('what else the vendors’ APIs have is a 404 in their words, which says what to do instead', async (t) => {
+  const { app } = scriptedRouter({ answer: () => fromEvents([]) });
+  t.after(() => app.close());
+  for (const [path, says, envelope] of [
+    ['/v1/files', /in the messages/, /^\{"error":\{"message"/],
+    ['/v1/batches/b_1', /one by one/, /^\{"error":\{"message"/],
+    ['/v1/conversations', /whole conversation/, /^\{"error":\{"message"/],
+    ['/v1/messages/batches', /one by one/, /^\{"type":"error"/],
+    ['/v1beta/cachedContents', /content itself/, /^\{"error":\{"code":404/],
+    ['/v1beta/interactions', /generateContent/, /^\{"error":\{"code":404/],
+    ['/v1/filesystem', /base URL/, /^\{"error":\{"message"/],
+  ] as const) {
+    const { statusCode, body } = await app.inject({ method: 'POST', url: path, payload: {} });
+    assert.equal(statusCode, 404, path);
+    assert.match(body, says);
+    assert.match(body, envelope);
+  }
 });

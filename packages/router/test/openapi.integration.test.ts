@@ -31,7 +31,10 @@ function described(document: unknown): readonly string[] {
   return Object.entries(paths).flatMap(([path, item]: [string, unknown]) =>
     ['get', 'post', 'put', 'patch', 'delete']
       .filter((method) => at(item, method) !== undefined)
-      .map((method) => `${method.toUpperCase()} ${path.replace('{id}', path.startsWith('/admin/') ? ':id' : '*')}`),
+      .map(
+        (method) =>
+          `${method.toUpperCase()} ${path.replace('{id}', path.startsWith('/admin/') ? ':id' : '*').replace('{digest}', ':digest')}`,
+      ),
   );
 }
 

@@ -111,6 +111,15 @@ function embeddings(model: string, headers: Readonly<Record<string, string>>): r
   ];
 }
 
+/** Texts whose middle is to be filled in, or that are to be taken as they stand. */
+function texts(model: string, headers: Readonly<Record<string, string>>): readonly Asked[] {
+  return [false, true].flatMap((stream) => [
+    { path: '/v1/completions', body: { model, prompt: 'Hello', suffix: '!', max_tokens: 16, stream }, headers },
+    { path: '/api/generate', body: { model, prompt: 'Hello', suffix: '!', stream }, headers },
+    { path: '/api/generate', body: { model, prompt: 'Hello', raw: true, stream }, headers },
+  ]);
+}
+
 /** The older way to ask for a text, whole and as a stream. */
 function completions(
   words: readonly string[],
@@ -262,6 +271,8 @@ describe('the privacy promise', { concurrency: 3 }, () => {
       const continued = [
         ...completions(failing, 'lfo-local', {}),
         ...completions(failing, 'lfo-auto', { 'x-lfo-mode': 'local' }),
+        ...texts('lfo-local', {}),
+        ...texts('lfo-auto', { 'x-lfo-mode': 'local' }),
       ];
       assert.equal(await packetsOf(scene, continued), 0, 'completions in local');
       assert.equal(await packetsOf(scene, countings('lfo-local')), 0, 'counting in local');

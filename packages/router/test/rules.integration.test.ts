@@ -28,6 +28,7 @@ const rules = `
     - { name: legal-stays-home, when: { content: "(?i)contract" }, then: { require: local } }
     - { name: team-far, when: { header: { x-team: "far*" } }, then: { prefer: cloud } }
     - { name: project, when: { metadata: { project: "a*" } }, then: { forbid: local } }
+    - { name: haiku-far, when: { model: "claude-haiku*" }, then: { prefer: cloud } }
     - { name: exact, when: { tools: true }, then: { goal: { quality: 0.98 } } }
 `;
 
@@ -52,6 +53,8 @@ test('rules decide, are named in the answer and in /v1/route, and leave a 400 wh
   assert.deepEqual(await of(ask('Hello'), { 'x-team': 'far-out' }), ['cloud', 'rule', ['team-far'], 'far']);
   assert.deepEqual(await of(ask('Hello', { metadata: { project: 'alpha' } })), ['cloud', 'rule', ['project'], 'far']);
   assert.deepEqual((await of(ask('Hello')))[2], undefined);
+  const named = await of(ask('Hello', { model: 'claude-haiku-9' }));
+  assert.deepEqual(named, ['cloud', 'rule', ['haiku-far'], 'far'], 'a name that stands for an alias is still the name');
 
   const { text } = await request('POST', '/v1/route', ask('A contract'));
   const { mode, rules: voted, routing_reason: reason } = JSON.parse(text);
@@ -61,7 +64,10 @@ test('rules decide, are named in the answer and in /v1/route, and leave a 400 wh
   const tools = [{ type: 'function', function: { name: 'f' } }];
   const exact = await request('POST', '/v1/route', ask('Hello', { model: 'claude-haiku-9', tools }));
   const { rules: goals, requested_model: asked, name_rule: rule } = JSON.parse(exact.text);
-  assert.deepEqual(goals, [{ name: 'exact', vote: 'goal', quality: 0.98 }]);
+  assert.deepEqual(goals, [
+    { name: 'haiku-far', vote: 'prefer', tier: 'cloud' },
+    { name: 'exact', vote: 'goal', quality: 0.98 },
+  ]);
   assert.deepEqual([asked, rule], ['claude-haiku-9', '*haiku*']);
 
   const refused = await chat(ask('A contract', { model: 'lfo-cloud' }));
@@ -78,6 +84,10 @@ test('a rule that contradicts another is no configuration', async (t) => {
 
 test('lfo replay tries rules on stored requests, and says of how many it cannot tell', async (t) => {
   const { chat, folder, app } = await started(t, '    []', 'records: { capture: true }');
+  for (const model of ['no-such-model', '']) {
+    const refused = await chat({ model, messages: [{ role: 'user', content: 'Hello' }] });
+    assert.ok(refused.status >= 400, 'refused before it was routed');
+  }
   for (const content of ['A contract', 'Hello', 'Goodbye']) {
     assert.equal((await chat({ model: 'lfo-auto', messages: [{ role: 'user', content }] })).status, 200);
   }

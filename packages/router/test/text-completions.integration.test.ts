@@ -3,7 +3,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { startTiers, type Tiers, type TiersOptions } from '@lfo/testing/both-tiers.ts';
 import { openApiValidator } from '@lfo/testing/openapi-validator.ts';
 import { withoutReferenceData } from '@lfo/testing/reference-data.ts';
-import type { Answer } from '@lfo/testing/router.ts';
+import { type Answer, startRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { textServer } from '@lfo/testing/upstream/text-servers.ts';
 
@@ -100,6 +100,28 @@ describe('a text is gone on with as it stands', () => {
     assert.deepEqual(cloud.requests, []);
   });
 
+  test('by a model behind another LFO, which passes on what could not be done', async (t) => {
+    for (const [server, words, warned] of [
+      ['llama-server', ' a time', false],
+      ['chat-only', 'An answer.', true],
+    ] as const) {
+      const { router: site, asked } = await scene(t, server);
+      const { request } = await startRouter(t, {
+        yaml: `backends: [{ name: site, kind: lfo, tier: local, base_url: "${site.app.url}" }]`,
+      });
+      for (const stream of [false, true]) {
+        const body = { model: 'lfo-local', prompt, max_tokens: 2, logprobs: 1, stream };
+        const answer = await request('POST', '/v1/completions', body);
+        assert.deepEqual([answer.status, textOf(answer), isWarned(answer)], [200, words, warned], answer.text);
+        assert.equal(answer.headers['x-lfo-egress'], 'none');
+        assert.equal(/"token_logprobs":\[-0\.125/.test(answer.text), !warned);
+      }
+      const filled = await request('POST', '/v1/completions', { model: 'lfo-local', prompt, suffix: '.' });
+      assert.equal(filled.status, warned ? 400 : 200, filled.text);
+      assert.equal(asked().includes('/infill'), true);
+    }
+  });
+
   test('an end at once is an answer, not a failure', async (t) => {
     const empty = { id: 'c', object: 'text_completion', created: 1, model: 'tiny' };
     const choices = [{ text: '', index: 0, logprobs: null, finish_reason: 'stop' }];
@@ -167,7 +189,9 @@ describe('the middle of a text is filled in', () => {
       ['ollama-insert', '/v1/completions'],
       ['llama-server', '/infill'],
     ] as const) {
-      const { complete, asked, sent } = await scene(t, server);
+      const { complete, asked, sent, router } = await scene(t, server);
+      const { json: before } = await router.request('GET', '/v1/models/tiny');
+      assert.doesNotMatch(JSON.stringify(before), /infill/, 'unknown is not said');
       for (const stream of [false, true]) {
         const answer = await complete({
           suffix: ' ago.',
@@ -183,6 +207,12 @@ describe('the middle of a text is filled in', () => {
         assert.deepEqual([at(sent(), 'suffix') ?? at(sent(), 'input_suffix'), asked().at(-1)], [' ago.', path]);
       }
       assert.equal(asked().length, server === 'llama-server' ? 3 : 2, 'learned once');
+      await t.waitFor(async () => {
+        const { json } = await router.request('GET', '/v1/models/tiny');
+        assert.match(JSON.stringify(at(json, 'capabilities')), /"infill"/);
+      });
+      const shown = await router.request('POST', '/api/show', { model: 'tiny' });
+      assert.match(JSON.stringify(at(shown.json, 'capabilities')), /"insert"/, 'Ollama’s word for it');
     }
   });
 
@@ -215,8 +245,11 @@ describe('the middle of a text is filled in', () => {
 
   test('a server that would ignore it is never asked where its entry says so', async (t) => {
     const { complete, asked } = await scene(t, 'ollama-insert', { near: `${near}, capabilities: { infill: false }` });
+    for (let i = 0; i < 3; i++) assert.equal((await complete()).status, 200);
     const answer = await complete({ suffix: ' ago.' });
-    assert.deepEqual([answer.status, at(answer.json, 'error', 'param'), asked()], [400, 'suffix', []]);
+    const { error } = JSON.parse(answer.text);
+    assert.deepEqual([answer.status, error.code, error.param], [400, 'unsupported_by_backend', 'suffix']);
+    assert.equal(asked().length, 3, 'a decision for texts without a gap is none for those with one');
   });
 
   test('Ollama’s own wire: suffix and raw', async (t) => {

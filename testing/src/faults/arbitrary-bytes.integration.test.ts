@@ -135,7 +135,7 @@ async function assertContained(backend: Backend, request: ReturnType<typeof chat
   let finishes = 0;
   try {
     await answer.read({
-      dueMs: Infinity,
+      dueMs: () => Infinity,
       take(events) {
         for (const event of events) {
           assert.equal(finishes, 0, 'nothing follows the end');

@@ -100,6 +100,8 @@ export interface EngineRequest extends EnginePrompt {
   readonly presencePenalty?: number;
   /** Texts that end the answer; never part of it. */
   readonly stop: readonly string[];
+  /** To be gone on with as it stands, in place of the conversation; with `suffix` up to that. */
+  readonly text?: { readonly prompt: string; readonly suffix?: string | undefined };
   /**
    * Token scores wanted, with `top` alternatives each. With `first` they serve to judge the answer: that many text
    * tokens and the calls begun among them are enough, and what a grammar forces needs none.

@@ -197,6 +197,7 @@ function engineRequest(message: MessageOf<RouterMessage, 'complete'>): EngineReq
     ...(message.seed === undefined ? {} : { seed: message.seed }),
     ...(message.frequency_penalty === undefined ? {} : { frequencyPenalty: message.frequency_penalty }),
     ...(message.presence_penalty === undefined ? {} : { presencePenalty: message.presence_penalty }),
+    ...(message.text === undefined ? {} : { text: message.text }),
     ...(message.scores === undefined ? {} : { scores: engineScores(message.scores) }),
   };
 }

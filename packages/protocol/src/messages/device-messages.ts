@@ -17,6 +17,8 @@ export const modelCapabilities = [
   'count',
   'prefill',
   'embedding',
+  'text',
+  'infill',
 ] as const;
 /** Most bytes of JSON of a `self_report`; a larger one is absent. */
 export const selfReportBytes = 1024;

@@ -54,6 +54,8 @@ export const routerMessage = z.discriminatedUnion('t', [
     frequency_penalty: z.number().optional(),
     presence_penalty: z.number().optional(),
     stop: z.array(z.string()).optional(),
+    /** To be gone on with as it stands instead of the conversation, up to the suffix; only to models with these abilities. */
+    text: z.object({ prompt: z.string(), suffix: z.string().optional() }).optional(),
     scores: wantedScores.optional(),
     /** Relative to receipt. */
     deadline_ms: z.number().positive().optional(),

@@ -89,5 +89,6 @@ function namesOf(known: readonly Capabilities[]): readonly ModelCapability[] {
   if (known.some(({ images }) => images)) names.push('vision');
   if (known.some(({ reasoning }) => reasoning === true)) names.push('reasoning');
   if (known.some(({ jsonSchema }) => jsonSchema)) names.push('structured_output');
+  if (known.some(({ infill }) => infill === true)) names.push('infill');
   return names;
 }

@@ -94,6 +94,7 @@ const otherWires = joined([
   wire('post', '/api/create', managed),
   wire('post', '/api/copy', managed),
   wire('delete', '/api/delete', managed),
+  wire('post', '/api/blobs/{digest}', managed),
 ]);
 
 const device = '/admin/devices/{id}';

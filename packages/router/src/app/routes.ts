@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts';
 import { LfoError } from '../core/errors.ts';
 import type { Readiness } from '../core/exchange.ts';
 import { dialectErrorBody } from '../dialects/errors.ts';
+import { whyNotServed } from '../dialects/not-served.ts';
 import { addDialectRoutes } from '../dialects/routes.ts';
 import type { DialectDeps } from '../dialects/serving.ts';
 import { FailedAuthLimiter } from '../keys/failed-auth.ts';
@@ -40,6 +41,7 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
     checkScope,
     ...(deps.devicePackage && { openRoute: { path: devicePackagePath, isOpen: deps.devicePackage.isOffered } }),
     errorBody: dialectErrorBody,
+    whyNotServed,
     addRoutes(app) {
       addDialectRoutes(app, { ...deps, limits: config.limits, ollamaVersion: config.server.ollamaVersion });
       addServiceRoutes(app, deps);

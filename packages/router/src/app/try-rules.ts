@@ -51,6 +51,7 @@ export async function tryRules(
   };
   const readsText = rules.some(({ needsText }) => needsText);
   for await (const row of archive.requests(settings.filter, settings.limit)) {
+    if (!wasRouted(row)) continue;
     const texts = readsText ? await archive.texts(row.id) : undefined;
     replay(row, texts, rules, tierOf, tally);
   }
@@ -120,6 +121,11 @@ function replay(
     count.matched++;
     if (outcomeOf(row, [rule], tierOf) !== 'same') count.changed++;
   }
+}
+
+/** Rules are asked neither of what was refused as it came nor of texts that become vectors. */
+function wasRouted({ mode, features, status }: RequestRow): boolean {
+  return mode !== '' && (features !== null || status >= 400);
 }
 
 function factsOfRow(row: RequestRow, texts: readonly string[] | undefined): RuleFacts {

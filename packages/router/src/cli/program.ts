@@ -5,6 +5,7 @@ import { type Clock, sleep } from '../core/clock.ts';
 import { ConfigError } from '../config/config-error.ts';
 import { LfoError } from '../core/errors.ts';
 import type { LfoConfig } from '../config/config.ts';
+import type { LoadOptions } from '../config/load.ts';
 import type { AppOptions, RunningApp } from '../app/running-app.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
 import { agentNames } from './launch/agent-names.ts';
@@ -64,14 +65,14 @@ export function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void
     .option('-c, --config <file>', 'configuration file instead of lfo.yaml')
     .showSuggestionAfterError();
   const all = (command: Command): Common => command.optsWithGlobals<Common>();
-  const load: Load = async (options, allowUnset = false) => (await loaderOf(deps, options, allowUnset))();
+  const load: Load = async (options, how) => (await loaderOf(deps, options, how))();
   addServing(program, deps, load, all, done);
   addTalking(program, deps, load, all, done);
   addLooking(program, deps, load, all, done);
   addLaunch(program, deps, load, all, done);
   addKeys(program, async (command, run) => {
     const options = all(command);
-    const keyStore = await deps.openKeyStore(await load(options));
+    const keyStore = await deps.openKeyStore(await load(options, { opensNoPort: true }));
     try {
       done(await run({ terminal: deps.terminal, clock: deps.clock, keyStore, json: options.json === true }));
     } finally {
@@ -97,7 +98,7 @@ export function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void
   );
   addRecords(program, deps.clock, async (command, run) => {
     const options = all(command);
-    const config = await load(options);
+    const config = await load(options, { opensNoPort: true });
     const archive = await deps.openArchive(config);
     try {
       done(await run({ terminal: deps.terminal, clock: deps.clock, archive, config, json: options.json === true }));
@@ -112,10 +113,10 @@ export function buildProgram(deps: ProgramDeps, done: (exitCode: number) => void
 async function loaderOf(
   { terminal: { env, cwd } }: Pick<ProgramDeps, 'terminal'>,
   { config }: Common,
-  allowUnset = false,
+  how: Reading = {},
 ): Promise<() => LfoConfig> {
   const { loadConfig } = await import('../config/load.ts');
-  return () => loadConfig({ env, cwd, allowUnset, ...(config === undefined ? {} : { file: config }) });
+  return () => loadConfig({ env, cwd, ...how, ...(config === undefined ? {} : { file: config }) });
 }
 
 interface DemoFlags {
@@ -126,7 +127,8 @@ interface DemoFlags {
   readonly json?: true;
 }
 
-type Load = (options: Common, allowUnset?: boolean) => Promise<LfoConfig>;
+type Reading = Pick<LoadOptions, 'allowUnset' | 'opensNoPort'>;
+type Load = (options: Common, how?: Reading) => Promise<LfoConfig>;
 type All = (command: Command) => Common;
 type Done = (exitCode: number) => void;
 
@@ -149,7 +151,7 @@ function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, d
     .action(async (args: readonly string[], _options, command: Command) => {
       const { deviceHost } = await import('./device-host.ts');
       const given = args[0] === 'help' ? ['--help'] : args;
-      done(await deviceHost(terminal, await load(all(command)), ['device', ...given]));
+      done(await deviceHost(terminal, await load(all(command), { opensNoPort: true }), ['device', ...given]));
     });
   withExample(program.command('demo'), 'lfo demo --seconds 60')
     .description('a router with six scripted devices, traffic and two days of records, to look at')
@@ -173,7 +175,7 @@ function addServing(program: Command, deps: ProgramDeps, load: Load, all: All, d
     const options = all(command);
     const { deviceHost } = await import('./device-host.ts');
     const asked = options.json === true ? [...args, '--json'] : args;
-    done(await deviceHost(terminal, await load(options), ['models', ...asked]));
+    done(await deviceHost(terminal, await load(options, { opensNoPort: true }), ['models', ...asked]));
   };
   withExample(models.command('list'), 'lfo models list --json')
     .description('what can be had and what is here')
@@ -310,7 +312,7 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
         const json = options.json === true;
         done(
           name === 'check'
-            ? checkConfig(terminal, await load(options, true), json)
+            ? checkConfig(terminal, await load(options, { allowUnset: true }), json)
             : showConfig(terminal, await load(options), json),
         );
       });

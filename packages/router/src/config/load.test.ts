@@ -27,6 +27,12 @@ function load(t: TestContext, setup: Setup): LfoConfig {
   return loadConfig({ env: { HOME: '/home/someone', ...setup.env }, cwd: folder(t, setup) });
 }
 
+test('a command that opens no port may run before there is a key, and a router where keys are in another database', (t) => {
+  const env = { HOME: '/home/someone', HOST: '0.0.0.0' };
+  assert.equal(loadConfig({ env, cwd: folder(t, {}), opensNoPort: true }).server.host, '0.0.0.0');
+  assert.equal(load(t, { env: { ...env, DATABASE_URL: 'postgresql://lfo@db/lfo' } }).server.host, '0.0.0.0');
+});
+
 function problemsOf(t: TestContext, setup: Setup): string[] {
   try {
     load(t, setup);

@@ -20,6 +20,8 @@ export interface LoadOptions {
   readonly file?: string;
   /** To look at a file whose variables are set elsewhere: what is not set is a warning, and stands for itself. */
   readonly allowUnset?: boolean;
+  /** Of a command that opens no port: that there is no key yet is no problem then, and may be what it mends. */
+  readonly opensNoPort?: boolean;
 }
 
 /**
@@ -51,7 +53,7 @@ export function loadConfig(options: LoadOptions): LfoConfig {
   }
   const config = resolveSettings(
     parsed.data,
-    { env, cwd, file },
+    { env, cwd, file, opensNoPort: options.opensNoPort === true },
     {
       problem: (path, message) => problems.push({ where: places.of(path), message }),
       warning: (message) => warnings.push(message),

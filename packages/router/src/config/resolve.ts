@@ -15,6 +15,7 @@ export interface Origin {
   readonly cwd: string;
   /** Absolute. */
   readonly file: string | undefined;
+  readonly opensNoPort: boolean;
 }
 
 /** Turns valid settings into the configuration; what is valid alone and wrong together goes to `findings`. */
@@ -24,7 +25,8 @@ export function resolveSettings(
   findings: Findings,
 ): Omit<LfoConfig, 'warnings' | 'origins' | 'references'> {
   const dataDir = dataFolder(settings.dataDir, origin);
-  checkServer(settings.server, dataDir, findings);
+  if (!origin.opensNoPort && !mayHaveKeys(settings, dataDir)) checkHost(settings.server, findings);
+  checkToken(settings.server, findings);
   checkTelemetry(settings.telemetry, findings);
   const { android: _android, ...rest } = settings;
   const backends = resolveBackends(settings.backends, origin.env, findings);
@@ -41,14 +43,20 @@ export function resolveSettings(
   };
 }
 
-function checkServer({ host, authToken }: FileSettings['server'], dataDir: string, findings: Findings): void {
-  // Whether any of these keys is good is for the database to say, before anything listens.
-  if (!isLoopback(host) && authToken === undefined && !existsSync(keyCopyIn(dataDir))) {
-    findings.problem(
-      ['server', 'host'],
-      `${host} can be reached from other machines: set LFO_AUTH_TOKEN to a long random key, run "lfo keys create", or use HOST=127.0.0.1`,
-    );
-  }
+/** Whether there are any, and good ones, is for the database to say, before anything listens. */
+function mayHaveKeys({ server, databaseUrl }: FileSettings, dataDir: string): boolean {
+  return server.authToken !== undefined || databaseUrl !== undefined || existsSync(keyCopyIn(dataDir));
+}
+
+function checkHost({ host }: FileSettings['server'], findings: Findings): void {
+  if (isLoopback(host)) return;
+  findings.problem(
+    ['server', 'host'],
+    `${host} can be reached from other machines: set LFO_AUTH_TOKEN to a long random key, run "lfo keys create", or use HOST=127.0.0.1`,
+  );
+}
+
+function checkToken({ authToken }: FileSettings['server'], findings: Findings): void {
   if (authToken !== undefined && authToken.length < 16) {
     findings.warning('LFO_AUTH_TOKEN is short enough to be guessed: use 32 random characters or more.');
   }

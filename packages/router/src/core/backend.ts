@@ -118,8 +118,10 @@ export interface Capabilities {
   /** Answers with calls alone: of no use where the request offers no tools. */
   readonly toolsOnly?: boolean;
   readonly jsonSchema: boolean;
-  /** Fills in the middle of a text, or is not yet known not to; absent: it does not. */
-  readonly infill?: boolean;
+  /** Goes on with a text as it stands; absent: not said apart from the backend's own `goesOnWithTexts`. */
+  readonly texts?: boolean;
+  /** Fills in the middle of a text; absent: it does not. */
+  readonly infill?: boolean | 'unknown';
   /** Thinks before it answers; absent: unknown, or it does not. */
   readonly reasoning?: boolean;
   readonly images: boolean;

@@ -44,7 +44,8 @@ export function contentLackOf(
   if (content.audio && !capabilities.audio) return 'images_unsupported';
   if (usesTools(request) && !capabilities.tools) return 'tools_unsupported';
   if (capabilities.toolsOnly === true && !mayCall(request)) return 'only_tools';
-  if (request.continuation?.suffix !== undefined && capabilities.infill !== true) return 'infill_unsupported';
+  if (request.continuation?.suffix !== undefined && (capabilities.infill ?? false) === false)
+    return 'infill_unsupported';
   return undefined;
 }
 

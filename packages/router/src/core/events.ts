@@ -43,6 +43,8 @@ export interface FinishEvent {
   readonly reason: FinishReason;
   /** The provider's own word where it says more. */
   readonly nativeReason?: string;
+  /** Which of the request's stop sequences ended it, where the backend tells. */
+  readonly stopSequence?: string;
   readonly usage: Usage;
 }
 

@@ -33,7 +33,7 @@ export interface EmbeddingExchange extends Omit<ChatExchange, 'request' | 'open'
   fail(error: unknown, trace: RequestTrace): Promise<Delivery>;
 }
 
-export type ModelCapability = 'tools' | 'vision' | 'reasoning' | 'structured_output';
+export type ModelCapability = 'tools' | 'vision' | 'reasoning' | 'structured_output' | 'infill';
 
 /** One id clients may ask for. */
 export interface ListedModel {

@@ -146,6 +146,10 @@ export interface Sampling {
   readonly topP?: number;
   /** At least 1. */
   readonly topK?: number;
+  /** 0..1 */
+  readonly minP?: number;
+  /** Above 0; 1 is none. */
+  readonly repeatPenalty?: number;
   /** `max_completion_tokens`, else `max_tokens`; at least 1; includes reasoning. */
   readonly maxTokens?: number;
   /** At most 5, none empty. */
@@ -160,6 +164,8 @@ export interface Sampling {
   readonly logprobs: boolean;
   /** 0..20; alternatives per token. */
   readonly topLogprobs?: number;
+  /** How much is said. */
+  readonly verbosity?: 'low' | 'medium' | 'high';
   readonly reasoningEffort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max';
 }
 
@@ -177,6 +183,8 @@ export interface RoutingHints {
   readonly headDeadlineMs?: number;
   /** Same value, same conversation: prefers the backend that is warm for it. Scoped to the client key. */
   readonly sessionKey?: string;
+  /** The model as the client named it, where that is another name than the request's. */
+  readonly askedModel?: string;
   /** What the key is called, for rules. */
   readonly clientName?: string;
   /** Headers and metadata as they came, for rules; never recorded. */

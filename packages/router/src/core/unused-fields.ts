@@ -1,5 +1,6 @@
 import type { Backend, CallContext } from './backend.ts';
-import type { ChatRequest, Continuation } from './request.ts';
+import { BackendError } from './errors.ts';
+import type { ChatRequest, Continuation, Sampling } from './request.ts';
 
 type Warn = CallContext['warn'];
 
@@ -24,4 +25,26 @@ export function warnOfOne(warn: Warn): void {
 export function warnOfGoogleTools({ tools }: NonNullable<ChatRequest['google']>, warn: Warn): void {
   const kinds = tools.flatMap((tool) => Object.keys(tool)).map((name) => name.slice(0, 64));
   if (kinds.length > 0) warn('tools', `tools of the kind ${kinds.join(', ')} are not offered to the model`);
+}
+
+/** Names the settings of sampling that only some engines have. */
+export function warnOfRareSampling(
+  { topK, minP, repeatPenalty, verbosity }: RareSampling,
+  warn: Warn,
+  why: string,
+): void {
+  if (topK !== undefined) warn('top_k', why);
+  if (minP !== undefined) warn('min_p', why);
+  if (repeatPenalty !== undefined) warn('repeat_penalty', why);
+  if (verbosity !== undefined) warn('verbosity', why);
+}
+
+type RareSampling = { readonly [Name in 'topK' | 'minP' | 'repeatPenalty' | 'verbosity']?: Sampling[Name] | undefined };
+
+/** The middle of a text is wanted of a model that does not fill it in. */
+export function withoutInfill(backend: string): BackendError {
+  return new BackendError(
+    'suffix: the backend does not fill in the middle of a text with this model. Leave it out, or ask for a model trained for it.',
+    { fault: 'rejected', code: 'unsupported_by_backend', status: 400, param: 'suffix', backend },
+  );
 }

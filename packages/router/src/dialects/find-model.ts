@@ -33,10 +33,16 @@ export function modelFinder(
     const alias = nameRule && listed.find(({ aliasOf }) => aliasOf === nameRule.mode);
     if (nameRule !== undefined && alias !== undefined) return { model: allowed(alias, identity, alias.id), nameRule };
     throw new LfoError(
-      'This model does not exist here: GET /v1/models lists those that do. Ask for lfo-auto, or give the name a mode in routing.model_names.',
+      `This model does not exist here: GET /v1/models lists those that do. Ask for lfo-auto, or have the name stand for it by a line in lfo.yaml: ${lineFor(name)}`,
       { code: 'model_not_found', status: 404, param: 'model' },
     );
   };
+}
+
+/** What an operator would add for a name, which may be anything. */
+function lineFor(name: string): string {
+  const match = name.length > 100 ? '…' : name.toWellFormed();
+  return `routing: { model_names: [{ match: ${JSON.stringify(match)}, mode: auto }] }`;
 }
 
 /** An alias reaches every model there is, so it too must be allowed by name. */

@@ -80,7 +80,7 @@ export function addressOf(received: Received, said: Addressed, { limits, findMod
     model: model.id,
     askedModel,
     ...(nameRule !== undefined && { nameRule: nameRule.match }),
-    hints,
+    hints: askedModel === model.id ? hints : { ...hints, askedModel },
     fetchImages: limits.fetchImages && hints.mode !== 'local',
   };
 }

@@ -66,7 +66,7 @@ class WholeWriter implements AnswerWriter {
     const { response, clock, format } = this.#open;
     const trace = this.#trace;
     try {
-      const body = this.#answer.body(answerMetadata(trace, clock.nowMs(), this.#answer.facts));
+      const body = this.#answer.body(answerMetadata(trace, clock.nowMs(), this.#answer.facts()));
       await sendJson(response, 200, { ...lfoHeaders(trace), ...format.headers }, JSON.stringify(body), this.#out);
     } catch (error) {
       return this.fail(error);

@@ -46,7 +46,7 @@ export interface AnswerFormat {
 
 /** Gathers the events of one answer into one body. */
 export interface WholeAnswer {
-  readonly facts: AnswerFacts;
+  facts(): AnswerFacts;
   add(event: InferenceEvent): void;
   /** @throws LfoError where the answer has no end, or a call in it has none */
   body(metadata: AnswerMetadata): object;

@@ -192,9 +192,7 @@ export class Attempt {
     const written: WrittenCalls | undefined = writtenCalls(request, lease.backend.tier);
     let unfinished: Batch | undefined;
     await upstream.read({
-      get dueMs() {
-        return gate.dueMs;
-      },
+      dueMs: () => gate.dueMs,
       take: (read) => {
         const events = written === undefined ? read : written.read(read);
         this.#noteTime(events);

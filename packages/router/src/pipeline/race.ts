@@ -18,6 +18,40 @@ import type { Step } from './plan.ts';
 /** What the main path needs of an attempt. */
 type RunningAttempt = Pick<Attempt, 'backend' | 'model' | 'run'>;
 
+/** An attempt that is run in another way. */
+class RacingAttempt implements RunningAttempt {
+  readonly run: RunningAttempt['run'];
+  readonly #attempt: Attempt;
+
+  constructor(attempt: Attempt, run: RunningAttempt['run']) {
+    this.#attempt = attempt;
+    this.run = run;
+  }
+
+  get backend(): string | undefined {
+    return this.#attempt.backend;
+  }
+
+  get model(): string | undefined {
+    return this.#attempt.model;
+  }
+}
+
+/** Writes in another way than the writer whose commit point it has. */
+class RacingWriter implements AttemptWriter {
+  readonly write: AttemptWriter['write'];
+  readonly #writer: () => AttemptWriter | undefined;
+
+  constructor(writer: () => AttemptWriter | undefined, write: AttemptWriter['write']) {
+    this.#writer = writer;
+    this.write = write;
+  }
+
+  get committed(): boolean {
+    return this.#writer()?.committed ?? false;
+  }
+}
+
 export interface RaceOptions {
   readonly request: ChatRequest;
   readonly call: Call;
@@ -74,48 +108,30 @@ export class Race {
     if (attempt === undefined || this.#writer !== undefined || step.attempt.tier !== 'cloud') {
       return new Attempt(step, options);
     }
-    return {
-      get backend() {
-        return attempt.backend;
-      },
-      get model() {
-        return attempt.model;
-      },
-      run: (writer) => this.#handOver(attempt, writer, options.hasSpare),
-    };
+    return new RacingAttempt(attempt, (writer) => this.#handOver(attempt, writer, options.hasSpare));
   }
 
   #localAttempt(step: Step, options: AttemptOptions): RunningAttempt {
     const { signal } = this.#local;
     const attempt = new Attempt(step, { ...options, call: { ...options.call, signal } });
-    return {
-      get backend() {
-        return attempt.backend;
-      },
-      get model() {
-        return attempt.model;
-      },
-      run: async (writer) => {
-        const end = await attempt.run(this.#forLocal(writer));
-        if (!this.#hasWon) options.stages.hedging?.judged(options.request, end.type !== 'answered');
-        return this.#hasWon ? { type: 'failed', error: hedgeLost } : end;
-      },
-    };
+    return new RacingAttempt(attempt, async (writer) => {
+      const end = await attempt.run(this.#forLocal(writer));
+      if (!this.#hasWon) options.stages.hedging?.judged(options.request, end.type !== 'answered');
+      return this.#hasWon ? { type: 'failed', error: hedgeLost } : end;
+    });
   }
 
   /** The local attempt's first word is its victory. */
   #forLocal(writer: AttemptWriter): AttemptWriter {
-    return {
-      get committed() {
-        return writer.committed;
-      },
-      write: (events) => {
+    return new RacingWriter(
+      () => writer,
+      (events) => {
         if (this.#hasWon) return undefined;
         this.#winner = 'local';
         this.drop();
         return writer.write(events);
       },
-    };
+    );
   }
 
   /** No further use of it: what runs is aborted, and what it has cost is counted. */
@@ -152,18 +168,14 @@ export class Race {
     const own: Call = { ...call, trace, signal: this.#cloud.signal };
     const attempt = new Attempt(step, { request, call: own, stages, size, hasSpare: false, hasOther });
     this.#attempt = attempt;
-    const committed = (): boolean => this.#writer?.committed ?? false;
-    this.#running = attempt
-      .run({
-        get committed() {
-          return committed();
-        },
-        write: (events) => this.#take(events),
-      })
-      .then((end) => {
-        if (end.type === 'answered' && !request.stream) this.#wins();
-        return end;
-      });
+    const writer = new RacingWriter(
+      () => this.#writer,
+      (events) => this.#take(events),
+    );
+    this.#running = attempt.run(writer).then((end) => {
+      if (end.type === 'answered' && !request.stream) this.#wins();
+      return end;
+    });
     this.#noted = trace.attempts.at(-1);
     if (this.#noted !== undefined) this.#noted.isHedge = true;
   }

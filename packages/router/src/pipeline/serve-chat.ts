@@ -2,6 +2,7 @@ import type { ConfigHandle } from '../config/handle.ts';
 import { type Cancellation, type ChildAbort, childOf } from '../core/abort.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import { deadlineExceeded, LfoError } from '../core/errors.ts';
+import type { InferenceEvent } from '../core/events.ts';
 import type { ChatExchange, EmbeddingExchange } from '../core/exchange.ts';
 import { errorFields, type Logger } from '../core/logger.ts';
 import type { ChatRequest } from '../core/request.ts';
@@ -179,18 +180,34 @@ function followersOf(
 
 /** The same writer; followers see what goes to it. */
 function followed(writer: AnswerWriter, followers: readonly RequestFollower[]): AnswerWriter {
-  if (!followers.some((follower) => follower.wrote !== undefined)) return writer;
-  return {
-    get committed() {
-      return writer.committed;
-    },
-    write(events) {
-      for (const follower of followers) follower.wrote?.(events);
-      return writer.write(events);
-    },
-    end: () => writer.end(),
-    fail: (error) => writer.fail(error),
-  };
+  return followers.some((follower) => follower.wrote !== undefined) ? new FollowedWriter(writer, followers) : writer;
+}
+
+class FollowedWriter implements AnswerWriter {
+  readonly #writer: AnswerWriter;
+  readonly #followers: readonly RequestFollower[];
+
+  constructor(writer: AnswerWriter, followers: readonly RequestFollower[]) {
+    this.#writer = writer;
+    this.#followers = followers;
+  }
+
+  get committed(): boolean {
+    return this.#writer.committed;
+  }
+
+  write(events: readonly InferenceEvent[]): Promise<void> | undefined {
+    for (const follower of this.#followers) follower.wrote?.(events);
+    return this.#writer.write(events);
+  }
+
+  end(): Promise<Delivery> {
+    return this.#writer.end();
+  }
+
+  fail(error: unknown): Promise<Delivery> {
+    return this.#writer.fail(error);
+  }
 }
 
 /** Tells those followers who want to know what is held back; `undefined` where none does, which is nearly always. */

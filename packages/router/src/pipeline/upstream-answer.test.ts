@@ -50,7 +50,7 @@ function readAll(steps: readonly Step[], options: Partial<UpstreamOptions> = {},
   const consume = async (): Promise<void> => {
     try {
       await answer.read({
-        dueMs: Infinity,
+        dueMs: () => Infinity,
         take(events) {
           for (const event of events) run.events.push(event);
           return onEvent?.();
@@ -82,7 +82,7 @@ async function* play(
 
 /** A taker that is busy until it asks for more. */
 class Asking implements AnswerTaker {
-  dueMs = Infinity;
+  #dueMs = Infinity;
   readonly #answer: UpstreamAnswer;
   #given = Promise.withResolvers<Batch | 'due'>();
   #goOn: (() => void) | undefined;
@@ -91,8 +91,12 @@ class Asking implements AnswerTaker {
     this.#answer = answer;
   }
 
+  dueMs(): number {
+    return this.#dueMs;
+  }
+
   next(dueMs: number): Promise<Batch | 'due'> {
-    this.dueMs = dueMs;
+    this.#dueMs = dueMs;
     this.#given = Promise.withResolvers();
     const { promise } = this.#given;
     if (this.#goOn === undefined) this.#answer.read(this).catch((error: unknown) => this.#given.reject(error));
@@ -471,7 +475,7 @@ test('an end that comes while the words before it are being taken is told at onc
   );
   const taken: InferenceEvent[] = [];
   const read = answer.read({
-    dueMs: Infinity,
+    dueMs: () => Infinity,
     take: (events) => (taken.push(...events), taking.promise),
     due: () => undefined,
   });

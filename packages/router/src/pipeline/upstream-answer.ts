@@ -35,7 +35,7 @@ export type Batch = readonly InferenceEvent[];
 /** Whoever an answer is read for. */
 export interface AnswerTaker {
   /** Monotonic time at which it wants to be told that nothing has come. */
-  readonly dueMs: number;
+  dueMs(): number;
   /** The next events. A promise asks to wait until they have been taken. */
   take(events: Batch): Promise<void> | undefined;
   /** `dueMs` has come first. */
@@ -207,7 +207,7 @@ export class UpstreamAnswer implements Sink<Batch> {
   }
 
   #arm(): void {
-    this.#timer.set(Math.min(this.#budget.dueMs, this.#taker?.dueMs ?? Infinity, this.#lookMs));
+    this.#timer.set(Math.min(this.#budget.dueMs, this.#taker?.dueMs() ?? Infinity, this.#lookMs));
   }
 
   #keptAlive(): void {
@@ -225,7 +225,7 @@ export class UpstreamAnswer implements Sink<Batch> {
     } else if (nowMs >= this.#budget.dueMs) {
       if (this.#budget.isFull) this.#runOut();
       else abort.abort(this.#budget.reason());
-    } else if (nowMs >= (this.#taker?.dueMs ?? Infinity)) {
+    } else if (nowMs >= (this.#taker?.dueMs() ?? Infinity)) {
       try {
         this.#hand('due');
       } catch (error) {

@@ -14,14 +14,19 @@ import { PostgresStore } from './store/postgres-store.ts';
 const server = postgresOfFile();
 const skip = withoutPostgres;
 
-async function router(t: TestContext, url: string, id: string, { name = 'edge', config = 'c', listens = true } = {}) {
+async function router(
+  t: TestContext,
+  url: string,
+  id: string,
+  { name = 'edge', config = 'c', listens = true, log = pino({ level: 'silent' }) } = {},
+) {
   const store = new PostgresStore(url, { connections: 2 });
   const listener = new PostgresListener(url, store, systemClock);
   const peers = new Peers({
     store,
     listener,
     clock: systemClock,
-    log: pino({ level: 'silent' }),
+    log,
     id,
     name,
     version: '1',
@@ -115,3 +120,24 @@ test('ten starts of three routers on an empty database make one schema, without 
   }
   assert.deepEqual(server().errors(), []);
 });
+
+test(
+  'a router that has only claimed its name is not said to be configured differently; another is',
+  { skip },
+  async (t) => {
+    const url = await server().database();
+    const lines: string[] = [];
+    const log = pino({}, { write: (line: string) => void lines.push(line) });
+    const { store, peers } = await router(t, url, 'a', { log });
+    await store.query('select lfo_claim_name($1, $2, $3)', ['b', 'edge', 6_000]);
+    await peers.beat();
+    assert.equal(peers.count, 2);
+    assert.deepEqual(lines, []);
+    await router(t, url, 'b', { config: 'other' });
+    await peers.beat();
+    assert.match(
+      lines.join(''),
+      /"routers":\["edge-2"\],"msg":"Other routers on this database are configured differently/,
+    );
+  },
+);

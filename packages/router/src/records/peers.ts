@@ -227,7 +227,8 @@ export class Peers {
 
   #warnOfDifferences(): void {
     const { config, log } = this.#options;
-    const others = this.#routers.filter((router) => router.config !== config).map(({ name }) => name);
+    // One that has claimed its name and has not beaten yet has said nothing of its configuration.
+    const others = this.#routers.filter((each) => each.config !== '' && each.config !== config).map(({ name }) => name);
     const names = others.join(', ');
     if (names !== '' && names !== this.#warnedOf) {
       log.warn({ routers: others }, 'Other routers on this database are configured differently.');

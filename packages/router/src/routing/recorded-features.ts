@@ -27,7 +27,7 @@ export function recordedOf(features: RequestFeatures, local: readonly Candidate[
   }
   const { images, remoteImages, audio } = contentOf(request);
   return {
-    requested_model: request.model,
+    requested_model: request.hints.askedModel ?? request.model,
     messages: request.messages.length,
     tools: request.tools.length,
     uses_tools: usesTools(request),

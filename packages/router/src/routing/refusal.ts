@@ -44,7 +44,7 @@ function unsupported(reason: Reason): RequestError {
     });
   if (reason === 'infill_unsupported')
     return new RequestError(
-      'suffix: no allowed model fills in the middle of a text. Leave it out, or ask a server that does: llama-server or Ollama with a model trained for it.',
+      'suffix: no allowed model fills in the middle of a text. Leave it out, or ask a model trained for it: Qwen2.5-Coder as the embedded one, or behind llama-server or Ollama.',
       { code: 'unsupported_by_backend', param: 'suffix' },
     );
   const what = reason === 'tools_unsupported' ? 'tools' : 'this kind of content';

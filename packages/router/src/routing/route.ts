@@ -113,8 +113,9 @@ function withThreshold(features: RequestFeatures, confidenceThreshold: number | 
 /** Everything of a request that votes, beside the length of its prompt. */
 function kindOf(request: ChatRequest, limits: RoutingLimits, isLong: boolean, loopTier: Tier | undefined): string {
   const { images, remoteImages, audio } = contentOf(request);
-  const content =
-    (images ? 1 : 0) + (remoteImages ? 2 : 0) + (audio ? 4 : 0) + (usesTools(request) ? 8 : 0) + (isLong ? 16 : 0);
+  const hasGap = request.continuation?.suffix !== undefined;
+  const bits = [images, remoteImages, audio, usesTools(request), isLong, hasGap];
+  const content = bits.reduce((sum, bit, at) => sum + (bit ? 1 << at : 0), 0);
   const { maxLocalTokens, firstTokenBudgetMs, confidenceThreshold, spend } = limits;
   const choice = request.tools.length === 0 ? 'no' : request.toolChoice?.type;
   const format = `${request.responseFormat?.type} ${choice} ${loopTier} ${spend}`;

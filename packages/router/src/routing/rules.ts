@@ -56,10 +56,10 @@ export function factsOf({
   expectedTokens = promptTokens,
   localTime,
 }: RequestFeatures): RuleFacts {
-  const { clientKey, clientName, headers = {}, metadata = {} } = request.hints;
+  const { askedModel, clientKey, clientName, headers = {}, metadata = {} } = request.hints;
   return {
     keys: [clientName, clientKey].filter((name) => name !== undefined),
-    model: request.model,
+    model: askedModel ?? request.model,
     headers,
     metadata,
     usesTools: usesTools(request),

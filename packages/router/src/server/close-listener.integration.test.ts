@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { storm } from '@lfo/testing/connection-storm.ts';
+import { halfOpen, withoutTun } from '@lfo/testing/half-open.ts';
 import { scaled } from '@lfo/testing/test-scale.ts';
 import { systemClock } from '../core/clock.ts';
 import { closeListener } from './close-listener.ts';
@@ -41,3 +42,18 @@ test(
     assert.ok(lost <= rounds / 10, `${lost} lost`);
   },
 );
+
+test('a connection whose handshake is under way is waited for, and answered', { skip: withoutTun }, async (t) => {
+  const server = createServer((_request, response) => response.end('ok'));
+  server.listen(0, '0.0.0.0');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  const connection = await halfOpen(t, address.port);
+  const closed = closeListener(server, systemClock);
+  await delay(100);
+  assert.equal(await connection.finish(), 'answered');
+  await closed;
+  assert.equal(server.listening, false);
+  server.closeAllConnections();
+});

@@ -11,8 +11,11 @@ export class KnownRoutes {
   /** Methods by pattern. */
   readonly #methods = new Map<string, Set<string>>();
 
+  readonly #whyNotServed: ((path: string) => string | undefined) | undefined;
+
   /** Call before any route is added. */
-  constructor(app: FastifyInstance) {
+  constructor(app: FastifyInstance, whyNotServed?: (path: string) => string | undefined) {
+    this.#whyNotServed = whyNotServed;
     app.addHook('onRoute', ({ url, method }) => {
       const methods = this.#methods.get(url) ?? new Set();
       for (const one of [method].flat()) methods.add(one);
@@ -30,10 +33,9 @@ export class KnownRoutes {
         allowed,
       );
     }
-    return new LfoError(`There is nothing at this address.${this.#hint(path)} ${baseUrls(request)}`, {
-      code: 'not_found',
-      status: 404,
-    });
+    const why = this.#whyNotServed?.(path);
+    const message = why ?? `There is nothing at this address.${this.#hint(path)} ${baseUrls(request)}`;
+    return new LfoError(message, { code: 'not_found', status: 404 });
   }
 
   #methodsAt(path: string): readonly string[] {

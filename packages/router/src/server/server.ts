@@ -48,6 +48,8 @@ export interface ServerDeps {
   readonly onRefusal?: (refusal: RefusedRequest) => void;
   /** The body of an error, in the words of the wire that a route belongs to. */
   readonly errorBody: (error: LfoError, request: FastifyRequest) => object;
+  /** Why an address that others have is not here, and what to do instead; undefined where nobody has it. */
+  readonly whyNotServed?: (path: string) => string | undefined;
   /** Adds the routes; guards and errors are the server's. */
   readonly addRoutes: (app: FastifyInstance) => void;
 }
@@ -116,7 +118,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     },
   });
 
-  const routes = new KnownRoutes(app);
+  const routes = new KnownRoutes(app, deps.whyNotServed);
   app.decorateRequest('identity');
   app.decorateRequest('receivedMs', 0);
   useJsonBodies(app, config.limits, clock);

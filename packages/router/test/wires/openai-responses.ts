@@ -25,6 +25,7 @@ export const openaiResponses: Wire = {
     input: talk.turns.flatMap(items),
     ...functionTools(talk, (spec) => ({ type: 'function', ...spec })),
     ...(talk.maxTokens !== undefined && { max_output_tokens: talk.maxTokens }),
+    ...(talk.thinks === true && { reasoning: { summary: 'auto' } }),
     ...(talk.temperature !== undefined && { temperature: talk.temperature }),
     ...(talk.schema !== undefined && {
       text: { format: { type: 'json_schema', name: 'answer', schema: talk.schema } },

@@ -62,6 +62,17 @@ describe('llama.cpp with SmolLM2-135M', { concurrency: false }, () => {
     }
   });
 
+  test('a text goes on as it stands, and a model without marks for a gap says so', async () => {
+    assert.deepEqual([model.info.caps.includes('text'), model.info.caps.includes('infill')], [true, false]);
+    const prompt = 'The capital of France is';
+    const events = await answer(model, ask('', { text: { prompt }, maxTokens: 4 }));
+    const asked = await answer(model, ask(prompt, { maxTokens: 4 }));
+    assert.ok(textOf(events).startsWith(' '), 'it goes on in the middle of a line');
+    assert.ok(doneOf(events).usage.prompt_tokens < doneOf(asked).usage.prompt_tokens, 'no template around it');
+    const filled = answer(model, ask('', { text: { prompt, suffix: '.' } }));
+    await assert.rejects(filled, { code: 'bad_request' });
+  });
+
   test('scores say when a temperature, a penalty or a grammar changed the distribution', async () => {
     const taken = async (more: Partial<EngineRequest>): Promise<string | undefined> =>
       scoresOf(await answer(model, ask('Hi', { maxTokens: 1, scores: { top: 0 }, ...more })))[0]?.taken;

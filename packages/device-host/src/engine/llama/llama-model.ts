@@ -73,7 +73,13 @@ export class LlamaLoadedModel implements LoadedModel {
       id: name.id,
       ctx: loaded.context.contextSize,
       ...(name.quant === undefined ? {} : { quant: name.quant }),
-      caps: [...(this.#template.hasTools ? ['tools' as const] : []), 'json_schema', 'scores'],
+      caps: [
+        ...(this.#template.hasTools ? ['tools' as const] : []),
+        'json_schema',
+        'scores',
+        'text',
+        ...(loaded.vocabulary.hasInfill ? ['infill' as const] : []),
+      ],
     };
   }
 
@@ -91,9 +97,10 @@ export class LlamaLoadedModel implements LoadedModel {
     const ended = AbortSignal.any([signal, this.#closing.signal]);
     ended.throwIfAborted();
     const started = this.#sources.nowMs();
-    const offered = request.toolChoice === 'none' ? [] : request.tools;
-    const prompt = this.#template.render(request.messages, offered);
-    const tokens = this.#vocabulary.tokenize(prompt);
+    const offered = request.toolChoice === 'none' || request.text !== undefined ? [] : request.tools;
+    const prompt = request.text === undefined ? this.#template.render(request.messages, offered) : [];
+    const tokens =
+      request.text === undefined ? this.#vocabulary.tokenize(prompt) : this.#vocabulary.tokensOf(request.text);
     this.#checkFits(tokens.length);
     const written: Token[] = [];
     const sampling = samplingOf(request, written, this.#sources.randomSeed);

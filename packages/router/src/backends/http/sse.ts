@@ -25,8 +25,8 @@ const CR = 13;
  */
 export class SseReader {
   readonly #options: SseOptions;
-  /** The parser strips the one byte order mark; the decoder must not strip another. */
-  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  /** From the first character on that is not ASCII: a decoder keeps native memory until a full garbage collection. */
+  #decoder: InstanceType<typeof TextDecoder> | undefined;
   readonly #parser: EventSourceParser;
   #batch: SseEvent[] = [];
   #isTooLong = false;
@@ -69,7 +69,10 @@ export class SseReader {
   #decode(bytes: Uint8Array): string {
     const text = this.#isAscii ? asciiOf(bytes) : undefined;
     this.#isAscii = text !== undefined;
-    return text ?? this.#decoder.decode(bytes, { stream: true });
+    if (text !== undefined) return text;
+    // The parser strips the one byte order mark; the decoder must not strip another.
+    this.#decoder ??= new TextDecoder('utf-8', { ignoreBOM: true });
+    return this.#decoder.decode(bytes, { stream: true });
   }
 }
 

@@ -62,95 +62,116 @@ export interface ToolView {
 export function viewRequest(request: ChatRequest, weights: WordWeights): RequestView {
   const said = request.messages.map(textOf).join('\n').slice(-maxConversationChars);
   const asked = request.messages.findLast(({ role }) => role === 'user');
-  const question = viewQuestion(
-    (asked === undefined ? '' : textOf(asked)).slice(0, maxQuestionChars),
-    request,
-    weights,
-  );
+  const words = (asked === undefined ? '' : textOf(asked)).slice(0, maxQuestionChars);
+  const question = new ReadQuestion(words, request.tools, weights);
   const tools = new Map(request.tools.map((spec) => [spec.name, viewTool(spec, question, weights)]));
-  return { question, conversation: viewConversation(said), tools, weights };
+  return { question, conversation: new ReadConversation(said), tools, weights };
 }
 
-/** Read when it is asked for, and once: the judge of a text needs a fifth of what the judge of a call does. */
-function once<T>(read: () => T): () => T {
-  let known: { readonly value: T } | undefined;
-  return () => (known ??= { value: read() }).value;
+// Each part is read when it is asked for, and once: the judge of a text needs a fifth of what the judge of a call does.
+
+class ReadConversation implements Conversation {
+  readonly #said: string;
+  #plain: string | undefined;
+  #stems: ReadonlySet<string> | undefined;
+  #numbers: ReadonlySet<number> | undefined;
+  #months: ReadonlySet<number> | undefined;
+  #hasOtherScript: boolean | undefined;
+
+  constructor(said: string) {
+    this.#said = said;
+  }
+
+  get plain(): string {
+    return (this.#plain ??= ` ${plain(this.#said)} `);
+  }
+
+  get stems(): ReadonlySet<string> {
+    return (this.#stems ??= new Set(stemsOf(this.#said)));
+  }
+
+  get numbers(): ReadonlySet<number> {
+    return (this.#numbers ??= numbersIn(this.#said));
+  }
+
+  get months(): ReadonlySet<number> {
+    return (this.#months ??= monthsIn(this.#said));
+  }
+
+  get hasOtherScript(): boolean {
+    return (this.#hasOtherScript ??= hasOtherScript(this.#said));
+  }
 }
 
-function viewConversation(said: string): Conversation {
-  const spaced = once(() => ` ${plain(said)} `);
-  const stems = once(() => new Set(stemsOf(said)));
-  const numbers = once(() => numbersIn(said));
-  const months = once(() => monthsIn(said));
-  const otherScript = once(() => hasOtherScript(said));
-  return {
-    get plain() {
-      return spaced();
-    },
-    get stems() {
-      return stems();
-    },
-    get numbers() {
-      return numbers();
-    },
-    get months() {
-      return months();
-    },
-    get hasOtherScript() {
-      return otherScript();
-    },
-  };
+class ReadQuestion implements Question {
+  readonly text: string;
+  readonly #tools: readonly ToolSpec[];
+  readonly #weights: WordWeights;
+  #stems: ReadonlyMap<string, number> | undefined;
+  #sentences: readonly Sentence[] | undefined;
+  #grams: ReadonlyMap<string, number> | undefined;
+  #isComparable: boolean | undefined;
+
+  constructor(text: string, tools: readonly ToolSpec[], weights: WordWeights) {
+    this.text = text;
+    this.#tools = tools;
+    this.#weights = weights;
+  }
+
+  get stems(): ReadonlyMap<string, number> {
+    return (this.#stems ??= new Map(stemsOf(this.text).map((stem) => [stem, this.#weights.of(stem)])));
+  }
+
+  get sentences(): readonly Sentence[] {
+    return (this.#sentences ??= this.text
+      .split(sentencePattern)
+      .map((sentence) => new ReadSentence(sentence, this.#weights)));
+  }
+
+  get grams(): ReadonlyMap<string, number> {
+    return (this.#grams ??= gramsOf(this.text));
+  }
+
+  get isComparable(): boolean {
+    return (this.#isComparable ??= isComparable(this.text, this.#tools));
+  }
 }
 
-function viewQuestion(text: string, request: ChatRequest, weights: WordWeights): Question {
-  const stems = once(() => new Map(stemsOf(text).map((stem) => [stem, weights.of(stem)])));
-  const sentences = once(() => text.split(sentencePattern).map((sentence) => viewSentence(sentence, weights)));
-  const grams = once(() => gramsOf(text));
-  const comparable = once(() => isComparable(text, request.tools));
-  return {
-    text,
-    get stems() {
-      return stems();
-    },
-    get sentences() {
-      return sentences();
-    },
-    get grams() {
-      return grams();
-    },
-    get isComparable() {
-      return comparable();
-    },
-  };
+class ReadSentence implements Sentence {
+  readonly text: string;
+  readonly #weights: WordWeights;
+  #words: ReadonlyMap<string, number> | undefined;
+  #clauses: readonly ReadonlySet<string>[] | undefined;
+  #entities: readonly string[] | undefined;
+
+  constructor(text: string, weights: WordWeights) {
+    this.text = text;
+    this.#weights = weights;
+  }
+
+  get words(): ReadonlyMap<string, number> {
+    return (this.#words ??= new Map(
+      wordsOf(this.text).map((word) => [word, word.startsWith('#') ? numberWeight : this.#weights.of(word)]),
+    ));
+  }
+
+  get clauses(): readonly ReadonlySet<string>[] {
+    return (this.#clauses ??= this.text
+      .split(clausePattern)
+      .map((clause) => new Set(wordsOf(clause)))
+      .filter((clause) => clause.size > 0));
+  }
+
+  get entities(): readonly string[] {
+    return (this.#entities ??= entitiesIn(this.text));
+  }
 }
 
-function viewSentence(sentence: string, weights: WordWeights): Sentence {
-  const wordsOf = (part: string): readonly string[] => [
+function wordsOf(part: string): readonly string[] {
+  return [
     ...stemsOf(part),
     ...Array.from(part.matchAll(figurePattern), ([number]) => `#${Number(number.replaceAll(',', ''))}`),
   ];
-  const words = once(
-    () => new Map(wordsOf(sentence).map((word) => [word, word.startsWith('#') ? numberWeight : weights.of(word)])),
-  );
-  const clauses = once(() =>
-    sentence
-      .split(clausePattern)
-      .map((clause) => new Set(wordsOf(clause)))
-      .filter((clause) => clause.size > 0),
-  );
-  const entities = once(() => entitiesIn(sentence));
-  return {
-    text: sentence,
-    get words() {
-      return words();
-    },
-    get clauses() {
-      return clauses();
-    },
-    get entities() {
-      return entities();
-    },
-  };
 }
 
 /** Declarations are English as a rule; where they are not, they and the question are taken to agree. */

@@ -40,9 +40,7 @@ export class MessagesFormat implements AnswerFormat {
   whole(): WholeAnswer {
     const answer = new CollectedAnswer(this.#request.model);
     return {
-      get facts() {
-        return answer.facts;
-      },
+      facts: () => answer.facts,
       add: (event) => answer.add(event),
       body: (metadata) => ({ ...this.#message(answer), lfo_metadata: metadata }),
     };
@@ -54,6 +52,7 @@ export class MessagesFormat implements AnswerFormat {
       model: this.#model,
       tools: this.#tools,
       isThinkingShown: this.#isThinkingShown,
+      stops: this.#request.sampling.stop,
       promptTokens: context.promptTokens,
       errorBody: (error) => this.errorBody(error),
     });
@@ -82,14 +81,15 @@ export class MessagesFormat implements AnswerFormat {
       role: 'assistant',
       model: this.#model,
       content,
-      stop_reason: stopReason(reason, answer.refusal !== ''),
-      stop_sequence: null,
+      ...stopOf(finish, { reason, hasRefused: answer.refusal !== '', stops: this.#request.sampling.stop }),
       usage: wireUsage(finish.usage),
     };
   }
 }
 
 interface MessageStreamOptions {
+  /** Sequences that the client wants its answer ended by. */
+  readonly stops: readonly string[];
   readonly id: string;
   readonly model: string;
   readonly tools: FlatTools;
@@ -172,7 +172,7 @@ class MessageStream implements AnswerStream {
     const empty = this.#blocks === 0 ? this.#begin('text', { type: 'text', text: '' }) : '';
     const end = {
       type: 'message_delta',
-      delta: { stop_reason: stopReason(reason, this.#hasRefused), stop_sequence: null },
+      delta: stopOf(finish, { reason, hasRefused: this.#hasRefused, stops: this.#options.stops }),
       usage: wireUsage(finish.usage),
     };
     return `${empty}${this.#close()}${frame(end)}${frame({ type: 'message_stop', lfo_metadata: metadata })}`;
@@ -274,6 +274,18 @@ function deltaFrame(index: number, kind: BlockKind, text: string): string {
 
 function frame(event: { readonly type: string; readonly [field: string]: unknown }): string {
   return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
+}
+
+/** How an answer ended; the sequence that ended it is known where the backend names one of the client's. */
+function stopOf(
+  { stopSequence }: FinishEvent,
+  end: { readonly reason: FinishReason; readonly hasRefused: boolean; readonly stops: readonly string[] },
+): { readonly stop_reason: string; readonly stop_sequence: string | null } {
+  const { reason, hasRefused, stops } = end;
+  if (reason === 'stop' && !hasRefused && stopSequence !== undefined && stops.includes(stopSequence)) {
+    return { stop_reason: 'stop_sequence', stop_sequence: stopSequence };
+  }
+  return { stop_reason: stopReason(reason, hasRefused), stop_sequence: null };
 }
 
 function stopReason(reason: FinishReason, hasRefused: boolean): string {

@@ -7,6 +7,7 @@ import { readImageUrl } from '../images.ts';
 import { requestErrorOf } from '../issues.ts';
 import { type Address, addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
+import { skippedTools } from '../skipped.ts';
 import { FlatTools } from '../tools.ts';
 import type { ReadRequest } from '../wire.ts';
 import { MessagesFormat } from './messages-format.ts';
@@ -223,6 +224,7 @@ function toTools(body: MessagesBody | CountBody, warnings: Warnings): { tools: F
   const tools = new FlatTools();
   const wanted = referencedTools(body);
   const skipped = new Set<string>();
+  const skippedTypes = skippedTools(warnings);
   const late: NonNullable<MessagesBody['tools']> = [];
   const patterns = { left: patternCharsPerRequest };
   const offer = (tool: NonNullable<MessagesBody['tools']>[number], i: number): void => {
@@ -244,7 +246,7 @@ function toTools(body: MessagesBody | CountBody, warnings: Warnings): { tools: F
   for (const [i, tool] of (body.tools ?? []).entries()) {
     if (isGiven(tool.type) && tool.type !== 'custom') {
       skipped.add(tool.name ?? tool.type);
-      warnings.set('tools', `tools of the type ${tool.type} are not offered to the model`);
+      skippedTypes.add(tool.type);
     } else if (tool.defer_loading === true) {
       if (isGiven(tool.name) && wanted.has(tool.name)) late.push(tool);
     } else offer(tool, i);

@@ -36,9 +36,7 @@ export class GenerateFormat implements AnswerFormat {
     const { request, model, isThinkingShown } = this.#options;
     const answer = new CollectedAnswer(request.model);
     return {
-      get facts() {
-        return answer.facts;
-      },
+      facts: () => answer.facts,
       add: (event) => answer.add(event),
       body(metadata) {
         const { finish, reason } = answer.end();

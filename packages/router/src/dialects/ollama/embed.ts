@@ -10,7 +10,8 @@ const text = z.string().min(1, 'must not be empty');
 
 const embedBody = z.object({
   model: name,
-  input: z.union([text, z.array(text).max(maxInputs)], 'must be a text or texts, none empty'),
+  // One that is empty asks for the model to be loaded.
+  input: z.union([z.string(), z.array(text).max(maxInputs)], 'must be a text or texts, none empty'),
   truncate: z.boolean().nullish(),
   dimensions: dimensionsField,
 });
@@ -22,7 +23,7 @@ export function readOllamaEmbed(received: Received, { findModel }: Pick<ReaderDe
   const parsed = embedBody.safeParse(received.body.value);
   if (!parsed.success) throw requestErrorOf(parsed.error);
   const { model, input, truncate, dimensions } = parsed.data;
-  const inputs = typeof input === 'string' ? [input] : input;
+  const inputs = typeof input === 'string' ? [input].filter((one) => one !== '') : input;
   const wish = { model: withoutLatest(model), inputs, dimensions, truncate: truncate !== false };
   return {
     request: embeddingRequest(received, wish, { findModel }),

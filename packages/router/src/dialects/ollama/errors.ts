@@ -4,10 +4,14 @@ import { type LfoError, NoBackendError } from '../../core/errors.ts';
 export function ollamaError(error: LfoError): object {
   const skipped = error instanceof NoBackendError && error.skipped.length > 0 ? { skipped: error.skipped } : {};
   return {
-    error: error.message.toWellFormed(),
+    error: (error.status === 401 ? error.message + clientsHeaders : error.message).toWellFormed(),
     code: error.code,
     param: error.param?.toWellFormed() ?? null,
     source: error.source,
     ...skipped,
   };
 }
+
+/** Ollama itself has no key, and its clients no field for one. */
+const clientsHeaders =
+  ' Clients of Ollama send headers: Client(headers={…}) in Python, new Ollama({ headers: {…} }) in JavaScript.';

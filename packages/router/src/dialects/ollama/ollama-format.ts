@@ -35,9 +35,7 @@ export class OllamaFormat implements AnswerFormat {
     const options = this.#options;
     const answer = new CollectedAnswer(options.request.model);
     return {
-      get facts() {
-        return answer.facts;
-      },
+      facts: () => answer.facts,
       add: (event) => answer.add(event),
       body(metadata) {
         const { finish } = answer.end();

@@ -51,9 +51,17 @@ export function addOllamaRoutes(app: FastifyInstance, serving: Serving): void {
   app.post('/api/embeddings', { onRequest: serving.admit }, (request, reply) =>
     serving.embed(request, reply, readOllamaEmbeddings(serving.received(request), serving)),
   );
-  for (const name of ['pull', 'push', 'create', 'copy', 'delete']) {
+  const managing = {
+    pull: 'POST',
+    push: 'POST',
+    create: 'POST',
+    copy: 'POST',
+    delete: 'DELETE',
+    'blobs/:digest': 'POST',
+  };
+  for (const [name, method] of Object.entries(managing)) {
     app.route({
-      method: name === 'delete' ? 'DELETE' : 'POST',
+      method: name === 'blobs/:digest' ? [method, 'HEAD'] : method,
       url: `/api/${name}`,
       handler: () => {
         throw new LfoError('Models are not managed through this API: use "lfo models".', {
@@ -87,6 +95,7 @@ const ollamaNames: Readonly<Partial<Record<ModelCapability, string>>> = {
   tools: 'tools',
   vision: 'vision',
   reasoning: 'thinking',
+  infill: 'insert',
 };
 
 function shownModel({ ownedBy, contextTokens, capabilities, embeds }: ListedModel, modifiedAt: string): object {

@@ -21,9 +21,7 @@ export class ChatFormat implements AnswerFormat {
     const request = this.#request;
     const answer = new CollectedAnswer(request.model);
     return {
-      get facts() {
-        return answer.facts;
-      },
+      facts: () => answer.facts,
       add: (event) => answer.add(event),
       body: (metadata) => ({
         ...completionBody(answer, request, completionId(request.id), createdS),

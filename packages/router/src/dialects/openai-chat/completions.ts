@@ -149,9 +149,7 @@ class CompletionFormat implements AnswerFormat {
     const request = this.#request;
     const answer = new CollectedAnswer(request.model);
     return {
-      get facts() {
-        return answer.facts;
-      },
+      facts: () => answer.facts,
       add: (event) => answer.add(event),
       body: (metadata) => {
         const { finish, reason } = answer.end();

@@ -142,12 +142,11 @@ test('what cannot be honoured is named', () => {
     messages: [user],
     n: 2,
     store: true,
-    verbosity: 'low',
     service_tier: 'priority',
     prediction: { type: 'content', content: 'x' },
     tools: [{ type: 'custom', custom: { name: 'c' } }],
   });
-  assert.deepEqual([...warnings.keys()].toSorted(), ['n', 'prediction', 'service_tier', 'store', 'tools', 'verbosity']);
+  assert.deepEqual([...warnings.keys()].toSorted(), ['n', 'prediction', 'service_tier', 'store', 'tools']);
 });
 
 test('five stops are taken, an empty one is no stop', () => {

@@ -67,7 +67,6 @@ function warnOfUnused(body: ChatBody, warnings: Map<string, string>): void {
   if (isGiven(body.prediction)) warnings.set('prediction', 'not used');
   if (isGiven(body.moderation)) warnings.set('moderation', 'no moderation is run');
   if (isGiven(body.web_search_options)) warnings.set('web_search_options', 'no web search is run');
-  if (isGiven(body.verbosity)) warnings.set('verbosity', 'not used');
   if (isGiven(body.prompt_cache_options)) warnings.set('prompt_cache_options', 'not used');
   if (isGiven(body.prompt_cache_retention)) warnings.set('prompt_cache_retention', 'not used');
   if (isGiven(body.service_tier) && !['auto', 'default', 'flex'].includes(body.service_tier)) {
@@ -89,6 +88,7 @@ function toSampling(body: ChatBody): Sampling {
     ...(isGiven(body.seed) && { seed: body.seed }),
     ...(isGiven(body.frequency_penalty) && { frequencyPenalty: body.frequency_penalty }),
     ...(isGiven(body.presence_penalty) && { presencePenalty: body.presence_penalty }),
+    ...(isGiven(body.verbosity) && { verbosity: body.verbosity }),
     ...(isGiven(body.logit_bias) && { logitBias: body.logit_bias }),
     logprobs: body.logprobs === true,
     ...(isGiven(body.top_logprobs) && { topLogprobs: body.top_logprobs }),

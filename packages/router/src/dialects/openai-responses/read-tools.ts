@@ -3,6 +3,7 @@ import { isJsonObject, type JsonObject } from '../../core/json.ts';
 import type { ToolChoice } from '../../core/request.ts';
 import { isGiven } from '../given.ts';
 import { assertTameSchema, type PatternBudget, patternCharsPerRequest } from '../schema-patterns.ts';
+import { type Skipped, skippedTools } from '../skipped.ts';
 import { FlatTools } from '../tools.ts';
 import type { ResponsesBody, WireItem } from './schema.ts';
 
@@ -30,10 +31,12 @@ class Offered {
   readonly tools = new FlatTools();
   readonly #skipped = new Set<string>();
   readonly #warnings: Warnings;
+  readonly #skippedTypes: Skipped;
   readonly #patterns: PatternBudget = { left: patternCharsPerRequest };
 
   constructor(warnings: Warnings) {
     this.#warnings = warnings;
+    this.#skippedTypes = skippedTools(warnings);
   }
 
   add(tool: WireTool, param: string, namespace?: string): void {
@@ -56,7 +59,7 @@ class Offered {
       default:
         this.#skipped.add(tool.type);
         if (typeof tool['name'] === 'string') this.#skipped.add(tool['name']);
-        this.#warnings.set('tools', `tools of the type ${tool.type.slice(0, 64)} are not offered to the model`);
+        this.#skippedTypes.add(tool.type);
     }
   }
 

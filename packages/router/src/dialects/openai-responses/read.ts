@@ -8,6 +8,7 @@ import { requestErrorOf } from '../issues.ts';
 import { mendedArguments } from '../mended-calls.ts';
 import { type Address, addressOf, type AskedModel, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
+import { Skipped } from '../skipped.ts';
 import type { FlatTools } from '../tools.ts';
 import type { AnswerFormat } from '../wire.ts';
 import { ResponseFormatter } from './response-format.ts';
@@ -56,12 +57,13 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
   const { tools, toolChoice } = readTools(body, items, warnings);
   const conversation = new Conversation(warnings);
   conversation.instruction('system', isGiven(body.instructions) ? [deps.canonicalHead(body.instructions)] : []);
-  const building = { conversation, address, tools, warnings, hasBegun: false, canonicalHead: deps.canonicalHead };
+  const skipped = new Skipped(warnings, 'input', (types) => `items of the type ${types} are skipped`);
+  const { canonicalHead } = deps;
+  const building = { conversation, address, tools, warnings, skipped, hasBegun: false, canonicalHead };
   for (const [i, item] of items.entries()) addItem(item, `input[${i}]`, building);
   const isEmpty = !items.some((item) => isSaid(item));
   const messages = isEmpty ? [] : conversation.end('input');
   warnOfLoops(messages, warnings);
-  if (isGiven(body.text?.verbosity)) warnings.set('text.verbosity', 'not used');
   const responseFormat = toResponseFormat(body);
   const request: ChatRequest = {
     id: received.id,
@@ -78,6 +80,7 @@ function toRequest(body: ResponsesBody, received: Received, deps: ReaderDeps): R
       stop: [],
       logprobs: isGiven(body.top_logprobs) && body.top_logprobs > 0,
       ...(isGiven(body.top_logprobs) && { topLogprobs: body.top_logprobs }),
+      ...(isGiven(body.text?.verbosity) && { verbosity: body.text.verbosity }),
       ...(isGiven(body.reasoning?.effort) && { reasoningEffort: body.reasoning.effort }),
     },
     stream: body.stream === true,
@@ -118,6 +121,8 @@ interface Building {
   readonly address: Address;
   readonly tools: FlatTools;
   readonly warnings: Map<string, string>;
+  /** Items of types that nobody here knows. */
+  readonly skipped: Skipped;
   readonly canonicalHead: ReaderDeps['canonicalHead'];
   /** Instructions before the first turn are the system's; later ones keep their place. */
   hasBegun: boolean;
@@ -152,8 +157,7 @@ function addItem(item: WireItem, param: string, building: Building): void {
     case 'item_reference':
       throw new RequestError(`${param}: nothing is stored here; send the whole conversation as input.`, { param });
     case 'unknown':
-      warnings.set('input', `items of the type ${item.was} are skipped`);
-      return;
+      return building.skipped.add(item.was);
     case 'reasoning': {
       const said = [item.content, item.summary].find((texts) => isGiven(texts) && texts.length > 0) ?? [];
       return conversation.thought(said.map(({ text }) => text).join('\n'));

@@ -33,9 +33,7 @@ export class ResponseFormatter implements AnswerFormat {
   whole(context: AnswerContext): WholeAnswer {
     const answer = this.#writer(context);
     return {
-      get facts() {
-        return answer.facts;
-      },
+      facts: () => answer.facts,
       add: (event) => void answer.encode(event),
       body: (metadata) => answer.finished(metadata),
     };
@@ -63,7 +61,10 @@ export class ResponseFormatter implements AnswerFormat {
   }
 
   #writer({ createdS }: AnswerContext): ResponseStream {
-    return new ResponseStream(this.#shell(createdS), this.#request, this.#tools);
+    const { effort, summary } = this.#body.reasoning ?? {};
+    // Whoever says nothing of thinking has not asked to see it.
+    const isThinkingShown = isGiven(summary) || (isGiven(effort) && effort !== 'none');
+    return new ResponseStream(this.#shell(createdS), this.#request, this.#tools, isThinkingShown);
   }
 
   /** Every required member but those that depend on the answer. */
@@ -123,6 +124,7 @@ class ResponseStream implements AnswerStream {
   readonly #shell: Shell;
   readonly #request: ChatRequest;
   readonly #tools: FlatTools;
+  readonly #isThinkingShown: boolean;
   readonly #ledger = new CallLedger();
   readonly #output: object[] = [];
   readonly #calls = new Map<number, OpenItem>();
@@ -134,7 +136,8 @@ class ResponseStream implements AnswerStream {
   #scores: TokenScore[] = [];
   #finish: FinishEvent | undefined;
 
-  constructor(shell: Shell, request: ChatRequest, tools: FlatTools) {
+  constructor(shell: Shell, request: ChatRequest, tools: FlatTools, isThinkingShown: boolean) {
+    this.#isThinkingShown = isThinkingShown;
     this.#shell = shell;
     this.#request = request;
     this.#tools = tools;
@@ -151,7 +154,7 @@ class ResponseStream implements AnswerStream {
       case 'refusal-delta':
         return this.#say('refusal', event.text);
       case 'reasoning-delta':
-        return this.#say('reasoning', event.text);
+        return this.#isThinkingShown ? this.#say('reasoning', event.text) : '';
       case 'tool-call-start':
         this.#ledger.start(event.index);
         return this.#beginCall(event.index, event.id, event.name);

@@ -1,4 +1,5 @@
 import { LlamaVocabularyType, type LlamaModel, type Token } from 'node-llama-cpp';
+import { EngineError, type EngineRequest } from '@lfo/device-core';
 import type { TemplateSource } from './chat-template.ts';
 import type { PromptSegment } from './special-text-guard.ts';
 import { TokenCache } from './token-cache.ts';
@@ -56,6 +57,35 @@ export class Vocabulary {
         ? this.#cache.tokens(text)
         : this.#model.tokenize(text, isTemplate, index === 0 ? undefined : 'trimLeadingSpace'),
     );
+    return this.#withBos(tokens);
+  }
+
+  /** Whether the model was trained to fill in the middle of a text. */
+  get hasInfill(): boolean {
+    return this.#infill !== undefined;
+  }
+
+  /**
+   * Tokens of a text that is to be gone on with: as it stands, its marks of the model's included; or up to a suffix, both
+   * sides as plain text around the marks for that.
+   * @throws EngineError where the model has no such marks
+   */
+  tokensOf({ prompt, suffix }: NonNullable<EngineRequest['text']>): Token[] {
+    if (suffix === undefined) return this.#withBos(this.#model.tokenize(prompt, true));
+    if (this.#infill === undefined) {
+      throw new EngineError('bad_request', 'This model does not fill in the middle of a text.', false);
+    }
+    const { prefix, suffix: after, middle } = this.#infill;
+    const plain = (text: string): Token[] => this.#model.tokenize(text, false, 'trimLeadingSpace');
+    return this.#withBos([prefix, ...plain(prompt), after, ...plain(suffix), middle]);
+  }
+
+  get #infill(): { readonly prefix: Token; readonly suffix: Token; readonly middle: Token } | undefined {
+    const { prefix, suffix, middle } = this.#model.tokens.infill;
+    return prefix === null || suffix === null || middle === null ? undefined : { prefix, suffix, middle };
+  }
+
+  #withBos(tokens: Token[]): Token[] {
     const { bos, shouldPrependBosToken } = this.#model.tokens;
     return shouldPrependBosToken && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens;
   }

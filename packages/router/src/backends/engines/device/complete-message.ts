@@ -5,6 +5,7 @@ import { BackendError } from '../../../core/errors.ts';
 import { prefixHashes } from '../../../core/prefix-hashes.ts';
 import { textOf } from '../../../core/request.ts';
 import type { ChatRequest, Message, ResponseFormat, Sampling, ToolChoice } from '../../../core/request.ts';
+import { warnOfMessage, warnOfOne, warnOfRareSampling, withoutInfill } from '../../../core/unused-fields.ts';
 
 type Complete = MessageOf<RouterMessage, 'complete'>;
 
@@ -55,6 +56,7 @@ export function completeMessage(
 ): Complete {
   const { sampling, toolChoice, responseFormat } = request;
   warnOfUnsupported(request, call, target.capabilities);
+  const text = wireText(request, call, target);
   const scores = target.capabilities.logprobs ? wantedScores(sampling, call) : undefined;
   const leftMs = call.deadlineMs === undefined ? undefined : Math.max(1, call.deadlineMs - call.clock.nowMs());
   return {
@@ -72,10 +74,30 @@ export function completeMessage(
     ...(sampling.frequencyPenalty === undefined ? {} : { frequency_penalty: sampling.frequencyPenalty }),
     ...(sampling.presencePenalty === undefined ? {} : { presence_penalty: sampling.presencePenalty }),
     ...(sampling.stop.length === 0 ? {} : { stop: [...sampling.stop] }),
+    ...(text === undefined ? {} : { text }),
     ...(scores === undefined ? {} : { scores }),
     ...(leftMs === undefined ? {} : { deadline_ms: leftMs }),
-    ...(target.wantsPrefixes === true ? { prefix: prefixesOf(request, call.model) } : {}),
+    // A text is in no cache of a conversation's beginnings.
+    ...(target.wantsPrefixes === true && text === undefined ? { prefix: prefixesOf(request, call.model) } : {}),
   };
+}
+
+/** The text that is to be gone on with, where the model can; else its user's message is answered. */
+function wireText(
+  { continuation }: ChatRequest,
+  call: CallContext,
+  { capabilities, backend }: { readonly capabilities: Capabilities; readonly backend: string },
+): Complete['text'] {
+  if (continuation === undefined) return undefined;
+  const { prompt, suffix, bestOf } = continuation;
+  const warn: CallContext['warn'] = (param, why) => call.warn(param, why);
+  if (suffix !== undefined && capabilities.infill !== true) throw withoutInfill(backend);
+  if (capabilities.texts !== true) {
+    warnOfMessage(continuation, warn);
+    return undefined;
+  }
+  if (bestOf !== undefined) warnOfOne(warn);
+  return { prompt, ...(suffix === undefined ? {} : { suffix }) };
 }
 
 /** Names of the beginnings of its prompt, so that the device can tell which of them it has in its cache. */
@@ -129,7 +151,7 @@ function warnOfUnsupported(
   capabilities: Capabilities,
 ): void {
   if (sampling.logitBias !== undefined) call.warn('logit_bias', 'not supported by the local model');
-  if (sampling.topK !== undefined) call.warn('top_k', 'not supported by the local model');
+  warnOfRareSampling(sampling, (param, why) => call.warn(param, why), 'not supported by the local model');
   if (sampling.reasoningEffort !== undefined) call.warn('reasoning_effort', 'not supported by the local model');
   if (parallelToolCalls === false) call.warn('parallel_tool_calls', 'not supported by the local model');
   if (sampling.logprobs && !capabilities.logprobs) call.warn('logprobs', 'the local engine gives no scores');

@@ -72,6 +72,7 @@ export interface DeviceBackendOptions {
 export class DeviceBackend implements Backend {
   readonly id: string;
   readonly tier = 'local';
+  readonly goesOnWithTexts = true;
   readonly #options: DeviceBackendOptions;
   readonly #keeper: SessionKeeper;
   /** The link of the device that has introduced itself last, or that is to do so. */
@@ -305,7 +306,7 @@ export class DeviceBackend implements Backend {
     call.signal.throwIfAborted();
     try {
       if (this.#link === undefined) throw linkFault('unreachable', this.id);
-      this.#options.prefixes?.note(request, call.model);
+      if (request.continuation === undefined) this.#options.prefixes?.note(request, call.model);
       yield* this.#link.complete(request, call, this.capabilitiesOf(call.model)).events();
     } catch (error) {
       if (error instanceof BackendError && error.fault !== 'rejected' && error.code !== preemptedCode)
@@ -378,6 +379,8 @@ function capabilitiesOf({ ctx, caps }: ModelOffer): Capabilities {
     ...(caps.includes('tools_only') ? { toolsOnly: true } : {}),
     jsonSchema: caps.includes('json_schema'),
     logprobs: caps.includes('scores'),
+    ...(caps.includes('text') ? { texts: true } : {}),
+    ...(caps.includes('infill') ? { infill: true } : {}),
     images: false,
     audio: false,
   };

@@ -1,5 +1,6 @@
 import { RequestError } from '../../../core/errors.ts';
 import type { ChatRequest, Sampling } from '../../../core/request.ts';
+import { warnOfRareSampling } from '../../../core/unused-fields.ts';
 import type { ModelTraits } from './models.ts';
 import { thinkingBudget, thinkingLevel } from './models.ts';
 import { responseSite, translateResponseSchema } from './schema.ts';
@@ -21,6 +22,8 @@ export function translateGeneration(request: ChatRequest, context: GenerationCon
   if (stop.length > maxStops)
     throw new RequestError(`Gemini takes at most ${maxStops} stop sequences.`, { param: 'stop' });
   if (request.sampling.logitBias !== undefined) context.warn('logit_bias', 'Gemini has no such setting.');
+  const { minP, repeatPenalty, verbosity } = request.sampling;
+  warnOfRareSampling({ minP, repeatPenalty, verbosity }, context.warn, 'Gemini has no such setting.');
   const thinkingConfig = translateThinking(request.sampling, context);
   return {
     ...(maxTokens === undefined ? {} : { maxOutputTokens: maxTokens }),

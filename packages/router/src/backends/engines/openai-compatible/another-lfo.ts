@@ -67,12 +67,13 @@ export function modelsOfLfo(value: JsonValue, listed: readonly ListedModel[], ti
 
 function abilitiesOf(
   capabilities: JsonValue | undefined,
-): Pick<ListedModel, 'tools' | 'images' | 'jsonSchema' | 'reasoning'> {
+): Pick<ListedModel, 'tools' | 'images' | 'jsonSchema' | 'reasoning' | 'infill'> {
   if (!Array.isArray(capabilities)) return {};
   return {
     tools: capabilities.includes('tools'),
     images: capabilities.includes('vision'),
     reasoning: capabilities.includes('reasoning'),
+    ...(capabilities.includes('infill') && { infill: true }),
     jsonSchema: capabilities.includes('structured_output'),
   };
 }

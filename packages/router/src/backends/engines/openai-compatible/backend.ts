@@ -9,7 +9,7 @@ import type { InferenceEvent } from '../../../core/events.ts';
 import { type Flow, type Sink, type Source, sourceOf, tellLater } from '../../../core/flow.ts';
 import { loadHeader, readLoadText } from '../../../core/local-load.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';
-import { warnOfMessage, warnOfOne } from '../../../core/unused-fields.ts';
+import { warnOfMessage, warnOfOne, withoutInfill } from '../../../core/unused-fields.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { type KeyPermit, KeyRing } from '../../key-ring.ts';
 import type { Sleeper } from '../../wake.ts';
@@ -157,7 +157,7 @@ class OpenAiCompatibleBackend implements Backend {
     return {
       tools: capabilities.tools ?? listed?.tools ?? true,
       jsonSchema: capabilities.jsonSchema ?? listed?.jsonSchema ?? true,
-      infill: capabilities.infill ?? this.#mayInfill(model),
+      infill: capabilities.infill ?? listed?.infill ?? this.#learnedInfill(model),
       images,
       audio: images,
       logprobs: capabilities.logprobs ?? this.#features.takes('scores', model, 'plain/stream') ?? true,
@@ -167,10 +167,12 @@ class OpenAiCompatibleBackend implements Backend {
     };
   }
 
-  /** Until it has refused both ways. */
-  #mayInfill(model: string): boolean {
+  /** Unknown until it has taken one way or refused both. */
+  #learnedInfill(model: string): boolean | 'unknown' {
     if (this.#config.dialect === 'google') return false;
-    return (['suffix', 'infill'] as const).some((way) => this.#features.takes(way, model, 'text') !== false);
+    const [bySuffix, byInfill] = (['suffix', 'infill'] as const).map((way) => this.#features.takes(way, model, 'text'));
+    if (bySuffix === true || byInfill === true) return true;
+    return bySuffix === false && byInfill === false ? false : 'unknown';
   }
 
   status(): BackendStatus {
@@ -357,11 +359,8 @@ class OpenAiCompatibleBackend implements Backend {
     const style = this.#styleOf(stream, wanted);
     const { continuation, sampling } = request;
     if (way === undefined || continuation === undefined) return requestText(request, call, style);
-    const { scores } = style;
-    const text = { continuation, sampling };
-    return JSON.stringify(
-      textRequestBody(text, call.model, way, { stream, scores, bestOf: wanted.includes('best_of') }),
-    );
+    const bestOf = wanted.includes('best_of');
+    return JSON.stringify(textRequestBody({ continuation, sampling }, call, way, { ...style, bestOf }));
   }
 
   #headersFor(request: ChatRequest, call: CallContext): Readonly<Record<string, string>> | undefined {
@@ -376,6 +375,8 @@ class OpenAiCompatibleBackend implements Backend {
       dialect,
       stream,
       scores: features.includes('scores'),
+      sampler: features.includes('sampler'),
+      verbosity: features.includes('verbosity'),
       maxTokensField: features.includes('max_completion_tokens') ? 'max_completion_tokens' : 'max_tokens',
       jsonSchema: capabilities.jsonSchema !== false,
     };
@@ -388,13 +389,17 @@ class OpenAiCompatibleBackend implements Backend {
     shape: RequestShape,
     way: Way | undefined,
   ): readonly Feature[] {
-    const { tier, dialect, capabilities } = this.#config;
+    const { tier, dialect, capabilities, kind } = this.#config;
+    const { topK, minP, repeatPenalty } = sampling;
     const wanted: Feature[] = way === undefined ? [] : [way];
     if (way !== undefined && way !== 'infill' && continuation?.bestOf !== undefined) wanted.push('best_of');
     if ((call.wantScores || sampling.logprobs) && capabilities.logprobs !== false) wanted.push('scores');
-    if (way === undefined && sampling.maxTokens !== undefined && tier === 'cloud' && dialect === 'standard') {
-      wanted.push('max_completion_tokens');
-    }
+    const isForOpenAi = way === undefined && tier === 'cloud' && dialect === 'standard';
+    if (sampling.maxTokens !== undefined && isForOpenAi) wanted.push('max_completion_tokens');
+    if (sampling.verbosity !== undefined && (isForOpenAi || (kind === 'lfo' && way === undefined)))
+      wanted.push('verbosity');
+    const isRare = topK !== undefined || minP !== undefined || repeatPenalty !== undefined;
+    if (isRare && tier === 'local' && dialect === 'standard' && kind !== 'lfo') wanted.push('sampler');
     return wanted.filter((feature) => this.#features.takes(feature, call.model, shape) !== false);
   }
 
@@ -470,13 +475,6 @@ function isWay(feature: Feature): feature is Way {
 /** Whether a refusal is about the way itself; any other may be about a model that is not there or the rest of the request. */
 function isAboutWay({ status, named }: StatusError): boolean {
   return status === 405 || status === 501 || named.includes('suffix');
-}
-
-function withoutInfill(backend: string): BackendError {
-  return new BackendError(
-    'suffix: the backend does not fill in the middle of a text with this model. Leave it out, or ask for a model trained for it.',
-    { fault: 'rejected', code: 'unsupported_by_backend', status: 400, param: 'suffix', backend },
-  );
 }
 
 /** Another LFO says what of the request it did not honour. */

@@ -39,6 +39,7 @@ export class AnswerReader {
   #hasChoice = false;
   #isOver = false;
   #nativeReason: string | undefined;
+  #stopSequence: string | undefined;
   #usage: Usage | undefined;
   /** Another LFO has said where the prompt went. */
   #hasEgress = false;
@@ -101,7 +102,14 @@ export class AnswerReader {
     if (!areCallsComplete && reason !== 'length') throw unreadableCall(backend);
     const usage = this.#usage ?? this.#meter.estimate(tokensOf(this.#context.bodyBytes));
     this.#isOver = true;
-    events.push({ type: 'finish', reason, ...(native === reason ? {} : { nativeReason: native }), usage });
+    const stopped = reason === 'stop' ? this.#stopSequence : undefined;
+    events.push({
+      type: 'finish',
+      reason,
+      ...(native === reason ? {} : { nativeReason: native }),
+      ...(stopped === undefined ? {} : { stopSequence: stopped }),
+      usage,
+    });
     return events;
   }
 
@@ -129,6 +137,7 @@ export class AnswerReader {
     if (isJsonObject(legacyCall)) events.push(...this.#calls.read({ index: 0, function: legacyCall }));
     const native = choice['finish_reason'];
     if (typeof native === 'string' && native !== '') this.#nativeReason = native;
+    this.#stopSequence = stopSequenceIn(choice) ?? this.#stopSequence;
   }
 
   /** Of another LFO: the way the answer came by, and what it thinks of it. */
@@ -156,6 +165,12 @@ export class AnswerReader {
 /** What a completion says, which is no message. */
 function textDelta({ text }: JsonObject): JsonObject {
   return typeof text === 'string' ? { content: text } : {};
+}
+
+/** vLLM and SGLang say which text ended the answer, or the id of a token. */
+function stopSequenceIn({ stop_reason: vllm, matched_stop: sglang }: JsonObject): string | undefined {
+  const said = typeof vllm === 'string' ? vllm : sglang;
+  return typeof said === 'string' && said !== '' ? said.toWellFormed() : undefined;
 }
 
 /** Content as a string, or as the text parts some servers write. */

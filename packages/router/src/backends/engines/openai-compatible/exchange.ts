@@ -148,6 +148,7 @@ class StreamedAnswer implements Sink<Uint8Array>, Flow {
   /** Its taker has heard of its end. */
   #isOver = false;
   #hasBodyEnded = false;
+  #cancelDrain: (() => void) | undefined;
 
   constructor(response: HttpResponse, reader: AnswerReader, to: Sink<InferenceEvent[]>, options: ExchangeOptions) {
     const { backend, maxEventBytes } = options;
@@ -175,6 +176,7 @@ class StreamedAnswer implements Sink<Uint8Array>, Flow {
 
   end(error?: unknown): void {
     this.#hasBodyEnded = true;
+    this.#cancelDrain?.();
     if (this.#isOver) return;
     // A connection lost after the model's last word lost nothing.
     const isComplete = this.#whole === undefined && this.#reader.isFinished && error instanceof BackendError;
@@ -197,7 +199,7 @@ class StreamedAnswer implements Sink<Uint8Array>, Flow {
   /** An answer that was heard out is read on to the end of its response: a connection left in the middle cannot be kept. */
   stop(): void {
     if (this.#hasBodyEnded) return;
-    if (this.#isOver) this.#options.clock.schedule(drainMs, () => this.#hasBodyEnded || this.#body.destroy());
+    if (this.#isOver) this.#cancelDrain ??= this.#options.clock.schedule(drainMs, () => this.#body.destroy());
     else this.#flow.stop();
     this.#isOver = true;
   }

@@ -5,7 +5,11 @@ import type { Continuation, Sampling } from '../../../core/request.ts';
 export function infillBody(
   { prompt, suffix = '' }: Continuation,
   sampling: Sampling,
-  { model, stream, alternatives }: { readonly model: string; readonly stream: boolean; readonly alternatives?: number },
+  {
+    model,
+    stream,
+    alternatives,
+  }: { readonly model: string; readonly stream: boolean; readonly alternatives: number | undefined },
 ): object {
   return {
     model,
@@ -32,7 +36,7 @@ export function completionOf(value: JsonValue | undefined): JsonValue | undefine
   const choice: JsonObject = {
     text: content,
     ...(Array.isArray(scores) && { logprobs: { content: scores } }),
-    ...(stop === true && { finish_reason: wordFor(value) }),
+    ...(stop === true && { finish_reason: wordFor(value), stop_reason: value['stopping_word'] ?? null }),
   };
   return {
     ...(typeof model === 'string' && { model }),

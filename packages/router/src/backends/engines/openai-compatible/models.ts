@@ -11,6 +11,7 @@ export interface ListedModel {
   readonly images?: boolean;
   readonly jsonSchema?: boolean;
   readonly reasoning?: boolean;
+  readonly infill?: boolean;
 }
 
 /** Where servers write the context they were started with, most telling first. */

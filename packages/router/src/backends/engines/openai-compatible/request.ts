@@ -7,16 +7,22 @@ import type {
   ContentPart,
   Message,
   ResponseFormat,
+  Sampling,
   ToolCall,
   ToolChoice,
   ToolSpec,
 } from '../../../core/request.ts';
+import { warnOfRareSampling } from '../../../core/unused-fields.ts';
 
 /** How much a server is asked beyond what every one of them knows. */
 export interface WireStyle {
   readonly stream: boolean;
   /** Ask for log-probabilities, for the client or for the gate. */
   readonly scores: boolean;
+  /** Settings of sampling that local servers know beside OpenAI’s; absent: not. */
+  readonly sampler?: boolean;
+  /** OpenAI's newer models take how much is to be said; absent: not. */
+  readonly verbosity?: boolean;
   /** OpenAI's newer models insist on the one, many other servers know only the other. */
   readonly maxTokensField: 'max_completion_tokens' | 'max_tokens';
   readonly dialect: 'standard' | 'google';
@@ -73,8 +79,13 @@ export function requestBody(
 }
 
 function samplingBody({ sampling }: ChatRequest, call: Pick<CallContext, 'warn'>, style: WireStyle): Partial {
-  const { logprobs, topLogprobs, logitBias, topK } = sampling;
-  if (topK !== undefined) call.warn('top_k', 'this wire has no such setting');
+  const { logprobs, topLogprobs, logitBias } = sampling;
+  const { topK, minP, repeatPenalty, verbosity } = sampling;
+  warnOfRareSampling(
+    { ...(style.sampler ? {} : { topK, minP, repeatPenalty }), ...(style.verbosity ? {} : { verbosity }) },
+    (param, why) => call.warn(param, why),
+    'this backend has no such setting',
+  );
   if (logprobs && !style.scores) call.warn('logprobs', 'this backend gives no log-probabilities');
   const takesBias = style.dialect !== 'google';
   if (logitBias !== undefined && !takesBias) call.warn('logit_bias', 'this backend takes no biases');
@@ -90,7 +101,14 @@ function samplingBody({ sampling }: ChatRequest, call: Pick<CallContext, 'warn'>
     logprobs: style.scores ? true : undefined,
     top_logprobs: style.scores && logprobs ? topLogprobs : undefined,
     reasoning_effort: sampling.reasoningEffort,
+    verbosity: style.verbosity ? verbosity : undefined,
+    ...(style.sampler ? rareSampling(sampling) : {}),
   };
+}
+
+/** In the words of llama-server and of vLLM and SGLang, which leave each other's alone. */
+export function rareSampling({ topK, minP, repeatPenalty }: Sampling): Partial {
+  return { top_k: topK, min_p: minP, repeat_penalty: repeatPenalty, repetition_penalty: repeatPenalty };
 }
 
 function messageBody(message: Message, dialect: WireStyle['dialect'], wantsThought: boolean): JsonObject {

@@ -1,7 +1,7 @@
 import type { ChatRequest } from '../../../core/request.ts';
 
 /** What not every server takes, and what a request does without where it is refused. */
-export type Feature = 'scores' | 'max_completion_tokens' | 'best_of' | Way;
+export type Feature = 'scores' | 'max_completion_tokens' | 'best_of' | 'sampler' | 'verbosity' | Way;
 
 /**
  * How a text that is to be gone on with is asked for, other than as a chat: by `/completions`, there with a `suffix`, or
@@ -47,6 +47,8 @@ export class SupportedFeatures {
 export function featuresNamedIn(text: string): readonly Feature[] {
   const named: Feature[] = [];
   if (/logprobs/i.test(text)) named.push('scores');
+  if (/top_k|min_p|repeat_penalty|repetition_penalty/i.test(text)) named.push('sampler');
+  if (/verbosity/i.test(text)) named.push('verbosity');
   if (/best_of/i.test(text)) named.push('best_of');
   // Ollama's word for it is another.
   if (/suffix|support insert/i.test(text)) named.push('suffix');

@@ -1,6 +1,8 @@
+import type { CallContext } from '../../../core/backend.ts';
 import type { Continuation, Sampling } from '../../../core/request.ts';
+import { warnOfRareSampling } from '../../../core/unused-fields.ts';
 import { infillBody } from './infill.ts';
-import type { WireStyle } from './request.ts';
+import { rareSampling, type WireStyle } from './request.ts';
 import type { Way } from './supported-features.ts';
 
 /** Where each way is, from the address of the API with its `/v1`. */
@@ -12,14 +14,16 @@ export function pathOf(way: Way | undefined): string {
 /** The body of a request for a text that is to be gone on with. */
 export function textRequestBody(
   { continuation, sampling }: { readonly continuation: Continuation; readonly sampling: Sampling },
-  model: string,
+  call: Pick<CallContext, 'model' | 'warn'>,
   way: Way,
-  { stream, scores, bestOf }: Pick<WireStyle, 'stream' | 'scores'> & { readonly bestOf: boolean },
+  { stream, scores, sampler, bestOf }: Pick<WireStyle, 'stream' | 'scores' | 'sampler'> & { readonly bestOf: boolean },
 ): object {
+  const { model } = call;
+  if (!sampler) warnOfRareSampling(sampling, (param, why) => call.warn(param, why), 'this backend has no such setting');
+  const rare = sampler ? rareSampling(sampling) : {};
   // Without an alternative llama-server gives no scores at all.
   const alternatives = scores ? Math.max(1, (sampling.logprobs ? sampling.topLogprobs : undefined) ?? 1) : undefined;
-  if (way === 'infill')
-    return infillBody(continuation, sampling, { model, stream, ...(alternatives !== undefined && { alternatives }) });
+  if (way === 'infill') return { ...infillBody(continuation, sampling, { model, stream, alternatives }), ...rare };
   return {
     model,
     prompt: continuation.prompt,
@@ -34,6 +38,7 @@ export function textRequestBody(
     presence_penalty: sampling.presencePenalty,
     logit_bias: sampling.logitBias,
     logprobs: alternatives,
+    ...rare,
     stream: stream ? true : undefined,
     stream_options: stream ? { include_usage: true } : undefined,
   };
