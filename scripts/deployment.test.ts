@@ -35,7 +35,7 @@ test('security 26 and 27: the image is built from a pinned base, without scripts
   assert.deepEqual(instruction('VOLUME'), ['VOLUME /data']);
   assert.deepEqual(
     instruction('ENTRYPOINT'),
-    ['ENTRYPOINT ["node", "--max-semi-space-size=8", "/lfo/packages/router/bin/lfo.js"]'],
+    ['ENTRYPOINT ["node", "--max-semi-space-size=16", "/lfo/packages/router/bin/lfo.js"]'],
     'signals reach Node itself, and what is given as a command is one of lfo',
   );
   assert.deepEqual(instruction('CMD'), ['CMD ["serve"]']);

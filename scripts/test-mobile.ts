@@ -1,7 +1,7 @@
 /**
  * The phone's tests: installs the app's own packages where its lockfile has changed, then its types, its lint, its
  * manifest and its Jest suite. With `LFO_TEST_FULL=1` also what takes minutes: the bundle, the native project, Kotlin,
- * Hermes, the screens and Termux (`scripts/mobile/`).
+ * Hermes, the screens and Termux (`scripts/mobile/`). `node scripts/test-mobile.ts --install` does no more than the first.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -35,13 +35,14 @@ function install(): void {
     .update(readFileSync(join(app, 'package-lock.json')))
     .digest('hex');
   if (existsSync(mark) && readFileSync(mark, 'utf8') === hash) return;
-  run('npm ci of the app', app, 'npm', 'ci', '--ignore-scripts');
+  run('npm ci of the app', app, 'npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund');
   writeFileSync(mark, hash);
 }
 
 const bin = (name: string): string => join(app, 'node_modules', '.bin', name);
 
 install();
+if (process.argv.includes('--install')) process.exit(0);
 run('types', app, bin('tsc'), '--noEmit');
 run(
   'lint',

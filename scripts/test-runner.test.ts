@@ -102,6 +102,7 @@ test('z', () => {});`,
 
 test('a file whose hooks would be those of its neighbours has a process of its own', () => {
   assert.ok(needsOwnProcess(`import { before } from 'node:test';\nbefore(() => {});\n`));
+  assert.ok(needsOwnProcess('// A process of its own: it is large.'));
   assert.ok(!needsOwnProcess(`describe('x', () => {\n  before(() => {});\n});\n`));
 });
 

@@ -31,9 +31,9 @@ export function onlyIn(file: string, source: string): readonly string[] {
 }
 
 /**
- * Whether a test file has to have a process of its own: hooks at its top, which in a shared one would be those of every
- * file, or timers of the whole process replaced.
+ * Whether a test file has to have a process of its own: it says so in a comment, has hooks at its top, which in a shared
+ * process would be those of every file, or replaces the timers of the whole process.
  */
 export function needsOwnProcess(source: string): boolean {
-  return /^(?:before|after)(?:Each)?\(|\bmock\.timers\b/m.test(source);
+  return /^(?:before|after)(?:Each)?\(|^\/\/ A process of its own: |\bmock\.timers\b/m.test(source);
 }

@@ -10,7 +10,7 @@ import { makeFolder } from './make-folder.js';
 /**
  * As `npm start` has it: the young generation grows to 134 MB otherwise and is never given back, for no gain in time.
  */
-const heapFlags = ['--max-semi-space-size=8'];
+const heapFlags = ['--max-semi-space-size=16'];
 
 /** Runs a program, a file URL, in this process; under an old Node in a process of the one that came with it. */
 export async function run(program, args, howToGetNode) {

@@ -103,7 +103,9 @@ async function shareOf(routers: readonly TestRouter[], requests: number): Promis
   let left = requests;
   const client = async (index: number): Promise<void> => {
     while (left-- > 0) {
-      const answer = await routers[index % routers.length]?.chat(asking('Count to ten.', { model: 'lfo-local' }));
+      // Each is a conversation of its own: one stays where it was.
+      const body = asking(`Count to ten, for time ${left}.`, { model: 'lfo-local' });
+      const answer = await routers[index % routers.length]?.chat(body);
       assert.equal(answer?.status, 200, answer?.text);
       if (at(answer?.json, 'lfo_metadata', 'device', 'name') === 'quick') quick++;
     }

@@ -80,13 +80,14 @@ test('small messages are sealed with the counter of their direction', () => {
 
 test('messages of 0, 1, 65,517 to 65,519 bytes and 1 MiB cross, however they are delivered', async () => {
   for (const length of [0, 1, 65_517, 65_518, 65_519, 2 * recordChunkBytes, 1_048_576]) {
+    const message = messageOf(length);
     const sent = pair();
-    sent.left.send(messageOf(length));
+    sent.left.send(message);
     const bytes = Buffer.concat(sent.near.written);
     for (const [how, chunks] of deliveries(bytes)) {
       const { far, heard, closed } = pair();
       for (const chunk of chunks) far.inject(chunk);
-      assert.deepEqual(heard, [messageOf(length)], `${length} bytes ${how}`);
+      assert.deepEqual(heard, [message], `${length} bytes ${how}`);
       assert.deepEqual(closed, []);
     }
   }

@@ -8,6 +8,7 @@ import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import { type Flow, type Sink, type Source, sourceOf, tellLater } from '../../../core/flow.ts';
 import { loadHeader, readLoadText } from '../../../core/local-load.ts';
+import { setRecent } from '../../../core/recent.ts';
 import type { ChatRequest, Tier } from '../../../core/request.ts';
 import { warnOfMessage, warnOfOne, withoutInfill } from '../../../core/unused-fields.ts';
 import type { HttpClient, HttpResponse } from '../../http/client.ts';
@@ -54,6 +55,9 @@ const defaultPauseMs = 1000;
 
 const probeMs = 5000;
 
+/** Models whose capabilities are kept. */
+const maxKnownModels = 1_000;
+
 /** What somebody else's load was said to be counts so long. */
 const loadBelievedMs = 6_000;
 
@@ -98,6 +102,8 @@ class OpenAiCompatibleBackend implements Backend {
   /** Of other routers there, and what it can take, as it said last. */
   #foreign: Foreign | undefined;
   #listed: readonly ListedModel[] = [];
+  /** Of models of the list as it is, by what the server has been seen to take; asked for several times a request. */
+  readonly #capabilities = new Map<string, { readonly learned: number; readonly capabilities: Capabilities }>();
   #status: BackendStatus = { state: 'ready' };
   #active = 0;
 
@@ -150,6 +156,15 @@ class OpenAiCompatibleBackend implements Backend {
   }
 
   capabilitiesOf(model: string): Capabilities {
+    const { changes } = this.#features;
+    const known = this.#capabilities.get(model);
+    if (known?.learned === changes) return known.capabilities;
+    const capabilities = this.#readCapabilities(model);
+    setRecent(this.#capabilities, model, { learned: changes, capabilities }, maxKnownModels);
+    return capabilities;
+  }
+
+  #readCapabilities(model: string): Capabilities {
     const { capabilities, tier } = this.#config;
     const listed = this.#listed.find(({ id }) => id === model);
     const contextTokens = this.#config.contextTokens ?? listed?.contextTokens;
@@ -453,6 +468,7 @@ class OpenAiCompatibleBackend implements Backend {
       const all = listedModels(list);
       const listed = this.isRouter === true ? modelsOfLfo(list, all, this.tier) : all;
       this.#listed = this.tier === 'local' ? listed.filter(({ id }) => !isCloudModel(id)) : listed;
+      this.#capabilities.clear();
       return this.#listed;
     } catch (error) {
       throw error instanceof StatusError ? error.shown : error;

@@ -24,6 +24,12 @@ const maxLearned = 1000;
 /** Which features a server takes, learned by model and shape of request from what it answered. */
 export class SupportedFeatures {
   readonly #learned = new Map<string, Map<Feature, boolean>>();
+  #changes = 0;
+
+  /** Grows when something else is known. */
+  get changes(): number {
+    return this.#changes;
+  }
 
   /** Undefined until a request of that kind was answered. */
   takes(feature: Feature, model: string, shape: RequestShape): boolean | undefined {
@@ -33,6 +39,8 @@ export class SupportedFeatures {
   learn(feature: Feature, model: string, shape: RequestShape, isTaken: boolean): void {
     const key = keyOf(model, shape);
     const known = this.#learned.get(key);
+    if (known?.get(feature) === isTaken) return;
+    this.#changes += 1;
     if (known !== undefined) known.set(feature, isTaken);
     else if (this.#learned.size < maxLearned) this.#learned.set(key, new Map([[feature, isTaken]]));
   }
@@ -40,6 +48,7 @@ export class SupportedFeatures {
   /** The server may be another version now. */
   forget(): void {
     this.#learned.clear();
+    this.#changes += 1;
   }
 }
 
