@@ -49,20 +49,7 @@ export class Answer {
   constructor(request: MessageOf<RouterMessage, 'complete'>, context: AnswerContext) {
     this.#request = request;
     this.#context = context;
-    const { outlet, clock } = context;
-    this.#outbox = new DeltaOutbox(
-      request.id,
-      {
-        get writable() {
-          return outlet.writable;
-        },
-        get maxMessageBytes() {
-          return outlet.maxMessageBytes;
-        },
-        send: (delta) => outlet.say(delta),
-      },
-      clock,
-    );
+    this.#outbox = new DeltaOutbox(request.id, context.outlet, context.clock);
   }
 
   get signal(): AbortSignal {

@@ -9,7 +9,7 @@ type Delta = MessageOf<DeviceMessage, 'delta'>;
 function outbox() {
   const clock = new FakeClock();
   const sent: Delta[] = [];
-  const sink = { writable: true, maxMessageBytes: 1024 * 1024, send: (delta: Delta) => sent.push(delta) > 0 };
+  const sink = { writable: true, maxMessageBytes: 1024 * 1024, say: (delta: Delta) => sent.push(delta) > 0 };
   return { clock, sent, sink, box: new DeltaOutbox(7, sink, clock) };
 }
 

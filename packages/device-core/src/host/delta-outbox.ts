@@ -18,7 +18,7 @@ export interface DeltaSink {
   readonly writable: boolean;
   /** Most bytes of JSON one delta may take. */
   readonly maxMessageBytes: number;
-  send(message: MessageOf<DeviceMessage, 'delta'>): void;
+  say(message: MessageOf<DeviceMessage, 'delta'>): void;
 }
 
 /**
@@ -108,7 +108,7 @@ export class DeltaOutbox {
   }
 
   #send(parts: AnswerPart[]): void {
-    this.#sink.send({ t: 'delta', id: this.#id, n: this.#next, parts });
+    this.#sink.say({ t: 'delta', id: this.#id, n: this.#next, parts });
     this.#next++;
   }
 

@@ -286,20 +286,12 @@ export class Session {
   }
 
   #outlet(id: number): AnswerOutlet {
-    const linkNow = (): Link<RouterMessage, DeviceMessage> | undefined => this.#attached?.link;
-    const isKept = (): boolean => this.#graceMs > 0;
-    const isFull = (): boolean => isKept() && this.#kept.isFull(id);
-    return {
-      // Between two links the engine goes on: what it says is kept.
-      get writable() {
-        return (linkNow()?.writable ?? isKept()) && !isFull();
-      },
-      get maxMessageBytes() {
-        return linkNow()?.maxMessageBytes ?? maxFrameBytes;
-      },
+    return new Outlet({
+      link: () => this.#attached?.link,
+      isKept: () => this.#graceMs > 0,
+      isFull: () => this.#kept.isFull(id),
       say: (message) => this.#say(message),
-      progress: (message) => void linkNow()?.send(message),
-    };
+    });
   }
 
   #say(message: Numbered): void {
@@ -433,6 +425,42 @@ export class Session {
     this.#graceMs = 0;
     for (const answer of this.#answers.values()) answer.end(routerGone());
     if (this.#attached === undefined) this.#onEnd();
+  }
+}
+
+/** What one answer's outlet reads of its session. */
+interface OutletView {
+  readonly link: () => Link<RouterMessage, DeviceMessage> | undefined;
+  /** What is said between two links is kept. */
+  readonly isKept: () => boolean;
+  readonly isFull: () => boolean;
+  readonly say: (message: Numbered) => void;
+}
+
+/** Where one answer goes. */
+class Outlet implements AnswerOutlet {
+  readonly #session: OutletView;
+
+  constructor(session: OutletView) {
+    this.#session = session;
+  }
+
+  /** Between two links the engine goes on. */
+  get writable(): boolean {
+    const { link, isKept, isFull } = this.#session;
+    return (link()?.writable ?? isKept()) && !(isKept() && isFull());
+  }
+
+  get maxMessageBytes(): number {
+    return this.#session.link()?.maxMessageBytes ?? maxFrameBytes;
+  }
+
+  say(message: Numbered): void {
+    this.#session.say(message);
+  }
+
+  progress(message: MessageOf<DeviceMessage, 'progress'>): void {
+    this.#session.link()?.send(message);
   }
 }
 
