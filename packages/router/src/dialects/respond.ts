@@ -10,7 +10,7 @@ import { tokensOf } from '../core/token-estimate.ts';
 import type { RequestTrace } from '../core/trace.ts';
 import { type Head, lfoHeaders, streamHead } from './head.ts';
 import { answerMetadata } from './metadata.ts';
-import { ResponseWriter } from '../server/response-writer.ts';
+import { encodingOf, ResponseWriter } from '../server/response-writer.ts';
 import type { AnswerContext, AnswerFormat, AnswerStream, WholeAnswer } from './wire.ts';
 
 /** The operator's numbers for one response. */
@@ -216,10 +216,11 @@ async function sendJson(
   out: ResponseWriter,
 ): Promise<void> {
   head['content-type'] = 'application/json; charset=utf-8';
-  head['content-length'] = Buffer.byteLength(body);
+  const length = Buffer.byteLength(body);
+  head['content-length'] = length;
   response.writeHead(status, head);
   // Head and text leave in one system call; as bytes they would take two.
-  if (body.length <= sliceBytes) return out.end(body);
+  if (body.length <= sliceBytes) return out.end(body, encodingOf(body, length));
   const bytes = Buffer.from(body);
   let at = 0;
   for (; at + sliceBytes < bytes.length && !response.destroyed; at += sliceBytes) {

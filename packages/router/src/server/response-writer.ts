@@ -79,15 +79,15 @@ export class ResponseWriter {
   }
 
   /** Ends the response with `bytes`; resolves when its last byte has left, or the client is gone. */
-  async end(bytes: string | Buffer): Promise<void> {
+  async end(bytes: string | Buffer, encoding: Framed['encoding'] = 'utf8'): Promise<void> {
     if (this.#framesChunks && typeof bytes === 'string') {
-      const { text, encoding } = chunkOf(this.#takePending() + bytes);
+      const last = chunkOf(this.#takePending() + bytes);
       if (this.#response.destroyed) return;
-      this.#response.end(`${text}0\r\n\r\n`, encoding);
+      this.#response.end(`${last.text}0\r\n\r\n`, last.encoding);
     } else {
       this.flush();
       if (this.#response.destroyed) return;
-      this.#response.end(bytes);
+      this.#response.end(bytes, encoding);
     }
     if (!this.#response.writableFinished) await this.#taken('finish');
   }
@@ -122,8 +122,13 @@ interface Framed {
   readonly encoding: 'latin1' | 'utf8';
 }
 
-/** One chunk of a body (RFC 9112, section 7.1); what is ASCII is written without being converted. */
+/** One chunk of a body (RFC 9112, section 7.1). */
 function chunkOf(text: string): Framed {
   const bytes = Buffer.byteLength(text);
-  return { text: `${bytes.toString(16)}\r\n${text}\r\n`, encoding: bytes === text.length ? 'latin1' : 'utf8' };
+  return { text: `${bytes.toString(16)}\r\n${text}\r\n`, encoding: encodingOf(text, bytes) };
+}
+
+/** What is ASCII, with as many bytes as characters, is written without being converted. */
+export function encodingOf(text: string, bytes: number): Framed['encoding'] {
+  return bytes === text.length ? 'latin1' : 'utf8';
 }
