@@ -33,16 +33,11 @@ export function modelFinder(
     const alias = nameRule && listed.find(({ aliasOf }) => aliasOf === nameRule.mode);
     if (nameRule !== undefined && alias !== undefined) return { model: allowed(alias, identity, alias.id), nameRule };
     throw new LfoError(
-      `This model does not exist here: GET /v1/models lists those that do. Ask for lfo-auto, or have the name stand for it by a line in lfo.yaml: ${lineFor(name)}`,
+      // The name itself is a client's text, which no error repeats.
+      'This model does not exist here: GET /v1/models lists those that do. Ask for lfo-auto, or have the name stand for it by a line in lfo.yaml: routing: { model_names: [{ match: <name>, mode: auto }] }',
       { code: 'model_not_found', status: 404, param: 'model' },
     );
   };
-}
-
-/** What an operator would add for a name, which may be anything. */
-function lineFor(name: string): string {
-  const match = name.length > 100 ? '…' : name.toWellFormed();
-  return `routing: { model_names: [{ match: ${JSON.stringify(match)}, mode: auto }] }`;
 }
 
 /** An alias reaches every model there is, so it too must be allowed by name. */

@@ -50,6 +50,11 @@ test('routers know each other, each by a name of its own, and miss who has gone'
   assert.deepEqual(names, ['edge', 'edge-2', 'edge-3']);
   const [first, , third] = all;
   await until('three are known', async () => first?.peers.count === 3);
+  // A name is claimed first.
+  await until(
+    'they have told of themselves',
+    async () => first?.peers.list().every(({ waiting }) => waiting === 1) ?? false,
+  );
   const seen = first?.peers.list() ?? [];
   assert.deepEqual(
     seen.map(({ name }) => name),
