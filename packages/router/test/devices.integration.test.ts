@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
+import { type ModelOpener, scriptedEngine } from '@lfo/device-core';
 import { runLfo } from '@lfo/testing/lfo-process.ts';
 import { devicePort } from '@lfo/testing/pairing.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { eventually, TestDevice, type TestLink } from '@lfo/testing/test-device.ts';
+import { systemClock } from '../src/core/clock.ts';
 
 const env = { LFO_FLEET_LISTEN: '127.0.0.1:0' };
 
@@ -97,6 +99,25 @@ describe('paired devices', { timeout: 180_000 }, () => {
     await deviceOf(router, 'ready');
     assert.equal((await router.chat(asking('x', { model: 'lfo-local' }))).status, 200);
     assert.equal((await router.request('POST', '/admin/devices/nobody/unload')).status, 404);
+  });
+
+  test('a device whose model is loaded after it came is given as many requests as it takes at once', async (t) => {
+    const router = await startRouter(t, { env });
+    const engine = scriptedEngine({ clock: systemClock });
+    const loaded = Promise.withResolvers<void>();
+    const openModel: ModelOpener = async (_progress, signal) => {
+      await loaded.promise;
+      const options = { contextTokens: 2048, slots: 3, gpu: 'none' } as const;
+      return await engine.load({ id: 'tiny', path: '/tiny' }, options, () => undefined, signal);
+    };
+    const device = new TestDevice(t, { opened: { engine, openModel } });
+    const { uri } = await invite(router);
+    await device.pair(uri);
+    await deviceOf(router, 'loading');
+    loaded.resolve();
+    await deviceOf(router, 'ready');
+    const { json } = await router.request('POST', '/v1/route', asking('x', { model: 'lfo-local' }));
+    assert.equal(at(json, 'candidates', 0, 'max_in_flight'), 3);
   });
 
   test('a removed device hears revoked within a second, leaves the models, and is unknown from then on', async (t) => {

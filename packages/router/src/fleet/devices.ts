@@ -484,6 +484,7 @@ export class Devices {
         prefixes: this.#prefixes,
         prefixKey: (clientKey) => prefixKeyOf(keys().secret, clientKey),
         lost: { state: 'down', detail: 'The device is not connected.' },
+        onOffers: () => this.#givePlaces(device, false),
         onBye: (code) => {
           if (code !== 'unpaired') return;
           this.#forget(device, 'closing');
@@ -580,9 +581,14 @@ export class Devices {
     const { name } = device.record;
     log.info({ device: device.id, name }, greetings[how]);
     if (how === 'conflict') return;
-    const slots = device.hello?.models.map((model) => model.slots) ?? [];
-    members.add(device.backend, Math.max(1, ...slots), how === 'new' || how === 'replaced');
+    this.#givePlaces(device, how === 'new' || how === 'replaced');
     if (device.isDraining) members.setDraining(device.id, true);
+  }
+
+  /** As many requests at once as its models take together; none of them may be loaded yet. */
+  #givePlaces({ backend }: PairedDevice, isFresh: boolean): void {
+    const slots = backend.offers.map((offer) => offer.slots);
+    this.#options.members.add(backend, Math.max(1, ...slots), isFresh);
   }
 
   /** Tells how to pair an address of the configuration that no paired device has. */

@@ -52,6 +52,8 @@ export interface DeviceBackendOptions {
   readonly graceMs?: number;
   /** The device has introduced itself on a new link; not called on a conflict of two devices with one key. */
   readonly onGreeted?: (hello: NonNullable<DeviceLink['hello']>, how: GreetingKind) => void;
+  /** It offers other models than when it introduced itself, as once its model is loaded. */
+  readonly onOffers?: () => void;
   /** Two devices call with one key: both links have been told so. */
   readonly onConflict?: () => void;
   /** A session ended because the device did not return within the grace. */
@@ -121,6 +123,9 @@ export class DeviceBackend implements Backend {
           this.#options.onGreeted?.(hello, greeting.older ?? greeting.kind);
         }
         return greeting;
+      },
+      onOffers: () => {
+        if (this.#link === link) this.#options.onOffers?.();
       },
       onClosed: (greeted, isForGood) => this.#keeper.closed(greeted, isForGood),
       onEnd: (code) => this.#lost(link, code),

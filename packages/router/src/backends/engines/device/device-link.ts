@@ -72,6 +72,8 @@ export interface LinkOptions {
   readonly policy?: Policy;
   /** The device said `bye`; the link ends. */
   readonly onBye?: (code: string) => void;
+  /** It offers other models than before. */
+  readonly onOffers?: () => void;
   /** Fields of its messages were cut or left out. */
   readonly onClipped?: (fields: readonly string[]) => void;
 }
@@ -303,6 +305,7 @@ export class DeviceLink {
         return this.#newState(message);
       case 'models':
         this.#offers = message.models;
+        this.#options.onOffers?.();
         return;
       case 'progress':
         return this.#progressed(message);
@@ -333,10 +336,11 @@ export class DeviceLink {
     const { link, clock, backend, names, policy, graceMs, heartbeatMs = defaultHeartbeatMs } = this.#options;
     this.#cancelHello();
     link.agreeMaxFrame(hello.max_frame);
+    // Whoever greets it looks at what it offers.
+    this.#offers = hello.models;
     const greeting = this.#options.greet(hello, this.#greeted);
     if (greeting.kind === 'conflict') return;
     this.#hello = hello;
-    this.#offers = hello.models;
     this.#session = greeting.session;
     const others = names?.routers?.() ?? [];
     link.send({
