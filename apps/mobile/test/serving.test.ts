@@ -2,7 +2,7 @@ import { cactusEngine } from '../src/engines/cactus-engine';
 import type { ReadyModel } from '../src/host/phone-host';
 import { RouterProcess } from '../test-support/router-process';
 import { memorySecrets, startPhone, type TestPhone } from '../test-support/test-phone';
-import { engineParts, llama, tiny } from '../test-support/tiny-llama';
+import { engineParts, tiny } from '../test-support/tiny-llama';
 
 const gemma: ReadyModel = {
   engine: cactusEngine(engineParts),
