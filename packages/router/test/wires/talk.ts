@@ -101,7 +101,8 @@ export function namedEvents(text: string): readonly NamedEvent[] {
     .split('\n\n')
     .filter((frame) => frame !== '' && !frame.startsWith(':'))
     .map((frame) => {
-      const found = /^event: (\S+)\ndata: (.*)$/.exec(frame);
+      // JSON may hold separators of lines that are none to an event stream.
+      const found = /^event: (\S+)\ndata: ([^\r\n]*)$/.exec(frame);
       assert.ok(found?.[1] !== undefined && found[2] !== undefined, `not a named event: ${frame}`);
       const [, name, json] = found;
       return { name, json };
