@@ -585,7 +585,7 @@ export class Devices {
     if (device.isDraining) members.setDraining(device.id, true);
   }
 
-  /** As many requests at once as its models take together; none of them may be loaded yet. */
+  /** As many requests at once as the model with the most slots takes; one while none is loaded. */
   #givePlaces({ backend }: PairedDevice, isFresh: boolean): void {
     const slots = backend.offers.map((offer) => offer.slots);
     this.#options.members.add(backend, Math.max(1, ...slots), isFresh);

@@ -1,5 +1,6 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../../core/json.ts';
 import type { Continuation, Sampling } from '../../../core/request.ts';
+import { commonSampling } from './request.ts';
 
 /** The body of llama-server's `/infill`, which has words of its own. @param alternatives beside each score; absent: no scores */
 export function infillBody(
@@ -16,12 +17,7 @@ export function infillBody(
     input_prefix: prompt,
     input_suffix: suffix,
     n_predict: sampling.maxTokens,
-    temperature: sampling.temperature,
-    top_p: sampling.topP,
-    stop: sampling.stop.length > 0 ? sampling.stop : undefined,
-    seed: sampling.seed,
-    frequency_penalty: sampling.frequencyPenalty,
-    presence_penalty: sampling.presencePenalty,
+    ...commonSampling(sampling),
     logit_bias: sampling.logitBias,
     n_probs: alternatives,
     stream,

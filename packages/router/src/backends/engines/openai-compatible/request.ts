@@ -90,19 +90,33 @@ function samplingBody({ sampling }: ChatRequest, call: Pick<CallContext, 'warn'>
   const takesBias = style.dialect !== 'google';
   if (logitBias !== undefined && !takesBias) call.warn('logit_bias', 'this backend takes no biases');
   return {
-    temperature: sampling.temperature,
-    top_p: sampling.topP,
+    ...commonSampling(sampling),
     [style.maxTokensField]: sampling.maxTokens,
-    stop: sampling.stop.length > 0 ? sampling.stop : undefined,
-    seed: sampling.seed,
-    frequency_penalty: sampling.frequencyPenalty,
-    presence_penalty: sampling.presencePenalty,
     logit_bias: takesBias ? logitBias : undefined,
     logprobs: style.scores ? true : undefined,
     top_logprobs: style.scores && logprobs ? topLogprobs : undefined,
     reasoning_effort: sampling.reasoningEffort,
     verbosity: style.verbosity ? verbosity : undefined,
     ...(style.sampler ? rareSampling(sampling) : {}),
+  };
+}
+
+/** What has the same name on every route of every server. */
+export function commonSampling({
+  temperature,
+  topP,
+  stop,
+  seed,
+  frequencyPenalty,
+  presencePenalty,
+}: Sampling): Partial {
+  return {
+    temperature,
+    top_p: topP,
+    stop: stop.length > 0 ? stop : undefined,
+    seed,
+    frequency_penalty: frequencyPenalty,
+    presence_penalty: presencePenalty,
   };
 }
 

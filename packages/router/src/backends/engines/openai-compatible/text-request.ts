@@ -2,7 +2,7 @@ import type { CallContext } from '../../../core/backend.ts';
 import type { Continuation, Sampling } from '../../../core/request.ts';
 import { warnOfRareSampling } from '../../../core/unused-fields.ts';
 import { infillBody } from './infill.ts';
-import { rareSampling, type WireStyle } from './request.ts';
+import { commonSampling, rareSampling, type WireStyle } from './request.ts';
 import type { Way } from './supported-features.ts';
 
 /** Where each way is, from the address of the API with its `/v1`. */
@@ -30,12 +30,7 @@ export function textRequestBody(
     suffix: way === 'suffix' ? continuation.suffix : undefined,
     best_of: bestOf ? continuation.bestOf : undefined,
     max_tokens: sampling.maxTokens,
-    temperature: sampling.temperature,
-    top_p: sampling.topP,
-    stop: sampling.stop.length > 0 ? sampling.stop : undefined,
-    seed: sampling.seed,
-    frequency_penalty: sampling.frequencyPenalty,
-    presence_penalty: sampling.presencePenalty,
+    ...commonSampling(sampling),
     logit_bias: sampling.logitBias,
     logprobs: alternatives,
     ...rare,
