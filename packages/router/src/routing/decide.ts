@@ -36,7 +36,7 @@ export function decide(
   // What a rule says of the mode is the rule's own vote.
   const asIs = { ...features, mode: askedMode };
   const emptied = tiers.filter((tier) => ofTier(served, tier).length > 0 && ofTier(scope, tier).length === 0);
-  const votes = policies.map(({ name, vote }) => ({ policy: name, vote: asRuled(vote(asIs, scope), emptied) }));
+  const votes = policies.map((policy) => ({ policy: policy.name, vote: asRuled(policy.vote(asIs, scope), emptied) }));
   const cast = castInOrder(votes, ruled);
   const allowed = allowedTiers(cast);
   const order = inOrder(allowed, cast);
