@@ -109,7 +109,7 @@ export default {
         path: router,
         pathNot: [tests, `${router}/backends/http/(cloud|local)-client\\.ts$`, `${router}/telemetry/tracing\\.ts$`],
       },
-      to: { path: `${router}/backends/http/undici-client\\.ts$`, dependencyTypesNot: ['type-only'] },
+      to: { path: `${router}/backends/http/socket-client\\.ts$`, dependencyTypesNot: ['type-only'] },
     },
     {
       name: 'portable-packages',

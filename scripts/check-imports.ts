@@ -47,7 +47,7 @@ const violations: Readonly<Record<string, readonly [folder: string, code: string
   ],
   'http-client-from-few-modules': [
     `${router}/app`,
-    "export { createHttpClient } from '../backends/http/undici-client.ts';\n",
+    "export { createHttpClient } from '../backends/http/socket-client.ts';\n",
   ],
   'portable-packages': ['packages/protocol/src', "export { hash } from 'node:crypto';\n"],
   'protocol-alone': ['packages/protocol/src', "export { FakeClock } from '@lfo/testing/fake-clock.ts';\n"],

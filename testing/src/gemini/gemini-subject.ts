@@ -1,6 +1,6 @@
 import type { TestContext } from 'node:test';
 import { createGeminiBackend, type GeminiDependencies } from '@lfo/router/src/backends/engines/gemini/backend.ts';
-import { createHttpClient } from '@lfo/router/src/backends/http/undici-client.ts';
+import { createHttpClient } from '@lfo/router/src/backends/http/socket-client.ts';
 import type { Backend, CallContext } from '@lfo/router/src/core/backend.ts';
 import type { GeminiBackendConfig } from '@lfo/router/src/config/config.ts';
 import type { InferenceEvent } from '@lfo/router/src/core/events.ts';

@@ -1,5 +1,5 @@
 import type { Cancellation } from '../core/abort.ts';
-import { createHttpClient } from '../backends/http/undici-client.ts';
+import { createHttpClient } from '../backends/http/socket-client.ts';
 import type { Clock } from '../core/clock.ts';
 import type { TelemetryConfig } from '../config/config.ts';
 import { LfoError } from '../core/errors.ts';

@@ -1,5 +1,5 @@
-import { errors } from 'undici';
 import { BackendError, type BackendErrorInit } from '../../core/errors.ts';
+import { NotHttpError } from './answer-parser.ts';
 import { ConnectTimeoutError } from './connector.ts';
 import { ForeignAddressError, ForeignResolverError } from './local-lookup.ts';
 
@@ -8,6 +8,10 @@ type Failure = readonly [message: string, init: Omit<BackendErrorInit, 'backend'
 const failures = {
   foreignOrigin: [
     'The request would have gone to a host that is not configured; nothing was sent.',
+    { fault: 'connect', retryable: false },
+  ],
+  header: [
+    'A header for the backend holds a character that HTTP does not allow; nothing was sent.',
     { fault: 'connect', retryable: false },
   ],
   foreignAddress: [
@@ -50,30 +54,21 @@ export function failed(name: keyof typeof failures, backend: string, cause?: str
   return new BackendError(message, { ...init, backend, cause });
 }
 
-/** Maps what was thrown before the head of an answer had arrived. */
+/** Maps what a connection was lost with before the head of an answer had arrived; nothing: the backend closed it. */
 export function sendError(error: unknown, backend: string): BackendError {
-  if (error instanceof BackendError) return error;
-  return failed(nameOf(error), backend, codeOf(error));
+  return failed(error === undefined ? 'hungUp' : nameOf(error), backend, codeOf(error));
 }
 
-/** Maps what was thrown while a body was read. */
+/** As `sendError`, while a body was read. */
 export function bodyError(error: unknown, backend: string): BackendError {
-  if (error instanceof BackendError) return error;
-  return failed(error instanceof errors.HTTPParserError ? 'notHttp' : 'cut', backend, codeOf(error));
-}
-
-/** Whether a kept connection broke before any of this answer came: the backend had closed it while it was idle. */
-export function isLostBeforeAnswer(error: unknown, staleErrors: WeakSet<Error>): boolean {
-  if (!(error instanceof Error)) return false;
-  return staleErrors.has(error) || (error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0);
+  return failed(error instanceof NotHttpError ? 'notHttp' : 'cut', backend, codeOf(error));
 }
 
 function nameOf(error: unknown): keyof typeof failures {
   if (error instanceof ConnectTimeoutError) return 'connectTimeout';
   if (error instanceof ForeignAddressError) return 'foreignAddress';
   if (error instanceof ForeignResolverError) return 'foreignResolver';
-  if (error instanceof errors.HTTPParserError) return 'notHttp';
-  if (error instanceof errors.SocketError) return 'hungUp';
+  if (error instanceof NotHttpError) return 'notHttp';
   // Several addresses were tried; they fail alike.
   if (error instanceof AggregateError) return nameOf(error.errors[0]);
   const code = codeOf(error);
@@ -95,6 +90,4 @@ const byCode: Readonly<Record<string, keyof typeof failures>> = {
   EPIPE: 'hungUp',
   EPROTO: 'notHttp',
   ERR_SSL_WRONG_VERSION_NUMBER: 'notHttp',
-  UND_ERR_DESTROYED: 'closed',
-  UND_ERR_CLOSED: 'closed',
 };

@@ -14,7 +14,7 @@ import type { HttpBackendConfig } from '../../../config/config.ts';
 import { BackendError, type BackendFault } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
 import type { ChatRequest } from '../../../core/request.ts';
-import { createHttpClient } from '../../http/undici-client.ts';
+import { createHttpClient } from '../../http/socket-client.ts';
 import { createOpenAiCompatibleBackend } from './backend.ts';
 
 const models: Readonly<Partial<Record<Behaviour, string>>> = {

@@ -8,7 +8,7 @@ import { systemClock } from '../../core/clock.ts';
 import { BackendError, type BackendFault } from '../../core/errors.ts';
 import type { HttpClient, HttpRequest } from './client.ts';
 import { readTextBody } from './json-body.ts';
-import { createHttpClient, type HttpClientOptions } from './undici-client.ts';
+import { createHttpClient, type HttpClientOptions } from './socket-client.ts';
 
 const limits = { backend: 'b', maxBytes: 1000 };
 
@@ -285,4 +285,165 @@ test('closing ends running calls and is idempotent', async (t) => {
   await client.close();
   await rejected;
   await assert.rejects(client.send(post(upstream.origin)), isFault('connect'));
+});
+
+/** A server below HTTP that answers the nth request of a connection with the nth text. */
+function answering(t: TestContext, ...texts: string[]): Promise<string> {
+  return rawServer(t, (socket) => {
+    let count = 0;
+    socket.on('data', () => socket.write(texts[count++] ?? '', 'latin1'));
+  });
+}
+
+async function textOf(client: HttpClient, request: HttpRequest): Promise<string> {
+  return await readTextBody((await client.send(request)).body, { backend: 'b', maxBytes: 10_000_000 });
+}
+
+test('text beyond ASCII and a large body arrive as they are, with their length in bytes', async (t) => {
+  const upstream = await upstreamFor(t, (exchange) => exchange.json(200, { length: exchange.request.text.length }));
+  const client = clientFor(t, upstream.origin);
+  for (const body of ['{"b":"äß€😀"}', 'x'.repeat(3_000_000), `${'x'.repeat(3_000_000)}€`, '']) {
+    assert.equal(await textOf(client, { ...post(upstream.origin), body }), `{"length":${body.length}}`);
+    assert.equal(upstream.requests.at(-1)?.text, body);
+    assert.equal(upstream.requests.at(-1)?.headers['content-length'], String(Buffer.byteLength(body)));
+  }
+});
+
+test('a header that would end its line early is refused before anything is sent', async (t) => {
+  const upstream = await upstreamFor(t, ok);
+  const client = clientFor(t, upstream.origin);
+  for (const headers of [
+    { 'x-key': 'k\r\nx-other: 1' },
+    { 'x-key': 'k\n' },
+    { 'x-key\r\nx': 'k' },
+    { 'x-key': '€' },
+    { '': 'k' },
+  ]) {
+    await assert.rejects(client.send({ ...post(upstream.origin), headers }), isFault('connect'));
+  }
+  assert.equal(upstream.requests.length, 0);
+});
+
+test('requests at once have a connection each, and those after them the same ones', async (t) => {
+  const upstream = await upstreamFor(t, ok);
+  const client = clientFor(t, upstream.origin);
+  const five = (): Promise<string[]> =>
+    Promise.all(Array.from({ length: 5 }, () => textOf(client, post(upstream.origin))));
+  await five();
+  await five();
+  assert.equal(new Set(upstream.requests.map(({ connection }) => connection)).size, 5);
+});
+
+test('interim answers are passed over, and bodies without a length end with the connection', async (t) => {
+  const origin = await rawServer(t, (socket) => {
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n');
+      socket.end('x'.repeat(500_000));
+    });
+  });
+  assert.equal((await textOf(clientFor(t, origin), post(origin))).length, 500_000);
+});
+
+const doubtful: readonly [name: string, answer: string][] = [
+  ['two framings', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}'],
+  ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}'],
+  ['a folded line', 'HTTP/1.1 200 OK\r\nx-a: 1\r\n 2\r\nContent-Length: 2\r\n\r\n{}'],
+  ['lines without CR', 'HTTP/1.1 200 OK\nContent-Length: 2\n\n{}'],
+  ['a control character', 'HTTP/1.1 200 OK\r\nx-a: \0\r\nContent-Length: 2\r\n\r\n{}'],
+  ['another protocol', 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n'],
+  ['an endless head', `HTTP/1.1 200 OK\r\nx-a: ${'x'.repeat(20_000)}`],
+  ['a long head', `HTTP/1.1 200 OK\r\nx-a: ${'x'.repeat(20_000)}\r\nContent-Length: 2\r\n\r\n{}`],
+];
+
+for (const [name, answer] of doubtful) {
+  test(`${name} is a bad answer`, async (t) => {
+    const origin = await answering(t, answer);
+    await assert.rejects(clientFor(t, origin).send(post(origin)), isFault('bad_answer'));
+  });
+}
+
+test('a chunk without a size is a bad answer, once what came before it was told', async (t) => {
+  const origin = await answering(t, 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nzz\r\n');
+  const { body } = await clientFor(t, origin).send(post(origin));
+  const chunks = body[Symbol.asyncIterator]();
+  assert.equal(String((await chunks.next()).value), '{}');
+  await assert.rejects(chunks.next(), isFault('bad_answer'));
+});
+
+test('what comes on a kept connection before a request is not its answer', async (t) => {
+  const answer = (text: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
+  const sockets: Socket[] = [];
+  const origin = await rawServer(t, (socket) => {
+    sockets.push(socket);
+    // The first one says more than it was asked in the same write.
+    socket.on('data', () => socket.write(sockets.length === 1 ? answer('right') + answer('wrong') : answer('right')));
+  });
+  const client = clientFor(t, origin);
+  for (let i = 0; i < 4; i++) {
+    assert.equal(await textOf(client, post(origin)), 'right');
+    sockets.at(-1)?.write(answer('wrong'));
+    await settle();
+  }
+  assert.equal(sockets.length, 4);
+});
+
+for (const [name, lines] of [
+  ['asks for it', 'Connection: close\r\n'],
+  ['keeps connections for less than it takes to use one', 'Keep-Alive: timeout=2\r\n'],
+] as const) {
+  test(`no connection is used again where the backend ${name}`, async (t) => {
+    let connections = 0;
+    const origin = await rawServer(t, (socket) => {
+      connections++;
+      socket.on('data', () => socket.write(`HTTP/1.1 200 OK\r\n${lines}Content-Length: 2\r\n\r\n{}`));
+    });
+    const client = clientFor(t, origin);
+    for (let i = 0; i < 3; i++) assert.equal(await textOf(client, post(origin)), '{}');
+    assert.equal(connections, 3);
+  });
+}
+
+test('a connection is used again as long as the backend says, and closed when it was idle too long', async (t) => {
+  const upstream = await upstreamFor(t, ok);
+  const clock = new FakeClock();
+  const client = clientFor(t, upstream.origin, { clock, keepAliveMs: 60_000 });
+  const connectionAfter = async (ms: number, headers: Record<string, string>): Promise<number | undefined> => {
+    clock.advance(ms);
+    upstream.next((exchange) => exchange.json(200, {}, headers));
+    await textOf(client, post(upstream.origin));
+    return upstream.requests.at(-1)?.connection;
+  };
+  const five = { 'keep-alive': 'timeout=5' };
+  assert.equal(await connectionAfter(0, five), 1);
+  assert.equal(await connectionAfter(2_900, five), 1);
+  assert.equal(await connectionAfter(3_100, { 'keep-alive': 'max=100' }), 2);
+  assert.equal(await connectionAfter(59_000, { 'keep-alive': 'max=100' }), 2);
+  while (upstream.openConnections > 0) {
+    clock.advance(65_000);
+    await settle();
+  }
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('answers come over TLS from whoever is vouched for, on one connection', async (t) => {
+  const { createServer, getCACertificates, setDefaultCACertificates } = await import('node:tls');
+  const { selfSigned } = await import('@lfo/testing/self-signed.ts');
+  const before = getCACertificates('default');
+  setDefaultCACertificates([...before, selfSigned.cert]);
+  t.after(() => setDefaultCACertificates(before));
+  let connections = 0;
+  const server = createServer(selfSigned, (socket) => {
+    connections++;
+    socket.on('error', () => undefined);
+    socket.on('data', () => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n${'x'.repeat(300_000)}`));
+    t.after(() => socket.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  const origin = `https://localhost:${address.port}`;
+  const client = clientFor(t, origin);
+  for (let i = 0; i < 3; i++) assert.equal(await textOf(client, post(origin)), 'x'.repeat(300_000));
+  assert.equal(connections, 1);
 });
