@@ -106,7 +106,7 @@ async function storedRequest(store: Store, asked: string): Promise<StoredRequest
   const judged = await db
     .selectFrom('judgements')
     .select(['features', 'heads', 'estimator', 'calibration', 'is_prior', 'features_version'])
-    .where('request_id', '=', id)
+    .where('id', 'in', judgementIds(id))
     .orderBy('attempt', 'desc')
     .executeTakeFirst();
   const kept = await db.selectFrom('captures').select('words').where('request_id', '=', id).executeTakeFirst();
@@ -121,6 +121,14 @@ async function storedRequest(store: Store, asked: string): Promise<StoredRequest
     signals: judged === undefined ? (row.signals === null ? null : parseJson(row.signals)) : signalsOf(judged),
     capture: kept === undefined ? null : readCapture(kept.words),
   };
+}
+
+/** More attempts than a request has. */
+const mostAttempts = 32;
+
+/** The keys that judgements of a request may have: there is no index of requests. */
+function judgementIds(requestId: string): readonly string[] {
+  return Array.from({ length: mostAttempts }, (_, attempt) => `${requestId}.${attempt}`);
 }
 
 /** What the judge saw, as one list. */
