@@ -19,8 +19,8 @@ const server = postgresOfFile();
 async function latencies(router: KeyedProcess, key: string, forMs: number, isAway = false): Promise<readonly number[]> {
   const found: number[] = [];
   for (const endMs = performance.now() + forMs; performance.now() < endMs;) {
-    const [{ status, headers }, ms] = await timed(router.chat(key));
-    assert.equal(status, 200);
+    const [{ status, headers, text }, ms] = await timed(router.chat(key));
+    assert.equal(status, 200, text);
     // How much is left nobody can tell while the database that counts is away.
     const told = headers['x-ratelimit-limit-requests'];
     assert.ok(told === '1000000' || (isAway && told === undefined), String(told));

@@ -63,6 +63,20 @@ test('a database that cannot be opened rejects, and is opened once it can be', a
   await store.append('requests', [sampleRow('a')]);
 });
 
+test('however slowly a new schema is made, whoever opens the same file waits for it', async (t) => {
+  const file = join(temporaryFolder(t), 'lfo.db');
+  const turn = new Int32Array(new SharedArrayBuffer(4));
+  // Makes each statement of the schema take this long, the transaction as a whole longer than SQLite waits for a lock.
+  const slow = setInterval(() => Atomics.wait(turn, 0, 0, 120), 1);
+  t.after(() => clearInterval(slow));
+  const [first, second] = [openStore(t, file), openStore(t, file)].map(({ db }) =>
+    db.selectFrom('requests').select('id').execute(),
+  );
+  assert.deepEqual(await Promise.race([first, second]), []);
+  clearInterval(slow);
+  assert.deepEqual(await Promise.all([first, second]), [[], []]);
+});
+
 test('a file that is no database is refused with its code and left as it is', async (t) => {
   const file = join(temporaryFolder(t), 'lfo.db');
   const content = 'not a database, '.repeat(100);
