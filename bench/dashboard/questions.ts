@@ -61,7 +61,10 @@ export async function questionsTo({ store, startMs, endMs }: FilledDatabase): Pr
       ask: () => history.confidence(range),
     })),
     ...(['1h', '30d'] as const).map((range) => ({ name: `learning, ${range}`, ask: () => history.learning(range) })),
-    { name: 'usage by key, 30 d', ask: () => history.usage({ fromMs: endMs - 30 * dayMs, untilMs: endMs + 1 }, 'client_key') },
+    {
+      name: 'usage by key, 30 d',
+      ask: () => history.usage({ fromMs: endMs - 30 * dayMs, untilMs: endMs + 1 }, 'client_key'),
+    },
     { name: 'errors, 30 d', ask: () => history.errors({ fromMs: endMs - 30 * dayMs, untilMs: endMs + 1 }) },
     { name: 'what goals are steered by', ask: () => recordedUse(store, endMs) },
     ...filters.map(([name, filter]) => ({ name: `requests, ${name}`, ask: () => history.page(filter, 50) })),
