@@ -1,4 +1,5 @@
 import type { Clock } from '../../core/clock.ts';
+import { firstIdAt } from '../../core/id.ts';
 import type { GroupedSummary } from '../archive.ts';
 import type { RequestView } from '../request-view.ts';
 import type {
@@ -25,7 +26,7 @@ import { trends } from './trends.ts';
 import type { UsageDimension } from '../store/usage-roll-up.ts';
 import { errorGroups } from './error-groups.ts';
 import { summary } from './summary.ts';
-import { findRow, firstIdAt, type WalkFilter, walkRows, walkStep } from './walk.ts';
+import { findRow, type WalkFilter, walkRows, walkStep } from './walk.ts';
 
 /** Answers people's questions out of the store. Rejects while the store cannot be reached. */
 export class StoredHistory implements RequestHistory {
