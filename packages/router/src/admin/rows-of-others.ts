@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { RouterPeers } from '../records/open-peers.ts';
-import { firstIdAt } from '../core/id.ts';
+import { firstIdAt } from '../core/id-time.ts';
 import { viewRow } from '../records/request-record.ts';
 import type { Store } from '../records/tables.ts';
 import type { LiveFeed } from '../telemetry/live-feed.ts';

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { Consumption } from '../core/identity.ts';
-import { timeOfId } from '../core/id.ts';
+import { timeOfId } from '../core/id-time.ts';
 import type { Store } from '../records/tables.ts';
 
 /** What one key has used lately. */

@@ -1,7 +1,7 @@
 import { type LabelSource, labelSources, type WrongBecause } from '../../core/judgement.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../core/json.ts';
 import type { JudgementRow, LabelRow, Store } from '../tables.ts';
-import { firstIdAt } from '../../core/id.ts';
+import { firstIdAt } from '../../core/id-time.ts';
 
 /** One judged local answer with the best label it has. */
 export interface JudgedAnswerRow {

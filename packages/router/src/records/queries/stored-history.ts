@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.ts';
-import { firstIdAt } from '../../core/id.ts';
+import { firstIdAt } from '../../core/id-time.ts';
 import type { GroupedSummary } from '../archive.ts';
 import type { RequestView } from '../request-view.ts';
 import type {

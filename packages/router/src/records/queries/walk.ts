@@ -1,4 +1,4 @@
-import { firstIdAt } from '../../core/id.ts';
+import { firstIdAt } from '../../core/id-time.ts';
 import { sql } from 'kysely';
 import type { ArchiveFilter } from '../archive.ts';
 import type { RequestRow, Store } from '../tables.ts';
