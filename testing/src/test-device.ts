@@ -169,12 +169,15 @@ export class TestDevice {
   }
 }
 
-/** Looks again until the value is there. */
-export async function eventually<T>(look: () => Promise<T | undefined> | T | undefined, what: string): Promise<T> {
+/** Looks again until the value is there; `what` may tell what was seen last. */
+export async function eventually<T>(
+  look: () => Promise<T | undefined> | T | undefined,
+  what: string | (() => string),
+): Promise<T> {
   for (let tries = 0; tries < 400; tries++) {
     const found = await look();
     if (found !== undefined) return found;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
-  throw new Error(`${what} did not come about`);
+  throw new Error(`${typeof what === 'string' ? what : what()} did not come about`);
 }

@@ -85,10 +85,15 @@ test('the line that "lfo devices pair" prints makes a device of a machine withou
     device.on('close', () => reject(new Error(output)));
   });
   await connected;
-  const answer = await eventually(async () => {
-    const asked = await router.chat(asking('Count.', { model: 'tiny@laptop' }), authorization);
-    return asked.status === 200 ? asked : undefined;
-  }, 'an answer of the device');
+  let refusal = '';
+  const answer = await eventually(
+    async () => {
+      const asked = await router.chat(asking('Count.', { model: 'tiny@laptop' }), authorization);
+      refusal = `${asked.status} ${asked.text}`;
+      return asked.status === 200 ? asked : undefined;
+    },
+    () => `an answer of the device (last ${refusal}; the device: ${output}; the router: ${router.log()})`,
+  );
   assert.equal(at(answer.json, 'lfo_metadata', 'device', 'name'), 'laptop');
 
   const installed = join(home, '.lfo-device/node_modules');

@@ -440,6 +440,19 @@ test('a pin names its backend and model in every attempt', () => {
   assert.deepEqual(decision.attempts, [{ tier: 'cloud', backend: 'gemini', model: 'gemini-2.5-flash', gated: false }]);
 });
 
+test('nothing is said of a tier that the request itself leaves out', () => {
+  const said = (mode: Mode, model?: string) =>
+    decide(
+      featuresOf(mode, model === undefined ? {} : { request: chatRequest({ model }) }),
+      fleetOf(local, cloud),
+      defaultPolicies,
+    ).reasons;
+  assert.deepEqual(said('local'), ['mode_local']);
+  assert.deepEqual(said('cloud'), ['mode_cloud']);
+  assert.deepEqual(said('auto', 'qwen'), ['model_pinned', 'mode_local']);
+  assert.deepEqual(said('auto', 'gemini-2.5-flash'), ['model_pinned', 'mode_cloud']);
+});
+
 const refusals: readonly {
   readonly name: string;
   readonly mode: Mode;

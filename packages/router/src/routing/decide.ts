@@ -27,15 +27,16 @@ export function decide(
   if (asked === undefined) throw unknownModel();
   const askedMode = intersectModes(features.mode, asked.mode);
   if (askedMode === undefined) throw contradiction();
-  const served = fleet.backends.filter((backend) => serves(backend, asked));
-  const ruled = ruleVotes(rules, features, { backends: served });
+  const served = { backends: fleet.backends.filter((backend) => serves(backend, asked)) };
+  const ruled = ruleVotes(rules, features, served);
   const { mode, target, avoid, prefer, lane, goal } = underRules(askedMode, asked, ruled);
-  const scope = { backends: served.filter(({ id }) => !avoid.includes(id) && (target.backend ?? id) === id) };
+  const scope = { backends: served.backends.filter(({ id }) => !avoid.includes(id) && (target.backend ?? id) === id) };
   const scoped = { ...features, mode };
 
   // What a rule says of the mode is the rule's own vote.
   const asIs = { ...features, mode: askedMode };
-  const votes = policies.map((policy) => ({ policy: policy.name, vote: policy.vote(asIs, scope) }));
+  const emptied = tiers.filter((tier) => ofTier(served, tier).length > 0 && ofTier(scope, tier).length === 0);
+  const votes = policies.map((policy) => ({ policy: policy.name, vote: asRuled(policy.vote(asIs, scope), emptied) }));
   const cast = castInOrder(votes, ruled);
   const allowed = allowedTiers(cast);
   const order = inOrder(allowed, cast);
@@ -112,6 +113,11 @@ function againstRule(rule: string, wants: string, asked: string): RequestError {
     `The rule "${rule}" of this router allows ${wants} alone, and the request asks for ${asked}; make them agree.`,
     { code: 'mode_conflict', param: 'model' },
   );
+}
+
+/** A tier whose backends a rule leaves out is there all the same. */
+function asRuled(vote: Vote, emptied: readonly Tier[]): Vote {
+  return vote.type === 'forbid' && emptied.includes(vote.tier) ? { ...vote, reason: 'rule' } : vote;
 }
 
 /** A preference for what can be asked at all speaks first, then the operator's, then the numbers'. */

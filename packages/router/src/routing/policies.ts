@@ -22,10 +22,14 @@ const modePolicy: RoutingPolicy = {
   },
 };
 
-/** No cloud that takes the request: never there. A cloud that is out at the moment: local first. */
+/**
+ * No cloud that takes the request: never there. A cloud that is out at the moment: local first. Of a request that is for
+ * local models alone there is nothing to say.
+ */
 const cloudAvailabilityPolicy: RoutingPolicy = {
   name: 'cloud-availability',
   vote(features, fleet) {
+    if (features.mode === 'local') return { type: 'pass' };
     if (ofTier(fleet, 'cloud').length === 0) {
       return { type: 'forbid', tier: 'cloud', reason: 'cloud_not_configured' };
     }
@@ -47,10 +51,11 @@ const spendPolicy: RoutingPolicy = {
   },
 };
 
-/** A local tier that is absent binds; one that is down or still loading yields to the cloud. */
+/** The same of the local tier, but one that is down or still loading yields to the cloud. */
 const localAvailabilityPolicy: RoutingPolicy = {
   name: 'local-availability',
   vote(features, fleet) {
+    if (features.mode === 'cloud') return { type: 'pass' };
     if (ofTier(fleet, 'local').length === 0) return { type: 'forbid', tier: 'local', reason: 'local_unavailable' };
     const candidates = suitable(fleet, 'local', features);
     if (candidates.length === 0 || candidates.some(isReady)) return { type: 'pass' };

@@ -72,6 +72,10 @@ test('a rule names a backend: it alone, it first, or all but it', () => {
   );
   const neither = ['gemini', 'other'].map((forbid) => ({ name: forbid, then: { forbid } }));
   assert.deepEqual(tiers(under(neither)), ['local']);
+  for (const { reasons, votes } of [only, under(neither)]) {
+    assert.ok(reasons.includes('rule'));
+    assert.doesNotMatch(JSON.stringify({ reasons, votes }), /cloud_not_configured/, 'it is, but a rule leaves it out');
+  }
 });
 
 test('what a rule requires against the request leaves nothing: a 400 that names the rule', () => {

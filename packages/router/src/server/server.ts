@@ -130,10 +130,10 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   useJsonBodies(app, config.limits, clock);
   const isDraining = (): boolean => deps.isDraining?.() === true;
   const identify = (request: IncomingMessage, path: string): KeyIdentity | undefined => {
-    const identity = guard.identify(request);
-    // What is left of a key's limits is told in its refusals too.
-    if (identity === undefined || identity.limits !== undefined) return undefined;
     try {
+      const identity = guard.identify(request);
+      // What is left of a key's limits is told in its refusals too.
+      if (identity === undefined || identity.limits !== undefined) return undefined;
       deps.checkScope(identity, path);
       return identity;
     } catch {

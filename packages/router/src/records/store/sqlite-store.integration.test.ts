@@ -3,6 +3,8 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { CompiledQuery } from 'kysely';
+import { batchRollUp } from './roll-up-triggers.ts';
 import { SqliteStore } from './sqlite-store.ts';
 import { describeStore, sampleRow } from './store-contract.ts';
 
@@ -61,6 +63,20 @@ test('a database that cannot be opened rejects, and is opened once it can be', a
   await store.append('requests', [sampleRow('a')]);
 });
 
+test('however slowly a new schema is made, whoever opens the same file waits for it', async (t) => {
+  const file = join(temporaryFolder(t), 'lfo.db');
+  const turn = new Int32Array(new SharedArrayBuffer(4));
+  // Makes each statement of the schema take this long, the transaction as a whole longer than SQLite waits for a lock.
+  const slow = setInterval(() => Atomics.wait(turn, 0, 0, 120), 1);
+  t.after(() => clearInterval(slow));
+  const [first, second] = [openStore(t, file), openStore(t, file)].map(({ db }) =>
+    db.selectFrom('requests').select('id').execute(),
+  );
+  assert.deepEqual(await Promise.race([first, second]), []);
+  clearInterval(slow);
+  assert.deepEqual(await Promise.all([first, second]), [[], []]);
+});
+
 test('a file that is no database is refused with its code and left as it is', async (t) => {
   const file = join(temporaryFolder(t), 'lfo.db');
   const content = 'not a database, '.repeat(100);
@@ -69,4 +85,15 @@ test('a file that is no database is refused with its code and left as it is', as
   const store = openStore(t, file);
   await assert.rejects(store.append('requests', [sampleRow('a')]), { name: 'StoreError', code: 'SQLITE_NOTADB' });
   assert.equal(statSync(file).size, content.length);
+});
+
+test('counting a batch reads the rows that it added, not those of before', async (t) => {
+  const store = openStore(t, join(temporaryFolder(t), 'lfo.db'));
+  await store.append('requests', [sampleRow('a')]);
+  for (const statement of batchRollUp.statements) {
+    const plan = CompiledQuery.raw(`explain query plan ${statement}`, [0]);
+    const { rows } = await store.db.executeQuery<{ detail: string }>(plan);
+    const reads = rows.map(({ detail }) => detail).filter((detail) => detail.includes('requests'));
+    assert.deepEqual(reads, ['SEARCH requests USING INTEGER PRIMARY KEY (rowid>?)']);
+  }
 });

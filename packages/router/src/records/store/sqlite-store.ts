@@ -93,6 +93,7 @@ async function connect(file: string, readOnly: boolean): Promise<SqliteConnectio
     createPrivateFile(file);
   }
   const connection = new SqliteConnection();
+  const release = readOnly ? undefined : await openingOf(file).acquire();
   try {
     await connection.ask({ type: 'open', file, readOnly });
     if (!readOnly) await migrate(new Kysely({ dialect: sqliteDialect(async () => connection, new Mutex()) }));
@@ -100,8 +101,22 @@ async function connect(file: string, readOnly: boolean): Promise<SqliteConnectio
   } catch (error) {
     await connection.close();
     throw error;
+  } finally {
+    release?.();
   }
 }
+
+/**
+ * A router opens its file more than once. On a slow machine the first one's new schema takes longer than SQLite waits
+ * for a lock, so that the others' opening would fail.
+ */
+function openingOf(file: string): Mutex {
+  const known = openings.get(file) ?? new Mutex();
+  openings.set(file, known);
+  return known;
+}
+
+const openings = new Map<string, Mutex>();
 
 /** Names are ours, never a client's. */
 function insertSql(table: string, columns: readonly string[], replace: 'replace' | undefined): string {
