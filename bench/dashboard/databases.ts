@@ -8,7 +8,7 @@ import { PostgresStore } from '@lfo/router/src/records/store/postgres-store.ts';
 import { SqliteStore } from '@lfo/router/src/records/store/sqlite-store.ts';
 import { startPostgres } from '@lfo/testing/postgres.ts';
 import { Client } from 'pg';
-import { insertRows, postgresql, rowsPerSecond, type Sql, sqlite } from './synthetic-rows.ts';
+import { insertJudged, insertRows, postgresql, rowsPerSecond, type Sql, sqlite } from './synthetic-rows.ts';
 
 /** A database full of rows, and how large it is. */
 export interface FilledDatabase {
@@ -138,6 +138,10 @@ async function fill(
     if (from % 1_000_000 === 0) note(`  ${from} rows`);
   }
   for (const statement of tearDown) await execute(statement);
+  const stepMs = (rowsAtOnce / rowsPerSecond) * 1000;
+  for (let fromMs = startMs; fromMs < Date.now(); fromMs += stepMs) {
+    for (const statement of insertJudged(fromMs, fromMs + stepMs)) await execute(statement);
+  }
 }
 
 /** Opens the database, too, and brings its schema up to date. */

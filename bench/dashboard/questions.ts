@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { latestOf, type RequestFilter, type trendRanges } from '@lfo/router/src/records/history.ts';
 import { StoredHistory } from '@lfo/router/src/records/queries/stored-history.ts';
+import { recordedUse } from '@lfo/router/src/records/queries/steering-data.ts';
 import { summary } from '@lfo/router/src/records/queries/summary.ts';
 import { walkRows } from '@lfo/router/src/records/queries/walk.ts';
 import { quantile } from '../figures.ts';
@@ -59,6 +60,13 @@ export async function questionsTo({ store, startMs, endMs }: FilledDatabase): Pr
       name: `confidence, ${range}`,
       ask: () => history.confidence(range),
     })),
+    ...(['1h', '30d'] as const).map((range) => ({ name: `learning, ${range}`, ask: () => history.learning(range) })),
+    {
+      name: 'usage by key, 30 d',
+      ask: () => history.usage({ fromMs: endMs - 30 * dayMs, untilMs: endMs + 1 }, 'client_key'),
+    },
+    { name: 'errors, 30 d', ask: () => history.errors({ fromMs: endMs - 30 * dayMs, untilMs: endMs + 1 }) },
+    { name: 'what goals are steered by', ask: () => recordedUse(store, endMs) },
     ...filters.map(([name, filter]) => ({ name: `requests, ${name}`, ask: () => history.page(filter, 50) })),
     { name: 'requests, 200 newest', ask: () => history.page({}, 200) },
     { name: 'one request', ask: () => history.find(middle.id) },

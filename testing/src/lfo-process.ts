@@ -7,6 +7,9 @@ import { fileURLToPath } from 'node:url';
 
 const ownLauncher = fileURLToPath(new URL('../../packages/router/bin/lfo.js', import.meta.url));
 
+/** Longest wait for a line of a process. */
+const outputMs = 120_000;
+
 /** What a finished `lfo` left behind. */
 export interface Finished {
   readonly code: number | null;
@@ -16,7 +19,7 @@ export interface Finished {
 
 export interface LfoProcess {
   readonly child: ChildProcess;
-  /** Resolves once standard output matches; rejects when the process ends before. */
+  /** Resolves once standard output matches; rejects when the process ends before, or says nothing of the kind for two minutes. */
   output(pattern: RegExp): Promise<string>;
   readonly finished: Promise<Finished>;
 }
@@ -80,10 +83,17 @@ export function startLfo(
     output: (pattern) =>
       new Promise((resolve, reject) => {
         const look = (): void => {
-          if (pattern.test(stdout)) resolve(stdout);
+          if (!pattern.test(stdout)) return;
+          clearTimeout(giveUp);
+          resolve(stdout);
         };
+        const fail = (what: string): void => {
+          clearTimeout(giveUp);
+          reject(new Error(`${what} ${pattern}: ${stdout}${stderr}`));
+        };
+        const giveUp = setTimeout(() => fail('two minutes without'), outputMs);
         child.stdout.on('data', look);
-        child.on('close', () => reject(new Error(`ended before ${pattern}: ${stdout}${stderr}`)));
+        child.on('close', () => fail('ended before'));
         look();
       }),
   };

@@ -2,6 +2,7 @@ import { abortSignalOf } from '@lfo/router/src/core/abort.ts';
 import type { Clock } from '@lfo/router/src/core/clock.ts';
 import { systemClock } from '@lfo/router/src/core/clock.ts';
 import type { LimitsConfig, ServerConfig } from '@lfo/router/src/config/config.ts';
+import type { LfoError } from '@lfo/router/src/core/errors.ts';
 import type { InferenceEvent, Usage } from '@lfo/router/src/core/events.ts';
 import type { ChatExchange, ListedModel, Readiness } from '@lfo/router/src/core/exchange.ts';
 import type { ChatRequest } from '@lfo/router/src/core/request.ts';
@@ -27,6 +28,7 @@ export interface ScriptedRouterOptions {
   readonly verifyKey?: VerifyKey;
   readonly readiness?: () => Readiness;
   readonly isDraining?: () => boolean;
+  readonly admissionError?: () => LfoError | undefined;
   /** Receives every log line. */
   readonly onLog?: (line: string) => void;
 }
@@ -90,6 +92,7 @@ export function scriptedRouter(options: ScriptedRouterOptions = {}) {
     models: () => scriptedModels,
     readiness: options.readiness ?? (() => ({ ready: true, reasons: [] })),
     isDraining: options.isDraining ?? (() => false),
+    ...(options.admissionError !== undefined && { admissionError: options.admissionError }),
     explain: async (request) => ({
       mode: request.hints.mode,
       route: request.hints.mode === 'cloud' ? 'cloud' : 'local',

@@ -6,9 +6,10 @@ import { test } from 'node:test';
 import { freePort } from '@lfo/testing/free-port.ts';
 import { runLfo, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { invited } from '@lfo/testing/pairing.ts';
-import { type Answer, asking, startRouter } from '@lfo/testing/router.ts';
+import { type Answer, asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
+import { eventually } from '@lfo/testing/test-device.ts';
 
 const scripted = ['device', '--engine', 'scripted', '--model', 'tiny', '--name', 'laptop', '--json'];
 
@@ -22,7 +23,7 @@ test('a machine joins by one command, answers, comes back by itself, and ends wh
   for (const file of ['device.key', 'router.json']) {
     assert.equal(statSync(join(cwd, 'data', 'device', file)).mode & 0o777, 0o600);
   }
-  const answer = await until(() => router.chat(asking('Count.', { model: 'lfo-local' })));
+  const answer = await untilAnswered(() => router.chat(asking('Count.', { model: 'lfo-local' })));
   assert.equal(answer.status, 200);
   assert.equal(at(answer.json, 'lfo_metadata', 'device', 'name'), 'laptop');
   assert.equal(answer.headers['x-lfo-egress'], 'none');
@@ -60,7 +61,7 @@ test('a model server of the machine answers in its place, by the name it has the
   const args = ['device', '--engine', server.origin, '--model', 'scripted', '--name', 'laptop', '--json'];
   const device = startLfo(t, [...args, '--pair', String(at(json, 'uri'))], { cwd: workingFolder(t) });
   await device.output(/"event":"connected"/);
-  const answer = await until(() => router.chat(asking('What is 2+2?', { model: 'scripted@laptop' })));
+  const answer = await untilAnswered(() => router.chat(asking('What is 2+2?', { model: 'scripted@laptop' })));
   assert.equal(at(answer.json, 'choices', 0, 'message', 'content'), 'Hello from upstream.');
   const asked = server.requests.at(-1);
   assert.equal(at(asked?.json, 'model'), 'scripted');
@@ -82,14 +83,14 @@ test('a device that waits to be dialled shows a link, is paired by it, and is di
   });
   assert.equal(pair.code, 0, pair.stderr);
   await first.output(/"event":"paired"[^]*"event":"connected"/);
-  assert.equal((await until(() => router.chat(asking('Count.', { model: 'tiny@laptop' })))).status, 200);
+  assert.equal((await untilAnswered(() => router.chat(asking('Count.', { model: 'tiny@laptop' })))).status, 200);
   first.child.kill('SIGTERM');
   assert.equal((await first.finished).code, 0);
 
   const again = startLfo(t, scripted, { cwd });
   await again.output(/"event":"listening","port":\d+/);
   await again.output(/"event":"connected"/);
-  assert.equal((await until(() => router.chat(asking('Count.', { model: 'tiny@laptop' })))).status, 200);
+  assert.equal((await untilAnswered(() => router.chat(asking('Count.', { model: 'tiny@laptop' })))).status, 200);
   const id = String(at((await router.request('GET', '/admin/devices')).json, 'devices', 0, 'id'));
   assert.equal((await router.request('DELETE', `/admin/devices/${id}`)).status, 204);
   assert.equal((await again.finished).code, 3);
@@ -105,13 +106,12 @@ test('an empty battery pauses the device with its reason, and power brings it ba
   battery(12, false);
   const device = startLfo(t, [...scripted, '--vitals-file', file, '--pair', String(at(json, 'uri'))], { cwd });
   await device.output(/"event":"connected"/);
-  const state = async (): Promise<unknown> => (await router.request('GET', '/admin/devices')).json;
-  const paused = await untilSo(state, (body) => at(body, 'devices', 0, 'code') === 'battery');
+  const paused = await untilListed(router, ['devices', 0, 'code'], 'battery');
   assert.equal(at(paused, 'devices', 0, 'state'), 'paused');
   assert.match(String(at(paused, 'devices', 0, 'why')), /battery is below 20 %/);
   assert.equal((await router.chat(asking('Count.', { model: 'tiny@laptop' }))).status, 503);
   battery(12, true);
-  await untilSo(state, (body) => at(body, 'devices', 0, 'state') === 'ready');
+  await untilListed(router, ['devices', 0, 'state'], 'ready');
   assert.equal((await router.chat(asking('Count.', { model: 'tiny@laptop' }))).status, 200);
   device.child.kill('SIGTERM');
   assert.equal((await device.finished).code, 0);
@@ -123,12 +123,11 @@ test('SIGTERM lets what runs end, takes nothing new and says goodbye', async (t)
   const slow = [...scripted, '--tokens-per-second', '20', '--pair', String(at(json, 'uri'))];
   const device = startLfo(t, slow, { cwd: workingFolder(t) });
   await device.output(/"event":"connected"/);
-  await until(() => router.chat(asking('Hi', { model: 'tiny@laptop', max_tokens: 1 })));
+  await untilAnswered(() => router.chat(asking('Hi', { model: 'tiny@laptop', max_tokens: 1 })));
   const running = router.stream(asking('Count.', { model: 'tiny@laptop', max_tokens: 40 }));
-  const list = async (): Promise<unknown> => (await router.request('GET', '/admin/devices')).json;
-  await untilSo(list, (body) => at(body, 'devices', 0, 'models', 0, 'active') === 1);
+  await untilListed(router, ['devices', 0, 'models', 0, 'active'], 1);
   device.child.kill('SIGTERM');
-  await untilSo(list, (body) => at(body, 'devices', 0, 'code') === 'draining');
+  await untilListed(router, ['devices', 0, 'code'], 'draining');
   const refused = await router.chat(asking('Count.', { model: 'tiny@laptop' }));
   assert.equal(refused.status, 503);
   const { status, text, isDone } = await running;
@@ -150,14 +149,26 @@ test('what starts the command with the machine is printed, without what serves b
 });
 
 /** Asks again until the device has told that its model is there. */
-async function until(ask: () => Promise<Answer>): Promise<Answer> {
-  return await untilSo(ask, ({ status }) => status === 200);
+async function untilAnswered(ask: () => Promise<Answer>): Promise<Answer> {
+  let last = '';
+  return await eventually(
+    async () => {
+      const answer = await ask();
+      last = `${answer.status} ${answer.text}`;
+      return answer.status === 200 ? answer : undefined;
+    },
+    () => `an answer (last ${last})`,
+  );
 }
 
-async function untilSo<T>(look: () => Promise<T>, isSo: (value: T) => boolean): Promise<T> {
-  for (;;) {
-    const value = await look();
-    if (isSo(value)) return value;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+/** Looks again until `path` of what `/admin/devices` says is this; all that it says then. */
+async function untilListed(router: TestRouter, path: readonly (string | number)[], value: unknown): Promise<unknown> {
+  let last: unknown;
+  return await eventually(
+    async () => {
+      last = (await router.request('GET', '/admin/devices')).json;
+      return at(last, ...path) === value ? last : undefined;
+    },
+    () => `${path.join('.')} ${String(value)} (last ${JSON.stringify(last)})`,
+  );
 }

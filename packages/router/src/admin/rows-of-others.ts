@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { RouterPeers } from '../records/open-peers.ts';
+import { firstIdAt } from '../core/id-time.ts';
 import { viewRow } from '../records/request-record.ts';
 import type { Store } from '../records/tables.ts';
 import type { LiveFeed } from '../telemetry/live-feed.ts';
@@ -14,6 +15,8 @@ export interface RowsOfOthersOptions {
 const lookMs = 1_000;
 /** Those that began last; one that took long may be stored behind so many others, and is found on record then. */
 const latest = 100;
+/** Where others seldom answer, all rows of this router would be read in search of a hundred of theirs. */
+const withinMs = 3_600_000;
 
 /** Brings what other routers have answered into the live feed of this one, while somebody watches and there are others. */
 export class RowsOfOthers {
@@ -51,10 +54,11 @@ export class RowsOfOthers {
   }
 
   async #read(): Promise<void> {
-    const { store, live, peers } = this.#options;
+    const { store, clock, live, peers } = this.#options;
     const rows = await store.db
       .selectFrom('requests')
       .selectAll()
+      .where('id', '>=', firstIdAt(clock.wallMs() - withinMs))
       .where('router', '<>', peers.name)
       .orderBy('id', 'desc')
       .limit(latest)

@@ -250,7 +250,7 @@ const limits = z
     failed_auth_per_minute: amount(100, 'Wrong keys a minute from one address before it gets 429.').meta(atStart),
     store_wait_ms: duration(
       50,
-      'Longest silence of the store that counts for several routers before a request goes on without it.',
+      'Longest silence of the store that counts for several routers before a request goes on without it; ten times as long where it could only be refused.',
       10_000,
     ).meta(atStart),
     on_outage: z

@@ -27,12 +27,6 @@ export function uuidV7Source(clock: Clock): IdSource {
   };
 }
 
-/** Unix milliseconds at which an id was made; `undefined` for what is none. */
-export function timeOfId(id: string): number | undefined {
-  const hex = /^([0-9a-f]{8})-([0-9a-f]{4})-7/.exec(id);
-  return hex === null ? undefined : parseInt(`${hex[1]}${hex[2]}`, 16);
-}
-
 /** A URL-safe random token of `bytes` random bytes. */
 export function randomToken(bytes: number): string {
   return randomBytes(bytes).toString('base64url');

@@ -12,6 +12,7 @@ export type Head = Record<string, string | number>;
 export function lfoHeaders(trace: RequestTrace, isDecided = true): Head {
   const egress = isDecided || trace.mode === 'local' ? egressOf(trace) : 'undecided';
   const head: Head = { 'x-request-id': trace.id, 'x-lfo-egress': egress };
+  if (trace.router !== undefined) head['x-lfo-router'] = trace.router;
   if (trace.route !== undefined) head['x-lfo-route'] = trace.route;
   if (trace.reason !== undefined) head['x-lfo-reason'] = trace.reason;
   if (trace.confidence !== undefined) head['x-lfo-confidence'] = String(fourDigits(trace.confidence));

@@ -9,6 +9,7 @@ import type { KeyQuota, QuotaAsk, QuotaTicket, Spent } from '../core/identity.ts
 import { errorFields, type Logger } from '../core/logger.ts';
 import type { ChatRequest } from '../core/request.ts';
 import { receivedBody } from '../server/body-parser.ts';
+import type { ServedReply, ServedRequest } from '../server/early-route.ts';
 import { setRaw } from '../server/raw-headers.ts';
 import type { ReadEmbedding } from './embedding.ts';
 import { type FindModel, modelFinder } from './find-model.ts';
@@ -74,8 +75,13 @@ export class Serving {
     this.admit = (_request, _reply, done) => done(this.#refusal());
   }
 
+  /** Whether a chat would be admitted now. */
+  get isAdmitting(): boolean {
+    return this.#refusal() === undefined;
+  }
+
   /** What a reader is given of a request. */
-  received(request: FastifyRequest): Received {
+  received(request: ServedRequest): Received {
     const { id, headers, identity } = request;
     return { id, headers, identity, body: receivedBody(request) };
   }
@@ -99,7 +105,7 @@ export class Serving {
    * Answers one request of any wire; `reply` is the pipeline's from here on. A promise for keys with limits that are
    * counted elsewhere. @throws LfoError 429 or 503 before that
    */
-  serve(request: FastifyRequest, reply: FastifyReply, read: ReadRequest): void | Promise<void> {
+  serve(request: ServedRequest, reply: ServedReply, read: ReadRequest): void | Promise<void> {
     // Asked again after the body: others have come in meanwhile.
     const refused = this.#refusal();
     if (refused !== undefined) throw refused;
@@ -110,8 +116,8 @@ export class Serving {
   }
 
   #serve(
-    request: FastifyRequest,
-    reply: FastifyReply,
+    request: ServedRequest,
+    reply: ServedReply,
     { request: read, warnings, format }: ReadRequest,
     ticket: QuotaTicket | undefined,
     signal = departureSignal(reply),
@@ -223,7 +229,10 @@ export class Serving {
   }
 
   /** Takes the request's place among its key's. */
-  #admitted({ identity }: FastifyRequest, { bytes, ...ask }: Ask): QuotaTicket | undefined | Promise<QuotaTicket> {
+  #admitted(
+    { identity }: Pick<FastifyRequest, 'identity'>,
+    { bytes, ...ask }: Ask,
+  ): QuotaTicket | undefined | Promise<QuotaTicket> {
     const { quota } = this.deps;
     if (quota === undefined || identity.limits === undefined) return undefined;
     return quota.admit(identity, { ...ask, promptTokens: tokensOf(bytes) });
@@ -256,7 +265,7 @@ function hasRemoteImages({ messages }: ChatRequest): boolean {
 }
 
 /** Aborts when the client leaves before its answer is finished; nothing else in Node says so after the body is read. */
-export function departureSignal({ raw }: FastifyReply): Cancellation {
+export function departureSignal({ raw }: Pick<FastifyReply, 'raw'>): Cancellation {
   const abort = new Abort();
   raw.once('close', () => {
     if (!raw.writableFinished) abort.abort(new ClientGoneError());

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { Consumption } from '../core/identity.ts';
-import { timeOfId } from '../core/id.ts';
+import { timeOfId } from '../core/id-time.ts';
 import type { Store } from '../records/tables.ts';
 
 /** What one key has used lately. */
@@ -34,15 +34,15 @@ export async function keyUse({ db }: Store, nowMs: number): Promise<ReadonlyMap<
     db
       .selectFrom('requests')
       .select(({ fn }) => [
-        'client_key as key',
+        // As an expression, or SQLite would read all rows by the index of keys to have them in groups.
+        sql<string>`coalesce(client_key, '')`.as('key'),
         fn.countAll<number>().as('requests'),
         sql<number>`coalesce(sum(prompt_tokens), 0) + coalesce(sum(completion_tokens), 0)`.as('tokens'),
         sql<number>`coalesce(sum(cost_usd), 0)`.as('usd'),
       ])
       .where('time_ms', '>=', nowMs - minuteMs)
       .where('turned_away', '=', 0)
-      .where('client_key', 'is not', null)
-      .groupBy('client_key')
+      .groupBy('key')
       .execute(),
   ]);
   const ofDay = new Map(days.map(({ key_id: key, requests, tokens, usd }) => [key, { requests, tokens, usd }]));

@@ -1,7 +1,7 @@
 import { LfoError } from '../core/errors.ts';
 import type { Usage } from '../core/events.ts';
 import type { KeyIdentity, KeyLimits, KeyQuota, QuotaAsk, QuotaTicket, Spent, UsageLedger } from '../core/identity.ts';
-import { type Estimate, type Gauge, gaugesOf, type LimitAnswer, type LimitStore } from './limits/limit-store.ts';
+import { type Estimate, type Gauge, type LimitAnswer, type LimitStore } from './limits/limit-store.ts';
 
 /** Most US dollars that an answer to a request for this model may cost, and a model that it may meet without a price. */
 export type MostUsd = (
@@ -57,9 +57,7 @@ export class Quota implements KeyQuota {
   }
 
   headers({ id, limits }: KeyIdentity): Readonly<Record<string, string>> {
-    const state = limits === undefined ? undefined : this.#store.look(id);
-    if (limits === undefined || state === undefined) return {};
-    const gauges = gaugesOf(state, limits, { tokens: 0, usd: 0 });
+    const gauges = limits === undefined ? [] : this.#store.look(id, limits);
     const headers: Record<string, string> = {};
     for (const kind of ['requests', 'tokens'] as const) {
       const [nearest] = gauges.filter((gauge) => gauge.kind === kind).toSorted((a, b) => leftOf(a) - leftOf(b));

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { RecordsConfig } from '../config/config.ts';
 import { keptSignatures } from './journal.ts';
-import { firstIdAt } from './queries/walk.ts';
+import { firstIdAt } from '../core/id-time.ts';
 import type { Store } from './tables.ts';
 
 const dayMs = 86_400_000;

@@ -25,14 +25,18 @@ export class ReceivedBody {
   }
 }
 
+/** @throws RequestError (400, no param) */
+export function readBody(bytes: Buffer, { bodyDepth }: LimitsConfig, arrivedMs: number): ReceivedBody {
+  const { value, text } = parseBody(bytes, { depth: bodyDepth, values: maxValues });
+  return new ReceivedBody(value, text, bytes.length, arrivedMs);
+}
+
 /** Makes JSON the only body the server reads; Fastify counts the bytes and answers 413 while reading. */
 export function useJsonBodies(app: FastifyInstance, limits: LimitsConfig, clock: Clock): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (_request, bytes, done) => {
-    const arrivedMs = clock.nowMs();
     try {
-      const { value, text } = parseBody(bytes, { depth: limits.bodyDepth, values: maxValues });
-      done(null, new ReceivedBody(value, text, bytes.length, arrivedMs));
+      done(null, readBody(bytes, limits, clock.nowMs()));
     } catch (error) {
       done(error instanceof Error ? error : new Error('unreadable body', { cause: error }));
     }
@@ -51,7 +55,7 @@ export function checkEncoding({ headers }: FastifyRequest): void {
 }
 
 /** @throws RequestError where no body came */
-export function receivedBody(request: FastifyRequest): ReceivedBody {
+export function receivedBody(request: Pick<FastifyRequest, 'body'>): ReceivedBody {
   if (request.body instanceof ReceivedBody) return request.body;
   throw new RequestError('The request body is empty: send a JSON object.', { code: 'invalid_json' });
 }

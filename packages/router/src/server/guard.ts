@@ -1,4 +1,6 @@
+import type { IncomingMessage } from 'node:http';
 import { networkInterfaces } from 'node:os';
+
 import type { FastifyRequest } from 'fastify';
 
 import type { SessionAuth } from './session-auth.ts';
@@ -13,6 +15,11 @@ export interface Guard {
    * @throws LfoError 400, 401, 403 or 429
    */
   admit(request: FastifyRequest): KeyIdentity | undefined;
+  /**
+   * Whose a request is that names a host of ours once, carries no more than a key, and comes from no browser; `undefined`
+   * where `admit` must look at it.
+   */
+  identify(request: IncomingMessage): KeyIdentity | undefined;
   /** The origin to answer by CORS, where the operator allows the request's. */
   allowedOrigin(request: FastifyRequest): string | undefined;
 }
@@ -49,6 +56,12 @@ export function createGuard({ config, verifyKey, failedAuth, sessionAuth, openRo
 
   return {
     allowedOrigin,
+    identify(request) {
+      const { host: name = '' } = request.headers;
+      return hosts.has(asHostName(name)) && timesGiven(request, 'host') === 1
+        ? verifyKey(presentedKey(request))
+        : undefined;
+    },
     admit(request) {
       const { url: route } = request.routeOptions;
       const isOpen = route === openRoute?.path && openRoute?.isOpen() === true;
@@ -100,9 +113,12 @@ function isOwnAddress(name: string): boolean {
 }
 
 /** Node keeps the first of several and says nothing of the others. */
-function timesGiven({ rawHeaders }: FastifyRequest['raw'], name: string): number {
+function timesGiven({ rawHeaders }: IncomingMessage, name: string): number {
   let times = 0;
-  for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === name) times++;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const given = rawHeaders[at];
+    if (given?.length === name.length && given.toLowerCase() === name) times++;
+  }
   return times;
 }
 
@@ -132,7 +148,7 @@ function checkKeyOutsideUrl({ raw: { url = '' } }: FastifyRequest): void {
 }
 
 /** The key of a request, of the three headers that carry one in the order in which they count. */
-export function presentedKey({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined {
+export function presentedKey({ headers }: Pick<IncomingMessage, 'headers'>): string | undefined {
   const { authorization } = headers;
   if (authorization !== undefined) return bearer.exec(authorization)?.[1] ?? authorization;
   const key = headers['x-api-key'] ?? headers['x-goog-api-key'];

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -10,6 +11,7 @@ import { LfoError } from '../core/errors.ts';
 import { uuidV7Source } from '../core/id.ts';
 import type { Logger } from '../core/logger.ts';
 import { checkEncoding, useJsonBodies } from './body-parser.ts';
+import { EarlyAnswers } from './early-route.ts';
 import { createGuard, type OpenRoute } from './guard.ts';
 import type { FailedAuth, KeyIdentity, KeyQuota, VerifyKey } from '../core/identity.ts';
 import { KnownRoutes, MethodNotAllowedError } from './known-routes.ts';
@@ -22,6 +24,10 @@ declare module 'fastify' {
     identity: KeyIdentity;
     /** Monotonic time at which the head had arrived. */
     receivedMs: number;
+  }
+
+  interface FastifyInstance {
+    early: EarlyAnswers;
   }
 }
 
@@ -122,13 +128,26 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   app.decorateRequest('identity');
   app.decorateRequest('receivedMs', 0);
   useJsonBodies(app, config.limits, clock);
+  const isDraining = (): boolean => deps.isDraining?.() === true;
+  const identify = (request: IncomingMessage, path: string): KeyIdentity | undefined => {
+    try {
+      const identity = guard.identify(request);
+      // What is left of a key's limits is told in its refusals too.
+      if (identity === undefined || identity.limits !== undefined) return undefined;
+      deps.checkScope(identity, path);
+      return identity;
+    } catch {
+      return undefined;
+    }
+  };
+  app.decorate('early', new EarlyAnswers(app, { limits: config.limits, clock, nextId, isDraining, identify }));
 
   app.addHook('onRequest', (request, reply, done) => {
     request.receivedMs = clock.nowMs();
     reply.header('x-request-id', request.id);
     if (deps.router !== undefined) setRaw(reply, { 'x-lfo-router': deps.router() });
     // Not while there is a listener: whoever loses a connection opens another, which the listener's end could reset.
-    if (deps.isDraining?.() === true && !app.server.listening) setRaw(reply, { connection: 'close' });
+    if (isDraining() && !app.server.listening) setRaw(reply, { connection: 'close' });
     const origin = guard.allowedOrigin(request);
     if (origin !== undefined) {
       allowOrigin(request, reply, origin);

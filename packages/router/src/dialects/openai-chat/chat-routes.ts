@@ -6,6 +6,7 @@ import type { ThresholdView } from '../../core/goals.ts';
 import { isJsonObject } from '../../core/json.ts';
 import { reasons } from '../../core/reason.ts';
 import type { ExpectedWorth } from '../../core/routing.ts';
+import type { ServedReply, ServedRequest } from '../../server/early-route.ts';
 import { isGiven } from '../given.ts';
 import type { Received } from '../reading.ts';
 import { departureSignal, type Serving } from '../serving.ts';
@@ -29,9 +30,11 @@ export function addChatRoutes(app: FastifyInstance, serving: Serving, readInput:
     return { request, warnings, format: new ChatFormat(request), address };
   };
 
-  app.post('/v1/chat/completions', { onRequest: serving.admit }, (request, reply) =>
-    serving.serve(request, reply, read(serving.received(request))),
-  );
+  const path = '/v1/chat/completions';
+  const serve = (request: ServedRequest, reply: ServedReply): void | Promise<void> =>
+    serving.serve(request, reply, read(serving.received(request)));
+  app.early.add({ path, isAdmitting: () => serving.isAdmitting, serve });
+  app.post(path, { onRequest: serving.admit, preParsing: app.early.body }, serve);
 
   app.post('/v1/route', async (request, reply) => {
     const { request: chat, address } = read(serving.received(request));

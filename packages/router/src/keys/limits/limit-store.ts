@@ -58,8 +58,11 @@ export interface LimitStore {
   readonly isAnswering?: boolean;
   /** Takes one request's place and what it may use, or refuses; nothing comes between looking and taking. */
   take(ask: LimitAsk): LimitAnswer | Promise<LimitAnswer>;
-  /** A key as it was last seen, without waiting; `undefined` where it never was. */
-  look(keyId: string): LimitState | undefined;
+  /**
+   * How far each limit of a key is, as far as this router knows without waiting; none where it never saw the key. While
+   * nobody counts for all routers, what others may give counts as used.
+   */
+  look(keyId: string, limits: KeyLimits): readonly Gauge[];
   close(): Promise<void>;
 }
 
@@ -79,6 +82,8 @@ export interface Gauge {
 
 export const minuteMs = 60_000;
 export const dayMs = 86_400_000;
+/** What is asked by whoever only looks. */
+export const noEstimate: Estimate = { tokens: 0, usd: 0 };
 export const nothing: Consumption = { requests: 0, tokens: 0, usd: 0 };
 const noneReserved: Reserved = { count: 0, sum: 0 };
 export const noneRunning: Running = { requests: 0, tokens: noneReserved, usd: noneReserved };

@@ -1,5 +1,5 @@
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import type { Consumption } from '../../core/identity.ts';
+import type { Consumption, KeyLimits } from '../../core/identity.ts';
 import { nothing, plus } from './limit-store.ts';
 import { describeLimits } from './limits-contract.ts';
 import type { LimitAnswer, LimitAsk, LimitStore } from './limit-store.ts';
@@ -23,8 +23,8 @@ class Keeping implements LimitStore {
     };
   }
 
-  look(keyId: string) {
-    return this.#inner.look(keyId);
+  look(keyId: string, limits: KeyLimits) {
+    return this.#inner.look(keyId, limits);
   }
 
   async close(): Promise<void> {}

@@ -1,15 +1,18 @@
 import type { Clock } from '../../core/clock.ts';
-import type { Consumption, UsageLedger } from '../../core/identity.ts';
+import type { Consumption, KeyLimits, UsageLedger } from '../../core/identity.ts';
 import {
   dayMs,
   entered,
   type Estimate,
+  type Gauge,
+  gaugesOf,
   left,
   type LimitAnswer,
   type LimitAsk,
   type LimitState,
   type LimitStore,
   minuteMs,
+  noEstimate,
   noneRunning,
   nothing,
   plus,
@@ -45,7 +48,11 @@ export class MemoryLimits implements LimitStore {
     return { type: 'granted', outOfMoney, settle: (used) => this.#settle(ask.keyId, reserved, used) };
   }
 
-  look(keyId: string): LimitState {
+  look(keyId: string, limits: KeyLimits): readonly Gauge[] {
+    return gaugesOf(this.stateOf(keyId), limits, noEstimate);
+  }
+
+  stateOf(keyId: string): LimitState {
     return this.#state(keyId, this.#account(keyId));
   }
 

@@ -5,10 +5,12 @@ import {
   entered,
   type Estimate,
   type Gauge,
+  gaugesOf,
   left,
   type LimitAsk,
   type LimitState,
   minuteMs,
+  noEstimate,
   noneRunning,
   nothing,
   plus,
@@ -65,7 +67,7 @@ export class OutageShare {
   take(ask: LimitAsk): ShareVerdict {
     this.#roll();
     const { limits } = ask;
-    if (this.#seen === undefined && this.#isFirstDay && hasDaily(limits)) return { type: 'unavailable' };
+    if (!this.knows(limits)) return { type: 'unavailable' };
     const { refusedBy, outOfMoney } = verdictOf(this.#state(), this.#shares(limits), ask);
     if (refusedBy !== undefined) return { type: 'refused', by: named(refusedBy, limits) };
     const reserved = { tokens: ask.tokens, usd: outOfMoney === undefined ? ask.usd : 0 };
@@ -74,6 +76,18 @@ export class OutageShare {
     this.#minute = plus(this.#minute, { requests: 1, tokens: 0, usd: 0 });
     this.#today = plus(this.#today, { requests: 1, tokens: 0, usd: 0 });
     return { type: 'granted', outOfMoney: outOfMoney && named(outOfMoney, limits), reserved };
+  }
+
+  /** How far each limit is, as far as this router may let in more; none where nobody can tell. */
+  look(limits: KeyLimits): readonly Gauge[] {
+    this.#roll();
+    if (!this.knows(limits)) return [];
+    return gaugesOf(this.#state(), this.#shares(limits), noEstimate).map((gauge) => named(gauge, limits));
+  }
+
+  /** Whether it can give a share of these limits. */
+  knows(limits: KeyLimits): boolean {
+    return canShare(this.#seen, limits) || !this.#isFirstDay;
   }
 
   /** One that this share let in has ended. */
@@ -145,15 +159,17 @@ function whole(part: number): number {
   return Math.max(1, Math.floor(part));
 }
 
-/** Limits whose use so far only the store or the database knows. */
-function hasDaily(limits: KeyLimits): boolean {
+/** Whether a share of these limits can be given: what days and money have used so far only the store or the database knows. */
+export function canShare(seen: unknown, limits: KeyLimits): boolean {
+  if (seen !== undefined) return true;
   const { requestsPerDay, tokensPerDay, usdPerDay, usdPerMinute } = limits;
-  return [requestsPerDay, tokensPerDay, usdPerDay, usdPerMinute].some((limit) => limit !== undefined);
+  return [requestsPerDay, tokensPerDay, usdPerDay, usdPerMinute].every((limit) => limit === undefined);
 }
 
-/** With the key's own limit, which is what its holder knows. */
+/** With the key's own limit, which is what its holder knows, and as much left of it as of the share. */
 function named(gauge: Gauge, limits: KeyLimits): Gauge {
-  return { ...gauge, limit: limits[gauge.name] ?? gauge.limit };
+  const limit = limits[gauge.name] ?? gauge.limit;
+  return { ...gauge, limit, used: limit - Math.max(0, gauge.limit - gauge.used) };
 }
 
 function dayOf(clock: Clock): number {

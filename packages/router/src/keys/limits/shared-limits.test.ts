@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
+import { sleep } from '../../core/clock.ts';
 import type { Consumption, KeyLimits, UsageLedger } from '../../core/identity.ts';
 import { type LimitAnswer, type LimitAsk, nothing, plus } from './limit-store.ts';
 import { MemoryLimits } from './memory-limits.ts';
@@ -13,6 +14,8 @@ type Granted = Extract<LimitAnswer, { readonly type: 'granted' }>;
 class FlakyStore implements SharedLimitStore {
   state: 'up' | 'refusing' | 'hanging' = 'up';
   calls = 0;
+  /** Before it does anything. */
+  delayMs = 0;
   readonly renewals: Renewal[] = [];
   readonly day = new Map<string, Consumption>();
   readonly #clock: FakeClock;
@@ -27,7 +30,7 @@ class FlakyStore implements SharedLimitStore {
 
   async take(ask: LimitAsk): Promise<SharedAnswer> {
     await this.#up();
-    const before = this.#counts.look(ask.keyId);
+    const before = this.#counts.stateOf(ask.keyId);
     const answer = this.#counts.take(ask);
     if (answer.type === 'granted') this.#add(ask.keyId, { requests: 1, tokens: 0, usd: 0 });
     return { isGranted: answer.type === 'granted', state: before, born: this.#born };
@@ -58,6 +61,7 @@ class FlakyStore implements SharedLimitStore {
 
   async #up(): Promise<void> {
     this.calls++;
+    if (this.delayMs > 0) await sleep(this.#clock, this.delayMs, new AbortController().signal);
     if (this.state === 'hanging') return new Promise(() => {});
     if (this.state === 'refusing') throw new Error('refused');
   }
@@ -153,6 +157,50 @@ test('a key that was never seen gets its part of minutes and concurrency; of day
     days.store.state = 'refusing';
     assert.equal((await days.ask()).type, 'unavailable');
   }
+});
+
+test('while the store fails a key still hears its limits, and what is left of them here', async () => {
+  const limits = { requestsPerMinute: 60, requestsPerDay: 1_000 };
+  const { clock, store, shared, grants } = setUp(limits);
+  const told = () => shared.look('k', limits).map(({ name, limit, used }) => [name, limit, limit - used]);
+  assert.deepEqual(told(), [], 'it was never seen');
+  await grants(30);
+  assert.deepEqual(told(), [
+    ['requestsPerMinute', 60, 30],
+    ['requestsPerDay', 1_000, 970],
+  ]);
+  store.state = 'hanging';
+  await grants(1);
+  // A third of what was left, less this one.
+  assert.deepEqual(told(), [
+    ['requestsPerMinute', 60, 9],
+    ['requestsPerDay', 1_000, 322],
+  ]);
+  await clock.advanceAsync(60_000);
+  assert.deepEqual(told()[0], ['requestsPerMinute', 60, 20]);
+  const all = setUp(limits, { onOutage: 'allow' });
+  await all.grants(1);
+  all.store.state = 'refusing';
+  await all.grants(1);
+  assert.deepEqual(all.shared.look('k', limits), [], 'nothing holds it');
+});
+
+test('a request that could only be refused waits longer for the store', async () => {
+  const slow = async (limits: KeyLimits, answersAfterMs: number, onOutage: 'share' | 'deny' = 'share') => {
+    const { clock, store, shared } = setUp(limits, { onOutage });
+    store.delayMs = answersAfterMs;
+    const startMs = clock.nowMs();
+    let endMs = startMs;
+    const answer = shared.take({ keyId: 'k', limits, tokens: 10, usd: 0, mode: 'cloud' });
+    void answer.finally(() => (endMs = clock.nowMs()));
+    for (let waited = 0; waited < 1_000; waited += 10) await clock.advanceAsync(10);
+    const { type } = await answer;
+    return [type, endMs - startMs];
+  };
+  assert.deepEqual(await slow({ requestsPerDay: 5 }, 300), ['granted', 300]);
+  assert.deepEqual(await slow({ requestsPerDay: 5 }, 900), ['unavailable', 500]);
+  assert.deepEqual(await slow({ requestsPerMinute: 30 }, 300, 'deny'), ['granted', 300]);
+  assert.deepEqual(await slow({ requestsPerMinute: 30 }, 300), ['granted', 50], 'of its share');
 });
 
 test('concurrency: what runs here stays, and of the places left a share is given', async () => {

@@ -1,8 +1,9 @@
 import { type Clock, sleep } from '../../core/clock.ts';
-import type { Consumption, UsageLedger } from '../../core/identity.ts';
+import type { Consumption, KeyLimits, UsageLedger } from '../../core/identity.ts';
 import {
   entered,
   type Estimate,
+  type Gauge,
   gaugesOf,
   holdsPlace,
   left,
@@ -11,6 +12,7 @@ import {
   type LimitState,
   type LimitStore,
   minuteMs,
+  noEstimate,
   noneRunning,
   nothing,
   plus,
@@ -18,7 +20,7 @@ import {
   type Used,
   verdictOf,
 } from './limit-store.ts';
-import { OutageShare } from './outage-share.ts';
+import { canShare, OutageShare } from './outage-share.ts';
 import type { Known, SharedAnswer, SharedLimitStore } from './shared-limit-store.ts';
 
 export interface SharedLimitsOptions {
@@ -54,7 +56,7 @@ interface Account {
   owed: { minute: Consumption; day: Consumption };
 }
 
-/** How many times the longest silence a request waits in the queue of a store that answers others. */
+/** How many times the longest silence a request waits in the queue of a store that answers others, or to be let in at all. */
 const longestQueue = 10;
 /** Failures in a row after which it is asked but once a second. */
 const mostFailures = 3;
@@ -67,7 +69,7 @@ const never = new AbortController().signal;
 
 /**
  * Counts together with other routers in a store they share, and alone with a share of what was left while that store
- * fails. No request waits through a silence longer than `waitMs`.
+ * fails. No request that can do without the store waits through a silence longer than `waitMs`.
  */
 export class SharedLimits implements LimitStore {
   readonly #options: SharedLimitsOptions;
@@ -102,8 +104,11 @@ export class SharedLimits implements LimitStore {
     return this.#takeAlone(account, ask);
   }
 
-  look(keyId: string): LimitState | undefined {
-    return this.#accounts.get(keyId)?.outage === undefined ? this.#seenNow(keyId) : undefined;
+  look(keyId: string, limits: KeyLimits): readonly Gauge[] {
+    const outage = this.#accounts.get(keyId)?.outage;
+    if (outage !== undefined) return this.#options.onOutage() === 'allow' ? [] : outage.look(limits);
+    const seen = this.#seenNow(keyId);
+    return seen === undefined ? [] : gaugesOf(seen, limits, noEstimate);
   }
 
   /** Tells the store that nothing runs here any more; what is owed is said too. */
@@ -128,7 +133,7 @@ export class SharedLimits implements LimitStore {
    * Rejects where the store fails, has said nothing to anybody for a while, or takes far too long; what it says later is
    * put right by the next renewal.
    */
-  #call<T>(account: Account, ask: () => Promise<T>): Promise<T> {
+  #call<T>(account: Account, ask: () => Promise<T>, patienceMs = this.#options.waitMs()): Promise<T> {
     const { clock, waitMs } = this.#options;
     const startMs = clock.nowMs();
     const call = new Promise<T>((resolve, reject) => {
@@ -147,12 +152,12 @@ export class SharedLimits implements LimitStore {
       const look = (): void => {
         const nowMs = clock.nowMs();
         const quietMs = nowMs - Math.max(startMs, this.#answeredMs);
-        if (quietMs >= waitMs() || nowMs - startMs >= longestQueue * waitMs()) fail();
-        else if (!isOver) cancel = clock.schedule(waitMs() - quietMs, later);
+        if (quietMs >= patienceMs || nowMs - startMs >= longestQueue * waitMs()) fail();
+        else if (!isOver) cancel = clock.schedule(patienceMs - quietMs, later);
       };
       // What has arrived while this process was busy is read first.
       const later = (): void => void setImmediate(look);
-      let cancel = clock.schedule(waitMs(), later);
+      let cancel = clock.schedule(patienceMs, later);
       ask().then(
         (answer) =>
           end(() => {
@@ -218,7 +223,17 @@ export class SharedLimits implements LimitStore {
   }
 
   #ask(account: Account, ask: LimitAsk): Promise<SharedAnswer> {
-    return this.#call(account, () => this.#options.store.take(ask, this.#known(ask.keyId)));
+    const take = (): Promise<SharedAnswer> => this.#options.store.take(ask, this.#known(ask.keyId));
+    return this.#call(account, take, this.#patienceMs(account, ask.limits));
+  }
+
+  /** A silence that a request waits through before it goes on without the store; longer where it could only be refused. */
+  #patienceMs({ seen, outage }: Account, limits: KeyLimits): number {
+    const { waitMs, routers, onOutage } = this.#options;
+    const how = onOutage();
+    const isShared = routers() !== undefined && (outage?.knows(limits) ?? canShare(seen, limits));
+    const goesOn = how === 'allow' || (how === 'share' && isShared);
+    return goesOn ? waitMs() : longestQueue * waitMs();
   }
 
   #settle(keyId: string, account: Account, reserved: Estimate, used: Used): void {

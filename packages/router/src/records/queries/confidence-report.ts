@@ -9,7 +9,7 @@ import {
 import type { AttemptView } from '../request-view.ts';
 import type { Store } from '../tables.ts';
 import { attemptsOf } from '../request-record.ts';
-import { firstIdAt } from './walk.ts';
+import { firstIdAt } from '../../core/id-time.ts';
 
 /** Attempts are JSON, which each database reads in its own way: so they are read here, and no more than this many. */
 const maxSample = 5_000;

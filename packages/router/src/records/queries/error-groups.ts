@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { ErrorGroup } from '../history.ts';
 import type { Store } from '../tables.ts';
-import { firstIdAt } from './walk.ts';
+import { firstIdAt } from '../../core/id-time.ts';
 
 /** Rows looked at, the newest first. */
 const maxRows = 20_000;

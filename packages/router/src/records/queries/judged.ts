@@ -1,6 +1,7 @@
 import { type LabelSource, labelSources, type WrongBecause } from '../../core/judgement.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../core/json.ts';
 import type { JudgementRow, LabelRow, Store } from '../tables.ts';
+import { firstIdAt } from '../../core/id-time.ts';
 
 /** One judged local answer with the best label it has. */
 export interface JudgedAnswerRow {
@@ -46,7 +47,8 @@ const rowsAtOnce = 500;
 export async function readJudged({ db }: Store, { sinceMs, limit }: JudgedFilter): Promise<readonly JudgedAnswerRow[]> {
   const found: JudgedAnswerRow[] = [];
   for (let before: string | undefined; ;) {
-    let walk = db.selectFrom('judgements').selectAll().where('time_ms', '>=', sinceMs).orderBy('id', 'desc');
+    // Ids begin with their time, and are walked.
+    let walk = db.selectFrom('judgements').selectAll().where('id', '>=', firstIdAt(sinceMs)).orderBy('id', 'desc');
     if (before !== undefined) walk = walk.where('id', '<', before);
     const rows = await walk.limit(Math.min(rowsAtOnce, limit - found.length)).execute();
     if (rows.length === 0) return found;

@@ -1,4 +1,5 @@
 import type { Clock } from '../../core/clock.ts';
+import { firstIdAt } from '../../core/id-time.ts';
 import type { GroupedSummary } from '../archive.ts';
 import type { RequestView } from '../request-view.ts';
 import type {
@@ -25,7 +26,7 @@ import { trends } from './trends.ts';
 import type { UsageDimension } from '../store/usage-roll-up.ts';
 import { errorGroups } from './error-groups.ts';
 import { summary } from './summary.ts';
-import { findRow, firstIdAt, type WalkFilter, walkRows, walkStep } from './walk.ts';
+import { findRow, type WalkFilter, walkRows, walkStep } from './walk.ts';
 
 /** Answers people's questions out of the store. Rejects while the store cannot be reached. */
 export class StoredHistory implements RequestHistory {
@@ -106,7 +107,7 @@ async function storedRequest(store: Store, asked: string): Promise<StoredRequest
   const judged = await db
     .selectFrom('judgements')
     .select(['features', 'heads', 'estimator', 'calibration', 'is_prior', 'features_version'])
-    .where('request_id', '=', id)
+    .where('id', 'in', judgementIds(id))
     .orderBy('attempt', 'desc')
     .executeTakeFirst();
   const kept = await db.selectFrom('captures').select('words').where('request_id', '=', id).executeTakeFirst();
@@ -121,6 +122,14 @@ async function storedRequest(store: Store, asked: string): Promise<StoredRequest
     signals: judged === undefined ? (row.signals === null ? null : parseJson(row.signals)) : signalsOf(judged),
     capture: kept === undefined ? null : readCapture(kept.words),
   };
+}
+
+/** More attempts than a request has. */
+const mostAttempts = 32;
+
+/** The keys that judgements of a request may have: there is no index of requests. */
+function judgementIds(requestId: string): readonly string[] {
+  return Array.from({ length: mostAttempts }, (_, attempt) => `${requestId}.${attempt}`);
 }
 
 /** What the judge saw, as one list. */

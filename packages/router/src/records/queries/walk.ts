@@ -1,3 +1,4 @@
+import { firstIdAt } from '../../core/id-time.ts';
 import { sql } from 'kysely';
 import type { ArchiveFilter } from '../archive.ts';
 import type { RequestRow, Store } from '../tables.ts';
@@ -198,10 +199,4 @@ export async function findRow({ db }: Store, asked: string): Promise<RequestRow 
     .orderBy('id', 'desc')
     .limit(1)
     .executeTakeFirst();
-}
-
-/** The smallest id of a moment: ids begin with their time (RFC 9562, UUIDv7). */
-export function firstIdAt(timeMs: number): string {
-  const hex = Math.max(0, Math.floor(timeMs)).toString(16).padStart(12, '0');
-  return `${hex.slice(0, 8)}-${hex.slice(8)}`;
 }
