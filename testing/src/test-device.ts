@@ -174,7 +174,7 @@ export async function eventually<T>(
   look: () => Promise<T | undefined> | T | undefined,
   what: string | (() => string),
 ): Promise<T> {
-  for (let tries = 0; tries < 400; tries++) {
+  for (let tries = 0; tries < 1_200; tries++) {
     const found = await look();
     if (found !== undefined) return found;
     await new Promise((resolve) => setTimeout(resolve, 25));

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { readAnswer } from '@lfo/testing/answer-reader.ts';
 import { startTiers, type Tiers, type TiersOptions } from '@lfo/testing/both-tiers.ts';
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { refusingOrigin, ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
@@ -252,10 +253,11 @@ describe('the embedded model', () => {
       childOptions: { engine: 'scripted', scripted: { partMs: 20, words: 200 } },
     });
     await router.ready;
-    const cut = router.stream(asking('Hello', { model: 'lfo-local' }));
+    const cut = readAnswer(t, router, asking('Hello', { model: 'lfo-local' }));
     const pid = await childPid(router);
-    setTimeout(() => process.kill(pid, 'SIGKILL'), 300);
-    const answer = await cut;
+    await cut.has(' 3');
+    process.kill(pid, 'SIGKILL');
+    const answer = await cut.over;
     assert.equal(answer.isDone, false);
     assert.equal(at(answer.chunks.at(-1), 'error', 'code'), 'upstream_cut');
     const next = await router.chat(asking('Again', { model: 'lfo-local', max_tokens: 3 }));

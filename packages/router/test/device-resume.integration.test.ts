@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 
 import type { ScriptedAnswer } from '@lfo/device-core';
 import { readAnswer } from '@lfo/testing/answer-reader.ts';
+import { assertWithin } from '@lfo/testing/figure.ts';
 import { startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { invited, joined } from '@lfo/testing/pairing.ts';
 import { asking, startRouter } from '@lfo/testing/router.ts';
@@ -50,9 +51,12 @@ describe('a link lost in the middle of an answer', { timeout: 180_000 }, () => {
   test('an answer that is not streamed waits for the device too, where nobody else can answer', async (t) => {
     const router = await startRouter(t, { env });
     const device = new TestDevice(t, { answer: slowly(10) });
-    const { port, link } = await joined(router, device);
+    const { id, port, link } = await joined(router, device);
     const pending = router.chat(asking('Count.', { model: 'lfo-local' }));
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await eventually(async () => {
+      const shown = await router.request('GET', `/admin/devices/${id}`);
+      return at(shown.json, 'models', 0, 'active') === 1 ? true : undefined;
+    }, 'the request at the device');
     link.socket.destroy();
     // All of it has been written before the device returns: the end too is kept.
     await new Promise((resolve) => setTimeout(resolve, 800));
@@ -87,7 +91,7 @@ describe('a link lost in the middle of an answer', { timeout: 180_000 }, () => {
     const cutMs = performance.now();
     link.socket.destroy();
     assert.equal((await answer.over).isDone, false);
-    assert.ok(performance.now() - cutMs < 900);
+    assertWithin(t, 'given up', performance.now() - cutMs, 900);
   });
 
   test('a request that the cable swallowed is sent again to the process of "lfo device" when that is back', async (t) => {
@@ -105,6 +109,10 @@ describe('a link lost in the middle of an answer', { timeout: 180_000 }, () => {
     }, 'the device');
     proxy.setSilent(true);
     const pending = router.chat(asking('Count.', { model: 'lfo-local' }));
+    await eventually(async () => {
+      const shown = await router.request('GET', '/admin/devices');
+      return at(shown.json, 'devices', 0, 'in_flight') === 1 ? true : undefined;
+    }, 'the request on its way');
     await new Promise((resolve) => setTimeout(resolve, 300));
     proxy.cut();
     proxy.setSilent(false);

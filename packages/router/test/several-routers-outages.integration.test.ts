@@ -175,7 +175,7 @@ test('the live feed of one router shows what another has answered, within two se
   const { status, router } = await site.chat(ownerKey, {}, first);
   assert.deepEqual([status, router], [200, 'r0']);
   while (!said.includes('"router":"r0"')) {
-    assert.ok(performance.now() - before < 10_000, said.slice(-500));
+    assert.ok(performance.now() - before < 30_000, said.slice(-500));
     await delay(20);
   }
   assertWithin(t, 'a row of another router in the live feed', performance.now() - before, 2_000);

@@ -234,7 +234,7 @@ export async function timed<T>(work: Promise<T>): Promise<readonly [value: T, ms
 }
 
 /** Waits for what is to come true soon. */
-export async function eventually(what: string, isSo: () => boolean, withinMs = 10_000): Promise<void> {
+export async function eventually(what: string, isSo: () => boolean, withinMs = 30_000): Promise<void> {
   const giveUpMs = performance.now() + withinMs;
   while (!isSo()) {
     if (performance.now() > giveUpMs) assert.fail(`not within ${withinMs} ms: ${what}`);

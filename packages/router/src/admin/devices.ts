@@ -5,7 +5,8 @@ import { renderSVG } from 'uqr';
 import { z } from 'zod';
 import { camelKeys } from '../config/camel-keys.ts';
 import { LfoError, RequestError } from '../core/errors.ts';
-import type { Devices, DialTarget } from '../fleet/devices.ts';
+import type { Devices } from '../fleet/devices.ts';
+import type { DialTarget } from '../fleet/invitations.ts';
 import type { Pairing } from '../core/devices.ts';
 import type { AdminDeps } from './deps.ts';
 
@@ -69,8 +70,8 @@ export function addDevices(app: FastifyInstance, { devices, readBody }: AdminDep
   );
   app.delete<Named>('/admin/devices/pairings/:id', async ({ params: { id } }, reply) => {
     const { state } = await pairingOf(devices, id);
-    if (state === 'open' && devices.pairings.find(id) === undefined) throw begunElsewhere();
-    devices.pairings.cancel(id);
+    if (state === 'open' && devices.invitations.pairings.find(id) === undefined) throw begunElsewhere();
+    devices.invitations.pairings.cancel(id);
     return reply.status(204).send();
   });
 }
@@ -79,11 +80,11 @@ async function begin(devices: Devices, wanted: z.infer<typeof pairingBody>, repl
   void reply.status(201);
   const target = targetOf(wanted);
   if (target !== undefined) {
-    const { id, state } = devices.inviteByDial(target);
+    const { id, state } = devices.invitations.inviteByDial(target);
     return { id, state };
   }
   const lifetimeMs = 'expires_in_ms' in wanted ? wanted.expires_in_ms : undefined;
-  const { pairing, uri, code } = await devices.invite(lifetimeMs ?? defaultLifetimeMs);
+  const { pairing, uri, code } = await devices.invitations.invite(lifetimeMs ?? defaultLifetimeMs);
   return { id: pairing.id, uri, code, expires: new Date(pairing.expiresMs).toISOString(), qr: renderSVG(uri) };
 }
 
@@ -116,7 +117,7 @@ function begunElsewhere(): LfoError {
 }
 
 async function pairingOf(devices: Devices, id: string): Promise<Pairing> {
-  const pairing = await devices.pairing(id);
+  const pairing = await devices.invitations.find(id);
   if (pairing !== undefined) return pairing;
   throw new LfoError('No pairing has this id: it ended long ago, or the router was started anew.', {
     code: 'unknown_pairing',

@@ -112,7 +112,7 @@ export function openHttp(options: AppOptions, parts: HttpParts): FastifyInstance
     sessionAuth: dashboard.sessionAuth,
     quota: keys.quota,
     devicePackage: {
-      isOffered: () => !isLoopback(config.current().server.host) && devices.pairings.hasOpen,
+      isOffered: () => !isLoopback(config.current().server.host) && devices.invitations.pairings.hasOpen,
       read: devicePackageReader({ execPath: host.execPath, env: host.childEnv }),
     },
     metrics() {

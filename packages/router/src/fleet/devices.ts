@@ -1,15 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { shippedModels } from '@lfo/device-core';
-import {
-  deviceId,
-  keyText,
-  maxRouters,
-  pairingCode,
-  pairingKey,
-  pairingUri,
-  routerId,
-  routerLink,
-} from '@lfo/protocol';
+import { deviceId, keyText, maxRouters, routerId, routerLink } from '@lfo/protocol';
 import type { Channel, KeyPair } from '@lfo/protocol';
 import type { FleetConfig } from '../config/config.ts';
 import type { Backend, BackendView, FleetView } from '../core/backend.ts';
@@ -23,26 +14,23 @@ import type {
   FleetFigures,
   FleetPeers,
   FleetRouter,
-  Pairing,
   PairingRegistry,
 } from '../core/devices.ts';
 import { codeOf } from '../core/error-code.ts';
 import { LfoError } from '../core/errors.ts';
-import { randomToken } from '../core/id.ts';
 import type { Logger } from '../core/logger.ts';
 import { deviceNamePattern, firstName } from './device-name.ts';
 import type { DeviceView } from '../core/device-view.ts';
 import { deviceView, figuresOf } from './device-view.ts';
-import { dial } from './dial.ts';
 import { Diallers } from './diallers.ts';
 import { afterHello, type Hello } from './first-message.ts';
 import { FleetPort } from './fleet-port.ts';
+import { Invitations } from './invitations.ts';
 import { FleetListener, type SecuredLink } from './listener.ts';
 import type { AnswerLine } from './original-line.ts';
 import { PairedDevice } from './paired-device.ts';
 import { PrefixBook } from '../backends/engines/device/prefix-book.ts';
 import type { GreetingKind } from '../backends/engines/device/session-keeper.ts';
-import { Pairings } from './pairings.ts';
 import { RefusedLinks } from './refused-links.ts';
 import { primitives } from './router-key.ts';
 import { Registrar } from './registrar.ts';
@@ -80,31 +68,15 @@ export interface DevicesOptions {
   readonly pairingRegistry?: PairingRegistry;
 }
 
-/** An invitation as its owner sees it, with its secret. */
-export interface ShownPairing {
-  readonly pairing: Pairing;
-  readonly uri: string;
-  readonly code: string;
-}
-
-/** A device to dial and pair with. */
-export interface DialTarget {
-  readonly addresses: readonly DialAddress[];
-  readonly secret: Uint8Array;
-  /** As shown with the secret. */
-  readonly key?: Uint8Array;
-}
-
-/** The devices of this router: who is paired, who is connected, and how both come about. */
+/** The devices of this router: who is paired and who is connected. */
 export class Devices {
-  readonly pairings: Pairings;
+  readonly invitations: Invitations;
   readonly #options: DevicesOptions;
   readonly #devices = new Map<string, PairedDevice>();
   readonly #registrar: Registrar;
   readonly #port: FleetPort;
   readonly #refused: RefusedLinks;
   readonly #diallers: Diallers;
-  readonly #results = new Map<string, number>();
   readonly #prefixes = new PrefixBook();
   #isClosed = false;
   #answerOriginal: AnswerLine | undefined;
@@ -117,30 +89,32 @@ export class Devices {
     this.#refused = new RefusedLinks(clock, (reasons, addresses) =>
       log.warn({ reasons, addresses }, 'Links to the fleet port came to nothing.'),
     );
-    this.pairings = new Pairings({
+    this.invitations = new Invitations({
       clock,
-      primitives,
-      newId: () => `pair-${randomToken(9)}`,
-      onEnd: (pairing) => {
-        const { state, wrong } = pairing;
-        this.#share(pairing);
-        this.#port.setPairing(this.pairings.keys().length > 0);
-        count(this.#results, state);
-        if (state === 'locked') log.warn({ wrong }, 'Too many wrong codes: open pairings have ended. Start another.');
+      log,
+      keys: options.keys,
+      config: options.config,
+      port: () => this.#port,
+      ...(options.pairingRegistry === undefined ? {} : { registry: options.pairingRegistry }),
+      keep: async (key, address) => await this.#registrar.saved(this.#register(key, address)),
+      onDialled: (channel, key, address) => {
+        this.#diallers.set(deviceId(primitives, key), key, address, true);
+        this.#greet(channel, key, address.host, () => {});
       },
     });
+    const { pairings } = this.invitations;
     const listener = new FleetListener({
       clock,
       primitives,
       get keys() {
         return options.keys();
       },
-      pairings: () => this.pairings.keys(),
+      pairings: () => pairings.keys(),
       isKnown: (key) => this.#known(key) !== undefined,
       onSecured: ({ channel, secured, address, proven }) => {
         const { peerKey, pairing } = secured;
         if (pairing !== undefined) {
-          if (!this.pairings.use(pairing, deviceId(primitives, peerKey))) return channel.close('pairing_refused');
+          if (!pairings.use(pairing, deviceId(primitives, peerKey))) return channel.close('pairing_refused');
           this.#register(peerKey);
         }
         this.#greet(channel, peerKey, address, proven);
@@ -148,7 +122,7 @@ export class Devices {
       ...(options.config.plaintext ? { onPlain: (link) => this.#greetPlain(link) } : {}),
       onRefused: (reason, address) => this.#refused.add(reason, address),
       answerOriginal: () => this.#answerOriginal,
-      onGuess: () => this.pairings.guessed(),
+      onGuess: () => pairings.guessed(),
     });
     this.#port = new FleetPort({ ...options, listener });
     this.#diallers = new Diallers({
@@ -248,7 +222,7 @@ export class Devices {
     return {
       devices: Array.from(this.#devices.values(), (device) => figuresOf(device, pooled.get(device.id))),
       refused: this.#refused.totals,
-      pairings: this.#results,
+      pairings: this.invitations.results,
       wakes: this.#options.wakes.results,
     };
   }
@@ -336,78 +310,12 @@ export class Devices {
     this.#options.log.info({ device: id, name: device.record.name }, 'device revoked');
   }
 
-  /** Opens an invitation for a device that dials, and the port if it is not open yet. @throws LfoError */
-  async invite(lifetimeMs: number): Promise<ShownPairing> {
-    const { config, keys } = this.#options;
-    if (config.listen === 'off') {
-      throw new LfoError(
-        'Devices cannot dial this router: fleet.listen is off. Set it to auto, or let the router dial.',
-        {
-          code: 'fleet_listen_off',
-          status: 409,
-        },
-      );
-    }
-    await this.#port.open();
-    const { pairing, secret } = this.pairings.open(lifetimeMs);
-    this.#share(pairing);
-    this.#port.setPairing(true);
-    const uri = pairingUri({
-      role: 'router',
-      hosts: this.#port.hosts,
-      port: this.#port.number ?? 0,
-      key: keys().public,
-      secret,
-      name: this.#port.name,
-    });
-    return { pairing, uri, code: pairingCode(secret) };
-  }
-
-  /** Dials a device that shows a code, and pairs with it. The pairing's state says how it went. @throws LfoError */
-  inviteByDial({ addresses, secret, key }: DialTarget): Pairing {
-    const pairing = this.pairings.openDial(dialLifetimeMs);
-    this.#share(pairing);
-    const psk = pairingKey(primitives, secret);
-    const attempt = ([address, ...others]: readonly DialAddress[]): void => {
-      if (address === undefined || this.pairings.find(pairing.id)?.state !== 'open') return;
-      dial({
-        clock: this.#options.clock,
-        primitives,
-        keys: this.#options.keys(),
-        address,
-        target: { purpose: 'pair', psk, ...(key === undefined ? {} : { expectedKey: key }) },
-        keepKey: async (peerKey) => await this.#registrar.saved(this.#register(peerKey, address)),
-        onSecured: (channel, { peerKey }) => {
-          this.pairings.use(pairing.id, deviceId(primitives, peerKey));
-          this.#diallers.set(deviceId(primitives, peerKey), peerKey, address, true);
-          this.#greet(channel, peerKey, address.host, () => {});
-        },
-        onFailed: (end) => {
-          if (end === 'unreachable' && others.length > 0) attempt(others);
-          else this.pairings.fail(pairing.id, end);
-        },
-      });
-    };
-    attempt(addresses);
-    return pairing;
-  }
-
-  /** How a pairing stands, begun here or at another router; undefined: nobody knows of it. */
-  async pairing(id: string): Promise<Pairing | undefined> {
-    return this.pairings.find(id) ?? (await this.#options.pairingRegistry?.find(id).catch(() => undefined));
-  }
-
-  /** Whoever asks another router is told. A database that is away costs that alone. */
-  #share(pairing: Pairing): void {
-    this.#options.pairingRegistry?.save(pairing).catch(() => undefined);
-  }
-
   /** Takes nobody new and dials nobody; links that are up stay until their backends close. */
   stop(): void {
     this.#isClosed = true;
     this.#port.stop();
     this.#diallers.close();
-    this.pairings.close();
+    this.invitations.pairings.close();
     this.#refused.flush();
     this.#registrar.close();
   }
@@ -619,9 +527,6 @@ const greetings: Readonly<Record<GreetingKind | 'conflict', string>> = {
 
 /** Of ids of devices without a key. */
 const plainPrefix = 'plain-';
-/** Time a dialled pairing may take, all its addresses together. */
-const dialLifetimeMs = 60_000;
-
 function keyOf({ publicKey }: DeviceRecord): Uint8Array | undefined {
   return publicKey === undefined ? undefined : new Uint8Array(Buffer.from(publicKey, 'base64url'));
 }
@@ -633,8 +538,4 @@ function isPlain({ id }: DeviceRecord): boolean {
 /** What a device may share its prefix cache by: it tells clients apart without knowing who they are. */
 function prefixKeyOf(secret: Uint8Array, clientKey: string): string {
   return createHmac('sha256', secret).update(clientKey).digest('hex').slice(0, 16);
-}
-
-function count(counts: Map<string, number>, key: string): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1);
 }
