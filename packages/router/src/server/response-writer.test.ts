@@ -57,3 +57,22 @@ test('a reader that takes nothing is cut after its time', { timeout: 20_000 }, a
   assert.equal(response.destroyed, true);
   await released;
 });
+
+test('an answer that the system takes at once is not waited for', { timeout: 20_000 }, async (t) => {
+  const { response } = await openResponse(t);
+  const clock = new FakeClock();
+  const ended = new ResponseWriter(response, clock, 60_000).end('{}');
+  assert.equal(clock.pendingTimers, 0);
+  await ended;
+  assert.equal(response.writableEnded, true);
+});
+
+test('the end of an answer that nobody takes is waited for, and cut after its time', { timeout: 20_000 }, async (t) => {
+  const { response } = await openResponse(t);
+  const clock = new FakeClock();
+  const ended = new ResponseWriter(response, clock, 60_000).end(Buffer.alloc(30_000_000));
+  assert.equal(clock.pendingTimers, 1);
+  clock.advance(60_000);
+  await ended;
+  assert.equal(response.destroyed, true);
+});

@@ -89,7 +89,12 @@ export class ResponseWriter {
       if (this.#response.destroyed) return;
       this.#response.end(bytes, encoding);
     }
-    if (!this.#response.writableFinished) await this.#taken('finish');
+    if (!this.#hasLeft) await this.#taken('finish');
+  }
+
+  /** As a rule the system takes a short answer at once, a turn before Node says so. */
+  get #hasLeft(): boolean {
+    return this.#response.writableFinished || this.#response.socket?.writableLength === 0;
   }
 
   #takePending(): string {
