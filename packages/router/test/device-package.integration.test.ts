@@ -74,7 +74,9 @@ test('the line that "lfo devices pair" prints makes a device of a machine withou
   const laptop = { ...process.env, ...npmOf(process.env['HOME'] ?? ''), PATH: path, HOME: home };
   const script = `set -e; ${line} --engine scripted --model tiny --name laptop --json`;
   const device = spawn('/bin/sh', ['-c', script], { cwd: home, env: laptop, stdio: 'pipe', detached: true });
-  t.after(() => device.pid !== undefined && device.exitCode === null && process.kill(-device.pid, 'SIGKILL'));
+  // Ended by a signal it has no exit code, and its group is gone.
+  const isRunning = (): boolean => device.exitCode === null && device.signalCode === null;
+  t.after(() => device.pid !== undefined && isRunning() && process.kill(-device.pid, 'SIGKILL'));
   let output = '';
   const connected = new Promise<void>((resolve, reject) => {
     device.stdout.on('data', (bytes: Buffer) => {
