@@ -214,23 +214,22 @@ describe('llama.cpp with SmolLM2-135M', { concurrency: false }, () => {
         if (event.k === 'text') arrivals.push(performance.now());
       }
     })();
-    let prefilled: [number, number] = [Infinity, Infinity];
     const started = performance.now();
+    let readMs = 0;
     const rival = Array.fromAsync(
       model.run(
         ask('Read this: '.padEnd(1500, 'words to read '), { maxTokens: 1, prefixKey: 'b' }),
         never,
         (done, total) => {
-          if (done === total) prefilled = [started, performance.now()];
+          if (done === total) readMs = performance.now() - started;
         },
       ),
     );
     await Promise.all([stream, rival]);
-    const during = arrivals.filter((at) => at >= prefilled[0] && at <= prefilled[1]);
-    assert.ok(
-      during.length >= 4,
-      `${during.length} texts while the other prompt was read in ${prefilled[1] - prefilled[0]} ms`,
-    );
+    // On a machine with other work both slow down; a frozen stream says nothing for as long as the other is read.
+    const during = arrivals.map((at) => at - started).filter((at) => at >= 0 && at <= readMs);
+    const silences = [...during, readMs].map((at, index) => at - (during[index - 1] ?? 0));
+    assert.ok(Math.max(...silences) < 0.6 * readMs, `texts came at ${during.join(', ')} of ${readMs} ms`);
   });
 
   test('an answer that fills the context ends with length', async () => {
