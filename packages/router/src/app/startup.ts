@@ -10,7 +10,7 @@ export interface StartupOptions {
   readonly listener: StartupListener;
   readonly url: string;
   readonly needsKey: boolean;
-  readonly embedded: DeviceBackend | undefined;
+  readonly embedded: Pick<DeviceBackend, 'id' | 'progress' | 'engine'> | undefined;
   readonly fleet: () => FleetView;
   /** Whether every server of the own network has been looked at. */
   readonly hasLooked: () => boolean;
@@ -49,11 +49,13 @@ export function announceStart(options: StartupOptions): () => void {
   }
 
   function tell(): void {
-    // The first moments of a child are 'loading'; 'down' with no session is its failure to start or to load.
-    if (embedded?.status().state === 'loading') return;
     const view = fleet();
+    // The first moments of a child are 'loading'; 'down' with no session is its failure to start or to load. Both from the
+    // same view, which may be a moment old: of a model that is loading by one and down by the other nothing would be missed.
+    const model = view.backends.find(({ id }) => id === embedded?.id);
+    if (model?.status.state === 'loading') return;
     const problem = problemOf(view);
-    const isKnown = hasLooked() || view.backends.some(({ id, tier }) => tier === 'cloud' || id === embedded?.id);
+    const isKnown = hasLooked() || view.backends.some(({ id, tier }) => tier === 'cloud' || id === model?.id);
     if (problem === undefined && !isKnown) return;
     const word = problem === undefined ? 'ready' : problem.what;
     if (word === said) return;
