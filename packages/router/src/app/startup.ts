@@ -55,7 +55,7 @@ export function announceStart(options: StartupOptions): () => void {
     const model = view.backends.find(({ id }) => id === embedded?.id);
     if (model?.status.state === 'loading') return;
     const problem = problemOf(view);
-    const isKnown = hasLooked() || view.backends.some(({ id, tier }) => tier === 'cloud' || id === model?.id);
+    const isKnown = model !== undefined || hasLooked() || view.backends.some(({ tier }) => tier === 'cloud');
     if (problem === undefined && !isKnown) return;
     const word = problem === undefined ? 'ready' : problem.what;
     if (word === said) return;
