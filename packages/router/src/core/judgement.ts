@@ -42,3 +42,8 @@ export interface AnswerLabel {
 export interface LabelSink {
   add(label: AnswerLabel): void;
 }
+
+/** The key of what was judged of an answer, in `judgements`; labels of it are found by the same. */
+export function judgementId(requestId: string, attempt: number): string {
+  return `${requestId}.${attempt}`;
+}

@@ -5,6 +5,7 @@ import { featuresVersion } from '../confidence/features/features.ts';
 import type { Calibration, Sharpening } from '../confidence/heads/calibration.ts';
 import { logistic, logit } from '../confidence/heads/head.ts';
 import type { Heads } from '../confidence/heads/score.ts';
+import { judgementId } from '../core/judgement.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { JudgedAnswerRow } from '../records/queries/judged.ts';
 import { recordedAnswer, type RecordedAnswer, scoreRecorded } from './recorded-answer.ts';
@@ -135,7 +136,7 @@ function labelledOf(row: JudgedAnswerRow, heads: Heads): Labelled | undefined {
   const raw = answer && scoreRecorded(heads, answer);
   if (answer === undefined || raw === undefined) return undefined;
   const weight = label.weight / Math.max(label.propensity, leastPropensity);
-  return { id: `${requestId}.${attempt}`, answer, raw, label: label.label, weight, because: label.because };
+  return { id: judgementId(requestId, attempt), answer, raw, label: label.label, weight, because: label.because };
 }
 
 /** Scale and shift of the logit; own labels weigh n / (n + 50) beside the calibration as it stands. */

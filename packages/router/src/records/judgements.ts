@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import { randomToken } from '../core/id.ts';
-import type { AnswerLabel, LabelSink } from '../core/judgement.ts';
+import { type AnswerLabel, judgementId, type LabelSink } from '../core/judgement.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { RequestTrace } from '../core/trace.ts';
 import type { JudgementRow, LabelRow, Store } from './tables.ts';
@@ -33,7 +33,7 @@ export class Judgements implements LabelSink {
 
   add({ requestId, attempt, source, label, weight, propensity, because }: AnswerLabel): void {
     this.#labels.add({
-      id: `${requestId}.${attempt}.${source}.${randomToken(6)}`,
+      id: `${judgementId(requestId, attempt)}.${source}.${randomToken(6)}`,
       request_id: requestId,
       attempt,
       time_ms: Math.round(this.#clock.wallMs()),
@@ -70,7 +70,7 @@ export function judgementRows(
     const heads = pick(seen, (name) => headNames.has(name));
     return [
       {
-        id: `${trace.id}.${index}`,
+        id: judgementId(trace.id, index),
         request_id: trace.id,
         attempt: index,
         time_ms: Math.round(trace.startedAtMs),

@@ -1,4 +1,4 @@
-import { type LabelSource, labelSources, type WrongBecause } from '../../core/judgement.ts';
+import { judgementId, type LabelSource, labelSources, type WrongBecause } from '../../core/judgement.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../core/json.ts';
 import type { JudgementRow, LabelRow, Store } from '../tables.ts';
 import { firstIdAt } from '../../core/id-time.ts';
@@ -54,7 +54,7 @@ export async function readJudged({ db }: Store, { sinceMs, limit }: JudgedFilter
     if (rows.length === 0) return found;
     const ids = [...new Set(rows.map(({ request_id: id }) => id))];
     const labels = await db.selectFrom('labels').selectAll().where('request_id', 'in', ids).execute();
-    const byAnswer = Map.groupBy(labels, ({ request_id: id, attempt }) => `${id}.${attempt}`);
+    const byAnswer = Map.groupBy(labels, ({ request_id: id, attempt }) => judgementId(id, attempt));
     found.push(...rows.map((row) => judgedOf(row, byAnswer.get(row.id) ?? [])));
     before = rows.at(-1)?.id;
     if (found.length >= limit || rows.length < rowsAtOnce) return found;

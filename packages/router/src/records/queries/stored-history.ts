@@ -17,6 +17,7 @@ import type {
   UsageSpan,
 } from '../history.ts';
 import { isJsonObject, parseJson, type JsonObject } from '../../core/json.ts';
+import { judgementId } from '../../core/judgement.ts';
 import { readCapture } from '../capture.ts';
 import { asTier, viewRow } from '../request-record.ts';
 import type { JudgementRow, Store } from '../tables.ts';
@@ -129,7 +130,7 @@ const mostAttempts = 32;
 
 /** The keys that judgements of a request may have: there is no index of requests. */
 function judgementIds(requestId: string): readonly string[] {
-  return Array.from({ length: mostAttempts }, (_, attempt) => `${requestId}.${attempt}`);
+  return Array.from({ length: mostAttempts }, (_, attempt) => judgementId(requestId, attempt));
 }
 
 /** What the judge saw, as one list. */
