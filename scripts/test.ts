@@ -39,6 +39,7 @@ const modelFilesOfCi: readonly string[] = ['llama-engine.model.test.ts'];
 const concurrency: Readonly<Record<Kind, number>> = { unit: 2, integration: 3, model: 1 };
 /** Begun first, so that none is left to run alone at the end: those that take a minute, by parts of their names. */
 const longest = [
+  '/fast-way.',
   '/stress.',
   '/dashboard-looks.',
   '/database.',

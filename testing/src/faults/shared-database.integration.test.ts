@@ -55,7 +55,9 @@ async function share(
   const day = await one.run('keys', 'create', '--name', 'day', '--requests-per-day', '12');
   const minute = await one.run('keys', 'create', '--name', 'minute', '--requests-per-minute', '5');
   for (const router of [one, two]) {
-    await until('the key is known', async () => (await router.request('GET', '/v1/models', day)).status === 200);
+    for (const each of [day, minute]) {
+      await until('the key is known', async () => (await router.request('GET', '/v1/models', each)).status === 200);
+    }
   }
   const statuses = async (router: KeyedProcess, of: string, times: number): Promise<number[]> =>
     await Promise.all(Array.from({ length: times }, () => settled(router, of)));
