@@ -7,7 +7,7 @@ export type SqlValue = string | number | bigint | null;
 /** What the store asks its worker thread; answers come in order. */
 export type SqliteRequest =
   /** First, and once. */
-  | { readonly type: 'open'; readonly file: string; readonly readOnly: boolean }
+  | { readonly type: 'open'; readonly file: string; readonly readOnly: boolean; readonly lockWaitMs: number }
   | { readonly type: 'query'; readonly sql: string; readonly parameters: readonly SqlValue[] }
   /** One statement run for each row, those sent before included, all in one transaction. */
   | { readonly type: 'batch'; readonly sql: string; readonly rows: string; readonly rollUp?: RollUpSql };

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { CompiledQuery } from 'kysely';
 import { batchRollUp } from './roll-up-triggers.ts';
 import { SqliteStore } from './sqlite-store.ts';
@@ -75,6 +77,20 @@ test('however slowly a new schema is made, whoever opens the same file waits for
   assert.deepEqual(await Promise.race([first, second]), []);
   clearInterval(slow);
   assert.deepEqual(await Promise.all([first, second]), [[], []]);
+});
+
+test('a new schema is waited for while another process makes it, for longer than a statement waits', async (t) => {
+  const file = join(temporaryFolder(t), 'lfo.db');
+  const other = new DatabaseSync(file);
+  t.after(() => other.close());
+  other.exec('pragma journal_mode = wal; begin immediate');
+  const store = openStore(t, file);
+  const stored = store.append('requests', [sampleRow('a')]);
+  await delay(3_000);
+  other.exec('commit');
+  await stored;
+  const { rows } = await store.db.executeQuery<{ timeout: number }>(CompiledQuery.raw('pragma busy_timeout'));
+  assert.deepEqual(rows, [{ timeout: 2_000 }], 'a statement waits as before');
 });
 
 test('a file that is no database is refused with its code and left as it is', async (t) => {

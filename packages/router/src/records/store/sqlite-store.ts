@@ -71,6 +71,11 @@ export class SqliteStore implements Store {
   }
 }
 
+/** How long a statement waits for what another process writes. */
+const lockWaitMs = 2_000;
+/** Another process may be making a new schema, which takes longer the more is stored. */
+const schemaLockWaitMs = 30_000;
+
 /** Requests come between turns, each of which holds the event loop for some 100 µs. */
 const rowsATurn = 32;
 
@@ -95,8 +100,11 @@ async function connect(file: string, readOnly: boolean): Promise<SqliteConnectio
   const connection = new SqliteConnection();
   const release = readOnly ? undefined : await openingOf(file).acquire();
   try {
-    await connection.ask({ type: 'open', file, readOnly });
-    if (!readOnly) await migrate(new Kysely({ dialect: sqliteDialect(async () => connection, new Mutex()) }));
+    await connection.ask({ type: 'open', file, readOnly, lockWaitMs });
+    if (readOnly) return connection;
+    await waitForLocks(connection, schemaLockWaitMs);
+    await migrate(new Kysely({ dialect: sqliteDialect(async () => connection, new Mutex()) }));
+    await waitForLocks(connection, lockWaitMs);
     return connection;
   } catch (error) {
     await connection.close();
@@ -104,6 +112,10 @@ async function connect(file: string, readOnly: boolean): Promise<SqliteConnectio
   } finally {
     release?.();
   }
+}
+
+async function waitForLocks(connection: SqliteConnection, atMostMs: number): Promise<void> {
+  await connection.ask({ type: 'query', sql: `pragma busy_timeout = ${atMostMs}`, parameters: [] });
 }
 
 /**

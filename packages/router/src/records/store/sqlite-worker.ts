@@ -30,7 +30,7 @@ class Database {
 
   #run(request: SqliteRequest): SqliteAnswer {
     if (request.type === 'open') {
-      this.#db = open(request.file, request.readOnly);
+      this.#db = open(request);
       return { type: 'done', rows: [], changes: 0n, lastId: 0n };
     }
     if (this.#db === undefined) throw new TypeError('The database is not open.');
@@ -75,8 +75,8 @@ interface RollUp {
   readonly end: StatementSync;
 }
 
-function open(file: string, readOnly: boolean): DatabaseSync {
-  const db = new DatabaseSync(file, { timeout: 2_000, readOnly });
+function open({ file, readOnly, lockWaitMs }: Extract<SqliteRequest, { type: 'open' }>): DatabaseSync {
+  const db = new DatabaseSync(file, { timeout: lockWaitMs, readOnly });
   if (readOnly) return db;
   // WAL: readers and one writer at once, and nothing acknowledged is lost when the process dies.
   db.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on;');
