@@ -13,15 +13,13 @@ import { systemClock } from '@lfo/router/src/core/clock.ts';
 import type { FinishEvent, TokenScore } from '@lfo/router/src/core/events.ts';
 import { createLogger } from '@lfo/router/src/telemetry/log.ts';
 import { readCases, type EvalCase } from './cases.ts';
-import { readTraces } from './trace-file.ts';
+import { readTraces, recordedTokens } from './trace-file.ts';
 
 // Records the answers of a local model to cases, one line each, in the format that `npm run eval` reads:
 // `npm run record -- --cases DIR --out FILE [--minutes M] [--limit N]`. Asks through the device host, as the router does,
 // with one thread at the lowest priority. What the file holds already is not asked again, and half a last line is cut off;
 // cases come in an even order, so that any prefix is a sample.
 
-/** Tokens of an answer. */
-const maxTokens = 256;
 const usage = 'Usage: npm run record -- --cases DIR --out FILE [--minutes M] [--limit N] [--threads T]';
 const { values } = parseArgs({
   options: {
@@ -98,7 +96,7 @@ async function ready(engine: Backend): Promise<void> {
 
 async function record(engine: Backend, { id, category, request }: EvalCase): Promise<object> {
   const [model = ''] = engine.models;
-  const asked = { ...request, sampling: { ...request.sampling, temperature: 0, maxTokens } };
+  const asked = { ...request, sampling: { ...request.sampling, temperature: 0, maxTokens: recordedTokens } };
   const scores: TokenScore[] = [];
   let firstMs: number | undefined;
   let finish: FinishEvent | undefined;

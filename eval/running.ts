@@ -15,7 +15,7 @@ import { hashOf } from '@lfo/router/src/confidence/fitting/random.ts';
 import { findData } from './reference-data.ts';
 import { figure, table } from './report/measures.ts';
 import { mean } from './statistics.ts';
-import { callsOf, eventsOf, readTraces, type Trace, type WrittenCall } from './trace-file.ts';
+import { callsOf, eventsOf, readTraces, recordedTokens, type Trace, type WrittenCall } from './trace-file.ts';
 
 // The running router on recorded answers: a paired device plays them with their token times, a scripted cloud is right on
 // a stated share: `npm run eval:run -- [answers]`, times a twentieth of the recorded ones. `npm run eval:run -- live` asks
@@ -75,7 +75,7 @@ test('the running router with the default model', { timeout: 3_600_000, skip: !i
   const rows: (readonly string[])[] = [];
   const run = async (name: string, body: Readonly<Record<string, unknown>>): Promise<void> => {
     // As many as were recorded: a small model may repeat itself until its context is full.
-    const limited = { max_tokens: 256, ...body };
+    const limited = { max_tokens: recordedTokens, ...body };
     const answers = await askAll(router, chosen, limited, { atOnce: 1, isCloudRight });
     if (rows.length === 0) for (const { id, isRight } of answers) if (isRight) localRight.add(id);
     rows.push([name, ...measures(answers.map((one) => ({ ...one, wasLocalRight: localRight.has(one.id) })))]);

@@ -5,6 +5,9 @@ import type { ToolSpec } from '@lfo/router/src/core/request.ts';
 import { list, text } from './cases.ts';
 import { readLines } from './reference-data.ts';
 
+/** Most tokens of an answer that was recorded. */
+export const recordedTokens = 256;
+
 /** One recorded answer of a small model. */
 export interface Trace {
   readonly id: string;
@@ -37,7 +40,7 @@ function traceOf(row: JsonObject, file: string): Trace | undefined {
   const given = list(row['lp']).flatMap((value) => (typeof value === 'number' ? value : []));
   const logprobs = given.length === pieces.length ? given : [];
   const finish = row['finish'];
-  const isCut = finish === undefined ? pieces.length >= maxTraceTokens : finish === 'length';
+  const isCut = finish === undefined ? pieces.length >= recordedTokens : finish === 'length';
   return {
     id,
     model: typeof row['model'] === 'string' ? row['model'] : file,
@@ -140,5 +143,3 @@ export function callsOf(events: readonly InferenceEvent[]): readonly WrittenCall
 export function idOf(value: JsonValue | undefined): string | undefined {
   return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : undefined;
 }
-
-const maxTraceTokens = 256;
