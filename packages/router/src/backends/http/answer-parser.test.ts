@@ -202,3 +202,10 @@ test('a 100 that was not asked for is read over', () => {
   const answer = 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
   assert.deepEqual(read(cut(answer, 'each')), { status: 200, headers: { 'content-length': '2' }, body: 'ok' });
 });
+
+test('a control character in the extension of a chunk is refused, quoted or not', () => {
+  const answer = (extension: string): readonly Buffer[] =>
+    cut(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a="${extension}"\r\nok\r\n0\r\n\r\n`, []);
+  assert.deepEqual(read(answer('\\"')), { status: 200, headers: { 'transfer-encoding': 'chunked' }, body: 'ok' });
+  for (const control of ['\0', '\\\0', '\\\x7f']) assert.equal(read(answer(control)), 'error');
+});

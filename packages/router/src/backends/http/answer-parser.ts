@@ -23,7 +23,7 @@ const plainHead = new RegExp(String.raw`^HTTP/1\.[01] [1-9]\d\d(?: [^\r\n]*)?(?:
 /** A frame's own fields must not come after it. */
 const plainTrailer = new RegExp(`^(?!(?:content-length|transfer-encoding):)${field}$`, 'i');
 const plainExtensions =
-  /^(?:;[!#$%&'*+\-.^_`|~\dA-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~\dA-Za-z]+|"(?:[\t !#-[\]-~\x80-\xff]|\\.)*"))?)+$/;
+  /^(?:;[!#$%&'*+\-.^_`|~\dA-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~\dA-Za-z]+|"(?:[\t !#-[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)+$/;
 
 /** What is expected next. */
 type Part = 'head' | 'size' | 'chunk' | 'chunkEnd' | 'trailer' | 'length' | 'untilClosed' | 'nothing';
