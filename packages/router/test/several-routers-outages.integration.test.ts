@@ -12,7 +12,7 @@ import { scaled } from '@lfo/testing/test-scale.ts';
 import { Client } from 'pg';
 
 const skip = [withoutPostgres, withoutRedis, withoutNginx].find((why) => why !== false) ?? false;
-const options = { skip, timeout: 170_000 };
+const options = { skip, timeout: scaled({ always: 170_000, full: 850_000 }) };
 const routers = 3;
 
 async function postgresOf(t: TestContext): Promise<PostgresServer> {

@@ -42,7 +42,7 @@ for (const kind of ['PostgreSQL', 'Redis'] as const) {
 
   test(
     `three routers, nginx, 64 clients: every limit holds, counted in ${kind}`,
-    { skip, timeout: 170_000 },
+    { skip, timeout: scaled({ always: 170_000, full: 1_700_000 }) },
     async (t) => {
       const there = await setUp(t, { env: env() });
       assert.equal(await storm(there, await there.key({ requestsPerMinute: 30 }), 1), 30, 'requests a minute');
@@ -67,7 +67,7 @@ for (const kind of ['PostgreSQL', 'Redis'] as const) {
 
 test(
   'a rolling restart of all routers under load loses nothing, streams included',
-  { skip, timeout: 170_000 },
+  { skip, timeout: scaled({ always: 170_000, full: 1_700_000 }) },
   async (t) => {
     const there = await setUp(t, { drainMs: 2_500 });
     // Of two seconds, and of ten.
@@ -119,7 +119,7 @@ test(
 
 test(
   'what one router changes counts at all within a second; a killed one gives its places back',
-  { skip, timeout: 170_000 },
+  { skip, timeout: scaled({ always: 170_000, full: 1_700_000 }) },
   async (t) => {
     const there = await setUp(t);
     const { routers, store } = there;

@@ -122,7 +122,7 @@ faultTest(
     row: 46,
     what: 'the router is killed while it serves: what the database took is there and sound, and it is back',
     bound: '5 times, 50 in the full run; median start 2 s',
-    timeoutMs: 300_000,
+    timeoutMs: scaled({ always: 300_000, full: 1_700_000 }),
   },
   async (t) => {
     const cwd = workingFolder(t);

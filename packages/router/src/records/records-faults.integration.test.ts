@@ -183,7 +183,7 @@ function writingProgram(file: string): string {
 
 test(
   'fault 46: kill -9 under write load, again and again: what was acknowledged is there, and the database is sound',
-  { timeout: 170_000 },
+  { timeout: scaled({ always: 170_000, full: 1_700_000 }) },
   async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'lfo-faults-'));
     t.after(() => rmSync(folder, { recursive: true }));

@@ -11,7 +11,7 @@ import { closeListener } from './close-listener.ts';
 
 test(
   'a listener that closes while connections come loses none that waits to be accepted',
-  { timeout: 170_000 },
+  { timeout: scaled({ always: 170_000, full: 1_700_000 }) },
   async (t) => {
     let [answered, lost] = [0, 0];
     const rounds = scaled({ always: 20, full: 200 });
