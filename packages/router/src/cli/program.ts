@@ -281,7 +281,7 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
     .addOption(
       new Option(
         '--client <agent>',
-        'instead: have this agent ask one thing, and look whether it arrives here',
+        'instead: have this agent ask one thing, and check that it arrives here',
       ).choices(agentNames),
     )
     .option('--offline', 'call no backend; otherwise cloud backends give two small answers, which are paid')
