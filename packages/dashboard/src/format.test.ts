@@ -17,13 +17,13 @@ test('a figure beside an earlier one is a percentage, a factor, or nothing where
   ] as const;
   assert.deepEqual(
     seen.map(([now, before]) => change(now, before)),
-    ['+12 %', '−12 %', 'as then', '× 8', '', '', '', '', ''],
+    ['+12 %', '−12 %', 'no change', '× 8', '', '', '', '', ''],
   );
 });
 
 test('a share beside an earlier one is told in points', () => {
   assert.deepEqual(
     [changeOfShare(0.53, 0.5), changeOfShare(0.4, 0.5), changeOfShare(0.5, 0.5), changeOfShare(null, 0.5)],
-    ['+3 points', '−10 points', 'as then', ''],
+    ['+3 points', '−10 points', 'no change', ''],
   );
 });

@@ -66,7 +66,7 @@ export function perSecond(value: number): string {
   return `${value < 10 ? tenths.format(value) : whole.format(value)} a second`;
 }
 
-/** How a number stands beside an earlier one: `+12 %`, `× 8`, `as then`; empty where that says nothing. */
+/** How a number stands beside an earlier one: `+12 %`, `× 8`, `no change`; empty where that says nothing. */
 export function change(now: number | null, before: number | null | undefined): string {
   if (now === null || Number.isNaN(now) || before === null || before === undefined || before === 0) return '';
   const by = Math.round((now / before - 1) * 100);
@@ -74,13 +74,13 @@ export function change(now: number | null, before: number | null | undefined): s
   return by >= 400 ? `× ${whole.format(now / before)}` : signed(by, '%');
 }
 
-/** How a share stands beside an earlier one: `+3 points`, `as then`; empty where one of them is not known. */
+/** How a share stands beside an earlier one: `+3 points`, `no change`; empty where one of them is not known. */
 export function changeOfShare(now: number | null, before: number | null): string {
   return now === null || before === null ? '' : signed(Math.round((now - before) * 100), 'points');
 }
 
 function signed(by: number, unit: string): string {
-  return by === 0 ? 'as then' : `${by > 0 ? '+' : '−'}${whole.format(Math.abs(by))} ${unit}`;
+  return by === 0 ? 'no change' : `${by > 0 ? '+' : '−'}${whole.format(Math.abs(by))} ${unit}`;
 }
 
 /** Tokens a second. */

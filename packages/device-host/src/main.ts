@@ -8,9 +8,11 @@ import { deviceCommand } from './device/device-command.ts';
 import { modelsCommand, type ModelsCommandHost } from './models-command.ts';
 import { progressBar, progressLines } from './progress-display.ts';
 
-/** The `lfo-device-host` command line. Sets the exit code: 0 done, 1 failed, 2 wrong usage. */
+/** The `lfo-device-host` command line, which `lfo` starts too. Sets the exit code: 0 done, 1 failed, 2 wrong usage. */
 export async function main(argv: readonly string[]): Promise<void> {
-  const program = new Command('lfo-device-host').description('hosts a model behind the device protocol');
+  // Its help names what was typed.
+  const name = process.env.LFO_LAUNCHER_PID === undefined ? 'lfo-device-host' : 'lfo';
+  const program = new Command(name).description('hosts a model behind the device protocol');
   program
     .command('child', { hidden: true })
     .argument('<options>', 'JSON')

@@ -40,6 +40,12 @@ test('every command has help with an example, and exits 0', async (t) => {
   }
 });
 
+test('the options of a device are listed under the command that takes them', async (t) => {
+  const { code, stdout, stderr } = await runLfo(t, ['device', 'help'], { cwd: workingFolder(t) });
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^Usage: lfo device \[options\]/);
+});
+
 const misuse: readonly (readonly [args: readonly string[], message: RegExp])[] = [
   [['modles'], /unknown command 'modles'\n\(Did you mean models\?\)/],
   [['explain'], /missing required argument 'prompt'/],

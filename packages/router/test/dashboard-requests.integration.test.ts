@@ -74,7 +74,7 @@ describe('what is on record, in a browser', { skip: noBrowser }, () => {
     await page.locator(`a.row[href$="${id}"]`).waitFor();
     await page.getByLabel('Backend').selectOption('gemini');
     await page.getByLabel('Reason').selectOption('repeated_tool_call');
-    await page.getByText('No request on record is like this.').waitFor();
+    await page.getByText('No request on record matches.').waitFor();
     await page.getByRole('link', { name: 'Show all requests' }).click();
     await page.locator('a.row').nth(39).waitFor();
   });

@@ -137,7 +137,7 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     await turn.getByText('Show all of 2,007 characters').waitFor();
   });
 
-  test('a tool call is told as one, and words that are not kept are not shown', async (t) => {
+  test('a tool call is told as one, and a prompt that is not kept is not shown', async (t) => {
     const { page, ask, recorded } = await open(t);
     const id = await ask(questions.weather, { body: { tools: [weatherTool] } });
     await recorded(1);
@@ -145,7 +145,7 @@ describe('the dashboard shows what goes through the router', { skip: noBrowser }
     const main = page.locator('main');
     await main.filter({ hasText: /End\s*calls tools/ }).waitFor();
     await main.filter({ hasText: /Tools offered\s*1/ }).waitFor();
-    await main.filter({ hasText: 'The words of this request are not kept.' }).waitFor();
+    await main.filter({ hasText: 'The prompt and answer of this request were not kept.' }).waitFor();
     assert.doesNotMatch(await main.innerText(), /Bern/);
   });
 

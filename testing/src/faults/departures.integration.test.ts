@@ -100,7 +100,7 @@ faultTest(
 );
 
 faultTest(
-  { row: 33, what: 'a reader that stays away is cut, and the backend let go', bound: 'slow_reader_ms + 600 ms' },
+  { row: 33, what: 'a reader that stays away is cut, and the backend released', bound: 'slow_reader_ms + 600 ms' },
   async (t) => {
     const { router, play, lastCall, calls } = await startRig(t, localServer, {
       yaml: 'server: { slow_reader_ms: 500 }',

@@ -60,7 +60,7 @@ faultTest(
 faultTest(
   {
     row: 39,
-    what: 'more requests than may run are refused at the door, before their bodies are read',
+    what: 'more requests than may run are refused before their bodies are read',
     bound: '10 ms (median of 50)',
   },
   async (t) => {
@@ -115,7 +115,7 @@ faultTest(
 );
 
 faultTest(
-  { row: 42, what: 'a stall breaks no stream, and health tells of it', bound: '500 ms; 0 of 20 streams' },
+  { row: 42, what: 'a stall breaks no stream, and health reports it', bound: '500 ms; 0 of 20 streams' },
   async (t) => {
     const { router, play, calls } = await startRig(t, localServer, { yaml: shortBudgets });
     const bell = Promise.withResolvers<void>();

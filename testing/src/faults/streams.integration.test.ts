@@ -86,7 +86,7 @@ for (const subject of subjects) {
   faultTest(
     {
       row: 12,
-      what: `${subject.name}: stopped at the limit with length, the backend let go`,
+      what: `${subject.name}: stopped at the limit with length, the backend released`,
       bound: '500 tokens; + 50 MB',
     },
     async (t) => {

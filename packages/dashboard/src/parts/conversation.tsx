@@ -11,7 +11,7 @@ export function Conversation({ capture }: { capture: Capture | null }) {
   if (capture === null) {
     return (
       <p class="aside">
-        The words of this request are not kept. With <code>records.capture</code> on, those of later ones are.
+        The prompt and answer of this request were not kept. With <code>records.capture</code> on, later ones are.
       </p>
     );
   }

@@ -24,8 +24,8 @@ const features: Readonly<Record<string, Reading>> = {
   max_local_tokens: { name: 'Longest local prompt', show: tokens },
   first_token_budget_ms: { name: 'First token due within', show: time },
   predicted_first_token_ms: { name: 'First token predicted after', show: time },
-  local_ready: { name: 'Local backends that could' },
-  cloud_ready: { name: 'Cloud backends that could' },
+  local_ready: { name: 'Local backends ready' },
+  cloud_ready: { name: 'Cloud backends ready' },
 };
 
 const signals: Readonly<Record<string, Reading>> = {

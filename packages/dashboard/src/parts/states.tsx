@@ -53,8 +53,8 @@ export function Tile({ label, value, note, tone, to, beside = '' }: TileProps) {
         <span class="tile-value">{to === undefined ? value : <Link to={to}>{value}</Link>}</span>
         {note !== undefined && <span class="tile-note">{note}</span>}
         {beside !== '' && (
-          <span class="tile-note number" title="Beside the time before, of the same length">
-            {beside} <span class="unseen">beside the time before</span>
+          <span class="tile-note number" title="Compared with the period before, of the same length">
+            {beside} <span class="unseen">compared with the period before</span>
           </span>
         )}
       </dd>

@@ -34,7 +34,7 @@ export function Learned() {
             )}
             <dl class="facts">
               <Fact name="Right of what stayed" value={shareOf(value.rightOfKept)} />
-              <Fact name="Right of what was sent on" value={shareOf(value.rightOfEscalated)} />
+              <Fact name="Right of what was escalated" value={shareOf(value.rightOfEscalated)} />
             </dl>
           </section>
         </div>

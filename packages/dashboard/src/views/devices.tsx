@@ -298,8 +298,8 @@ function readingsOf(device: DeviceView): readonly (readonly [label: string, valu
     ['Round trip', rttMs === null ? undefined : duration(rttMs)],
     ['Battery', battery === null ? undefined : batteryOf(battery)],
     ['Heat', thermal === null ? undefined : (heats[thermal.status] ?? String(thermal.status))],
-    ['Came back mid-way', session === null || session.resumes === 0 ? undefined : plural(session.resumes, 'time')],
-    ['Left out of what it says', lost === 0 ? undefined : plural(lost, 'field')],
+    ['Lost links resumed', session === null || session.resumes === 0 ? undefined : plural(session.resumes, 'time')],
+    ['Fields cut or dropped', lost === 0 ? undefined : plural(lost, 'field')],
     ['Last seen', device.state === 'offline' ? seenOf(device) : undefined],
     ['Tried again', device.ejected_until === null ? undefined : dayAndTime(Date.parse(device.ejected_until))],
   ];

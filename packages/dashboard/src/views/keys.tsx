@@ -38,11 +38,11 @@ export function KeysView() {
         }}
       />
       {value !== undefined && value.keys.length === 0 && (
-        <Empty title="No key was given out.">
+        <Empty title="There are no keys yet.">
           <p>
             {value.ownerHasKey
-              ? 'The key of the configuration alone opens LFO.'
-              : 'Everybody on this machine may use LFO without a key. From the first key on, nobody may.'}
+              ? 'Only the key of the configuration opens LFO.'
+              : 'Everybody on this machine may use LFO without a key until you create the first one.'}
           </p>
         </Empty>
       )}

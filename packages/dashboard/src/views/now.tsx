@@ -130,10 +130,10 @@ function Today() {
     ['spent', money(today.costUsd), change(today.costUsd, before.costUsd), `/requests?sort=dearest&${since}`],
   ] as const;
   return (
-    <dl class="today" aria-label="Today, beside yesterday until this time">
+    <dl class="today" aria-label="Today, compared with yesterday up to this time">
       <div>
         <dt>Today</dt>
-        <dd class="dim">beside yesterday until this time</dd>
+        <dd class="dim">compared with yesterday up to this time</dd>
       </div>
       {items.map(([name, value, beside, to]) => (
         <div key={name}>

@@ -203,7 +203,7 @@ function NothingRecorded() {
 
 function NothingLikeThis() {
   return (
-    <Empty title="No request on record is like this.">
+    <Empty title="No request on record matches.">
       <p>
         <Link to="/requests">Show all requests</Link>
       </p>

@@ -98,8 +98,8 @@ function Configuration({ body: { settings, origins } }: { body: SettingsBody }) 
         ))}
       </WideTable>
       <p class="hint">
-        <code>lfo config show</code> prints the same as a file that can be read again. Secrets are never shown: a
-        variable stands for each.
+        <code>lfo config show</code> prints what the environment and <code>lfo.yaml</code> say as a file that can be
+        read again. Secrets are never shown: a variable stands for each.
       </p>
     </section>
   );

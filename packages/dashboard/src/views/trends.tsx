@@ -267,7 +267,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
       <UsageTable query={query} />
       <p class="hint">
         Times are those of {timeZone()}. Drag over a chart to zoom in. Dashed lines mark starts and changes of the
-        configuration. Small percentages stand beside the time before, of the same length.
+        configuration. Small percentages compare with the period before, of the same length.
       </p>
     </>
   );

@@ -21,7 +21,7 @@ function operation(method: 'get' | 'post' | 'delete', summary: string) {
     ...(method === 'post' && { requestBody: { required: true, content } }),
     responses: {
       '200': { description: 'As the API it belongs to describes it.', content },
-      default: { description: 'An error in the words of that API.', content },
+      default: { description: 'An error in the form of that API.', content },
     },
   };
 }
@@ -64,7 +64,7 @@ const notStored = 'Answers that nothing is stored here.';
 const managed = 'Answers that models are managed by the command line.';
 const otherWires = joined([
   wire('get', '/', 'Names what is here; leads browsers to the dashboard.'),
-  wire('post', '/v1/completions', 'OpenAI completions, the older form: goes on from a prompt.'),
+  wire('post', '/v1/completions', 'OpenAI completions, the older form: continues a prompt.'),
   wire('post', '/v1/embeddings', 'OpenAI embeddings: turns texts into vectors.'),
   wire('post', '/api/embed', 'Ollama: turns texts into vectors.'),
   wire('post', '/api/embeddings', 'Ollama: turns one text into a vector.'),
@@ -114,8 +114,8 @@ const adminRoutes = (): Readonly<Record<string, object>> =>
     admin('get', '/admin/devices/pairings/{id}', 'How a pairing stands.', 200, 404),
     admin('delete', '/admin/devices/pairings/{id}', 'Cancels a pairing.', 204, 404),
     admin('get', '/admin/settings', 'What may be changed while LFO runs, and how the goals stand.', 200),
-    admin('patch', '/admin/settings/{id}', 'Lays a value over a setting: {"value": …}.', 200, 400, 404, 409),
-    admin('delete', '/admin/settings/{id}', 'Undoes that.', 200, 404, 409),
+    admin('patch', '/admin/settings/{id}', 'Overrides a setting: {"value": …}.', 200, 400, 404, 409),
+    admin('delete', '/admin/settings/{id}', 'Takes the override back.', 200, 404, 409),
     admin('get', device, 'Shows one device.', 200, 404),
     admin('patch', device, "Changes a device's name or where it is dialled.", 200, 400, 404, 409),
     admin('delete', device, 'Revokes the key of a device.', 204, 404),
@@ -252,7 +252,7 @@ const modeHeader = {
   name: 'x-lfo-mode',
   in: 'header',
   schema: { enum: ['local', 'auto', 'cloud'] },
-  description: 'Where the request may run; `local` never leaves the own network.',
+  description: 'Where the request may run; `local` never leaves your own network.',
 };
 const deadlineHeader = {
   name: 'x-lfo-deadline-ms',
@@ -269,7 +269,7 @@ const meanings = {
   413: 'The body is too large.',
   415: 'The body is not JSON, or is compressed.',
   429: 'A limit is reached; `retry-after` says when to come back.',
-  409: 'It stands against what is there already.',
+  409: 'It conflicts with what is there already.',
   499: 'The client left.',
   502: 'A backend failed.',
   503: 'No backend can take it now; `retry-after` says when to come back.',

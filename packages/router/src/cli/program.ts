@@ -279,10 +279,9 @@ function addLooking(program: Command, deps: ProgramDeps, load: Load, all: All, d
   withExample(program.command('doctor'), 'lfo doctor --json')
     .description('check what LFO needs on this machine')
     .addOption(
-      new Option(
-        '--client <agent>',
-        'instead: have this agent ask one thing, and look whether it arrives here',
-      ).choices(agentNames),
+      new Option('--client <agent>', 'instead: have this agent ask one thing, and check that it arrives here').choices(
+        agentNames,
+      ),
     )
     .option('--offline', 'call no backend; otherwise cloud backends give two small answers, which are paid')
     .addOption(urlOption())

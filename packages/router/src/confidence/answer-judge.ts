@@ -224,7 +224,7 @@ class AnswerSession implements ConfidenceSession {
 
 /** Text pieces without a score after which none is expected to come. */
 const patienceDeltas = 4;
-/** Uncalibrated; how they were found is in `docs/routing.md`. */
+/** Uncalibrated: chosen by hand before there was a fit. */
 const callWeights = {
   bias: 3.5,
   surprise: 1.2,

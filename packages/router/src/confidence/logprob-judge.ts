@@ -3,7 +3,7 @@ import type { TokenScore } from '../core/events.ts';
 /**
  * Text by the probabilities of its tokens: the mean of the two least likely among the first `horizonTokens`. Each
  * further token can only lower the score, so a score below the threshold is final (the exact early exit), and no
- * length correction is needed. The best of a dozen rules at seven horizons tried on the rows its constants come from; `docs/routing.md` has the measurement.
+ * length correction is needed. The best of a dozen rules at seven horizons tried on the rows its constants come from.
  */
 export interface LogprobJudge {
   observe(scores: readonly TokenScore[]): void;

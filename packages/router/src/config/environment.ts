@@ -120,7 +120,7 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     name: 'DATABASE_LISTEN_URL',
     path: ['database_listen_url'],
     kind: 'secret',
-    description: 'The same database past its PgBouncer.',
+    description: 'The same database reached directly, where `DATABASE_URL` is a PgBouncer.',
   },
   {
     name: 'LIMITS_URL',
