@@ -214,6 +214,29 @@ test('a kept connection that the backend resets unheard is replaced, once', asyn
   await assert.rejects(client.send(post(upstream.origin)), isFault('cut'));
 });
 
+test('what a kept connection is lost with while the backend is at work is a cut, and is not sent again', async (t) => {
+  const upstream = await upstreamFor(t, ok);
+  const clock = new FakeClock();
+  const client = clientFor(t, upstream.origin, { clock, connectMs: 2000 });
+  await textOf(client, post(upstream.origin));
+  await settle();
+  const lost = Promise.withResolvers<void>();
+  upstream.next(async (exchange) => {
+    await lost.promise;
+    exchange.reset();
+  });
+  const sent = client.send(post(upstream.origin));
+  const rejected = assert.rejects(sent, isFault('cut'));
+  await upstream.received(2);
+  clock.advance(2001);
+  lost.resolve();
+  await rejected;
+  assert.deepEqual(
+    upstream.requests.map(({ connection }) => connection),
+    [1, 1],
+  );
+});
+
 test('an abort before the answer rejects with its reason and closes the connection', async (t) => {
   const upstream = await upstreamFor(t, (exchange) => exchange.silence());
   const controller = new AbortController();
