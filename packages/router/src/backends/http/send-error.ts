@@ -90,4 +90,9 @@ const byCode: Readonly<Record<string, keyof typeof failures>> = {
   EPIPE: 'hungUp',
   EPROTO: 'notHttp',
   ERR_SSL_WRONG_VERSION_NUMBER: 'notHttp',
+  // Those of OpenSSL whose names do not tell. The first is the commonest: an issuer of one's own, or a chain that is not sent.
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'certificate',
+  INVALID_CA: 'certificate',
+  INVALID_PURPOSE: 'certificate',
+  PATH_LENGTH_EXCEEDED: 'certificate',
 };

@@ -134,28 +134,29 @@ test('a handshake that never ends is given up when the connect budget is over', 
   assert.equal(clock.pendingTimers, 0);
 });
 
-test('a certificate that nobody vouches for is refused, whatever the environment says', async (t) => {
-  const { createServer } = await import('node:tls');
-  const { selfSigned } = await import('@lfo/testing/self-signed.ts');
-  const server = createServer(selfSigned, (socket) => socket.end());
-  server.on('tlsClientError', () => undefined);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => server.close());
-  const address = server.address();
-  assert.ok(address !== null && typeof address === 'object');
-  const origin = `https://127.0.0.1:${address.port}`;
-  const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
-  process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
-  t.after(() => {
-    if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
-    else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before;
+for (const which of ['selfSigned', 'issuedByNobody'] as const)
+  test(`a certificate that nobody vouches for (${which}) is refused, whatever the environment says`, async (t) => {
+    const { createServer } = await import('node:tls');
+    const certificates = await import('@lfo/testing/self-signed.ts');
+    const server = createServer(certificates[which], (socket) => socket.end());
+    server.on('tlsClientError', () => undefined);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => server.close());
+    const address = server.address();
+    assert.ok(address !== null && typeof address === 'object');
+    const origin = `https://localhost:${address.port}`;
+    const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+    t.after(() => {
+      if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+      else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before;
+    });
+    const error = await clientFor(t, origin)
+      .send(post(origin))
+      .catch((error: unknown) => error);
+    assert.ok(error instanceof BackendError && error.fault === 'connect');
+    assert.match(error.message, /certificate/);
   });
-  const error = await clientFor(t, origin)
-    .send(post(origin))
-    .catch((error: unknown) => error);
-  assert.ok(error instanceof BackendError && error.fault === 'connect');
-  assert.match(error.message, /certificate/);
-});
 
 const broken: readonly [name: string, script: Script, fault: BackendFault][] = [
   ['a redirect', (exchange) => exchange.json(307, {}, { location: 'http://192.0.2.1/' }), 'bad_answer'],
@@ -212,6 +213,29 @@ test('a kept connection that the backend resets unheard is replaced, once', asyn
     (exchange) => exchange.reset(),
   );
   await assert.rejects(client.send(post(upstream.origin)), isFault('cut'));
+});
+
+test('what a kept connection is lost with while the backend is at work is a cut, and is not sent again', async (t) => {
+  const upstream = await upstreamFor(t, ok);
+  const clock = new FakeClock();
+  const client = clientFor(t, upstream.origin, { clock, connectMs: 2000 });
+  await textOf(client, post(upstream.origin));
+  await settle();
+  const lost = Promise.withResolvers<void>();
+  upstream.next(async (exchange) => {
+    await lost.promise;
+    exchange.reset();
+  });
+  const sent = client.send(post(upstream.origin));
+  const rejected = assert.rejects(sent, isFault('cut'));
+  await upstream.received(2);
+  clock.advance(2001);
+  lost.resolve();
+  await rejected;
+  assert.deepEqual(
+    upstream.requests.map(({ connection }) => connection),
+    [1, 1],
+  );
 });
 
 test('an abort before the answer rejects with its reason and closes the connection', async (t) => {

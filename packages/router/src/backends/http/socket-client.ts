@@ -50,11 +50,11 @@ class SocketClient implements HttpClient {
   }
 
   async send(request: HttpRequest): Promise<HttpResponse> {
-    const { backend } = this.#options;
+    const { backend, clock, connectMs } = this.#options;
     request.signal.throwIfAborted();
     const place = this.#places.get(request.url) ?? this.#placeOf(request.url);
     if (this.#isClosed) throw failed('closed', backend);
-    return await new Exchange(request, place, { backend, running: this.#running }).head;
+    return await new Exchange(request, place, { backend, clock, connectMs, running: this.#running }).head;
   }
 
   async close(): Promise<void> {
@@ -83,8 +83,7 @@ type Body = HttpResponse['body'];
 /** Read before anybody takes it, beyond which the backend is told to wait. */
 const highWaterBytes = 65_536;
 
-interface Way {
-  readonly backend: string;
+interface Way extends Pick<HttpClientOptions, 'backend' | 'clock' | 'connectMs'> {
   readonly running: Set<Exchange>;
 }
 
@@ -100,6 +99,7 @@ class Exchange implements Asking, Body, Flow {
   #connection: Connection | undefined;
   #to: Sink<Uint8Array> | undefined;
   #hasHead = false;
+  #askedMs = 0;
   #hasRetried = false;
   /** Not told yet. */
   #kept: Uint8Array[] = [];
@@ -135,6 +135,7 @@ class Exchange implements Asking, Body, Flow {
   }
 
   #ask(onNewOne: boolean): void {
+    this.#askedMs = this.#way.clock.nowMs();
     try {
       this.#connection = this.#place.pool.ask(this, onNewOne);
     } catch (error) {
@@ -163,10 +164,11 @@ class Exchange implements Asking, Body, Flow {
 
   lost(error: Error | undefined, isStale: boolean): void {
     this.#connection = undefined;
-    const { backend } = this.#way;
+    const { backend, clock, connectMs } = this.#way;
     if (this.#hasHead) return this.#end(bodyError(error, backend));
-    // The backend had closed it while nothing was asked.
-    if (!isStale || this.#hasRetried) return this.#end(sendError(error, backend));
+    // A backend that had closed it while nothing was asked is heard of in one round trip; later, it was lost at work.
+    const wasClosed = isStale && clock.nowMs() - this.#askedMs <= connectMs;
+    if (!wasClosed || this.#hasRetried) return this.#end(sendError(error, backend));
     this.#hasRetried = true;
     this.#ask(true);
   }

@@ -272,6 +272,18 @@ for (const [name, text] of [
     '{"model":"m","messages":[{"role":"user","content":"Hi"}],"messages":[{"role":"user","content":"Ho"}]}',
   ],
   ['an inner key twice', '{"model":"m","messages":[{"role":"user","content":"Hi","content":"Ho"}]}'],
+  [
+    'a key twice, of which one is followed by white space',
+    '{"model":"m","messages":[{"role" :"user","content" :"Hi","secret" :1}],"messages" :[{"role":"user","content":"Ho"}]}',
+  ],
+  [
+    'a key twice, and another that ends in a backslash',
+    '{"model":"m","temperature":0,"temperature":1,"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"a\\\\":1}}}]}',
+  ],
+  [
+    'a key twice, and another that ends in a backslash and white space',
+    '{"model":"m","temperature":0,"temperature":1,"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"a\\\\" :1}}}]}',
+  ],
   ['an unknown field', '{"model":"m","messages":[{"role":"user","content":"Hi"}],"secret":1}'],
   ['an unknown field of a message', '{"model":"m","messages":[{"role":"user","content":"Hi","secret":1}]}'],
   ['half a character', '{"model":"m","messages":[{"role":"user","content":"\\ud800"}]}'],

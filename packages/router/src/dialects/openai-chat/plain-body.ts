@@ -265,17 +265,25 @@ function isStops(value: JsonValue): value is readonly string[] {
   return value.every((stop) => typeof stop === 'string' && stop !== '');
 }
 
-/** Members of all objects in a JSON text, those that come twice twice; too few where a key is followed by white space. */
+/**
+ * Members of all objects in a JSON text, those that come twice twice; too many where a text begins with a colon or a key is
+ * followed by white space. Never too few: one that is missed would make up for one that comes twice.
+ */
 function countMembers(text: string): number {
+  if (spacedKey.test(text)) return Infinity;
   let members = 0;
-  // Inside a string every quote has a backslash before it.
+  // Inside a string every quote has a backslash before it that is not itself one of two.
   for (let at = text.indexOf('":'); at !== -1; at = text.indexOf('":', at + 2)) {
-    if (text.charCodeAt(at - 1) !== backslash) members++;
+    let escapes = 0;
+    while (text.charCodeAt(at - 1 - escapes) === backslash) escapes++;
+    if (escapes % 2 === 0) members++;
   }
   return members;
 }
 
 const backslash = 0x5c;
+/** A quote that a single backslash does not make a part of a string, white space, a colon. */
+const spacedKey = /(?<!(?<!\\)\\)"[\t\n\r ]+:/;
 
 const scalar = String.raw`(?:"(?:[^"\\]|\\.)*"|[-+.\deE]+|true|false|null)`;
 const member = String.raw`"[^"\\]*":\s*${scalar}`;
