@@ -291,3 +291,12 @@ for (const [name, text] of [
 ] as const) {
   test(`${name} is not plain`, () => assert.equal(plainOf(text).plain, undefined));
 }
+
+test('an integer that is written as a fraction or with an exponent goes on as an integer, so it is not plain', () => {
+  const body = (more: string): string =>
+    `{"model":"m","messages":[{"role":"user","content":"\\"seed\\":1.5"}],${more}}`;
+  for (const more of ['"max_tokens":100', '"seed": -7', '"max_completion_tokens":\n5 ,"seed":0'])
+    assert.ok(assertSame(body(more)), more);
+  for (const more of ['"max_tokens":100.0', '"max_tokens":1e2', '"seed": 7.0', '"seed":70E-1'])
+    assert.equal(plainOf(body(more)).plain, undefined, more);
+});

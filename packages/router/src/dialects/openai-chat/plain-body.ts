@@ -24,6 +24,8 @@ export function readPlainBody(value: JsonValue, text: string, limits: BodyLimits
   const model = modelIn(text);
   if (model === undefined || model.name !== value['model'] || countMembers(text) !== counted.members) return undefined;
   const { tokensField, ...plain } = top;
+  if (!isWhole(text, tokensField, top.sampling.maxTokens) || !isWhole(text, 'seed', top.sampling.seed))
+    return undefined;
   const hasStreamOptions = value['stream_options'] !== undefined;
   const { name, start, end } = model;
   const source = { text, modelStart: start, modelEnd: end, hasStreamOptions, tokensField };
@@ -258,6 +260,20 @@ function hasOnly(object: JsonObject, most: number, counted: Counted): boolean {
 function isBetween(value: JsonValue, least: number, most: number): value is number {
   // The text's own `-0` would reach the server, and ours would not.
   return typeof value === 'number' && value >= least && value <= most && !Object.is(value, -0);
+}
+
+/** Whether an integer is written as one: `100.0` is the same number, and servers that read integers refuse it. */
+function isWhole(text: string, key: string | undefined, value: number | undefined): boolean {
+  if (value === undefined) return true;
+  // In a string these quotes would have a backslash before them.
+  const found = /[-+.\deE]+/y;
+  found.lastIndex = text.indexOf(`"${key}":`) + `"${key}":`.length;
+  while (isWhite(text.charCodeAt(found.lastIndex))) found.lastIndex++;
+  return found.exec(text)?.[0] === String(value);
+}
+
+function isWhite(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }
 
 function isStops(value: JsonValue): value is readonly string[] {
