@@ -314,6 +314,28 @@ test('a client of Google’s gets the images of an answer as its own wire has th
   await router.app.close();
 });
 
+test('a wire without a place for the images of an answer says that they are missing', async () => {
+  const router = scriptedRouter({ answer: () => fromEvents([start, { type: 'image', url }, finish('stop')]) });
+  const messages = [{ role: 'user', content: 'Draw' }];
+  const asked: readonly (readonly [string, object])[] = [
+    ['/v1/messages', { model: 'lfo-auto', max_tokens: 9, messages }],
+    ['/v1/responses', { model: 'lfo-auto', input: 'Draw' }],
+    ['/api/chat', { model: 'lfo-auto', messages }],
+  ];
+  for (const [path, body] of asked) {
+    for (const isStream of [true, false]) {
+      const { headers, body: text } = await router.app.inject({
+        method: 'POST',
+        url: path,
+        payload: { ...body, stream: isStream },
+      });
+      assert.match(String(headers['x-lfo-warning']), /images: /, path);
+      assert.match(text, /"images":"the answer holds images/, path);
+    }
+  }
+  await router.app.close();
+});
+
 test('reasoning and refusals have fields of their own', async () => {
   const events: InferenceEvent[] = [
     start,

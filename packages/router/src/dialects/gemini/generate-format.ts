@@ -24,6 +24,7 @@ export class GenerateFormat implements AnswerFormat {
   readonly dialect = 'gemini';
   readonly headers = {};
   readonly streamType: string;
+  readonly carriesImages = true;
   readonly errorBody = googleError;
   readonly #options: GenerateFormatOptions;
 
