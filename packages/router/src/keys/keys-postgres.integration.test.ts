@@ -87,7 +87,7 @@ test(
     t.after(() => Promise.all([store.close(), other.close()]));
     const table = new KeyTable(store);
     const { key } = await table.create({ name: 'app', scopes: ['chat'], limits: {} }, 1_000);
-    const { promise: changing, resolve: started } = Promise.withResolvers<Promise<readonly unknown[]>>();
+    const { promise: changing, resolve: started } = Promise.withResolvers<readonly unknown[]>();
     await other.db.transaction().execute(async (transaction) => {
       await transaction.updateTable('keys').set({ revoked_ms: 2_000, version: 9 }).where('id', '=', key.id).execute();
       const change = table.change(key.id, { limits: { requestsPerDay: 5 } });
@@ -99,7 +99,7 @@ test(
       while (!(await waiting())) await new Promise((resolve) => setTimeout(resolve, 5));
       started(change);
     });
-    assert.deepEqual(await await changing, [], 'there was no key in force to change');
+    assert.deepEqual(await changing, [], 'there was no key in force to change');
     assert.equal((await table.list())[0]?.revokedMs, 2_000);
   },
 );
