@@ -300,6 +300,26 @@ test('a stream that came in by a key ends when the key does', async (t) => {
   assert.match(await body.text(), /^event: snapshot/);
 });
 
+test('a request that moves while the stream of an ended session comes to its end is not told to it', async (t) => {
+  let isValid = true;
+  const verifyKey: VerifyKey = (presented) =>
+    isValid && presented === key ? { id: 'k', scopes: ['admin'] } : undefined;
+  const { app, listen, live } = await start(t, { verifyKey });
+  const url = await listen();
+  const opened = once(app.server, 'request');
+  const { body } = await send(`${url}/dashboard/api/live`, { headers: bearer });
+  const response: ServerResponse = (await opened)[1];
+  // Said when nothing more may be written; what would be all the same ends the process.
+  const ended = once(response, 'prefinish').then(() => true);
+  response.once('prefinish', () => {
+    const request = { id: 'late', model: 'm', stream: false, hints: { mode: 'auto' as const } };
+    live.begin(request, beginTrace(request, { startMs: 0, startedAtMs: 0 }, 0.7));
+  });
+  isValid = false;
+  assert.doesNotMatch(await body.text(), /"late"/);
+  assert.ok(await ended);
+});
+
 test('pages of other origins get no live stream, and closing the server ends those there are', async (t) => {
   const { app, listen } = await start(t);
   const url = await listen();

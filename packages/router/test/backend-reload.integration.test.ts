@@ -46,6 +46,29 @@ test('a backend that is added to or removed from lfo.yaml is live after a reload
   assert.match((await asked('lfo-auto')).text, /"content":"one"/);
 });
 
+test('the order of the file is the order of preference after a reload too', async (t) => {
+  const [one, other] = [await ScriptedUpstream.start(), await ScriptedUpstream.start()];
+  t.after(() => Promise.all([one.close(), other.close()]));
+  for (const upstream of [one, other]) upstream.always(answerWith({ deltas: ['Hi'] }));
+  const entry = (name: string, { origin }: ScriptedUpstream, models = 'big'): string =>
+    `  - { name: ${name}, kind: openai-compatible, tier: cloud, base_url: "${origin}/v1", models: [${models}] }\n`;
+  const router = await startRouter(t, { yaml: `backends:\n${entry('one', one)}${entry('other', other)}` });
+  const reload = (...entries: readonly string[]): void => {
+    writeFileSync(join(router.folder, 'lfo.yaml'), `backends:\n${entries.join('')}`);
+    assert.equal(router.config.reload().type, 'applied');
+  };
+  const answering = async (): Promise<unknown> =>
+    (await router.chat(asking('Hello', { model: 'lfo-cloud' }))).headers['x-lfo-egress'];
+  assert.equal(await answering(), 'one');
+
+  reload(entry('one', one, 'big, huge'), entry('other', other));
+  await until('the change is in use', async () => /"huge"/.test((await router.request('GET', '/v1/models')).text));
+  assert.equal(await answering(), 'one', 'one that was changed keeps its place');
+
+  reload(entry('other', other), entry('one', one, 'big, huge'));
+  await until('the other comes first', async () => (await answering()) === 'other');
+});
+
 test('money is counted and reserved by the prices in force, of a backend that came with a reload too', async (t) => {
   const cloud = await ScriptedUpstream.start(
     answerWith({ deltas: ['4'], usage: { prompt_tokens: 30, completion_tokens: 100, total_tokens: 130 }, paceMs: 300 }),

@@ -575,6 +575,30 @@ describe('what agents send', () => {
     );
   });
 
+  test('a result that answers no call, or one that has its answer, is named by its id on every wire', async () => {
+    const use = (id: string) => ({ role: 'assistant', content: [{ type: 'tool_use', id, name: 'run', input: {} }] });
+    const result = (id: string) => ({ type: 'tool_result', tool_use_id: id, content: 'x' });
+    const output = { type: 'function_call_output', call_id: 'twice', output: 'x' };
+    const called = { type: 'function_call', call_id: 'twice', name: 'run', arguments: '{}' };
+    const go = { role: 'user', content: 'Go' };
+    const bodies: readonly (readonly [path: string, body: object, id: string])[] = [
+      ['/v1/messages', { max_tokens: 5, messages: [{ role: 'user', content: [result('orphan')] }] }, 'orphan'],
+      [
+        '/v1/messages',
+        { max_tokens: 5, messages: [go, use('twice'), { role: 'user', content: [result('twice'), result('twice')] }] },
+        'twice',
+      ],
+      ['/v1/responses', { input: [go, { ...output, call_id: 'orphan' }] }, 'orphan'],
+      ['/v1/responses', { input: [go, called, output, output] }, 'twice'],
+      ['/api/chat', { messages: [go, { role: 'tool', tool_call_id: 'orphan', content: 'x' }] }, 'orphan'],
+    ];
+    for (const [path, body, id] of bodies) {
+      const { status, text } = await post(path, { model: 'lfo-auto', ...body });
+      assert.equal(status, 400, `${path} ${text}`);
+      assert.match(text, new RegExp(`\\\\"${id}\\\\"`), path);
+    }
+  });
+
   test('names of small models of any vendor run in auto, whole words only', async () => {
     answer = () => fromEvents(said);
     const asking = (model: string) =>

@@ -48,6 +48,18 @@ test('a delay of up to two seconds is waited for', async (t) => {
   assert.equal(fake.requests.length, 2);
 });
 
+test('a deadline of the provider is tried once more, and no further', async (t) => {
+  const { router, fake } = await cloud(t);
+  const late = refusal(504, 'DEADLINE_EXCEEDED', 'Late.');
+  fake.next(late);
+  const answer = await router.chat(asking('Hi'));
+  assert.deepEqual([answer.status, fake.requests.length], [200, 2], answer.text);
+  for (let call = 0; call < 4; call += 1) fake.next(late);
+  const failed = await router.chat(asking('Hi', { model: 'gemini-2.5-flash' }));
+  assert.deepEqual([failed.status, at(failed.json, 'error', 'code')], [504, 'upstream_timeout']);
+  assert.equal(fake.requests.length, 4);
+});
+
 for (const [what, delay, quota, atLeastS] of [
   ['a longer delay', '2.5s', undefined, 3],
   ['a daily quota', '1s', 'GenerateRequestsPerDayPerProject-FreeTier', 1],

@@ -116,7 +116,13 @@ test('under the policy observe a local answer passes whatever the verdict, which
 test('at the shadow rate the cloud is asked beside an accepted answer, which gets its label with its chance', async (t) => {
   const { router, cloud } = await bothTiers(t, calling('Paris'), calling('London'), 'gate: { shadow_rate: 0.02 }');
   const easily = { ...asksWeather, metadata: { confidence_threshold: '0.1' } };
-  for (let request = 0; request < 600 && cloud.chats.length === 0; request += 1) await router.chat(easily);
+  const egress: unknown[] = [];
+  for (let request = 0; request < 600 && cloud.chats.length === 0; request += 1) {
+    const { headers, json } = await router.chat(easily);
+    assert.equal(headers['x-lfo-egress'], at(json, 'lfo_metadata', 'egress'));
+    egress.push(headers['x-lfo-egress']);
+  }
+  assert.ok(egress.includes('undecided'), 'the answer that was drawn does not say that its prompt stays here');
   let label: Row | undefined;
   for (let tries = 0; tries < 50 && label === undefined; tries += 1) {
     label = (await rowsOf(router, 'labels', 1)).find(({ source }) => source === 'agreement');

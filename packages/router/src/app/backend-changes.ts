@@ -12,7 +12,7 @@ const lookMs = 250;
  */
 export function followBackends(
   { config, clock, logger: log }: AppOptions,
-  fleet: Pick<Fleet, 'members' | 'add' | 'remove'>,
+  fleet: Pick<Fleet, 'members' | 'add' | 'remove' | 'order'>,
   make: (backend: BackendConfig) => TierMember | undefined,
 ): () => void {
   let seen = config.current().backends;
@@ -28,6 +28,7 @@ export function followBackends(
       const closeMs = Math.max(budgets.local.totalMs, budgets.cloud.totalMs);
       for (const name of before.keys()) if (!isSame(name)) letGo(name, closeMs);
       for (const [name, backend] of now) if (!isSame(name)) takeIn(backend);
+      fleet.order([...now.keys()]);
       seen = backends;
     }
     cancel = clock.schedule(lookMs, look);

@@ -1,3 +1,4 @@
+import { inOrder } from '../backends/member-order.ts';
 import type { Pool } from '../backends/pool.ts';
 import { Hedging } from '../pipeline/hedging.ts';
 import type { RetryBudget } from '../pipeline/retry.ts';
@@ -20,6 +21,8 @@ export interface Fleet {
   onEjected(run: (id: string, why: string) => void): void;
   /** Gives a backend no more requests; what runs on it goes on. */
   remove(id: string): void;
+  /** Puts the backends that are named into this order of preference; the others keep their places. */
+  order(ids: readonly string[]): void;
   /** Calls after each change of membership; the returned function stops it. */
   onChange(run: () => void): () => void;
   /** The stages a request may use: those of a `local` one are handed nothing that reaches the cloud. */
@@ -76,6 +79,15 @@ export function createFleet(
         pools[tier].remove(id);
         const left = members[tier].filter(({ backend }) => backend.id !== id);
         change(tier, left);
+      }
+    },
+    order(ids) {
+      for (const tier of ['local', 'cloud'] as const) {
+        pools[tier].order(ids);
+        change(
+          tier,
+          inOrder(members[tier], ids, ({ backend }) => backend.id),
+        );
       }
     },
     onChange(run) {

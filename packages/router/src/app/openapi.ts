@@ -240,7 +240,7 @@ const header = (description: string) => ({ description, schema: { type: 'string'
 const answerHeaders = {
   'x-request-id': header('Names the request in records, logs and traces, and to feedback.'),
   'x-lfo-egress': header(
-    '`none` where nothing left the local network, else the cloud backends that were given the prompt, joined by commas; `undecided` in a stream whose head had to leave before that was known.',
+    '`none` where nothing left the local network, else the cloud backends that were given the prompt, joined by commas; `undecided` in a stream whose head had to leave before that was known, and where `gate.shadow_rate` may ask the cloud afterwards.',
   ),
 };
 const answered = {

@@ -8,6 +8,7 @@ import { CircuitBreaker, type EjectionReason, type Permit } from './breaker.ts';
 import { deviceBreakerOf, newSlowStart, noteDevice } from './device-conduct.ts';
 import { type Asked, type Member, offerAt, placesOf, ratesOf, type Skip, skipOf } from './eligibility.ts';
 import { Measured } from './measured.ts';
+import { inOrder } from './member-order.ts';
 import { markOf, viewOf } from './member-view.ts';
 import { byModel } from './model-order.ts';
 import { noBackendError, overloadedError } from './no-backend.ts';
@@ -92,6 +93,14 @@ export class Pool implements BackendPool {
       isDraining: known?.isDraining ?? false,
       most: () => this.#measured.most,
     });
+    this.#changed();
+  }
+
+  /** Puts those that are named into this order of preference; the others keep their places. */
+  order(ids: readonly string[]): void {
+    const ordered = inOrder(this.#list, ids, ({ backend }) => backend.id);
+    this.#members.clear();
+    for (const member of ordered) this.#members.set(member.backend.id, member);
     this.#changed();
   }
 

@@ -221,6 +221,11 @@ const refused: readonly (readonly [title: string, setup: Setup, message: RegExp]
     /^lfo\.yaml:2 backends\.0\.kind: must be openai-compatible, lfo or gemini$/,
   ],
   [
+    'another LFO of the local tier that is asked to choose',
+    { yaml: 'backends: [{ name: x, kind: lfo, tier: local, base_url: "http://127.0.0.1", models: [lfo-auto] }]' },
+    /^lfo\.yaml:1 backends\.0\.models: "lfo-auto" may leave the network/,
+  ],
+  [
     'a local backend that may leave the network',
     {
       yaml: 'backends: [{ name: x, kind: openai-compatible, tier: local, base_url: "http://127.0.0.1/v1", models: [lfo-cloud] }]',

@@ -54,6 +54,8 @@ export interface RequestTrace {
   /** The best local answer was given though it did not pass. */
   degraded: boolean;
   readonly attempts: AttemptTrace[];
+  /** The cloud may be asked too once a local answer was given, to learn from it (`gate.shadow_rate`). */
+  mayBeShadowed?: true;
   readonly warnings: Map<string, string>;
   usage: Usage | undefined;
   finishReason: FinishReason | undefined;

@@ -54,16 +54,18 @@ export type AnswerMetadata = ReturnType<typeof answerMetadata>;
 
 /**
  * The cloud backends that were given the prompt so far, joined by commas in the order of their use; `none` where nothing
- * left the own network. A backend counts from its choice on, since nobody can say what of a failed call had arrived; one of
- * the local tier that has sent the prompt on is named with where it went.
+ * left the own network, `undecided` where a cloud may yet be asked to learn from a local answer. A backend counts from its
+ * choice on, since nobody can say what of a failed call had arrived; one of the local tier that has sent the prompt on is
+ * named with where it went.
  */
-export function egressOf({ attempts }: Pick<RequestTrace, 'attempts'>): string {
+export function egressOf({ attempts, mayBeShadowed }: Pick<RequestTrace, 'attempts' | 'mayBeShadowed'>): string {
   const names = attempts.flatMap(({ tier, backend, leasedMs, leaked }) => {
     if (backend === undefined || leasedMs === undefined) return [];
     if (leaked !== undefined) return [`${backend}/${leaked}`];
     return tier === 'cloud' ? [backend] : [];
   });
-  return names.length === 0 ? 'none' : [...new Set(names)].join(',');
+  if (names.length === 0) return mayBeShadowed === true ? 'undecided' : 'none';
+  return [...new Set(names)].join(',');
 }
 
 function attemptBody(attempt: AttemptTrace, nowMs: number) {

@@ -287,6 +287,55 @@ test('log-probabilities are given where they were asked for, and only there', as
   assert.equal(at((await complete(events)).choice, 'logprobs'), null);
 });
 
+const url = 'data:image/png;base64,iVBORw0KGgo=';
+
+test('images of an answer stand beside its text, which may be missing', async () => {
+  const images = [{ type: 'image_url', image_url: { url } }];
+  const alone = await complete([start, { type: 'image', url }, finish('stop')]);
+  assert.deepEqual(alone.message, { role: 'assistant', content: null, refusal: null, images });
+  const events: InferenceEvent[] = [start, { type: 'text-delta', text: 'See' }, { type: 'image', url }, finish('stop')];
+  const { message } = await complete(events);
+  assert.deepEqual(message, { role: 'assistant', content: 'See', refusal: null, images });
+  const { deltas } = await stream(events);
+  assert.deepEqual(deltas, [{ role: 'assistant', content: 'See' }, { images }, {}]);
+});
+
+test('a client of Google’s gets the images of an answer as its own wire has them', async () => {
+  const image = { inlineData: { mimeType: 'image/png', data: 'iVBORw0KGgo=' } };
+  const events: InferenceEvent[] = [start, { type: 'image', url }, finish('stop')];
+  const router = scriptedRouter({ answer: () => fromEvents(events) });
+  const payload = { contents: [{ role: 'user', parts: [{ text: 'Draw' }] }] };
+  const asked = { method: 'POST', payload } as const;
+  const whole = await router.app.inject({ ...asked, url: '/v1beta/models/lfo-auto:generateContent' });
+  assert.deepEqual(at(whole.json(), 'candidates', 0, 'content', 'parts'), [image]);
+  const streamed = await router.app.inject({ ...asked, url: '/v1beta/models/lfo-auto:streamGenerateContent?alt=sse' });
+  const first: unknown = JSON.parse(/^data: (.*)$/m.exec(streamed.body)?.[1] ?? '');
+  assert.deepEqual(at(first, 'candidates', 0, 'content', 'parts'), [image]);
+  await router.app.close();
+});
+
+test('a wire without a place for the images of an answer says that they are missing', async () => {
+  const router = scriptedRouter({ answer: () => fromEvents([start, { type: 'image', url }, finish('stop')]) });
+  const messages = [{ role: 'user', content: 'Draw' }];
+  const asked: readonly (readonly [string, object])[] = [
+    ['/v1/messages', { model: 'lfo-auto', max_tokens: 9, messages }],
+    ['/v1/responses', { model: 'lfo-auto', input: 'Draw' }],
+    ['/api/chat', { model: 'lfo-auto', messages }],
+  ];
+  for (const [path, body] of asked) {
+    for (const isStream of [true, false]) {
+      const { headers, body: text } = await router.app.inject({
+        method: 'POST',
+        url: path,
+        payload: { ...body, stream: isStream },
+      });
+      assert.match(String(headers['x-lfo-warning']), /images: /, path);
+      assert.match(text, /"images":"the answer holds images/, path);
+    }
+  }
+  await router.app.close();
+});
+
 test('reasoning and refusals have fields of their own', async () => {
   const events: InferenceEvent[] = [
     start,

@@ -59,6 +59,7 @@ class WholeWriter implements AnswerWriter {
   }
 
   write(events: readonly InferenceEvent[]): undefined {
+    warnOfImages(events, this.#open.format, this.#trace);
     for (const event of events) this.#answer.add(event);
   }
 
@@ -108,6 +109,7 @@ class StreamWriter implements AnswerWriter {
   }
 
   write(events: readonly InferenceEvent[]): Promise<void> | undefined {
+    warnOfImages(events, this.#open.format, this.#trace);
     let frames = '';
     for (const event of events) frames += this.#encoder.encode(event);
     if (frames === '') return undefined;
@@ -151,6 +153,11 @@ class StreamWriter implements AnswerWriter {
     const head = { ...streamHead(this.#trace, isDecided), ...format.headers, 'content-type': format.streamType };
     this.#out.begin(200, head);
   }
+}
+
+function warnOfImages(events: readonly InferenceEvent[], format: AnswerFormat, trace: RequestTrace): void {
+  if (format.carriesImages === true || events.every(({ type }) => type !== 'image')) return;
+  trace.warnings.set('images', 'the answer holds images, which this wire has no place for: ask /v1/chat/completions');
 }
 
 function outOf({ response, clock, pace }: OpenBody): ResponseWriter {

@@ -38,6 +38,8 @@ export interface AnswerFormat {
   readonly headers: Readonly<Record<string, string>>;
   /** `content-type` of a stream. */
   readonly streamType: string;
+  /** The wire has a place for images in answers. */
+  readonly carriesImages?: true;
   whole(context: AnswerContext): WholeAnswer;
   stream(context: AnswerContext): AnswerStream;
   /** The wire's envelope of an error. */

@@ -77,10 +77,18 @@ export class KeyTable {
         .execute();
       if (rows.length === 0) return [];
       const version = await nextVersion(transaction);
-      const changed = rows.map((row) => changedKey(keyOf(row), change));
-      for (const key of changed) {
+      const changed: ManagedKey[] = [];
+      for (const row of rows) {
+        const key = changedKey(keyOf(row), change);
         const { id: _id, ...columns } = rowOf(key, version);
-        await transaction.updateTable('keys').set(columns).where('id', '=', key.id).execute();
+        // One that somebody has revoked since it was read stays revoked.
+        const { numUpdatedRows } = await transaction
+          .updateTable('keys')
+          .set(columns)
+          .where('id', '=', key.id)
+          .where('revoked_ms', 'is', null)
+          .executeTakeFirstOrThrow();
+        if (numUpdatedRows > 0n) changed.push(key);
       }
       return changed;
     });

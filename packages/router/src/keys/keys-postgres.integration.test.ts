@@ -76,3 +76,30 @@ test('of two keys revoked at once none stays hidden', { skip: withoutPostgres, t
   await Promise.all([holding, revoking]);
   assert.notEqual(await table.stamp(), between);
 });
+
+test(
+  'a key that is revoked while its limits are changed stays revoked',
+  { skip: withoutPostgres, timeout: 20_000 },
+  async (t) => {
+    const url = await server().database();
+    const store = new PostgresStore(url);
+    const other = new PostgresStore(url);
+    t.after(() => Promise.all([store.close(), other.close()]));
+    const table = new KeyTable(store);
+    const { key } = await table.create({ name: 'app', scopes: ['chat'], limits: {} }, 1_000);
+    const { promise: changing, resolve: started } = Promise.withResolvers<readonly unknown[]>();
+    await other.db.transaction().execute(async (transaction) => {
+      await transaction.updateTable('keys').set({ revoked_ms: 2_000, version: 9 }).where('id', '=', key.id).execute();
+      const change = table.change(key.id, { limits: { requestsPerDay: 5 } });
+      // It has read the key as it was before, and waits for the row.
+      const waiting = async (): Promise<boolean> => {
+        const { rows } = await sql`select 1 from pg_locks where not granted`.execute(other.db);
+        return rows.length > 0;
+      };
+      while (!(await waiting())) await new Promise((resolve) => setTimeout(resolve, 5));
+      started(change);
+    });
+    assert.deepEqual(await changing, [], 'there was no key in force to change');
+    assert.equal((await table.list())[0]?.revokedMs, 2_000);
+  },
+);

@@ -50,6 +50,7 @@ export class Shadows implements RequestSink {
     const { policy, shadowRate } = this.#options.gate();
     const isDrawn = policy === 'judge' && shadowRate > 0 && this.#options.random() < shadowRate;
     if (request.hints.mode === 'local' || (policy !== 'shadow' && !isDrawn)) return { ended: nothing };
+    if (isDrawn && trace.mode === 'auto') trace.mayBeShadowed = true;
     const answer: InferenceEvent[] = [];
     return {
       wrote: (events) => void answer.push(...events),
@@ -59,7 +60,7 @@ export class Shadows implements RequestSink {
         const isKept = trace.route === 'local' && trace.attempts.at(-1)?.judgement?.policy === 'judge';
         if (policy === 'shadow' && trace.route === 'cloud' && isUntried)
           this.#add({ request, trace, answer, tier: 'local', propensity: 1 });
-        if (isDrawn && isKept && trace.mode === 'auto')
+        if (trace.mayBeShadowed === true && isKept)
           this.#add({ request, trace, answer, tier: 'cloud', propensity: shadowRate });
       },
     };

@@ -309,6 +309,21 @@ test('what a cut answer has cost is known', async () => {
   assert.deepEqual(cut.answer?.usageSoFar, { promptTokens: 7, completionTokens: 2, estimated: true });
 });
 
+test('counts of a backend that are finite and absurd are kept within bounds, whoever reads them', async () => {
+  const most = 2 ** 31 - 1;
+  const absurd = { promptTokens: 1e300, completionTokens: 2 ** 53, reasoningTokens: 1.5, cachedTokens: -1 };
+  const run = readAll([start, text('a'), { type: 'finish', reason: 'stop', usage: absurd }]);
+  await run.clock.advanceAsync(1);
+  const last = run.events.at(-1);
+  assert.ok(last?.type === 'finish', String(run.error));
+  assert.deepEqual(last.usage, {
+    promptTokens: most,
+    completionTokens: most,
+    reasoningTokens: 1,
+    cachedTokens: 0,
+  });
+});
+
 /** An upstream that is told what to say and when. */
 function spoken(): {
   say: (event: InferenceEvent) => void;

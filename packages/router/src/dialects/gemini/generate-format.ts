@@ -24,6 +24,7 @@ export class GenerateFormat implements AnswerFormat {
   readonly dialect = 'gemini';
   readonly headers = {};
   readonly streamType: string;
+  readonly carriesImages = true;
   readonly errorBody = googleError;
   readonly #options: GenerateFormatOptions;
 
@@ -43,7 +44,8 @@ export class GenerateFormat implements AnswerFormat {
         const parts: object[] = [];
         if (isThinkingShown && answer.reasoning !== '') parts.push({ text: answer.reasoning, thought: true });
         const text = answer.text + answer.refusal;
-        if (text !== '' || answer.calls.length === 0) parts.push({ text });
+        if (text !== '' || answer.calls.length + answer.images.length === 0) parts.push({ text });
+        parts.push(...answer.images.map(imagePart));
         for (const { id, name, arguments: json, thoughtSignature } of answer.calls) {
           parts.push(callPart(id, name, json, thoughtSignature));
         }
@@ -96,6 +98,8 @@ class GenerateStream implements AnswerStream {
         return this.#text(this.#texts.said.push(event.text), false);
       case 'reasoning-delta':
         return this.#options.isThinkingShown ? this.#text(this.#texts.thought.push(event.text), true) : '';
+      case 'image':
+        return this.#chunk({ parts: [imagePart(event.url)] });
       case 'tool-call-start': {
         const { index, id, name, thoughtSignature: signature } = event;
         this.#ledger.start(index);
@@ -204,6 +208,12 @@ function scored({ token, logprob, id }: Pick<TokenScore, 'token' | 'logprob' | '
 
 /** In the place of minus infinity, which JSON cannot say. */
 const impossible = -9999;
+
+/** Backends give images as `data:` URLs. */
+function imagePart(url: string): object {
+  const [, mimeType = '', data = ''] = /^data:([^;,]*);base64,(.*)$/s.exec(url) ?? [];
+  return { inlineData: { mimeType, data } };
+}
 
 function callPart(id: string, name: string, json: string, signature: string | undefined): object {
   const args = parseJson(json);

@@ -10,6 +10,7 @@ export class ChatFormat implements AnswerFormat {
   readonly dialect = 'openai-chat';
   readonly headers = {};
   readonly streamType = 'text/event-stream; charset=utf-8';
+  readonly carriesImages = true;
   readonly errorBody = errorBody;
   readonly #request: ChatRequest;
 

@@ -3,6 +3,7 @@ import type { Embedder, EmbeddingAnswer, EmbeddingAsk, EmbeddingCall } from '../
 import { BackendError, RequestError } from '../../../core/errors.ts';
 import { linkFault } from './device-fault.ts';
 import type { DeviceLink } from './device-link.ts';
+import { checkUsage } from './usage-check.ts';
 
 /** Texts and characters of one message: its answer fits a frame, and another request gets its turn in between. */
 const textsAtOnce = 16;
@@ -13,7 +14,7 @@ export interface EmbeddingDevice {
   readonly id: () => string;
   readonly models: () => readonly string[];
   readonly contextTokens: (model: string) => number | undefined;
-  readonly link: () => DeviceLink | undefined;
+  readonly link: () => Pick<DeviceLink, 'embed'> | undefined;
 }
 
 /** The embedding models of a device. */
@@ -33,16 +34,25 @@ async function embed(
   { model, signal }: EmbeddingCall,
 ): Promise<EmbeddingAnswer> {
   const vectors: Float32Array[] = [];
-  let promptTokens = 0;
+  let promptTokens: number | undefined = 0;
   for (const texts of inPieces(inputs.map(asText))) {
     const link = device.link();
     if (link === undefined) throw linkFault('unreachable', device.id());
     const { vectors: made, tokens } = await link.embed(texts, model, truncate, signal);
     if (made.length !== texts.length) throw linkFault('malformed', device.id());
     for (const text of made) vectors.push(checked(vectorOf(text), dimensions, device.id()));
-    promptTokens += tokens;
+    const counted = countedOf(tokens, texts);
+    promptTokens = promptTokens === undefined || counted === undefined ? undefined : promptTokens + counted;
   }
-  return { vectors, promptTokens };
+  return { vectors, ...(promptTokens === undefined ? {} : { promptTokens }) };
+}
+
+/** What a device says that these texts took; undefined: nothing, or what cannot be. */
+function countedOf(tokens: number, texts: readonly string[]): number | undefined {
+  if (tokens < texts.length) return undefined;
+  const requestBytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  const said = { prompt_tokens: tokens, completion_tokens: 0, cached_tokens: 0 };
+  return checkUsage(said, { requestBytes, messages: texts.length, answerBytes: 0, calls: 0 }).promptTokens;
 }
 
 function asText(input: EmbeddingAsk['inputs'][number]): string {

@@ -73,7 +73,7 @@ interface Foreign {
 const outForEgress: BackendStatus = {
   state: 'down',
   detail:
-    'has sent a prompt out of the network though its tier is local: it gets none until its entry is corrected and LFO restarted',
+    'has sent a prompt out of the network though its tier is local: it gets none until its entry is corrected or LFO restarted',
 };
 
 /** It answers, but has no model list, which a server whose models are configured may do without. */
