@@ -8,6 +8,7 @@ import { startTiers, type Tiers, type TiersOptions } from '@lfo/testing/both-tie
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { refusingOrigin, ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
+import { eventually } from '@lfo/testing/test-device.ts';
 import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
 
 const sure = answerWith({ deltas: ['It', ' is', ' 4', '.'], logprobs: [-0.05, -0.02, -0.01, -0.02] });
@@ -263,6 +264,34 @@ describe('the embedded model', () => {
     const next = await router.chat(asking('Again', { model: 'lfo-local', max_tokens: 3 }));
     assert.equal(next.status, 200);
     assert.equal(metadata(next, 'backend'), 'embedded');
+  });
+
+  test('stopped and never continued: auto goes to the cloud, /ready and the dashboard say so, another takes over', async (t) => {
+    const cloud = await ScriptedUpstream.start(fromCloud);
+    t.after(() => cloud.close());
+    const router = await startRouter(t, {
+      env: { LFO_LOCAL_MODEL: 'smollm2-135m' },
+      childOptions: { engine: 'scripted', scripted: { words: 3 } },
+      yaml: `backends: [{ name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [big] }]`,
+    });
+    const pid = await childPid(router);
+    process.kill(pid, 'SIGSTOP');
+    // One after the other: two in a row of which nothing is said end it.
+    for (let request = 0; request < 2; request++) {
+      const answer = await router.chat(asking('Hello'));
+      assert.deepEqual([answer.status, content(answer)], [200, 'Canberra']);
+    }
+    assert.match((await router.request('GET', '/ready')).text, /embedded: The /);
+    const { json } = await router.request('GET', '/dashboard/api/fleet');
+    const backends: unknown = at(json, 'backends');
+    assert.ok(Array.isArray(backends));
+    const shown: unknown = backends.find((backend) => at(backend, 'id') === 'embedded');
+    assert.notEqual(at(shown, 'state'), 'ready', JSON.stringify(shown));
+    await eventually(async () => {
+      const next = await router.chat(asking('Again', { model: 'lfo-local' }));
+      return metadata(next, 'backend') === 'embedded' ? true : undefined;
+    }, 'another process');
+    assert.notEqual(await childPid(router), pid);
   });
 });
 
