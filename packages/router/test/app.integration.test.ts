@@ -186,6 +186,32 @@ describe('one request, end to end', () => {
     assert.equal(at(unknown.json, 'error', 'code'), 'model_not_found');
   });
 
+  test('a model that a local server hands on to a cloud is a cloud model, and the egress names it', async (t) => {
+    const { router, local, cloud } = await bothTiers(t, { near: 'models: [small, "large:120b-cloud"]', local: sure });
+    const asked = asking('Hello', { model: 'large:120b-cloud' });
+    const posts = (): number => local.requests.filter(({ method }) => method === 'POST').length;
+    const refused = await router.chat(asked, { 'x-lfo-mode': 'local' });
+    assert.equal(at(refused.json, 'error', 'code'), 'mode_conflict', refused.text);
+    assert.equal(posts(), 0);
+    const answer = await router.chat(asked);
+    assert.deepEqual([answer.status, answer.headers['x-lfo-egress']], [200, 'near-cloud']);
+    assert.deepEqual([posts(), cloud.requests.length], [1, 0]);
+    const home = await router.chat(asking('Hello', { model: 'near/small' }));
+    assert.deepEqual([home.headers['x-lfo-egress'], metadata(home, 'backend')], ['none', 'near']);
+    assert.equal((await router.chat(asking('Hello', { model: 'near/large:120b-cloud' }))).status, 404);
+  });
+
+  test('a model of both tiers is given by either, and by one where its name says so', async (t) => {
+    const { router, cloud } = await bothTiers(t, { near: 'models: [shared]', far: 'models: [shared]', local: unsure });
+    const either = await router.chat(asking('Capital of Australia?', { model: 'shared' }));
+    assert.deepEqual([content(either), metadata(either, 'attempts', 0, 'backend')], ['Canberra', 'near']);
+    const near = await router.chat(asking('Capital of Australia?', { model: 'near/shared' }));
+    assert.deepEqual([content(near), near.headers['x-lfo-egress']], ['Sydney.', 'none']);
+    const far = await router.chat(asking('Capital of Australia?', { model: 'far/shared' }));
+    assert.deepEqual([content(far), far.headers['x-lfo-egress']], ['Canberra', 'far']);
+    assert.equal(cloud.chats.length, 2);
+  });
+
   test('a departed client ends the work upstream', async (t) => {
     const { router, local } = await bothTiers(t);
     local.always((exchange) => exchange.silence());
