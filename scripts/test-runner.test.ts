@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -135,6 +135,57 @@ test('a test file in which some tests alone would run is told', () => {
     assert.equal(onlyIn('x.test.ts', source).length, 1, source);
   }
   assert.deepEqual(onlyIn('x.test.ts', 'test("the only one", () => {}); readonly: true;'), []);
+});
+
+/** Runs `scripts/test.ts` itself over test files of a folder of their own. */
+function runAll(
+  t: TestContext,
+  files: Readonly<Record<string, string>>,
+  kind: string,
+  env: Readonly<Record<string, string>>,
+) {
+  const folder = mkdtempSync(join(tmpdir(), 'lfo-runner-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, 'scripts'));
+  const imported = JSON.stringify(join(import.meta.dirname, 'end-of-tests.ts'));
+  writeFileSync(join(folder, 'scripts/end-of-tests.ts'), `import ${imported};`);
+  // Every run has to know the model file of CI.
+  writeFileSync(join(folder, 'llama-engine.model.test.ts'), '');
+  for (const [name, source] of Object.entries(files)) writeFileSync(join(folder, name), source);
+  const { NODE_TEST_CONTEXT: _, CI: _ci, LFO_TEST_FULL: _full, LFO_TEST_RERUNS: _reruns, ...environment } = process.env;
+  const { status, stdout } = spawnSync(process.execPath, [join(import.meta.dirname, 'test.ts'), kind], {
+    cwd: folder,
+    env: { ...environment, ...env },
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
+  return { status, problems: stdout.split('\n').filter((line) => line.startsWith('PROBLEM: ')), stdout };
+}
+
+test('with CI=true a skip that is not on the list fails the run, and only then', (t) => {
+  const files = {
+    'skips.test.ts': `import { test } from 'node:test'; test('seen', { skip: 'no browser' }, () => {});`,
+    'allowed.test.ts': `import { test } from 'node:test';
+      test('named', { skip: ${JSON.stringify(allowedSkips[0]?.reason)} }, () => {});`,
+  };
+  const strict = runAll(t, files, 'unit', { CI: 'true' });
+  assert.deepEqual(strict.problems, ['PROBLEM: skips.test.ts: "seen" was skipped (no browser).']);
+  assert.equal(strict.status, 1);
+  assert.deepEqual([runAll(t, files, 'unit', {}).status, runAll(t, files, 'unit', { CI: 'false' }).status], [0, 0]);
+});
+
+test('at most two integration files that fail are run once more, and each is named at the end', (t) => {
+  /** Fails at its first run alone. */
+  const flaky = (name: string): Readonly<Record<string, string>> => ({
+    [`${name}.integration.test.ts`]: `import { existsSync, writeFileSync } from 'node:fs'; import { test } from 'node:test';
+      test('x', () => { if (existsSync('${name}')) return; writeFileSync('${name}', ''); throw new Error('once'); });`,
+  });
+  const one = runAll(t, flaky('one'), 'integration', { CI: 'true' });
+  assert.match(one.stdout, /1 files run once more: one\.integration\.test\.ts/);
+  assert.deepEqual([one.status, one.problems], [0, []]);
+  const three = runAll(t, { ...flaky('one'), ...flaky('two'), ...flaky('three') }, 'integration', { CI: 'true' });
+  assert.match(three.stdout, /0 files run once more/);
+  assert.deepEqual([three.status, three.problems.length], [1, 3]);
 });
 
 test('a kind or a name that matches nothing fails the run', () => {

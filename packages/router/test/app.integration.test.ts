@@ -8,6 +8,7 @@ import { startTiers, type Tiers, type TiersOptions } from '@lfo/testing/both-tie
 import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { refusingOrigin, ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
+import { eventually } from '@lfo/testing/test-device.ts';
 import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
 
 const sure = answerWith({ deltas: ['It', ' is', ' 4', '.'], logprobs: [-0.05, -0.02, -0.01, -0.02] });
@@ -185,6 +186,32 @@ describe('one request, end to end', () => {
     assert.equal(at(unknown.json, 'error', 'code'), 'model_not_found');
   });
 
+  test('a model that a local server hands on to a cloud is a cloud model, and the egress names it', async (t) => {
+    const { router, local, cloud } = await bothTiers(t, { near: 'models: [small, "large:120b-cloud"]', local: sure });
+    const asked = asking('Hello', { model: 'large:120b-cloud' });
+    const posts = (): number => local.requests.filter(({ method }) => method === 'POST').length;
+    const refused = await router.chat(asked, { 'x-lfo-mode': 'local' });
+    assert.equal(at(refused.json, 'error', 'code'), 'mode_conflict', refused.text);
+    assert.equal(posts(), 0);
+    const answer = await router.chat(asked);
+    assert.deepEqual([answer.status, answer.headers['x-lfo-egress']], [200, 'near-cloud']);
+    assert.deepEqual([posts(), cloud.requests.length], [1, 0]);
+    const home = await router.chat(asking('Hello', { model: 'near/small' }));
+    assert.deepEqual([home.headers['x-lfo-egress'], metadata(home, 'backend')], ['none', 'near']);
+    assert.equal((await router.chat(asking('Hello', { model: 'near/large:120b-cloud' }))).status, 404);
+  });
+
+  test('a model of both tiers is given by either, and by one where its name says so', async (t) => {
+    const { router, cloud } = await bothTiers(t, { near: 'models: [shared]', far: 'models: [shared]', local: unsure });
+    const either = await router.chat(asking('Capital of Australia?', { model: 'shared' }));
+    assert.deepEqual([content(either), metadata(either, 'attempts', 0, 'backend')], ['Canberra', 'near']);
+    const near = await router.chat(asking('Capital of Australia?', { model: 'near/shared' }));
+    assert.deepEqual([content(near), near.headers['x-lfo-egress']], ['Sydney.', 'none']);
+    const far = await router.chat(asking('Capital of Australia?', { model: 'far/shared' }));
+    assert.deepEqual([content(far), far.headers['x-lfo-egress']], ['Canberra', 'far']);
+    assert.equal(cloud.chats.length, 2);
+  });
+
   test('a departed client ends the work upstream', async (t) => {
     const { router, local } = await bothTiers(t);
     local.always((exchange) => exchange.silence());
@@ -263,6 +290,34 @@ describe('the embedded model', () => {
     const next = await router.chat(asking('Again', { model: 'lfo-local', max_tokens: 3 }));
     assert.equal(next.status, 200);
     assert.equal(metadata(next, 'backend'), 'embedded');
+  });
+
+  test('stopped and never continued: auto goes to the cloud, /ready and the dashboard say so, another takes over', async (t) => {
+    const cloud = await ScriptedUpstream.start(fromCloud);
+    t.after(() => cloud.close());
+    const router = await startRouter(t, {
+      env: { LFO_LOCAL_MODEL: 'smollm2-135m' },
+      childOptions: { engine: 'scripted', scripted: { words: 3 } },
+      yaml: `backends: [{ name: far, kind: openai-compatible, tier: cloud, base_url: "${cloud.origin}/v1", models: [big] }]`,
+    });
+    const pid = await childPid(router);
+    process.kill(pid, 'SIGSTOP');
+    // One after the other: two in a row of which nothing is said end it.
+    for (let request = 0; request < 2; request++) {
+      const answer = await router.chat(asking('Hello'));
+      assert.deepEqual([answer.status, content(answer)], [200, 'Canberra']);
+    }
+    assert.match((await router.request('GET', '/ready')).text, /embedded: The /);
+    const { json } = await router.request('GET', '/dashboard/api/fleet');
+    const backends: unknown = at(json, 'backends');
+    assert.ok(Array.isArray(backends));
+    const shown: unknown = backends.find((backend) => at(backend, 'id') === 'embedded');
+    assert.notEqual(at(shown, 'state'), 'ready', JSON.stringify(shown));
+    await eventually(async () => {
+      const next = await router.chat(asking('Again', { model: 'lfo-local' }));
+      return metadata(next, 'backend') === 'embedded' ? true : undefined;
+    }, 'another process');
+    assert.notEqual(await childPid(router), pid);
   });
 });
 

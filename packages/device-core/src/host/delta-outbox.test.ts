@@ -138,3 +138,20 @@ test('parts are cut to what the link takes, and no character in two', () => {
     sent.map((_, at) => at),
   );
 });
+
+test('scores held back for long are cut to what the link takes', () => {
+  const { sent, sink, box } = outbox();
+  sink.maxMessageBytes = 65_536;
+  const top = Array.from({ length: 20 }, (_, at) => ({ token: ` word ${at}`, lp: -12.345678901234 }));
+  const scores = Array.from({ length: 300 }, (_, at) => ({ token: ` word ${at}`, lp: -0.1234567890123, top }));
+  box.push({ k: 'scores', of: 'call', taken: 'raw', scores });
+  box.push(text('x'));
+  box.flush();
+  for (const delta of sent) assert.ok(Buffer.byteLength(JSON.stringify(delta)) <= 65_536);
+  const parts = sent.flatMap((delta) => delta.parts);
+  assert.deepEqual(
+    parts.flatMap((part) => (part.k === 'scores' ? part.scores : [])),
+    scores,
+  );
+  assert.deepEqual(parts.at(-1), text('x'));
+});

@@ -13,6 +13,8 @@ const envelopeBytes = 256;
 /** Of one character in JSON at worst. */
 const bytesPerChar = 6;
 
+type Scores = Extract<AnswerPart, { k: 'scores' }>['scores'];
+
 /** Where deltas go. */
 export interface DeltaSink {
   readonly writable: boolean;
@@ -132,7 +134,26 @@ function cut(part: AnswerPart, maxChars: number): readonly AnswerPart[] {
   if (part.k === 'text' || part.k === 'reasoning')
     return piecesOf(part.text, maxChars).map((text) => ({ ...part, text }));
   if (part.k === 'args') return piecesOf(part.json, maxChars).map((json) => ({ ...part, json }));
+  if (part.k === 'scores') return runsOf(part.scores, maxChars).map((scores) => ({ ...part, scores }));
   return [part];
+}
+
+/** Scores in runs of at most so many characters, each of one score at least. */
+function runsOf(scores: Scores, maxChars: number): readonly Scores[] {
+  const runs: Scores[] = [];
+  let run: Scores = [];
+  let chars = 0;
+  for (const score of scores) {
+    const size = sizeOfScore(score);
+    if (run.length > 0 && chars + size > maxChars) {
+      runs.push(run);
+      run = [];
+      chars = 0;
+    }
+    run.push(score);
+    chars += size;
+  }
+  return [...runs, run];
 }
 
 function piecesOf(text: string, maxChars: number): readonly string[] {
@@ -156,9 +177,13 @@ function sizeOf(part: AnswerPart): number {
     case 'args':
       return part.json.length;
     case 'scores':
-      // A score is about 40 characters of JSON beside its token, and as much for each alternative.
-      return part.scores.reduce((sum, { top }) => sum + 40 * (1 + (top?.length ?? 0)), 0);
+      return part.scores.reduce((sum, score) => sum + sizeOfScore(score), 0);
     default:
       return 40;
   }
+}
+
+/** About 40 characters of JSON with its token, and as much for each alternative. */
+function sizeOfScore({ top }: Scores[number]): number {
+  return 40 * (1 + (top?.length ?? 0));
 }

@@ -116,7 +116,8 @@ function deviceModels(server: ModelServer): readonly ListedModel[] {
   return device === undefined ? [] : models.map((model) => listed(`${model}@${device.name}`, [server]));
 }
 
-function servesPlainly(server: ModelServer, asked: string, servers: readonly ModelServer[]): boolean {
+/** Whether the model's own id, without a name beside it, means this server too. */
+export function servesPlainly(server: ModelServer, asked: string, servers: readonly ModelServer[]): boolean {
   if (!server.models.includes(asked)) return false;
   const { device } = server;
   if (device === undefined) return true;

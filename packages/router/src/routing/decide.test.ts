@@ -440,6 +440,25 @@ test('a pin names its backend and model in every attempt', () => {
   assert.deepEqual(decision.attempts, [{ tier: 'cloud', backend: 'gemini', model: 'gemini-2.5-flash', gated: false }]);
 });
 
+test('a device is not asked for a model of another by its plain id, however many others serve it', () => {
+  const others = [localView({ models: ['twin'] }), localView({ id: 'server', models: ['twin'] })];
+  const phone = (plainModels: readonly string[]): BackendView =>
+    localView({ id: 'dev-1', models: ['twin', 'tiny'], device: { name: 'phone', plainModels } });
+  const attempts = (model: string, ...fleet: readonly BackendView[]) =>
+    decide(featuresOf('auto', { request: chatRequest({ model }) }), fleetOf(...fleet, cloud), defaultPolicies).attempts;
+  for (const plainModels of [[], ['twin']]) {
+    assert.deepEqual(attempts('twin', ...others, phone(plainModels)), [
+      { tier: 'local', model: 'twin', gated: false, avoid: ['dev-1'] },
+    ]);
+  }
+  assert.deepEqual(attempts('twin@phone', ...others, phone([])), [
+    { tier: 'local', backend: 'dev-1', model: 'twin', gated: false },
+  ]);
+  const twoPhones = [phone(['tiny']), localView({ ...phone(['tiny']), id: 'dev-2' })];
+  assert.deepEqual(attempts('tiny', ...twoPhones), [{ tier: 'local', model: 'tiny', gated: false }]);
+  assert.equal(attempts('lfo-auto', ...others, phone([]))[0]?.avoid, undefined);
+});
+
 test('nothing is said of a tier that the request itself leaves out', () => {
   const said = (mode: Mode, model?: string) =>
     decide(

@@ -1,6 +1,6 @@
-import type { Attempt, FleetView } from '../core/backend.ts';
+import type { Attempt, BackendView, FleetView } from '../core/backend.ts';
 import { RequestError } from '../core/errors.ts';
-import { intersectModes, resolveModel, type ModelTarget } from '../core/model-directory.ts';
+import { intersectModes, resolveModel, servesPlainly, type ModelTarget } from '../core/model-directory.ts';
 import type { Reason } from '../core/reason.ts';
 import type { Mode, Tier } from '../core/request.ts';
 import type { AnswerGoal, Decision, RequestFeatures, RoutingPolicy, RuleVote, Vote } from '../core/routing.ts';
@@ -27,7 +27,7 @@ export function decide(
   if (asked === undefined) throw unknownModel();
   const askedMode = intersectModes(features.mode, asked.mode);
   if (askedMode === undefined) throw contradiction();
-  const served = { backends: fleet.backends.filter((backend) => serves(backend, asked)) };
+  const served = { backends: fleet.backends.filter((backend) => serves(backend, asked, fleet)) };
   const ruled = ruleVotes(rules, features, served);
   const { mode, target, avoid, prefer, lane, goal } = underRules(askedMode, asked, ruled);
   const scope = { backends: served.backends.filter(({ id }) => !avoid.includes(id) && (target.backend ?? id) === id) };
@@ -45,7 +45,8 @@ export function decide(
 
   const cloudReady = suitable(scope, 'cloud', scoped).some(isReady);
   const hasEscape = order.includes('cloud') && cloudReady;
-  const also = { ...(avoid.length > 0 && { avoid }), ...(prefer !== undefined && { prefer }) };
+  const avoided = [...avoid, ...namesakes(asked, served, fleet)];
+  const also = { ...(avoided.length > 0 && { avoid: avoided }), ...(prefer !== undefined && { prefer }) };
   const attempts = order
     .flatMap((tier) => [
       attemptAt(tier, target, tier === 'local' && first === 'local' && hasEscape),
@@ -148,9 +149,18 @@ function standInsAt(tier: Tier, target: ModelTarget, fleet: FleetView): readonly
   );
 }
 
-function serves(backend: FleetView['backends'][number], target: ModelTarget): boolean {
-  if (target.backend !== undefined) return backend.id === target.backend;
-  return target.model === undefined || backend.models.includes(target.model);
+function serves(backend: BackendView, { backend: only, model }: ModelTarget, { backends }: FleetView): boolean {
+  if (only !== undefined) return backend.id === only;
+  return model === undefined || servesPlainly(backend, model, backends);
+}
+
+/** Devices with a model of this name, which is another's. */
+function namesakes({ backend: only, model }: ModelTarget, served: FleetView, fleet: FleetView): readonly string[] {
+  if (only !== undefined || model === undefined) return [];
+  const named = fleet.backends.filter(
+    (backend) => backend.models.includes(model) && !served.backends.includes(backend),
+  );
+  return named.map(({ id }) => id);
 }
 
 function allowedTiers(votes: readonly CastVote[]): readonly Tier[] {

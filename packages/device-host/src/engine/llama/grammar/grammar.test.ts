@@ -143,6 +143,23 @@ test('choices whose product is too large become any object, which is validated i
   assert.ok(performance.now() - started < 5000);
 });
 
+test('choices that contradict what they are choices of cost no more than the others', () => {
+  const contradicting = { anyOf: Array.from({ length: 900 }, (_, at) => ({ x: at })) };
+  const definitions = Array.from({ length: 60 }, (_, at): [string, unknown] => [
+    `s${at}`,
+    { minProperties: at, allOf: [{ $ref: '#/$defs/all' }] },
+  ]);
+  const grammar = schema({
+    type: 'object',
+    x: Array.from({ length: 900 }, (_, at) => at * 1_234_567),
+    anyOf: definitions.map(([name]) => ({ $ref: `#/$defs/${name}` })),
+    $defs: { all: contradicting, ...Object.fromEntries(definitions) },
+  });
+  // Beyond what may be compared it is any object, and is validated.
+  assert.match(grammar?.gbnf ?? '', /^root ::= object$/m);
+  assert.ok(grammar?.isValidText !== undefined);
+});
+
 test('a schema that contains itself in a choice is written, not followed for ever', () => {
   const self = { type: 'object', properties: { a: { type: 'string' } }, anyOf: [{ $ref: '#' }, { required: ['a'] }] };
   assert.ok((schema(self)?.gbnf.length ?? Infinity) < 4000);

@@ -113,9 +113,8 @@ export class SchemaGrammar {
     this.#parts += 1;
     if (schema === true) return 'value';
     if (!isSchema(schema)) return this.#inexact();
-    const text = JSON.stringify(schema);
-    this.#comparedChars += text.length;
-    if (this.#parts > limits.parts || this.#comparedChars > limits.comparedChars) throw new TooLarge();
+    if (this.#parts > limits.parts) throw new TooLarge();
+    const text = this.#textOf(schema);
     const known = this.#known.get(text);
     if (known?.isOpen === true) return (known.rule ??= this.rule('value'));
     if (known?.rule !== undefined) return known.rule;
@@ -129,6 +128,14 @@ export class SchemaGrammar {
     if (entry.rule === undefined) entry.rule = body;
     else this.#define(entry.rule, body === entry.rule ? this.#inexact() : body);
     return entry.rule;
+  }
+
+  /** For comparison with others. */
+  #textOf(value: unknown): string {
+    const text = JSON.stringify(value);
+    this.#comparedChars += text.length;
+    if (this.#comparedChars > limits.comparedChars) throw new TooLarge();
+    return text;
   }
 
   #define(name: string, body: string): void {
@@ -187,7 +194,7 @@ export class SchemaGrammar {
     for (const part of parts) {
       const whole: unknown =
         isSchema(part) && typeof part['$ref'] === 'string' ? resolve(this.#root, part['$ref']) : part;
-      merged = merged && merge(merged, whole);
+      merged = merged && merge(merged, whole, (one, other) => this.#textOf(one) === this.#textOf(other));
     }
     return merged === undefined ? this.#inexact() : this.#node(merged);
   }
@@ -279,7 +286,7 @@ function impliedType(schema: Schema): string | undefined {
 }
 
 /** Both schemas in one, or undefined when they speak of the same thing differently. */
-function merge(a: Schema, b: unknown): Schema | undefined {
+function merge(a: Schema, b: unknown, areSame: (one: unknown, other: unknown) => boolean): Schema | undefined {
   if (b === true) return a;
   if (!isSchema(b)) return undefined;
   const merged: Record<string, unknown> = { ...a };
@@ -294,7 +301,7 @@ function merge(a: Schema, b: unknown): Schema | undefined {
       Object.keys(value).every((name) => !(name in present))
     ) {
       merged[key] = { ...present, ...value };
-    } else if (JSON.stringify(present) !== JSON.stringify(value)) return undefined;
+    } else if (!areSame(present, value)) return undefined;
   }
   return merged;
 }

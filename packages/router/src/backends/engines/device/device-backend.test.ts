@@ -11,6 +11,7 @@ import type { ChatRequest } from '../../../core/request.ts';
 import { DeviceBackend, type DeviceBackendOptions } from './device-backend.ts';
 import { maxHeldChars } from './device-call.ts';
 import { countMs, helloMs } from './device-link.ts';
+import { PrefixBook } from './prefix-book.ts';
 import { workMs as silenceMs } from './router-session.ts';
 
 const request: ChatRequest = {
@@ -301,6 +302,59 @@ test('a request larger than a frame is refused as too long, and the link lives o
   device.done(device.of('complete')[0]?.id ?? -1);
   assert.equal(await over, undefined);
 });
+
+test('a beginning of prompts that a device’s frame does not take is not read ahead, and the link lives on', async () => {
+  const prefixes = new PrefixBook();
+  const instructions = (text: string): ChatRequest['messages'] => [
+    { role: 'system', content: [{ type: 'text', text }] },
+    ...request.messages,
+  ];
+  for (const text of ['é'.repeat(40_000), 'Answer briefly. '.repeat(30)])
+    for (let use = 0; use < 2; use++) prefixes.note({ ...request, messages: instructions(text) }, scriptedModel.id);
+  const { backend, device } = connect({ prefixes });
+  backend.attach(device.channel);
+  device.send({ ...scriptedHello, models: [scriptedModel], max_frame: 65_536, features: ['prefill'] });
+  await settle();
+  device.state({});
+  await settle();
+  assert.deepEqual(
+    device.of('prefill').map(({ messages }) => messages[0]?.content.length),
+    ['Answer briefly. '.length * 30],
+  );
+  assert.deepEqual([device.closed, backend.status().state], [undefined, 'ready']);
+});
+
+test(
+  'a request that a device cannot be sent again, back with a smaller frame, fails alone',
+  { timeout: 10_000 },
+  async () => {
+    const { clock, backend, read } = connectWith({ graceMs: 10_000 });
+    const connected = async (more: Partial<typeof scriptedHello> = {}): Promise<ScriptedDevice> => {
+      const device = new ScriptedDevice(clock);
+      backend.attach(device.channel);
+      device.send({ ...scriptedHello, models: [scriptedModel], features: ['resume'], ...more });
+      await settle();
+      device.state({});
+      await settle();
+      return device;
+    };
+    const first = await connected();
+    const text = 'x'.repeat(100_000);
+    const large = read({ messages: [{ role: 'user', content: [{ type: 'text', text }] }] });
+    const small = read();
+    await settle();
+    const id = first.of('welcome')[0]?.session ?? '';
+    first.carrier.cut();
+    await settle();
+    const second = await connected({ session: { id, requests: [] }, max_frame: 65_536 });
+    const error = await large;
+    assert.ok(error instanceof BackendError && error.code === 'context_length_exceeded', String(error));
+    const again = second.of('complete');
+    assert.equal(again.length, 1);
+    second.done(again[0]?.id ?? -1);
+    assert.equal(await small, undefined);
+  },
+);
 
 for (const [code, fault, status] of [
   ['busy', 'busy', 503],

@@ -71,8 +71,13 @@ export class DeviceCall implements CallListener {
   onLost(loss: CallLoss): void {
     if (loss === 'lost' || loss === 'process_ended') return this.#finish({ error: this.#lostFault(loss) });
     const isUnanswered = loss === 'silent' && !this.#isAnswered;
-    const name = { out_of_order: 'outOfOrder', malformed: 'malformed', silent: 'silent' } as const;
-    this.#finish({ error: linkFault(name[loss], this.#backend) });
+    const names = {
+      out_of_order: 'outOfOrder',
+      malformed: 'malformed',
+      too_large: 'tooLarge',
+      silent: 'silent',
+    } as const;
+    this.#finish({ error: linkFault(names[loss], this.#backend) });
     if (isUnanswered) this.#onUnanswered();
   }
 

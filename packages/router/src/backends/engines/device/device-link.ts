@@ -358,7 +358,7 @@ export class DeviceLink {
       ...(others.length === 0 ? {} : { routers: wireRouters(others) }),
       features: hello.features.filter((feature) => usedFeatures.has(feature) && (feature !== 'resume' || graceMs > 0)),
     });
-    for (const request of greeting.again) link.send(request);
+    for (const request of greeting.again) if (!isTaken(() => link.send(request))) greeting.session.tooLarge(request.id);
     this.#watch = new Liveness({
       clock,
       periodMs: heartbeatMs,
@@ -385,7 +385,12 @@ export class DeviceLink {
   }
 
   /** One beginning of prompts for each slot, while the device has nothing to do and is not on battery. */
-  #prefill({ accepting, battery, models: [model] }: MessageOf<DeviceMessage, 'state'>): void {
+  #prefill(state: MessageOf<DeviceMessage, 'state'>): void {
+    const {
+      accepting,
+      battery,
+      models: [model],
+    } = state;
     const { prefixes, link, backend, prefixKey } = this.#options;
     const session = this.#session;
     if (prefixes === undefined || session === undefined || this.#hello?.features.includes('prefill') !== true) return;
@@ -397,12 +402,11 @@ export class DeviceLink {
     if (next === undefined) return;
     const { hash, request } = next;
     this.#prefilled.add(hash);
-    this.#prefilling = session.takeId();
+    const id = session.takeId();
     const prompt = wirePrompt(request, backend, prefixKey);
     const prefix = [{ h: hash, messages: request.messages.length }];
-    refuseTooLarge(backend, () =>
-      link.send({ t: 'prefill', id: this.#prefilling ?? 0, model: model.id, ...prompt, prefix }),
-    );
+    if (isTaken(() => link.send({ t: 'prefill', id, model: model.id, ...prompt, prefix }))) this.#prefilling = id;
+    else this.#prefill(state);
   }
 
   #prefillEnded(id: number | undefined): void {
@@ -456,9 +460,16 @@ function countOf({ tokens, warm }: MessageOf<DeviceMessage, 'counted'>): PromptC
 
 /** @throws BackendError where the request does not fit a message */
 function refuseTooLarge(backend: string, send: () => unknown): void {
+  if (!isTaken(send)) throw linkFault('tooLarge', backend);
+}
+
+/** Whether a message of ours is no larger than the link takes; else nothing was sent. */
+function isTaken(send: () => unknown): boolean {
   try {
     send();
+    return true;
   } catch (error) {
-    throw error instanceof MessageTooLargeError ? linkFault('tooLarge', backend, error) : error;
+    if (error instanceof MessageTooLargeError) return false;
+    throw error;
   }
 }

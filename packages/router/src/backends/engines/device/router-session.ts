@@ -25,6 +25,8 @@ export type CallLoss =
   | 'out_of_order'
   /** Something about it did not fit the protocol. */
   | 'malformed'
+  /** The device is back, and takes smaller messages than the request is. */
+  | 'too_large'
   /** No first word, or no sign of work. */
   | 'silent';
 
@@ -173,6 +175,12 @@ export class RouterSession {
   malformed(id: number): void {
     const call = this.#calls.get(id);
     if (call !== undefined) this.#fail(call, 'malformed');
+  }
+
+  /** It cannot be sent again on the link there is now. */
+  tooLarge(id: number): void {
+    const call = this.#calls.get(id);
+    if (call !== undefined) this.#fail(call, 'too_large');
   }
 
   /** Takes what is numbered of a call; an `error` without a number ends it too, since its device's link refused it. */
