@@ -8,7 +8,12 @@ import type { RouterEventRow, Store } from '../records/tables.ts';
 const lookMs = 5_000;
 
 /** Notes the start of this router, and each change of its configuration, for charts to mark. Returns the way to stop. */
-export function keepMarks(store: Store, config: ConfigHandle, clock: Clock, router: () => string): () => void {
+export function keepMarks(
+  store: Pick<Store, 'append'>,
+  config: ConfigHandle,
+  clock: Clock,
+  router: () => string,
+): () => void {
   /** Of the first look on: what was changed in the dashboard before the start is read a moment after it. */
   let seen: LfoConfig | undefined;
   const note = (kind: RouterEventRow['kind'], detail: string): void => {

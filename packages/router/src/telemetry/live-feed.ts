@@ -117,7 +117,8 @@ export class LiveFeed implements RequestSink {
   find(asked: string): { readonly view: RequestView; readonly clientKey: string | undefined } | undefined {
     const entry = this.#entries.get(bareId(asked));
     if (entry === undefined) return undefined;
-    return { view: viewOf(entry), clientKey: entry.stored?.clientKey ?? entry.clientKey };
+    const clientKey = entry.stored === undefined ? entry.clientKey : (entry.stored.clientKey ?? undefined);
+    return { view: viewOf(entry), clientKey };
   }
 
   /** What changed after `sequence`, or `undefined` where that is no longer known: then read a whole snapshot. */
