@@ -8,8 +8,7 @@ import { Backups } from './backups.ts';
 test('a file that an agent has elsewhere by now is put back too', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'lfo-backups-'));
   t.after(() => rmSync(folder, { recursive: true }));
-  const [first, second] = ['first', 'second'].map((name) => join(folder, name));
-  if (first === undefined || second === undefined) return assert.fail();
+  const [first, second] = [join(folder, 'first'), join(folder, 'second')];
   writeFileSync(first, 'as it was');
   const backups = new Backups(join(folder, 'data'));
   const edit = () => 'as LFO writes it';
