@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { change, changeOfShare } from './format.ts';
+import { change, changeOfShare, duration } from './format.ts';
 
 test('a figure beside an earlier one is a percentage, a factor, or nothing where one of them is not known', () => {
   const seen = [
@@ -26,4 +26,8 @@ test('a share beside an earlier one is told in points', () => {
     [changeOfShare(0.53, 0.5), changeOfShare(0.4, 0.5), changeOfShare(0.5, 0.5), changeOfShare(null, 0.5)],
     ['+3 points', '−10 points', 'no change', ''],
   );
+});
+
+test('a time in minutes has no sixty seconds', () => {
+  assert.deepEqual([duration(119_400), duration(119_600), duration(125_000)], ['1 min 59 s', '2 min 0 s', '2 min 5 s']);
 });

@@ -22,7 +22,8 @@ export function duration(ms: number | null | undefined): string {
   if (ms < 1_000) return `${whole.format(ms)} ms`;
   if (ms < 10_000) return `${hundredths.format(ms / 1_000)} s`;
   if (ms < 60_000) return `${tenths.format(ms / 1_000)} s`;
-  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
+  const seconds = Math.round(ms / 1_000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
 /** `12,345`; from a hundred thousand on `123.4 k`, then `1.2 M`. */

@@ -174,6 +174,27 @@ test('feedback is stored with its request; unknown ids and other keys’ request
   assert.deepEqual([at(body, 'feedback', 'verdict'), at(body, 'feedback', 'expectedRoute')], ['bad', 'cloud']);
 });
 
+test('feedback may name a request by the id of its answer, before that is stored and after', async (t) => {
+  const { ask, recorder } = await start(t);
+  const { headers, body: answer } = await ask(
+    'POST',
+    '/v1/chat/completions',
+    {},
+    {
+      messages: [{ role: 'user', content: 'hi' }],
+    },
+  );
+  const id = String(headers['x-request-id']);
+  const say = (verdict: string) => ask('POST', '/v1/feedback', {}, { request_id: String(at(answer, 'id')), verdict });
+  const said = async () => at((await ask('GET', `/dashboard/api/requests/${id}`)).body, 'feedback', 'verdict');
+  const early = await say('bad');
+  assert.deepEqual([early.status, at(early.body, 'request_id')], [200, id]);
+  await recorder.flush();
+  assert.equal(await said(), 'bad');
+  assert.equal((await say('good')).status, 200);
+  assert.equal(await said(), 'good');
+});
+
 test('while the database is away the views say so, and requests are served', async (t) => {
   const { ask, chat, store } = await start(t);
   await store.close();

@@ -6,6 +6,7 @@ import { test, type TestContext } from 'node:test';
 import { runLfo, startLfo, workingFolder } from '@lfo/testing/lfo-process.ts';
 import { startPostgres, withoutPostgres } from '@lfo/testing/postgres.ts';
 import type { RequestRow } from '../src/records/tables.ts';
+import { KeyTable } from '../src/keys/key-table.ts';
 import { PostgresStore } from '../src/records/store/postgres-store.ts';
 import { SqliteStore } from '../src/records/store/sqlite-store.ts';
 import { sampleRow } from '../src/records/store/store-contract.ts';
@@ -122,6 +123,24 @@ test(
     assert.equal(stdout.split('\n').filter(Boolean).length, 1);
   },
 );
+
+test('requests --follow --key shows the requests of the key of that name', { timeout: 30_000 }, async (t) => {
+  const { cwd, store } = await recorded(t, rowsOf(Date.now() - 1_000_000));
+  const { key } = await new KeyTable(store).create({ name: 'laptop', scopes: ['chat'], limits: {} }, Date.now());
+  const following = startLfo(t, ['requests', '--follow', '--json', '--key', 'laptop'], { cwd });
+  await new Promise<void>((resolve) => {
+    following.child.stderr?.on('data', (text: string) => {
+      if (text.includes('Waiting')) resolve();
+    });
+  });
+  await store.append('requests', [
+    sampleRow(idAt(Date.now(), 8), { backend: 'foreign', client_key: 'other' }),
+    sampleRow(idAt(Date.now(), 9), { backend: 'own', client_key: key.id }),
+  ]);
+  await following.output(/"own"/);
+  following.child.kill('SIGINT');
+  assert.doesNotMatch((await following.finished).stdout, /foreign/);
+});
 
 test('a backup is a whole database for its owner alone, and overwrites nothing', async (t) => {
   const { cwd } = await recorded(t, rowsOf(Date.now()));

@@ -20,9 +20,11 @@ export function addFeedback(app: FastifyInstance, { history, live, labels, readB
     }
     const { data, error } = feedbackBody.safeParse(body);
     if (data === undefined) throw badFeedback(error);
-    const { request_id: requestId, verdict, expected_route: expectedRoute } = data;
-    const known = await find(requestId);
+    const { request_id: asked, verdict, expected_route: expectedRoute } = data;
+    const known = await find(asked);
     if (known === undefined || !mayJudge(identity, known.clientKey)) throw unknownRequest();
+    // It may have been named by the id of its answer.
+    const requestId = known.view.id;
     const expected = expectedRoute === null || expectedRoute === undefined ? {} : { expectedRoute };
     await stored(history.addFeedback({ requestId, clientKey: identity.id, verdict, ...expected }));
     const label = labelOf(known.view, verdict, expected.expectedRoute);

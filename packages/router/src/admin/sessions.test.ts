@@ -150,6 +150,23 @@ test('a login is good at every router at once, for changes too, and ends everywh
   assert.equal(other.identify({ cookie }, 'GET'), undefined);
 });
 
+test('a session that is used at one router has not run out at another', async () => {
+  const { clock, router, sessions, cookie } = await begun();
+  const other = router();
+  await other.refresh();
+  const hour = 3_600_000;
+  for (let hours = 0; hours < 13; hours++) {
+    clock.advance(hour);
+    assert.equal(sessions.identify({ cookie }, 'GET'), owner);
+  }
+  // As the server's guard asks.
+  await other.load({ cookie });
+  assert.equal(other.identify({ cookie }, 'GET'), owner);
+  clock.advance(13 * hour);
+  await other.load({ cookie });
+  assert.equal(other.identify({ cookie }, 'GET'), undefined);
+});
+
 test('a session outlives the router, and what is known an outage of the database', async () => {
   const { router, table, sessions, cookie } = await begun();
   assert.ok(!JSON.stringify([...table.rows.values()]).includes(cookie.split('=')[1] ?? ''));

@@ -65,7 +65,8 @@ export class Sessions implements SessionAuth {
     const token = tokenOf(headers);
     if (token === undefined) return undefined;
     const digest = digestOf(token);
-    if (this.#sessions.has(digest) || (this.#unknown.get(digest) ?? 0) > this.#clock.nowMs()) return undefined;
+    // One that has run out here may have been used at another router meanwhile.
+    if (this.#isGood(digest) || (this.#unknown.get(digest) ?? 0) > this.#clock.nowMs()) return undefined;
     return this.#load(digest);
   }
 
@@ -135,10 +136,14 @@ export class Sessions implements SessionAuth {
 
   async #load(digest: string): Promise<void> {
     await this.#soon(this.#table.find(digest).then((row) => row && this.#take(row)));
-    if (this.#sessions.has(digest)) return;
+    if (this.#isGood(digest)) return;
     const [oldest] = this.#unknown.keys();
     if (this.#unknown.size >= maxUnknown && oldest !== undefined) this.#unknown.delete(oldest);
     this.#unknown.set(digest, this.#clock.nowMs() + unknownMs);
+  }
+
+  #isGood(digest: string): boolean {
+    return (this.#sessions.get(digest)?.expiresMs ?? 0) > this.#clock.wallMs();
   }
 
   /** The session of the request's cookie, its life prolonged. */

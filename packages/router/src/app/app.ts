@@ -26,7 +26,7 @@ export async function startApp(given: AppOptions, host: HostProcess): Promise<Ru
 
   let load = () => ({ inFlight: 0, waiting: 0 });
   let place = (): { fleet?: FleetRouter } => ({});
-  const state = parts.openState(options, host, shutdown, () => ({ ...load(), ...place() }));
+  const state = parts.openState(options, given.config, host, shutdown, () => ({ ...load(), ...place() }));
   const answering = parts.openAnswering(options, local, state, { ...host, wakes }, shutdown);
   const { records, peers, signatures } = state;
   const { fleet, devices, retries, learning, steered } = answering;

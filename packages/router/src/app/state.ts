@@ -1,3 +1,4 @@
+import type { ConfigHandle } from '../config/handle.ts';
 import { openPeers, type RouterPeers } from '../records/open-peers.ts';
 import { openRecords, type Records } from '../records/open-records.ts';
 import type { RouterState } from '../records/peers.ts';
@@ -14,15 +15,19 @@ export interface State {
   closeKeys: () => Promise<void>;
 }
 
-/** @param load requests that run here, those of them that wait for a backend, and where devices dial */
+/**
+ * @param own the configuration without what is changed in the dashboard
+ * @param load requests that run here, those of them that wait for a backend, and where devices dial
+ */
 export function openState(
   options: AppOptions,
+  own: ConfigHandle,
   host: HostProcess,
   shutdown: Shutdown,
   load: () => Omit<RouterState, 'state'>,
 ): State {
-  const { clock, logger: log, config } = options;
-  const peers = openPeers(config.current(), {
+  const { clock, logger: log } = options;
+  const peers = openPeers(own, {
     clock,
     log,
     random: host.random,

@@ -17,7 +17,7 @@ export async function requests(terminal: Terminal, archive: Archive, settings: R
   const { filter, limit, format } = settings;
   const names = await archive.keyNames();
   let isFirst = true;
-  for await (const row of archive.requests(await withKeyId(filter, names), limit)) {
+  for await (const row of archive.requests(withKeyId(filter, names), limit)) {
     if (isFirst && format === 'csv') terminal.output.write(csvLine(Object.keys(row)));
     if (isFirst && format === 'table') printLine(terminal, tableRow(heads));
     isFirst = false;
@@ -28,7 +28,7 @@ export async function requests(terminal: Terminal, archive: Archive, settings: R
 }
 
 /** People know keys by their names. */
-async function withKeyId(filter: ArchiveFilter, names: KeyNames): Promise<ArchiveFilter> {
+function withKeyId(filter: ArchiveFilter, names: KeyNames): ArchiveFilter {
   const { key } = filter;
   if (key === undefined) return filter;
   return { ...filter, key: [...names].find(([, name]) => name === key)?.[0] ?? key };
@@ -120,10 +120,11 @@ export async function followRequests(
   const offs = (['SIGINT', 'SIGTERM'] as const).map((signal) => terminal.onSignal(signal, () => stop.abort()));
   let seen: ReadonlySet<string> | undefined;
   const names = await archive.keyNames();
+  const wanted = withKeyId(filter, names);
   if (format === 'csv') terminal.errors.write('Columns as in "lfo requests --format csv".\n');
   try {
     while (!stop.signal.aborted) {
-      const rows = await Array.fromAsync(archive.requests(filter, latest));
+      const rows = await Array.fromAsync(archive.requests(wanted, latest));
       const known = seen;
       if (known !== undefined) {
         for (const row of rows.toReversed()) if (!known.has(row.id)) terminal.output.write(lineOf(row, format, names));

@@ -420,6 +420,27 @@ test('a warning says that prompts and answers are kept, in local mode only where
   assert.equal(elsewhere.records.captureLocal, false);
 });
 
+test('a database is where its driver finds it: a parameter goes before the host, and PGHOST stands in for none', (t) => {
+  const yaml = 'records: { capture: true }';
+  const isOwn = (url: string, env = {}) => load(t, { yaml, env: { DATABASE_URL: url, ...env } }).records.captureLocal;
+  assert.equal(isOwn('postgresql://u@localhost/d?host=db.example.com'), false);
+  assert.equal(isOwn('postgresql:///d', { PGHOST: 'db.example.com' }), false);
+  assert.equal(isOwn('postgresql://u@db.example.com/d?host=/run/pg.sock'), true);
+  assert.equal(isOwn('postgresql:///d'), true);
+});
+
+test('the passwords of every address are secrets, among its parameters too, and so is a header with dots in its name', (t) => {
+  const yaml = `
+database_listen_url: "postgresql://u@h/d?password=canary-1"
+limits_url: "redis://:canary-2@h"
+telemetry: { otlp_endpoint: "http://127.0.0.1:4318", otlp_headers: { x: canary-3, x.api.key: canary-4 } }
+`;
+  const config = load(t, { yaml, env: { DATABASE_URL: 'postgresql://u:canary-5@h/d' } });
+  assert.doesNotMatch(JSON.stringify(shownSettings(config)), /canary/);
+  const canaries = secretsOf(config).filter((secret) => secret.startsWith('canary'));
+  assert.deepEqual(canaries.toSorted(), ['canary-1', 'canary-2', 'canary-3', 'canary-4', 'canary-5']);
+});
+
 test('the older spelling of a device to dial is read, with a warning', (t) => {
   const yaml = 'android: { host: 10.0.0.7 }';
   const { warnings, fleet } = load(t, { yaml, env: { DATABASE_URL: 'postgresql://u:canary@h/d' } });

@@ -5,7 +5,7 @@ import { ConfigError, type ConfigProblem } from './config-error.ts';
 import type { LfoConfig } from './config.ts';
 import { mergeDotEnv, overridesFrom, unknownVariables, type Environment, type Override } from './environment.ts';
 import { describeIssues, type Places } from './problems.ts';
-import { provenanceOf } from './origins.ts';
+import { provenanceOf, secretSettings } from './origins.ts';
 import { resolveSettings } from './resolve.ts';
 import { configFile } from './schema.ts';
 import { settingsOf } from './show.ts';
@@ -114,11 +114,9 @@ function holdsSecret(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(holdsSecret);
   if (!isJsonObject(value)) return false;
   return Object.entries(value).some(([key, inner]) =>
-    typeof inner === 'string' ? secretKeys.has(key) && !inner.includes('${') : holdsSecret(inner),
+    typeof inner === 'string' ? secretSettings.has(key) && !inner.includes('${') : holdsSecret(inner),
   );
 }
-
-const secretKeys: ReadonlySet<string> = new Set(['api_key', 'auth_token', 'database_url']);
 
 function isReadableByOthers(file: string): boolean {
   return (statSync(file).mode & 0o077) !== 0;

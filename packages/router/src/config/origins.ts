@@ -84,9 +84,17 @@ function geminiVariable(
   return undefined;
 }
 
+/** Settings that are secrets, or hold one. */
+export const secretSettings: ReadonlySet<string> = new Set([
+  'auth_token',
+  'api_key',
+  'database_url',
+  'database_listen_url',
+  'limits_url',
+]);
+
 function isSecret(path: readonly string[], value: JsonValue): boolean {
-  const key = path.at(-1);
-  if (key === 'auth_token' || key === 'database_url' || key === 'api_key') return true;
+  if (secretSettings.has(path.at(-1) ?? '')) return true;
   if (path[0] === 'telemetry' && path[1] === 'otlp_headers') return true;
   return typeof value === 'string' && URL.canParse(value) && new URL(value).password !== '';
 }

@@ -35,7 +35,7 @@ export function resolveSettings(
   return {
     ...rest,
     fleet: resolveFleet(settings),
-    records: resolveRecords(settings, findings),
+    records: resolveRecords(settings, origin, findings),
     embedded: resolveEmbedded(settings.embedded, dataDir, origin),
     backends,
     dataDir,
@@ -76,9 +76,9 @@ function resolveFleet({ fleet, android }: FileSettings): FleetConfig {
   return { ...fleet, dial: android === undefined || isKnown ? dial : [...dial, android] };
 }
 
-function resolveRecords({ records, databaseUrl }: FileSettings, findings: Findings): RecordsConfig {
+function resolveRecords({ records, databaseUrl }: FileSettings, { env }: Origin, findings: Findings): RecordsConfig {
   const { capture, captureRetentionDays: days } = records;
-  const captureLocal = databaseUrl === undefined || isPrivateHost(new URL(databaseUrl).hostname);
+  const captureLocal = databaseUrl === undefined || isOwnDatabase(databaseUrl, env);
   if (capture && !records.enabled) findings.problem(['records', 'capture'], 'needs records.enabled');
   if (capture) {
     const except = captureLocal
@@ -89,6 +89,16 @@ function resolveRecords({ records, databaseUrl }: FileSettings, findings: Findin
     );
   }
   return { ...records, captureLocal };
+}
+
+/** Whether a database is on the user's own network. Its driver takes a parameter before the host, and PGHOST behind it. */
+function isOwnDatabase(databaseUrl: string, env: Environment): boolean {
+  const { hostname, searchParams } = new URL(databaseUrl);
+  const named = searchParams.get('host') ?? '';
+  const host = named === '' ? decodeURIComponent(hostname) : named;
+  const used = host === '' ? (env['PGHOST'] ?? '') : host;
+  // A path is that of a socket.
+  return used.startsWith('/') || isPrivateHost(used);
 }
 
 function resolveEmbedded(embedded: FileSettings['embedded'], dataDir: string, origin: Origin): EmbeddedConfig {

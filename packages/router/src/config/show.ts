@@ -18,20 +18,26 @@ export function settingsOf(config: Omit<LfoConfig, 'warnings' | 'origins' | 'ref
  */
 export function shownSettings(config: LfoConfig): JsonObject {
   return Object.entries(config.references).reduce(
-    (settings, [path, reference]) => withText(settings, path.split('.'), reference),
+    (settings, [path, reference]) => withText(settings, path, reference),
     settingsOf(config),
   );
 }
 
 /** Every secret of a configuration, for a log to watch for. */
 export function secretsOf(config: LfoConfig): readonly string[] {
-  const password = config.databaseUrl === undefined ? '' : decodeURIComponent(new URL(config.databaseUrl).password);
   return [
     config.server.authToken ?? '',
-    password,
+    ...[config.databaseUrl, config.databaseListenUrl, config.limitsUrl].flatMap(passwordsOf),
     ...config.backends.flatMap(({ apiKeys }) => apiKeys),
     ...Object.values(config.telemetry.otlpHeaders),
   ].filter((secret) => secret !== '');
+}
+
+/** Of an address: before the host, or among its parameters. */
+function passwordsOf(address: string | undefined): readonly string[] {
+  if (address === undefined) return [];
+  const { password, searchParams } = new URL(address);
+  return [decodeURIComponent(password), searchParams.get('password') ?? ''];
 }
 
 function spelled(values: JsonObject, schema: JsonObject): JsonObject {
@@ -61,15 +67,18 @@ function objectOf(value: JsonValue | undefined): JsonObject {
   return isJsonObject(value) ? value : {};
 }
 
-/** The same with a text at a path that is there. */
-function withText(value: JsonObject, path: readonly string[], text: string): JsonObject;
-function withText(value: JsonValue, path: readonly string[], text: string): JsonValue;
-function withText(value: JsonValue, [key, ...rest]: readonly string[], text: string): JsonValue {
-  if (key === undefined) return text;
+/** The same with a text at a path that is there; the names of headers may have dots in them. */
+function withText(value: JsonObject, path: string, text: string): JsonObject;
+function withText(value: JsonValue, path: string, text: string): JsonValue;
+function withText(value: JsonValue, path: string, text: string): JsonValue {
   if (Array.isArray(value)) {
-    return value.map((item, index) => (String(index) === key ? withText(item, rest, text) : item));
+    const [index = ''] = path.split('.', 1);
+    return value.map((item, at) => (String(at) === index ? withText(item, path.slice(index.length + 1), text) : item));
   }
-  if (!isJsonObject(value)) return value;
-  const inner = value[key];
-  return inner === undefined ? value : { ...value, [key]: withText(inner, rest, text) };
+  if (!isJsonObject(value)) return path === '' ? text : value;
+  const inner = value[path];
+  if (inner !== undefined && !isJsonObject(inner)) return { ...value, [path]: text };
+  const key = Object.keys(value).find((name) => path.startsWith(`${name}.`) && typeof value[name] === 'object');
+  if (key === undefined) return value;
+  return { ...value, [key]: withText(value[key] ?? null, path.slice(key.length + 1), text) };
 }

@@ -9,3 +9,11 @@ export function firstIdAt(timeMs: number): string {
   const hex = Math.max(0, Math.floor(timeMs)).toString(16).padStart(12, '0');
   return `${hex.slice(0, 8)}-${hex.slice(8)}`;
 }
+
+/** The id of a request as people and programs have it: as it is, with blanks around it, or as an answer's `chatcmpl-…`. */
+export function bareId(asked: string): string {
+  return asked
+    .trim()
+    .toLowerCase()
+    .replace(/^[a-z]+[_-]/, '');
+}

@@ -47,5 +47,8 @@ export class FailedAuthLimiter implements FailedAuth {
 /** One subscriber owns a whole IPv6 /64, so its addresses count as one. */
 function networkOf(address: string): string {
   if (!address.includes(':') || address.startsWith('::')) return address;
-  return address.split(':', 4).join(':');
+  // A run of zeros is left out, wherever it is.
+  const [before = [], after = []] = address.split('::').map((part) => part.split(':'));
+  const zeros = Array.from({ length: Math.max(0, 8 - before.length - after.length) }, () => '0');
+  return [...before, ...zeros, ...after].slice(0, 4).join(':');
 }

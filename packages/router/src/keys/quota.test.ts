@@ -229,3 +229,14 @@ test('whoever is limited in money hears of a model without a price', () => {
   assert.equal(paid.askFor({ model: 'house', mode: 'local' }).warning, undefined);
   assert.equal(setUp({ tokensPerDay: 9_000 }).askFor({ model: 'house' }).warning, undefined);
 });
+
+test('a key without limits is let in without asking who counts, and what it uses is known', () => {
+  const ledger = new MemoryLedger();
+  const never = (): never => assert.fail('it was asked');
+  const store = { take: never, look: () => [], close: async () => {} };
+  const quota = new Quota(store, ledger, mostUsd);
+  const key: KeyIdentity = { id: 'k', scopes: ['chat'], limits: {} };
+  const ticket = here(quota.admit(key, { promptTokens: 5, mode: 'cloud', model: 'lfo-auto' }));
+  ticket.settle({ tokens: 12, completionTokens: 7, usd: 0.5 });
+  assert.deepEqual(ledger.today('k'), { requests: 1, tokens: 12, usd: 0.5 });
+});

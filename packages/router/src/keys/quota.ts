@@ -27,6 +27,7 @@ const meansReserved = 2;
 /** Weight of the latest answer in the mean. */
 const latest = 0.2;
 const freeTicket: QuotaTicket = { settle() {} };
+const unlimited: LimitAnswer = { type: 'granted', outOfMoney: undefined, settle() {} };
 
 /**
  * Holds each key to its limits. A request reserves its place, its tokens and its money at the dearest price it may meet
@@ -50,7 +51,8 @@ export class Quota implements KeyQuota {
     const { tokens, usd, unpriced } = this.#expected(id, ask);
     const isPaid = limits.usdPerMinute !== undefined || limits.usdPerDay !== undefined;
     const warning = isPaid && unpriced !== undefined ? noPrice(unpriced) : undefined;
-    const answer = this.#store.take({ keyId: id, limits, mode: ask.mode, tokens, usd });
+    const isLimited = Object.keys(limits).length > 0;
+    const answer = isLimited ? this.#store.take({ keyId: id, limits, mode: ask.mode, tokens, usd }) : unlimited;
     return answer instanceof Promise
       ? answer.then((known) => this.#ticket(id, ask, known, warning))
       : this.#ticket(id, ask, answer, warning);

@@ -117,9 +117,24 @@ test('money is paced over the day, local is preferred beyond the soft limit, and
   assert.equal(steering.view().binding, 'spend_hard_limit');
 });
 
-test('a new day has its own money', async () => {
-  const { steering, clock } = await steeringOn({ spendPerDay: 1 }, { spentTodayUsd: 2 });
+test('a new day has its own money, though the records cannot be read since', async () => {
+  const { steering, clock, ask } = await steeringOn({ spendPerDay: 3 }, { spentTodayUsd: 2 });
+  ask(0, 2);
   assert.equal(steering.limits().spend, 'over');
+  clock.advance(86_400_000);
+  assert.equal(steering.limits().spend, undefined);
+  assert.equal(steering.view().goals[0]?.estimate, 0);
+});
+
+test('money that is not on record is counted all the same: of requests without records, and beside requests', async () => {
+  const { steering, clock, ask } = await steeringOn({ spendHardLimit: 1 });
+  ask(0, 0.6);
+  // Nothing is kept of requests (`records.enabled: false`), or the database has lost them.
+  await steering.refresh();
+  assert.equal(steering.limits().spend, undefined);
+  steering.addSpent(0.5);
+  await steering.refresh();
+  assert.equal(steering.limits().spend, 'spent');
   clock.advance(86_400_000);
   assert.equal(steering.limits().spend, undefined);
 });

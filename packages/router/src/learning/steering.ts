@@ -70,6 +70,8 @@ export class Steering implements RequestSink {
   /** Spent since the records were read, and the UTC day of both. */
   #spentSinceUsd = 0;
   #day = Number.NaN;
+  /** Of one UTC day, as counted here: by requests, which the records may not hold, and beside them, which they never do. */
+  #counted = { day: Number.NaN, byRequestsUsd: 0, besideUsd: 0 };
   #hasFailed = false;
   #refreshing: Promise<void> | undefined;
   #cancel: (() => void) | undefined;
@@ -130,7 +132,7 @@ export class Steering implements RequestSink {
 
   /** Money spent beside requests. */
   addSpent(usd: number): void {
-    this.#spentSinceUsd += usd;
+    this.#countedToday().besideUsd += usd;
   }
 
   begin({ hints }: Pick<ChatRequest, 'hints'>, trace: RequestTrace): RequestFollower {
@@ -138,6 +140,7 @@ export class Steering implements RequestSink {
       ended: () => {
         const usd = trace.costUsd ?? 0;
         this.#spentSinceUsd += usd;
+        this.#countedToday().byRequestsUsd += usd;
         // Only requests that a threshold could have moved.
         const couldMove = trace.mode === 'auto' && hints.confidenceThreshold === undefined && trace.route !== undefined;
         if (!couldMove || Number(trace.features?.['cloud_ready'] ?? 0) === 0) return;
@@ -217,7 +220,15 @@ export class Steering implements RequestSink {
 
   #spentToday(): number {
     const isToday = dayOf(this.#options.clock) === this.#day;
-    return (isToday || Number.isNaN(this.#day) ? this.#data.spentTodayUsd : 0) + this.#spentSinceUsd;
+    const recorded = isToday ? this.#data.spentTodayUsd + this.#spentSinceUsd : 0;
+    const { byRequestsUsd, besideUsd } = this.#countedToday();
+    return Math.max(recorded, byRequestsUsd) + besideUsd;
+  }
+
+  #countedToday() {
+    const day = dayOf(this.#options.clock);
+    if (this.#counted.day !== day) this.#counted = { day, byRequestsUsd: 0, besideUsd: 0 };
+    return this.#counted;
   }
 
   /** The share of the requests left today that the money left pays for; undefined while prices or traffic are unknown. */

@@ -11,7 +11,7 @@ const dayMs = 24 * hourMs;
  * How long buckets become as they age. Each range of the trends finds buckets no longer than its own steps: an hour in
  * minutes, six hours in 5 minutes, a day in quarters of an hour, a week in 2 hours, what is older in 8 hours.
  */
-const stages = [
+export const bucketStages = [
   { ageMs: hourMs + 5 * minuteMs, bucketMs: 5 * minuteMs },
   { ageMs: 6 * hourMs + 15 * minuteMs, bucketMs: 15 * minuteMs },
   { ageMs: 24 * hourMs + 15 * minuteMs, bucketMs: 2 * hourMs },
@@ -24,7 +24,7 @@ const stages = [
  * rows that arrive meanwhile are each counted once.
  */
 export async function compactRollups({ db }: Store, nowMs: number, signal?: AbortSignal): Promise<void> {
-  for (const { ageMs, bucketMs } of stages) {
+  for (const { ageMs, bucketMs } of bucketStages) {
     const beforeMs = Math.floor((nowMs - ageMs) / bucketMs) * bucketMs;
     const next = (): Promise<number | null> => oldestShorter(db, bucketMs, beforeMs);
     for (let oldestMs = await next(); oldestMs !== null; oldestMs = await next()) {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { LfoConfig } from '../config/config.ts';
+import type { ConfigHandle } from '../config/handle.ts';
 import type { Clock } from '../core/clock.ts';
 import { randomToken } from '../core/id.ts';
 import type { FleetRouter } from '../core/devices.ts';
@@ -46,16 +47,18 @@ export interface OpenPeersOptions {
 const connections = 2;
 const statementMs = 2_000;
 
-export function openPeers(config: LfoConfig, options: OpenPeersOptions): RouterPeers {
+/** @param handle what this router was configured with, without what is changed in the dashboard, which all of them share */
+export function openPeers(handle: ConfigHandle, options: OpenPeersOptions): RouterPeers {
+  const config = handle.current();
   const { databaseUrl, databaseListenUrl = databaseUrl } = config;
+  const digest = digestInForce(handle);
   const migrates = config.databaseMigrate === 'auto';
   const id = randomToken(9);
   const name = config.server.name ?? randomName(options.random);
-  if (databaseUrl === undefined || databaseListenUrl === undefined)
-    return alone({ id, name }, digestOf(config), options);
+  if (databaseUrl === undefined || databaseListenUrl === undefined) return alone({ id, name }, digest, options);
   const store = new PostgresStore(databaseUrl, { connections, statementMs, name: `lfo/${name}`, migrates });
   const listener = new PostgresListener(databaseListenUrl, store, options.clock);
-  const peers = new Peers({ ...options, id, name, store, listener, config: digestOf(config) });
+  const peers = new Peers({ ...options, id, name, store, listener, config: digest });
   return {
     id,
     store,
@@ -90,7 +93,7 @@ export function openPeers(config: LfoConfig, options: OpenPeersOptions): RouterP
 /** A router whose database is a file of its own. */
 function alone(
   { id, name }: Pick<RouterPeers, 'id' | 'name'>,
-  config: string,
+  config: () => string,
   { clock, version, look }: OpenPeersOptions,
 ): RouterPeers {
   const startedMs = clock.wallMs();
@@ -99,7 +102,7 @@ function alone(
     name,
     count: 1,
     mostOfLate: 1,
-    list: () => [{ id, name, version, config, startedMs, seenMs: clock.wallMs(), ...look() }],
+    list: () => [{ id, name, version, config: config(), startedMs, seenMs: clock.wallMs(), ...look() }],
     follow() {},
     fleets: () => [],
     onFleets() {},
@@ -116,9 +119,29 @@ function randomName(random: () => number): string {
     .padStart(6, '0')}`;
 }
 
-/** The same for routers that are configured alike: what each has of its own does not count. */
+/** Of the configuration in force: a reload may change it. */
+function digestInForce(handle: ConfigHandle): () => string {
+  let seen = handle.current();
+  let digest = digestOf(seen);
+  return () => {
+    const now = handle.current();
+    if (now !== seen) digest = digestOf(now);
+    seen = now;
+    return digest;
+  };
+}
+
+/** The same for routers that are configured alike: what each has of its own does not count, nor where it is written. */
 function digestOf(config: LfoConfig): string {
-  const { server, dataDir: _dataDir, file: _file, warnings: _warnings, embedded, fleet, ...rest } = config;
+  const { server, embedded, fleet, ...others } = config;
+  const {
+    dataDir: _dataDir,
+    file: _file,
+    warnings: _warnings,
+    origins: _origins,
+    references: _references,
+    ...rest
+  } = others;
   const { name: _name, host: _host, port: _port, ...shared } = server;
   const { modelsDir: _modelsDir, ...model } = embedded;
   const { name: _fleetName, listen: _listen, ...devices } = fleet;

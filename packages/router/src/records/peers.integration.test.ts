@@ -30,7 +30,7 @@ async function router(
     id,
     name,
     version: '1',
-    config,
+    config: () => config,
     look: () => ({ state: 'ready', inFlight: 2, waiting: 1 }),
   });
   await peers.start();

@@ -40,7 +40,8 @@ export interface PeersOptions {
   readonly id: string;
   readonly name: string;
   readonly version: string;
-  readonly config: string;
+  /** Digest of its configuration now. */
+  readonly config: () => string;
   readonly look: () => RouterState;
 }
 
@@ -205,7 +206,7 @@ export class Peers {
     const { id, version, config, look } = this.#options;
     const { state, inFlight, waiting, fleet } = look();
     const place = fleet === undefined ? null : JSON.stringify(fleet);
-    return [id, this.#name, version, state, config, inFlight, waiting, this.#startedMs, lifeMs, place];
+    return [id, this.#name, version, state, config(), inFlight, waiting, this.#startedMs, lifeMs, place];
   }
 
   #readBeat(row: unknown): { readonly changes: Readonly<Record<string, number>> } {
@@ -226,7 +227,8 @@ export class Peers {
   }
 
   #warnOfDifferences(): void {
-    const { config, log } = this.#options;
+    const { log } = this.#options;
+    const config = this.#options.config();
     // One that has claimed its name and has not beaten yet has said nothing of its configuration.
     const others = this.#routers.filter((each) => each.config !== '' && each.config !== config).map(({ name }) => name);
     const names = others.join(', ');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { costUsd, readPrices, shippedPrices } from './prices.ts';
+import { costUsd, readPrices, shippedPrices, withPrices } from './prices.ts';
 
 const prices = readPrices({
   asOf: '2026-01-01',
@@ -37,4 +37,16 @@ test('versions cost what their model costs, other models have no price', () => {
 
 test('the shipped table is sound and knows the default model', () => {
   assert.ok((costUsd(shippedPrices(), 'gemini-2.5-flash', usage) ?? 0) > 0);
+});
+
+test('a price of the operator counts under the name that the model has there, its vendor included', () => {
+  const own = withPrices(prices, {
+    'vendor/m': { prompt: 3, cached: 3, completion: 30 },
+    'vendor/other': { prompt: 5, cached: 5, completion: 50 },
+  });
+  assert.equal(costUsd(own, 'vendor/m', usage), (3_000 + 3_000) / 1e6);
+  assert.equal(costUsd(own, 'vendor/m-001', usage), (3_000 + 3_000) / 1e6);
+  assert.equal(costUsd(own, 'vendor/other', usage), (5_000 + 5_000) / 1e6);
+  assert.equal(costUsd(own, 'another/m', usage), costUsd(prices, 'm', usage));
+  assert.equal(costUsd(own, 'other', usage), undefined);
 });

@@ -70,8 +70,14 @@ export function costUsd(prices: PriceTable, model: string, usage: Usage): number
   return sum / prices.perTokens;
 }
 
+/** An operator's price may be of one vendor's (`vendor/model`); list prices are of a model whoever serves it. */
 function pricedName(prices: PriceTable, model: string): string | undefined {
   const name = model.slice(model.lastIndexOf('/') + 1);
-  const bare = name.replace(/(-preview)?(-\d[\d-]*)?$/, '');
-  return [name, bare].find((candidate) => Object.hasOwn(prices.models, candidate));
+  return [model, unversioned(model), name, unversioned(name)].find((candidate) =>
+    Object.hasOwn(prices.models, candidate),
+  );
+}
+
+function unversioned(model: string): string {
+  return model.replace(/(-preview)?(-\d[\d-]*)?$/, '');
 }

@@ -149,3 +149,13 @@ test('what was answered before the start is in the snapshot until there is enoug
   assert.deepEqual(ids(), ['c', 'd']);
   assert.equal(feed.since(0)?.requests.length, 1, 'who was here already is not told again');
 });
+
+test('whose a request is that another router has answered is known', () => {
+  const elsewhere = new LiveFeed();
+  const trace = traceOf('a');
+  elsewhere.begin(chatRequest({ hints: { mode: 'auto', clientKey: 'key-1' } }), trace);
+  finish(elsewhere, trace, 'local');
+  const feed = new LiveFeed();
+  for (const stored of elsewhere.snapshot().requests) feed.endedElsewhere(stored);
+  assert.equal(feed.find('a')?.clientKey, 'key-1');
+});

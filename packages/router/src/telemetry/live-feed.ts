@@ -4,6 +4,7 @@ import type { RequestFollower, RequestSink } from '../core/sink.ts';
 import type { AttemptTrace, RequestTrace } from '../core/trace.ts';
 import type { FinalVerdict } from '../core/confidence.ts';
 import type { InferenceEvent } from '../core/events.ts';
+import { bareId } from '../core/id-time.ts';
 import { type RequestOutcome, viewTrace } from '../records/request-record.ts';
 
 /** A request as it is now, and everything counted so far. */
@@ -113,10 +114,11 @@ export class LiveFeed implements RequestSink {
   }
 
   /** A request that runs or ended lately, and the key it belongs to. */
-  find(id: string): { readonly view: RequestView; readonly clientKey: string | undefined } | undefined {
-    const entry = this.#entries.get(id);
+  find(asked: string): { readonly view: RequestView; readonly clientKey: string | undefined } | undefined {
+    const entry = this.#entries.get(bareId(asked));
     if (entry === undefined) return undefined;
-    return { view: viewOf(entry), clientKey: entry.stored === undefined ? entry.clientKey : undefined };
+    const clientKey = entry.stored === undefined ? entry.clientKey : (entry.stored.clientKey ?? undefined);
+    return { view: viewOf(entry), clientKey };
   }
 
   /** What changed after `sequence`, or `undefined` where that is no longer known: then read a whole snapshot. */

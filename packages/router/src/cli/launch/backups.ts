@@ -50,9 +50,13 @@ export class Backups {
       original: known.find((entry) => entry.path === path)?.original ?? (isKnown(known, path) ? null : (old ?? null)),
       written: digest(text),
     }));
+    // An agent may have had its files elsewhere.
+    const others = known.filter((entry) => !edits.some(({ path }) => path === entry.path));
     // The backup first: whatever comes then can be undone.
     makeFolder(this.#folder);
-    if (entries.length > 0) writeFileSync(this.#file(agent), JSON.stringify(entries), { mode: 0o600 });
+    if (entries.length > 0) {
+      writeFileSync(this.#file(agent), JSON.stringify([...others, ...entries]), { mode: 0o600 });
+    }
     for (const { path, text } of changed) {
       mkdirSync(dirname(path), { recursive: true });
       // It holds the key.

@@ -233,3 +233,36 @@ test('the confidence report takes in every row of its sample, whatever the size 
     1_203,
   );
 });
+
+test('the steps of any span cover both of its ends, however they lie', async (t) => {
+  const hourMs = 3_600_000;
+  const day = Math.floor(nowMs / 86_400_000) * 86_400_000 - 9 * 86_400_000;
+  // Eight hours are one step that long ago: 7 o'clock is in the one before that of 9 o'clock.
+  const rows = [7, 9].map((hour) => sampleRow(`id-${hour}`, { time_ms: day + hour * hourMs }));
+  const history = await historyOf(t, rows);
+  const { local, timesMs, stepMs } = await history.trends({ fromMs: day + 6 * hourMs, untilMs: day + 10 * hourMs });
+  assert.deepEqual([local, timesMs, stepMs], [[1, 1], [day, day + 8 * hourMs], 8 * hourMs]);
+});
+
+test('no step is shorter than the buckets of its age', async (t) => {
+  const minuteMs = 60_000;
+  const history = await historyOf(t, []);
+  const stepOf = async (minutes: number) =>
+    (await history.trends({ fromMs: nowMs - minutes * minuteMs, untilMs: nowMs })).stepMs / minuteMs;
+  // Minutes are merged into five after an hour and five minutes.
+  assert.deepEqual([await stepOf(65), await stepOf(70)], [1, 5]);
+});
+
+test('a span tells of the rows that were lost in it, not of those that were lost since', async (t) => {
+  const store = await storeOf(t, []);
+  const history = new StoredHistory(store, new FakeClock(0, nowMs));
+  const hourMs = 3_600_000;
+  const gap = (id: string, agoMs: number) => ({ id, from_ms: nowMs - agoMs, until_ms: nowMs - agoMs + 1, requests: 3 });
+  await store.append('record_gaps', [gap('in', 5 * hourMs), gap('since', hourMs)]);
+  const span = { fromMs: nowMs - 6 * hourMs, untilMs: nowMs - 3 * hourMs };
+  for (const { gaps } of [await history.usage(span), await history.trends(span)])
+    assert.deepEqual(
+      gaps.map(({ fromMs }) => nowMs - fromMs),
+      [5 * hourMs],
+    );
+});

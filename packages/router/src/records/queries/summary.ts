@@ -7,7 +7,7 @@ import { type Span, type Usage, usageOf } from './usage.ts';
 
 /** Everything in a span of time in one look, and apart for each group of a dimension, the largest first. */
 export async function summary(store: Store, span: Span, by?: UsageDimension): Promise<GroupedSummary> {
-  const [usage, gaps] = await Promise.all([usageOf(store, span, by), recordGaps(store, span.fromMs)]);
+  const [usage, gaps] = await Promise.all([usageOf(store, span, by), recordGaps(store, span)]);
   const groups = [...usage.groups]
     .map(([key, group]) => ({ key: key === '' ? null : key, ...summaryOf(group) }))
     .toSorted((a, b) => b.requests - a.requests);

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Percentiles, TrendQuery, Trends } from '../history.ts';
 import type { UsageCount } from '../store/usage-roll-up.ts';
 import type { Store } from '../tables.ts';
+import { bucketStages } from '../compact-rollups.ts';
 import { Histogram } from './histogram.ts';
 import { recordGaps } from './record-gaps.ts';
 
@@ -12,17 +13,10 @@ interface Steps {
 }
 
 const minuteMs = 60_000;
-const hourMs = 60 * minuteMs;
+const dayMs = 24 * 60 * minuteMs;
 const niceStepsMs = [1, 5, 15, 30, 60, 120, 480, 1_440].map((minutes) => minutes * minuteMs);
 /** As many as can be told apart on a laptop's screen. */
 const mostSteps = 72;
-/** How long buckets may have become by then, see `compact-rollups.ts`. */
-const bucketsByAge = [
-  { ageMs: 7 * 24 * hourMs, bucketMs: 8 * hourMs },
-  { ageMs: 24 * hourMs, bucketMs: 2 * hourMs },
-  { ageMs: 6 * hourMs, bucketMs: 15 * minuteMs },
-  { ageMs: hourMs, bucketMs: 5 * minuteMs },
-];
 
 /** Everything the charts of one span show, out of the roll-ups; the last step may be under way. */
 export async function trends(store: Store, query: TrendQuery, nowMs: number): Promise<Trends> {
@@ -31,7 +25,7 @@ export async function trends(store: Store, query: TrendQuery, nowMs: number): Pr
   const [sums, percentiles, gaps, marks] = await Promise.all([
     sumsOf(store, steps, query),
     percentilesOf(store, steps, query),
-    recordGaps(store, firstMs),
+    recordGaps(store, { fromMs: firstMs, untilMs: firstMs + count * stepMs }),
     marksOf(store, query),
   ]);
   const timesMs = Array.from({ length: count }, (_, index) => firstMs + index * stepMs);
@@ -40,11 +34,14 @@ export async function trends(store: Store, query: TrendQuery, nowMs: number): Pr
 
 function stepsOf({ fromMs, untilMs, stepMs: wanted }: TrendQuery, nowMs: number): Steps {
   const spanMs = Math.max(minuteMs, untilMs - fromMs);
-  const shortest = bucketsByAge.find(({ ageMs }) => nowMs - fromMs > ageMs + 15 * minuteMs)?.bucketMs ?? minuteMs;
-  const fitting = niceStepsMs.find((step) => step >= shortest && spanMs / step <= mostSteps) ?? 24 * hourMs;
+  // No step is shorter than the buckets that the oldest of them is made of.
+  const shortest = bucketStages.findLast(({ ageMs }) => nowMs - fromMs > ageMs)?.bucketMs ?? minuteMs;
+  const fitting = niceStepsMs.find((step) => step >= shortest && spanMs / step <= mostSteps) ?? dayMs;
   const stepMs = wanted ?? fitting;
   const last = Math.floor((untilMs - 1) / stepMs);
-  const count = Math.min(2_000, Math.max(1, Math.ceil(spanMs / stepMs)));
+  // A named range is its latest steps; any other lies within its steps with both ends.
+  const first = wanted === undefined ? Math.floor(fromMs / stepMs) : last - Math.ceil(spanMs / stepMs) + 1;
+  const count = Math.min(2_000, Math.max(1, last - first + 1));
   return { firstMs: (last - count + 1) * stepMs, stepMs, count };
 }
 

@@ -1,4 +1,4 @@
-import { firstIdAt } from '../../core/id-time.ts';
+import { bareId, firstIdAt } from '../../core/id-time.ts';
 import { sql } from 'kysely';
 import type { ArchiveFilter } from '../archive.ts';
 import type { RequestRow, Store } from '../tables.ts';
@@ -186,10 +186,7 @@ const shortId = /^[0-9a-f-]{8,36}$/;
 
 /** The request of an id, or the latest whose id ends so. Walks the ids where it is no whole one. */
 export async function findRow({ db }: Store, asked: string): Promise<RequestRow | undefined> {
-  const id = asked
-    .trim()
-    .toLowerCase()
-    .replace(/^[a-z]+[_-]/, '');
+  const id = bareId(asked);
   const found = await db.selectFrom('requests').selectAll().where('id', '=', id).executeTakeFirst();
   if (found !== undefined || !shortId.test(id)) return found;
   return db
