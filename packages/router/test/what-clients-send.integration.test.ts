@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { fromEvents, type ScriptedAnswer, scriptedRouter, someUsage } from '@lfo/testing/scripted-router.ts';
+import type { InferenceEvent } from '../src/core/events.ts';
+import type { JsonObject } from '../src/core/json.ts';
+import type { ChatRequest, ContentPart } from '../src/core/request.ts';
+
+// Requests of real clients that are easily refused, or read with a part of them lost.
+
+const said: readonly InferenceEvent[] = [
+  { type: 'start', model: 'tiny' },
+  { type: 'text-delta', text: 'Done.' },
+  { type: 'finish', reason: 'stop', usage: someUsage },
+];
+const pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+const pixelUrl = `data:image/png;base64,${pixel}`;
+
+let answer: ScriptedAnswer = () => fromEvents(said);
+const seen: ChatRequest[] = [];
+const router = scriptedRouter({
+  answer(request, call) {
+    seen.push(request);
+    return answer(request, call);
+  },
+});
+let base = '';
+before(async () => {
+  base = await router.listen();
+});
+after(() => router.app.close());
+beforeEach(() => {
+  seen.length = 0;
+  answer = () => fromEvents(said);
+});
+
+async function post(path: string, body: JsonObject): Promise<{ status: number; text: string; headers: Headers }> {
+  const response = await fetch(`${base}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  return { status: response.status, text: await response.text(), headers: response.headers };
+}
+
+/** Asks, and gives what reached the pipeline. */
+async function read(path: string, body: JsonObject): Promise<ChatRequest> {
+  const { status, text } = await post(path, body);
+  assert.equal(status, 200, text);
+  const [request] = seen;
+  assert.ok(request !== undefined);
+  return request;
+}
+
+function calling(name: string): ScriptedAnswer {
+  return () =>
+    fromEvents([
+      { type: 'start', model: 'tiny' },
+      { type: 'tool-call-start', index: 0, id: 'call0', name },
+      { type: 'tool-call-delta', index: 0, json: '{"at":1}' },
+      { type: 'tool-call-end', index: 0 },
+      { type: 'finish', reason: 'tool_calls', usage: someUsage },
+    ]);
+}
+
+/** Role and texts of each message, `<image>` for a picture. */
+function outline({ messages }: ChatRequest): readonly string[] {
+  const shown = (part: ContentPart) =>
+    part.type === 'text' ? part.text : part.type === 'image' ? '<image>' : '<file>';
+  return messages.map(({ role, content }) => `${role}: ${content.map(shown).join(' ')}`);
+}
+
+function namesOf({ tools }: ChatRequest): readonly string[] {
+  return tools.map(({ name }) => name);
+}
+
+describe('Anthropic: what changes in the middle of a conversation', () => {
+  const tool = (name: string, more: JsonObject = {}): JsonObject => ({
+    name,
+    input_schema: { type: 'object' },
+    ...more,
+  });
+  const reference = (type: 'tool_addition' | 'tool_removal', name: string): JsonObject => ({
+    type,
+    tool: { type: 'tool_reference', name },
+  });
+  const body = (tools: readonly JsonObject[], changes: readonly JsonObject[]): JsonObject => ({
+    model: 'lfo-auto',
+    max_tokens: 10,
+    tools,
+    messages: [
+      { role: 'user', content: 'Hello' },
+      { role: 'system', content: [{ type: 'text', text: 'A server has connected.' }, ...changes] },
+    ],
+  });
+
+  test('a tool that is added by reference is offered, one that is taken away is not', async () => {
+    const request = await read(
+      '/v1/messages?beta=true',
+      body(
+        [tool('read'), tool('old'), tool('fresh', { defer_loading: true }), tool('hidden', { defer_loading: true })],
+        [reference('tool_addition', 'fresh'), reference('tool_removal', 'old')],
+      ),
+    );
+    assert.deepEqual(namesOf(request), ['read', 'fresh']);
+    assert.deepEqual(outline(request), ['user: Hello <system-reminder>\nA server has connected.\n</system-reminder>']);
+  });
+
+  test('the last change of a tool counts, and one may be defined where it is added', async () => {
+    const request = await read(
+      '/v1/messages',
+      body(
+        [tool('read', { description: 'before' }), tool('write')],
+        [
+          reference('tool_removal', 'write'),
+          reference('tool_addition', 'write'),
+          {
+            type: 'tool_addition',
+            tool: { type: 'tool_definition', definition: tool('read', { description: 'now' }) },
+          },
+          { type: 'tool_addition', tool: { type: 'mcp_toolset_reference', server_name: 'files' } },
+        ],
+      ),
+    );
+    assert.deepEqual(
+      request.tools.map(({ name, description }) => [name, description]),
+      [
+        ['write', undefined],
+        ['read', 'now'],
+      ],
+    );
+  });
+
+  test('effort changes by a message without words, from its place on', async () => {
+    const effortAfter = async (messages: readonly JsonObject[]) => {
+      seen.length = 0;
+      const { sampling } = await read('/v1/messages', {
+        model: 'lfo-auto',
+        max_tokens: 10,
+        output_config: { effort: 'high' },
+        messages,
+      });
+      return sampling.reasoningEffort;
+    };
+    const low: JsonObject = { role: 'system', output_config: { effort: 'low' } };
+    const hello: JsonObject = { role: 'user', content: 'Hello' };
+    const reply: JsonObject = { role: 'assistant', content: [{ type: 'tool_use', id: 'a', name: 'run', input: {} }] };
+    const result: JsonObject = { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'a', content: 'ok' }] };
+    assert.equal(await effortAfter([hello, low]), 'low');
+    assert.equal(await effortAfter([hello, reply, { ...low, content: [] }, result]), 'high');
+    assert.equal(await effortAfter([hello, reply, low, result, hello]), 'low');
+    assert.equal(await effortAfter([hello]), 'high');
+  });
+
+  test('a reminder for one turn is not shown in the next', async () => {
+    const request = await read('/v1/messages', {
+      model: 'lfo-auto',
+      max_tokens: 10,
+      messages: [
+        { role: 'user', content: 'One' },
+        { role: 'system', content: 'Only now.', clear_at: 'next_user_message' },
+        { role: 'assistant', content: 'Yes' },
+        { role: 'user', content: 'Two' },
+        { role: 'system', content: 'Now too.', clear_at: 'next_user_message' },
+      ],
+    });
+    assert.deepEqual(outline(request), [
+      'user: One',
+      'assistant: Yes',
+      'user: Two <system-reminder>\nNow too.\n</system-reminder>',
+    ]);
+  });
+
+  test('what only the vendor’s own servers wrote into a history is passed over', async () => {
+    const request = await read('/v1/messages', {
+      model: 'lfo-auto',
+      max_tokens: 10,
+      thinking: { type: 'between_tools' },
+      messages: [
+        { role: 'user', content: 'Hello' },
+        {
+          role: 'assistant',
+          content: [
+            { type: 'fallback', from: { model: 'a' }, to: { model: 'b' } },
+            { type: 'mcp_tool_listing', mcp_server_name: 'files', tools: [] },
+            { type: 'text', text: 'Hi' },
+          ],
+        },
+        { role: 'user', content: 'Go on' },
+      ],
+    });
+    assert.deepEqual(outline(request), ['user: Hello', 'assistant: Hi', 'user: Go on']);
+  });
+
+  test('tools that only the vendor’s own search would find are all offered', async () => {
+    const request = await read('/v1/messages', {
+      model: 'lfo-auto',
+      max_tokens: 10,
+      tools: [
+        { type: 'tool_search_tool_bm25_20251119', name: 'tool_search_tool_bm25' },
+        tool('read', { defer_loading: true }),
+        tool('write', { defer_loading: true }),
+      ],
+      messages: [{ role: 'user', content: 'Hello' }],
+    });
+    assert.deepEqual(namesOf(request), ['read', 'write']);
+  });
+});
