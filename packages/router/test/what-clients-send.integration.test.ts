@@ -205,3 +205,66 @@ describe('Anthropic: what changes in the middle of a conversation', () => {
     assert.deepEqual(namesOf(request), ['read', 'write']);
   });
 });
+
+describe('names that not every model’s server takes', () => {
+  const long = `mcp__plugin_with_a_rather_long_name_of_its_own__${'x'.repeat(40)}`;
+
+  test('Anthropic: a long name is short in the history too', async () => {
+    answer = calling(long.slice(0, 64));
+    const { text } = await post('/v1/messages', {
+      model: 'lfo-auto',
+      max_tokens: 10,
+      tools: [{ name: long, input_schema: { type: 'object' } }],
+      messages: [
+        { role: 'user', content: 'Go' },
+        { role: 'assistant', content: [{ type: 'tool_use', id: 'a', name: long, input: {} }] },
+        { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'a', content: 'ok' }] },
+      ],
+    });
+    assert.equal(JSON.parse(text).content[0].name, long);
+    const turn = seen[0]?.messages[1];
+    assert.ok(turn?.role === 'assistant');
+    assert.deepEqual(
+      [turn.toolCalls[0]?.name],
+      seen[0]?.tools.map(({ name }) => name),
+    );
+  });
+
+  for (const isStream of [false, true]) {
+    test(`Gemini: the client’s own name comes back ${isStream ? 'in a stream' : 'whole'}`, async () => {
+      answer = calling('browser_click_now');
+      const path = `/v1beta/models/lfo-auto:${isStream ? 'streamGenerateContent' : 'generateContent'}`;
+      const { text } = await post(path, {
+        tools: [{ functionDeclarations: [{ name: 'browser.click:now' }] }],
+        contents: [
+          { role: 'user', parts: [{ text: 'Go' }] },
+          { role: 'model', parts: [{ functionCall: { id: 'a', name: 'browser.click:now', args: {} } }] },
+          { role: 'user', parts: [{ functionResponse: { id: 'a', name: 'browser.click:now', response: {} } }] },
+        ],
+      });
+      assert.match(text, /"name":"browser\.click:now"/);
+      assert.doesNotMatch(text, /browser_click_now/);
+      const turn = seen[0]?.messages[1];
+      assert.ok(turn?.role === 'assistant');
+      assert.equal(turn.toolCalls[0]?.name, 'browser_click_now');
+    });
+
+    test(`Ollama: the client’s own name comes back ${isStream ? 'in a stream' : 'whole'}`, async () => {
+      answer = calling('light_on');
+      const { text } = await post('/api/chat', {
+        model: 'lfo-auto',
+        stream: isStream,
+        tools: [{ type: 'function', function: { name: 'light.on', parameters: { type: 'object' } } }],
+        messages: [
+          { role: 'user', content: 'Go' },
+          { role: 'assistant', content: '', tool_calls: [{ function: { name: 'light.on', arguments: {} } }] },
+          { role: 'tool', tool_name: 'light.on', content: 'ok' },
+        ],
+      });
+      assert.match(text, /"name":"light\.on"/);
+      const turn = seen[0]?.messages[1];
+      assert.ok(turn?.role === 'assistant');
+      assert.equal(turn.toolCalls[0]?.name, 'light_on');
+    });
+  }
+});

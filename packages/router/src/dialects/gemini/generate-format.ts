@@ -5,6 +5,7 @@ import type { ChatRequest } from '../../core/request.ts';
 import { CallLedger, cutOff } from '../call-ledger.ts';
 import { CollectedAnswer } from '../collected-answer.ts';
 import type { AnswerFacts, AnswerMetadata } from '../metadata.ts';
+import type { FlatTools } from '../tools.ts';
 import { count } from '../usage.ts';
 import { WellFormedText } from '../well-formed.ts';
 import type { AnswerFormat, AnswerStream, WholeAnswer } from '../wire.ts';
@@ -14,6 +15,7 @@ export interface GenerateFormatOptions {
   readonly request: ChatRequest;
   /** As asked. */
   readonly model: string;
+  readonly tools: FlatTools;
   readonly isThinkingShown: boolean;
   /** Else a stream is one JSON array, written as it grows. */
   readonly isSse: boolean;
@@ -33,7 +35,7 @@ export class GenerateFormat implements AnswerFormat {
   }
 
   whole(): WholeAnswer {
-    const { request, model, isThinkingShown } = this.#options;
+    const { request, model, tools, isThinkingShown } = this.#options;
     const answer = new CollectedAnswer(request.model);
     return {
       facts: () => answer.facts,
@@ -43,9 +45,10 @@ export class GenerateFormat implements AnswerFormat {
         const parts: object[] = [];
         if (isThinkingShown && answer.reasoning !== '') parts.push({ text: answer.reasoning, thought: true });
         const text = answer.text + answer.refusal;
-        if (text !== '' || answer.calls.length === 0) parts.push({ text });
+        if (text !== '' || (answer.calls.length === 0 && answer.images.length === 0)) parts.push({ text });
+        parts.push(...answer.images.map(imagePart));
         for (const { id, name, arguments: json, thoughtSignature } of answer.calls) {
-          parts.push(callPart(id, name, json, thoughtSignature));
+          parts.push(callPart(id, tools.originOf(name).name, json, thoughtSignature));
         }
         return {
           candidates: [
@@ -96,10 +99,12 @@ class GenerateStream implements AnswerStream {
         return this.#text(this.#texts.said.push(event.text), false);
       case 'reasoning-delta':
         return this.#options.isThinkingShown ? this.#text(this.#texts.thought.push(event.text), true) : '';
+      case 'image':
+        return this.#chunk({ parts: [imagePart(event.url)] });
       case 'tool-call-start': {
         const { index, id, name, thoughtSignature: signature } = event;
         this.#ledger.start(index);
-        this.#calls.set(index, { id, name, signature, json: '' });
+        this.#calls.set(index, { id, name: this.#options.tools.originOf(name).name, signature, json: '' });
         return '';
       }
       case 'tool-call-delta': {
@@ -211,6 +216,12 @@ function callPart(id: string, name: string, json: string, signature: string | un
     functionCall: { id: id.toWellFormed(), name: name.toWellFormed(), args: isJsonObject(args) ? args : {} },
     ...(signature !== undefined && { thoughtSignature: signature }),
   };
+}
+
+/** A `data:` URL of base64, as every backend's images are. */
+function imagePart(url: string): object {
+  const [head = '', data = ''] = url.split(',', 2);
+  return { inlineData: { mimeType: head.slice('data:'.length).replace(/;.*$/, ''), data } };
 }
 
 function finishReason(reason: FinishReason): string {
