@@ -268,3 +268,106 @@ describe('names that not every model’s server takes', () => {
     });
   }
 });
+
+describe('pictures in results of tools', () => {
+  test('Responses: one of parallel results keeps its picture', async () => {
+    const request = await read('/v1/responses', {
+      model: 'lfo-auto',
+      input: [
+        { role: 'user', content: 'Look' },
+        { type: 'function_call', call_id: 'a', name: 'view_image', arguments: '{}' },
+        { type: 'function_call', call_id: 'b', name: 'run', arguments: '{}' },
+        {
+          type: 'function_call_output',
+          call_id: 'a',
+          output: [
+            { type: 'input_text', text: 'here' },
+            { type: 'input_image', image_url: pixelUrl },
+          ],
+        },
+        { type: 'function_call_output', call_id: 'b', output: 'ran' },
+      ],
+    });
+    assert.deepEqual(outline(request), ['user: Look', 'assistant: ', 'tool: here', 'tool: ran', 'user: <image>']);
+  });
+
+  test('Gemini: media beside the response of a function are read', async () => {
+    const request = await read('/v1beta/models/lfo-auto:generateContent', {
+      contents: [
+        { role: 'user', parts: [{ text: 'Look' }] },
+        {
+          role: 'model',
+          parts: [
+            { functionCall: { id: 'a', name: 'read_file', args: {} } },
+            { functionCall: { id: 'b', name: 'run', args: {} } },
+          ],
+        },
+        {
+          role: 'user',
+          parts: [
+            {
+              functionResponse: {
+                id: 'a',
+                name: 'read_file',
+                response: { output: 'here' },
+                parts: [{ inlineData: { mimeType: 'image/png', data: pixel } }],
+              },
+            },
+            { functionResponse: { id: 'b', name: 'run', response: { output: 'ran' } } },
+          ],
+        },
+      ],
+    });
+    assert.deepEqual(outline(request), ['user: Look', 'assistant: ', 'tool: here', 'tool: ran', 'user: <image>']);
+  });
+
+  test('Ollama: a picture that a tool gave is read', async () => {
+    const request = await read('/api/chat', {
+      model: 'lfo-auto',
+      stream: false,
+      messages: [
+        { role: 'user', content: 'Look' },
+        { role: 'assistant', content: '', tool_calls: [{ function: { name: 'look', arguments: {} } }] },
+        { role: 'tool', tool_name: 'look', content: 'here', images: [pixel] },
+      ],
+    });
+    assert.deepEqual(outline(request), ['user: Look', 'assistant: ', 'tool: here', 'user: <image>']);
+  });
+
+  test('Anthropic: pictures within a document are read', async () => {
+    const request = await read('/v1/messages', {
+      model: 'lfo-auto',
+      max_tokens: 10,
+      messages: [
+        {
+          role: 'user',
+          content: [
+            {
+              type: 'document',
+              title: 'Plan',
+              source: {
+                type: 'content',
+                content: [
+                  { type: 'text', text: 'as drawn' },
+                  { type: 'image', source: { type: 'base64', media_type: 'image/png', data: pixel } },
+                ],
+              },
+            },
+          ],
+        },
+      ],
+    });
+    assert.deepEqual(outline(request), ['user: Plan as drawn <image>']);
+  });
+});
+
+test('Gemini: a response whose id no call has answers the call of its name', async () => {
+  const request = await read('/v1beta/models/lfo-auto:generateContent', {
+    contents: [
+      { role: 'user', parts: [{ text: 'Go' }] },
+      { role: 'model', parts: [{ functionCall: { name: 'run', args: {} } }] },
+      { role: 'user', parts: [{ functionResponse: { id: 'run-1', name: 'run', response: { output: 'ran' } } }] },
+    ],
+  });
+  assert.deepEqual(outline(request), ['user: Go', 'assistant: ', 'tool: ran']);
+});
