@@ -371,3 +371,21 @@ test('Gemini: a response whose id no call has answers the call of its name', asy
   });
   assert.deepEqual(outline(request), ['user: Go', 'assistant: ', 'tool: ran']);
 });
+
+for (const isStream of [false, true]) {
+  test(`Gemini: a picture that a model made arrives ${isStream ? 'in a stream' : 'whole'}`, async () => {
+    answer = () =>
+      fromEvents([
+        { type: 'start', model: 'tiny' },
+        { type: 'image', url: pixelUrl },
+        { type: 'finish', reason: 'stop', usage: someUsage },
+      ]);
+    const method = isStream ? 'streamGenerateContent' : 'generateContent';
+    const { text } = await post(`/v1beta/models/lfo-auto:${method}`, {
+      contents: [{ role: 'user', parts: [{ text: 'Draw' }] }],
+    });
+    const body = JSON.parse(text);
+    const [first] = isStream ? body : [body];
+    assert.deepEqual(first.candidates[0].content.parts, [{ inlineData: { mimeType: 'image/png', data: pixel } }]);
+  });
+}
