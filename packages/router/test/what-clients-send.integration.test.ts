@@ -389,3 +389,75 @@ for (const isStream of [false, true]) {
     assert.deepEqual(first.candidates[0].content.parts, [{ inlineData: { mimeType: 'image/png', data: pixel } }]);
   });
 }
+
+describe('chat: tools of other forms', () => {
+  const ask = (tools: readonly JsonObject[], more: JsonObject = {}) =>
+    post('/v1/chat/completions', {
+      model: 'lfo-auto',
+      messages: [{ role: 'user', content: 'Go' }],
+      tools: [{ type: 'function', function: { name: 'read' } }, ...tools],
+      ...more,
+    });
+
+  test('a freeform tool as the Responses API writes it costs no other tool', async () => {
+    const patch: JsonObject = {
+      type: 'custom',
+      name: 'ApplyPatch',
+      description: 'Edits files',
+      format: { type: 'grammar', syntax: 'lark', definition: 'start: /.+/' },
+    };
+    const { status, headers, text } = await ask([patch], { tool_choice: { type: 'custom', name: 'ApplyPatch' } });
+    assert.equal(status, 200, text);
+    assert.match(headers.get('x-lfo-warning') ?? '', /tools: tools of the type custom are not offered/);
+    assert.deepEqual(
+      seen[0]?.tools.map(({ name }) => name),
+      ['read'],
+    );
+  });
+
+  test('tools of types that only a provider’s servers run are skipped and named', async () => {
+    const { status, headers, text } = await ask([
+      { type: 'web_search' },
+      { type: 'builtin_function', function: { name: '$web_search' } },
+    ]);
+    assert.equal(status, 200, text);
+    assert.match(headers.get('x-lfo-warning') ?? '', /tools: .*web_search, builtin_function/);
+    assert.deepEqual(
+      seen[0]?.tools.map(({ name }) => name),
+      ['read'],
+    );
+  });
+
+  test('a function without a name is still a wrong request', async () => {
+    const { status, text } = await ask([{ type: 'function', function: {} }]);
+    assert.equal(status, 400);
+    assert.match(JSON.parse(text).error.param, /^tools\[1\]/);
+  });
+});
+
+test('chat: an id that is used again in a later turn mixes up no results', async () => {
+  const call = (id: string): JsonObject => ({ id, type: 'function', function: { name: 'run', arguments: '{}' } });
+  const request = await read('/v1/chat/completions', {
+    model: 'lfo-auto',
+    messages: [
+      { role: 'user', content: 'Go' },
+      { role: 'assistant', content: null, tool_calls: [call('call_0')] },
+      { role: 'user', content: 'Stop' },
+      { role: 'assistant', content: null, tool_calls: [call('call_0')] },
+      { role: 'tool', tool_call_id: 'call_0', content: 'second' },
+      { role: 'assistant', content: null, tool_calls: [call('call_0')] },
+      { role: 'user', content: 'Enough' },
+    ],
+  });
+  assert.deepEqual(outline(request), [
+    'user: Go',
+    'assistant: ',
+    'tool: ',
+    'user: Stop',
+    'assistant: ',
+    'tool: second',
+    'assistant: ',
+    'tool: ',
+    'user: Enough',
+  ]);
+});
