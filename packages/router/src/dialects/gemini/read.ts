@@ -187,7 +187,7 @@ interface Building {
   /** Of calls made so far. */
   readonly ids: Set<string>;
   /** Ids of calls without a response, by name: a response without the id of a call answers the first of its name. */
-  readonly unanswered: Map<string, string[]>;
+  readonly unanswered: Map<string, Set<string>>;
 }
 
 function addContent({ role, parts }: z.infer<typeof content>, param: string, building: Building): void {
@@ -205,7 +205,7 @@ function addContent({ role, parts }: z.infer<typeof content>, param: string, bui
       const { id, name, args } = functionCall;
       const ownId = id ?? `call_${ids.size}`;
       ids.add(ownId);
-      unanswered.set(name, [...(unanswered.get(name) ?? []), ownId]);
+      unanswered.set(name, (unanswered.get(name) ?? new Set()).add(ownId));
       made.push({
         id: ownId,
         name: tools.flatName(name),
@@ -233,13 +233,11 @@ function addResponse(
   param: string,
   { conversation, ids, unanswered }: Building,
 ): readonly ContentPart[] {
-  const named = unanswered.get(name) ?? [];
+  const named = unanswered.get(name);
+  const [first] = named ?? [];
   // Some clients make up an id for a call that came without one.
-  const answered = isGiven(id) && ids.has(id) ? id : (named[0] ?? id ?? '');
-  unanswered.set(
-    name,
-    named.filter((other) => other !== answered),
-  );
+  const answered = isGiven(id) && ids.has(id) ? id : (first ?? id ?? '');
+  named?.delete(answered);
   conversation.result(answered, responseText(response ?? {}), param);
   return (parts ?? []).flatMap((one, i) => mediaParts(one, `${param}.parts[${i}]`));
 }
