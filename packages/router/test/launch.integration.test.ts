@@ -65,6 +65,20 @@ test('every agent is pointed at the router by files of its own, and each is put 
   assert.ok(!existsSync(join(home, '.pi', 'agent', 'models.json')));
 });
 
+for (const { contextTokens, told } of [
+  { contextTokens: 65_536, told: ['65536', '8192'] },
+  { contextTokens: 1_000_000, told: ['1000000', undefined] },
+  // Its own reserve is more than what would be left: it would compact for ever.
+  { contextTokens: 32_768, told: [undefined, '8192'] },
+]) {
+  test(`Claude Code is told of a context of ${contextTokens} tokens what it can use`, async (t) => {
+    const { home, lfo } = await scene(t, contextTokens);
+    assert.equal((await lfo('launch', 'claude', '--config-only')).code, 0);
+    const { env } = JSON.parse(readFileSync(join(home, '.claude', 'settings.json'), 'utf8'));
+    assert.deepEqual([env.CLAUDE_CODE_MAX_CONTEXT_TOKENS, env.CLAUDE_CODE_MAX_OUTPUT_TOKENS], told);
+  });
+}
+
 test('a file that was changed since is left alone, and one that cannot be read is not touched', async (t) => {
   const { home, lfo } = await scene(t, 200_000);
   const settings = join(home, '.claude', 'settings.json');

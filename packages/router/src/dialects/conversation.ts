@@ -94,11 +94,6 @@ export class Conversation {
     this.#messages.push({ role: 'tool', toolCallId: id, content: [textPart(text)] });
   }
 
-  /** Calls of the latest assistant turn that wait for a result, in order. */
-  get openCalls(): readonly string[] {
-    return [...this.#open];
-  }
-
   /** @throws RequestError where nobody said anything */
   end(param: string): readonly Message[] {
     this.#closeCalls();

@@ -20,11 +20,8 @@ export function mendedArguments(json: string, warnings: Warnings): string {
 }
 
 /** The same conversation with an empty result for each call that has none, after the results of its turn. */
-export function withResults(
-  messages: readonly Message[],
-  unanswered: ReadonlySet<string>,
-  warnings: Warnings,
-): readonly Message[] {
+export function withResults(messages: readonly Message[], warnings: Warnings): readonly Message[] {
+  const unanswered = unansweredCalls(messages);
   if (unanswered.size === 0) return messages;
   warnings.set('tool_calls', unansweredWarning);
   const whole: Message[] = [];
@@ -32,10 +29,22 @@ export function withResults(
   for (const message of messages) {
     if (message.role !== 'tool') whole.push(...owed.splice(0));
     whole.push(message);
-    if (message.role !== 'assistant') continue;
-    owed = message.toolCalls.filter(({ id }) => unanswered.has(id)).map(({ id }) => noResult(id));
+    if (message.role === 'assistant') owed = (unanswered.get(message) ?? []).map(noResult);
   }
   return [...whole, ...owed];
+}
+
+/** Ids of calls without a result, by turn: an id may be used again, and a result answers the latest call before it. */
+function unansweredCalls(messages: readonly Message[]): ReadonlyMap<Message, readonly string[]> {
+  const unanswered = new Map<Message, readonly string[]>();
+  const results = new Set<string>();
+  for (const message of messages.toReversed()) {
+    if (message.role === 'tool') results.add(message.toolCallId);
+    if (message.role !== 'assistant') continue;
+    const ids = [...new Set(message.toolCalls.map(({ id }) => id))].filter((id) => !results.delete(id));
+    if (ids.length > 0) unanswered.set(message, ids);
+  }
+  return unanswered;
 }
 
 export function noResult(toolCallId: string): ToolMessage {

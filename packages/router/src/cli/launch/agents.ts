@@ -40,6 +40,11 @@ export interface Agent {
 
 const unknownContext = 32_768;
 
+/** An answer that leaves a conversation its room. */
+function longestAnswer(contextTokens: number): number {
+  return Math.min(8_192, Math.floor(contextTokens / 4));
+}
+
 function modelEntry({ model, contextTokens = unknownContext }: AgentTarget): JsonObject {
   return {
     id: model,
@@ -48,7 +53,22 @@ function modelEntry({ model, contextTokens = unknownContext }: AgentTarget): Jso
     input: ['text', 'image'],
     cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },
     contextWindow: contextTokens,
-    maxTokens: Math.min(8_192, Math.floor(contextTokens / 4)),
+    maxTokens: longestAnswer(contextTokens),
+  };
+}
+
+/** What Claude Code takes every model for that it does not know. */
+const claudeContext = 200_000;
+
+/** Below this its reserve for an answer and for compacting leaves less than its own prompt takes. */
+const leastClaudeContext = 49_152;
+
+/** So that it compacts in time, and asks for no longer answer than there is room for. */
+function claudeRoom({ contextTokens }: AgentTarget): JsonObject {
+  if (contextTokens === undefined) return {};
+  return {
+    ...(contextTokens >= leastClaudeContext && { CLAUDE_CODE_MAX_CONTEXT_TOKENS: String(contextTokens) }),
+    ...(contextTokens < claudeContext && { CLAUDE_CODE_MAX_OUTPUT_TOKENS: String(longestAnswer(contextTokens)) }),
   };
 }
 
@@ -58,18 +78,19 @@ const claude: Agent = {
   install: 'npm install -g @anthropic-ai/claude-code',
   neededTokens: 32_768,
   dialect: 'anthropic',
-  files: ({ origin, key, model, env, home }) => [
+  files: (target) => [
     {
-      path: join(env['CLAUDE_CONFIG_DIR'] ?? join(home, '.claude'), 'settings.json'),
+      path: join(target.env['CLAUDE_CONFIG_DIR'] ?? join(target.home, '.claude'), 'settings.json'),
       edit: (text) =>
         mergedJson(text, {
           env: {
-            ANTHROPIC_BASE_URL: origin,
-            ANTHROPIC_AUTH_TOKEN: key,
-            ANTHROPIC_MODEL: model,
-            ANTHROPIC_DEFAULT_OPUS_MODEL: model,
-            ANTHROPIC_DEFAULT_SONNET_MODEL: model,
-            ANTHROPIC_DEFAULT_HAIKU_MODEL: model,
+            ANTHROPIC_BASE_URL: target.origin,
+            ANTHROPIC_AUTH_TOKEN: target.key,
+            ANTHROPIC_MODEL: target.model,
+            ANTHROPIC_DEFAULT_OPUS_MODEL: target.model,
+            ANTHROPIC_DEFAULT_SONNET_MODEL: target.model,
+            ANTHROPIC_DEFAULT_HAIKU_MODEL: target.model,
+            ...claudeRoom(target),
             // Else the head of the prompt differs with each request, and nothing of it is found in a cache.
             CLAUDE_CODE_ATTRIBUTION_HEADER: '0',
             CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
@@ -160,7 +181,7 @@ const opencode: Agent = {
                 [model]: {
                   name: `LFO (${model})`,
                   tool_call: true,
-                  limit: { context: contextTokens, output: Math.min(8_192, Math.floor(contextTokens / 4)) },
+                  limit: { context: contextTokens, output: longestAnswer(contextTokens) },
                 },
               },
             },

@@ -1,5 +1,5 @@
 import { RequestError } from '../../core/errors.ts';
-import type { ChatRequest, ContentPart, Sampling, ToolCall, ToolChoice } from '../../core/request.ts';
+import type { ChatRequest, ContentPart, Sampling, ToolCall } from '../../core/request.ts';
 import { Conversation, textPart } from '../conversation.ts';
 import { type Effort, effortOfBudget } from '../effort.ts';
 import { isGiven } from '../given.ts';
@@ -7,10 +7,10 @@ import { readImageUrl } from '../images.ts';
 import { requestErrorOf } from '../issues.ts';
 import { type Address, addressOf, type ReaderDeps, type Received, warnOfLoops } from '../reading.ts';
 import { assertTameSchema, patternCharsPerRequest } from '../schema-patterns.ts';
-import { skippedTools } from '../skipped.ts';
-import { FlatTools } from '../tools.ts';
+import type { FlatTools } from '../tools.ts';
 import type { ReadRequest } from '../wire.ts';
 import { MessagesFormat } from './messages-format.ts';
+import { readTools } from './read-tools.ts';
 import {
   type CountBody,
   countBodySchema,
@@ -57,15 +57,17 @@ function toRequest(body: MessagesBody | CountBody, received: Received, deps: Rea
     },
     deps,
   );
+  const { tools, toolChoice } = readTools(body, warnings);
   const conversation = new Conversation(warnings);
   conversation.instruction('system', systemTexts(body.system).map(deps.canonicalHead));
+  const lastWords = body.messages.findLastIndex(({ role }) => role === 'user');
   for (const [i, message] of body.messages.entries()) {
-    addMessage(message, `messages[${i}]`, { conversation, address });
+    const isCleared = message.role === 'system' && message.clear_at === 'next_user_message' && i < lastWords;
+    if (!isCleared) addMessage(message, `messages[${i}]`, { conversation, address, tools });
   }
   const messages = conversation.end('messages');
   warnOfLoops(messages, warnings);
   warnOfUnused(body, warnings);
-  const { tools, toolChoice } = toTools(body, warnings);
   const effort = effortOf(body, warnings);
   const format = body.output_config?.format ?? body.output_format;
   if (isGiven(format)) {
@@ -96,15 +98,20 @@ function systemTexts(system: MessagesBody['system']): readonly string[] {
 interface Building {
   readonly conversation: Conversation;
   readonly address: Address;
+  readonly tools: FlatTools;
 }
 
 function addMessage({ role, content }: WireMessage, param: string, building: Building): void {
-  const blocks: readonly WireBlock[] = typeof content === 'string' ? [{ type: 'text', text: content }] : content;
-  const { conversation } = building;
+  const blocks: readonly WireBlock[] =
+    typeof content === 'string' ? [{ type: 'text', text: content }] : (content ?? []);
+  const { conversation, tools } = building;
   if (role === 'system') return conversation.reminder(textsOf(blocks).join('\n'));
   if (role === 'assistant') {
     for (const block of blocks) if (block.type === 'thinking') conversation.thought(block.thinking);
-    return conversation.assistant(textsOf(blocks), blocks.flatMap(toolCall));
+    return conversation.assistant(
+      textsOf(blocks),
+      blocks.flatMap((block) => toolCall(block, tools)),
+    );
   }
   const pictures: ContentPart[] = [];
   for (const [i, block] of blocks.entries()) {
@@ -118,9 +125,9 @@ function textsOf(blocks: readonly WireBlock[]): readonly string[] {
   return blocks.flatMap((block) => (block.type === 'text' ? [block.text] : []));
 }
 
-function toolCall(block: WireBlock): readonly ToolCall[] {
+function toolCall(block: WireBlock, tools: FlatTools): readonly ToolCall[] {
   if (block.type !== 'tool_use') return [];
-  return [{ id: block.id, name: block.name, arguments: JSON.stringify(block.input) }];
+  return [{ id: block.id, name: tools.flatName(block.name), arguments: JSON.stringify(block.input) }];
 }
 
 /** Pictures of a result follow it as the user's, since results are texts. */
@@ -139,7 +146,7 @@ function addResult(
     else if (part.type === 'tool_reference') texts.push(part.tool_name);
     else if (part.type === 'search_result') texts.push(searchText(part));
     else if (part.type === 'image') pictures.push(imagePart(part, at, address));
-    else pictures.push(documentPart(part, at));
+    else pictures.push(...documentParts(part, at, address));
   }
   const text = texts.join('\n');
   const said = block.is_error === true && !/^error\b/i.test(text) ? `Error: ${text}` : text;
@@ -153,7 +160,7 @@ function userParts(block: WireBlock, param: string, { address }: Building): read
     case 'image':
       return [imagePart(block, param, address)];
     case 'document':
-      return [documentPart(block, param)];
+      return documentParts(block, param, address);
     case 'search_result':
       return [textPart(searchText(block))];
     case 'mid_conv_system': {
@@ -189,21 +196,31 @@ function imagePart(
   throw noFiles(`${param}.source`);
 }
 
-function documentPart({ source, title }: Extract<WireBlock, { type: 'document' }>, param: string): ContentPart {
+function documentParts(
+  { source, title }: Extract<WireBlock, { type: 'document' }>,
+  param: string,
+  address: Address,
+): readonly ContentPart[] {
   switch (source.type) {
     case 'text':
-      return textPart(isGiven(title) ? `${title}\n${source.data}` : source.data);
+      return [textPart(isGiven(title) ? `${title}\n${source.data}` : source.data)];
     case 'content': {
       const { content } = source;
-      if (typeof content === 'string') return textPart(content);
-      return textPart(content.flatMap(({ text }) => (typeof text === 'string' ? [text] : [])).join('\n'));
+      const parts: readonly Extract<WireBlock, { type: 'text' | 'image' }>[] =
+        typeof content === 'string' ? [{ type: 'text', text: content }] : content;
+      const read = parts.map((part, i) =>
+        part.type === 'text' ? textPart(part.text) : imagePart(part, `${param}.source.content[${i}]`, address),
+      );
+      return isGiven(title) ? [textPart(title), ...read] : read;
     }
     case 'base64':
-      return {
-        type: 'file',
-        data: `data:${source.media_type};base64,${source.data}`,
-        ...(isGiven(title) && { filename: title }),
-      };
+      return [
+        {
+          type: 'file',
+          data: `data:${source.media_type};base64,${source.data}`,
+          ...(isGiven(title) && { filename: title }),
+        },
+      ];
     default:
       throw noFiles(`${param}.source`);
   }
@@ -220,85 +237,40 @@ function warnOfUnused(body: MessagesBody | CountBody, warnings: Warnings): void 
   if (isGiven(body.mcp_servers) && body.mcp_servers.length > 0) warnings.set('mcp_servers', 'no server is asked');
 }
 
-function toTools(body: MessagesBody | CountBody, warnings: Warnings): { tools: FlatTools; toolChoice?: ToolChoice } {
-  const tools = new FlatTools();
-  const wanted = referencedTools(body);
-  const skipped = new Set<string>();
-  const skippedTypes = skippedTools(warnings);
-  const late: NonNullable<MessagesBody['tools']> = [];
-  const patterns = { left: patternCharsPerRequest };
-  const offer = (tool: NonNullable<MessagesBody['tools']>[number], i: number): void => {
-    const { name, description, input_schema: parameters, strict } = tool;
-    if (!isGiven(name)) {
-      const param = `tools[${i}].name`;
-      throw new RequestError(`${param}: is required.`, { code: 'missing_required_parameter', param });
-    }
-    if (isGiven(parameters)) assertTameSchema(parameters, `tools[${i}].input_schema`, patterns);
-    tools.add(
-      { name },
-      {
-        ...(isGiven(description) && { description }),
-        ...(isGiven(parameters) && { parameters }),
-        ...(isGiven(strict) && { strict }),
-      },
-    );
-  };
-  for (const [i, tool] of (body.tools ?? []).entries()) {
-    if (isGiven(tool.type) && tool.type !== 'custom') {
-      skipped.add(tool.name ?? tool.type);
-      skippedTypes.add(tool.type);
-    } else if (tool.defer_loading === true) {
-      if (isGiven(tool.name) && wanted.has(tool.name)) late.push(tool);
-    } else offer(tool, i);
-  }
-  // A newly offered one goes last, so that the prompt before it stays as it was.
-  for (const tool of late) offer(tool, body.tools?.indexOf(tool) ?? 0);
-  const choice = body.tool_choice;
-  if (!isGiven(choice) || choice.type === 'auto') return { tools };
-  if (choice.type === 'none') return { tools, toolChoice: { type: 'none' } };
-  if (choice.type === 'any' && tools.specs.length > 0) return { tools, toolChoice: { type: 'required' } };
-  if (choice.type === 'tool') {
-    const name = tools.flatName(choice.name);
-    if (tools.specs.some((spec) => spec.name === name)) return { tools, toolChoice: { type: 'function', name } };
-    if (!skipped.has(choice.name)) {
-      throw new RequestError('tool_choice.name: names a tool that is not declared.', { param: 'tool_choice.name' });
-    }
-  } else if (skipped.size === 0) {
-    throw new RequestError('tool_choice: asks for a tool call, but no tool is declared in tools.', {
-      param: 'tool_choice',
-    });
-  }
-  warnings.set('tool_choice', 'names a tool that is not offered; the model chooses');
-  return { tools };
-}
-
-/** Tools that a conversation already speaks of: those whose definition may no longer be left out. */
-function referencedTools({ messages, tool_choice: choice }: MessagesBody | CountBody): ReadonlySet<string> {
-  const names = new Set<string>(choice?.type === 'tool' ? [choice.name] : []);
-  for (const { content } of messages) {
-    if (typeof content === 'string') continue;
-    for (const block of content) {
-      if (block.type === 'tool_use') names.add(block.name);
-      if (block.type !== 'tool_result' || typeof block.content === 'string') continue;
-      for (const part of block.content ?? []) if (part.type === 'tool_reference') names.add(part.tool_name);
-    }
-  }
-  return names;
-}
-
 function isParallelDisabled({ tool_choice: choice }: MessagesBody | CountBody): boolean {
   return isGiven(choice) && choice.type !== 'none' && choice.disable_parallel_tool_use === true;
 }
 
 function effortOf(
-  { thinking, output_config: output }: MessagesBody | CountBody,
+  { thinking, output_config: output, messages }: MessagesBody | CountBody,
   warnings: Warnings,
 ): Effort | undefined {
   if (thinking?.type === 'disabled') return 'none';
-  if (thinking?.type !== 'enabled') return output?.effort ?? undefined;
+  if (thinking?.type !== 'enabled') return laterEffort(messages) ?? output?.effort ?? undefined;
   if (isGiven(thinking.budget_tokens)) return effortOfBudget(thinking.budget_tokens);
   warnings.set('thinking.budget_tokens', 'is missing; medium effort is taken');
   return 'medium';
+}
+
+/** What the conversation itself asks for: of the user's words just before it, else of those after it. */
+function laterEffort(messages: readonly WireMessage[]): Effort | undefined {
+  let now: Effort | undefined;
+  let next: Effort | undefined;
+  let isAfterWords = false;
+  for (const message of messages) {
+    if (message.role === 'system') {
+      next = message.output_config?.effort ?? next;
+    } else {
+      isAfterWords = message.role === 'user' && hasWords(message);
+    }
+    if (isAfterWords) now = next ?? now;
+  }
+  return now;
+}
+
+/** Results of tools alone are none. */
+function hasWords({ content }: WireMessage): boolean {
+  return typeof content === 'string' || (content ?? []).some(({ type }) => type !== 'tool_result');
 }
 
 function toSampling(body: MessagesBody | CountBody, effort: Effort | undefined, warnings: Warnings): Sampling {

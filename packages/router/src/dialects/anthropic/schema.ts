@@ -3,16 +3,25 @@ import { jsonObject, maxParts } from '../json-fields.ts';
 
 const text = z.object({ type: z.literal('text'), text: z.string() });
 
-const source = z.discriminatedUnion('type', [
+const data = [
   z.object({ type: z.literal('base64'), media_type: z.string(), data: z.string().min(1) }),
   z.object({ type: z.literal('url'), url: z.string() }),
   z.object({ type: z.literal('file'), file_id: z.string() }),
-  z.object({ type: z.literal('text'), media_type: z.string().nullish(), data: z.string() }),
-  z.object({ type: z.literal('content'), content: z.union([z.string(), z.array(jsonObject).max(maxParts)]) }),
-]);
+] as const;
 
-const image = z.object({ type: z.literal('image'), source });
-const document = z.object({ type: z.literal('document'), source, title: z.string().nullish() });
+const image = z.object({ type: z.literal('image'), source: z.discriminatedUnion('type', data) });
+const document = z.object({
+  type: z.literal('document'),
+  source: z.discriminatedUnion('type', [
+    ...data,
+    z.object({ type: z.literal('text'), media_type: z.string().nullish(), data: z.string() }),
+    z.object({
+      type: z.literal('content'),
+      content: z.union([z.string(), z.array(z.discriminatedUnion('type', [text, image])).max(maxParts)]),
+    }),
+  ]),
+  title: z.string().nullish(),
+});
 const searchResult = z.object({
   type: z.literal('search_result'),
   title: z.string().nullish(),
@@ -43,6 +52,26 @@ const midSystem = z.object({
   content: z.union([z.string(), z.array(text).max(maxParts)]).nullish(),
 });
 
+const tool = z.looseObject({
+  type: z.string().nullish(),
+  name: z.string().min(1).nullish(),
+  description: z.string().nullish(),
+  input_schema: jsonObject.nullish(),
+  strict: z.boolean().nullish(),
+  defer_loading: z.boolean().nullish(),
+});
+
+const named = z.object({ type: z.literal('tool_reference'), name: z.string().min(1) });
+const ofMcp = z.object({ type: z.enum(['mcp_tool_reference', 'mcp_toolset_reference']) });
+const defined = z.object({ type: z.literal('tool_definition'), definition: tool });
+
+/** From here on a tool is offered, or is not any more. */
+const toolAddition = z.object({
+  type: z.literal('tool_addition'),
+  tool: z.discriminatedUnion('type', [named, ofMcp, defined]),
+});
+const toolRemoval = z.object({ type: z.literal('tool_removal'), tool: z.discriminatedUnion('type', [named, ofMcp]) });
+
 const known = z.discriminatedUnion('type', [
   text,
   image,
@@ -53,28 +82,31 @@ const known = z.discriminatedUnion('type', [
   thinking,
   redactedThinking,
   midSystem,
+  toolAddition,
+  toolRemoval,
 ]);
 
 /** What the provider's own servers wrote into a history: nothing here can read it, and nothing needs it. */
 const serverBlock = z.object({
   type: z
     .string()
-    .regex(/^(server_tool_use|mcp_tool_use|mcp_tool_result|container_upload|compaction|\w+_tool_result)$/),
+    .regex(/^(server_tool_use|mcp_tool_use|mcp_tool_listing|container_upload|compaction|fallback|\w+_tool_result)$/),
 });
 
 const block = z.union([known, serverBlock.transform(() => ({ type: 'server' as const }))], 'is of an unknown type');
 const content = z.union([z.string(), z.array(block).max(maxParts)], 'must be a string or an array of blocks');
 
-const message = z.object({ role: z.enum(['user', 'assistant', 'system']), content });
+const effort = z.enum(['low', 'medium', 'high', 'xhigh', 'max']).nullish();
 
-const tool = z.looseObject({
-  type: z.string().nullish(),
-  name: z.string().min(1).nullish(),
-  description: z.string().nullish(),
-  input_schema: jsonObject.nullish(),
-  strict: z.boolean().nullish(),
-  defer_loading: z.boolean().nullish(),
-});
+const message = z.discriminatedUnion('role', [
+  z.object({ role: z.enum(['user', 'assistant']), content }),
+  z.object({
+    role: z.literal('system'),
+    content: content.nullish(),
+    clear_at: z.enum(['next_user_message', 'never']).nullish(),
+    output_config: z.looseObject({ effort }).nullish(),
+  }),
+]);
 
 const parallel = { disable_parallel_tool_use: z.boolean().nullish() };
 const toolChoice = z.discriminatedUnion('type', [
@@ -88,7 +120,7 @@ const outputFormat = z.object({ type: z.literal('json_schema'), schema: jsonObje
 
 const thinkingConfig = z.discriminatedUnion('type', [
   z.object({ type: z.literal('disabled') }),
-  z.object({ type: z.literal('adaptive'), display: z.string().nullish() }),
+  z.object({ type: z.enum(['adaptive', 'between_tools']), display: z.string().nullish() }),
   z.object({ type: z.literal('enabled'), budget_tokens: z.number().int().min(1024).nullish() }),
 ]);
 
@@ -114,7 +146,7 @@ export function messagesBodySchema(limits: MessagesLimits) {
     output_config: z
       .looseObject({
         format: outputFormat.nullish(),
-        effort: z.enum(['low', 'medium', 'high', 'xhigh', 'max']).nullish(),
+        effort,
       })
       .nullish(),
     output_format: outputFormat.nullish(),

@@ -5,6 +5,7 @@ import type { ChatRequest } from '../../core/request.ts';
 import { CallLedger, cutOff } from '../call-ledger.ts';
 import { CollectedAnswer } from '../collected-answer.ts';
 import type { AnswerFacts, AnswerMetadata } from '../metadata.ts';
+import type { FlatTools } from '../tools.ts';
 import { count } from '../usage.ts';
 import { WellFormedText } from '../well-formed.ts';
 import type { AnswerFormat, AnswerStream, WholeAnswer } from '../wire.ts';
@@ -14,6 +15,7 @@ export interface GenerateFormatOptions {
   readonly request: ChatRequest;
   /** As asked. */
   readonly model: string;
+  readonly tools: FlatTools;
   readonly isThinkingShown: boolean;
   /** Else a stream is one JSON array, written as it grows. */
   readonly isSse: boolean;
@@ -34,7 +36,7 @@ export class GenerateFormat implements AnswerFormat {
   }
 
   whole(): WholeAnswer {
-    const { request, model, isThinkingShown } = this.#options;
+    const { request, model, tools, isThinkingShown } = this.#options;
     const answer = new CollectedAnswer(request.model);
     return {
       facts: () => answer.facts,
@@ -47,7 +49,7 @@ export class GenerateFormat implements AnswerFormat {
         if (text !== '' || answer.calls.length + answer.images.length === 0) parts.push({ text });
         parts.push(...answer.images.map(imagePart));
         for (const { id, name, arguments: json, thoughtSignature } of answer.calls) {
-          parts.push(callPart(id, name, json, thoughtSignature));
+          parts.push(callPart(id, tools.originOf(name).name, json, thoughtSignature));
         }
         return {
           candidates: [
@@ -103,7 +105,7 @@ class GenerateStream implements AnswerStream {
       case 'tool-call-start': {
         const { index, id, name, thoughtSignature: signature } = event;
         this.#ledger.start(index);
-        this.#calls.set(index, { id, name, signature, json: '' });
+        this.#calls.set(index, { id, name: this.#options.tools.originOf(name).name, signature, json: '' });
         return '';
       }
       case 'tool-call-delta': {
@@ -209,18 +211,18 @@ function scored({ token, logprob, id }: Pick<TokenScore, 'token' | 'logprob' | '
 /** In the place of minus infinity, which JSON cannot say. */
 const impossible = -9999;
 
-/** Backends give images as `data:` URLs. */
-function imagePart(url: string): object {
-  const [, mimeType = '', data = ''] = /^data:([^;,]*);base64,(.*)$/s.exec(url) ?? [];
-  return { inlineData: { mimeType, data } };
-}
-
 function callPart(id: string, name: string, json: string, signature: string | undefined): object {
   const args = parseJson(json);
   return {
     functionCall: { id: id.toWellFormed(), name: name.toWellFormed(), args: isJsonObject(args) ? args : {} },
     ...(signature !== undefined && { thoughtSignature: signature }),
   };
+}
+
+/** A `data:` URL of base64, as every backend's images are. */
+function imagePart(url: string): object {
+  const [head = '', data = ''] = url.split(',', 2);
+  return { inlineData: { mimeType: head.slice('data:'.length).replace(/;.*$/, ''), data } };
 }
 
 function finishReason(reason: FinishReason): string {

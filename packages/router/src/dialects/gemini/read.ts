@@ -27,7 +27,15 @@ const part = z.object({
   fileData: jsonObject.nullish(),
   functionCall: z.object({ id: z.string().nullish(), name: z.string().min(1), args: jsonObject.nullish() }).nullish(),
   functionResponse: z
-    .object({ id: z.string().nullish(), name: z.string().min(1), response: jsonObject.nullish() })
+    .object({
+      id: z.string().nullish(),
+      name: z.string().min(1),
+      response: jsonObject.nullish(),
+      parts: z
+        .array(z.object({ inlineData: blob.nullish(), fileData: jsonObject.nullish() }))
+        .max(maxParts)
+        .nullish(),
+    })
     .nullish(),
 });
 
@@ -129,14 +137,14 @@ function toRequest(body: GenerateBody, received: Received, target: GenerateTarge
   }
   const warnings: Warnings = new Map();
   const address = addressOf(received, { model: target.model, isStream: target.isStream }, deps);
-  const conversation = new Conversation(warnings);
-  conversation.instruction('system', systemTexts(body.systemInstruction, deps));
-  const calls: CallIds = { byName: new Map(), made: 0 };
-  for (const [i, message] of body.contents.entries()) addContent(message, `contents[${i}]`, conversation, calls);
-  const messages = conversation.end('contents');
-  warnOfLoops(messages, warnings);
   const patterns: PatternBudget = { left: patternCharsPerRequest };
   const { tools, toolChoice, isStrict } = toTools(body, patterns);
+  const conversation = new Conversation(warnings);
+  conversation.instruction('system', systemTexts(body.systemInstruction, deps));
+  const building: Building = { conversation, tools, ids: new Set(), unanswered: new Map() };
+  for (const [i, message] of body.contents.entries()) addContent(message, `contents[${i}]`, building);
+  const messages = conversation.end('contents');
+  warnOfLoops(messages, warnings);
   const google = toGoogle(body);
   const config = body.generationConfig ?? undefined;
   const responseFormat = toResponseFormat(config, patterns);
@@ -154,7 +162,13 @@ function toRequest(body: GenerateBody, received: Received, target: GenerateTarge
     bodyBytes: received.body.bytes,
   };
   const isThinkingShown = config?.thinkingConfig?.includeThoughts === true;
-  const format = new GenerateFormat({ request, model: address.askedModel, isThinkingShown, isSse: target.isSse });
+  const format = new GenerateFormat({
+    request,
+    model: address.askedModel,
+    tools,
+    isThinkingShown,
+    isSse: target.isSse,
+  });
   return { request, warnings, format };
 }
 
@@ -167,18 +181,17 @@ function systemTexts(
   return (instruction.parts ?? []).flatMap(({ text }) => (isGiven(text) ? [canonicalHead(text)] : []));
 }
 
-/** Calls whose responses may name no id: each is answered by the next response of its name. */
-interface CallIds {
-  readonly byName: Map<string, string[]>;
-  made: number;
+interface Building {
+  readonly conversation: Conversation;
+  readonly tools: FlatTools;
+  /** Of calls made so far. */
+  readonly ids: Set<string>;
+  /** Ids of calls without a response, by name: a response without the id of a call answers the first of its name. */
+  readonly unanswered: Map<string, Set<string>>;
 }
 
-function addContent(
-  { role, parts }: z.infer<typeof content>,
-  param: string,
-  conversation: Conversation,
-  calls: CallIds,
-): void {
+function addContent({ role, parts }: z.infer<typeof content>, param: string, building: Building): void {
+  const { conversation, tools, ids, unanswered } = building;
   if (role === 'model') {
     const texts: string[] = [];
     const made: ToolCall[] = [];
@@ -190,41 +203,55 @@ function addContent(
       if (isGiven(text)) texts.push(text);
       if (!isGiven(functionCall)) continue;
       const { id, name, args } = functionCall;
-      const ownId = id ?? `call_${calls.made}`;
-      calls.made++;
-      const named = calls.byName.get(name) ?? [];
-      named.push(ownId);
-      calls.byName.set(name, named);
+      const ownId = id ?? `call_${ids.size}`;
+      ids.add(ownId);
+      unanswered.set(name, (unanswered.get(name) ?? new Set()).add(ownId));
       made.push({
         id: ownId,
-        name,
+        name: tools.flatName(name),
         arguments: JSON.stringify(args ?? {}),
         ...(isGiven(thoughtSignature) && { thoughtSignature }),
       });
     }
     return conversation.assistant(texts, made);
   }
+  const media: ContentPart[] = [];
   const said: ContentPart[] = [];
   for (const [i, one] of (parts ?? []).entries()) {
     const at = `${param}.parts[${i}]`;
-    if (isGiven(one.fileData)) {
-      throw new RequestError(`${at}.fileData: no files are stored or fetched here; send inlineData.`, {
-        param: `${at}.fileData`,
-      });
-    }
-    if (isGiven(one.functionResponse)) {
-      const { id, name, response } = one.functionResponse;
-      const named = calls.byName.get(name) ?? [];
-      const answered = id ?? named[0] ?? '';
-      calls.byName.set(
-        name,
-        named.filter((other) => other !== answered),
-      );
-      conversation.result(answered, responseText(response ?? {}), `${at}.functionResponse`);
-    } else if (isGiven(one.inlineData)) said.push(mediaPart(one.inlineData, `${at}.inlineData`));
-    else if (isGiven(one.text) && one.text !== '' && one.thought !== true) said.push(textPart(one.text));
+    if (isGiven(one.functionResponse))
+      media.push(...addResponse(one.functionResponse, `${at}.functionResponse`, building));
+    else said.push(...mediaParts(one, at));
+    if (isGiven(one.text) && one.text !== '' && one.thought !== true) said.push(textPart(one.text));
   }
-  conversation.user(said);
+  conversation.user([...media, ...said]);
+}
+
+/** Returns the media of the response, which follow it as the user's, since results are texts. */
+function addResponse(
+  { id, name, response, parts }: NonNullable<z.infer<typeof part>['functionResponse']>,
+  param: string,
+  { conversation, ids, unanswered }: Building,
+): readonly ContentPart[] {
+  const named = unanswered.get(name);
+  const [first] = named ?? [];
+  // Some clients make up an id for a call that came without one.
+  const answered = isGiven(id) && ids.has(id) ? id : (first ?? id ?? '');
+  named?.delete(answered);
+  conversation.result(answered, responseText(response ?? {}), param);
+  return (parts ?? []).flatMap((one, i) => mediaParts(one, `${param}.parts[${i}]`));
+}
+
+function mediaParts(
+  { inlineData, fileData }: Pick<z.infer<typeof part>, 'inlineData' | 'fileData'>,
+  param: string,
+): readonly ContentPart[] {
+  if (isGiven(fileData)) {
+    throw new RequestError(`${param}.fileData: no files are stored or fetched here; send inlineData.`, {
+      param: `${param}.fileData`,
+    });
+  }
+  return isGiven(inlineData) ? [mediaPart(inlineData, `${param}.inlineData`)] : [];
 }
 
 /** The one string of an object stands for it, and so does what a known SDK wraps its results in. */

@@ -5,6 +5,7 @@ import type { ChatRequest } from '../../core/request.ts';
 import { CallLedger, cutOff } from '../call-ledger.ts';
 import { CollectedAnswer } from '../collected-answer.ts';
 import type { AnswerFacts, AnswerMetadata } from '../metadata.ts';
+import type { FlatTools } from '../tools.ts';
 import { count } from '../usage.ts';
 import { WellFormedText } from '../well-formed.ts';
 import type { AnswerContext, AnswerFormat, AnswerStream, WholeAnswer } from '../wire.ts';
@@ -14,6 +15,7 @@ export interface OllamaFormatOptions {
   readonly request: ChatRequest;
   /** As asked. */
   readonly model: string;
+  readonly tools: FlatTools;
   /** `/api/chat` has messages, `/api/generate` has texts. */
   readonly form: 'chat' | 'generate';
   readonly isThinkingShown: boolean;
@@ -39,7 +41,9 @@ export class OllamaFormat implements AnswerFormat {
       add: (event) => answer.add(event),
       body(metadata) {
         const { finish } = answer.end();
-        const calls = answer.calls.map(({ id, name, arguments: json }) => callBody(id, name, json));
+        const calls = answer.calls.map(({ id, name, arguments: json }) =>
+          callBody(id, options.tools.originOf(name).name, json),
+        );
         return {
           ...said(options, answer.text + answer.refusal, answer.reasoning, calls, context),
           ...doneFields(finish, context),
@@ -81,7 +85,11 @@ class OllamaStream implements AnswerStream {
         return this.#options.isThinkingShown ? this.#say('', this.#thought.push(event.text)) : '';
       case 'tool-call-start':
         this.#ledger.start(event.index);
-        this.#calls.set(event.index, { id: event.id, name: event.name, json: '' });
+        this.#calls.set(event.index, {
+          id: event.id,
+          name: this.#options.tools.originOf(event.name).name,
+          json: '',
+        });
         return '';
       case 'tool-call-delta': {
         const call = this.#calls.get(event.index);

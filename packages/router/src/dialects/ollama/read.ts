@@ -111,10 +111,11 @@ export function ollamaReaders(deps: ReaderDeps) {
       if (!isGiven(body.messages) || body.messages.length === 0) return loadOf(body, 'chat', received, deps);
       const warnings = new Map<string, string>();
       const conversation = new Conversation(warnings);
+      const tools = toTools(body.tools, warnings);
       const made: MadeCall[] = [];
       for (const [i, one] of body.messages.entries())
-        addMessage(one, `messages[${i}]`, conversation, made, { ...deps, warnings });
-      return toRequest({ body, conversation, param: 'messages', form: 'chat', warnings }, received, deps);
+        addMessage(one, `messages[${i}]`, conversation, made, { ...deps, tools, warnings });
+      return toRequest({ body, conversation, tools, param: 'messages', form: 'chat', warnings }, received, deps);
     },
     generate(received: Received): ReadOllama {
       const parsed = generateBody.safeParse(received.body.value);
@@ -128,7 +129,7 @@ export function ollamaReaders(deps: ReaderDeps) {
       conversation.user([textPart(body.prompt), ...pictures(body.images, 'images')]);
       const continuation = continuationOf(body.prompt, body, warnings);
       return toRequest(
-        { body, conversation, continuation, param: 'prompt', form: 'generate', warnings },
+        { body, conversation, continuation, tools: new FlatTools(), param: 'prompt', form: 'generate', warnings },
         received,
         deps,
       );
@@ -175,13 +176,14 @@ interface Told {
   readonly body: ChatBody | GenerateBody;
   readonly conversation: Conversation;
   readonly continuation?: Continuation | undefined;
+  readonly tools: FlatTools;
   readonly param: string;
   readonly form: 'chat' | 'generate';
   readonly warnings: Map<string, string>;
 }
 
 function toRequest(
-  { body, conversation, continuation, param, form, warnings }: Told,
+  { body, conversation, continuation, tools, param, form, warnings }: Told,
   received: Received,
   deps: ReaderDeps,
 ): ReadRequest {
@@ -193,7 +195,6 @@ function toRequest(
   );
   const messages = conversation.end(param);
   warnOfLoops(messages, warnings);
-  const tools = 'tools' in body ? toTools(body.tools, warnings) : new FlatTools();
   const responseFormat = toResponseFormat(body.format);
   const request: ChatRequest = {
     id: received.id,
@@ -211,7 +212,7 @@ function toRequest(
   return {
     request,
     warnings,
-    format: new OllamaFormat({ request, model: body.model ?? address.askedModel, form, isThinkingShown }),
+    format: new OllamaFormat({ request, model: body.model ?? address.askedModel, tools, form, isThinkingShown }),
   };
 }
 
@@ -234,7 +235,11 @@ function addMessage(
   param: string,
   conversation: Conversation,
   made: MadeCall[],
-  { warnings, canonicalHead }: { readonly warnings: Map<string, string> } & Pick<ReaderDeps, 'canonicalHead'>,
+  {
+    tools,
+    warnings,
+    canonicalHead,
+  }: { readonly tools: FlatTools; readonly warnings: Map<string, string> } & Pick<ReaderDeps, 'canonicalHead'>,
 ): void {
   const text = content ?? '';
   switch (role) {
@@ -248,7 +253,7 @@ function addMessage(
         const ownId = id ?? `call_${made.length}`;
         made.push({ id: ownId, name, isAnswered: false });
         const json = typeof args === 'string' ? mendedArguments(args, warnings) : JSON.stringify(args ?? {});
-        return { id: ownId, name, arguments: json };
+        return { id: ownId, name: tools.flatName(name), arguments: json };
       });
       conversation.thought(thinking ?? '');
       return conversation.assistant([text], toolCalls);
@@ -258,7 +263,9 @@ function addMessage(
       const answered =
         made.find(({ id }) => id === toolCallId) ?? open.find(({ name }) => name === toolName) ?? open[0];
       if (answered !== undefined) answered.isAnswered = true;
-      return conversation.result(answered?.id ?? toolCallId ?? toolName ?? '', text, param);
+      conversation.result(answered?.id ?? toolCallId ?? toolName ?? '', text, param);
+      // They follow the result as the user's, since results are texts.
+      return conversation.user(pictures(sent, `${param}.images`));
     }
   }
 }

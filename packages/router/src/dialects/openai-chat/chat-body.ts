@@ -48,7 +48,15 @@ const nestedTool = z.discriminatedUnion('type', [
   }),
 ]);
 
-const tool = z.union([nestedTool, flatTool]);
+const flatCustomTool = z
+  .object({ type: z.literal('custom'), name: z.string().min(1) })
+  .transform(({ type, name }) => ({ type, custom: { name } }));
+
+/** Of a type that only a provider's own servers know. */
+const otherType = z.string().regex(/^(?!(function|custom)$)/);
+const otherTool = z.object({ type: otherType }).transform(({ type }) => ({ type: 'other' as const, was: type }));
+
+const tool = z.union([nestedTool, flatTool, flatCustomTool, otherTool]);
 
 const named = z.object({ name: z.string().min(1) });
 
@@ -69,6 +77,7 @@ const toolChoice = z.union(
       }),
     ]),
     flatChoice,
+    flatCustomTool,
   ],
   'must be none, auto, required, or an object naming a tool or the allowed tools',
 );

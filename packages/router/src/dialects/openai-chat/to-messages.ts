@@ -31,8 +31,7 @@ export function toMessages(wire: readonly WireMessage[], context: MessageContext
   const { warnings } = context;
   const calls: Calls = { answered: new Map(), byFunction: new Map(), warnings };
   const messages = wire.map((message, index) => toMessage(message, `messages[${index}]`, calls, context));
-  const unanswered = [...calls.answered].flatMap(([id, isAnswered]) => (isAnswered ? [] : [id]));
-  return withResults(messages, new Set(unanswered), warnings);
+  return withResults(messages, warnings);
 }
 
 function toMessage(

@@ -3,6 +3,7 @@ import { isJsonObject, type JsonObject } from '../../core/json.ts';
 import type { ToolChoice, ToolSpec } from '../../core/request.ts';
 import type { ChatBody } from './chat-body.ts';
 import { isGiven } from '../given.ts';
+import { skippedTools } from '../skipped.ts';
 
 /** Tools and the choice among them, whichever of the two wires they came by. */
 export interface Toolset {
@@ -16,9 +17,10 @@ type Warnings = Map<string, string>;
 export function toToolset(body: ChatBody, warnings: Warnings): Toolset {
   if (!isGiven(body.tools) && isGiven(body.functions)) return fromFunctions(body);
   const tools: ToolSpec[] = [];
+  const skipped = skippedTools(warnings);
   for (const tool of body.tools ?? []) {
     if (tool.type === 'function') tools.push(toSpec(tool.function));
-    else warnings.set('tools', 'custom tools are not offered to the model');
+    else skipped.add(tool.type === 'custom' ? tool.type : tool.was);
   }
   return choose(tools, body.tool_choice, warnings);
 }

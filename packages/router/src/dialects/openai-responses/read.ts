@@ -151,8 +151,8 @@ function addItem(item: WireItem, param: string, building: Building): void {
       building.hasBegun = true;
       const { texts, others } = split(item.output, `${param}.output`, building.address);
       conversation.result(item.call_id, texts.join('\n'), `${param}.call_id`);
-      if (others.length > 0 && conversation.openCalls.length === 0) conversation.user(others);
-      return;
+      // They follow the result as the user's, since results are texts; those that come later stay with their calls.
+      return conversation.user(others);
     }
     case 'item_reference':
       throw new RequestError(`${param}: nothing is stored here; send the whole conversation as input.`, { param });

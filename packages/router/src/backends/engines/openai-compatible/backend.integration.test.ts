@@ -226,6 +226,29 @@ test('a server that refuses logprobs is asked once more without, and remembered'
   assert.equal(backend.capabilities.logprobs, false);
 });
 
+for (const said of [
+  "'max_tokens' or 'max_completion_tokens' is too large: 32000. This model's maximum context length is 32768 tokens and your request has 17459 input tokens (32000 > 32768 - 17459).",
+  "This model's maximum context length is 32768 tokens. However, you requested 49459 tokens (17459 in the messages, 32000 in the completion).",
+  'max_tokens is too large: 32000. This model supports at most 16384 completion tokens, whereas you provided 32000.',
+]) {
+  for (const tier of ['local', 'cloud'] as const) {
+    test(`an answer longer than there is room for is asked for without a limit, in the ${tier} tier: ${said}`, async (t) => {
+      const upstream = await upstreamFor(t);
+      upstream.always((exchange) =>
+        exchange.request.text.includes('_tokens"')
+          ? exchange.json(400, { error: { message: said, type: 'BadRequestError', param: 'max_tokens', code: 400 } })
+          : answerWith(hello)(exchange),
+      );
+      const backend = backendFor(t, upstream.origin, { tier });
+      const warned: string[] = [];
+      const sampling = { stop: [], logprobs: false, maxTokens: 32_000 };
+      const events = await infer(backend, { sampling }, { warn: (param) => warned.push(param) });
+      assert.equal(textOfEvents(events), 'Hello from upstream.');
+      assert.deepEqual([upstream.requests.length, warned], [2, ['max_tokens']]);
+    });
+  }
+}
+
 const noScoresWithTools =
   (status: number, message: string): Script =>
   (exchange) => {

@@ -317,10 +317,11 @@ class OpenAiCompatibleBackend implements Backend {
   }
 
   /**
-   * Asks until the head of an answer comes: with the next key where one is limited or refused, and without the features
-   * that the server refuses.
+   * Asks until the head of an answer comes: with the next key where one is limited or refused, without the features that
+   * the server refuses, and without a limit for the answer that it has no room for.
    */
-  async #ask(request: ChatRequest, call: CallContext, stream: boolean): Promise<Asked> {
+  async #ask(asked: ChatRequest, call: CallContext, stream: boolean): Promise<Asked> {
+    let request = asked;
     const tried = new Set<string | undefined>();
     const dropped = new Map<Feature, RequestShape>();
     const headers = this.#headersFor(request, call);
@@ -338,6 +339,11 @@ class OpenAiCompatibleBackend implements Backend {
         return { response, way, wanted };
       } catch (error) {
         if (!(error instanceof StatusError)) throw error;
+        if (error.isAboutLimit && request.sampling.maxTokens !== undefined) {
+          call.warn('max_tokens', 'more than there is room for; the model’s own limit holds');
+          request = withoutLimit(request);
+          continue;
+        }
         const refused = this.#refusedFeatures(error, wanted, call.model, shape);
         for (const feature of refused) dropped.set(feature, shape);
         const isKnown = this.#features.takes('suffix', call.model, 'text') === false;
@@ -474,6 +480,12 @@ class OpenAiCompatibleBackend implements Backend {
       throw error instanceof StatusError ? error.shown : error;
     }
   }
+}
+
+/** A limit beyond a model's own changes nothing, and some servers refuse it. */
+function withoutLimit({ source: _source, sampling, ...request }: ChatRequest): ChatRequest {
+  const { maxTokens: _limit, ...rest } = sampling;
+  return { ...request, sampling: rest };
 }
 
 /** An answer's head, and how it was asked for. */

@@ -73,6 +73,20 @@ test('a prompt too long keeps its code', () => {
   assert.equal(errorOf(400, { error: { code: 'context_length_exceeded' } }).code, 'context_length_exceeded');
 });
 
+for (const said of [
+  "This model's maximum context length is 32768 tokens. However, your messages resulted in 40000 tokens.",
+  'request (24071 tokens) exceeds the available context size (8192 tokens), try increasing it',
+  'The number of tokens to keep from the initial prompt is greater than the context length.',
+  'However, the model is loaded with context length of only 4096 tokens, which is not enough.',
+]) {
+  test(`a prompt too long is known by words alone: ${said}`, () => {
+    for (const error of [{ message: said }, said]) {
+      assert.equal(errorOf(400, { error }).code, 'context_length_exceeded');
+      assert.equal(errorInAnswer({ error }, 'b')?.code, 'context_length_exceeded');
+    }
+  });
+}
+
 test('an error inside an answer has the status it names, or 500', () => {
   assert.equal(errorInAnswer({ error: { code: 429 } }, 'b')?.fault, 'rate_limit');
   assert.equal(errorInAnswer([{ error: { code: '503' } }], 'b')?.status, 503);

@@ -19,7 +19,7 @@ export function errorOfStatus(
 export function errorInAnswer(value: JsonValue | undefined, backend: string): BackendError | undefined {
   const detail = errorObject(value);
   if (detail === undefined) return undefined;
-  const status = Number(detail['code'] ?? detail['status'] ?? 500);
+  const status = Number(detail['code'] ?? detail['status'] ?? (isTooLong(detail) ? 400 : 500));
   return mapped(status >= 400 && status <= 599 ? status : 500, detail, backend, retryInfoOf(detail));
 }
 
@@ -31,7 +31,7 @@ function errorObject(value: JsonValue | undefined): JsonObject | undefined {
   if (body['object'] === 'error') return body;
   const { error } = body;
   if (error === undefined || error === null) return undefined;
-  return isJsonObject(error) ? error : {};
+  return isJsonObject(error) ? error : { message: error };
 }
 
 function mapped(status: number, detail: JsonObject, backend: string, retryAfterMs: number | undefined): BackendError {
@@ -92,9 +92,18 @@ function kindOf(status: number, detail: JsonObject): Kind {
   return { fault: 'bad_answer', message: 'The backend answered with an unexpected status; check its base URL.' };
 }
 
-/** vLLM and SGLang say so in words alone. */
+/** Most local servers say so in words alone. */
 function isTooLong({ message }: JsonObject): boolean {
-  return typeof message === 'string' && /maximum context length|longer than the model's context length/i.test(message);
+  return typeof message === 'string' && tooLong.test(message);
+}
+
+/** Of vLLM, SGLang, llama-server and, the last two, LM Studio. */
+const tooLong =
+  /maximum context length|longer than the model's context length|exceeds the available context size|greater than the context length|loaded with context length of only/i;
+
+/** Whether it is the limit for the answer that does not fit, as vLLM and clouds say. */
+export function isLimitTooLarge(text: string): boolean {
+  return /max_(completion_)?tokens[^.]{0,40} too large|\d+ in the completion\b/i.test(text);
 }
 
 /** Google's layer says so with a 400. */

@@ -9,7 +9,7 @@ import type { HttpClient, HttpResponse } from '../../http/client.ts';
 import { readErrorBody } from '../../http/error-body.ts';
 import { readJsonBody, WholeBody } from '../../http/json-body.ts';
 import { type SseEvent, SseReader } from '../../http/sse.ts';
-import { errorInAnswer, errorOfStatus } from './errors.ts';
+import { errorInAnswer, errorOfStatus, isLimitTooLarge } from './errors.ts';
 import { violationIn } from './egress.ts';
 import type { AnswerReader } from './events.ts';
 import { type Feature, featuresNamedIn } from './supported-features.ts';
@@ -36,12 +36,15 @@ export class StatusError extends Error {
   readonly shown: BackendError;
   /** Features of the request that the answer names. */
   readonly named: readonly Feature[];
+  /** It refuses how long the answer may be. */
+  readonly isAboutLimit: boolean;
 
-  constructor(status: number, shown: BackendError, named: readonly Feature[]) {
+  constructor(status: number, shown: BackendError, text: string) {
     super(shown.message);
     this.status = status;
     this.shown = shown;
-    this.named = named;
+    this.named = featuresNamedIn(text);
+    this.isAboutLimit = shown.fault === 'rejected' && isLimitTooLarge(text);
   }
 }
 
@@ -87,7 +90,7 @@ export class Exchanges {
     const text = await readErrorBody(response, backend, clock);
     response.body.destroy();
     signal.throwIfAborted();
-    throw new StatusError(response.status, errorOfStatus(response, text, backend, clock), featuresNamedIn(text));
+    throw new StatusError(response.status, errorOfStatus(response, text, backend, clock), text);
   }
 
   /** The whole body as JSON. */
