@@ -11,6 +11,7 @@ import type { ChatRequest } from '../../../core/request.ts';
 import { DeviceBackend, type DeviceBackendOptions } from './device-backend.ts';
 import { maxHeldChars } from './device-call.ts';
 import { countMs, helloMs } from './device-link.ts';
+import { PrefixBook } from './prefix-book.ts';
 import { workMs as silenceMs } from './router-session.ts';
 
 const request: ChatRequest = {
@@ -689,4 +690,50 @@ test('an end that skips a number is not believed', async () => {
   device.delta(0, { k: 'text', text: 'Hello' });
   device.done(0, { n: 2 });
   assert.equal(faultOf(await over), 'bad_answer');
+});
+
+test('a beginning of prompts that is too large for a device is not read ahead there, and the next one is', async () => {
+  const prefixes = new PrefixBook();
+  const note = (text: string, times: number): void => {
+    const messages: ChatRequest['messages'] = [{ role: 'system', content: [{ type: 'text', text }] }];
+    for (let at = 0; at < times; at++) prefixes.note({ ...request, messages }, 'tiny');
+  };
+  note('\u00e9'.repeat(60_000), 3);
+  note('You are brief. '.repeat(20), 2);
+  const { backend, device } = connect({ prefixes });
+  backend.attach(device.channel);
+  device.send({ ...scriptedHello, max_frame: 65_536, features: ['prefill'], models: [scriptedModel] });
+  await settle();
+  device.state({});
+  await settle();
+  assert.deepEqual(
+    device.of('prefill').map(({ messages }) => messages.map(({ content }) => content.slice(0, 14))),
+    [['You are brief.']],
+  );
+  device.send({ t: 'ok', id: device.of('prefill')[0]?.id ?? -1 });
+  await settle();
+  assert.equal(device.of('prefill').length, 1);
+  assert.equal(backend.status().state, 'ready');
+});
+
+test('a device that is back and takes smaller messages than before fails what no longer fits, and serves on', async () => {
+  const { backend, device, read, clock } = connectWith({ graceMs: 10_000 });
+  const hello = { ...scriptedHello, features: ['resume'], models: [scriptedModel] };
+  backend.attach(device.channel);
+  device.send(hello);
+  await settle();
+  const over = read({ messages: [{ role: 'user', content: [{ type: 'text', text: 'x'.repeat(100_000) }] }] });
+  await settle();
+  device.carrier.cut();
+  await settle();
+  const again = new ScriptedDevice(clock);
+  backend.attach(again.channel);
+  const session = { id: device.of('welcome')[0]?.session ?? '', requests: [] };
+  again.send({ ...hello, max_frame: 65_536, session });
+  await settle();
+  assert.equal(faultOf(await over), 'bad_answer');
+  const small = read();
+  await settle();
+  again.done(again.of('complete')[0]?.id ?? -1);
+  assert.equal(await small, undefined);
 });
