@@ -4,6 +4,7 @@ import type { Judgement } from './judgement.ts';
 import type { JsonObject } from './json.ts';
 import type { Reason } from './reason.ts';
 import type { CallingRouter, Mode, Tier } from './request.ts';
+import type { RuledOut } from './routing.ts';
 
 /**
  * What happened to one request: written by the pipeline alone, read by the dialects (headers, `lfo_metadata`), records and
@@ -40,6 +41,8 @@ export interface RequestTrace {
   reasons: readonly Reason[];
   /** Names of the operator's rules that voted; absent: none. */
   rules?: readonly string[];
+  /** What those rules keep it from; absent: nothing. */
+  ruledOut?: RuledOut;
   route: Tier | undefined;
   backend: string | undefined;
   model: string | undefined;

@@ -9,6 +9,7 @@ import type { Judgement } from '../core/judgement.ts';
 import type { Reason } from '../core/reason.ts';
 import { type AttemptTrace, beginAttempt, type RequestTrace, type ViaHop } from '../core/trace.ts';
 import type { Routed } from '../routing/route.ts';
+import { ruledOut } from '../routing/rules.ts';
 
 /** US dollars that attempts cost together; `undefined` where a price is not known. */
 export type CostOf = (attempts: readonly AttemptTrace[]) => number | undefined;
@@ -28,6 +29,7 @@ export function noteDecision(trace: RequestTrace, { features, decision, recorded
   trace.mode = decision.mode ?? features.mode;
   if (decision.rules !== undefined && decision.rules.length > 0) {
     trace.rules = [...new Set(decision.rules.map(({ rule }) => rule))];
+    trace.ruledOut = ruledOut(decision.rules);
   }
   trace.promptTokens = features.promptTokens;
   trace.promptTokensFrom = features.promptTokensFrom;

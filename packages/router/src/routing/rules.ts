@@ -5,7 +5,8 @@ import type { FleetView } from '../core/backend.ts';
 import { usesTools } from '../core/can-serve.ts';
 import { type LinearPattern, linearPattern } from '../core/linear-pattern.ts';
 import { textOf } from '../core/request.ts';
-import { type LocalTime, type RequestFeatures, type RuleVote, weekdays } from '../core/routing.ts';
+import type { Tier } from '../core/request.ts';
+import { type LocalTime, type RequestFeatures, type RuledOut, type RuleVote, weekdays } from '../core/routing.ts';
 
 /** What rules look at. A fact that is undefined is not known, as of a stored request. */
 export interface RuleFacts {
@@ -83,6 +84,19 @@ export function ruleVotes(
   if (rules.length === 0) return [];
   const facts = factsOf(features);
   return rules.filter((rule) => rule.matches(facts) === true).flatMap((rule) => votesOf(rule, fleet));
+}
+
+/** What these votes keep a request from; of a backend that is required, only what is outside its tier. */
+export function ruledOut(votes: readonly RuleVote[]): RuledOut {
+  const tiers: Tier[] = [];
+  const backends: string[] = [];
+  for (const vote of votes) {
+    if (vote.type === 'require') tiers.push(vote.tier === 'local' ? 'cloud' : 'local');
+    else if (vote.type !== 'forbid') continue;
+    else if (vote.backend === undefined) tiers.push(vote.tier);
+    else backends.push(vote.backend);
+  }
+  return { tiers, backends };
 }
 
 function votesOf({ name, then: { require, prefer, forbid, lane, goal } }: CompiledRule, fleet: FleetView): RuleVote[] {
