@@ -56,7 +56,9 @@ export function factsOf({
   promptTokens,
   expectedTokens = promptTokens,
   localTime,
-}: RequestFeatures): RuleFacts {
+}: Pick<RequestFeatures, 'request' | 'localTime' | 'expectedTokens'> & {
+  readonly promptTokens?: number | undefined;
+}): RuleFacts {
   const { askedModel, clientKey, clientName, headers = {}, metadata = {} } = request.hints;
   return {
     keys: [clientName, clientKey].filter((name) => name !== undefined),
@@ -84,6 +86,19 @@ export function ruleVotes(
   if (rules.length === 0) return [];
   const facts = factsOf(features);
   return rules.filter((rule) => rule.matches(facts) === true).flatMap((rule) => votesOf(rule, fleet));
+}
+
+/**
+ * What rules keep a request from, as far as that does not depend on how long its prompt is: told before anybody is asked
+ * to count it.
+ */
+export function ruledOutUncounted(
+  rules: readonly CompiledRule[],
+  request: Pick<RequestFeatures, 'request' | 'localTime'>,
+  fleet: FleetView,
+): RuledOut {
+  const facts = factsOf(request);
+  return ruledOut(rules.filter((rule) => rule.matches(facts) === true).flatMap((rule) => votesOf(rule, fleet)));
 }
 
 /** What these votes keep a request from; of a backend that is required, only what is outside its tier. */

@@ -737,3 +737,32 @@ test('a device that is back and takes smaller messages than before fails what no
   again.done(again.of('complete')[0]?.id ?? -1);
   assert.equal(await small, undefined);
 });
+
+test('instructions of a request that a rule keeps from a device are not read ahead there', async () => {
+  const prefixes = new PrefixBook();
+  const text = 'You are a lawyer. '.repeat(20);
+  const messages: ChatRequest['messages'] = [
+    { role: 'system', content: [{ type: 'text', text }] },
+    ...request.messages,
+  ];
+  const one = connectWith({ id: 'tablet', prefixes });
+  one.backend.attach(one.device.channel);
+  await one.device.start();
+  for (const avoid of [['phone'], undefined]) {
+    const over = one.read({ messages }, { ...(avoid !== undefined && { avoid }) });
+    await settle();
+    one.device.done(one.device.of('complete').at(-1)?.id ?? -1);
+    assert.equal(await over, undefined);
+  }
+  const readAhead = async (id: string): Promise<number> => {
+    const { backend, device } = connect({ id, prefixes });
+    backend.attach(device.channel);
+    device.send({ ...scriptedHello, features: ['prefill'], models: [scriptedModel] });
+    await settle();
+    device.state({});
+    await settle();
+    return device.of('prefill').length;
+  };
+  assert.equal(await readAhead('phone'), 0);
+  assert.equal(await readAhead('laptop'), 1);
+});

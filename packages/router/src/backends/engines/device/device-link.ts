@@ -397,7 +397,7 @@ export class DeviceLink {
     if (this.#prefilled.size >= model.slots) return;
     const warm = new Set(model.warm?.map(({ h }) => h));
     for (;;) {
-      const next = prefixes.next(model.id, (hash) => warm.has(hash) || this.#prefilled.has(hash));
+      const next = prefixes.next(backend, model.id, (hash) => warm.has(hash) || this.#prefilled.has(hash));
       if (next === undefined) return;
       const { hash, request } = next;
       this.#prefilled.add(hash);
