@@ -3,7 +3,7 @@ import type { Attempt as PlannedAttempt, Lease } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { FinalVerdict, ModelIdentity } from '../core/confidence.ts';
 import { BackendError, LfoError } from '../core/errors.ts';
-import type { InferenceEvent, Usage } from '../core/events.ts';
+import { type InferenceEvent, repetition, type Usage } from '../core/events.ts';
 import { fourDigits } from '../core/four-digits.ts';
 import type { Judgement } from '../core/judgement.ts';
 import type { Reason } from '../core/reason.ts';
@@ -260,12 +260,15 @@ function noteConfidence(trace: RequestTrace, verdict: FinalVerdict | undefined):
   if (trace.route === 'local') trace.confidence = verdict?.score;
 }
 
+const repeated = 'the model repeated itself and was stopped; ask again in other words or with a higher temperature';
+
 function noteAnswer(trace: RequestTrace, event: InferenceEvent, costOf: CostOf): void {
   if (event.type !== 'finish') return;
   trace.usage = event.usage;
   trace.costUsd = costOf(trace.attempts);
   trace.finishReason = event.reason;
   trace.nativeFinishReason = event.nativeReason;
+  if (trace.route === 'local' && event.nativeReason === repetition) trace.warnings.set('finish_reason', repeated);
 }
 
 /** Part of an answer that a client sees. */
