@@ -61,12 +61,6 @@ export type RuleVote =
   | { readonly rule: string; readonly type: 'lane'; readonly lane: 'background' }
   | ({ readonly rule: string; readonly type: 'goal' } & AnswerGoal);
 
-/** What rules keep a request from, in whatever role it would be shown there. */
-export interface RuledOut {
-  readonly tiers: readonly Tier[];
-  readonly backends: readonly string[];
-}
-
 /** What a rule wants of the local answers to the requests that it matches. */
 export type AnswerGoal = Pick<Goals, 'quality' | 'risk'>;
 

@@ -3,8 +3,7 @@ import type { FinishReason, Usage } from './events.ts';
 import type { Judgement } from './judgement.ts';
 import type { JsonObject } from './json.ts';
 import type { Reason } from './reason.ts';
-import type { CallingRouter, Mode, Tier } from './request.ts';
-import type { RuledOut } from './routing.ts';
+import type { CallingRouter, Mode, RuledOut, Tier } from './request.ts';
 
 /**
  * What happened to one request: written by the pipeline alone, read by the dialects (headers, `lfo_metadata`), records and

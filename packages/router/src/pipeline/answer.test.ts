@@ -74,12 +74,14 @@ function play(script: Play): Scene {
       status: () => ({ state: 'ready' }),
       probe: async () => ({ state: 'ready' }),
       close: async () => undefined,
-      async *infer(_request: ChatRequest, { signal, cameVia }: CallContext) {
+      async *infer(_request: ChatRequest, call: CallContext) {
+        const { signal } = call;
         signals.push(signal);
         for (const part of said) {
           if (part === 'silence')
             await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
-          else if (part === 'via') cameVia?.([{ router: `${tier}-lfo`, backend: null, model: null, device: null }]);
+          else if (part === 'via')
+            call.cameVia?.([{ router: `${tier}-lfo`, backend: null, model: null, device: null }]);
           else if (typeof part === 'number') await new Promise<void>((resolve) => clock.schedule(part, resolve));
           else if (part instanceof Error) throw part;
           else yield [part];

@@ -5,8 +5,8 @@ import type { FleetView } from '../core/backend.ts';
 import { usesTools } from '../core/can-serve.ts';
 import { type LinearPattern, linearPattern } from '../core/linear-pattern.ts';
 import { textOf } from '../core/request.ts';
-import type { Tier } from '../core/request.ts';
-import { type LocalTime, type RequestFeatures, type RuledOut, type RuleVote, weekdays } from '../core/routing.ts';
+import type { RuledOut, Tier } from '../core/request.ts';
+import { type LocalTime, type RequestFeatures, type RuleVote, weekdays } from '../core/routing.ts';
 
 /** What rules look at. A fact that is undefined is not known, as of a stored request. */
 export interface RuleFacts {
