@@ -664,3 +664,24 @@ test('a count that no model could have read or written teaches neither speeds no
   await answered(1000, mostTokens);
   assert.deepEqual([known(), await queued()], [rates, queueMs]);
 });
+
+test('a backend that takes nothing for a moment is waited for, one that asks for longer is not', async () => {
+  for (const [retryAfterMs, isWaitedFor] of [
+    [2_000, true],
+    [2_001, false],
+  ] as const) {
+    const { clock, pool } = setUp();
+    pool.add(fakeBackend('a'), 1);
+    const busy = new BackendError('busy', { fault: 'busy', backend: 'a', retryAfterMs });
+    (await pool.acquire(local, choice())).done('neutral', busy);
+    const leased = pool.acquire(local, choice());
+    if (isWaitedFor) {
+      await clock.advanceAsync(retryAfterMs);
+      assert.equal((await leased).backend.id, 'a');
+    } else {
+      const error = await refusal(leased);
+      assert.deepEqual([error.status, error.retryAfterMs], [429, retryAfterMs]);
+    }
+    assert.equal(pool.waiting, 0);
+  }
+});
