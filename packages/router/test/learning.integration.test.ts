@@ -104,6 +104,19 @@ test('under the policy shadow the local model runs beside the cloud, is judged a
   assert.deepEqual([label?.['attempt'], label?.['label'], label?.['propensity']], [1, 1, 1]);
 });
 
+test('what a rule keeps from the local tier no shadow shows it', async (t) => {
+  const rule = '{ name: not-here, when: { metadata: { project: legal } }, then: { forbid: near } }';
+  const yaml = `gate: { policy: shadow }\nrouting: { rules: [${rule}] }`;
+  const { router, local } = await bothTiers(t, calling('Paris'), calling('Paris'), yaml);
+  const answers = [];
+  for (const project of ['legal', 'other']) {
+    answers.push(await router.chat({ ...asksWeather, model: 'lfo-cloud', metadata: { project } }));
+  }
+  const [row] = await rowsOf(router, 'judgements', 1);
+  assert.equal(row?.['request_id'], at(answers[1]?.json, 'lfo_metadata', 'request_id'));
+  assert.equal(local.chats.length, 1);
+});
+
 test('under the policy observe a local answer passes whatever the verdict, which is on record', async (t) => {
   const { router } = await bothTiers(t, calling('Paris'), calling('Paris'), 'gate: { policy: observe }');
   const answer = await router.chat(strictly);

@@ -36,12 +36,13 @@ interface Rig {
   readonly router: Awaited<ReturnType<typeof startRouter>>;
 }
 
-async function rig(t: TestContext, otherModel: string, gate = 'second_opinion: true'): Promise<Rig> {
+async function rig(t: TestContext, otherModel: string, gate = 'second_opinion: true', more = ''): Promise<Rig> {
   const one = await ScriptedUpstream.start(calls('Paris', -0.6));
   const other = await ScriptedUpstream.start(calls('Paris', -0.01));
   const cloud = await ScriptedUpstream.start(answerWith({ deltas: ['far'] }));
   t.after(() => Promise.all([one.close(), other.close(), cloud.close()]));
   const yaml = `gate: { ${gate} }
+${more}
 backends:
   - { name: one, kind: openai-compatible, tier: local, base_url: "${one.origin}/v1", models: [qwen2.5-0.5b] }
   - { name: other, kind: openai-compatible, tier: local, base_url: "${other.origin}/v1", models: ["${otherModel}"] }
@@ -89,12 +90,18 @@ test('where the other one differs, or does not answer in time, the cloud answers
   assert.equal(cloud.chats.length, 2);
 });
 
-for (const [what, model, gate] of [
-  ['of its own family', 'qwen2.5-1.5b', 'second_opinion: true'],
-  ['unless it is switched on', 'llama-3.2-1b', 'second_opinion: false'],
+for (const [what, model, gate, more] of [
+  ['of its own family', 'qwen2.5-1.5b', 'second_opinion: true', ''],
+  ['unless it is switched on', 'llama-3.2-1b', 'second_opinion: false', ''],
+  [
+    'that a rule keeps from the request',
+    'llama-3.2-1b',
+    'second_opinion: true',
+    'routing: { rules: [{ name: not-there, when: { tools: true }, then: { forbid: other } }] }',
+  ],
 ] as const) {
   test(`nobody is asked ${what}`, async (t) => {
-    const { ask, other } = await rig(t, model, gate);
+    const { ask, other } = await rig(t, model, gate, more);
     const before = other.chats.length;
     assert.equal((await ask()).headers['x-lfo-route'], 'cloud');
     assert.equal(other.chats.length, before);

@@ -244,7 +244,8 @@ class CactusModel implements LoadedModel {
       throw new EngineError('engine', 'Cactus failed while computing; ask again.', true, { cause });
     }
     const lastMs = this.#clock.nowMs();
-    const isCut = written >= wanted && !writer.stopped;
+    const { hasLooped } = writer;
+    const isCut = hasLooped || (written >= wanted && !writer.stopped);
     const isEarly = isCut || writer.stopped;
     if (isEarly) await this.#lm.stop();
     const result = await answering;
@@ -254,7 +255,14 @@ class CactusModel implements LoadedModel {
     const calls = writer.calls > 0 ? writer.calls : (result.functionCalls?.length ?? 0);
     this.#prefill.add(result.prefillTokens, result.timeToFirstTokenMs);
     this.#decode.add(written - 1, lastMs - (firstMs ?? lastMs));
-    yield this.#done(result, { isCut, calls, promptTokens, written, ttftMs: (firstMs ?? lastMs) - startedMs });
+    yield this.#done(result, {
+      isCut,
+      hasLooped,
+      calls,
+      promptTokens,
+      written,
+      ttftMs: (firstMs ?? lastMs) - startedMs,
+    });
   }
 
   /** Calls that Cactus itself found where its tokens show none. */
@@ -275,6 +283,7 @@ class CactusModel implements LoadedModel {
     result: CactusLMCompleteResult,
     run: {
       readonly isCut: boolean;
+      readonly hasLooped: boolean;
       readonly calls: number;
       readonly promptTokens: number;
       readonly written: number;
@@ -286,6 +295,7 @@ class CactusModel implements LoadedModel {
     return {
       k: 'done',
       finishReason: run.isCut ? 'length' : run.calls > 0 ? 'tool_calls' : 'stop',
+      ...(run.hasLooped ? { cut: 'repetition' as const } : {}),
       usage: {
         prompt_tokens: run.promptTokens,
         completion_tokens: run.written,

@@ -206,6 +206,7 @@ class LlamaRnModel implements LoadedModel {
       scoredTokens: request.scores === undefined ? 0 : (request.scores.first ?? Infinity),
       newCallId: () => newCallId(this.#random),
       isThinking: /<think>\s*$/.test(run.chat.prompt),
+      isForced: mustCall(request) || (request.responseFormat !== undefined && request.responseFormat.type !== 'text'),
       checks: {},
     });
     let written = 0;
@@ -228,13 +229,15 @@ class LlamaRnModel implements LoadedModel {
     }
     const lastMs = this.#clock.nowMs();
     // A stop text met natively ends the answer with the last token that is allowed.
-    const isCut = written >= limit && !writer.stopped && (result?.stopping_word ?? '') === '';
+    const { hasLooped } = writer;
+    const isCut = hasLooped || (written >= limit && !writer.stopped && (result?.stopping_word ?? '') === '');
     yield* writer.end(isCut ? 'cut' : 'stopped');
     const cached = result?.timings.cache_n ?? 0;
     this.#prefill.add(promptTokens - cached, (firstMs ?? lastMs) - startedMs);
     this.#decode.add(written - 1, lastMs - (firstMs ?? lastMs));
     yield doneOf(result, {
       isCut,
+      hasLooped,
       calls: writer.calls,
       promptTokens,
       cached,
@@ -332,6 +335,7 @@ function doneOf(
   result: Result | undefined,
   run: {
     readonly isCut: boolean;
+    readonly hasLooped: boolean;
     readonly calls: number;
     readonly promptTokens: number;
     readonly cached: number;
@@ -343,6 +347,7 @@ function doneOf(
   return {
     k: 'done',
     finishReason: run.isCut ? 'length' : run.calls > 0 ? 'tool_calls' : 'stop',
+    ...(run.hasLooped ? { cut: 'repetition' as const } : {}),
     usage: {
       prompt_tokens: run.promptTokens,
       completion_tokens: run.written,

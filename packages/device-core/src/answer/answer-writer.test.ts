@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EngineError } from '../engine/engine.ts';
 import { AnswerWriter, type WriterOptions } from './answer-writer.ts';
+import { mostBlank, mostRepeated } from './loop-guard.ts';
 
 function writer(more: Partial<WriterOptions> = {}): AnswerWriter {
   return new AnswerWriter({
@@ -157,4 +158,40 @@ test('thinking wants no scores, the answer after it does', () => {
     scores: [{ token: 'Yes', lp: -2 }],
   });
   assert.ok(!parts.wantsScore);
+});
+
+test('a model that repeats itself is over, and what it said stands as what was cut', () => {
+  const parts = writer();
+  let said = '';
+  for (let pushed = 0; !parts.stopped; pushed++) {
+    assert.ok(pushed < mostRepeated);
+    for (const part of parts.push(' no')) said += part.k === 'text' ? part.text : '';
+  }
+  assert.ok(parts.hasLooped);
+  assert.equal(said, ' no'.repeat(mostRepeated));
+  assert.deepEqual(parts.end('stopped'), []);
+});
+
+test('a loop inside a call leaves it unfinished', () => {
+  const parts = writer({ tools: ['f'] });
+  parts.push('<tool_call>{"name": "f", "arguments": {"text": "');
+  while (!parts.stopped) parts.push(' no');
+  assert.ok(parts.hasLooped);
+  assert.ok(parts.end('stopped').every(({ k }) => k !== 'call_end'));
+});
+
+test('under a grammar only white space is a loop, and its text is not held against the schema', () => {
+  const parts = writer({ isForced: true, checks: { isValidText: () => false } });
+  for (const text of ['{"zeros":[', ...Array.from({ length: 2 * mostRepeated }, () => '0,'), '0],']) parts.push(text);
+  assert.ok(!parts.stopped);
+  for (let blank = 0; blank < mostBlank; blank++) parts.push(' ');
+  assert.ok(parts.hasLooped);
+  assert.equal(parts.end('stopped').length, 1);
+});
+
+test('a stop sequence that ends a loop is its end', () => {
+  const parts = writer({ stop: ['!'] });
+  for (let pushed = 1; pushed < mostRepeated; pushed++) parts.push(' no');
+  parts.push('!');
+  assert.deepEqual([parts.stopped, parts.hasLooped], [true, false]);
 });

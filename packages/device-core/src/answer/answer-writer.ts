@@ -1,6 +1,7 @@
 import type { AnswerPart } from '@lfo/protocol';
 import { EngineError } from '../engine/engine.ts';
 import { ToolCallParser, type ParsedPart } from '../tool-calls/tool-call-parser.ts';
+import { LoopGuard } from './loop-guard.ts';
 import { ReasoningSplitter, type Segment } from './reasoning-splitter.ts';
 import type { Score } from './scores.ts';
 import { StopScanner } from './stop-sequences.ts';
@@ -18,6 +19,8 @@ export interface WriterOptions {
   readonly newCallId: () => string;
   /** Whether the prompt ends inside the model's thinking. */
   readonly isThinking: boolean;
+  /** A grammar says what may follow; absent: none does. */
+  readonly isForced?: boolean;
   /** What the grammar could not say; the text or call concerned is then held until it is whole and checked. */
   readonly checks: AnswerChecks;
 }
@@ -35,23 +38,31 @@ export class AnswerWriter {
   readonly #reasoning: ReasoningSplitter;
   readonly #parser: ToolCallParser | undefined;
   readonly #stops: StopScanner;
+  readonly #loops: LoopGuard;
   #scores: Score[] = [];
   #scoresLeft: number;
   #heldText = '';
   #calls = 0;
   #stopped = false;
+  #hasLooped = false;
 
   constructor(options: WriterOptions) {
     this.#options = options;
     this.#reasoning = new ReasoningSplitter(options.isThinking);
     this.#parser = options.tools.length > 0 ? new ToolCallParser(options.tools) : undefined;
     this.#stops = new StopScanner(options.stop);
+    this.#loops = new LoopGuard(options.isForced);
     this.#scoresLeft = options.scoredTokens;
   }
 
-  /** Whether the answer is over: a stop sequence was met, or text after a call; nothing may be pushed then. */
+  /** Whether the answer is over: a stop sequence was met, text after a call, or a loop; nothing may be pushed then. */
   get stopped(): boolean {
-    return this.#stopped;
+    return this.#stopped || this.#hasLooped;
+  }
+
+  /** Whether the model repeats itself for ever, so that the answer is cut here: its end is `length`. */
+  get hasLooped(): boolean {
+    return this.#hasLooped;
   }
 
   /** Whether the next token is to be pushed with its score; once the text needs none, no later token does. */
@@ -68,6 +79,7 @@ export class AnswerWriter {
   push(text: string, score?: Score): AnswerPart[] {
     const calls = this.#calls;
     const parts = this.#segments(this.#reasoning.push(text));
+    this.#hasLooped = !this.#stopped && this.#loops.push(text);
     if (score === undefined || this.#stopped) return parts;
     this.#scores.push(score);
     // The tag that opened the thinking is no part of the answer.
@@ -79,8 +91,9 @@ export class AnswerWriter {
     return [...this.#takeScores(of), ...parts];
   }
 
-  /** Ends the answer. @throws EngineError when it violates its schema. */
-  end(why: 'stopped' | 'cut'): AnswerPart[] {
+  /** Ends the answer; one that loops is cut. @throws EngineError when it violates its schema. */
+  end(reason: 'stopped' | 'cut'): AnswerPart[] {
+    const why = this.#hasLooped ? 'cut' : reason;
     const calls = this.#calls;
     const isCall = this.#parser?.inside === 'call';
     const parts = this.#stopped ? [] : this.#endParts(why);

@@ -124,6 +124,8 @@ export interface EngineUsage {
 export interface EngineDone {
   readonly k: 'done';
   readonly finishReason: Done['finish_reason'];
+  /** The model repeated itself for ever and was stopped, which is a `length`. */
+  readonly cut?: 'repetition';
   readonly usage: EngineUsage;
   readonly timing?: NonNullable<Done['timing']>;
   /** The engine's own hint, 0..1. */

@@ -1,5 +1,6 @@
 import type { AnswerPart, Clock } from '@lfo/protocol';
 import { throwIfAborted } from '../abort.ts';
+import { LoopGuard } from '../answer/loop-guard.ts';
 import { sleep } from '../clock.ts';
 import { EngineError } from './engine.ts';
 import type {
@@ -23,6 +24,8 @@ export interface ScriptedAnswer {
   /** Thrown in place of the part with this index, or of the end. */
   readonly fault?: { readonly at: number; readonly error: Error };
   readonly done?: Partial<Omit<EngineDone, 'k'>>;
+  /** It is stopped where it repeats itself, as a model is; absent: it says all of it. */
+  readonly isGuarded?: boolean;
 }
 
 export interface ScriptedEngineOptions {
@@ -92,7 +95,8 @@ class ScriptedModel implements LoadedModel {
     const promptTokens = wordsOf(request);
     if (promptTokens > this.info.ctx)
       throw new EngineError('too_long', 'The prompt is longer than the context.', false);
-    const { parts, prefillMs = 0, partMs = 0, fault, done } = this.#answer(request);
+    const { parts, prefillMs = 0, partMs = 0, fault, done, isGuarded = false } = this.#answer(request);
+    const loops = new LoopGuard();
     for (let step = 1; step <= prefillSteps; step++) {
       await sleep(this.#clock, prefillMs / prefillSteps, signal);
       onPrefill(Math.round((promptTokens * step) / prefillSteps), promptTokens);
@@ -112,6 +116,10 @@ class ScriptedModel implements LoadedModel {
         return;
       }
       yield part;
+      if (isGuarded && 'text' in part && loops.push(part.text)) {
+        yield { ...end('length', at + 1), cut: 'repetition' };
+        return;
+      }
     }
     if (fault?.at === parts.length) throw fault.error;
     yield end(parts.some(({ k }) => k === 'call') ? 'tool_calls' : 'stop', parts.length);

@@ -152,6 +152,7 @@ function doneMessage(id: number, n: number, done: EngineDone): MessageOf<DeviceM
     id,
     n,
     finish_reason: done.finishReason,
+    ...(done.cut === undefined ? {} : { cut: done.cut }),
     usage: done.usage,
     ...(done.timing === undefined ? {} : { timing: done.timing }),
     ...selfReport(done),

@@ -152,6 +152,8 @@ function schemas(hints: Hints) {
       id: requestId,
       n: count,
       finish_reason: or(z.enum(['stop', 'length', 'tool_calls']), 'stop'),
+      /** Why a `length` is not the limit's doing. */
+      cut: oneOf(['repetition']),
       usage,
       timing: whole(z.object({ ttft_ms: rate, prefill_tps: rate, decode_tps: rate })),
       /** What the engine says of its answer, as it came; `readSelfReport` takes what is usable out of it. */

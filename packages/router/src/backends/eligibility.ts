@@ -90,13 +90,18 @@ export function skipOf(member: Member, attempt: Attempt, asked: Asked, nowMs: nu
     return skip('open', 'is being probed by another request', 1000);
   if (countedRunning(member, asked.request) >= placesOf(member))
     return skip('full', 'has as many requests as it may have');
-  if (member.busyUntilMs > nowMs) return skip('held', 'takes nothing for a moment', member.busyUntilMs - nowMs);
+  const busyMs = member.busyUntilMs - nowMs;
+  if (busyMs > longestMomentMs) return skip('rate_limited', 'asked for a pause', busyMs);
+  if (busyMs > 0) return skip('held', 'takes nothing for a moment', busyMs);
   if (asked.request.hints.lane === 'background' && backend.load?.(offer.model).isCharging === false)
     return skip('held', 'runs on battery, which background requests do not use');
   if (asked.request.hints.lane === 'background' && isBusyServer(member))
     return skip('full', 'answers others, and how many at once is not known');
   return undefined;
 }
+
+/** A pause that is waited for here; of a longer one the client is told. */
+const longestMomentMs = 2_000;
 
 /**
  * A server on which something runs and of which nobody said how many it answers at once: what may wait would slow down

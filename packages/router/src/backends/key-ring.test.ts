@@ -36,6 +36,15 @@ test('one key is used until it is limited, then the next until its own time', ()
   assert.equal(ring.take('m').secret, 'a');
 });
 
+test('no key rests for longer than a day on the word of its provider', () => {
+  const { clock, ring } = setUp(['a']);
+  ring.take('m').limited(all(1.7e12));
+  assert.equal(exhausted(ring).retryAfterMs, 86_400_000);
+  clock.advance(86_400_000);
+  ring.take('m').limited({ delayMs: 1e15, isPerModel: true });
+  assert.equal(exhausted(ring).retryAfterMs, 86_400_000);
+});
+
 test('a limit of one model leaves the key to the others', () => {
   const { ring } = setUp(['a']);
   ring.take('m').limited({ delayMs: 1000, isPerModel: true });

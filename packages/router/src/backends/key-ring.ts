@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts';
-import { BackendError } from '../core/errors.ts';
+import { BackendError, longestPauseMs } from '../core/errors.ts';
 
 /** One key and when it may be used again. Times are monotonic. */
 interface KeyState {
@@ -84,7 +84,7 @@ export class KeyRing {
         key.refusals = 0;
       },
       limited: ({ delayMs, isPerModel }) => {
-        const untilMs = this.#clock.nowMs() + delayMs;
+        const untilMs = this.#clock.nowMs() + Math.min(longestPauseMs, delayMs);
         if (isPerModel) key.modelNotBeforeMs.set(model, Math.max(untilMs, key.modelNotBeforeMs.get(model) ?? 0));
         else key.notBeforeMs = Math.max(untilMs, key.notBeforeMs);
       },

@@ -52,6 +52,7 @@ export class Measured {
   }
 
   noteTiming({ rates }: Member, model: string, timing: AnswerTiming): void {
+    if (!isCredible(timing)) return;
     const known = rates.get(model) ?? new RateEstimator();
     if (rates.size < maxRated) rates.set(model, known);
     known.addFirstToken(timing.promptTokens - timing.cachedTokens, timing.firstTokenMs);
@@ -70,14 +71,24 @@ export class Measured {
     });
   }
 
-  noteSize({ tools }: PoolChoice['request'], { promptTokens, answer }: AnswerTiming): void {
+  noteSize({ tools }: PoolChoice['request'], timing: AnswerTiming): void {
+    if (!isCredible(timing)) return;
     const means = this.#means;
+    const { promptTokens, answer } = timing;
     means.prompt += meanWeight * (promptTokens - means.prompt);
     if (answer === undefined) return;
     if (tools.length > 0) means.outWithTools += meanWeight * (answer.tokens - means.outWithTools);
     else means.out += meanWeight * (answer.tokens - means.out);
   }
 }
+
+/** Whether the counts can be true: one that cannot would stand in the means and rates for hundreds of requests. */
+function isCredible({ promptTokens, answer }: AnswerTiming): boolean {
+  return Math.max(promptTokens, answer?.tokens ?? 0) <= mostOfOneRequest;
+}
+
+/** No context holds more. */
+const mostOfOneRequest = 20_000_000;
 
 /** Models whose rates are kept for one backend. */
 const maxRated = 100;

@@ -4,6 +4,7 @@ import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 import type { Attempt, Backend, BackendLoad, BackendStatus, Capabilities, Lease, PoolChoice } from '../core/backend.ts';
 import { BackendError, NoBackendError } from '../core/errors.ts';
+import { mostTokens } from '../core/events.ts';
 import type { RoutingHints, Tier } from '../core/request.ts';
 import { Pool } from './pool.ts';
 
@@ -639,4 +640,48 @@ test('among models the operator’s order comes first, then the largest, as long
   assert.equal((await make(['phone-model']).acquire(local, choice())).backend.id, 'phone');
   const long = choice({}, { promptTokens: 1200 });
   assert.equal((await make([]).acquire(local, long)).backend.id, 'phone', 'the laptop would take 12 s to read it');
+});
+
+test('a count that no model could have read or written teaches neither speeds nor the size of requests', async () => {
+  const { pool } = setUp();
+  pool.add(fakeBackend('a', { status: { state: 'ready', slots: 1 } }), 1);
+  const answered = async (promptTokens: number, tokens: number): Promise<void> => {
+    const timing = { firstTokenMs: 1000, promptTokens, cachedTokens: 0, answer: { tokens, ms: 5000 } };
+    (await pool.acquire(local, choice())).done('success', undefined, timing);
+  };
+  for (let turn = 0; turn < 8; turn++) await answered(1000, 100);
+  const known = (): unknown => pool.view().backends.map(({ status }) => [status.prefillRate, status.decodeRate]);
+  const queued = async (): Promise<number | undefined> => {
+    const lease = await pool.acquire(local, choice());
+    const waiting = pool.acquire(local, choice()).catch(() => undefined);
+    const ms = pool.view().backends[0]?.queueMs;
+    lease.done('neutral');
+    (await waiting)?.done('neutral');
+    return ms;
+  };
+  const [rates, queueMs] = [known(), await queued()];
+  await answered(mostTokens, 100);
+  await answered(1000, mostTokens);
+  assert.deepEqual([known(), await queued()], [rates, queueMs]);
+});
+
+test('a backend that takes nothing for a moment is waited for, one that asks for longer is not', async () => {
+  for (const [retryAfterMs, isWaitedFor] of [
+    [2_000, true],
+    [2_001, false],
+  ] as const) {
+    const { clock, pool } = setUp();
+    pool.add(fakeBackend('a'), 1);
+    const busy = new BackendError('busy', { fault: 'busy', backend: 'a', retryAfterMs });
+    (await pool.acquire(local, choice())).done('neutral', busy);
+    const leased = pool.acquire(local, choice());
+    if (isWaitedFor) {
+      await clock.advanceAsync(retryAfterMs);
+      assert.equal((await leased).backend.id, 'a');
+    } else {
+      const error = await refusal(leased);
+      assert.deepEqual([error.status, error.retryAfterMs], [429, retryAfterMs]);
+    }
+    assert.equal(pool.waiting, 0);
+  }
 });

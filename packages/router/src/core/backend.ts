@@ -161,6 +161,8 @@ export interface CallContext {
   readonly scoredTokens?: number;
   /** Alternatives wanted beside each score; absent: none. */
   readonly alternatives?: number;
+  /** Backends that a rule keeps the request from; absent: none. */
+  readonly avoid?: readonly string[];
   /** Names a request parameter this backend cannot honour (`x-lfo-warning`). Idempotent for each name. */
   warn(param: string, why: string): void;
   /** The backend is alive though silent (queued, prefill): extends the first-token budget. */

@@ -84,6 +84,12 @@ export interface BackendErrorInit extends Partial<LfoErrorInit> {
   readonly egress?: string;
 }
 
+/**
+ * Nobody is left alone for longer than a day on its own word: no quota lasts longer, and a server that means a date by
+ * its seconds would be asked no more until LFO is restarted.
+ */
+export const longestPauseMs = 86_400_000;
+
 /** A backend failed. `status` is the one the client sees if nothing else answers. */
 export class BackendError extends LfoError {
   override readonly name = 'BackendError';
@@ -96,7 +102,9 @@ export class BackendError extends LfoError {
 
   constructor(message: string, init: BackendErrorInit) {
     const defaults = backendFaults[init.fault];
-    super(message, { source: 'upstream', ...defaults, ...init });
+    const { retryAfterMs } = init;
+    const pause = retryAfterMs === undefined ? {} : { retryAfterMs: Math.min(longestPauseMs, retryAfterMs) };
+    super(message, { source: 'upstream', ...defaults, ...init, ...pause });
     this.fault = init.fault;
     this.backend = init.backend;
     this.model = init.model;

@@ -37,6 +37,9 @@ export interface ToolCallStartEvent {
   readonly thoughtSignature?: string;
 }
 
+/** The native reason of an answer whose model repeated itself for ever and was stopped. */
+export const repetition = 'repetition';
+
 /** Once, and last. */
 export interface FinishEvent {
   readonly type: 'finish';

@@ -6,6 +6,12 @@ export type Mode = 'local' | 'cloud' | 'auto';
 /** `local` never leaves the user's own network. */
 export type Tier = 'local' | 'cloud';
 
+/** What rules keep a request from, in whatever role it would be shown there. */
+export interface RuledOut {
+  readonly tiers: readonly Tier[];
+  readonly backends: readonly string[];
+}
+
 /** One chat completion as every stage sees it; no stage edits it. */
 export interface ChatRequest {
   /** UUIDv7; returned as `x-request-id`. */

@@ -3,7 +3,7 @@ import type { FinishReason, Usage } from './events.ts';
 import type { Judgement } from './judgement.ts';
 import type { JsonObject } from './json.ts';
 import type { Reason } from './reason.ts';
-import type { CallingRouter, Mode, Tier } from './request.ts';
+import type { CallingRouter, Mode, RuledOut, Tier } from './request.ts';
 
 /**
  * What happened to one request: written by the pipeline alone, read by the dialects (headers, `lfo_metadata`), records and
@@ -40,6 +40,8 @@ export interface RequestTrace {
   reasons: readonly Reason[];
   /** Names of the operator's rules that voted; absent: none. */
   rules?: readonly string[];
+  /** What those rules keep it from; absent: nothing. */
+  ruledOut?: RuledOut;
   route: Tier | undefined;
   backend: string | undefined;
   model: string | undefined;

@@ -16,8 +16,8 @@ import { beginTrace, type RequestTrace } from '../core/trace.ts';
 import { answer } from './answer.ts';
 import type { Stages } from './attempt.ts';
 
-/** An event, a pause in milliseconds, a failure, or silence until it is aborted. */
-type Said = InferenceEvent | number | Error | 'silence';
+/** An event, a pause in milliseconds, a failure, silence until it is aborted, or word of an LFO behind. */
+type Said = InferenceEvent | number | Error | 'silence' | 'via';
 
 interface Scene {
   readonly clock: FakeClock;
@@ -74,11 +74,14 @@ function play(script: Play): Scene {
       status: () => ({ state: 'ready' }),
       probe: async () => ({ state: 'ready' }),
       close: async () => undefined,
-      async *infer(_request: ChatRequest, { signal }: CallContext) {
+      async *infer(_request: ChatRequest, call: CallContext) {
+        const { signal } = call;
         signals.push(signal);
         for (const part of said) {
           if (part === 'silence')
             await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+          else if (part === 'via')
+            call.cameVia?.([{ router: `${tier}-lfo`, backend: null, model: null, device: null }]);
           else if (typeof part === 'number') await new Promise<void>((resolve) => clock.schedule(part, resolve));
           else if (part instanceof Error) throw part;
           else yield [part];
@@ -507,5 +510,18 @@ describe('a race of local and cloud', () => {
     await settle();
     assert.deepEqual(states(scene), [true, true]);
     assert.equal(scene.clock.pendingTimers, 0);
+    assert.deepEqual(scene.judged, []);
+  });
+
+  test('the way of the answer that won is told, and not that of the other', async () => {
+    for (const [cloud, via] of [
+      [[50, 'via', ...fromCloud], 'cloud-lfo'],
+      [[50, ...fromCloud], undefined],
+    ] as const) {
+      const scene = play({ local: ['via', 'silence'], cloud, hedgeMs: 100 });
+      await scene.clock.advanceAsync(150);
+      await settle();
+      assert.deepEqual([said(scene), scene.trace.via?.[0]?.router], ['Canberra', via]);
+    }
   });
 });

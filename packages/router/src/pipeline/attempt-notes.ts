@@ -3,12 +3,13 @@ import type { Attempt as PlannedAttempt, Lease } from '../core/backend.ts';
 import type { Clock } from '../core/clock.ts';
 import type { FinalVerdict, ModelIdentity } from '../core/confidence.ts';
 import { BackendError, LfoError } from '../core/errors.ts';
-import type { InferenceEvent, Usage } from '../core/events.ts';
+import { type InferenceEvent, repetition, type Usage } from '../core/events.ts';
 import { fourDigits } from '../core/four-digits.ts';
 import type { Judgement } from '../core/judgement.ts';
 import type { Reason } from '../core/reason.ts';
 import { type AttemptTrace, beginAttempt, type RequestTrace, type ViaHop } from '../core/trace.ts';
 import type { Routed } from '../routing/route.ts';
+import { ruledOut } from '../routing/rules.ts';
 
 /** US dollars that attempts cost together; `undefined` where a price is not known. */
 export type CostOf = (attempts: readonly AttemptTrace[]) => number | undefined;
@@ -28,6 +29,7 @@ export function noteDecision(trace: RequestTrace, { features, decision, recorded
   trace.mode = decision.mode ?? features.mode;
   if (decision.rules !== undefined && decision.rules.length > 0) {
     trace.rules = [...new Set(decision.rules.map(({ rule }) => rule))];
+    trace.ruledOut = ruledOut(decision.rules);
   }
   trace.promptTokens = features.promptTokens;
   trace.promptTokensFrom = features.promptTokensFrom;
@@ -258,12 +260,15 @@ function noteConfidence(trace: RequestTrace, verdict: FinalVerdict | undefined):
   if (trace.route === 'local') trace.confidence = verdict?.score;
 }
 
+const repeated = 'the model repeated itself and was stopped; ask again in other words or with a higher temperature';
+
 function noteAnswer(trace: RequestTrace, event: InferenceEvent, costOf: CostOf): void {
   if (event.type !== 'finish') return;
   trace.usage = event.usage;
   trace.costUsd = costOf(trace.attempts);
   trace.finishReason = event.reason;
   trace.nativeFinishReason = event.nativeReason;
+  if (trace.route === 'local' && event.nativeReason === repetition) trace.warnings.set('finish_reason', repeated);
 }
 
 /** Part of an answer that a client sees. */

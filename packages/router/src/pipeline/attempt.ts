@@ -330,13 +330,15 @@ export class Attempt {
     const { clock, limits, judge } = stages;
     const { scoredTokens } = judge;
     const { deadlineMs, trace } = call;
-    const wholeMs = request.stream || this.#step.attempt.gated ? undefined : wholeMsOf(lease, request, size);
+    const { avoid, gated } = this.#step.attempt;
+    const wholeMs = request.stream || gated ? undefined : wholeMsOf(lease, request, size);
     this.#isWhole = wholeMs !== undefined;
     return new UpstreamAnswer(
       (context) => {
         const asked: CallContext = {
           ...context,
           ...(deadlineMs === undefined ? {} : { deadlineMs }),
+          ...(avoid === undefined ? {} : { avoid }),
           model,
           wantScores: this.#isJudged(backend),
           ...(scoredTokens === undefined ? {} : { scoredTokens }),
@@ -356,7 +358,7 @@ export class Attempt {
         abort: this.#abort,
         promptTokens: size.promptTokens,
         // The judge has a word for it.
-        refusesEmpty: !this.#step.attempt.gated && !mayEndAtOnce(request),
+        refusesEmpty: !gated && !mayEndAtOnce(request),
         finished: (usage) => {
           this.#hasWaitedForClient = true;
           this.#giveBack('success', undefined, usage);

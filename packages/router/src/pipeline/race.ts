@@ -116,8 +116,10 @@ export class Race {
     const attempt = new Attempt(step, { ...options, call: { ...options.call, signal } });
     return new RacingAttempt(attempt, async (writer) => {
       const end = await attempt.run(this.#forLocal(writer));
-      if (!this.#hasWon) options.stages.hedging?.judged(options.request, end.type !== 'answered');
-      return this.#hasWon ? { type: 'failed', error: hedgeLost } : end;
+      if (this.#hasWon) return { type: 'failed', error: hedgeLost };
+      // A client that leaves, or a backend that fails, says nothing of the answer.
+      if (end.type !== 'failed') options.stages.hedging?.judged(options.request, end.type === 'escalated');
+      return end;
     });
   }
 
@@ -194,9 +196,11 @@ export class Race {
   }
 
   #write(events: readonly InferenceEvent[]): Promise<void> | undefined {
-    const { route, backend, model, device, resumed, usage, costUsd, finishReason, nativeFinishReason } = this.#trace;
+    const { route, backend, model, device, resumed, via, usage, costUsd, finishReason, nativeFinishReason } =
+      this.#trace;
     const { trace } = this.#options.call;
-    Object.assign(trace, { route, backend, model, device, resumed, usage, costUsd, finishReason, nativeFinishReason });
+    const source = { route, backend, model, device, resumed, via };
+    Object.assign(trace, { ...source, usage, costUsd, finishReason, nativeFinishReason });
     trace.committedMs ??= this.#options.stages.clock.nowMs();
     trace.firstTokenMs ??= this.#trace.firstTokenMs ?? trace.committedMs;
     return this.#writer?.write(events);

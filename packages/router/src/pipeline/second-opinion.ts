@@ -34,7 +34,8 @@ export async function secondOpinion(
   const isDoubt = reason === 'low_confidence' || reason === 'ungrounded_arguments';
   if (score === undefined || !isDoubt || score < leastScoreToAsk(call.trace.threshold)) return undefined;
   const fleet = stages.pool.view();
-  const other = fleet.backends.find((backend) => isOther(backend, held));
+  const avoid = call.trace.ruledOut?.backends ?? [];
+  const other = fleet.backends.find((backend) => isOther(backend, held) && !avoid.includes(backend.id));
   if (other === undefined) return undefined;
   const planned: PlannedAttempt = { tier: 'local', backend: other.id, gated: false, policy: 'observe' };
   const over = childOf(call.signal);

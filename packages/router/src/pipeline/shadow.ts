@@ -34,7 +34,7 @@ interface Waiting {
  * Runs a second model on requests that have been answered, to learn from the comparison: under the policy `shadow` the
  * local model on what the cloud answered, and at `shadow_rate` the cloud on accepted local answers. Afterwards, one at a
  * time and only while the local tier is idle, so that no client waits for it; what does not get its turn is dropped.
- * Requests in mode `local` are never shown to the cloud.
+ * Requests in mode `local` are never shown to the cloud, and none to what a rule keeps it from.
  */
 export class Shadows implements RequestSink {
   readonly #options: ShadowsOptions;
@@ -105,7 +105,9 @@ export class Shadows implements RequestSink {
     const { stagesFor, costOf, compared, record, spent } = this.#options;
     const stages = stagesFor(request);
     const { promptTokens = 0, promptTokensFrom = 'estimate', threshold } = trace;
-    const planned: PlannedAttempt = { tier, gated: false, policy: 'shadow' };
+    const { tiers = [], backends: avoid = [] } = trace.ruledOut ?? {};
+    if (tiers.includes(tier)) return;
+    const planned: PlannedAttempt = { tier, avoid, gated: false, policy: 'shadow' };
     const asked = { signal: this.#over.signal, costOf, deadlineMs: undefined, threshold };
     const size = { promptTokens, promptTokensFrom, warmTokens: 0 };
     const aside = await attemptAside(planned, request, asked, stages, size);

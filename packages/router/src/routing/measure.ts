@@ -3,7 +3,7 @@ import type { FleetView, PromptCount } from '../core/backend.ts';
 import { contentLackOf } from '../core/can-serve.ts';
 import type { Clock } from '../core/clock.ts';
 import { resolveModel } from '../core/model-directory.ts';
-import type { ChatRequest, Tier } from '../core/request.ts';
+import type { ChatRequest, RuledOut, Tier } from '../core/request.ts';
 import type { LocalTime, RequestFeatures, RoutingLimits } from '../core/routing.ts';
 import { tokensOf } from '../core/token-estimate.ts';
 import { boundPromptTokens, estimatePromptTokens } from './prompt-size.ts';
@@ -18,6 +18,8 @@ export interface MeasureOptions {
   readonly limits: () => RoutingLimits;
   /** Whether a rule may ask what time it is; absent: none does. */
   readonly wantsLocalTime?: () => boolean;
+  /** What the operator's rules keep a request from, whatever its size; absent: nothing. */
+  readonly ruledOut?: (request: Pick<RequestFeatures, 'request' | 'localTime'>, view: FleetView) => RuledOut;
   /** The tier that made the call whose result a request brings; absent: nobody remembers. */
   readonly loopTier?: (request: ChatRequest) => Tier | undefined;
   /** Exact tokens by the named backend's own tokenizer; undefined where it has none. */
@@ -33,7 +35,8 @@ type Size = Pick<RequestFeatures, 'promptTokens' | 'promptTokensFrom' | 'warmTok
 /**
  * Bytes bound the prompt first: where even the bound passes every limit nothing is asked. Otherwise the local model
  * counts, once a request and within a time that nobody notices; a count that fails, is late or is out of proportion
- * becomes an estimate, marked as one. A request for the cloud alone is never shown to a local backend.
+ * becomes an estimate, marked as one. A request for the cloud alone is never shown to a local backend, and none to a
+ * backend that a rule keeps it from.
  */
 export function createMeasure(options: MeasureOptions): Measure {
   const counted = new WeakMap<ChatRequest, Size>();
@@ -56,7 +59,7 @@ export function createMeasure(options: MeasureOptions): Measure {
       const bounded = boundedFeatures(request, limits, bound, loopTier);
       if (passesAll(bounded, wanted, view)) return bounded;
     }
-    const local = wanted === 'cloud' ? undefined : counterFor(request, view);
+    const local = wanted === 'cloud' ? undefined : counterFor(request, view, options.ruledOut?.(base, view));
     const size = counted.get(request) ?? (await sizeOf(request, local, limits, options, signal));
     counted.set(request, size);
     return { ...base, ...size };
@@ -94,11 +97,13 @@ export function limitsFor(request: ChatRequest, limits: RoutingLimits): RoutingL
 }
 
 /** The backend whose tokenizer decides: the pinned one, else the first, of those that are capable and can be asked now. */
-function counterFor(request: ChatRequest, view: FleetView): Candidate | undefined {
+function counterFor(request: ChatRequest, view: FleetView, ruledOut: RuledOut | undefined): Candidate | undefined {
+  if (ruledOut?.tiers.includes('local') === true) return undefined;
   const pinned = resolveModel(request.model, view.backends)?.backend;
   return candidatesOf(view, 'local', request).find(
     (candidate) =>
       (pinned === undefined || candidate.backend.id === pinned) &&
+      ruledOut?.backends.includes(candidate.backend.id) !== true &&
       contentLackOf(request, candidate.offer, 'local') === undefined &&
       isReady(candidate),
   );

@@ -68,6 +68,33 @@ async function outcomeOf(run: () => Routed | Promise<Routed>): Promise<unknown> 
   }
 }
 
+test('a rule keeps the count of a prompt, too, from whom it keeps the request', async () => {
+  const long = chatRequest({ messages: [{ role: 'user', content: [{ type: 'text', text: 'x '.repeat(3000) }] }] });
+  const askedUnder = async (then: Parameters<typeof compileRules>[0][number]['then'], when = {}): Promise<string[]> => {
+    const asked: string[] = [];
+    const rules = compileRules([{ name: 'kept', when, then }]);
+    const route = createRoute({
+      clock: new FakeClock(),
+      limits: () => limits,
+      policies: defaultPolicies,
+      rules: () => rules,
+      countTokens: async (backend) => {
+        asked.push(backend);
+        return { tokens: 1000 };
+      },
+    });
+    const fleet = fleetOf(localView({ id: 'phone' }), localView(), cloudView());
+    await route({ ...long, hints: { mode: 'auto' } }, fleet, new AbortController().signal);
+    return asked;
+  };
+  assert.deepEqual(await askedUnder({ prefer: 'cloud' }), ['phone']);
+  assert.deepEqual(await askedUnder({ forbid: 'phone' }), ['embedded']);
+  assert.deepEqual(await askedUnder({ require: 'cloud' }), []);
+  assert.deepEqual(await askedUnder({ forbid: 'local' }), []);
+  // Whether it is as long as that, the count is to tell.
+  assert.deepEqual(await askedUnder({ forbid: 'local' }, { promptTokens: { min: 900 } }), ['phone']);
+});
+
 test('a decision that was kept is the one that would be made anew, with the same features and the same record', async () => {
   let kept = 0;
   const fleet = fc.tuple(backend(localView), backend(cloudView), fc.boolean());

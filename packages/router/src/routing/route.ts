@@ -15,7 +15,7 @@ import { decide } from './decide.ts';
 import { boundedFeatures, createMeasure, limitsFor, type MeasureOptions } from './measure.ts';
 import { boundPromptTokens } from './prompt-size.ts';
 import { recordedFeatures, recordedOf } from './recorded-features.ts';
-import type { CompiledRule } from './rules.ts';
+import { type CompiledRule, ruledOutUncounted } from './rules.ts';
 import { type Candidate, isReady, suitable } from './suitability.ts';
 
 /** Where a request goes, and what that was decided on. */
@@ -65,12 +65,16 @@ const maxKinds = 1000;
  * a decision depends on the length of a prompt.
  */
 export function createRoute(options: RouteOptions): Route {
-  const measure = createMeasure(options);
+  const rulesNow = (): readonly CompiledRule[] => options.rules?.() ?? [];
+  const measure = createMeasure({
+    ...options,
+    ruledOut: (request, fleet) => ruledOutUncounted(rulesNow(), request, fleet),
+  });
   const kinds = new WeakMap<FleetView, Map<string, Known>>();
   return (request, fleet, signal) => {
     const limits = limitsFor(request, options.limits());
     const bound = boundPromptTokens(request);
-    const isSingle = options.wantsExpected?.() === true || (options.rules?.().length ?? 0) > 0;
+    const isSingle = options.wantsExpected?.() === true || rulesNow().length > 0;
     if (bound === undefined || isSingle) return decided(request, fleet, signal);
     const loopTier = options.loopTier?.(request);
     const kind = kindOf(request, limits, bound > limits.maxLocalTokens, loopTier);
@@ -90,7 +94,7 @@ export function createRoute(options: RouteOptions): Route {
 
   async function decided(request: ChatRequest, fleet: FleetView, signal: Cancellation, kind?: string): Promise<Routed> {
     const measured = withExpected(await measure(request, fleet, signal), fleet);
-    const decision = decide(measured, fleet, options.policies, options.rules?.());
+    const decision = decide(measured, fleet, options.policies, rulesNow());
     const features = withThreshold(measured, decision.goal && options.thresholdFor?.(decision.goal));
     const isOfItsKind = features.promptTokensFrom === 'bound' && !decision.reasons.includes('first_token_too_late');
     if (kind !== undefined && isOfItsKind && !isAnyoneQueued(fleet)) {

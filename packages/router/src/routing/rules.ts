@@ -5,6 +5,7 @@ import type { FleetView } from '../core/backend.ts';
 import { usesTools } from '../core/can-serve.ts';
 import { type LinearPattern, linearPattern } from '../core/linear-pattern.ts';
 import { textOf } from '../core/request.ts';
+import type { RuledOut, Tier } from '../core/request.ts';
 import { type LocalTime, type RequestFeatures, type RuleVote, weekdays } from '../core/routing.ts';
 
 /** What rules look at. A fact that is undefined is not known, as of a stored request. */
@@ -55,7 +56,9 @@ export function factsOf({
   promptTokens,
   expectedTokens = promptTokens,
   localTime,
-}: RequestFeatures): RuleFacts {
+}: Pick<RequestFeatures, 'request' | 'localTime' | 'expectedTokens'> & {
+  readonly promptTokens?: number | undefined;
+}): RuleFacts {
   const { askedModel, clientKey, clientName, headers = {}, metadata = {} } = request.hints;
   return {
     keys: [clientName, clientKey].filter((name) => name !== undefined),
@@ -83,6 +86,32 @@ export function ruleVotes(
   if (rules.length === 0) return [];
   const facts = factsOf(features);
   return rules.filter((rule) => rule.matches(facts) === true).flatMap((rule) => votesOf(rule, fleet));
+}
+
+/**
+ * What rules keep a request from, as far as that does not depend on how long its prompt is: told before anybody is asked
+ * to count it.
+ */
+export function ruledOutUncounted(
+  rules: readonly CompiledRule[],
+  request: Pick<RequestFeatures, 'request' | 'localTime'>,
+  fleet: FleetView,
+): RuledOut {
+  const facts = factsOf(request);
+  return ruledOut(rules.filter((rule) => rule.matches(facts) === true).flatMap((rule) => votesOf(rule, fleet)));
+}
+
+/** What these votes keep a request from; of a backend that is required, only what is outside its tier. */
+export function ruledOut(votes: readonly RuleVote[]): RuledOut {
+  const tiers: Tier[] = [];
+  const backends: string[] = [];
+  for (const vote of votes) {
+    if (vote.type === 'require') tiers.push(vote.tier === 'local' ? 'cloud' : 'local');
+    else if (vote.type !== 'forbid') continue;
+    else if (vote.backend === undefined) tiers.push(vote.tier);
+    else backends.push(vote.backend);
+  }
+  return { tiers, backends };
 }
 
 function votesOf({ name, then: { require, prefer, forbid, lane, goal } }: CompiledRule, fleet: FleetView): RuleVote[] {

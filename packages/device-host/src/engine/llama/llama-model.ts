@@ -113,6 +113,7 @@ export class LlamaLoadedModel implements LoadedModel {
       scoredTokens: scoredTokens(request, grammar),
       newCallId: () => newCallId(randomBytes),
       isThinking: endsThinking(prompt),
+      isForced: grammar !== undefined,
       checks: grammar ?? {},
     });
     const limit = Math.min(request.maxTokens ?? Infinity, this.info.ctx - tokens.length);
@@ -130,12 +131,13 @@ export class LlamaLoadedModel implements LoadedModel {
         const piece = text.push(sampled.token);
         yield* writer.push(piece, scored ? this.#score(sampled, piece, request) : undefined);
       }
-      const isCut = written.length >= limit && !writer.stopped;
+      const isCut = writer.hasLooped || (written.length >= limit && !writer.stopped);
       if (!writer.stopped) yield* writer.push(text.end());
       yield* writer.end(isCut ? 'cut' : 'stopped');
       this.#measure(decode, tokens.length - lease.reused);
       yield this.#done(decode, {
         isCut,
+        hasLooped: writer.hasLooped,
         calls: writer.calls,
         prompt: tokens.length,
         reused: lease.reused,
@@ -266,6 +268,7 @@ export class LlamaLoadedModel implements LoadedModel {
     decode: Decode,
     run: {
       isCut: boolean;
+      hasLooped: boolean;
       calls: number;
       prompt: number;
       reused: number;
@@ -278,6 +281,7 @@ export class LlamaLoadedModel implements LoadedModel {
     return {
       k: 'done',
       finishReason: run.isCut ? 'length' : run.calls > 0 ? 'tool_calls' : 'stop',
+      ...(run.hasLooped ? { cut: 'repetition' as const } : {}),
       usage: { prompt_tokens: run.prompt, completion_tokens: run.written, cached_tokens: run.reused },
       timing: {
         ...(run.firstMs === undefined ? {} : { ttft_ms: run.firstMs }),

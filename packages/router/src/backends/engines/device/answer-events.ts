@@ -44,6 +44,7 @@ export function doneEvents(
   const finish: InferenceEvent = {
     type: 'finish',
     reason: done.finish_reason,
+    ...(done.cut === undefined ? {} : { nativeReason: done.cut }),
     usage: {
       promptTokens: estimate.promptTokens,
       completionTokens: estimate.completionTokens,

@@ -303,27 +303,6 @@ test('a request larger than a frame is refused as too long, and the link lives o
   assert.equal(await over, undefined);
 });
 
-test('a beginning of prompts that a device’s frame does not take is not read ahead, and the link lives on', async () => {
-  const prefixes = new PrefixBook();
-  const instructions = (text: string): ChatRequest['messages'] => [
-    { role: 'system', content: [{ type: 'text', text }] },
-    ...request.messages,
-  ];
-  for (const text of ['é'.repeat(40_000), 'Answer briefly. '.repeat(30)])
-    for (let use = 0; use < 2; use++) prefixes.note({ ...request, messages: instructions(text) }, scriptedModel.id);
-  const { backend, device } = connect({ prefixes });
-  backend.attach(device.channel);
-  device.send({ ...scriptedHello, models: [scriptedModel], max_frame: 65_536, features: ['prefill'] });
-  await settle();
-  device.state({});
-  await settle();
-  assert.deepEqual(
-    device.of('prefill').map(({ messages }) => messages[0]?.content.length),
-    ['Answer briefly. '.length * 30],
-  );
-  assert.deepEqual([device.closed, backend.status().state], [undefined, 'ready']);
-});
-
 test(
   'a request that a device cannot be sent again, back with a smaller frame, fails alone',
   { timeout: 10_000 },
@@ -743,4 +722,57 @@ test('an end that skips a number is not believed', async () => {
   device.delta(0, { k: 'text', text: 'Hello' });
   device.done(0, { n: 2 });
   assert.equal(faultOf(await over), 'bad_answer');
+});
+
+test('a beginning of prompts that is too large for a device is not read ahead there, and the next one is', async () => {
+  const prefixes = new PrefixBook();
+  const note = (text: string, times: number): void => {
+    const messages: ChatRequest['messages'] = [{ role: 'system', content: [{ type: 'text', text }] }];
+    for (let at = 0; at < times; at++) prefixes.note({ ...request, messages }, 'tiny');
+  };
+  note('\u00e9'.repeat(60_000), 3);
+  note('You are brief. '.repeat(20), 2);
+  const { backend, device } = connect({ prefixes });
+  backend.attach(device.channel);
+  device.send({ ...scriptedHello, max_frame: 65_536, features: ['prefill'], models: [scriptedModel] });
+  await settle();
+  device.state({});
+  await settle();
+  assert.deepEqual(
+    device.of('prefill').map(({ messages }) => messages.map(({ content }) => content.slice(0, 14))),
+    [['You are brief.']],
+  );
+  device.send({ t: 'ok', id: device.of('prefill')[0]?.id ?? -1 });
+  await settle();
+  assert.equal(device.of('prefill').length, 1);
+  assert.equal(backend.status().state, 'ready');
+});
+
+test('instructions of a request that a rule keeps from a device are not read ahead there', async () => {
+  const prefixes = new PrefixBook();
+  const text = 'You are a lawyer. '.repeat(20);
+  const messages: ChatRequest['messages'] = [
+    { role: 'system', content: [{ type: 'text', text }] },
+    ...request.messages,
+  ];
+  const one = connectWith({ id: 'tablet', prefixes });
+  one.backend.attach(one.device.channel);
+  await one.device.start();
+  for (const avoid of [['phone'], undefined]) {
+    const over = one.read({ messages }, { ...(avoid !== undefined && { avoid }) });
+    await settle();
+    one.device.done(one.device.of('complete').at(-1)?.id ?? -1);
+    assert.equal(await over, undefined);
+  }
+  const readAhead = async (id: string): Promise<number> => {
+    const { backend, device } = connect({ id, prefixes });
+    backend.attach(device.channel);
+    device.send({ ...scriptedHello, features: ['prefill'], models: [scriptedModel] });
+    await settle();
+    device.state({});
+    await settle();
+    return device.of('prefill').length;
+  };
+  assert.equal(await readAhead('phone'), 0);
+  assert.equal(await readAhead('laptop'), 1);
 });

@@ -311,7 +311,7 @@ export class DeviceBackend implements Backend {
     call.signal.throwIfAborted();
     try {
       if (this.#link === undefined) throw linkFault('unreachable', this.id);
-      if (request.continuation === undefined) this.#options.prefixes?.note(request, call.model);
+      if (request.continuation === undefined) this.#options.prefixes?.note(request, call.model, call.avoid);
       yield* this.#link.complete(request, call, this.capabilitiesOf(call.model)).events();
     } catch (error) {
       if (error instanceof BackendError && error.fault !== 'rejected' && error.code !== preemptedCode)

@@ -358,7 +358,10 @@ export class DeviceLink {
       ...(others.length === 0 ? {} : { routers: wireRouters(others) }),
       features: hello.features.filter((feature) => usedFeatures.has(feature) && (feature !== 'resume' || graceMs > 0)),
     });
-    for (const request of greeting.again) if (!isTaken(() => link.send(request))) greeting.session.tooLarge(request.id);
+    for (const request of greeting.again) {
+      // It takes less than before within one session.
+      if (!fitting(() => link.send(request))) greeting.session.tooLarge(request.id);
+    }
     this.#watch = new Liveness({
       clock,
       periodMs: heartbeatMs,
@@ -398,15 +401,18 @@ export class DeviceLink {
     if (!accepting || !isIdle || battery?.charging === false || this.#prefilling !== undefined) return;
     if (this.#prefilled.size >= model.slots) return;
     const warm = new Set(model.warm?.map(({ h }) => h));
-    const next = prefixes.next(model.id, (hash) => warm.has(hash) || this.#prefilled.has(hash));
-    if (next === undefined) return;
-    const { hash, request } = next;
-    this.#prefilled.add(hash);
-    const id = session.takeId();
-    const prompt = wirePrompt(request, backend, prefixKey);
-    const prefix = [{ h: hash, messages: request.messages.length }];
-    if (isTaken(() => link.send({ t: 'prefill', id, model: model.id, ...prompt, prefix }))) this.#prefilling = id;
-    else this.#prefill(state);
+    for (;;) {
+      const next = prefixes.next(backend, model.id, (hash) => warm.has(hash) || this.#prefilled.has(hash));
+      if (next === undefined) return;
+      const { hash, request } = next;
+      this.#prefilled.add(hash);
+      const id = session.takeId();
+      const prompt = wirePrompt(request, backend, prefixKey);
+      const prefix = [{ h: hash, messages: request.messages.length }];
+      if (!fitting(() => link.send({ t: 'prefill', id, model: model.id, ...prompt, prefix }))) continue;
+      this.#prefilling = id;
+      return;
+    }
   }
 
   #prefillEnded(id: number | undefined): void {
@@ -460,11 +466,11 @@ function countOf({ tokens, warm }: MessageOf<DeviceMessage, 'counted'>): PromptC
 
 /** @throws BackendError where the request does not fit a message */
 function refuseTooLarge(backend: string, send: () => unknown): void {
-  if (!isTaken(send)) throw linkFault('tooLarge', backend);
+  if (!fitting(send)) throw linkFault('tooLarge', backend);
 }
 
-/** Whether a message of ours is no larger than the link takes; else nothing was sent. */
-function isTaken(send: () => unknown): boolean {
+/** Sends what fits a message; false where it does not. Whoever hears the device must not throw: nobody would catch it. */
+function fitting(send: () => unknown): boolean {
   try {
     send();
     return true;

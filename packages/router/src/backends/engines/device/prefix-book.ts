@@ -13,14 +13,16 @@ interface Prefix {
   /** Its messages and tools alone. */
   readonly request: ChatRequest;
   uses: number;
+  /** Devices that a rule keeps one of its requests from. */
+  readonly avoid: Set<string>;
 }
 
 /** What most prompts begin with: instructions and tools. A device that has just come can read them before it is asked. */
 export class PrefixBook {
   readonly #prefixes = new Map<string, Prefix>();
 
-  /** A request that is about to be answered by this model. */
-  note(request: ChatRequest, model: string): void {
+  /** A request that is about to be answered by this model, and the devices that are not to see it. */
+  note(request: ChatRequest, model: string, avoid: readonly string[] = []): void {
     const messages = instructionsOf(request);
     if (messages.length === 0) return;
     const prefix = { ...request, messages };
@@ -32,23 +34,26 @@ export class PrefixBook {
     const known = this.#prefixes.get(key);
     if (known !== undefined) {
       known.uses++;
+      for (const id of avoid) known.avoid.add(id);
       return;
     }
     const chars = charsOf(prefix);
     if (chars < leastChars || chars > mostChars) return;
-    this.#prefixes.set(key, { request: prefix, uses: 1 });
+    this.#prefixes.set(key, { request: prefix, uses: 1, avoid: new Set(avoid) });
     if (this.#prefixes.size > mostKept) this.#dropLeastUsed();
   }
 
-  /** The most used beginning for this model that is neither in the cache nor was asked for. */
+  /** The most used beginning for this model that the device may see and that is neither in its cache nor was asked for. */
   next(
+    device: string,
     model: string,
     isKnown: (hash: string) => boolean,
   ): { readonly hash: string; readonly request: ChatRequest } | undefined {
     let best: { readonly hash: string; readonly request: ChatRequest; readonly uses: number } | undefined;
-    for (const { request, uses } of this.#prefixes.values()) {
+    for (const { request, uses, avoid } of this.#prefixes.values()) {
       const hash = prefixHashes(model, request).at(-1);
-      if (hash === undefined || uses < leastUses || uses <= (best?.uses ?? 0) || isKnown(hash)) continue;
+      if (hash === undefined || uses < leastUses || uses <= (best?.uses ?? 0)) continue;
+      if (avoid.has(device) || isKnown(hash)) continue;
       best = { hash, request, uses };
     }
     return best;

@@ -57,6 +57,7 @@ const pauses: readonly [name: string, headers: Record<string, string>, body: unk
   ['RetryInfo', {}, [{ error: { details: [{ x: 1 }, { retryDelay: '34.4s' }] } }], 34_400],
   ['nonsense', { 'retry-after': 'soon' }, { error: { details: [{ retryDelay: 'x' }, null] } }, undefined],
   ['a negative', { 'retry-after': '-5' }, {}, undefined],
+  ['a time since 1970, which is a pause of half a century', { 'retry-after': '1767225600' }, {}, 86_400_000],
 ];
 
 for (const [name, headers, body, pauseMs] of pauses) {
