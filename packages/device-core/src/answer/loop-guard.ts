@@ -1,11 +1,11 @@
 /** A cycle of more tokens than these is not looked for. */
 export const longestCycle = 64;
 /**
- * So many tokens of one cycle, without a break, are a loop. Far beyond what is asked for: `I will not talk in class` a
- * hundred times is 800 tokens, an image of 28 × 28 zeros as JSON 1,600 to 2,400; a ruler or base64 of zeros has 8 to 16
- * characters a token.
+ * So many tokens of one cycle, without a break, are a loop: more than is asked for as a rule, and half a minute of a slow
+ * machine. `I will not talk in class` a hundred times is 800 tokens, a matrix of 16 × 16 zeros as JSON some 800; a ruler
+ * or base64 of zeros has 8 to 16 characters a token.
  */
-export const mostRepeated = 2_560;
+export const mostRepeated = 1_024;
 /** So many tokens in a row that show nothing; JSON may be led there by its own grammar. */
 export const mostBlank = 256;
 
