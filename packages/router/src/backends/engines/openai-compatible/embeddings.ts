@@ -19,6 +19,8 @@ export interface EmbeddingServer {
   readonly backend: string;
   readonly models: readonly string[];
   readonly exchanges: Exchanges;
+  /** Rejects where the texts would leave the network though they must not. */
+  readonly stays: (model: string, signal: Cancellation) => Promise<void>;
   readonly keys: KeyRing;
   /** Tells the keys of a failure, and whether another one may do better. */
   readonly isOfTheKey: (error: StatusError, permit: ReturnType<KeyRing['take']>) => boolean;
@@ -30,6 +32,7 @@ export function openAiEmbedder(server: EmbeddingServer): Embedder {
 }
 
 async function embed(server: EmbeddingServer, ask: EmbeddingAsk, call: EmbeddingCall): Promise<EmbeddingAnswer> {
+  await server.stays(call.model, call.signal);
   const vectors: Float32Array[] = [];
   let promptTokens: number | undefined = 0;
   for (let at = 0; at < ask.inputs.length; at += textsAtOnce) {
