@@ -21,7 +21,8 @@ export class FakeOllama {
   private constructor(upstream: ScriptedUpstream, models: Readonly<Record<string, string | undefined>>) {
     this.upstream = upstream;
     for (const [name, remote] of Object.entries(models)) this.models.set(name, remote);
-    upstream.tags = (exchange) => exchange.json(200, { models: [...this.models.keys()].map((name) => this.#tagOf(name)) });
+    upstream.tags = (exchange) =>
+      exchange.json(200, { models: [...this.models.keys()].map((name) => this.#tagOf(name)) });
     upstream.always((exchange) => this.#serve(exchange));
   }
 
@@ -43,7 +44,14 @@ export class FakeOllama {
       modified_at: '2026-11-01T10:00:00.5Z',
       size: remote === undefined ? 2_497_293_931 : 384,
       digest: createHash('sha256').update(name).digest('hex'),
-      details: { parent_model: '', format: 'gguf', family: '', families: null, parameter_size: '', quantization_level: '' },
+      details: {
+        parent_model: '',
+        format: 'gguf',
+        family: '',
+        families: null,
+        parameter_size: '',
+        quantization_level: '',
+      },
     };
   }
 
@@ -59,7 +67,11 @@ export class FakeOllama {
     }
     if (this.models.get(name) !== undefined) this.sentOut.push(name);
     if (exchange.request.path.endsWith('/embeddings')) {
-      return exchange.json(200, { object: 'list', model, data: [{ object: 'embedding', index: 0, embedding: [1, 0] }] });
+      return exchange.json(200, {
+        object: 'list',
+        model,
+        data: [{ object: 'embedding', index: 0, embedding: [1, 0] }],
+      });
     }
     await answerWith(hello)(exchange);
   }

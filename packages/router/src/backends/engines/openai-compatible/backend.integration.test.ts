@@ -336,12 +336,15 @@ test('an alias that its entry names is not used in the local tier, from the very
   await probed(backend);
   assert.deepEqual([backend.models, backend.standIns], [['qwen3:4b'], []]);
   const { signal } = new AbortController();
-  const embedding = backend.embedder?.embed({ inputs: ['a'] }, { ...callContext(), signal, model: 'mine' });
+  const embedding = backend.embedder?.embed(
+    { inputs: ['a'], truncate: true },
+    { ...callContext(), signal, model: 'mine' },
+  );
   assert.equal((await faultOf(embedding ?? Promise.resolve())).code, 'egress_violation');
   const alone = backendFor(t, ollama.origin, { models: ['mine'] });
   const { state, detail } = await probed(alone);
   assert.equal(state, 'down');
-  assert.match(detail ?? '', /tier: cloud/);
+  assert.match(detail ?? '', /tier cloud/);
   assert.equal((await faultOf(infer(alone, {}, { model: '' }))).code, 'egress_violation');
   assert.deepEqual(ollama.sentOut, []);
 });

@@ -87,7 +87,8 @@ const silent: BackendStatus = { state: 'down', detail: silence };
 /** All models of its entry are handed on to a cloud. */
 const allHandedOn: BackendStatus = {
   state: 'down',
-  detail: 'hands every model of its entry on to a cloud: give those an entry with tier: cloud, and it others',
+  detail:
+    'hands every model of its entry on to a cloud: they are a backend of the tier cloud; name others in its entry',
 };
 
 const waking: BackendStatus = { state: 'loading', detail: 'Its machine is being woken.' };
@@ -115,6 +116,7 @@ class OpenAiCompatibleBackend implements Backend {
   /** Of models of the list as it is, by what the server has been seen to take; asked for several times a request. */
   readonly #capabilities = new Map<string, { readonly learned: number; readonly capabilities: Capabilities }>();
   #status: BackendStatus = { state: 'ready' };
+  #handedOn: readonly string[] = [];
   #active = 0;
 
   constructor(config: HttpBackendConfig, dependencies: OpenAiCompatibleDependencies) {
@@ -163,6 +165,10 @@ class OpenAiCompatibleBackend implements Backend {
     const { models, embeddingModels } = this.#config;
     if (models.length > 0) return this.#thatStay(models);
     return this.#listed.map(({ id }) => id).filter((id) => !embeddingModels.includes(id));
+  }
+
+  get handedOn(): readonly string[] {
+    return this.#handedOn;
   }
 
   get standIns(): readonly string[] {
@@ -314,6 +320,11 @@ class OpenAiCompatibleBackend implements Backend {
   }
 
   #noteFound(): void {
+    const { models, fallbackModels, embeddingModels } = this.#config;
+    const named = [...models, ...fallbackModels, ...embeddingModels];
+    if (this.#places?.isSilent === false) {
+      this.#handedOn = named.filter((model) => this.#places?.placeOf(model) === 'cloud');
+    }
     const out = this.#places?.isSilent === true ? silent : this.#haveAllGone() ? allHandedOn : undefined;
     if (out === undefined) this.#isUp();
     else if (this.#status !== outForEgress) this.#status = out;
