@@ -59,18 +59,20 @@ export function followBackends(
  * hands on to a cloud.
  */
 function withHandedOn(named: readonly BackendConfig[], members: readonly TierMember[]): readonly BackendConfig[] {
-  let all = named;
+  const parts: HttpBackendConfig[] = [];
   for (const backend of named) {
     const { handedOn = [] } = members.find((member) => member.backend.id === backend.name)?.backend ?? {};
     if (handedOn.length === 0 || backend.kind === 'gemini' || backend.tier === 'cloud') continue;
     const part = cloudPartOf(backend, (model) => handedOn.includes(model));
     // Without a name it would offer all that the server lists.
-    if (part.models.length === 0) continue;
-    const there = named.find(({ name }) => name === part.name);
-    if (there === undefined) all = [...all, part];
-    else if (isSameServer(there, part)) all = all.map((one) => (one === there ? joined(there, part) : one));
+    if (part.models.length > 0) parts.push(part);
   }
-  return all;
+  if (parts.length === 0) return named;
+  const all = named.map((one) => {
+    const part = parts.find(({ name }) => name === one.name);
+    return part !== undefined && isSameServer(one, part) ? joined(one, part) : one;
+  });
+  return [...all, ...parts.filter(({ name }) => !named.some((one) => one.name === name))];
 }
 
 function isSameServer(one: BackendConfig, other: HttpBackendConfig): one is HttpBackendConfig {

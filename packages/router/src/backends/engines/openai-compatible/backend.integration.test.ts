@@ -334,7 +334,7 @@ test('an alias that its entry names is not used in the local tier, from the very
   const backend = backendFor(t, ollama.origin, entry);
   assert.equal((await faultOf(infer(backend, {}, { model: 'mine' }))).code, 'egress_violation');
   await probed(backend);
-  assert.deepEqual([backend.models, backend.standIns], [['qwen3:4b'], []]);
+  assert.deepEqual([backend.models, backend.standIns, backend.embedder?.models], [['qwen3:4b'], [], []]);
   const { signal } = new AbortController();
   const embedding = backend.embedder?.embed(
     { inputs: ['a'], truncate: true },

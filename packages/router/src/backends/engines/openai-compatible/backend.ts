@@ -154,7 +154,7 @@ class OpenAiCompatibleBackend implements Backend {
     this.embedder = openAiEmbedder({
       stays: (model, signal) => this.#mustStay(model, signal),
       backend: config.name,
-      models: config.embeddingModels,
+      models: () => this.#thatStay(config.embeddingModels),
       exchanges: this.#exchanges,
       keys: this.#keys,
       isOfTheKey,

@@ -17,7 +17,8 @@ const embeddings = z.object({
 /** What the embedding models of one server are asked through. */
 export interface EmbeddingServer {
   readonly backend: string;
-  readonly models: readonly string[];
+  /** Those that it may be asked for now. */
+  readonly models: () => readonly string[];
   readonly exchanges: Exchanges;
   /** Rejects where the texts would leave the network though they must not. */
   readonly stays: (model: string, signal: Cancellation) => Promise<void>;
@@ -28,7 +29,12 @@ export interface EmbeddingServer {
 
 /** `POST /embeddings` of any server that speaks OpenAI's API. */
 export function openAiEmbedder(server: EmbeddingServer): Embedder {
-  return { models: server.models, embed: (ask, call) => embed(server, ask, call) };
+  return {
+    get models() {
+      return server.models();
+    },
+    embed: (ask, call) => embed(server, ask, call),
+  };
 }
 
 async function embed(server: EmbeddingServer, ask: EmbeddingAsk, call: EmbeddingCall): Promise<EmbeddingAnswer> {
