@@ -10,6 +10,8 @@ import { openaiScript } from './upstream/openai-script.ts';
 export class ScriptedUpstream {
   /** `http://127.0.0.1:port`, where no other address was named. */
   readonly origin: string;
+  /** Answers `GET /api/tags`, by which Ollama is told from others; absent: it is another. Not among the exchanges. */
+  tags: Script | undefined;
   /** In order of arrival, model lists included. */
   readonly exchanges: Exchange[] = [];
   readonly #server: Server;
@@ -104,11 +106,17 @@ export class ScriptedUpstream {
       incoming,
       response,
     );
+    if (exchange.request.path === '/api/tags') {
+      return await (this.tags ?? isNoOllama)(exchange);
+    }
     this.exchanges.push(exchange);
     for (const wake of this.#waiting.splice(0)) wake();
     await (this.#queued.shift() ?? this.#script)(exchange);
   }
 }
+
+/** Without a connection that the next request would find. */
+const isNoOllama: Script = (exchange) => exchange.json(404, { error: 'not found' }, { connection: 'close' });
 
 /** An origin on loopback where nothing listens: connections are refused. */
 export async function refusingOrigin(): Promise<string> {

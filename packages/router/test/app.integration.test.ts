@@ -9,6 +9,7 @@ import { asking, startRouter, type TestRouter } from '@lfo/testing/router.ts';
 import { refusingOrigin, ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import { at } from '@lfo/testing/sse.ts';
 import { eventually } from '@lfo/testing/test-device.ts';
+import { FakeOllama } from '@lfo/testing/upstream/fake-ollama.ts';
 import { answerWith } from '@lfo/testing/upstream/openai-answer.ts';
 
 const sure = answerWith({ deltas: ['It', ' is', ' 4', '.'], logprobs: [-0.05, -0.02, -0.01, -0.02] });
@@ -199,6 +200,43 @@ describe('one request, end to end', () => {
     const home = await router.chat(asking('Hello', { model: 'near/small' }));
     assert.deepEqual([home.headers['x-lfo-egress'], metadata(home, 'backend')], ['none', 'near']);
     assert.equal((await router.chat(asking('Hello', { model: 'near/large:120b-cloud' }))).status, 404);
+  });
+
+  test('an alias of a cloud model is a cloud model too, and the egress names it', async (t) => {
+    const ollama = await FakeOllama.start({
+      'small:latest': undefined,
+      'mine:latest': 'gpt-oss:120b',
+      'large:120b-cloud': 'large:120b',
+    });
+    t.after(() => ollama.upstream.close());
+    const router = await startRouter(t, {
+      yaml: `backends:\n  - { name: near, kind: openai-compatible, tier: local, base_url: "${ollama.origin}/v1", models: [small, mine, "large:120b-cloud"] }\n`,
+    });
+    const asked = asking('Hello', { model: 'mine' });
+    const local = await router.chat(asked, { 'x-lfo-mode': 'local' });
+    assert.notEqual(local.status, 200);
+    assert.deepEqual([local.headers['x-lfo-egress'] ?? 'none', ollama.sentOut], ['none', []]);
+    const listed = async (): Promise<unknown[]> => {
+      const { json } = await router.request('GET', '/v1/models');
+      return Object.values(at(json, 'data') ?? {}).map(
+        (one: unknown) => `${String(at(one, 'id'))} ${String(at(one, 'tier'))}`,
+      );
+    };
+    while (!(await listed()).includes('mine cloud')) await new Promise((resolve) => setTimeout(resolve, 20));
+    const answer = await router.chat(asked);
+    assert.deepEqual(
+      [answer.status, answer.headers['x-lfo-egress'], ollama.sentOut],
+      [200, 'near-cloud', ['mine:latest']],
+    );
+    const refused = await router.chat(asked, { 'x-lfo-mode': 'local' });
+    assert.equal(at(refused.json, 'error', 'code'), 'mode_conflict', refused.text);
+    const home = await router.chat(asking('Hello', { model: 'small' }));
+    assert.deepEqual([home.headers['x-lfo-egress'], metadata(home, 'backend')], ['none', 'near']);
+    assert.equal(
+      (await router.chat(asking('Hello', { model: 'large:120b-cloud' }))).headers['x-lfo-egress'],
+      'near-cloud',
+    );
+    assert.match(router.log(), /near-cloud/);
   });
 
   test('a model of both tiers is given by either, and by one where its name says so', async (t) => {

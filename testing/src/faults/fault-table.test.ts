@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import type { Figure } from '../figure.ts';
 import { faultTable } from './fault-table.ts';
 import { faultRows } from './rows.ts';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 const took = (value: number): Figure => ({ what: 'end', value, unit: 'ms', bound: 1_000, is: 'most' });
 
@@ -24,6 +27,17 @@ test('cases of several subjects are told together, and the worst is not hidden',
   assert.match(table, /\| 43 \|.*\| skip: needs proc\(5\) \|/);
   assert.match(table, /\| 1 \|.*no test ran/);
   assert.doesNotMatch(table, /some other/);
+});
+
+test('a row whose tests are elsewhere says where, and they are there', () => {
+  const table = faultTable([]);
+  for (const { row, fault, elsewhere } of faultRows) {
+    if (elsewhere === undefined) continue;
+    assert.ok(table.includes(`| ${row} | ${fault} | | | | elsewhere: ${elsewhere} |`));
+    const places = Array.from(elsewhere.matchAll(/`([^`]+)`/g), ([, place = '']) => place);
+    assert.ok(places.length > 0);
+    for (const place of places) assert.ok(globSync(`${root}${place}`).length > 0, place);
+  }
 });
 
 test('docs/reliability.md has every row, and each passed or was skipped for a reason', () => {

@@ -22,7 +22,7 @@ export function faultTable(outcomes: readonly FaultOutcome[]): string {
     return read === undefined ? [] : [{ ...read, ...outcome }];
   });
   const lines = faultRows.flatMap(({ row, fault, elsewhere }) => {
-    if (elsewhere !== undefined) return [`| ${row} | ${fault} | | | | skip: ${elsewhere} |`];
+    if (elsewhere !== undefined) return [`| ${row} | ${fault} | | | | elsewhere: ${elsewhere} |`];
     const own = grouped(cases.filter((each) => each.row === row));
     if (own.length === 0) return [`| ${row} | ${fault} | | | | **no test ran** |`];
     return own.map(

@@ -2,11 +2,12 @@
 export interface FaultRow {
   readonly row: number;
   readonly fault: string;
-  /** Why it is not among the fault tests; absent: it is. */
+  /** Where its tests are, where those are not among the fault tests. */
   readonly elsewhere?: string;
 }
 
-const devices = 'in packages/router/test/device-*.integration.test.ts and the tests of packages/protocol';
+const devices = '`packages/router/test/device-*.integration.test.ts`, `packages/protocol`';
+const engines = 'packages/router/src/backends/engines';
 
 /** What may go wrong, by number. Every row has tests here, or says where they are. */
 export const faultRows: readonly FaultRow[] = [
@@ -64,9 +65,55 @@ export const faultRows: readonly FaultRow[] = [
   { row: 52, fault: 'very long prefill' },
   { row: 53, fault: 'two routers on one database' },
   { row: 54, fault: 'model file missing, truncated or of the wrong hash; model process dies' },
+  {
+    row: 55,
+    fault: 'model process stopped, not ended',
+    elsewhere: `\`${engines}/device/embedded-backend.integration.test.ts\`, \`packages/protocol/src/session/liveness.test.ts\``,
+  },
+  {
+    row: 56,
+    fault: 'schema that contains itself, explodes or is huge',
+    elsewhere:
+      '`packages/device-host/src/engine/llama/grammar/grammar.test.ts`, `packages/device-host/src/engine/llama/llama-engine.model.test.ts`',
+  },
   { row: 57, fault: 'tool call or JSON longer than every limit, slow or paused in the middle' },
   { row: 58, fault: 'an answer that is not streamed is cut after its first token' },
+  {
+    row: 59,
+    fault: 'error status at once, body never',
+    elsewhere: `\`${engines}/openai-compatible/backend.integration.test.ts\`, \`${engines}/gemini/refusals.integration.test.ts\``,
+  },
+  {
+    row: 60,
+    fault: 'one tier full, the other idle',
+    elsewhere: '`packages/router/src/routing/decide.test.ts`, `packages/router/src/pipeline/plan.test.ts`',
+  },
+  {
+    row: 61,
+    fault: 'model process cannot be started',
+    elsewhere: `\`${engines}/device/child-process.test.ts\`, \`${engines}/device/embedded-backend.integration.test.ts\``,
+  },
+  {
+    row: 62,
+    fault: 'request refused for a feature that the backend lacks',
+    elsewhere: `\`${engines}/openai-compatible/backend.integration.test.ts\``,
+  },
+  {
+    row: 63,
+    fault: 'usage absurd but finite',
+    elsewhere: '`packages/router/test/absurd-usage.integration.test.ts`',
+  },
+  {
+    row: 64,
+    fault: 'viewer of the live feed stops reading, logs out or loses its key',
+    elsewhere: '`packages/router/test/admin-routes.integration.test.ts`',
+  },
   { row: 65, fault: 'two signals at once; SIGTERM while answers are written down' },
+  {
+    row: 66,
+    fault: 'back to a release that knows fewer migrations',
+    elsewhere: '`packages/router/src/records/store/migrate.integration.test.ts`',
+  },
   { row: 67, fault: 'a later call of one answer is bad' },
   { row: 68, fault: 'everything at once' },
   { row: 69, fault: 'link of a device lost in mid-answer', elsewhere: devices },

@@ -73,27 +73,36 @@ function splitByTier(backend: HttpBackendConfig, index: number, findings: Findin
     findings.problem(['backends', index, 'models'], message);
     return [backend];
   }
-  const isLocal = (model: string): boolean => !isCloudModel(model);
-  const local = {
-    ...backend,
-    models: backend.models.filter(isLocal),
-    fallbackModels: backend.fallbackModels.filter(isLocal),
-    embeddingModels: backend.embeddingModels.filter(isLocal),
-  };
-  const cloud: HttpBackendConfig = {
-    ...backend,
-    name: `${backend.name}-cloud`,
-    tier: 'cloud',
-    models: backend.models.filter(isCloudModel),
-    fallbackModels: backend.fallbackModels.filter(isCloudModel),
-    embeddingModels: backend.embeddingModels.filter(isCloudModel),
-    capabilities: { ...backend.capabilities, images: backend.capabilities.images ?? false },
-  };
-  findings.warning(
-    `Backend ${backend.name} names models that its server passes on to a cloud: they are the cloud backend ${cloud.name}.`,
-  );
+  const local = withModels(backend, (model) => !isCloudModel(model));
+  const cloud = cloudPartOf(backend, isCloudModel);
+  findings.warning(passesOn(backend, cloud));
   if (local.models.length === 0 && backend.models.length > 0) return [cloud];
   return cloud.models.length === 0 ? [local] : [local, cloud];
+}
+
+/** The models of a local entry that its server passes on to a cloud, as the backend that they are. */
+export function cloudPartOf(backend: HttpBackendConfig, isPassedOn: (model: string) => boolean): HttpBackendConfig {
+  const { capabilities, name } = backend;
+  return {
+    ...withModels(backend, isPassedOn),
+    name: `${name}-cloud`,
+    tier: 'cloud',
+    capabilities: { ...capabilities, images: capabilities.images ?? false },
+  };
+}
+
+/** Said to the operator. */
+export function passesOn(backend: Pick<HttpBackendConfig, 'name'>, cloud: Pick<HttpBackendConfig, 'name'>): string {
+  return `Backend ${backend.name} names models that its server passes on to a cloud: they are the cloud backend ${cloud.name}.`;
+}
+
+function withModels(backend: HttpBackendConfig, isWanted: (model: string) => boolean): HttpBackendConfig {
+  return {
+    ...backend,
+    models: backend.models.filter(isWanted),
+    fallbackModels: backend.fallbackModels.filter(isWanted),
+    embeddingModels: backend.embeddingModels.filter(isWanted),
+  };
 }
 
 /** What the entry leaves open comes from the environment. */

@@ -21,6 +21,8 @@ export interface Backend {
   capabilitiesOf?(model: string): Capabilities;
   /** Models that may stand in, in order, where the one asked for is limited, broken or unknown. */
   readonly standIns?: readonly string[];
+  /** Models of its entry that its server hands on to a cloud, as it said last: they are of the cloud tier. */
+  readonly handedOn?: readonly string[];
   /** How clients name a paired device; undefined for all others. */
   label?(): DeviceLabel | undefined;
   /** What bears on how soon it would answer by one of its models; absent: its status says all. Cheap. */

@@ -114,6 +114,29 @@ test('a signature Gemini does not accept is replaced by the sentinel, once', asy
   assert.equal(sentinels(), 1);
 });
 
+test('a refused signature is remembered: the requests that follow carry it no more, and cost one call each', async (t) => {
+  for (const keyed of [true, false]) {
+    for (const stream of [true, false]) {
+      const fake = await fakeFor(t);
+      const { infer, sentinels } = geminiSubject(t, fake.origin, { models: ['gemini-3-pro-preview'] });
+      const asked: Message[] = [{ role: 'user', content: [{ type: 'text', text: 'The weather in Paris?' }] }];
+      const events = await infer({ messages: asked, tools, hints: { mode: 'cloud', clientKey: 'alice' } });
+      const forged = answered(events, (call) => ({ ...call, thoughtSignature: 'Zm9yZ2Vk' }));
+      // Another key finds nothing kept in its place.
+      const hints = { mode: 'cloud', clientKey: keyed ? 'alice' : 'bob' } as const;
+      const request = { messages: [...asked, ...forged], tools, hints, stream };
+      assertGrammar(await infer(request));
+      assert.equal(fake.requests.length, 3);
+      for (let more = 1; more <= 3; more++) {
+        assertGrammar(await infer(request));
+        assert.equal(fake.requests.length, 3 + more);
+      }
+      assert.deepEqual(fake.complaints, ['Thought signature is not valid.']);
+      assert.equal(sentinels(), keyed ? 1 : 4);
+    }
+  }
+});
+
 interface Loop {
   readonly model: string;
   readonly client: Client;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type Cancellation, childOf } from '../../../core/abort.ts';
 import type { Backend, BackendStatus, CallContext, Capabilities } from '../../../core/backend.ts';
 import { type Clock, sleep } from '../../../core/clock.ts';
@@ -5,6 +6,7 @@ import type { GeminiBackendConfig, LimitsConfig } from '../../../config/config.t
 import type { Embedder } from '../../../core/embedding.ts';
 import { BackendError, RequestError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
+import { setRecent } from '../../../core/recent.ts';
 import type { ChatRequest } from '../../../core/request.ts';
 import type { SignatureStore } from './signature-store.ts';
 import type { HttpClient } from '../../http/client.ts';
@@ -45,6 +47,9 @@ const restoreMs = 2_000;
 /** Longest that a call waits for what another router may have kept. */
 const fetchMs = 50;
 
+/** Refused signatures that are kept in mind. */
+const maxRefused = 10_000;
+
 type Disliked = NonNullable<Refusal['disliked']>;
 const nothing: ReadonlySet<Disliked> = new Set();
 
@@ -64,6 +69,8 @@ class GeminiBackend implements Backend {
   readonly #closing = new AbortController();
   /** What a model turned out not to take, so that it is not asked twice again. */
   readonly #disliked = new Map<string, ReadonlySet<Disliked>>();
+  /** Digests of signatures that a model refused: a history brings them again with each request. */
+  readonly #refused = new Map<string, true>();
   #hasListed = false;
   #active = 0;
 
@@ -131,7 +138,7 @@ class GeminiBackend implements Backend {
         let hasBegun = false;
         try {
           for await (const events of this.#run(attempt, call)) {
-            if (attempt.reader.hasEnded) this.#answered(attempt.permit);
+            if (attempt.reader.hasEnded) this.#answered(attempt, call.model);
             if (events.length === 0) continue;
             hasBegun = true;
             yield events;
@@ -158,7 +165,7 @@ class GeminiBackend implements Backend {
           const chunks = await this.#transport.complete({ model, body, secret: permit.secret, signal });
           const events = chunks.flatMap((chunk) => reader.read(chunk));
           for (const event of reader.end()) events.push(event);
-          this.#answered(permit);
+          this.#answered(attempt, call.model);
           return events;
         } catch (error) {
           without = this.#afterFailure(error, permit, call, without, true);
@@ -198,8 +205,10 @@ class GeminiBackend implements Backend {
     return { ...this.#prepare(request, call, without), permit: this.#keys.take(call.model) };
   }
 
-  #answered(permit: KeyPermit): void {
+  /** What went well without them was refused for them. */
+  #answered({ permit, leftOut }: Begun, model: string): void {
     permit.succeeded();
+    for (const signature of leftOut) setRecent(this.#refused, refusalKey(model, signature), true, maxRefused);
     this.#listModelsOnce(permit.secret);
   }
 
@@ -235,6 +244,10 @@ class GeminiBackend implements Backend {
     const traits = lacking(traitsOf(call.model), without);
     const names = new ToolNames(request.tools.map(({ name }) => name));
     const { clientKey } = request.hints;
+    const leftOut = new Set<string>();
+    const isRefused = (signature: string): boolean =>
+      this.#refused.size > 0 && this.#refused.has(refusalKey(call.model, signature));
+    const found = (tell: () => void) => signaturesFor(traits, signatures, clientKey, tell, isRefused);
     const body = serialise(
       translateRequest(request, {
         traits,
@@ -242,8 +255,12 @@ class GeminiBackend implements Backend {
         sendsIds: this.#config.auth === 'api_key',
         wantScores: call.wantScores,
         signatures: without.has('signatures')
-          ? sentinelsOnly(onSentinel)
-          : signaturesFor(traits, signatures, clientKey, onSentinel),
+          ? sentinelsOnly(
+              found(() => undefined),
+              onSentinel,
+              (signature) => leftOut.add(signature),
+            )
+          : found(onSentinel),
         warn: (param, why) => call.warn(param, why),
       }),
     );
@@ -256,7 +273,7 @@ class GeminiBackend implements Backend {
       promptCharacters: body.length,
       onSigned: (signed, signature) => signatures.put(clientKey, signed, signature),
     });
-    return { body, reader };
+    return { body, reader, leftOut };
   }
 
   async *#run({ body, reader, permit }: Begun, call: CallContext): AsyncGenerator<InferenceEvent[], void> {
@@ -318,10 +335,16 @@ class GeminiBackend implements Backend {
 interface Prepared {
   readonly body: string;
   readonly reader: AnswerReader;
+  /** Signatures that the history has and the body has not, since the body with them was refused. */
+  readonly leftOut: ReadonlySet<string>;
 }
 
 /** With the key that it goes by. */
 type Begun = Prepared & { readonly permit: KeyPermit };
+
+function refusalKey(model: string, signature: string): string {
+  return createHash('sha256').update(`${model} ${signature}`).digest('base64url');
+}
 
 function lacking(traits: ModelTraits, without: ReadonlySet<Disliked>): ModelTraits {
   return {

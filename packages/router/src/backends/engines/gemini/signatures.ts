@@ -13,20 +13,22 @@ export interface SignatureSource {
 
 /**
  * What the client carried back, else what the store remembers, else the sentinel where one is required (told to
- * `onSentinel`). Models that do not sign get none.
+ * `onSentinel`). Models that do not sign get none, and none gets one that was refused before.
  */
 export function signaturesFor(
   traits: ModelTraits,
   store: SignatureStore,
   clientKey: string | undefined,
   onSentinel: () => void,
+  isRefused: (signature: string) => boolean = () => false,
 ): SignatureSource {
   return {
     find(call, isRequired) {
       if (traits.signatures === 'none') return undefined;
       const carried = call.thoughtSignature;
-      if (carried !== undefined && isBase64(carried)) return carried;
-      const kept = store.get(clientKey, call, isRequired ? 'any' : 'id');
+      if (carried !== undefined && isBase64(carried) && !isRefused(carried)) return carried;
+      const found = store.get(clientKey, call, isRequired ? 'any' : 'id');
+      const kept = found === undefined || isRefused(found) ? undefined : found;
       if (kept !== undefined || !isRequired || traits.signatures === 'optional') return kept;
       onSentinel();
       return signatureSentinel;
@@ -34,10 +36,19 @@ export function signaturesFor(
   };
 }
 
-/** Every required signature is the sentinel: for a history whose signatures Gemini does not accept. */
-export function sentinelsOnly(onSentinel: () => void): SignatureSource {
+/**
+ * Every required signature is the sentinel: for a history whose signatures Gemini does not accept. Those that would have
+ * been sent are told to `onLeftOut`.
+ */
+export function sentinelsOnly(
+  source: SignatureSource,
+  onSentinel: () => void,
+  onLeftOut: (signature: string) => void,
+): SignatureSource {
   return {
-    find(_, isRequired) {
+    find(call, isRequired) {
+      const signature = source.find(call, isRequired);
+      if (signature !== undefined && signature !== signatureSentinel) onLeftOut(signature);
       if (isRequired) onSentinel();
       return isRequired ? signatureSentinel : undefined;
     },

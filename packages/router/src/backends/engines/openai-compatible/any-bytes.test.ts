@@ -9,6 +9,7 @@ import * as fc from 'fast-check';
 import type { Backend } from '../../../core/backend.ts';
 import { BackendError } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
+import type { HttpRequest } from '../../http/client.ts';
 import { createOpenAiCompatibleBackend } from './backend.ts';
 
 interface Canned {
@@ -26,7 +27,12 @@ function backendAnswering({ status, type, reads }: Canned): Backend {
     headers: { 'content-type': type },
     body: Object.assign(body(), { destroy: () => undefined }),
   };
-  const client = { send: () => Promise.resolve(response), close: () => Promise.resolve() };
+  // The only GET asks whether it is an Ollama.
+  const none = { status: 404, headers: {}, body: Object.assign(noBytes(), { destroy: () => undefined }) };
+  const client = {
+    send: ({ method }: HttpRequest) => Promise.resolve(method === 'GET' ? none : response),
+    close: () => Promise.resolve(),
+  };
   return createOpenAiCompatibleBackend(
     {
       kind: 'openai-compatible',
@@ -44,6 +50,8 @@ function backendAnswering({ status, type, reads }: Canned): Backend {
     { client, clock: new FakeClock(), limits: { upstreamEventBytes: 1000, answerBytes: 10_000 } },
   );
 }
+
+async function* noBytes(): AsyncGenerator<Uint8Array, void> {}
 
 async function eventsOf(canned: Canned): Promise<InferenceEvent[]> {
   const events: InferenceEvent[] = [];

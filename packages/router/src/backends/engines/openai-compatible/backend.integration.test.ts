@@ -4,12 +4,13 @@ import { type Behaviour, describeBackend } from '@lfo/testing/backend-contract.t
 import { chatRequest } from '@lfo/testing/chat-request.ts';
 import { collectEvents, oneByOne } from '@lfo/testing/collect.ts';
 import { assertGrammar, textOfEvents } from '@lfo/testing/event-grammar.ts';
-import { settle } from '@lfo/testing/fake-clock.ts';
+import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 import { refusingOrigin, ScriptedUpstream } from '@lfo/testing/scripted-upstream.ts';
 import type { Script } from '@lfo/testing/upstream/exchange.ts';
+import { FakeOllama } from '@lfo/testing/upstream/fake-ollama.ts';
 import { answerWith, frame, hello, openaiChunks } from '@lfo/testing/upstream/openai-answer.ts';
-import type { Backend, CallContext } from '../../../core/backend.ts';
-import { systemClock } from '../../../core/clock.ts';
+import type { Backend, BackendStatus, CallContext } from '../../../core/backend.ts';
+import { type Clock, systemClock } from '../../../core/clock.ts';
 import type { HttpBackendConfig } from '../../../config/config.ts';
 import { BackendError, type BackendFault } from '../../../core/errors.ts';
 import type { InferenceEvent } from '../../../core/events.ts';
@@ -36,7 +37,12 @@ const toolCall = answerWith({
   toolCalls: [{ id: 'call_1', name: 'add', argumentDeltas: ['{"a"', ':1}'] }],
 });
 
-function backendFor(t: TestContext, origin: string, config: Partial<HttpBackendConfig> = {}): Backend {
+function backendFor(
+  t: TestContext,
+  origin: string,
+  config: Partial<HttpBackendConfig> = {},
+  clock: Clock = systemClock,
+): Backend {
   const tier = config.tier ?? 'local';
   const client = createHttpClient({
     backend: 'server',
@@ -60,7 +66,7 @@ function backendFor(t: TestContext, origin: string, config: Partial<HttpBackendC
       embeddingModels: [],
       ...config,
     },
-    { client, clock: systemClock, limits: { upstreamEventBytes: 100_000, answerBytes: 1_000_000 } },
+    { client, clock, limits: { upstreamEventBytes: 100_000, answerBytes: 1_000_000 } },
   );
   t.after(() => backend.close());
   return backend;
@@ -304,22 +310,132 @@ test('an error status decides at once, whether or not its body ever comes', asyn
   }
 });
 
+async function ollamaFor(t: TestContext, models: Readonly<Record<string, string | undefined>>): Promise<FakeOllama> {
+  const ollama = await FakeOllama.start(models);
+  t.after(() => ollama.upstream.close());
+  return ollama;
+}
+
+const probed = async (backend: Backend): Promise<BackendStatus> => await backend.probe(new AbortController().signal);
+
 test('Ollama lists models that run in its cloud: the local tier neither offers nor asks them', async (t) => {
-  const upstream = await upstreamFor(t);
-  upstream.always((exchange) =>
-    exchange.request.method === 'GET'
-      ? exchange.json(200, {
-          object: 'list',
-          data: ['gpt-oss:120b-cloud', 'minimax-m2:cloud', 'qwen3:4b'].map((id) => ({ id, owned_by: 'library' })),
-        })
-      : answerWith(hello)(exchange),
-  );
-  const backend = backendFor(t, upstream.origin, { models: [] });
-  await backend.probe(new AbortController().signal);
+  const ollama = await ollamaFor(t, {
+    'gpt-oss:120b-cloud': 'gpt-oss:120b',
+    'minimax-m2:cloud': 'minimax-m2',
+    'qwen3:4b': undefined,
+  });
+  const backend = backendFor(t, ollama.origin, { models: [] });
+  await probed(backend);
   assert.deepEqual(backend.models, ['qwen3:4b']);
   const error = await faultOf(infer(backend, {}, { model: 'gpt-oss:120b-cloud' }));
   assert.equal(error.code, 'egress_violation');
-  assert.ok(upstream.requests.every(({ method }) => method === 'GET'));
+  assert.ok(ollama.upstream.requests.every(({ method }) => method === 'GET'));
+});
+
+test('an alias of a cloud model is known for what it is, whatever it is called', async (t) => {
+  const ollama = await ollamaFor(t, {
+    'mine:latest': 'gpt-oss:120b',
+    'me/helper:v2': 'minimax-m2',
+    'qwen3:4b': undefined,
+  });
+  const backend = backendFor(t, ollama.origin, { models: [] });
+  assert.equal((await probed(backend)).state, 'ready');
+  assert.deepEqual(backend.models, ['qwen3:4b']);
+  for (const model of ['mine', 'mine:latest', 'MINE:Latest', ' mine', 'library/mine', 'me/helper:v2']) {
+    assert.equal((await faultOf(infer(backend, {}, { model }))).code, 'egress_violation', model);
+    const whole = backend.complete?.(chatRequest(), callContext({ model }));
+    assert.equal((await faultOf(whole ?? Promise.resolve())).code, 'egress_violation', model);
+  }
+  assert.equal(textOfEvents(await infer(backend, {}, { model: 'qwen3:4b' })), 'Hello from upstream.');
+  assert.deepEqual(ollama.sentOut, []);
+  assert.equal(ollama.upstream.chats.length, 1);
+});
+
+test('an alias that its entry names is not used in the local tier, from the very first request on', async (t) => {
+  const ollama = await ollamaFor(t, { 'mine:latest': 'gpt-oss:120b', 'qwen3:4b': undefined });
+  const entry = { models: ['mine', 'qwen3:4b'], fallbackModels: ['mine'], embeddingModels: ['mine'] };
+  const backend = backendFor(t, ollama.origin, entry);
+  assert.equal((await faultOf(infer(backend, {}, { model: 'mine' }))).code, 'egress_violation');
+  await probed(backend);
+  assert.deepEqual([backend.models, backend.standIns, backend.embedder?.models], [['qwen3:4b'], [], []]);
+  const { signal } = new AbortController();
+  const embedding = backend.embedder?.embed(
+    { inputs: ['a'], truncate: true },
+    { ...callContext(), signal, model: 'mine' },
+  );
+  assert.equal((await faultOf(embedding ?? Promise.resolve())).code, 'egress_violation');
+  const alone = backendFor(t, ollama.origin, { models: ['mine'] });
+  const { state, detail } = await probed(alone);
+  assert.equal(state, 'down');
+  assert.match(detail ?? '', /tier cloud/);
+  assert.equal((await faultOf(infer(alone, {}, { model: '' }))).code, 'egress_violation');
+  assert.deepEqual(ollama.sentOut, []);
+});
+
+test('a name that is given to a cloud model after the last probe is not asked for', async (t) => {
+  const ollama = await ollamaFor(t, { 'gpt-oss:120b-cloud': 'gpt-oss:120b', 'mine:latest': undefined });
+  const clock = new FakeClock();
+  const backend = backendFor(t, ollama.origin, { models: ['mine', 'new'] }, clock);
+  await probed(backend);
+  assert.equal((await faultOf(infer(backend, {}, { model: 'new' }))).code, 'model_not_found');
+  assert.equal(textOfEvents(await infer(backend, {}, { model: 'mine' })), 'Hello from upstream.');
+  ollama.copy('gpt-oss:120b-cloud', 'new:latest');
+  ollama.copy('gpt-oss:120b-cloud', 'mine:latest');
+  clock.advance(1001);
+  for (const model of ['new', 'mine']) {
+    assert.equal((await faultOf(infer(backend, {}, { model }))).code, 'egress_violation', model);
+  }
+  assert.deepEqual(ollama.sentOut, []);
+});
+
+test('an Ollama that does not say which models it hands on is given no prompt, and says why', async (t) => {
+  for (const tags of [
+    (exchange) => exchange.json(500, { error: 'no manifest' }),
+    (exchange) => exchange.json(403, {}),
+    (exchange) => exchange.reset(),
+  ] satisfies Script[]) {
+    const ollama = await ollamaFor(t, { 'mine:latest': 'gpt-oss:120b', 'qwen3:4b': undefined });
+    const said = ollama.upstream.tags;
+    for (const models of [[], ['qwen3:4b', 'mine']]) {
+      ollama.upstream.tags = tags;
+      const backend = backendFor(t, ollama.origin, { models });
+      const { state, detail } = await probed(backend);
+      assert.equal(state, 'down');
+      assert.match(detail ?? '', /\/api\/tags/);
+      for (const model of ['qwen3:4b', 'mine', '']) await faultOf(infer(backend, {}, { model }));
+      assert.equal(ollama.upstream.chats.length, 0);
+      ollama.upstream.tags = said;
+      assert.equal((await probed(backend)).state, 'ready');
+      assert.deepEqual(backend.models, ['qwen3:4b']);
+    }
+  }
+});
+
+test('a server that is no Ollama is used as ever, whatever it answers where Ollama would say', async (t) => {
+  const llama = { name: '/m.gguf', model: '/m.gguf', size: '', digest: '', type: 'model' };
+  const answers: readonly (readonly [askedAgain: boolean, Script])[] = [
+    [false, (exchange) => exchange.json(404, { error: 'not found' })],
+    [false, (exchange) => exchange.json(401, {})],
+    [false, (exchange) => exchange.json(200, { error: 'Unexpected endpoint or method.' })],
+    [false, (exchange) => exchange.json(200, { models: [llama], object: 'list', data: [] })],
+    [true, (exchange) => exchange.json(500, {})],
+    [true, (exchange) => exchange.reset()],
+  ];
+  for (const [askedAgain, answer] of answers) {
+    const upstream = await upstreamFor(t);
+    let asked = 0;
+    upstream.tags = (exchange) => {
+      asked++;
+      return answer(exchange);
+    };
+    const backend = backendFor(t, upstream.origin);
+    for (let i = 0; i < 3; i++) assert.equal((await probed(backend)).state, 'ready');
+    assert.deepEqual(backend.models, ['scripted']);
+    assert.equal(asked > 1, askedAgain);
+    asked = 0;
+    assert.equal(textOfEvents(await infer(backend, {})), 'Hello from upstream.');
+    assert.equal(asked, 0);
+  }
 });
 
 test('a local server is told the mode, and an answer that left the network is thrown away', async (t) => {

@@ -22,6 +22,7 @@ import { headersForEngine } from './engine-headers.ts';
 import { EngineLoad, metricsUrlOf } from './engine-load.ts';
 import { AnswerReader } from './events.ts';
 import { Exchanges, StatusError } from './exchange.ts';
+import { ModelPlaces, silence } from './model-places.ts';
 import { type ListedModel, listedModels } from './models.ts';
 import { requestText, type WireStyle } from './request.ts';
 import { type Feature, type RequestShape, shapeOf, SupportedFeatures, type Way } from './supported-features.ts';
@@ -81,12 +82,20 @@ function isWithoutList(error: unknown): boolean {
   return error instanceof BackendError && (error.fault === 'rejected' || error.fault === 'bad_answer');
 }
 
+const silent: BackendStatus = { state: 'down', detail: silence };
+
+/** All models of its entry are handed on to a cloud. */
+const allHandedOn: BackendStatus = {
+  state: 'down',
+  detail:
+    'hands every model of its entry on to a cloud: they are a backend of the tier cloud; name others in its entry',
+};
+
 const waking: BackendStatus = { state: 'loading', detail: 'Its machine is being woken.' };
 
 class OpenAiCompatibleBackend implements Backend {
   readonly id: string;
   readonly tier: Tier;
-  readonly standIns: readonly string[];
   readonly embedder: Embedder;
   readonly scoresOnDemand = true;
   readonly goesOnWithTexts = true;
@@ -95,6 +104,8 @@ class OpenAiCompatibleBackend implements Backend {
   readonly #exchanges: Exchanges;
   readonly #keys: KeyRing;
   readonly #features = new SupportedFeatures();
+  /** Only where the prompts must stay in the network, and nothing else says whether they do. */
+  readonly #places: ModelPlaces | undefined;
   readonly isRouter?: true;
   readonly affinity: 'strict' | 'loose';
   readonly #opaque: OpaqueIds;
@@ -105,13 +116,13 @@ class OpenAiCompatibleBackend implements Backend {
   /** Of models of the list as it is, by what the server has been seen to take; asked for several times a request. */
   readonly #capabilities = new Map<string, { readonly learned: number; readonly capabilities: Capabilities }>();
   #status: BackendStatus = { state: 'ready' };
+  #handedOn: readonly string[] = [];
   #active = 0;
 
   constructor(config: HttpBackendConfig, dependencies: OpenAiCompatibleDependencies) {
     const { client, clock, limits } = dependencies;
     this.id = config.name;
     this.tier = config.tier;
-    this.standIns = config.fallbackModels;
     this.#config = config;
     this.#dependencies = dependencies;
     this.#opaque = dependencies.opaque ?? opaqueIds();
@@ -136,9 +147,14 @@ class OpenAiCompatibleBackend implements Backend {
       maxEventBytes: limits.upstreamEventBytes,
       maxBodyBytes: limits.answerBytes,
     });
+    if (config.tier === 'local' && config.kind !== 'lfo' && config.engine === undefined) {
+      const [key] = config.apiKeys;
+      this.#places = new ModelPlaces({ exchanges: this.#exchanges, clock, backend: config.name, key });
+    }
     this.embedder = openAiEmbedder({
+      stays: (model, signal) => this.#mustStay(model, signal),
       backend: config.name,
-      models: config.embeddingModels,
+      models: () => this.#thatStay(config.embeddingModels),
       exchanges: this.#exchanges,
       keys: this.#keys,
       isOfTheKey,
@@ -146,9 +162,23 @@ class OpenAiCompatibleBackend implements Backend {
   }
 
   get models(): readonly string[] {
-    if (this.#config.models.length > 0) return this.#config.models;
-    const { embeddingModels } = this.#config;
+    const { models, embeddingModels } = this.#config;
+    if (models.length > 0) return this.#thatStay(models);
     return this.#listed.map(({ id }) => id).filter((id) => !embeddingModels.includes(id));
+  }
+
+  get handedOn(): readonly string[] {
+    return this.#handedOn;
+  }
+
+  get standIns(): readonly string[] {
+    return this.#thatStay(this.#config.fallbackModels);
+  }
+
+  #thatStay(models: readonly string[]): readonly string[] {
+    const places = this.#places;
+    if (places === undefined || !models.some((model) => places.placeOf(model) === 'cloud')) return models;
+    return models.filter((model) => places.placeOf(model) !== 'cloud');
   }
 
   get capabilities(): Capabilities {
@@ -221,13 +251,15 @@ class OpenAiCompatibleBackend implements Backend {
     const cancel = this.#dependencies.clock.schedule(probeMs, () => abort.abort(new Error('late')));
     try {
       await this.#list(abort.signal);
-      this.#isUp();
+      this.#noteFound();
     } catch (error) {
       signal.throwIfAborted();
       if (this.#config.models.length > 0 && isWithoutList(error)) {
-        this.#isUp();
+        await this.#places?.look(null);
+        this.#noteFound();
         return this.status();
       }
+      this.#places?.forget();
       const detail = error instanceof BackendError ? error.message : 'The backend did not list its models in time.';
       if (this.#status !== outForEgress) this.#status = { state: 'down', detail };
     } finally {
@@ -287,6 +319,27 @@ class OpenAiCompatibleBackend implements Backend {
     this.#dependencies.sleeper?.isUp();
   }
 
+  #noteFound(): void {
+    const { models, fallbackModels, embeddingModels } = this.#config;
+    const named = [...models, ...fallbackModels, ...embeddingModels];
+    if (this.#places?.isSilent === false) {
+      this.#handedOn = named.filter((model) => this.#places?.placeOf(model) === 'cloud');
+    }
+    const out = this.#places?.isSilent === true ? silent : this.#haveAllGone() ? allHandedOn : undefined;
+    if (out === undefined) this.#isUp();
+    else if (this.#status !== outForEgress) this.#status = out;
+  }
+
+  #haveAllGone(): boolean {
+    return this.#config.models.length > 0 && this.models.length === 0;
+  }
+
+  /** @throws BackendError where a prompt for the model would leave the network though it must not, or nobody says so */
+  async #mustStay(model: string, signal: Cancellation): Promise<void> {
+    if (this.tier === 'cloud') return;
+    if (isCloudModel(model) || (await this.#places?.isHandedOn(model, signal)) === true) throw egressViolation(this.id);
+  }
+
   /** Whoever sent a prompt out of the network gets none until somebody has looked. */
   #noted(error: unknown): unknown {
     if (error instanceof BackendError && error.egress !== undefined) this.#status = outForEgress;
@@ -302,7 +355,7 @@ class OpenAiCompatibleBackend implements Backend {
     call.signal.throwIfAborted();
     const model = call.model === '' ? await this.#defaultModel(call.signal) : call.model;
     const { tier, id: backend } = this;
-    if (tier === 'local' && isCloudModel(model)) throw egressViolation(backend);
+    await this.#mustStay(model, call.signal);
     const { response, way, wanted } = await this.#ask(request, { ...call, model }, stream);
     const load = this.isRouter === true ? readLoadText(String(response.headers[loadHeader] ?? '')) : undefined;
     if (load !== undefined) this.#noteLoad(load);
@@ -458,6 +511,7 @@ class OpenAiCompatibleBackend implements Backend {
   async #defaultModel(signal: Cancellation): Promise<string> {
     const known = this.models[0];
     if (known !== undefined) return known;
+    if (this.#haveAllGone()) throw egressViolation(this.id);
     const [first] = await this.#list(signal);
     if (first !== undefined) return first.id;
     throw new BackendError('The backend lists no models; load one there or name one in lfo.yaml.', {
@@ -473,12 +527,17 @@ class OpenAiCompatibleBackend implements Backend {
       const list = (await this.#exchanges.json(answer)) ?? null;
       const all = listedModels(list);
       const listed = this.isRouter === true ? modelsOfLfo(list, all, this.tier) : all;
-      this.#listed = this.tier === 'local' ? listed.filter(({ id }) => !isCloudModel(id)) : listed;
+      await this.#places?.look(list);
+      this.#listed = this.tier === 'local' ? listed.filter(({ id }) => this.#runsThere(id)) : listed;
       this.#capabilities.clear();
       return this.#listed;
     } catch (error) {
       throw error instanceof StatusError ? error.shown : error;
     }
+  }
+
+  #runsThere(model: string): boolean {
+    return !isCloudModel(model) && (this.#places?.placeOf(model) ?? 'here') === 'here';
   }
 }
 

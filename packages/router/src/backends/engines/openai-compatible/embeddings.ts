@@ -17,8 +17,11 @@ const embeddings = z.object({
 /** What the embedding models of one server are asked through. */
 export interface EmbeddingServer {
   readonly backend: string;
-  readonly models: readonly string[];
+  /** Those that it may be asked for now. */
+  readonly models: () => readonly string[];
   readonly exchanges: Exchanges;
+  /** Rejects where the texts would leave the network though they must not. */
+  readonly stays: (model: string, signal: Cancellation) => Promise<void>;
   readonly keys: KeyRing;
   /** Tells the keys of a failure, and whether another one may do better. */
   readonly isOfTheKey: (error: StatusError, permit: ReturnType<KeyRing['take']>) => boolean;
@@ -26,10 +29,16 @@ export interface EmbeddingServer {
 
 /** `POST /embeddings` of any server that speaks OpenAI's API. */
 export function openAiEmbedder(server: EmbeddingServer): Embedder {
-  return { models: server.models, embed: (ask, call) => embed(server, ask, call) };
+  return {
+    get models() {
+      return server.models();
+    },
+    embed: (ask, call) => embed(server, ask, call),
+  };
 }
 
 async function embed(server: EmbeddingServer, ask: EmbeddingAsk, call: EmbeddingCall): Promise<EmbeddingAnswer> {
+  await server.stays(call.model, call.signal);
   const vectors: Float32Array[] = [];
   let promptTokens: number | undefined = 0;
   for (let at = 0; at < ask.inputs.length; at += textsAtOnce) {
