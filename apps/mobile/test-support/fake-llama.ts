@@ -19,6 +19,8 @@ export class FakeLlama {
   slots = 0;
   running = 0;
   mostRunning = 0;
+  /** Reading a model halts half-way until this resolves. */
+  opening: Promise<void> | undefined;
   readonly #requests = new Map<number, Queued>();
   #next = 1;
 
@@ -31,6 +33,7 @@ export class FakeLlama {
     ) => {
       if (model.includes('gone')) throw new Error('Failed to load model');
       onProgress?.(50);
+      await this.opening;
       onProgress?.(100);
       return {
         contextId: id,
