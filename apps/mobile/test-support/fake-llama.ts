@@ -21,6 +21,8 @@ export class FakeLlama {
   mostRunning = 0;
   /** Reading a model halts half-way until this resolves. */
   opening: Promise<void> | undefined;
+  /** A request is taken once this resolves. */
+  queueing: Promise<void> | undefined;
   readonly #requests = new Map<number, Queued>();
   #next = 1;
 
@@ -87,6 +89,7 @@ export class FakeLlama {
       onToken: (token: object, id: number) => void,
       onComplete: (result: object) => void,
     ) => {
+      await this.queueing;
       const id = this.#next++;
       const request = { isCancelled: false };
       this.#requests.set(id, request);
