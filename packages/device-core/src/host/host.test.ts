@@ -467,6 +467,7 @@ test('reload lets what runs end, and opens the model anew then, even where it is
   const identity = { boot: 'AAECAwQFBgcICQoLDA0ODw', name: 'n', app: 'a', os: 'o' };
   const host = new DeviceHost({ identity, engine, openModel, clock, gates });
   host.load();
+  await clock.advanceAsync(1);
   await settle(8);
   const offered = (): readonly string[] => host.offers().map(({ id }) => id);
   assert.deepEqual(offered(), ['tiny-1']);
@@ -477,6 +478,7 @@ test('reload lets what runs end, and opens the model anew then, even where it is
   await settle(8);
   assert.deepEqual(offered(), ['tiny-1']);
   place?.leave();
+  await clock.advanceAsync(1);
   await settle(8);
   assert.deepEqual(offered(), ['tiny-2']);
 });
