@@ -114,6 +114,12 @@ describe('FunctionGemma by Cactus', () => {
     expect(String(tools)).toContain('get_weather');
     expect((await model.count(prompt, never)).warm).toBeGreaterThan(0);
     expect((await model.count({ ...prompt, prefixKey: 'bb' }, never)).warm).toBe(0);
+    const resets = fakeCactus().callsOf('reset').length;
+    await answer(model, prompt);
+    expect(fakeCactus().callsOf('reset')).toHaveLength(resets);
+    await answer(model, { ...prompt, prefixKey: 'bb' });
+    expect(fakeCactus().callsOf('reset')).toHaveLength(resets + 1);
+    expect((await model.count(prompt, never)).warm).toBe(0);
     await model.close();
   });
 });
