@@ -207,7 +207,8 @@ describe('llama.rn', () => {
       for await (const _ of model.run(asking('Tell a story.', { maxTokens: 400 }), abort.signal, () => {}));
     })();
     const failed = expect(running).rejects.toBeDefined();
-    while (llama.callsOf('llamaQueueCompletion').length === queued) await new Promise((resolve) => setTimeout(resolve, 1));
+    while (llama.callsOf('llamaQueueCompletion').length === queued)
+      await new Promise((resolve) => setTimeout(resolve, 1));
     abort.abort();
     await failed;
     const cancelled = llama.callsOf('llamaCancelRequest').length;

@@ -67,8 +67,7 @@ describe('the dashboard keeps what was typed, and says nothing that is not so', 
     await recorded(1);
     await page.goto('/dashboard/requests?status=409&error=budget_spent&device=dev-1&key=old&untilMs=1795000000000');
     await page.getByText('No request on record matches.').waitFor();
-    const shown = (label: string): Promise<string> =>
-      page.getByLabel(label, { exact: true }).evaluate((select: HTMLSelectElement) => select.value);
+    const shown = (label: string): Promise<string> => page.getByLabel(label, { exact: true }).inputValue();
     assert.deepEqual(await Promise.all(['Status', 'Error', 'Device', 'Key', 'Until'].map(shown)), [
       '409',
       'budget_spent',
@@ -113,7 +112,9 @@ describe('the dashboard keeps what was typed, and says nothing that is not so', 
     });
     await page.route('**/dashboard/api/live?*', async (route) => {
       const events = isAsked
-        ? held({ text: 'The capital is Syd' }) + held({ text: 'It is ', afterMs: 90 }) + held({ text: 'Bern.', afterMs: 90 })
+        ? held({ text: 'The capital is Syd' }) +
+          held({ text: 'It is ', afterMs: 90 }) +
+          held({ text: 'Bern.', afterMs: 90 })
         : '';
       if (isAsked) await page.unroute('**/dashboard/api/live?*');
       await route.fulfill({ contentType: 'text/event-stream', body: `retry: 200\n\n${events}` });
@@ -175,12 +176,12 @@ describe('the dashboard keeps what was typed, and says nothing that is not so', 
     await page.locator('.notice').getByText('laptop').waitFor();
     assert.equal(new URL(page.url()).pathname, '/dashboard/keys');
     // The frame was drawn twice, and its shortcuts are heard once.
-    const entries = await page.evaluate(() => history.length);
+    const entries = await page.evaluate<number>('history.length');
     await page.locator('h1').click();
     await page.keyboard.press('g');
     await page.keyboard.press('n');
     await page.waitForURL('**/dashboard/now');
-    assert.equal(await page.evaluate(() => history.length), entries + 1);
+    assert.equal(await page.evaluate<number>('history.length'), entries + 1);
   });
 
   test('figures of a time lead to the requests of that time, and those of one key are its own', async (t) => {

@@ -57,7 +57,12 @@ export function PairScreen({ phone, link }: { readonly phone: Phone; readonly li
         {isScanning && <Button label="Stop scanning" kind="text" onPress={() => setScanning(false)} />}
         <Field label="Code or link" value={code} onChange={setCode} placeholder="M2GT-58X4-…" isCode />
         <Field label="Address of the router" value={address} onChange={setAddress} placeholder="192.168.1.10" />
-        <Button label="Pair" kind="tonal" disabled={code.trim() === '' || outcome === 'trying'} onPress={() => void pair(code, address)} />
+        <Button
+          label="Pair"
+          kind="tonal"
+          disabled={code.trim() === '' || outcome === 'trying'}
+          onPress={() => void pair(code, address)}
+        />
       </Card>
       <Card title="Routers nearby">
         {found.length === 0 && (

@@ -66,12 +66,7 @@ export function SettingsScreen({ phone: { host, background } }: { readonly phone
         />
       </Card>
       <Card title="The phone">
-        <Field
-          label="Name, as routers show it at first"
-          value={name}
-          onChange={setName}
-          onEnd={keepName}
-        />
+        <Field label="Name, as routers show it at first" value={name} onChange={setName} onEnd={keepName} />
         <Toggle
           label="Start when the phone starts"
           about="Serving begins without anyone opening the app."

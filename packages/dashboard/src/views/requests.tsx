@@ -287,7 +287,9 @@ function Filters({ pages }: { pages: Pages }) {
           ['0.1', 'over $0.10'],
         ]}
       />
-      {rareFilters.map(([name, label]) => query.has(name) && <Choice key={name} name={name} label={label} options={[]} />)}
+      {rareFilters.map(
+        ([name, label]) => query.has(name) && <Choice key={name} name={name} label={label} options={[]} />,
+      )}
       {isNarrowed && (
         <Link to="/requests" class="clear">
           Clear

@@ -110,7 +110,9 @@ function useBefore({ timesMs, stepMs }: Trends): GroupedSummary | undefined {
 /** What of the address names a key or a model. */
 function onlyOf(): Readonly<Record<string, string>> {
   const { query } = place.value;
-  return Object.fromEntries(['key', 'model'].flatMap((name) => (query.get(name) ? [[name, query.get(name) ?? '']] : [])));
+  return Object.fromEntries(
+    ['key', 'model'].flatMap((name) => (query.get(name) ? [[name, query.get(name) ?? '']] : [])),
+  );
 }
 
 /** The requests that are counted, as filters of their list. */

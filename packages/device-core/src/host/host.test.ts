@@ -462,7 +462,12 @@ test('reload lets what runs end, and opens the model anew then, even where it is
   const engine = scriptedEngine({ clock, answer: () => words(3) });
   let opened = 0;
   const openModel: ModelOpener = (_, signal) =>
-    engine.load({ id: `tiny-${++opened}`, path: '/tiny' }, { contextTokens: 256, slots: 1, gpu: 'none' }, () => {}, signal);
+    engine.load(
+      { id: `tiny-${++opened}`, path: '/tiny' },
+      { contextTokens: 256, slots: 1, gpu: 'none' },
+      () => {},
+      signal,
+    );
   const gates = new Gates(clock);
   const identity = { boot: 'AAECAwQFBgcICQoLDA0ODw', name: 'n', app: 'a', os: 'o' };
   const host = new DeviceHost({ identity, engine, openModel, clock, gates });

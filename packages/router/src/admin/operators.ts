@@ -47,7 +47,12 @@ export function addOperators(app: FastifyInstance, deps: AdminDeps): void {
   app.get('/dashboard/api/usage', ({ query }) => {
     const asked = defined(parse(usageQuery, query));
     const { fromMs, untilMs, clientKey, model } = spanOf(asked, clock.wallMs());
-    const span = { fromMs, untilMs, ...(clientKey !== undefined && { clientKey }), ...(model !== undefined && { model }) };
+    const span = {
+      fromMs,
+      untilMs,
+      ...(clientKey !== undefined && { clientKey }),
+      ...(model !== undefined && { model }),
+    };
     const by = asked.by === 'key' ? 'client_key' : asked.by;
     return stored(history.usage(span, by));
   });
