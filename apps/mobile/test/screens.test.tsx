@@ -148,7 +148,7 @@ describe('Pair', () => {
   test('a code is used once, however often Pair is pressed', async () => {
     const asked = new Asked();
     const phone = asked.phone('unpaired');
-    let settle = (_: string): void => {};
+    let settle: ((outcome: string) => void) | undefined;
     const pair = async (code: string): Promise<string> => {
       asked.list.push(code);
       return await new Promise((resolve) => (settle = resolve));
@@ -158,7 +158,7 @@ describe('Pair', () => {
     for (let presses = 0; presses < 3; presses += 1)
       await act(async () => fireEvent.press(screen.getByRole('button', { name: 'Pair' })));
     expect(asked.list).toEqual(['M2GT-58X4']);
-    await act(async () => settle('pairing_refused'));
+    await act(async () => settle?.('pairing_refused'));
     await act(async () => fireEvent.press(screen.getByRole('button', { name: 'Pair' })));
     expect(asked.list).toHaveLength(2);
   });

@@ -26,7 +26,7 @@ export function SettingsScreen({ phone: { host, background } }: { readonly phone
     choose({ name: whole });
   };
   const leave = useRef(keepName);
-  leave.current = keepName;
+  useEffect(() => void (leave.current = keepName));
   // A field that goes with its screen does not say that it was left.
   useEffect(() => () => leave.current(), []);
   return (
