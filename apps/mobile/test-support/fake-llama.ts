@@ -19,6 +19,10 @@ export class FakeLlama {
   slots = 0;
   running = 0;
   mostRunning = 0;
+  /** Reading a model halts half-way until this resolves. */
+  opening: Promise<void> | undefined;
+  /** A request is taken once this resolves. */
+  queueing: Promise<void> | undefined;
   readonly #requests = new Map<number, Queued>();
   #next = 1;
 
@@ -31,6 +35,7 @@ export class FakeLlama {
     ) => {
       if (model.includes('gone')) throw new Error('Failed to load model');
       onProgress?.(50);
+      await this.opening;
       onProgress?.(100);
       return {
         contextId: id,
@@ -84,6 +89,7 @@ export class FakeLlama {
       onToken: (token: object, id: number) => void,
       onComplete: (result: object) => void,
     ) => {
+      await this.queueing;
       const id = this.#next++;
       const request = { isCancelled: false };
       this.#requests.set(id, request);

@@ -114,6 +114,12 @@ describe('FunctionGemma by Cactus', () => {
     expect(String(tools)).toContain('get_weather');
     expect((await model.count(prompt, never)).warm).toBeGreaterThan(0);
     expect((await model.count({ ...prompt, prefixKey: 'bb' }, never)).warm).toBe(0);
+    const resets = fakeCactus().callsOf('reset').length;
+    await answer(model, prompt);
+    expect(fakeCactus().callsOf('reset')).toHaveLength(resets);
+    await answer(model, { ...prompt, prefixKey: 'bb' });
+    expect(fakeCactus().callsOf('reset')).toHaveLength(resets + 1);
+    expect((await model.count(prompt, never)).warm).toBe(0);
     await model.close();
   });
 });
@@ -176,6 +182,40 @@ describe('llama.rn', () => {
     expect(cleared()).toBe(before);
     await answer(model, asking('Count.', { prefixKey: 'bb' }));
     expect(cleared()).toBe(before + 1);
+    await model.close();
+  });
+
+  test('nor are those of one whose answer began beside another’s', async () => {
+    const model = await load();
+    const cleared = (): number => llama.callsOf('llamaClearCache').length;
+    const first = answer(model, asking('Tell a story.', { prefixKey: 'aa', maxTokens: 100 }));
+    while (llama.running === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await Promise.all([first, answer(model, asking('Count.', { prefixKey: 'bb' }))]);
+    const before = cleared();
+    await answer(model, asking('Count.', { prefixKey: 'aa' }));
+    expect(cleared()).toBe(before + 1);
+    await model.close();
+  });
+
+  test('a request that is cancelled while it is handed over does not go on', async () => {
+    const model = await load();
+    const abort = new AbortController();
+    const queued = llama.callsOf('llamaQueueCompletion').length;
+    let handOver = (): void => {};
+    llama.queueing = new Promise((resolve) => (handOver = resolve));
+    const running = (async () => {
+      for await (const _ of model.run(asking('Tell a story.', { maxTokens: 400 }), abort.signal, () => {}));
+    })();
+    const failed = expect(running).rejects.toBeDefined();
+    while (llama.callsOf('llamaQueueCompletion').length === queued)
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    abort.abort();
+    await failed;
+    const cancelled = llama.callsOf('llamaCancelRequest').length;
+    llama.queueing = undefined;
+    handOver();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(llama.callsOf('llamaCancelRequest')).toHaveLength(cancelled + 1);
     await model.close();
   });
 });

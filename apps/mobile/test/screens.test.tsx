@@ -145,6 +145,24 @@ describe('Pair', () => {
     expect(screen.getByLabelText('Code or link').props['value']).toBe('');
   });
 
+  test('a code is used once, however often Pair is pressed', async () => {
+    const asked = new Asked();
+    const phone = asked.phone('unpaired');
+    let settle: ((outcome: string) => void) | undefined;
+    const pair = async (code: string): Promise<string> => {
+      asked.list.push(code);
+      return await new Promise((resolve) => (settle = resolve));
+    };
+    await open({ ...phone, host: { ...phone.host, pair } }, 'pair');
+    type('Code or link', 'M2GT-58X4');
+    for (let presses = 0; presses < 3; presses += 1)
+      await act(async () => fireEvent.press(screen.getByRole('button', { name: 'Pair' })));
+    expect(asked.list).toEqual(['M2GT-58X4']);
+    await act(async () => settle?.('pairing_refused'));
+    await act(async () => fireEvent.press(screen.getByRole('button', { name: 'Pair' })));
+    expect(asked.list).toHaveLength(2);
+  });
+
   test.each([
     ['no_code', 'neither a link nor a code'],
     ['no_address', 'Type its address'],
@@ -335,6 +353,16 @@ describe('Settings', () => {
     expect(asked.list).toEqual([]);
     fireEvent.changeText(field, 'Kitchen phone');
     await act(async () => fireEvent(field, 'endEditing'));
+    expect(asked.list).toEqual(['choose {"name":"Kitchen phone"}']);
+    await press('Serve');
+    expect(asked.list).toHaveLength(1);
+  });
+
+  test('a name is kept too where another screen is opened from the keyboard', async () => {
+    const asked = new Asked();
+    await open(asked.phone('serving'), 'settings');
+    fireEvent.changeText(screen.getByLabelText('Name, as routers show it at first'), 'Kitchen phone');
+    await press('Serve');
     expect(asked.list).toEqual(['choose {"name":"Kitchen phone"}']);
   });
 

@@ -15,10 +15,10 @@ export const shortcuts: readonly (readonly [keys: string, what: string, to: stri
 
 const secondWithinMs = 1_500;
 
-/** Listens until the page goes away. `showHelp` opens the list. */
-export function followShortcuts(showHelp: () => void): void {
+/** Listens until the returned function is called. `showHelp` opens the list. */
+export function followShortcuts(showHelp: () => void): () => void {
   let leaderMs = -Infinity;
-  addEventListener('keydown', (event) => {
+  const onKeyDown = (event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
     if (event.key === '?') return showHelp();
     if (event.key === '/') {
@@ -31,7 +31,9 @@ export function followShortcuts(showHelp: () => void): void {
       event.timeStamp - leaderMs < secondWithinMs && shortcuts.find(([keys]) => keys === `g ${event.key}`)?.[2];
     leaderMs = event.key === 'g' ? event.timeStamp : -Infinity;
     if (to) go(to);
-  });
+  };
+  addEventListener('keydown', onKeyDown);
+  return () => removeEventListener('keydown', onKeyDown);
 }
 
 function isTyping(target: EventTarget | null): boolean {

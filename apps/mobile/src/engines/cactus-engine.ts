@@ -127,6 +127,8 @@ class CactusModel implements LoadedModel {
     if (promptTokens >= this.info.ctx)
       throw new EngineError('too_long', `The prompt has ${promptTokens} tokens, the context ${this.info.ctx}.`, false);
     await abortable(this.#idle, signal);
+    await this.#keepApart(request.prefixKey ?? '');
+    throwIfAborted(signal);
     onPrefill(0, promptTokens);
 
     const wanted = Math.min(request.maxTokens ?? defaultMaxTokens, this.info.ctx - promptTokens);
@@ -328,8 +330,7 @@ class CactusModel implements LoadedModel {
     await idle;
     if (this.#isClosed) return;
     try {
-      // What one client's prompts left behind must not serve another's.
-      if (this.#warm !== undefined && this.#warm.key !== known.key) await this.#lm.reset();
+      await this.#keepApart(known.key);
       this.#warm = undefined;
       const { success, prefillTokens } = await this.#lm.prefill({
         messages: this.#messages(prefix.messages),
@@ -340,6 +341,13 @@ class CactusModel implements LoadedModel {
     } catch {
       this.#warm = undefined;
     }
+  }
+
+  /** What one client's prompts left behind must not serve another's. */
+  async #keepApart(key: string): Promise<void> {
+    if (this.#warm === undefined || this.#warm.key === key) return;
+    this.#warm = undefined;
+    await this.#lm.reset();
   }
 
   #warmOf({ messages, tools, prefixKey = '' }: EnginePrompt): number {

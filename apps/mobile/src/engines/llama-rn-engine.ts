@@ -89,6 +89,8 @@ class LlamaRnModel implements LoadedModel {
   #active = 0;
   /** Whose prompts the caches hold. */
   #prefixKey: string | undefined;
+  /** They hold another's too, who began beside the first. */
+  #isMixed = false;
   #isClosed = false;
 
   constructor(
@@ -127,16 +129,40 @@ class LlamaRnModel implements LoadedModel {
     const promptTokens = await this.#tokens(chat.prompt, signal);
     if (promptTokens >= this.info.ctx)
       throw new EngineError('too_long', `The prompt has ${promptTokens} tokens, the context ${this.info.ctx}.`, false);
-    await this.#keepApart(request.prefixKey);
-    onPrefill(0, promptTokens);
+    const isAlone = this.#active === 0;
+    this.#active += 1;
+    try {
+      await this.#keepApart(request.prefixKey, isAlone);
+      onPrefill(0, promptTokens);
+      yield* this.#answer({ request, signal, chat, offered, promptTokens, startedMs, onPrefill });
+    } finally {
+      this.#active -= 1;
+    }
+  }
 
+  async *#answer(asked: {
+    readonly request: EngineRequest;
+    readonly signal: AbortSignal;
+    readonly chat: FormattedChat;
+    readonly offered: readonly WireTool[];
+    readonly promptTokens: number;
+    readonly startedMs: number;
+    readonly onPrefill: (done: number, total: number) => void;
+  }): AsyncGenerator<EngineEvent, void, void> {
+    const { request, signal, chat, promptTokens, onPrefill } = asked;
     const limit = Math.min(request.maxTokens ?? defaultMaxTokens, this.info.ctx - promptTokens);
     const stream = new TokenStream<TokenData>();
-    const running = await abortable(
-      this.#context.parallel.completion(completionOf(chat, request, limit), (_id, token) => stream.push(token)),
-      signal,
+    const handingOver = this.#context.parallel.completion(completionOf(chat, request, limit), (_id, token) =>
+      stream.push(token),
     );
-    this.#active += 1;
+    let running: Awaited<typeof handingOver>;
+    try {
+      running = await abortable(handingOver, signal);
+    } catch (cause) {
+      // It was cancelled before it could be: else it would keep its slot to the end.
+      void handingOver.then((late) => late.stop()).catch(() => {});
+      throw cause;
+    }
     let isOver = false;
     const stop = (): void => {
       if (!isOver) void running.stop().catch(() => {});
@@ -153,24 +179,11 @@ class LlamaRnModel implements LoadedModel {
         onPrefill(0, promptTokens);
     });
     try {
-      yield* this.#read({
-        request,
-        signal,
-        chat,
-        offered,
-        stream,
-        result: running.promise,
-        limit,
-        promptTokens,
-        startedMs,
-        stop,
-        onPrefill,
-      });
+      yield* this.#read({ ...asked, stream, result: running.promise, limit, stop });
     } finally {
       signal.removeEventListener('abort', onAbort);
       status.remove();
       stop();
-      this.#active -= 1;
     }
   }
 
@@ -247,9 +260,15 @@ class LlamaRnModel implements LoadedModel {
   }
 
   /** What one client's prompts left in the caches is not reused for another's; slots that run keep theirs. */
-  async #keepApart(prefixKey: string | undefined): Promise<void> {
-    if (this.#active > 0 || prefixKey === this.#prefixKey) return;
+  async #keepApart(prefixKey: string | undefined, isAlone: boolean): Promise<void> {
+    const isForeign = prefixKey !== this.#prefixKey;
+    if (!isAlone) {
+      this.#isMixed ||= isForeign;
+      return;
+    }
+    if (!isForeign && !this.#isMixed) return;
     this.#prefixKey = prefixKey;
+    this.#isMixed = false;
     await this.#context.clearCache(false);
   }
 

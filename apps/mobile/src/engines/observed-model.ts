@@ -15,6 +15,8 @@ export interface AnswerNote {
 export interface ModelWatcher {
   readonly onBegin: () => void;
   readonly onEnd: (note: AnswerNote) => void;
+  /** It leaves memory. */
+  readonly onClose: () => void;
 }
 
 /** The same model, with its answers noted. */
@@ -24,7 +26,10 @@ export function observedModel(model: LoadedModel, clock: Clock, now: () => numbe
     slots: model.slots,
     count: (prompt, signal) => model.count(prompt, signal),
     rates: () => model.rates(),
-    close: () => model.close(),
+    close() {
+      watcher.onClose();
+      return model.close();
+    },
     run: (request, signal, onPrefill) => observedRun(model, request, signal, onPrefill, { clock, now, watcher }),
   };
 }

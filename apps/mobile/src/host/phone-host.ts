@@ -70,6 +70,7 @@ export interface PhoneHostPorts {
 }
 
 export type ModelLoad =
+  /** Not in memory, nor on its way there. */
   | { readonly kind: 'none' }
   | { readonly kind: 'loading'; readonly fraction: number }
   | { readonly kind: 'ready' }
@@ -108,6 +109,12 @@ export class PhoneHost {
   readonly #unsubscribe: () => void;
   #model: LoadedModel | undefined;
   #load: ModelLoad = { kind: 'none' };
+  /** The latest attempt to load it; what older ones still tell is of no concern. */
+  #opening: AbortSignal | undefined;
+  /** What goes comes back at once. */
+  #isReloading = false;
+  /** Loaded once memory is there again. */
+  #waitsForMemory = false;
   #notes: readonly AnswerNote[] = [];
   #answered = 0;
   #removedBy: string | undefined;
@@ -191,16 +198,19 @@ export class PhoneHost {
     await this.#store.choose({ isOn: true });
     this.#links.start();
     if (this.#store.settings.listens) this.#listener.start();
-    if (this.#gates.closed?.code !== 'memory') this.#device.load();
+    this.#bring();
     this.#changed();
   }
 
   /** Ends what runs, every link, and gives the memory back. */
   async stop(): Promise<void> {
     await this.#store.choose({ isOn: false });
+    // Started again meanwhile.
+    if (this.#store.settings.isOn) return;
     await Promise.all([this.#links.stop(), this.#listener.stop()]);
-    this.#device.unload();
-    this.#unloaded();
+    if (this.#store.settings.isOn) return;
+    this.#waitsForMemory = false;
+    this.#release();
     this.#ports.service.hide();
     this.#notice = '';
     this.#changed();
@@ -267,9 +277,13 @@ export class PhoneHost {
 
   /** The chosen model anew: it is another, or has just been fetched. */
   reload(): void {
-    this.#device.unload();
-    this.#unloaded();
-    if (this.#store.settings.isOn) this.#device.load();
+    const { isOn } = this.#store.settings;
+    const isTight = this.#gates.closed?.code === 'memory';
+    this.#waitsForMemory = isOn && isTight;
+    this.#isReloading = isOn && !isTight;
+    if (this.#isReloading && this.#load.kind !== 'ready') this.#load = { kind: 'loading', fraction: 0 };
+    if (this.#isReloading) this.#device.reload();
+    else this.#release();
     this.#changed();
   }
 
@@ -292,6 +306,8 @@ export class PhoneHost {
   async #open(onProgress: (progress: LoadProgress) => void, signal: AbortSignal): Promise<LoadedModel> {
     const { model: id, contextTokens, slots } = this.#store.settings;
     const { clock, now, modelOf } = this.#ports;
+    this.#opening = signal;
+    this.#isReloading = false;
     try {
       const ready = modelOf(id);
       if (ready === undefined)
@@ -305,17 +321,20 @@ export class PhoneHost {
         ready.file,
         { contextTokens, slots, gpu: 'auto' },
         (done, total) => {
+          // An engine that was called off may still tell of its progress.
+          if (signal.aborted) return;
           this.#loading(total > 0 ? done / total : 0);
           onProgress({ phase: 'load', done, total, what: id });
         },
         signal,
       );
-      this.#load = { kind: 'ready' };
       const observed = observedModel(model, clock, now, {
         onBegin: () => this.#changed(),
         onEnd: (note) => this.#noted(note),
+        onClose: () => this.#left(observed),
       });
       this.#model = observed;
+      if (!signal.aborted) this.#load = { kind: 'ready' };
       this.#changed();
       return observed;
     } catch (error) {
@@ -324,19 +343,38 @@ export class PhoneHost {
           kind: 'failed',
           message: error instanceof EngineError ? error.message : 'The model could not be loaded.',
         };
+      else if (this.#opening === signal && !this.#isReloading) this.#load = { kind: 'none' };
       this.#changed();
       throw error;
     }
   }
 
-  #loading(fraction: number): void {
-    this.#load = { kind: 'loading', fraction };
+  /** Into memory, now or as soon as there is some. */
+  #bring(): void {
+    this.#waitsForMemory = this.#gates.closed?.code === 'memory';
+    if (this.#waitsForMemory) return;
+    if (this.#load.kind !== 'ready') this.#load = { kind: 'loading', fraction: 0 };
+    this.#device.load();
+  }
+
+  /** Out of memory, once what runs has ended. */
+  #release(): void {
+    this.#isReloading = false;
+    this.#device.unload();
+    if (this.#load.kind === 'failed') this.#load = { kind: 'none' };
+  }
+
+  /** It has gone, whoever wanted that: its owner, a gate or a router. */
+  #left(model: LoadedModel): void {
+    if (this.#model !== model) return;
+    this.#model = undefined;
+    this.#load = this.#isReloading ? { kind: 'loading', fraction: 0 } : { kind: 'none' };
     this.#changed();
   }
 
-  #unloaded(): void {
-    this.#model = undefined;
-    this.#load = { kind: 'none' };
+  #loading(fraction: number): void {
+    this.#load = { kind: 'loading', fraction };
+    this.#changed();
   }
 
   #noted(note: AnswerNote): void {
@@ -353,9 +391,9 @@ export class PhoneHost {
   #gateChanged(): void {
     const isTight = this.#gates.closed?.code === 'memory';
     if (isTight && this.#load.kind !== 'none') {
-      this.#device.unload();
-      this.#unloaded();
-    } else if (!isTight && this.#load.kind === 'none' && this.#store.settings.isOn) this.#device.load();
+      this.#waitsForMemory = this.#store.settings.isOn;
+      this.#release();
+    } else if (!isTight && this.#waitsForMemory) this.#bring();
     this.#changed();
   }
 
@@ -409,6 +447,7 @@ function readAddress(text: string): { readonly host: string; readonly port?: num
 export function noticeOf({ gate, model, routers }: PhoneView): string {
   if (gate !== undefined) return `Paused: ${gate.why}`;
   if (model.load.kind === 'failed') return model.load.message;
+  if (model.load.kind === 'none') return `${model.title} is not in memory`;
   if (model.load.kind !== 'ready') return `Loading ${model.title}`;
   return routers.some(({ state }) => state.kind === 'connected') ? `Serving ${model.title}` : 'Waiting for a router';
 }

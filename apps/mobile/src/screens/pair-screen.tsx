@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { StyleSheet, Text, View } from 'react-native';
 import { CodeScanner } from './code-scanner';
 import { Body, Button, Card, Code, Field, Notice, Page, Reading } from './parts';
@@ -18,11 +18,21 @@ export function PairScreen({ phone, link }: { readonly phone: Phone; readonly li
   const [found, setFound] = useState<readonly FoundRouter[]>([]);
   useEffect(() => phone.discover(setFound), [phone]);
 
+  const isTrying = useRef(false);
+
   const pair = async (text: string, at: string): Promise<void> => {
     setScanning(false);
+    // A code is good for one use: a second try beside the first would be refused.
+    if (isTrying.current) return;
+    isTrying.current = true;
     setOutcome('trying');
-    const result = await host.pair(text, at);
-    setOutcome(result);
+    let result: string | undefined;
+    try {
+      result = await host.pair(text, at);
+    } finally {
+      isTrying.current = false;
+      setOutcome(result);
+    }
     if (result === 'paired') setCode('');
   };
   const scanned = (text: string): void => {
@@ -47,7 +57,12 @@ export function PairScreen({ phone, link }: { readonly phone: Phone; readonly li
         {isScanning && <Button label="Stop scanning" kind="text" onPress={() => setScanning(false)} />}
         <Field label="Code or link" value={code} onChange={setCode} placeholder="M2GT-58X4-…" isCode />
         <Field label="Address of the router" value={address} onChange={setAddress} placeholder="192.168.1.10" />
-        <Button label="Pair" kind="tonal" disabled={code.trim() === ''} onPress={() => void pair(code, address)} />
+        <Button
+          label="Pair"
+          kind="tonal"
+          disabled={code.trim() === '' || outcome === 'trying'}
+          onPress={() => void pair(code, address)}
+        />
       </Card>
       <Card title="Routers nearby">
         {found.length === 0 && (

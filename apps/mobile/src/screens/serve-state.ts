@@ -39,6 +39,8 @@ export function serveState(view: PhoneView, model: ModelState): ServeState {
   if (gate !== undefined) return pausedState(view);
   const { load, title } = view.model;
   if (load.kind === 'failed') return { ...notServing, sentence: load.message, isProblem: true };
+  if (load.kind === 'none')
+    return { ...notServing, sentence: `A router has taken ${title} out of memory.`, next: 'start' };
   if (load.kind !== 'ready')
     return {
       picture: 'loading',

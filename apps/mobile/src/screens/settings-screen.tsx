@@ -1,4 +1,4 @@
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { View } from 'react-native';
 import { Body, Button, Card, Field, Page, Reading, Steps, Toggle } from './parts';
 import type { Phone } from './phone';
@@ -18,6 +18,17 @@ export function SettingsScreen({ phone: { host, background } }: { readonly phone
   const { settings, routers } = host.view;
   const [name, setName] = useState(settings.name);
   const choose = (changes: Parameters<typeof host.choose>[0]): void => void host.choose(changes);
+  const kept = useRef(settings.name);
+  const keepName = (): void => {
+    const whole = name.trim().slice(0, 64);
+    if (whole === '' || whole === kept.current) return;
+    kept.current = whole;
+    choose({ name: whole });
+  };
+  const leave = useRef(keepName);
+  useEffect(() => void (leave.current = keepName));
+  // A field that goes with its screen does not say that it was left.
+  useEffect(() => () => leave.current(), []);
   return (
     <Page title="Settings">
       <Card title="Limits">
@@ -55,12 +66,7 @@ export function SettingsScreen({ phone: { host, background } }: { readonly phone
         />
       </Card>
       <Card title="The phone">
-        <Field
-          label="Name, as routers show it at first"
-          value={name}
-          onChange={setName}
-          onEnd={() => name.trim() !== '' && name !== settings.name && choose({ name: name.trim().slice(0, 64) })}
-        />
+        <Field label="Name, as routers show it at first" value={name} onChange={setName} onEnd={keepName} />
         <Toggle
           label="Start when the phone starts"
           about="Serving begins without anyone opening the app."

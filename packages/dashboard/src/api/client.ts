@@ -34,24 +34,30 @@ export function post(path: string, body: unknown, options: PostOptions = {}): Pr
 }
 
 /** Changes something with the session's CSRF token; without a body none is sent. @throws ApiError */
-export function change(
+export async function change(
   method: 'POST' | 'PATCH' | 'DELETE',
   path: string,
   body?: unknown,
   options: PostOptions = {},
 ): Promise<Response> {
-  const csrf = session.value?.csrfToken;
   const hasBody = body !== undefined;
-  return request(path, {
-    ...options,
-    method,
-    headers: {
-      ...(hasBody && { 'content-type': 'application/json' }),
-      ...(csrf && { 'x-lfo-csrf': csrf }),
-      ...options.headers,
-    },
-    ...(hasBody && { body: JSON.stringify(body) }),
-  });
+  const send = (csrf: string | null | undefined): Promise<Response> =>
+    fetched(path, {
+      ...options,
+      method,
+      headers: {
+        ...(hasBody && { 'content-type': 'application/json' }),
+        ...(csrf && { 'x-lfo-csrf': csrf }),
+        ...options.headers,
+      },
+      ...(hasBody && { body: JSON.stringify(body) }),
+    });
+  const csrf = session.value?.csrfToken;
+  const response = await send(csrf);
+  if (response.status !== 401 || isLogin(path)) return await answered(path, response);
+  // The viewer may have logged in anew beside this page, whose session is another one then.
+  await loadSession();
+  return await answered(path, session.value?.csrfToken === csrf ? response : await send(session.value?.csrfToken));
 }
 
 /** Learns who is looking; needed before anything is posted. */
@@ -61,21 +67,32 @@ export async function loadSession(): Promise<void> {
 
 /** Sends the viewer to the form and back again afterwards. */
 export function goToLogin(): void {
-  const { path } = place.value;
-  if (path !== '/login') go(`/login?next=${encodeURIComponent(path)}`, 'replace');
+  const { path, query } = place.value;
+  const here = query.size === 0 ? path : `${path}?${query}`;
+  if (path !== '/login') go(`/login?next=${encodeURIComponent(here)}`, 'replace');
 }
 
 async function request(path: string, options: RequestInit): Promise<Response> {
-  let response: Response;
+  return await answered(path, await fetched(path, options));
+}
+
+async function fetched(path: string, options: RequestInit): Promise<Response> {
   try {
-    response = await fetch(path, { ...options, credentials: 'same-origin' });
+    return await fetch(path, { ...options, credentials: 'same-origin' });
   } catch (error) {
     if (options.signal?.aborted === true) throw error;
     throw new ApiError(0, 'LFO cannot be reached. Is it still running?');
   }
+}
+
+async function answered(path: string, response: Response): Promise<Response> {
   if (response.ok) return response;
-  if (response.status === 401 && !path.endsWith('/login')) goToLogin();
+  if (response.status === 401 && !isLogin(path)) goToLogin();
   throw new ApiError(response.status, await messageOf(response));
+}
+
+function isLogin(path: string): boolean {
+  return path.endsWith('/login');
 }
 
 async function messageOf(response: Response): Promise<string> {

@@ -1,7 +1,7 @@
 import { batch, signal } from '@preact/signals';
 import type { LiveEvents, StatusBody } from '@lfo/router/src/admin/wire.ts';
 import type { HeldView, LiveCounters, RequestView } from '@lfo/router/src/records/request-view.ts';
-import { ask, goToLogin } from './client.ts';
+import { goToLogin, loadSession } from './client.ts';
 
 /** Latest requests, the newest first. */
 export const requests = signal<readonly RequestView[]>([]);
@@ -100,7 +100,7 @@ function sample(): void {
 
 async function reopen(): Promise<void> {
   try {
-    await ask('/dashboard/api/session');
+    await loadSession();
     follow();
   } catch (error) {
     if (error instanceof Error && 'status' in error && error.status === 401) goToLogin();

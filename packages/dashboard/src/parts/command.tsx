@@ -5,7 +5,8 @@ export function Command({ text }: { text: string }) {
   return (
     <div class="command">
       <pre tabIndex={0}>{text}</pre>
-      <CopyButton text={() => text} />
+      {/* Another text has not been copied yet. */}
+      <CopyButton key={text} text={() => text} />
     </div>
   );
 }

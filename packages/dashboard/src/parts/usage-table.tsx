@@ -15,8 +15,15 @@ const dimensions = [
 
 const figures = ['Requests', 'Local', 'Cloud', 'Failed', 'Refused', 'Tokens', 'Spent', 'Saved', 'p50', 'p95'];
 
-/** Who and what it was: requests, errors, tokens, money and latency of each group. `query` names the time. */
-export function UsageTable({ query }: { query: string }) {
+interface UsageTableProps {
+  /** Names the time to the interface. */
+  readonly query: string;
+  /** The same for links to its requests. */
+  readonly span: string;
+}
+
+/** Who and what it was: requests, errors, tokens, money and latency of each group. */
+export function UsageTable({ query, span }: UsageTableProps) {
   const [by, setBy] = useState<(typeof dimensions)[number][0]>('key');
   const { value } = useResource<GroupedSummary>(`/dashboard/api/usage?${query}&by=${by}`, 30_000);
   return (
@@ -38,7 +45,7 @@ export function UsageTable({ query }: { query: string }) {
               {group.key === null ? (
                 <span class="dim">none</span>
               ) : (
-                <Link to={`/requests?${by}=${encodeURIComponent(group.key)}`}>
+                <Link to={`/requests?${by}=${encodeURIComponent(group.key)}&${span}`}>
                   {by === 'key' ? (keyNames.value.get(group.key) ?? group.key) : group.key}
                 </Link>
               )}

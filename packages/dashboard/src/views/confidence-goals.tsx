@@ -72,8 +72,13 @@ function Row({ setting, goal, changed }: { setting: Setting; goal: GoalView | un
     }
   };
   const label = names[name] ?? name;
-  const save = (): Promise<void> =>
-    run(() => change('PATCH', `/admin/settings/${name}`, { value: text === '' ? null : Number(text) }));
+  const save = async (): Promise<void> => {
+    const typed = text?.trim() ?? '';
+    const wanted = typed === '' ? null : Number(typed);
+    // JSON knows no NaN: it would go as `null`, which takes a goal away.
+    if (Number.isNaN(wanted)) return setError(`“${typed}” is not a number: write it like 0.7.`);
+    await run(() => change('PATCH', `/admin/settings/${name}`, { value: wanted }));
+  };
   return (
     <tr>
       <th scope="row">

@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { DeviceView } from '@lfo/router/src/admin/wire.ts';
-import { ask, change } from '../api/client.ts';
+import { ApiError, ask, change } from '../api/client.ts';
 import { useResource } from '../api/resource.ts';
 import { count, dayAndTime, duration, plural, rate } from '../format.ts';
 import { Command } from '../parts/command.tsx';
@@ -24,7 +24,8 @@ interface PairingBody {
 }
 
 interface PairingState {
-  readonly state: 'open' | 'used' | 'expired' | 'locked' | 'cancelled' | 'failed';
+  /** `lost`: the router does not know it any more. */
+  readonly state: 'open' | 'used' | 'expired' | 'locked' | 'cancelled' | 'failed' | 'lost';
   readonly device?: DeviceView;
 }
 
@@ -74,7 +75,7 @@ function Pairing({ isFirst, onPaired }: { isFirst: boolean; onPaired: () => void
   useEffect(() => {
     if (pairing === undefined) return undefined;
     const look = async (): Promise<void> => {
-      const now = await ask<PairingState>(`/admin/devices/pairings/${pairing.id}`).catch(() => undefined);
+      const now = await ask<PairingState>(`/admin/devices/pairings/${pairing.id}`).catch(lostOf);
       if (now === undefined || now.state === 'open') return;
       setPairing(undefined);
       setEnd(now);
@@ -104,6 +105,11 @@ function Pairing({ isFirst, onPaired }: { isFirst: boolean; onPaired: () => void
       {pairing === undefined && isFirst && <FirstDevice />}
     </>
   );
+}
+
+/** A router that cannot be reached now may know it later. */
+function lostOf(error: unknown): PairingState | undefined {
+  return error instanceof ApiError && error.status === 404 ? { state: 'lost' } : undefined;
 }
 
 function OpenPairing({ pairing, cancel }: { pairing: PairingBody; cancel: () => void }) {
@@ -342,6 +348,8 @@ function endOf({ state, device }: PairingState): string {
       return 'The code has expired without a device.';
     case 'locked':
       return 'Too many wrong codes were tried, so the code has ended. Look at who is on your network, and start another.';
+    case 'lost':
+      return 'The code has ended: the router was started anew. Start another.';
     case 'failed':
       return 'The device could not be paired.';
     default:

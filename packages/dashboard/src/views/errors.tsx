@@ -1,4 +1,4 @@
-import type { ErrorGroup } from '@lfo/router/src/records/history.ts';
+import { type ErrorGroup, trendRanges } from '@lfo/router/src/records/history.ts';
 import { useResource } from '../api/resource.ts';
 import { count, dayAndTime, plural } from '../format.ts';
 import { Link } from '../parts/link.tsx';
@@ -29,6 +29,8 @@ export function ErrorsView() {
 }
 
 function Groups({ groups }: { groups: readonly ErrorGroup[] }) {
+  // In full minutes, so that the address stays the same for one.
+  const fromMs = Math.floor((Date.now() - trendRanges[chosenRange()].spanMs) / 60_000) * 60_000;
   if (groups.length === 0) {
     return (
       <Empty title="Nothing went wrong in this time.">
@@ -45,7 +47,7 @@ function Groups({ groups }: { groups: readonly ErrorGroup[] }) {
         {groups.map((group) => (
           <tr key={`${group.code} ${group.status} ${group.source} ${group.isTurnedAway}`}>
             <th scope="row">
-              <Link to={`/requests?error=${encodeURIComponent(group.code)}&status=${group.status}`}>
+              <Link to={`/requests?error=${encodeURIComponent(group.code)}&status=${group.status}&fromMs=${fromMs}`}>
                 {sentence(group.code)}
               </Link>
             </th>

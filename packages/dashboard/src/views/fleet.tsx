@@ -20,11 +20,14 @@ const exampleBackend = `backends:
     tier: local
     base_url: http://127.0.0.1:11434/v1`;
 
+/** `dev-` and a fingerprint; names in `lfo.yaml` may begin so too. */
+const deviceId = /^dev-[0-9a-hjkmnp-tv-z]{16}$/;
+
 /** Everything that can answer, and how it is. Moves by itself. */
 export function FleetView() {
   const now = status.value;
   const usage = useResource<GroupedSummary>('/dashboard/api/usage?range=24h&by=backend', 30_000).value;
-  const servers = now?.backends.filter(({ id }) => !id.startsWith('dev-'));
+  const servers = now?.backends.filter(({ id }) => !deviceId.test(id));
   return (
     <>
       <ViewHead title="Fleet" />

@@ -74,9 +74,12 @@ function NewKey({ onMade }: { onMade: (key: { text: string; name: string }) => v
   const [name, setName] = useState('');
   const [scope, setScope] = useState('chat');
   const [mode, setMode] = useState('auto');
+  const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState<string | undefined>(undefined);
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
+    if (isBusy) return;
+    setBusy(true);
     try {
       const scopes = scope === 'both' ? ['chat', 'admin'] : [scope];
       const response = await post('/dashboard/api/keys', { name, scopes, mode });
@@ -86,6 +89,8 @@ function NewKey({ onMade }: { onMade: (key: { text: string; name: string }) => v
       onMade({ text, name });
     } catch (thrown) {
       setError(messageOf(thrown));
+    } finally {
+      setBusy(false);
     }
   };
   return (
@@ -119,7 +124,7 @@ function NewKey({ onMade }: { onMade: (key: { text: string; name: string }) => v
             <option value="cloud">cloud only</option>
           </select>
         </div>
-        <button type="submit" class="primary" disabled={name.trim() === ''}>
+        <button type="submit" class="primary" disabled={isBusy || name.trim() === ''}>
           Create
         </button>
       </div>

@@ -66,5 +66,5 @@ export function LoginView() {
 /** Only places of the dashboard, whatever the address says. */
 function nextPlace(): string {
   const next = place.value.query.get('next') ?? '';
-  return /^\/[\w-]+(\/[\w-]+)?$/.test(next) && next !== '/login' ? next : '/now';
+  return /^\/(?!login)[\w-]+(\/[\w-]+)?(\?[^#]*)?$/.test(next) ? next : '/now';
 }

@@ -1,7 +1,7 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { GroupedSummary } from '@lfo/router/src/records/history.ts';
-import type { LiveCounters } from '@lfo/router/src/records/request-view.ts';
+import type { LiveCounters, RequestView } from '@lfo/router/src/records/request-view.ts';
 import { useLatest, useResource } from '../api/resource.ts';
 import { connection, counters, requestRate, requests, status } from '../api/live.ts';
 import { change, changeOfShare, count, duration, money, perSecond, percent, plural } from '../format.ts';
@@ -218,7 +218,8 @@ function useHeldList() {
   const isPointed = useSignal(false);
   const isFocused = useSignal(false);
   const isScrolled = useSignal(false);
-  const held = useSignal<ReadonlySet<string> | undefined>(undefined);
+  /** The rows themselves: the live list forgets them once enough others have come. */
+  const held = useSignal<Map<string, RequestView> | undefined>(undefined);
   useEffect(() => {
     const onScroll = (): void => {
       isScrolled.value = scrollY > readingBelowPx;
@@ -228,7 +229,7 @@ function useHeldList() {
     return () => removeEventListener('scroll', onScroll);
   }, []);
 
-  const current = (): ReadonlySet<string> => new Set(requests.value.map(({ id }) => id));
+  const current = (): Map<string, RequestView> => new Map(requests.value.map((request) => [request.id, request]));
   function update(): void {
     const isReading = isPaused.value || isPointed.value || isFocused.value || isScrolled.value;
     held.value = isReading ? (held.value ?? current()) : undefined;
@@ -239,7 +240,7 @@ function useHeldList() {
   };
   return {
     isPaused,
-    shown: useComputed(() => requests.value.filter(({ id }) => held.value?.has(id) ?? true)),
+    shown: useComputed(() => (held.value === undefined ? requests.value : latestOf(held.value, requests.value))),
     waiting: useComputed(() =>
       held.value === undefined ? 0 : requests.value.filter(({ id }) => held.value?.has(id) === false).length,
     ),
@@ -256,4 +257,10 @@ function useHeldList() {
     onFocusIn: () => set(isFocused, true),
     onFocusOut: () => set(isFocused, false),
   };
+}
+
+/** The rows that are held, each as it was last heard of. */
+function latestOf(held: Map<string, RequestView>, requests: readonly RequestView[]): readonly RequestView[] {
+  for (const request of requests) if (held.has(request.id)) held.set(request.id, request);
+  return [...held.values()];
 }

@@ -44,6 +44,11 @@ export function Options() {
 
 type FieldName = keyof typeof fields;
 
+/** Puts the system text of a recorded request in place of what is there. */
+export function setSystem(text: string): void {
+  fields.system.value = text;
+}
+
 function Text({
   name,
   label,

@@ -6,10 +6,10 @@ import type { HeldView } from '@lfo/router/src/records/request-view.ts';
 import { chat, type ChatAsk, noAnswer, type Turn } from '../api/chat.ts';
 import { ask as askRouter } from '../api/client.ts';
 import { onHeld, status } from '../api/live.ts';
-import { place } from '../navigation.ts';
+import { go, place } from '../navigation.ts';
 import { ViewHead } from '../parts/states.tsx';
 import { AnswerCard } from './playground-answer.tsx';
-import { Options, optionFaults, optionsBody } from './playground-options.tsx';
+import { Options, optionFaults, optionsBody, setSystem } from './playground-options.tsx';
 import type { Held, Run } from './playground-run.ts';
 
 const modes: readonly { readonly mode: Mode; readonly about: string }[] = [
@@ -32,7 +32,10 @@ onHeld(takeHeld);
 export function PlaygroundView() {
   useEffect(() => {
     const from = place.value.query.get('from');
-    if (from !== null && from !== '') void loadRequest(from);
+    if (from === null || from === '') return;
+    // Else the way back here would put it in place of what was typed since.
+    go('/playground', 'replace');
+    void loadRequest(from);
   }, []);
   const [prompt, chosen, runs] = [draft.value, chosenModes.value, allRuns.value];
   const isRunning = Object.values(runs).some((run) => run?.state === 'running');
@@ -168,16 +171,23 @@ async function loadRequest(id: string): Promise<void> {
     turns.value = before.flatMap(({ role, text }): readonly Turn[] =>
       role === 'user' || role === 'assistant' ? [{ role, content: text }] : [],
     );
+    const system = capture.messages.filter(({ role }) => role === 'system' || role === 'developer');
+    setSystem(system.map(({ text }) => text).join('\n\n'));
     draft.value = capture.messages[last]?.text ?? '';
   } catch {
     // The page of the request says what is wrong with it.
   }
 }
 
-function takeHeld({ text, verdict, backend, model }: HeldView): void {
+/** Each attempt is held back by itself; what comes late of a question before this one is left out. */
+function takeHeld({ id, afterMs, text, verdict, backend, model }: HeldView): void {
   const run = allRuns.value.auto;
   if (run === undefined) return;
-  const held: Held = { backend, model, text: (run.held?.text ?? '') + text, verdict };
+  const before = run.held;
+  // Ids grow with the time (UUIDv7).
+  if (before !== undefined && id < before.id) return;
+  const isSame = before?.id === id && before.afterMs === afterMs;
+  const held: Held = { id, afterMs, backend, model, text: (isSame ? before.text : '') + text, verdict };
   allRuns.value = { ...allRuns.value, auto: { ...run, held } };
 }
 

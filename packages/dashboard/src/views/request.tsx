@@ -52,7 +52,8 @@ function latest(asked: RequestView, live: RequestView | undefined): RequestView 
 
 /** What has just ended is known from memory, and in full once it has been written to the database. */
 function mayBecomeMore({ request, features }: RequestBody): boolean {
-  return request.state === 'done' && features === null && Date.now() - request.timeMs < recentMs;
+  const endedMs = request.timeMs + (request.totalMs ?? 0);
+  return request.state === 'done' && features === null && Date.now() - endedMs < recentMs;
 }
 
 const writtenWithinMs = 1_000;

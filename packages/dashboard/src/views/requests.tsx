@@ -287,6 +287,9 @@ function Filters({ pages }: { pages: Pages }) {
           ['0.1', 'over $0.10'],
         ]}
       />
+      {rareFilters.map(
+        ([name, label]) => query.has(name) && <Choice key={name} name={name} label={label} options={[]} />,
+      )}
       {isNarrowed && (
         <Link to="/requests" class="clear">
           Clear
@@ -296,21 +299,30 @@ function Filters({ pages }: { pages: Pages }) {
   );
 }
 
+/** Where other views lead to; seen while they narrow the list. */
+const rareFilters = [
+  ['error', 'Error'],
+  ['device', 'Device'],
+  ['untilMs', 'Until'],
+] as const;
 const statuses = ['200', '400', '401', '403', '404', '413', '429', '499', '500', '502', '503', '504'];
 const dialects = ['openai-chat', 'openai-responses', 'anthropic', 'gemini', 'ollama'];
 
 /** Moments in steps of ten minutes, so that the address stays the same for a while. */
 function sinceOptions(): readonly (readonly [string, string])[] {
-  const chosen = place.value.query.get('fromMs');
   const now = Math.floor(Date.now() / 600_000) * 600_000;
   const options = [
     [now - 3_600_000, '1 hour ago'],
     [now - 86_400_000, '1 day ago'],
     [now - 604_800_000, '7 days ago'],
   ] as const;
-  const texts = options.map(([timeMs, text]): readonly [string, string] => [String(timeMs), text]);
-  if (chosen === null || texts.some(([value]) => value === chosen)) return texts;
-  return [...texts, [chosen, dayAndTime(Number(chosen))]];
+  return options.map(([timeMs, text]): readonly [string, string] => [String(timeMs), text]);
+}
+
+/** What the address asks for and the list does not offer. */
+function textOf(name: FilterName, value: string): string {
+  const isMoment = (name === 'fromMs' || name === 'untilMs') && /^\d{1,15}$/.test(value);
+  return isMoment ? dayAndTime(Number(value)) : value;
 }
 
 interface ChoiceProps {
@@ -327,6 +339,7 @@ function Choice({ name, label, options }: ChoiceProps) {
     else query.set(name, value);
     go(query.size === 0 ? '/requests' : `/requests?${query}`, 'replace');
   };
+  const isOffered = chosen === '' || options.some(([value]) => value === chosen);
   return (
     <div class={`choice ${chosen === '' ? '' : 'chosen'}`}>
       <label for={`only-${name}`}>{label}</label>
@@ -337,6 +350,7 @@ function Choice({ name, label, options }: ChoiceProps) {
             {text}
           </option>
         ))}
+        {!isOffered && <option value={chosen}>{textOf(name, chosen)}</option>}
       </select>
     </div>
   );

@@ -19,17 +19,19 @@ export function TrendsView() {
   const { value, error, reload } = useResource<Trends>(`/dashboard/api/trends?${query}`, reloadMs);
   const settings = useResource<SettingsBody>('/dashboard/api/settings');
   const asked = place.value.query;
-  const [from, until, key] = [Number(asked.get('from')), Number(asked.get('until')), asked.get('key')];
+  const [from, until] = [Number(asked.get('from')), Number(asked.get('until'))];
+  const [key, model] = [asked.get('key'), asked.get('model')];
   return (
     <>
       <ViewHead title="Trends">
         <RangeTabs />
         <FreeRange />
       </ViewHead>
-      {(from > 0 || key !== null) && (
+      {(from > 0 || key !== null || model !== null) && (
         <p class="lead">
           {from > 0 && `${timeSpan(from, until > 0 ? until : Date.now())} `}
           {key !== null && `Key ${keyNames.value.get(key) ?? key} alone `}
+          {model !== null && `Model ${model} alone `}
           <Link to="/trends">Show everything</Link>
         </p>
       )}
@@ -96,13 +98,31 @@ function localText(timeMs: number): string {
   return date.toISOString().slice(0, 16);
 }
 
-/** The sums of the time before, of the same length; `undefined` where a filter makes them say something else. */
+/** The sums of the time before, of the same length. */
 function useBefore({ timesMs, stepMs }: Trends): GroupedSummary | undefined {
-  const { query } = place.value;
   const fromMs = timesMs[0] ?? 0;
   const spanMs = timesMs.length * stepMs;
-  const { value } = useResource<GroupedSummary>(`/dashboard/api/usage?from=${fromMs - spanMs}&until=${fromMs}`);
-  return query.has('key') || query.has('model') || value?.requests === 0 ? undefined : value;
+  const asked = new URLSearchParams({ ...onlyOf(), from: String(fromMs - spanMs), until: String(fromMs) });
+  const { value } = useResource<GroupedSummary>(`/dashboard/api/usage?${asked}`);
+  return value?.requests === 0 ? undefined : value;
+}
+
+/** What of the address names a key or a model. */
+function onlyOf(): Readonly<Record<string, string>> {
+  const { query } = place.value;
+  return Object.fromEntries(
+    ['key', 'model'].flatMap((name) => (query.get(name) ? [[name, query.get(name) ?? '']] : [])),
+  );
+}
+
+/** The requests that are counted, as filters of their list. */
+function spanOf({ timesMs }: Trends): string {
+  const until = place.value.query.get('until');
+  return new URLSearchParams({
+    ...onlyOf(),
+    fromMs: String(timesMs[0] ?? 0),
+    ...(until !== null && until !== '' && { untilMs: until }),
+  }).toString();
 }
 
 interface TrendChartsProps {
@@ -115,6 +135,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
   const charts = useMemo(() => seriesOf(trends), [trends]);
   const { timesMs, latency, firstToken, marks } = trends;
   const before = useBefore(trends);
+  const span = spanOf(trends);
   const step = stepLength(trends.stepMs);
   const sums = {
     local: sum(trends.local),
@@ -144,7 +165,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
         <Tile
           label="Requests"
           value={count(all)}
-          to="/requests"
+          to={`/requests?${span}`}
           note={`${count(sums.failed)} failed, ${count(sums.refused)} refused, ${count(sums.left)} left`}
           beside={change(all, before?.requests)}
         />
@@ -152,7 +173,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
           label="Local share"
           value={percent(sums.local / answered)}
           note={`${count(sums.local)} of ${plural(answered, 'answer')}`}
-          to="/requests?route=local"
+          to={`/requests?route=local&${span}`}
           tone="local"
           beside={change(sums.local / answered, before?.localShare)}
         />
@@ -160,14 +181,14 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
           label="Median latency"
           value={duration(latency[tier].all.p50)}
           note={tier}
-          to="/requests?sort=slowest"
+          to={`/requests?sort=slowest&${span}`}
           beside={change(latency[tier].all.p50, before?.latencyMs[tier].p50)}
         />
         <Tile
           label="Escalated"
           value={count(sums.escalated)}
           note={`${duration(sum(trends.escalatedLocalMs))} spent locally first`}
-          to="/requests?outcome=escalated"
+          to={`/requests?outcome=escalated&${span}`}
           tone="cloud"
           beside={change(sums.escalated, before?.escalated)}
         />
@@ -185,7 +206,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
               : `${money(sum(trends.savedUsd))} saved (against ${savedAgainst} at list price)`
           }
           tone="cloud"
-          to="/requests?sort=dearest"
+          to={`/requests?sort=dearest&${span}`}
           beside={change(sum(trends.costUsd), before?.costUsd)}
         />
       </dl>
@@ -264,7 +285,7 @@ function TrendCharts({ trends, query, savedAgainst }: TrendChartsProps) {
           empty="Nothing was spent: no cloud answer with a known price in this time."
         />
       </div>
-      <UsageTable query={query} />
+      <UsageTable query={query} span={span} />
       <p class="hint">
         Times are those of {timeZone()}. Drag over a chart to zoom in. Dashed lines mark starts and changes of the
         configuration. Small percentages compare with the period before, of the same length.

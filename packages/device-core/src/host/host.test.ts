@@ -457,6 +457,37 @@ test('unload lets what runs end, load brings the model back', async () => {
   );
 });
 
+test('reload lets what runs end, and opens the model anew then, even where it is asked to load before', async () => {
+  const clock = new FakeClock();
+  const engine = scriptedEngine({ clock, answer: () => words(3) });
+  let opened = 0;
+  const openModel: ModelOpener = (_, signal) =>
+    engine.load(
+      { id: `tiny-${++opened}`, path: '/tiny' },
+      { contextTokens: 256, slots: 1, gpu: 'none' },
+      () => {},
+      signal,
+    );
+  const gates = new Gates(clock);
+  const identity = { boot: 'AAECAwQFBgcICQoLDA0ODw', name: 'n', app: 'a', os: 'o' };
+  const host = new DeviceHost({ identity, engine, openModel, clock, gates });
+  host.load();
+  await clock.advanceAsync(1);
+  await settle(8);
+  const offered = (): readonly string[] => host.offers().map(({ id }) => id);
+  assert.deepEqual(offered(), ['tiny-1']);
+  const place = host.queue.enter(new AbortController().signal);
+  await place?.turn;
+  host.reload();
+  host.load();
+  await settle(8);
+  assert.deepEqual(offered(), ['tiny-1']);
+  place?.leave();
+  await clock.advanceAsync(1);
+  await settle(8);
+  assert.deepEqual(offered(), ['tiny-2']);
+});
+
 test('prefill warms the cache only while a slot is free', async () => {
   const { ask, seen, router, clock, of } = await ready();
   router.send({ t: 'prefill', id: 20, model: 'tiny', messages: [{ role: 'system', content: 'be brief' }], tools: [] });

@@ -64,6 +64,8 @@ export class DeviceHost implements SessionHost {
   #progress: LoadProgress | undefined;
   #isDraining = false;
   #unloadWhenIdle = false;
+  /** What is unloaded then is loaded anew. */
+  #loadsAgain = false;
   #cancelReload: (() => void) | undefined;
 
   constructor(options: HostOptions) {
@@ -100,6 +102,7 @@ export class DeviceHost implements SessionHost {
 
   /** Begins to load the model; routers see it in the state. */
   load(): void {
+    if (this.#loadsAgain) return;
     this.#unloadWhenIdle = false;
     this.#model.load();
     // Only called off: the model never left.
@@ -109,10 +112,14 @@ export class DeviceHost implements SessionHost {
 
   /** Lets what runs end, then frees the memory. */
   unload(): void {
-    this.#unloadWhenIdle = true;
-    this.queue.setSlots(0);
-    this.queue.failWaiting(unloadedError());
-    this.#changed();
+    this.#loadsAgain = false;
+    this.#leave();
+  }
+
+  /** Lets what runs end, then opens the model anew: it is another now, or is to be loaded otherwise. */
+  reload(): void {
+    this.#loadsAgain = true;
+    this.#leave();
   }
 
   /** Takes nothing new from now on, of any router; what runs goes on. */
@@ -192,6 +199,13 @@ export class DeviceHost implements SessionHost {
     return loaded === undefined ? [] : [{ ...loaded.info, resident: true, slots: loaded.slots }];
   }
 
+  #leave(): void {
+    this.#unloadWhenIdle = true;
+    this.queue.setSlots(0);
+    this.queue.failWaiting(unloadedError());
+    this.#changed();
+  }
+
   #modelChanged(): void {
     const { state } = this.#model;
     this.heartbeat.record();
@@ -228,7 +242,10 @@ export class DeviceHost implements SessionHost {
     for (const session of this.#sessions) session.stateChanged();
     if (!this.#unloadWhenIdle || this.queue.active > 0) return;
     this.#unloadWhenIdle = false;
+    const loadsAgain = this.#loadsAgain;
+    this.#loadsAgain = false;
     void this.#model.unload();
+    if (loadsAgain) this.load();
   }
 }
 

@@ -46,9 +46,15 @@ export function addOperators(app: FastifyInstance, deps: AdminDeps): void {
 
   app.get('/dashboard/api/usage', ({ query }) => {
     const asked = defined(parse(usageQuery, query));
-    const { fromMs, untilMs } = spanOf(asked, clock.wallMs());
+    const { fromMs, untilMs, clientKey, model } = spanOf(asked, clock.wallMs());
+    const span = {
+      fromMs,
+      untilMs,
+      ...(clientKey !== undefined && { clientKey }),
+      ...(model !== undefined && { model }),
+    };
     const by = asked.by === 'key' ? 'client_key' : asked.by;
-    return stored(history.usage({ fromMs, untilMs }, by));
+    return stored(history.usage(span, by));
   });
   app.get('/dashboard/api/errors', async ({ query }) => {
     const { fromMs, untilMs } = spanOf(defined(parse(trendQuery, query)), clock.wallMs());

@@ -27,6 +27,9 @@ export interface RequestHistory {
 export interface UsageSpan {
   readonly fromMs: number;
   readonly untilMs: number;
+  /** Of one key or model alone; sums of errors take no notice of it. */
+  readonly clientKey?: string;
+  readonly model?: string;
 }
 
 /** Requests without an answer, of one cause. */

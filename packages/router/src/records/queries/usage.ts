@@ -33,6 +33,9 @@ export interface Span {
   readonly fromMs: number;
   /** Exclusive; absent: up to now. */
   readonly untilMs?: number;
+  /** Of one key or model alone. */
+  readonly clientKey?: string;
+  readonly model?: string;
 }
 
 const countNames = Object.keys(usageCounts).filter((name): name is UsageCount => Object.hasOwn(usageCounts, name));
@@ -43,6 +46,7 @@ const countNames = Object.keys(usageCounts).filter((name): name is UsageCount =>
  */
 export async function usageOf(store: Store, span: Span, by?: UsageDimension): Promise<GroupedUsage> {
   const sources = await sourcesOf(store, span);
+  const only = onlyOf(span);
   const group = by === undefined ? sql.raw("''") : sql.ref(by);
   const sums = countNames.map((name) => sql`sum(${sql.ref(name)}) as ${sql.ref(name)}`);
   const counted = sources.map(({ counts }) => sql`select * from (${counts}) as part`);
@@ -50,10 +54,10 @@ export async function usageOf(store: Store, span: Span, by?: UsageDimension): Pr
   const [counts, bins] = await Promise.all([
     sql<Readonly<Record<UsageCount, number>> & { readonly group_key: string }>`
       select ${group} as group_key, ${sql.join(sums)} from (${sql.join(counted, sql` union all `)}) as counted
-      group by 1 order by 1`.execute(store.db),
+      where ${only} group by 1 order by 1`.execute(store.db),
     sql<{ group_key: string; series: string; metric: string; bin: number; count: number }>`
       select ${group} as group_key, series, metric, bin, sum(count) as count
-      from (${sql.join(binned, sql` union all `)}) as binned group by 1, 2, 3, 4`.execute(store.db),
+      from (${sql.join(binned, sql` union all `)}) as binned where ${only} group by 1, 2, 3, 4`.execute(store.db),
   ]);
   const all = new Counted();
   const groups = new Map<string, Counted>();
@@ -70,6 +74,14 @@ export async function usageOf(store: Store, span: Span, by?: UsageDimension): Pr
     histogram: (series, metric) => all.histogram(series, metric),
     groups: by === undefined ? new Map() : groups,
   };
+}
+
+function onlyOf({ clientKey, model }: Span) {
+  const asked = [
+    ...(clientKey === undefined ? [] : [sql<boolean>`client_key = ${clientKey}`]),
+    ...(model === undefined ? [] : [sql<boolean>`model = ${model}`]),
+  ];
+  return asked.length === 0 ? sql<boolean>`1 = 1` : sql<boolean>`${sql.join(asked, sql` and `)}`;
 }
 
 class Counted implements Usage {
