@@ -308,6 +308,19 @@ test('chat off a terminal fails when an answer failed, with the error in its own
   assert.equal(stderr, 'No backend is ready.\n');
 });
 
+test('an answer that breaks off is told in one sentence, and the conversation goes on', async (t) => {
+  let asked = 0;
+  const url = await fakeServer(t, (_request, response) => {
+    asked += 1;
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('data: {"choices":[{"delta":{"content":"half"}}]}\n\n', () => response.destroy());
+  });
+  const { code, stderr } = await runLfo(t, ['chat', '--url', url], { cwd: workingFolder(t), input: 'one\ntwo\n' });
+  assert.equal(code, 1);
+  assert.equal(stderr, 'The answer broke off: LFO ended the connection. See its log.\n'.repeat(2));
+  assert.equal(asked, 2);
+});
+
 const systemNode = '/usr/bin/node';
 
 test(
