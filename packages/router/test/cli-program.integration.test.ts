@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -319,6 +319,17 @@ test('an answer that breaks off is told in one sentence, and the conversation go
   assert.equal(code, 1);
   assert.equal(stderr, 'The answer broke off: LFO ended the connection. See its log.\n'.repeat(2));
   assert.equal(asked, 2);
+});
+
+test('a demonstration that cannot start leaves no folder behind', { timeout: 60_000 }, async (t) => {
+  const url = await fakeServer(t, (_request, response) => response.end());
+  const cwd = workingFolder(t);
+  const { code, stderr } = await runLfo(t, ['demo', '--port', new URL(url).port], { cwd, env: { TMPDIR: cwd } });
+  assert.equal(code, 1, stderr);
+  assert.deepEqual(
+    readdirSync(cwd).filter((name) => name.startsWith('lfo-demo-')),
+    [],
+  );
 });
 
 const systemNode = '/usr/bin/node';
