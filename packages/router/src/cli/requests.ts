@@ -36,7 +36,10 @@ async function* rowsOf(
 ): AsyncGenerator<RequestRow> {
   const { key } = filter;
   const ids = [...names].flatMap(([id, name]) => (name === key ? [id] : []));
-  if (key === undefined || ids.length === 0) return yield* archive.requests(filter, limit);
+  if (key === undefined || ids.length === 0) {
+    yield* archive.requests(filter, limit);
+    return;
+  }
   const walks = ids.map((id) => archive.requests({ ...filter, key: id }, limit)[Symbol.asyncIterator]());
   const heads = await Promise.all(walks.map((walk) => walk.next()));
   for (let left = limit; left > 0; left -= 1) {

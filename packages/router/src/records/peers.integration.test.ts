@@ -18,7 +18,7 @@ async function router(
   t: TestContext,
   url: string,
   id: string,
-  { name = 'edge', config = 'c', listens = true, log = pino({ level: 'silent' }), isAway = () => false } = {},
+  { name = 'edge', config = 'c', listens = true, log = pino({ level: 'silent' }), isAway = (): boolean => false } = {},
 ) {
   const store = new PostgresStore(url, { connections: 2 });
   const listener = new PostgresListener(url, store, systemClock);
