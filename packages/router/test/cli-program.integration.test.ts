@@ -321,6 +321,26 @@ test('an answer that breaks off is told in one sentence, and the conversation go
   assert.equal(asked, 2);
 });
 
+test('the doctor without a key takes no running LFO for another program on the port of devices', async (t) => {
+  const free = await fakeServer(t, (_request, response) => response.end());
+  const taken = new URL(free).host;
+  const url = await fakeServer(t, ({ url: path }, response) => {
+    const isHealth = path === '/health';
+    const refused = { error: { message: 'A key is needed.', type: 'x', param: null, code: 'unauthorized' } };
+    response.writeHead(isHealth ? 200 : 401).end(JSON.stringify(isHealth ? { status: 'ok' } : refused));
+  });
+  const env = { LFO_LOCAL_MODEL: 'none', LFO_FLEET_LISTEN: taken };
+  const doctor = async (...args: readonly string[]) => {
+    const { stdout } = await runLfo(t, ['doctor', '--offline', '--json', ...args], { cwd: workingFolder(t), env });
+    const { checks } = JSON.parse(stdout);
+    return checks.find(({ name }: { readonly name: string }) => name === 'fleet');
+  };
+  const beside = await doctor('--url', url);
+  assert.equal(beside.ok, true, beside.detail);
+  assert.match(beside.fix, /LFO_AUTH_TOKEN/);
+  assert.equal((await doctor('--url', 'http://127.0.0.1:1')).ok, false);
+});
+
 test('a demonstration that cannot start leaves no folder behind', { timeout: 60_000 }, async (t) => {
   const url = await fakeServer(t, (_request, response) => response.end());
   const cwd = workingFolder(t);
