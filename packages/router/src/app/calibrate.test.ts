@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pino } from 'pino';
+import { loadConfig } from '../config/load.ts';
 import { writeCalibration, type CalibrationResult } from './calibrate.ts';
 import { CalibrationsInForce, shippedHeads } from './estimator.ts';
 
@@ -28,7 +29,7 @@ test('what was learned of a model at one engine does not overwrite what was of t
     writeCalibration({ dataDir }, result),
   );
   assert.equal(files[0], files[2], 'what is learned anew replaces what was');
-  const config = { dataDir, gate: { calibration: 'auto' } } as ConstructorParameters<typeof CalibrationsInForce>[0];
+  const config = loadConfig({ env: { LFO_DATA_DIR: dataDir }, cwd: dataDir });
   const own = new CalibrationsInForce(config, pino({ level: 'silent' })).calibrations.slice(0, -1);
   const found = own.map(({ model, sharpening }) => [model['engine'], sharpening?.scale]);
   assert.deepEqual(

@@ -23,7 +23,11 @@ export function writeCalibration(config: Pick<LfoConfig, 'dataDir'>, result: Cal
   const folder = calibrationsFolder(config);
   createDataFolder(folder);
   // Several engines may have a model of one name.
-  const which = hash('sha256', JSON.stringify(Object.entries(result.identity).toSorted()), 'hex').slice(0, 8);
+  const which = hash(
+    'sha256',
+    JSON.stringify(Object.entries(result.identity).toSorted(([a], [b]) => (a < b ? -1 : 1))),
+    'hex',
+  ).slice(0, 8);
   const name = `${result.model.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, '-')}-${which}.json`;
   const file = join(folder, name);
   writeFileSync(`${file}.new`, `${JSON.stringify(calibrationFile(result))}\n`, { mode: 0o600 });
