@@ -93,6 +93,13 @@ test('the settings of the manifests are ones that LFO takes without a warning', 
   assert.deepEqual(loadConfig({ env: { HOME: '/' }, cwd: folder, file }).warnings, []);
 });
 
+test('applying the manifests again leaves the number of routers to the autoscaler', () => {
+  const manifest = (name: string) => parse(readFileSync(`${root}/deploy/kubernetes/base/${name}.yaml`, 'utf8')).spec;
+  assert.equal(manifest('autoscaler').scaleTargetRef.name, 'lfo');
+  assert.equal(manifest('autoscaler').minReplicas, 2);
+  assert.equal(manifest('deployment').replicas, undefined);
+});
+
 test('the balancer of the compose file finds routers that were made anew at another address', () => {
   const { services } = parse(readFileSync(`${root}/deploy/compose.yaml`, 'utf8'), { merge: true });
   const lines = linesOf('deploy/nginx.compose.conf');

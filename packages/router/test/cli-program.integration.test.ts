@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -306,6 +306,50 @@ test('chat off a terminal fails when an answer failed, with the error in its own
   const { code, stderr } = await runLfo(t, ['chat', '--url', url], { cwd: workingFolder(t), input: 'hello\n' });
   assert.equal(code, 1);
   assert.equal(stderr, 'No backend is ready.\n');
+});
+
+test('an answer that breaks off is told in one sentence, and the conversation goes on', async (t) => {
+  let asked = 0;
+  const url = await fakeServer(t, (_request, response) => {
+    asked += 1;
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('data: {"choices":[{"delta":{"content":"half"}}]}\n\n', () => response.destroy());
+  });
+  const { code, stderr } = await runLfo(t, ['chat', '--url', url], { cwd: workingFolder(t), input: 'one\ntwo\n' });
+  assert.equal(code, 1);
+  assert.equal(stderr, 'The answer broke off: LFO ended the connection. See its log.\n'.repeat(2));
+  assert.equal(asked, 2);
+});
+
+test('the doctor without a key takes no running LFO for another program on the port of devices', async (t) => {
+  const free = await fakeServer(t, (_request, response) => response.end());
+  const taken = new URL(free).host;
+  const url = await fakeServer(t, ({ url: path }, response) => {
+    const isHealth = path === '/health';
+    const refused = { error: { message: 'A key is needed.', type: 'x', param: null, code: 'unauthorized' } };
+    response.writeHead(isHealth ? 200 : 401).end(JSON.stringify(isHealth ? { status: 'ok' } : refused));
+  });
+  const env = { LFO_LOCAL_MODEL: 'none', LFO_FLEET_LISTEN: taken };
+  const doctor = async (...args: readonly string[]) => {
+    const { stdout } = await runLfo(t, ['doctor', '--offline', '--json', ...args], { cwd: workingFolder(t), env });
+    const { checks } = JSON.parse(stdout);
+    return checks.find(({ name }: { readonly name: string }) => name === 'fleet');
+  };
+  const beside = await doctor('--url', url);
+  assert.equal(beside.ok, true, beside.detail);
+  assert.match(beside.fix, /LFO_AUTH_TOKEN/);
+  assert.equal((await doctor('--url', 'http://127.0.0.1:1')).ok, false);
+});
+
+test('a demonstration that cannot start leaves no folder behind', { timeout: 60_000 }, async (t) => {
+  const url = await fakeServer(t, (_request, response) => response.end());
+  const cwd = workingFolder(t);
+  const { code, stderr } = await runLfo(t, ['demo', '--port', new URL(url).port], { cwd, env: { TMPDIR: cwd } });
+  assert.equal(code, 1, stderr);
+  assert.deepEqual(
+    readdirSync(cwd).filter((name) => name.startsWith('lfo-demo-')),
+    [],
+  );
 });
 
 const systemNode = '/usr/bin/node';

@@ -142,6 +142,32 @@ test('requests --follow --key shows the requests of the key of that name', { tim
   assert.doesNotMatch((await following.finished).stdout, /foreign/);
 });
 
+test('requests --key shows the requests of every key of that name, the newest first', async (t) => {
+  const rows = rowsOf(Date.now());
+  const { cwd, store } = await recorded(t, []);
+  const table = new KeyTable(store);
+  const make = async (name: string) => (await table.create({ name, scopes: ['chat'], limits: {} }, 1)).key.id;
+  const keys = [await make('laptop'), await make('laptop'), await make('ci'), await make('laptop')];
+  await store.append(
+    'requests',
+    rows.map((row, at) => ({ ...row, client_key: keys[at] ?? null })),
+  );
+  const digits = async (...args: readonly string[]) => {
+    const { stdout } = await runLfo(t, ['requests', '--json', ...args], { cwd });
+    return Array.from(stdout.matchAll(/"id":"[^"]*(\d)"/g), ([, digit]) => digit).join('');
+  };
+  assert.equal(await digits('--key', 'laptop'), '214');
+  assert.equal(await digits('--key', 'laptop', '--limit', '2'), '21');
+  assert.equal(await digits('--key', keys[1] ?? ''), '2');
+  assert.equal(await digits('--key', 'nobody'), '');
+});
+
+test('no name in a table of stats moves the cursor', async (t) => {
+  const { cwd } = await recorded(t, [sampleRow(idAt(Date.now(), 1), { time_ms: Date.now(), model: 'small\u001b[2J' })]);
+  const { stdout } = await runLfo(t, ['stats', '--by', 'model'], { cwd });
+  assert.match(stdout, /^small\[2J +1 /m);
+});
+
 test('a backup is a whole database for its owner alone, and overwrites nothing', async (t) => {
   const { cwd } = await recorded(t, rowsOf(Date.now()));
   assert.equal((await runLfo(t, ['db', 'backup', 'copy.db'], { cwd })).code, 0);

@@ -52,6 +52,25 @@ describe('embeddings through the router', () => {
   - { name: far, kind: openai-compatible, tier: cloud, base_url: "${far.origin}/v1", models: [large], embedding_models: [text-embedding-3-small, shared], api_key: sk-far }
 `,
     });
+  test('a collector is told of embeddings as what they are', async (t) => {
+    const collector = await ScriptedUpstream.start((exchange) => exchange.json(200, {}));
+    t.after(() => collector.close());
+    const yaml = `backends:
+  - { name: near, kind: openai-compatible, tier: local, base_url: "${near.origin}/v1", models: [small], embedding_models: [nomic] }
+`;
+    const { app } = await startRouter(t, { yaml, env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.origin } });
+    const body = JSON.stringify({ model: 'nomic', input: 'text 7' });
+    const headers = { 'content-type': 'application/json' };
+    assert.equal((await fetch(`${app.url}/v1/embeddings`, { method: 'POST', headers, body })).status, 200);
+    await collector.received(1);
+    const text = collector.requests[0]?.text ?? '';
+    assert.deepEqual(
+      Array.from(text.matchAll(/"name":"(?!lfo)([^"]*)"/g), ([, name]) => name),
+      ['embeddings lfo', 'embeddings nomic'],
+    );
+    assert.equal(text.split('{"key":"gen_ai.operation.name","value":{"stringValue":"embeddings"}}').length, 3);
+  });
+
   const posts = (upstream: ScriptedUpstream) => upstream.requests.filter(({ method }) => method === 'POST').length;
 
   test('the official SDK, which asks for base64, gets its vectors in order, split and joined', async (t) => {

@@ -75,7 +75,8 @@ export function addOperators(app: FastifyInstance, deps: AdminDeps): void {
 function addKeys(app: FastifyInstance, { keys, clock, readBody, isKeyConfigured }: AdminDeps): void {
   app.get('/dashboard/api/keys', async (): Promise<KeysBody> => {
     const [list, use] = await stored(Promise.all([keys.list(), keys.use()]));
-    return { keys: list.map((key) => keyBody(key, use.get(key.id), clock.wallMs())), ownerHasKey: isKeyConfigured };
+    const readable = list.filter(({ isUnreadable }) => isUnreadable !== true);
+    return { keys: readable.map((key) => keyBody(key, use.get(key.id), clock.wallMs())), ownerHasKey: isKeyConfigured };
   });
   app.post('/dashboard/api/keys', async (request, reply) => {
     const { name, scopes, mode, models, limits: wanted, expiresMs } = read(newKey, readBody(request));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeClock } from '@lfo/testing/fake-clock.ts';
+import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 import type { KeyIdentity } from '../core/identity.ts';
 import type { SessionRow } from '../records/tables.ts';
 import { Sessions } from './sessions.ts';
@@ -188,4 +188,47 @@ test('a cookie that nobody knows is looked up once a second', async () => {
   assert.equal(other.load({ cookie }), undefined);
   clock.advance(1_001);
   assert.notEqual(other.load({ cookie }), undefined);
+});
+
+test('a logout while the database is away is good here at once and everywhere when it is back', async () => {
+  const { table, router, sessions, cookie } = await begun();
+  table.isAway = true;
+  await sessions.end({ cookie }, false);
+  table.isAway = false;
+  await sessions.load({ cookie });
+  assert.equal(sessions.identify({ cookie }, 'GET'), undefined, 'before the database was told');
+  await sessions.refresh();
+  assert.equal(sessions.identify({ cookie }, 'GET'), undefined);
+  const other = router();
+  await other.load({ cookie });
+  assert.equal(other.identify({ cookie }, 'GET'), undefined);
+
+  // With a database of its own a router is told of no outage.
+  const again = await begun();
+  again.table.isAway = true;
+  await again.sessions.end({ cookie: again.cookie }, false);
+  again.clock.advance(60_000);
+  await settle();
+  again.table.isAway = false;
+  again.clock.advance(60_000);
+  await settle();
+  assert.equal(again.table.rows.size, 0);
+});
+
+test('a session begun while the database was away is good everywhere when it is back, and ends as others do', async () => {
+  const { clock, table, router } = await begun();
+  const sessions = router();
+  table.isAway = true;
+  const cookie = (await sessions.begin('the key', {}, false)).split(';', 1)[0] ?? '';
+  await sessions.refresh();
+  table.isAway = false;
+  await sessions.refresh();
+  assert.equal(sessions.identify({ cookie }, 'GET'), owner);
+  clock.advance(2_000);
+  const other = router();
+  await other.load({ cookie });
+  assert.equal(other.identify({ cookie }, 'GET'), owner);
+  await other.end({ cookie }, false);
+  await sessions.refresh();
+  assert.equal(sessions.identify({ cookie }, 'GET'), undefined);
 });

@@ -17,6 +17,8 @@ interface Session {
   expiresMs: number;
   /** As the database has it. */
   storedExpiresMs: number;
+  /** Whether the database knows of it; one that began while it was away is good here alone. */
+  isStored: boolean;
 }
 
 const idleMs = 12 * 3_600_000;
@@ -29,6 +31,9 @@ const prolongMs = 600_000;
 const lookMs = 500;
 const unknownMs = 1_000;
 const maxUnknown = 1_000;
+/** How soon what the database was not told is told again, and how many logouts are kept for it. */
+const retryMs = 10_000;
+const maxEnded = 1_000;
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Routes of the dashboard that show nothing of anybody's. Pages ask for a session themselves, to send to the form. */
@@ -42,6 +47,9 @@ export class Sessions implements SessionAuth {
   readonly #sessions = new Map<string, Session>();
   /** Cookies that the database did not know, and until when it is not asked again. */
   readonly #unknown = new Map<string, number>();
+  /** Those that have ended, until the database knows. */
+  readonly #ended = new Set<string>();
+  #isRetrying = false;
   readonly #clock: Clock;
   readonly #refs: Pick<KeyRefs, 'refOf' | 'identityOf'>;
   readonly #table: Pick<SessionTable, 'add' | 'prolong' | 'end' | 'find' | 'list'>;
@@ -66,7 +74,8 @@ export class Sessions implements SessionAuth {
     if (token === undefined) return undefined;
     const digest = digestOf(token);
     // One that has run out here may have been used at another router meanwhile.
-    if (this.#isGood(digest) || (this.#unknown.get(digest) ?? 0) > this.#clock.nowMs()) return undefined;
+    if (this.#isGood(digest) || this.#ended.has(digest) || (this.#unknown.get(digest) ?? 0) > this.#clock.nowMs())
+      return undefined;
     return this.#load(digest);
   }
 
@@ -94,10 +103,10 @@ export class Sessions implements SessionAuth {
     const expiresMs = nowMs + idleMs;
     if (keyRef !== undefined) {
       const digest = digestOf(token);
-      this.#sessions.set(digest, { keyRef, endsMs, expiresMs, storedExpiresMs: expiresMs });
-      const row = { token_digest: digest, key_ref: keyRef, ends_ms: endsMs, expires_ms: expiresMs };
+      const session = { keyRef, endsMs, expiresMs, storedExpiresMs: expiresMs, isStored: false };
+      this.#sessions.set(digest, session);
       // Without the database it is good here alone.
-      await this.#soon(this.#table.add(row, nowMs));
+      await this.#soon(this.#orLater(this.#store(digest, session)));
     }
     const [oldest] = this.#sessions.keys();
     if (this.#sessions.size > maxSessions && oldest !== undefined) this.#sessions.delete(oldest);
@@ -110,15 +119,19 @@ export class Sessions implements SessionAuth {
     if (token !== undefined) {
       const digest = digestOf(token);
       this.#sessions.delete(digest);
-      await this.#soon(this.#table.end(digest));
+      const [oldest] = this.#ended;
+      if (this.#ended.size >= maxEnded && oldest !== undefined) this.#ended.delete(oldest);
+      this.#ended.add(digest);
+      await this.#soon(this.#orLater(this.#forget(digest)));
     }
     return cookie(headers, '', 0, isSecure);
   }
 
   /** Takes over what the database has: sessions that began or ended elsewhere. Never rejects. */
   async refresh(): Promise<void> {
-    const before = new Set(this.#sessions.keys());
+    await this.#orLater(this.#catchUp());
     try {
+      const before = [...this.#sessions].flatMap(([digest, { isStored }]) => (isStored ? [digest] : []));
       const rows = await this.#table.list(this.#clock.wallMs(), maxSessions);
       const stored = new Set(rows.map(({ token_digest: digest }) => digest));
       for (const digest of before) if (!stored.has(digest)) this.#sessions.delete(digest);
@@ -128,10 +141,44 @@ export class Sessions implements SessionAuth {
     }
   }
 
+  /** Tells the database what it was not told while it was away. */
+  async #catchUp(): Promise<void> {
+    for (const digest of this.#ended) await this.#forget(digest);
+    for (const [digest, session] of this.#sessions) if (!session.isStored) await this.#store(digest, session);
+  }
+
+  async #store(digest: string, session: Session): Promise<void> {
+    const { keyRef, endsMs, expiresMs } = session;
+    const row = { token_digest: digest, key_ref: keyRef, ends_ms: endsMs, expires_ms: expiresMs };
+    await this.#table.add(row, Math.round(this.#clock.wallMs()));
+    session.isStored = true;
+  }
+
+  async #forget(digest: string): Promise<void> {
+    await this.#table.end(digest);
+    this.#ended.delete(digest);
+  }
+
+  /** What fails is tried again until the database has it. */
+  async #orLater(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch {
+      if (this.#isRetrying) return;
+      this.#isRetrying = true;
+      this.#clock.schedule(retryMs, () => {
+        this.#isRetrying = false;
+        void this.#orLater(this.#catchUp());
+      });
+    }
+  }
+
   #take({ token_digest: digest, key_ref: keyRef, ends_ms: endsMs, expires_ms: expiresMs }: SessionRow): void {
+    if (this.#ended.has(digest)) return;
     const known = this.#sessions.get(digest);
-    if (known === undefined) this.#sessions.set(digest, { keyRef, endsMs, expiresMs, storedExpiresMs: expiresMs });
-    else known.expiresMs = Math.max(known.expiresMs, expiresMs);
+    if (known === undefined) {
+      this.#sessions.set(digest, { keyRef, endsMs, expiresMs, storedExpiresMs: expiresMs, isStored: true });
+    } else known.expiresMs = Math.max(known.expiresMs, expiresMs);
   }
 
   async #load(digest: string): Promise<void> {

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { featuresVersion } from '../confidence/features/features.ts';
@@ -21,7 +22,13 @@ export function calibrateFrom(judged: readonly JudgedAnswerRow[]): readonly Cali
 export function writeCalibration(config: Pick<LfoConfig, 'dataDir'>, result: CalibrationResult): string {
   const folder = calibrationsFolder(config);
   createDataFolder(folder);
-  const name = `${result.model.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, '-')}.json`;
+  // Several engines may have a model of one name.
+  const which = hash(
+    'sha256',
+    JSON.stringify(Object.entries(result.identity).toSorted(([a], [b]) => (a < b ? -1 : 1))),
+    'hex',
+  ).slice(0, 8);
+  const name = `${result.model.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, '-')}-${which}.json`;
   const file = join(folder, name);
   writeFileSync(`${file}.new`, `${JSON.stringify(calibrationFile(result))}\n`, { mode: 0o600 });
   renameSync(`${file}.new`, file);

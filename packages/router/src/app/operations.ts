@@ -28,7 +28,14 @@ export async function openOperations(
   const keys = await openKeys(config, { ...options, store, mostUsd: costsInForce(options.config).most });
   const tracing = openTracing(config.telemetry, options.clock, build.version);
   const noSpans = { sent: 0, dropped: 0 };
-  const metrics = new Metrics({ ...build, router: options.peers.name }, () => ({
+  const named = {
+    ...build,
+    // It may be claimed late.
+    get router() {
+      return options.peers.name;
+    },
+  };
+  const metrics = new Metrics(named, () => ({
     ...look(),
     spans: tracing?.exporter.status() ?? noSpans,
     limitsStore: keys.limitsStore(),

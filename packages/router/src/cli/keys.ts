@@ -170,12 +170,18 @@ function round(value: number | null): string {
 }
 
 function described(key: ManagedKey, nowMs: number) {
-  const { id, name, scopes, tiers, models, limits, createdMs, expiresMs, revokedMs } = key;
+  const { id, name, scopes, tiers, models, limits, createdMs, expiresMs, revokedMs, isUnreadable } = key;
   const iso = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString());
   return {
     id,
     name,
-    state: isInForce(key, nowMs) ? 'active' : revokedMs === undefined ? 'expired' : 'revoked',
+    state: isUnreadable
+      ? 'unreadable'
+      : isInForce(key, nowMs)
+        ? 'active'
+        : revokedMs === undefined
+          ? 'expired'
+          : 'revoked',
     scopes,
     mode: tiers?.length === 1 ? (tiers[0] ?? 'auto') : 'auto',
     models: models ?? null,

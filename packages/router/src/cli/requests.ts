@@ -17,7 +17,7 @@ export async function requests(terminal: Terminal, archive: Archive, settings: R
   const { filter, limit, format } = settings;
   const names = await archive.keyNames();
   let isFirst = true;
-  for await (const row of archive.requests(withKeyId(filter, names), limit)) {
+  for await (const row of rowsOf(archive, filter, names, limit)) {
     if (isFirst && format === 'csv') terminal.output.write(csvLine(Object.keys(row)));
     if (isFirst && format === 'table') printLine(terminal, tableRow(heads));
     isFirst = false;
@@ -27,11 +27,31 @@ export async function requests(terminal: Terminal, archive: Archive, settings: R
   return exitCodes.done;
 }
 
-/** People know keys by their names. */
-function withKeyId(filter: ArchiveFilter, names: KeyNames): ArchiveFilter {
+/** The newest first. People know keys by their names, and several may have one. */
+async function* rowsOf(
+  archive: Archive,
+  filter: ArchiveFilter,
+  names: KeyNames,
+  limit: number,
+): AsyncGenerator<RequestRow> {
   const { key } = filter;
-  if (key === undefined) return filter;
-  return { ...filter, key: [...names].find(([, name]) => name === key)?.[0] ?? key };
+  const ids = [...names].flatMap(([id, name]) => (name === key ? [id] : []));
+  if (key === undefined || ids.length === 0) {
+    yield* archive.requests(filter, limit);
+    return;
+  }
+  const walks = ids.map((id) => archive.requests({ ...filter, key: id }, limit)[Symbol.asyncIterator]());
+  const heads = await Promise.all(walks.map((walk) => walk.next()));
+  for (let left = limit; left > 0; left -= 1) {
+    let newest: { readonly at: number; readonly row: RequestRow } | undefined;
+    for (const [at, { done, value: row }] of heads.entries()) {
+      if (done !== true && (newest === undefined || row.id > newest.row.id)) newest = { at, row };
+    }
+    if (newest === undefined) return;
+    yield newest.row;
+    const { at } = newest;
+    heads[at] = (await walks[at]?.next()) ?? { done: true, value: undefined };
+  }
 }
 
 type KeyNames = ReadonlyMap<string, string>;
@@ -120,11 +140,10 @@ export async function followRequests(
   const offs = (['SIGINT', 'SIGTERM'] as const).map((signal) => terminal.onSignal(signal, () => stop.abort()));
   let seen: ReadonlySet<string> | undefined;
   const names = await archive.keyNames();
-  const wanted = withKeyId(filter, names);
   if (format === 'csv') terminal.errors.write('Columns as in "lfo requests --format csv".\n');
   try {
     while (!stop.signal.aborted) {
-      const rows = await Array.fromAsync(archive.requests(wanted, latest));
+      const rows = await Array.fromAsync(rowsOf(archive, filter, names, latest));
       const known = seen;
       if (known !== undefined) {
         for (const row of rows.toReversed()) if (!known.has(row.id)) terminal.output.write(lineOf(row, format, names));

@@ -28,7 +28,7 @@ export class RouterClient {
   /** @throws CliError when nothing answers there. */
   async get(path: string, signal?: AbortSignal): Promise<RouterAnswer> {
     const { statusCode, body } = await this.#send('GET', path, undefined, signal);
-    return { status: statusCode, body: parseJson(await body.text()) };
+    return { status: statusCode, body: parseJson(await textOf(body, signal)) };
   }
 
   /** A file of this router at another of its addresses, asked for without a key; `undefined` where it is not had there. */
@@ -45,13 +45,13 @@ export class RouterClient {
   /** @throws CliError when nothing answers there. */
   async ask(path: string, json: JsonObject): Promise<RouterAnswer> {
     const { statusCode, body } = await this.#send('POST', path, json, undefined);
-    return { status: statusCode, body: parseJson(await body.text()) };
+    return { status: statusCode, body: parseJson(await textOf(body)) };
   }
 
   /** @throws CliError when nothing answers there, or with the error's own message when it refuses. */
   async post(path: string, json: JsonObject, signal?: AbortSignal): Promise<JsonObject> {
     const { statusCode, body } = await this.#send('POST', path, json, signal);
-    const answer = parseJson(await body.text());
+    const answer = parseJson(await textOf(body, signal));
     if (statusCode >= 400 || !isJsonObject(answer)) throw refusal(statusCode, answer);
     return answer;
   }
@@ -62,7 +62,7 @@ export class RouterClient {
    */
   async send(method: Method, path: string, json?: JsonObject): Promise<JsonObject> {
     const { statusCode, body } = await this.#send(method, path, json, undefined);
-    const answer = parseJson(await body.text());
+    const answer = parseJson(await textOf(body));
     if (statusCode >= 400) throw refusal(statusCode, answer);
     return isJsonObject(answer) ? answer : {};
   }
@@ -73,11 +73,11 @@ export class RouterClient {
    */
   async *stream(path: string, json: JsonObject, signal: AbortSignal): AsyncGenerator<JsonObject> {
     const { statusCode, body } = await this.#send('POST', path, json, signal);
-    if (statusCode >= 400) throw refusal(statusCode, parseJson(await body.text()));
+    if (statusCode >= 400) throw refusal(statusCode, parseJson(await textOf(body, signal)));
     const events: string[] = [];
     const parser = createParser({ onEvent: ({ data }) => events.push(data) });
     const decoder = new TextDecoder();
-    for await (const chunk of body) {
+    for await (const chunk of whole(body, signal)) {
       parser.feed(decoder.decode(chunk, { stream: true }));
       for (const data of events.splice(0)) {
         if (data === '[DONE]') return;
@@ -87,7 +87,7 @@ export class RouterClient {
         yield value;
       }
     }
-    throw new CliError('The answer broke off: LFO ended the connection. See its log.');
+    throw brokenOff();
   }
 
   async close(): Promise<void> {
@@ -108,6 +108,26 @@ export class RouterClient {
       throw new CliError(`No LFO answers at ${this.url}: start it with "npm start", or say where it is with --url.`);
     }
   }
+}
+
+type AnswerBody = Awaited<ReturnType<typeof request>>['body'];
+
+async function textOf(body: AnswerBody, signal?: AbortSignal): Promise<string> {
+  const chunks = await Array.fromAsync(whole(body, signal));
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** @throws CliError where the connection ends before the body does */
+async function* whole(body: AnswerBody, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of body) yield Buffer.from(chunk);
+  } catch (error) {
+    throw signal?.aborted === true ? error : brokenOff();
+  }
+}
+
+function brokenOff(): CliError {
+  return new CliError('The answer broke off: LFO ended the connection. See its log.');
 }
 
 /** Address of the LFO that this configuration describes. */

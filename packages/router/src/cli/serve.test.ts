@@ -3,10 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { FakeClock, settle } from '@lfo/testing/fake-clock.ts';
 import { loadConfig } from '../config/load.ts';
-import type { RunningApp } from '../app/running-app.ts';
+import type { AppOptions, RunningApp } from '../app/running-app.ts';
 import { serve } from './serve.ts';
 import { CliError, type Terminal } from './terminal.ts';
 
@@ -15,23 +16,27 @@ interface Scene {
   readonly signal: (name: string) => void;
   /** How often the process was ended at once. */
   readonly ends: () => number;
-  readonly run: (startApp: () => Promise<RunningApp>) => Promise<number>;
+  readonly run: (startApp: (options: AppOptions) => Promise<RunningApp>) => Promise<number>;
+  /** What a terminal was shown; to be asked when all is over. */
+  readonly shown: () => Promise<string>;
 }
 
-function scene(t: TestContext): Scene {
+/** @param env what a load of the configuration finds, the first one and those after */
+function scene(t: TestContext, env: Record<string, string> = { LFO_LOG_LEVEL: 'silent' }): Scene {
   const cwd = mkdtempSync(join(tmpdir(), 'lfo-serve-'));
   t.after(() => rmSync(cwd, { recursive: true }));
   const clock = new FakeClock();
   const handlers = new Map<string, Set<() => void>>();
   let ends = 0;
+  const output = new PassThrough();
   const terminal: Terminal = {
     env: {},
     cwd,
     nodeVersion: 'v24.0.0',
     input: new PassThrough(),
-    output: new PassThrough(),
+    output,
     errors: new PassThrough(),
-    isInteractive: false,
+    isInteractive: true,
     onSignal(name, run) {
       const set = handlers.get(name) ?? new Set();
       handlers.set(name, set.add(run));
@@ -41,12 +46,13 @@ function scene(t: TestContext): Scene {
     exitNow: () => assert.fail('nothing crashes here'),
     endNow: () => void ends++,
   };
-  const load = () => loadConfig({ env: { LFO_LOG_LEVEL: 'silent', LFO_DATA_DIR: join(cwd, 'data') }, cwd });
+  const load = () => loadConfig({ env: { ...env, LFO_DATA_DIR: join(cwd, 'data') }, cwd });
   return {
     clock,
     ends: () => ends,
     signal: (name) => handlers.get(name)?.forEach((run) => run()),
     run: (startApp) => serve(load(), { terminal, clock, load, startApp }),
+    shown: () => text(output.end()),
   };
 }
 
@@ -99,4 +105,28 @@ test('a port that cannot be had becomes advice, any other fault stays itself', a
   await assert.rejects(scene(t).run(fault('EACCES')), CliError);
   await assert.rejects(scene(t).run(fault('EADDRNOTAVAIL')), CliError);
   await assert.rejects(scene(t).run(fault('EBUG')), (error) => !(error instanceof CliError));
+});
+
+test('no key of any configuration that was in force is written to the log', async (t) => {
+  const env: Record<string, string> = { GEMINI_API_KEY: 'first-key-4Tn2m' };
+  const { clock, signal, run, shown } = scene(t, env);
+  let app: AppOptions | undefined;
+  const code = run(async (options) => {
+    app = options;
+    return { url: 'http://127.0.0.1:1', close: async () => {} };
+  });
+  await settle();
+  for (const key of ['second-key-8Yb5c', 'third-key-2Hj6v']) {
+    env['GEMINI_API_KEY'] = key;
+    signal('SIGHUP');
+    assert.deepEqual(app?.config.current().backends.at(-1)?.apiKeys, [key], 'it is in force');
+  }
+  app?.logger.warn('Said first-key-4Tn2m, second-key-8Yb5c and third-key-2Hj6v.');
+  signal('SIGTERM');
+  await settle();
+  clock.advance(1_000);
+  assert.equal(await code, 0);
+  const log = await shown();
+  assert.match(log, /Said \[redacted\], \[redacted\] and \[redacted\]\./);
+  assert.doesNotMatch(log, /first-key|second-key|third-key/);
 });

@@ -1,13 +1,13 @@
 import type { AppOptions, RunningApp } from '../app/running-app.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import { createDataFolder } from '../config/data-folder.ts';
-import { createConfigHandle, type ReloadableConfig } from '../config/handle.ts';
+import { createConfigHandle, type ReloadableConfig, type ReloadResult } from '../config/handle.ts';
 import { secretsOf } from '../config/show.ts';
 import { watchFile } from '../config/watch.ts';
 import type { LfoConfig } from '../config/config.ts';
 import { codeOf } from '../core/error-code.ts';
 import type { Logger } from '../core/logger.ts';
-import { createLogger } from '../telemetry/log.ts';
+import { createLogger, Secrets } from '../telemetry/log.ts';
 import { logReporter, terminalReporter } from './startup-reporter.ts';
 import { CliError, coloursFor, exitCodes, type Terminal } from './terminal.ts';
 import { terminalLog } from './terminal-log.ts';
@@ -29,9 +29,10 @@ const echoMs = 100;
 /** Serves until a signal asks for the end; a second one ends the process at once. Resolves with the exit code. */
 export async function serve(initial: LfoConfig, context: ServeContext): Promise<number> {
   const { terminal, clock } = context;
+  const secrets = new Secrets(secretsOf(initial));
   const logger = createLogger({
     level: initial.logLevel,
-    secrets: secretsOf(initial),
+    secrets,
     clock,
     ...(terminal.isInteractive && { destination: terminalLog(terminal.output, coloursFor(terminal)) }),
   });
@@ -49,7 +50,7 @@ export async function serve(initial: LfoConfig, context: ServeContext): Promise<
     makeDataFolder(initial.dataDir, logger);
     // The monotonic clock of a process starts with it.
     const app = await start(context, { config, clock, logger, processStartMs: 0, startup: reporter });
-    const stopReloading = reloadOnChange(config, logger, terminal, clock);
+    const stopReloading = reloadOnChange(config, { logger, secrets, terminal, clock });
     const signal = await end.requested;
     reporter.stop();
     stopReloading();
@@ -125,8 +126,18 @@ function endOf(terminal: Terminal, clock: Clock): End {
   };
 }
 
-function reloadOnChange(config: ReloadableConfig, logger: Logger, terminal: Terminal, clock: Clock): () => void {
-  const reload = (): void => reportReload(config, logger);
+interface ReloadContext extends Pick<ServeContext, 'terminal' | 'clock'> {
+  readonly logger: Logger;
+  /** Told of those of every configuration that comes into force. */
+  readonly secrets: Secrets;
+}
+
+function reloadOnChange(config: ReloadableConfig, { logger, secrets, terminal, clock }: ReloadContext): () => void {
+  const reload = (): void => {
+    const result = config.reload();
+    secrets.add(secretsOf(config.current()));
+    report(result, config, logger);
+  };
   const { file } = config.current();
   const stopSignal = terminal.onSignal('SIGHUP', reload);
   const stopWatching = file === undefined ? (): void => {} : watchFile(file, clock, reload);
@@ -136,8 +147,7 @@ function reloadOnChange(config: ReloadableConfig, logger: Logger, terminal: Term
   };
 }
 
-function reportReload(config: ReloadableConfig, logger: Logger): void {
-  const result = config.reload();
+function report(result: ReloadResult, config: ReloadableConfig, logger: Logger): void {
   switch (result.type) {
     case 'unchanged':
       logger.info('The configuration is unchanged.');

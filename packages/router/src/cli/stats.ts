@@ -1,6 +1,6 @@
 import type { Archive, Durations, GroupedSummary, RecordGap, Summary, SummaryGroup } from '../records/archive.ts';
 import { tableLines } from './table-text.ts';
-import { coloursFor, exitCodes, printLine, type Terminal } from './terminal.ts';
+import { coloursFor, exitCodes, plainText, printLine, type Terminal } from './terminal.ts';
 
 export type StatsDimension = 'key' | 'model' | 'backend' | 'device';
 
@@ -97,7 +97,7 @@ function groupLines(groups: readonly SummaryGroup[], by: StatsDimension): readon
   const rows = groups.map((group) => {
     const { p50, p95 } = group.latencyMs.all;
     return [
-      group.key ?? '–',
+      plainText(group.key ?? '–'),
       count(group.requests),
       count(group.local),
       count(group.failed),

@@ -3,13 +3,18 @@ import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { createColors } from 'picocolors';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
-import { createLogger } from '../telemetry/log.ts';
+import { createLogger, Secrets } from '../telemetry/log.ts';
 import { terminalLog } from './terminal-log.ts';
 
 test('on a terminal a request is one line that a person reads, and so is everything else', () => {
   const output = new PassThrough().setEncoding('utf8');
   const destination = terminalLog(output, createColors(false));
-  const logger = createLogger({ level: 'info', clock: new FakeClock(), destination, secrets: ['a-secret-key'] });
+  const logger = createLogger({
+    level: 'info',
+    clock: new FakeClock(),
+    destination,
+    secrets: new Secrets(['a-secret-key']),
+  });
   const requestId = '01a209cd-b4e9-75f6-bf78-ba07db0230a2';
   logger.info(
     { requestId, status: 200, route: 'local', reason: 'local_first', backend: 'embedded', ms: 812 },

@@ -25,6 +25,8 @@ export interface RequestTrace {
   /** As asked; logged only when it resolved to a known model. */
   requestedModel: string;
   stream: boolean;
+  /** Vectors are asked for, not an answer. */
+  isEmbedding?: true;
   /** Wire by which it came, and the tools it offers; undefined until the way back is open. */
   dialect: string | undefined;
   tools: number | undefined;

@@ -1,6 +1,7 @@
 import type { Kysely, Transaction } from 'kysely';
 
 import type { KeyLimits } from '../core/identity.ts';
+import { parseJson } from '../core/json.ts';
 import type { Tier } from '../core/request.ts';
 import { generateKey, type ManagedKey, storedKey } from './managed-key.ts';
 import type { KeyRow, Store, StoreTables } from '../records/tables.ts';
@@ -38,10 +39,10 @@ export class KeyTable {
     return { text, key };
   }
 
-  /** All of them, revoked ones too, the oldest first. */
+  /** All of them, revoked and unreadable ones too, the oldest first. */
   async list(): Promise<readonly ManagedKey[]> {
     const rows = await this.#db.selectFrom('keys').selectAll().orderBy('created_ms').orderBy('id').execute();
-    return rows.map(keyOf);
+    return rows.map((row) => readableKey(row) ?? unreadableKey(row));
   }
 
   /** Keys with this id or name that are not revoked yet are from now on; resolves with their ids. */
@@ -79,7 +80,9 @@ export class KeyTable {
       const version = await nextVersion(transaction);
       const changed: ManagedKey[] = [];
       for (const row of rows) {
-        const key = changedKey(keyOf(row), change);
+        const readable = readableKey(row);
+        if (readable === undefined) continue;
+        const key = changedKey(readable, change);
         const { id: _id, ...columns } = rowOf(key, version);
         // One that somebody has revoked since it was read stays revoked.
         const { numUpdatedRows } = await transaction
@@ -164,17 +167,23 @@ function rowOf(key: ManagedKey, version: number): KeyRow {
   };
 }
 
-function keyOf(row: KeyRow): ManagedKey {
-  return storedKey.parse({
+function readableKey(row: KeyRow): ManagedKey | undefined {
+  return storedKey.safeParse({
     id: row.id,
     name: row.name,
     digest: row.digest,
-    scopes: JSON.parse(row.scopes),
-    ...(row.tiers === null ? {} : { tiers: JSON.parse(row.tiers) }),
-    ...(row.models === null ? {} : { models: JSON.parse(row.models) }),
-    limits: JSON.parse(row.limits),
+    scopes: parseJson(row.scopes),
+    ...(row.tiers === null ? {} : { tiers: parseJson(row.tiers) }),
+    ...(row.models === null ? {} : { models: parseJson(row.models) }),
+    limits: parseJson(row.limits),
     createdMs: row.created_ms,
     ...(row.expires_ms === null ? {} : { expiresMs: row.expires_ms }),
     ...(row.revoked_ms === null ? {} : { revokedMs: row.revoked_ms }),
-  });
+  }).data;
+}
+
+/** One bad row keeps nobody else out, and lets nobody in. */
+function unreadableKey({ id, name }: KeyRow): ManagedKey {
+  const digest = '0'.repeat(64);
+  return { id, name, digest, scopes: [], limits: {}, createdMs: 0, revokedMs: 0, isUnreadable: true };
 }

@@ -15,6 +15,8 @@ export interface KeyWatchOptions {
   readonly onChange?: () => void;
   /** Told when the database begins to fail and when it answers again. */
   readonly onHealth?: (isReadable: boolean) => void;
+  /** Told once of each row that is no key, by its id. */
+  readonly onUnreadable?: (id: string) => void;
 }
 
 /** Twice as often as a revoked key may live on, and room for a slow look. */
@@ -35,6 +37,7 @@ export class KeyWatch implements KeyRing {
   /** Monotonic time of the last look that succeeded, so that a jump of the wall clock shuts nobody out. */
   #readMs = -Infinity;
   #isReadable = true;
+  readonly #unreadable = new Set<string>();
   /** Whether it is known that no key was given out; while it is not, the router stays closed. */
   #isKnown: boolean;
   #isClosed = false;
@@ -94,6 +97,7 @@ export class KeyWatch implements KeyRing {
         const keys = await table.list();
         this.#take(keys, clock.nowMs());
         this.#stamp = stamp;
+        this.#sayUnreadable();
         this.#options.onChange?.();
         await this.#save();
       }
@@ -133,6 +137,14 @@ export class KeyWatch implements KeyRing {
   async #save(): Promise<void> {
     const copied = { readMs: this.#options.clock.wallMs(), keys: [...this.#keys.values()] };
     await this.#options.copy.write(copied).catch(() => undefined);
+  }
+
+  #sayUnreadable(): void {
+    for (const { id, isUnreadable } of this.#keys.values()) {
+      if (isUnreadable !== true || this.#unreadable.has(id)) continue;
+      this.#unreadable.add(id);
+      this.#options.onUnreadable?.(id);
+    }
   }
 
   #say(isReadable: boolean): void {

@@ -8,6 +8,7 @@ import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { SqliteStore } from '../records/store/sqlite-store.ts';
 import { KeyCopy } from './key-copy.ts';
 import { KeyTable, type KeyOrder } from './key-table.ts';
+import { isInForce } from './managed-key.ts';
 import { KeyWatch } from './key-watch.ts';
 import { StoredUsageLedger } from './usage-ledger.ts';
 
@@ -162,6 +163,35 @@ test('a router that starts without its database knows the keys from the copy', a
   assert.equal(watch.find(key.id)?.name, 'ci');
   await watch.start();
   assert.equal(watch.isNeeded, true);
+});
+
+test('a row that is no key opens nothing and keeps no other from its holder, and the router closed', async (t) => {
+  const folder = folderOf(t);
+  const store = storeIn(t, folder);
+  const table = new KeyTable(store);
+  const bad = (await table.create({ ...order, name: 'bad' }, 1)).key;
+  const good = (await table.create(order, 2)).key;
+  await store.db.updateTable('keys').set({ scopes: '["root"]' }).where('id', '=', bad.id).execute();
+  const unreadable: string[] = [];
+  const copy = new KeyCopy(join(folder, 'keys.json'));
+  const clock = new FakeClock();
+  const watch = new KeyWatch({ table, copy, clock, onUnreadable: (id) => unreadable.push(id) });
+  t.after(() => watch.stop());
+  await watch.start();
+  assert.deepEqual(watch.find(good.id), good);
+  const found = watch.find(bad.id);
+  assert.ok(found === undefined || !isInForce(found, clock.wallMs()));
+  await table.revoke(good.id, 3);
+  await table.forgetRevoked();
+  await watch.look();
+  assert.equal(watch.find(good.id), undefined);
+  assert.equal(watch.isNeeded, true, 'there is a key, whatever became of it');
+  assert.equal(new KeyWatch({ table, copy, clock }).isNeeded, true, 'the copy says so too');
+  assert.deepEqual(unreadable, [bad.id], 'told once');
+  assert.deepEqual(await table.change(bad.id, { expiresMs: null }), []);
+  await table.revoke(bad.id, 4);
+  assert.equal(await table.forgetRevoked(), 1);
+  assert.deepEqual(await table.list(), []);
 });
 
 test('a database that was never read keeps the router closed, unless it does not exist yet', async (t) => {

@@ -22,6 +22,8 @@ export interface ManagedKey {
   /** Absent: never. */
   readonly expiresMs?: number;
   readonly revokedMs?: number;
+  /** What the database holds under this id is no key: it opens nothing, as one revoked, and says that keys were given out. */
+  readonly isUnreadable?: true;
 }
 
 const amount = z.number().positive().exactOptional();
@@ -47,6 +49,7 @@ export const storedKey: z.ZodType<ManagedKey> = z.object({
   createdMs: time,
   expiresMs: time.exactOptional(),
   revokedMs: time.exactOptional(),
+  isUnreadable: z.literal(true).exactOptional(),
 });
 
 /** The keys in force, as far as the database has been read. Cheap: asked for every request. */

@@ -64,6 +64,11 @@ export async function openKeys(config: LfoConfig, options: KeyOptions): Promise<
     // Where peers tell of changes, looking is but a precaution.
     ...(peers.store !== undefined && { lookMs: 30_000 }),
     onChange: () => listeners.forEach((run) => run()),
+    onUnreadable: (key) =>
+      log.warn(
+        { key },
+        'A key in the database cannot be read: it opens nothing. Remove it with "lfo keys revoke --forget" and its id.',
+      ),
     onHealth: (isReadable) =>
       isReadable
         ? log.info('The keys can be read from the database again.')

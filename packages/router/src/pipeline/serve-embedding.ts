@@ -53,6 +53,7 @@ export class Embeddings {
     retries.requestStarted();
     const recorded = asChat(request);
     const trace = beginTrace(recorded, { startMs: receivedMs, startedAtMs: clock.wallMs(), bodyMs }, 0);
+    trace.isEmbedding = true;
     trace.reason = 'model_pinned';
     trace.reasons = ['model_pinned'];
     trace.promptTokens = estimateOf(request);

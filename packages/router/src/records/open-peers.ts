@@ -13,7 +13,7 @@ import { PostgresStore } from './store/postgres-store.ts';
 export interface RouterPeers {
   /** Of this process; random. */
   readonly id: string;
-  /** Settled once `start` has resolved. */
+  /** Settled once `start` has resolved, or where the database was away then, once it is back. */
   readonly name: string;
   /** Living routers, this one included. */
   readonly count: number;

@@ -18,12 +18,14 @@ async function router(
   t: TestContext,
   url: string,
   id: string,
-  { name = 'edge', config = 'c', listens = true, log = pino({ level: 'silent' }) } = {},
+  { name = 'edge', config = 'c', listens = true, log = pino({ level: 'silent' }), isAway = (): boolean => false } = {},
 ) {
   const store = new PostgresStore(url, { connections: 2 });
   const listener = new PostgresListener(url, store, systemClock);
   const peers = new Peers({
-    store,
+    store: {
+      query: (...asked) => (isAway() ? Promise.reject(new Error('away')) : store.query(...asked)),
+    },
     listener,
     clock: systemClock,
     log,
@@ -100,6 +102,21 @@ for (const listens of [true, false]) {
     assert.equal(first.peers.mostOfLate, 3, 'shares are cut for those that are about to come back');
   });
 }
+
+test('a router that could not claim its name at its start does when the database is back', { skip }, async (t) => {
+  const url = await server().database();
+  const first = await router(t, url, 'a');
+  let away = true;
+  const second = await router(t, url, 'b', { isAway: () => away });
+  assert.equal(second.peers.name, 'edge', 'as far as it knows');
+  away = false;
+  await until('both are known', async () => first.peers.count === 2);
+  assert.equal(second.peers.name, 'edge-2');
+  assert.deepEqual(
+    second.peers.list().map(({ name }) => name),
+    ['edge', 'edge-2'],
+  );
+});
 
 test('a router that has never heard of the others knows no number of them', { skip }, async (t) => {
   const away = await router(t, 'postgres://nobody@127.0.0.1:1/none', 'a', { listens: false });

@@ -82,6 +82,7 @@ export class Peers {
   readonly #fleetFollowers = new Set<() => void>();
   #fleets = '[]';
   #name: string;
+  #isNameClaimed = false;
   #routers: readonly RouterView[] = [];
   #versions: Readonly<Record<string, number>> | undefined;
   #most: { readonly count: number; readonly untilMs: number } | undefined;
@@ -146,7 +147,6 @@ export class Peers {
 
   /** Says for the first time that this router lives; resolves when that was tried. */
   async start(): Promise<void> {
-    await this.#claimName().catch(() => undefined);
     await this.#look();
     // The others are to reckon with it from now on, not from their next beat.
     await this.#options.store.query(announce, []).catch(() => undefined);
@@ -174,6 +174,7 @@ export class Peers {
     const { store, name, id } = this.#options;
     const [row] = await store.query('select lfo_claim_name($1, $2, $3) as name', [id, name, lifeMs]);
     this.#name = nameRow.parse(row).name;
+    this.#isNameClaimed = true;
   }
 
   #again(): void {
@@ -191,6 +192,8 @@ export class Peers {
     const { clock, store } = this.#options;
     const isBeat = clock.nowMs() >= this.#beatDueMs;
     try {
+      // Under a name that another may have it says nothing of itself.
+      if (!this.#isNameClaimed) await this.#claimName();
       const [row] = isBeat ? await store.query(beat, this.#beatValues()) : await store.query(poll, []);
       const { changes } = isBeat ? this.#readBeat(row) : pollRow.parse(row);
       // A timer that is a little early is not to cost a beat.

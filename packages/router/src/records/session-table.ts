@@ -8,12 +8,16 @@ export class SessionTable {
     this.#store = store;
   }
 
-  /** Adds one, and drops those that are over. */
+  /** Adds one that may be there already, and drops those that are over. */
   async add(row: SessionRow, nowMs: number): Promise<void> {
     const { db } = this.#store;
     await db.transaction().execute(async (transaction) => {
       await transaction.deleteFrom('sessions').where('expires_ms', '<=', nowMs).execute();
-      await transaction.insertInto('sessions').values(row).execute();
+      await transaction
+        .insertInto('sessions')
+        .values(row)
+        .onConflict((conflict) => conflict.column('token_digest').doNothing())
+        .execute();
     });
   }
 

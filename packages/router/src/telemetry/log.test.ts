@@ -3,13 +3,13 @@ import { test } from 'node:test';
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 import { BackendError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
-import { createLogger } from './log.ts';
+import { createLogger, Secrets } from './log.ts';
 
 function capture(secrets: readonly string[] = []): { logger: Logger; lines: string[] } {
   const lines: string[] = [];
   const logger = createLogger({
     level: 'info',
-    secrets,
+    secrets: new Secrets(secrets),
     clock: new FakeClock(0, 0),
     destination: { write: (line) => lines.push(line) },
   });

@@ -7,8 +7,7 @@ import type { Logger } from '../core/logger.ts';
 
 export interface LogOptions {
   readonly level: LfoConfig['logLevel'];
-  /** Values that must never be written: each is masked wherever it turns up, in its usual encodings too. */
-  readonly secrets?: readonly string[];
+  readonly secrets?: Secrets;
   /** Default: standard output, written without blocking; lines beyond 16 MiB of backlog are dropped. */
   readonly destination?: DestinationStream;
   readonly clock?: Clock;
@@ -28,10 +27,38 @@ const secretFields = [
   'token',
 ];
 
+const secretField = new RegExp(
+  `"(${secretFields.join('|')})":(?:"(?:[^"\\\\]|\\\\.)*"|\\[[^\\]]*\\]|\\{[^}]*\\})`,
+  'g',
+);
+
+/** Values that must never be written: each is masked wherever it turns up, in its usual encodings too. */
+export class Secrets {
+  #forms: readonly string[] = [];
+
+  constructor(secrets: readonly string[]) {
+    this.add(secrets);
+  }
+
+  /** These as well from now on. Those known stay: what began under them may still fail. */
+  add(secrets: readonly string[]): void {
+    const forms = secrets.filter((secret) => secret.length >= 6).flatMap(encodingsOf);
+    this.#forms = [...new Set([...this.#forms, ...forms])].toSorted((a, b) => b.length - a.length);
+  }
+
+  /** On the finished line, where one pass costs a fiftieth of pino's own redaction by paths. */
+  mask(line: string): string {
+    return this.#forms.reduce(
+      (text, form) => (text.includes(form) ? text.replaceAll(form, masked) : text),
+      line.replace(secretField, `"$1":"${masked}"`),
+    );
+  }
+}
+
 /** Makes the logger of a process. An error is logged by class and code; foreign messages may quote a prompt. */
 export function createLogger(options: LogOptions): Logger {
   const clock = options.clock ?? systemClock;
-  const mask = maskerOf(options.secrets ?? []);
+  const secrets = options.secrets ?? new Secrets([]);
   return pino(
     {
       level: options.level,
@@ -39,7 +66,7 @@ export function createLogger(options: LogOptions): Logger {
       timestamp: () => `,"time":"${new Date(clock.wallMs()).toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describeError, error: describeError },
-      hooks: { streamWrite: mask },
+      hooks: { streamWrite: (line) => secrets.mask(line) },
     },
     options.destination ?? new StandardOutput(),
   );
@@ -86,18 +113,6 @@ function describeError(error: unknown): Record<string, unknown> {
 /** Place in our own code where a foreign error came through: enough to find a bug, and free of data. */
 function firstFrame(error: Error): string | undefined {
   return /packages\/([\w./-]+\.ts:\d+)/.exec(error.stack?.slice(error.message.length) ?? '')?.[1];
-}
-
-/** On the finished line, where one pass costs a fiftieth of pino's own redaction by paths. */
-function maskerOf(secrets: readonly string[]): (line: string) => string {
-  const field = new RegExp(`"(${secretFields.join('|')})":(?:"(?:[^"\\\\]|\\\\.)*"|\\[[^\\]]*\\]|\\{[^}]*\\})`, 'g');
-  const forms = secrets.filter((secret) => secret.length >= 6).flatMap(encodingsOf);
-  const distinct = [...new Set(forms)].toSorted((a, b) => b.length - a.length);
-  return (line) =>
-    distinct.reduce(
-      (text, form) => (text.includes(form) ? text.replaceAll(form, masked) : text),
-      line.replace(field, `"$1":"${masked}"`),
-    );
 }
 
 function encodingsOf(secret: string): string[] {

@@ -87,6 +87,23 @@ test('the fleet is shown as it is when somebody asks; a backend that is gone is 
   assert.equal(valueOf(later, 'lfo_records_dropped_total', {}), 6);
 });
 
+test('keys of one name are one series, by the first to expire: a series twice would spoil the whole page', () => {
+  const expiring = [
+    { name: 'ci', expiresMs: 5_000 },
+    { name: 'ci', expiresMs: 2_000 },
+    { name: 'laptop', expiresMs: 9_000 },
+  ];
+  const { samples } = parseMetrics(metricsOver(() => ({ ...quiet, expiring })).text());
+  const found = samples.filter(({ name }) => name === 'lfo_key_expires_timestamp_seconds');
+  assert.deepEqual(
+    found.map(({ labels, value }) => [labels['key'], value]),
+    [
+      ['ci', 2],
+      ['laptop', 9],
+    ],
+  );
+});
+
 test('the table of metrics in the documentation is what is really there', async () => {
   const { types } = parseMetrics(metricsOver().text());
   const rows = operationsFile('metrics.md').matchAll(/^\| `(lfo_\w+)` \| +(\w+)/gm);

@@ -223,7 +223,10 @@ export class Metrics {
     this.#counted('gemini_sentinels_total', 'Calls sent without their signature.', () => look().sentinels);
     this.#counted('spans_dropped_total', 'Spans that were lost.', () => look().spans.dropped);
     this.#gauge('key_expires_timestamp_seconds', 'Unix time at which a key in force expires.', ['key'], (add) => {
-      for (const { name, expiresMs } of look().expiring) add([name], expiresMs / 1000);
+      const first = new Map<string, number>();
+      for (const { name, expiresMs } of look().expiring)
+        first.set(name, Math.min(first.get(name) ?? Infinity, expiresMs));
+      for (const [name, expiresMs] of first) add([name], expiresMs / 1000);
     });
     this.#gauge('limits_store', '1 at the state of the store that counts for several routers.', ['state'], (add) => {
       const isAnswering = look().limitsStore;

@@ -39,16 +39,17 @@ export function spansOf(trace: RequestTrace, status: number): readonly Span[] {
     nanoseconds(trace.startedAtMs + ((ms ?? trace.startMs) - trace.startMs));
   const spanId = spanIdOf(trace.id, 'request');
   const { usage } = trace;
+  const operation = trace.isEmbedding === true ? 'embeddings' : 'chat';
   const request: Span = {
     traceId,
     spanId,
     ...(caller === undefined ? {} : { parentSpanId: caller.spanId }),
-    name: 'chat lfo',
+    name: `${operation} lfo`,
     kind: 2,
     startTimeUnixNano: at(trace.startMs),
     endTimeUnixNano: at(trace.endMs),
     attributes: attributes({
-      'gen_ai.operation.name': 'chat',
+      'gen_ai.operation.name': operation,
       'gen_ai.response.model': trace.model,
       'gen_ai.response.finish_reasons': trace.finishReason === undefined ? undefined : [trace.finishReason],
       'gen_ai.usage.input_tokens': integer(usage?.promptTokens),
@@ -72,12 +73,12 @@ export function spansOf(trace: RequestTrace, status: number): readonly Span[] {
       traceId,
       spanId: spanIdOf(trace.id, String(index)),
       parentSpanId: spanId,
-      name: attempt.model === undefined ? 'chat' : `chat ${attempt.model}`,
+      name: attempt.model === undefined ? operation : `${operation} ${attempt.model}`,
       kind: 3,
       startTimeUnixNano: at(attempt.startMs),
       endTimeUnixNano: at(attempt.endMs ?? trace.endMs),
       attributes: attributes({
-        'gen_ai.operation.name': 'chat',
+        'gen_ai.operation.name': operation,
         'gen_ai.provider.name': attempt.backend,
         'gen_ai.request.model': attempt.model,
         'gen_ai.usage.input_tokens': integer(attempt.usage?.promptTokens),

@@ -55,8 +55,16 @@ const reportMs = 10_000;
  * can look at a living fleet. Nothing leaves this machine.
  */
 export async function demo(options: DemoOptions, context: DemoContext): Promise<number> {
-  const { terminal, clock, random, startApp } = context;
   const folder = mkdtempSync(join(tmpdir(), 'lfo-demo-'));
+  try {
+    return await demoIn(folder, options, context);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function demoIn(folder: string, options: DemoOptions, context: DemoContext): Promise<number> {
+  const { terminal, clock, random, startApp } = context;
   const config = loadConfig({
     env: {
       LFO_LOCAL_MODEL: 'none',
@@ -104,7 +112,6 @@ export async function demo(options: DemoOptions, context: DemoContext): Promise<
     for (const device of fleet) await device.close();
     await client.close();
     await app.close();
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 

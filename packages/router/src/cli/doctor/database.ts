@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import type { LfoConfig } from '../../config/config.ts';
 import { LfoError } from '../../core/errors.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
-import { broken, passed, type Check } from './check.ts';
+import { advised, broken, passed, type Check } from './check.ts';
 
 /** Whether the database can be used, and whether a key in it has a scope without effect. */
 export async function checkDatabase(
@@ -22,6 +22,11 @@ export async function checkDatabase(
       const keys = await store.list();
       const inert = keys.filter(({ scopes, revokedMs }) => scopes.includes('device') && revokedMs === undefined);
       const count = `${keys.length} ${keys.length === 1 ? 'key' : 'keys'}`;
+      const unreadable = keys.filter(({ isUnreadable }) => isUnreadable);
+      if (unreadable.length > 0) {
+        const ids = unreadable.map(({ id }) => id).join(', ');
+        return advised(name, `${count}, unreadable: ${ids}`, 'remove each with "lfo keys revoke --forget ID"');
+      }
       const note =
         inert.length === 0 ? '' : `; the scope device of ${inert.length} opens nothing: devices join by pairing`;
       return passed(name, `${databaseUrl === undefined ? 'SQLite' : 'PostgreSQL'}, ${count}${note}`);

@@ -122,6 +122,10 @@ export async function checkFleetPort(config: LfoConfig, devices: JsonObject | un
   if (error === undefined || (error === 'EAFNOSUPPORT' && (await listenOnce('0.0.0.0', port)) === undefined)) {
     return passed(name, listen === 'auto' ? `${port} is free; it opens when pairing begins` : `${port} is free`);
   }
+  if (error === 'EADDRINUSE' && devices?.['error'] !== undefined) {
+    const detail = `${port} is in use; LFO runs, and without its key it does not say whether it is the one`;
+    return advised(name, detail, 'set LFO_AUTH_TOKEN to its key to be told');
+  }
   if (error === 'EADDRINUSE') {
     return broken(name, `${port} is taken by another program`, 'set fleet.listen to another host:port');
   }

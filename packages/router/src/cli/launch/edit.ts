@@ -39,9 +39,27 @@ type Settings = Readonly<Record<string, Readonly<Record<string, string | number 
  * lacks and has those of the same name replaced; the rest of the file stays as it is, to the letter.
  */
 export function withSettings(text: string, settings: Settings): string {
-  let lines = text === '' ? [] : text.replace(/\n$/, '').split('\n');
+  let lines = linesOf(text);
   for (const [table, values] of Object.entries(settings)) lines = withTable(lines, table, values);
   return `${lines.join('\n')}\n`;
+}
+
+const tomlToken = /"""(?:[^\\]|\\[^])*?"{3,5}|'''[^]*?'{3,5}|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|#[^\n]*|[[\]{}\n]/g;
+
+/** Of TOML: what a value holds over several lines is one with them. */
+function linesOf(text: string): string[] {
+  const lines: string[] = [];
+  let [from, depth] = [0, 0];
+  for (const { 0: token, index } of text.matchAll(tomlToken)) {
+    if (token === '[' || token === '{') depth += 1;
+    else if (token === ']' || token === '}') depth = Math.max(0, depth - 1);
+    else if (token === '\n' && depth === 0) {
+      lines.push(text.slice(from, index));
+      from = index + 1;
+    }
+  }
+  const rest = text.slice(from).replace(/\n$/, '');
+  return rest === '' ? lines : [...lines, rest];
 }
 
 function withTable(lines: readonly string[], table: string, values: Settings[string]): string[] {
