@@ -1,31 +1,27 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 
 import { FakeClock } from '@lfo/testing/fake-clock.ts';
 
-import type { BackendStatus, FleetView } from '../core/backend.ts';
+import type { BackendStatus, BackendView, FleetView } from '../core/backend.ts';
 import { announceStart } from './startup.ts';
 
-function viewOf(status: BackendStatus): FleetView {
+function viewOf(id: string, status: BackendStatus): BackendView {
   return {
-    backends: [
-      {
-        id: 'embedded',
-        tier: 'local',
-        models: ['model'],
-        capabilities: { tools: true, jsonSchema: true, images: false, audio: false, logprobs: true },
-        status,
-        breaker: 'closed',
-        inFlight: 0,
-      },
-    ],
+    id,
+    tier: 'local',
+    models: ['model'],
+    capabilities: { tools: true, jsonSchema: true, images: false, audio: false, logprobs: true },
+    status,
+    breaker: 'closed',
+    inFlight: 0,
   };
 }
 
-test('a view that is older than what the model says of itself makes no start ready', () => {
+/** A start with an embedded model over a fleet that changes; what was said of it, in order. */
+function started(t: TestContext, fleet: () => FleetView, hasLooked: () => boolean) {
   const clock = new FakeClock();
   const said: string[] = [];
-  let view = viewOf({ state: 'loading' });
   const stop = announceStart({
     clock,
     processStartMs: 0,
@@ -38,13 +34,41 @@ test('a view that is older than what the model says of itself makes no start rea
     url: 'http://127.0.0.1:1',
     needsKey: false,
     embedded: { id: 'embedded', progress: undefined, engine: undefined },
-    fleet: () => view,
-    hasLooked: () => true,
+    fleet,
+    hasLooked,
   });
+  t.after(stop);
+  return { clock, said };
+}
+
+const missing: BackendStatus = { state: 'down', detail: 'There is no model file model.gguf.' };
+
+test('a view that is older than what the model says of itself makes no start ready', (t) => {
+  let view = [viewOf('embedded', { state: 'loading' })];
+  const { clock, said } = started(
+    t,
+    () => ({ backends: view }),
+    () => true,
+  );
   assert.deepEqual(said, []);
-  view = viewOf({ state: 'down', detail: 'There is no model file model.gguf.' });
+  view = [viewOf('embedded', missing)];
   clock.advance(100);
   assert.equal(said.length, 1);
   assert.notEqual(said[0], 'ready');
-  stop();
+});
+
+test('a server that nobody has looked at yet makes no start ready, where the model has failed before that', (t) => {
+  let view = [viewOf('embedded', missing), viewOf('near', { state: 'ready' })];
+  let hasLooked = false;
+  const { clock, said } = started(
+    t,
+    () => ({ backends: view }),
+    () => hasLooked,
+  );
+  clock.advance(500);
+  assert.deepEqual(said, []);
+  view = [viewOf('embedded', missing), viewOf('near', { state: 'down', detail: 'It cannot be reached.' })];
+  hasLooked = true;
+  clock.advance(100);
+  assert.deepEqual(said, ['There is no model file model.gguf.']);
 });

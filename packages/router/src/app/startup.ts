@@ -55,7 +55,8 @@ export function announceStart(options: StartupOptions): () => void {
     const model = view.backends.find(({ id }) => id === embedded?.id);
     if (model?.status.state === 'loading') return;
     const problem = problemOf(view);
-    const isKnown = model !== undefined || hasLooked() || view.backends.some(({ tier }) => tier === 'cloud');
+    // A server is taken for ready until it is looked at.
+    const isKnown = model?.status.state === 'ready' || hasLooked() || view.backends.some(({ tier }) => tier === 'cloud');
     if (problem === undefined && !isKnown) return;
     const word = problem === undefined ? 'ready' : problem.what;
     if (word === said) return;
