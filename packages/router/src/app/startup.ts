@@ -56,7 +56,8 @@ export function announceStart(options: StartupOptions): () => void {
     if (model?.status.state === 'loading') return;
     const problem = problemOf(view);
     // A server is taken for ready until it is looked at.
-    const isKnown = model?.status.state === 'ready' || hasLooked() || view.backends.some(({ tier }) => tier === 'cloud');
+    const isKnown =
+      model?.status.state === 'ready' || hasLooked() || view.backends.some(({ tier }) => tier === 'cloud');
     if (problem === undefined && !isKnown) return;
     const word = problem === undefined ? 'ready' : problem.what;
     if (word === said) return;
