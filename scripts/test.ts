@@ -2,7 +2,8 @@
  * Runs the tests of one kind, or of all: `node scripts/test.ts [unit|integration|model|all] [name-part …]`.
  * unit: fast, alone, no weights. integration: sockets, child processes, browsers. model: real weights, one at a time.
  * `LFO_TEST_FULL=1` (`npm run test:full`) runs what takes long too: every file with real weights, and the numbers of
- * `testing/src/test-scale.ts`; a run of all is then written to `docs/test-full.md`.
+ * `testing/src/test-scale.ts`; a run of all is then written to `docs/test-full.md`. The script runs the app's before it,
+ * so that the page speaks of both.
  *
  * Unit files share two processes, so that what they import is loaded twice and not once a file; in the full run and
  * with `CI=true` each has its own. How files are run is told in `run-test-files.ts`.
