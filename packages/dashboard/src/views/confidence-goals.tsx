@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { GoalView, ThresholdView } from '@lfo/router/src/core/goals.ts';
 import { change } from '../api/client.ts';
 import { useResource } from '../api/resource.ts';
@@ -61,10 +61,16 @@ function Row({ setting, goal, changed }: { setting: Setting; goal: GoalView | un
   const { setting: name, value, origin, fixedBy } = setting;
   const [text, setText] = useState<string | undefined>(undefined);
   const [error, setError] = useState<string | undefined>(undefined);
+  const [isSent, setSent] = useState(false);
+  // What was applied stays in the field until the router's own word of it is here.
+  useEffect(() => {
+    if (isSent) setText(undefined);
+    setSent(false);
+  }, [setting]);
   const run = async (work: () => Promise<Response>): Promise<void> => {
     try {
       await work();
-      setText(undefined);
+      setSent(true);
       setError(undefined);
       changed();
     } catch (thrown) {
@@ -95,7 +101,10 @@ function Row({ setting, goal, changed }: { setting: Setting; goal: GoalView | un
             inputMode="decimal"
             value={text ?? (value === null ? '' : String(value))}
             placeholder="none"
-            onInput={({ currentTarget }) => setText(currentTarget.value)}
+            onInput={({ currentTarget }) => {
+              setText(currentTarget.value);
+              setSent(false);
+            }}
           />
         ) : (
           String(value ?? 'none')
@@ -104,7 +113,7 @@ function Row({ setting, goal, changed }: { setting: Setting; goal: GoalView | un
       <td>{fixedBy ?? origin}</td>
       <td>{goal === undefined ? '' : standsOf(goal)}</td>
       <td>
-        {text !== undefined && (
+        {text !== undefined && !isSent && (
           <button type="button" onClick={() => void save()}>
             Apply
           </button>
