@@ -45,12 +45,18 @@ describe('faults of devices', { timeout: 300_000 }, () => {
     const code = 'M2GT-58X4-MPKA-FA59-NANT-SBDE-NW';
     const wanted = { host: hole.hostname, port: Number(hole.port), code };
     const began = performance.now();
-    const { json } = await router.request('POST', '/admin/devices/pairings', wanted);
+    const { status, json, text: begun } = await router.request('POST', '/admin/devices/pairings', wanted);
+    assert.equal(status, 201, begun);
     assert.equal((await ask(router)).status, 200);
-    await eventually(async () => {
-      const shown = await router.request('GET', `/admin/devices/pairings/${at(json, 'id')}`);
-      return at(shown.json, 'state') === 'failed' ? true : undefined;
-    }, 'the end of the dial');
+    let seen = '';
+    await eventually(
+      async () => {
+        const shown = await router.request('GET', `/admin/devices/pairings/${at(json, 'id')}`);
+        seen = shown.text;
+        return at(shown.json, 'state') === 'failed' ? true : undefined;
+      },
+      () => `the end of the dial (last seen: ${seen})`,
+    );
     assert.ok(performance.now() - began < 10_000);
   });
 
