@@ -82,3 +82,14 @@ export function abortSignalOf(cancellation: Cancellation): AbortSignal {
   else cancellation.addEventListener('abort', () => controller.abort(cancellation.reason));
   return controller.signal;
 }
+
+/** A promise that cannot be cancelled, left behind once the signal fires; it then rejects with the signal's reason. */
+export function unlessAborted<T>(promise: Promise<T>, signal: Cancellation): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const leave = (): void => reject(signal.reason);
+    if (signal.aborted) leave();
+    else signal.addEventListener('abort', leave, { once: true });
+    // Listened to in any case: a failure that nobody hears would end the process.
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+  });
+}

@@ -3,7 +3,7 @@ import { BlockList, isIP } from 'node:net';
 import { Agent } from 'undici';
 import type { Clock } from '../../core/clock.ts';
 import { RequestError } from '../../core/errors.ts';
-import { abortSignalOf, type Cancellation, childOf } from '../../core/abort.ts';
+import { abortSignalOf, type Cancellation, childOf, unlessAborted } from '../../core/abort.ts';
 
 /** Where and how long an image may be fetched; the defaults are those of the security checklist. */
 export interface ImageFetchOptions {
@@ -60,7 +60,8 @@ export function createImageFetch(options: ImageFetchOptions): ImageFetch {
 
   async function fetchOnce(url: URL, signal: Cancellation): Promise<string> {
     if (!/^https?:$/.test(url.protocol) || url.username !== '') throw refused('its address is not a plain http(s) URL');
-    const address = await abortable(pinned(url.hostname.replace(/^\[|\]$/g, '')), signal);
+    // Name resolution cannot be cancelled.
+    const address = await unlessAborted(pinned(url.hostname.replace(/^\[|\]$/g, '')), signal);
     // One agent a fetch: a kept connection would belong to a name that may point elsewhere by then.
     const agent = new Agent({
       allowH2: false,
@@ -100,14 +101,6 @@ export function createImageFetch(options: ImageFetchOptions): ImageFetch {
 
 async function resolveAll(host: string): Promise<readonly string[]> {
   return (await lookup(host, { all: true })).map(({ address }) => address);
-}
-
-/** Name resolution cannot be cancelled, only left behind. */
-function abortable<T>(promise: Promise<T>, signal: Cancellation): Promise<T> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    promise.then(resolve, reject);
-  });
 }
 
 async function readAtMost(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Buffer> {

@@ -1,4 +1,4 @@
-import { Abort, type Cancellation } from '../../../core/abort.ts';
+import { Abort, type Cancellation, unlessAborted } from '../../../core/abort.ts';
 import type { Clock } from '../../../core/clock.ts';
 import { BackendError } from '../../../core/errors.ts';
 import { isJsonObject, type JsonValue } from '../../../core/json.ts';
@@ -172,13 +172,4 @@ function fullName(model: string): string {
     .replace(/^library\//, '')
     .replace(/:local$/, '');
   return /:[^/]*$/.test(name) ? name : `${name}:latest`;
-}
-
-function unlessAborted(asking: Promise<void>, signal: Cancellation): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const leave = (): void => reject(signal.reason);
-    if (signal.aborted) return leave();
-    signal.addEventListener('abort', leave, { once: true });
-    asking.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
-  });
 }
